@@ -1,0 +1,79 @@
+"""Options that several entry points share.
+
+Names are checked before anything heavy is imported, so that a misspelt one is answered at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mu.cli.options import Group, peek
+from mu.data import DEFAULT_DATASET, check_dataset
+from mu.hyperparameters import Hyperparameters, setting
+from mu.models import STEMS, check_arch
+from mu.pruning import DEFAULT_PRUNER, check_pruner, pruner_class
+
+
+@dataclass(frozen=True)
+class DataOptions(Hyperparameters):
+    """Which data."""
+
+    dataset: str = setting(DEFAULT_DATASET, help="name of the data set")
+    data_dir: str | None = setting(None, help="where its files lie")
+    image_size: int | None = setting(None, help="side to which imagefolder brings images", low=1)
+
+
+@dataclass(frozen=True)
+class ModelOptions(Hyperparameters):
+    """Which network."""
+
+    arch: str | None = setting(None, help="architecture (default: one that suits the data set)")
+    stem: str = setting("auto", help="first layers; auto goes by the image size", choices=STEMS)
+
+
+@dataclass(frozen=True)
+class OriginalOptions(Hyperparameters):
+    """How an original is made, beside training, split and the pruner's own settings."""
+
+    pruner: str = setting(DEFAULT_PRUNER, help="how the mask is found")
+    seed: int = setting(0, help="of initial weights and the order of samples", low=0)
+
+
+@dataclass(frozen=True)
+class DeviceOptions(Hyperparameters):
+    """Where models run."""
+
+    device: str = setting("auto", help="auto, cpu, cuda, cuda:1, ...")
+    precision: str = setting(
+        "auto", help="auto is bf16 on CUDA, fp32 elsewhere", choices=("auto", "fp32", "bf16")
+    )
+
+
+PLAIN = (Group(DataOptions), Group(ModelOptions))
+
+
+def original_groups(arguments: Sequence[str], prefix: str = "") -> list[Group]:
+    """The options of an original; the pruner that is asked for decides on its own.
+
+    Raises
+    ------
+    UserError
+        If the data set, architecture or pruner has an unknown name.
+    """
+    check_dataset(peek(arguments, "dataset", DEFAULT_DATASET))
+    if (arch := peek(arguments, "arch", "auto")) != "auto":
+        check_arch(arch)
+    pruner = check_pruner(peek(arguments, f"{prefix}pruner", DEFAULT_PRUNER))
+    from mu.data.splits import SplitSpec
+    from mu.recipes import Rewinding
+    from mu.training.recipe import Training
+
+    prefixed = (OriginalOptions, pruner_class(pruner), Rewinding, Training, SplitSpec)
+    return [*PLAIN, *(Group(settings, prefix) for settings in prefixed)]
+
+
+def given_settings(groups: Sequence[Group], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given explicitly for these groups, by names without prefix."""
+    return {name: value for group in groups for name, value in group.given(values).items()}

@@ -1,0 +1,75 @@
+"""Make an original forget a part of its training data, and show how well it forgot."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from entrypoints.options import DeviceOptions, given_settings, original_groups
+from mu.cli.main import run as run_command
+from mu.cli.options import Given, Group, command, peek
+from mu.hyperparameters import Hyperparameters, setting
+from mu.methods import DEFAULT_METHOD, check_method, method_class
+
+HELP = """Make an original forget, evaluate it, and compare it with the oracle.
+
+\b
+The original is that of prune_run_id, or the newest finished one that agrees with what is
+asked, or a new one. Options of the original are named as in prune, with the prefix prune_
+(dataset, data_dir, image_size, arch and stem are plain).
+
+\b
+  python -m entrypoints.unlearn --forget class:3 --method l1_sparse --oracle_run_id train
+  mlflow run . -e unlearn -P prune_run_id=ID -P forget=random:10% -P method=ft -P lr=0.02
+"""
+
+
+@dataclass(frozen=True)
+class UnlearnOptions(Hyperparameters):
+    """What to forget, how, and what to compare with."""
+
+    prune_run_id: str = setting("auto", help="run of the original: an ID, or auto")
+    method: str = setting(DEFAULT_METHOD, help="how to unlearn: retrain, ft or l1_sparse")
+    forget: str = setting(
+        "class:0", help="class:3, class:3:200, random:450, random:10% or indices:FILE"
+    )
+    oracle_run_id: str = setting(
+        "find", help="run of the oracle: find, train (where none is found), none, or an ID"
+    )
+    seed: int = setting(0, help="of the unlearning", low=0)
+
+
+def build(arguments: Sequence[str]) -> click.Command:
+    """The command, with the options of the method and pruner that ``arguments`` name."""
+    method = check_method(peek(arguments, "method", DEFAULT_METHOD))
+    own, device, settings = Group(UnlearnOptions), Group(DeviceOptions), Group(method_class(method))
+    original = original_groups(arguments, prefix="prune_")
+
+    def action(values: Mapping[str, Any]) -> None:
+        asked = given_settings(original, values)
+        unlearn(own.given(values), settings.given(values), asked, device.given(values))
+
+    name = f"unlearn with method={method}"
+    return command(name, HELP, [own, settings, *original, device], action)
+
+
+def unlearn(own: Given, settings: Given, asked: Given, device: Given) -> None:
+    """The entry point: everything that can be checked is checked before a run is opened.
+
+    Parameters
+    ----------
+    own, settings, asked, device
+        What was given explicitly: for the entry, the method, the original and the device.
+    """
+    from entrypoints import unlearning
+
+    options = UnlearnOptions.of(own)
+    unlearning.main(options, settings, asked, DeviceOptions.of(device))
+
+
+if __name__ == "__main__":
+    run_command(build, sys.argv[1:])

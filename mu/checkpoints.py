@@ -1,0 +1,234 @@
+"""Checkpoint: what one run hands on to the next. Weights, mask and a spec; safe formats only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.images import ImageDataset, Indices
+from mu.data.splits import Split, split
+from mu.errors import UserError
+from mu.masks import FILE_NAME as MASK_NAME
+from mu.masks import Mask
+from mu.recipes import Recipe
+
+WEIGHTS_FILE = "checkpoint/model.safetensors"
+SPEC_FILE = "checkpoint/spec.json"
+MASK_FILE = f"mask/{MASK_NAME}"
+MASK_SUMMARY_FILE = "mask/summary.json"
+_FORMAT = "mu.checkpoint/1"
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which data a model was trained on, and how it expects its images.
+
+    Parameters
+    ----------
+    fingerprint
+        sha256 (hex) of all pixels and labels; it decides whether data found elsewhere is the same.
+    mean, std
+        Per channel, of pixels scaled to 0-1.
+    """
+
+    name: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    data_dir: str | None = None
+    image_size: int | None = None
+
+    @classmethod
+    def of(cls, dataset: ImageDataset) -> DataSpec:
+        """The spec of a loaded data set."""
+        return cls(
+            dataset.name,
+            dataset.fingerprint,
+            dataset.classes,
+            dataset.mean,
+            dataset.std,
+            dataset.data_dir,
+            dataset.image_size,
+        )
+
+    def check(self, dataset: ImageDataset) -> None:
+        """Refuse data that is not the same.
+
+        Raises
+        ------
+        UserError
+            If the fingerprints differ.
+        """
+        if dataset.fingerprint != self.fingerprint:
+            raise UserError(
+                f"the data in {dataset.data_dir or dataset.name!r} is not what the original was "
+                f"trained on (fingerprint {dataset.fingerprint[:16]}, not "
+                f"{self.fingerprint[:16]}); name the same data with data_dir"
+            )
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything about a checkpoint that is not weights.
+
+    Parameters
+    ----------
+    recipe
+        How the original was made: architecture, training, pruning, split, seed.
+    removed
+        Sample numbers that have been unlearned since, sorted.
+    history
+        What was done to it, in words: ``pruned``, then ``l1_sparse``, ...
+    """
+
+    data: DataSpec
+    recipe: Recipe
+    removed: tuple[int, ...] = ()
+    history: tuple[str, ...] = ()
+
+    def split(self, dataset: ImageDataset) -> Split:
+        """The split that the model was trained on, without what was removed since."""
+        whole = split(dataset.train.labels.numpy(), self.recipe.split)
+        gone = torch.isin(torch.from_numpy(whole.train), torch.tensor(self.removed).long()).numpy()
+        return Split(whole.train[~gone], whole.val, whole.unused)
+
+    def without(self, forget: Indices, method: str) -> Spec:
+        """The spec after ``method`` has unlearned the samples ``forget``."""
+        removed = tuple(sorted({*self.removed, *(int(number) for number in forget)}))
+        return replace(self, removed=removed, history=(*self.history, method))
+
+    def to_json(self, files: dict[str, str]) -> str:
+        """The spec as JSON, with the sha256 of the files it belongs to."""
+        document = {"format": _FORMAT, **asdict(self), "files": files}
+        return json.dumps(document, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> tuple[Spec, dict[str, str]]:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        UserError
+            If it is no spec, or of a newer format.
+        """
+        try:
+            document = json.loads(text)
+            if document.pop("format") != _FORMAT:
+                raise UserError("the spec has a format that this version of mu does not read")
+            data = {key: _tupled(value) for key, value in document["data"].items()}
+            spec = cls(
+                DataSpec(**data),
+                Recipe.from_dict(document["recipe"]),
+                tuple(document["removed"]),
+                tuple(document["history"]),
+            )
+            return spec, dict(document["files"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass
+class Checkpoint:
+    """A network with its mask and its spec. An unlearning method edits it in place.
+
+    Parameters
+    ----------
+    model
+        The network, with plain parameter names; pruned weights are exactly zero.
+    mask
+        Which prunable weights may be non-zero.
+    """
+
+    model: nn.Module
+    mask: Mask
+    spec: Spec
+
+    def __post_init__(self) -> None:
+        self.mask.check(self.model)
+
+    def save(self, folder: Path) -> dict[str, str]:
+        """Write ``checkpoint/`` and ``mask/`` below ``folder``.
+
+        Returns
+        -------
+        dict
+            The sha256 (hex) of weights, mask and spec, by relative path.
+        """
+        weights = save_tensors(_plain(self.model), metadata={"format": "pt"})
+        contents = {WEIGHTS_FILE: weights, MASK_FILE: self.mask.to_bytes()}
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        contents[SPEC_FILE] = self.spec.to_json(digests).encode()
+        digests[SPEC_FILE] = hashlib.sha256(contents[SPEC_FILE]).hexdigest()
+        contents[MASK_SUMMARY_FILE] = (json.dumps(self.mask.summary(), indent=1) + "\n").encode()
+        for name, content in contents.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return digests
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint:
+        """Read what :meth:`save` wrote, onto the CPU; nothing in the files is executed.
+
+        Raises
+        ------
+        UserError
+            If a file is missing, differs from the sha256 in the spec, or does not fit.
+        """
+        spec, files = Spec.from_json(_read(folder, SPEC_FILE).decode("utf-8", "replace"))
+        for name in (WEIGHTS_FILE, MASK_FILE):
+            if hashlib.sha256(_read(folder, name)).hexdigest() != files.get(name):
+                raise UserError(f"{name} is damaged: its sha256 is not the one in {SPEC_FILE}")
+        model = spec.recipe.model.build(seed=spec.recipe.seed)
+        try:
+            model.load_state_dict(load_tensors(_read(folder, WEIGHTS_FILE)))
+        except (SafetensorError, RuntimeError) as error:
+            raise UserError(f"{WEIGHTS_FILE} does not fit {spec.recipe.model.arch}: {error}") from error
+        return cls(model.eval(), Mask.load(folder / MASK_FILE), spec)
+
+
+def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> ForgetSplit:
+    """Cut the checkpoint's training set by a request such as ``class:3``.
+
+    Parameters
+    ----------
+    forget
+        ``class:3``, ``class:3:200``, ``random:450``, ``random:10%`` or ``indices:FILE``.
+
+    Raises
+    ------
+    UserError
+        If the data is not what the checkpoint was trained on, or the request does not fit it.
+    """
+    spec = checkpoint.spec
+    spec.data.check(dataset)
+    parts = spec.split(dataset)
+    chosen = ForgetRequest.parse(forget).select(dataset, parts, spec.recipe.split.split_seed)
+    return ForgetSplit.of(dataset, parts, chosen)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if not path.is_file():
+        raise UserError(f"there is no {name} in {str(folder)!r}; it is not a checkpoint of mu")
+    return path.read_bytes()
+
+
+def _plain(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict, contiguous and on the CPU."""
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}

@@ -1,0 +1,62 @@
+"""Running a command: one line and status 2 for a user's mistake, never a traceback for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from mu.errors import UserError, unknown
+
+USER_MISTAKE = 2
+
+
+def run(build: Callable[[Sequence[str]], click.Command], arguments: Sequence[str]) -> None:
+    """Build a command for ``arguments``, run it, and end the process.
+
+    The exit status is 0 when all is well, 2 for a mistake of the user, and 128 + signal when it
+    was stopped. Any other exception is a defect of mu and shows its traceback.
+    """
+    command: click.Command | None = None
+    try:
+        command = build(arguments)
+        command.main(list(arguments), standalone_mode=False)
+    except click.NoSuchOption as error:
+        _fail(_no_such_option(error, command))
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except UserError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        _stopped(signal.SIGINT)
+    except BaseException as error:
+        number = getattr(error, "number", None)  # of mu.tracking.Stopped, not imported for this
+        if number is None:
+            raise
+        _stopped(number)
+    sys.exit(0)
+
+
+def _no_such_option(error: click.NoSuchOption, command: click.Command | None) -> str:
+    assert command is not None
+    name = error.option_name.lstrip("-").replace("-", "_")
+    known = [option.name for option in command.params if option.name]
+    return str(unknown(f"option of {command.name}", name, known))
+
+
+def _fail(message: str) -> None:
+    line = " ".join(message.split())
+    print(f"error: {line}", file=sys.stderr)
+    if "MLFLOW_RUN_ID" in os.environ:  # MLflow's launcher opened a run that nobody attached to
+        from mu.tracking.recorder import fail_launched_run
+
+        fail_launched_run(line)
+    sys.exit(USER_MISTAKE)
+
+
+def _stopped(number: int) -> None:
+    print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+    sys.exit(128 + number)

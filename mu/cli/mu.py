@@ -1,0 +1,55 @@
+"""The small ``mu`` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mu import __version__
+from mu.cli.main import run
+
+
+@click.group(context_settings={"help_option_names": ["--help", "-h"]})
+@click.version_option(__version__, prog_name="mu")
+def mu() -> None:
+    """Machine unlearning of image classifiers: prune first, then unlearn.
+
+    The work itself is started by `mlflow run . -e prune` and `mlflow run . -e unlearn`, or by
+    `python -m entrypoints.prune` and `python -m entrypoints.unlearn`.
+    """
+
+
+@mu.command()
+@click.option(
+    "--orphan-hours",
+    default=1.0,
+    show_default=True,
+    help="A run whose program never started is dead when it is older than this.",
+)
+def doctor(orphan_hours: float) -> None:
+    """Create the store where it is missing, and close runs whose process is gone."""
+    from mu.tracking import close_dead_runs, connect
+
+    store = connect()
+    click.echo(f"store {store.uri}, experiment {store.experiment_id}")
+    findings = close_dead_runs(store, orphan_hours)
+    words = {
+        "dead": "its process is gone: closed as FAILED",
+        "alive": "is running",
+        "unknown": "RUNNING, but nothing says in which process; left alone",
+    }
+    for one in findings:
+        verdict = words.get(one.verdict, f"runs on {one.host}: ask there; left alone")
+        click.echo(f"{one.run_id}  {one.entry}  {one.name}: {verdict}")
+    if not findings:
+        click.echo("no run is RUNNING")
+
+
+def main() -> None:
+    """Start the command; the console script."""
+    run(lambda _arguments: mu, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Command-line options made from the fields of settings, so that each stands in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+import click
+
+from mu.errors import UserError
+from mu.hyperparameters import Hyperparameters, base_type, range_text
+
+Given = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some settings on a command line.
+
+    Parameters
+    ----------
+    prefix
+        Put before each name, where two groups of one command have the same names.
+    """
+
+    settings: type[Hyperparameters]
+    prefix: str = ""
+
+    def options(self) -> list[click.Option]:
+        """An option for each setting; one that is not given has the value None."""
+        hints = get_type_hints(self.settings)
+        return [_option(one, hints[one.name], self.prefix) for one in dataclasses.fields(self.settings)]
+
+    def given(self, values: Mapping[str, Any]) -> Given:
+        """The settings of this group that were given, by their names without the prefix."""
+        return {
+            name: values[self.prefix + name].value
+            for name in self.settings.names()
+            if values.get(self.prefix + name) is not None
+        }
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value that was given; it may be None (``none``, ``auto``), unlike one that was not."""
+
+    value: Any
+
+
+class _SettingType(click.ParamType):
+    """Reads a setting's text; ``none`` and ``auto`` mean None where the setting allows it."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._optional = type(None) in get_args(annotation)
+        self._kind = base_type(annotation)
+        self.name = self._kind.__name__
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> _Value:
+        if isinstance(value, _Value):
+            return value
+        if self._optional and str(value).lower() in ("none", "auto"):
+            return _Value(None)
+        try:
+            if self._kind is bool:
+                return _Value(click.BOOL.convert(value, param, ctx))
+            return _Value(self._kind(value))
+        except (ValueError, click.BadParameter):
+            name = param.name if param else "value"
+            raise UserError(f"{name}={value!r} is not of type {self.name}") from None
+
+
+def _option(one: dataclasses.Field[Any], annotation: Any, prefix: str) -> click.Option:
+    name = prefix + one.name
+    return click.Option(
+        [f"--{name.replace('_', '-')}", name],
+        type=_SettingType(annotation),
+        help=_help(one),
+        metavar=base_type(annotation).__name__.upper().replace("STR", "TEXT"),
+    )
+
+
+def _help(one: dataclasses.Field[Any]) -> str:
+    """Help, choices, range and default of a setting, in one sentence."""
+    words = [str(one.metadata["help"])]
+    if choices := one.metadata["choices"]:
+        words.append(f"one of {', '.join(choices)}")
+    if text := range_text(one):
+        words.append(text)
+    if one.default is not dataclasses.MISSING and one.default is not None:
+        words.append(f"default {one.default}")
+    return "; ".join(words)
+
+
+def command(
+    name: str, help: str, groups: Sequence[Group], action: Callable[[Mapping[str, Any]], None]
+) -> click.Command:
+    """A command with the options of all ``groups``; hyphens and underscores mean the same."""
+    return click.Command(
+        name,
+        params=[option for group in groups for option in group.options()],
+        callback=lambda **values: action(values),
+        help=help,
+        context_settings={
+            "token_normalize_func": lambda text: text.replace("_", "-"),
+            "help_option_names": ["--help", "-h"],
+            "max_content_width": 100,
+        },
+    )
+
+
+def peek(arguments: Sequence[str], name: str, default: str) -> str:
+    """The value of one option, before the command that parses all of them can be built."""
+    found = default
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("--") or flag[2:].replace("-", "_") != name:
+            continue
+        if equals:
+            found = value
+        elif index + 1 < len(arguments):
+            found = arguments[index + 1]
+    return found

@@ -1,0 +1,103 @@
+"""Batches on the device: the whole set lies there as bytes, and nothing is done per image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from mu.data.images import Subset
+
+PADDING = 4
+
+
+class Batches:
+    """Normalised batches of a subset, in a seeded order with seeded augmentation.
+
+    The bytes are copied to the device once; crops and flips are drawn for every sample of the
+    set by seed and epoch, and done on whole batches on the device. So a sample is augmented the
+    same in whichever batch it comes, and the same seed gives the same epoch on every device.
+
+    Parameters
+    ----------
+    subset
+        The samples.
+    batch_size
+        Samples a batch. A last batch of a single sample is joined to the one before it: batch
+        normalisation has no statistics of one.
+    device
+        Where batches are wanted.
+    augment
+        ``none``, ``crop`` (random shift by up to 4 pixels) or ``crop_flip`` (also mirrored).
+    """
+
+    def __init__(
+        self, subset: Subset, batch_size: int, device: torch.device, *, augment: str = "none"
+    ) -> None:
+        chosen = torch.from_numpy(subset.indices)
+        self._pixels = subset.images.pixels[chosen].to(device)
+        self._labels = subset.images.labels[chosen].to(device)
+        shape = (1, len(subset.mean), 1, 1)
+        self._mean = torch.tensor(subset.mean, device=device).mul(255).view(shape)
+        self._scale = torch.tensor(subset.std, device=device).mul(255).reciprocal().view(shape)
+        self._batch_size = batch_size
+        self._augment = augment
+
+    @property
+    def samples(self) -> int:
+        """Samples an epoch."""
+        return len(self._labels)
+
+    def __len__(self) -> int:
+        return len(self._bounds())
+
+    def _bounds(self) -> list[tuple[int, int]]:
+        starts = list(range(0, self.samples, self._batch_size))
+        if len(starts) > 1 and self.samples - starts[-1] == 1:
+            starts.pop()
+        return list(zip(starts, [*starts[1:], self.samples], strict=True))
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pairs of float images (n, channels, height, width) and labels (n,), plain."""
+        for start, end in self._bounds():
+            yield self._normalised(self._pixels[start:end]), self._labels[start:end]
+
+    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same, shuffled and augmented by draws from ``generator`` (on the CPU)."""
+        device = self._labels.device
+        order = torch.randperm(self.samples, generator=generator).to(device)
+        shifts, mirrored = self._draw(generator)
+        for start, end in self._bounds():
+            batch = order[start:end]
+            pixels = self._pixels[batch]
+            if shifts is not None:
+                pixels = _shifted(pixels, shifts[batch])
+            if mirrored is not None:
+                pixels = torch.where(mirrored[batch, None, None, None], pixels.flip(3), pixels)
+            yield self._normalised(pixels), self._labels[batch]
+
+    def _draw(self, generator: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """Shifts (n, 2) and mirrorings (n,) of every sample, for one epoch."""
+        device, count = self._labels.device, self.samples
+        if self._augment == "none":
+            return None, None
+        shifts = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=generator).to(device)
+        if self._augment == "crop":
+            return shifts, None
+        mirrored = torch.rand(count, generator=generator) < 0.5
+        return shifts, mirrored.to(device)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return pixels.float().sub_(self._mean).mul_(self._scale)
+
+
+def _shifted(pixels: Tensor, shifts: Tensor) -> Tensor:
+    """Each image padded by 4 pixels of zeros and cropped at its own place."""
+    count, channels, height, width = pixels.shape
+    padded = torch.nn.functional.pad(pixels, (PADDING,) * 4)
+    rows = shifts[:, 0, None] + torch.arange(height, device=pixels.device)
+    columns = shifts[:, 1, None] + torch.arange(width, device=pixels.device)
+    place = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).view(count, 1, -1)
+    flat = padded.view(count, channels, -1)
+    return flat.gather(2, place.expand(-1, channels, -1)).view(count, channels, height, width)

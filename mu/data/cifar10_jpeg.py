@@ -1,0 +1,80 @@
+"""All of CIFAR-10 as JPEG files in one tar: real images for machines without a download.
+
+The tar holds ``train/<class>/0000.jpg`` and ``test/<class>/0000.jpg``. Its pixels are not
+CIFAR-10's (JPEG, quality 75), so it is a data set of its own name. Where a file
+``cifar10-order.npz`` (``train_labels``, ``test_labels``) lies beside the tar, samples are in
+CIFAR-10's official order, so that sample numbers are the official ones; else class by class.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mu.data.cifar10 import CLASSES, MEAN, STD
+from mu.data.image_files import (
+    ImageTree,
+    cache_folder,
+    decode,
+    file_digest,
+    load_cached,
+    samples_of,
+    store_cached,
+)
+from mu.data.images import ImageDataset, Images, Source
+from mu.errors import UserError
+
+TAR_NAME = "cifar10-jpeg.tar.xz"
+ORDER_NAME = "cifar10-order.npz"
+SIZE = 32
+
+
+def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
+    """Load the pack; ``data_dir`` names the tar or the folder that holds it."""
+    if data_dir is None:
+        raise UserError(f"dataset=cifar10_jpeg needs data_dir: the path of its {TAR_NAME}")
+    tar = data_dir / TAR_NAME if data_dir.is_dir() else data_dir
+    if not tar.is_file():
+        raise UserError(f"there is no {TAR_NAME} in {str(data_dir)!r}; name the tar's path")
+    order = _official_order(tar.with_name(ORDER_NAME))
+    digest = file_digest(tar)
+    train, test = (_part(tar, digest, part, order.get(part)) for part in ("train", "test"))
+    return ImageDataset("cifar10_jpeg", train, test, CLASSES, MEAN, STD, data_dir=str(data_dir))
+
+
+def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images:
+    """One part class by class (cached), then in the official order where that is known."""
+    cache = cache_folder() / f"cifar10_jpeg-{digest[:16]}-{part}.npy"
+    pixels = load_cached(cache)
+    counts = load_cached(cache.with_suffix(".counts.npy"))
+    if pixels is None or counts is None:
+        tree = ImageTree(tar)
+        samples = samples_of(tree, part, list(CLASSES))
+        if not samples:
+            raise UserError(f"{str(tar)!r} holds no images {part}/<class>/*.jpg")
+        images = decode(tree, samples, SIZE)
+        pixels = images.pixels.numpy()
+        counts = np.bincount(images.labels.numpy(), minlength=len(CLASSES))
+        store_cached(cache, pixels)
+        store_cached(cache.with_suffix(".counts.npy"), counts)
+    labels = np.repeat(np.arange(len(CLASSES)), counts)
+    if order is not None:
+        if not np.array_equal(np.bincount(order, minlength=len(CLASSES)), counts):
+            raise UserError(f"{ORDER_NAME} beside {str(tar)!r} does not fit it; remove one")
+        # The k-th occurrence of a class in the official order is its k-th file.
+        place = np.empty(len(order), np.int64)
+        place[np.argsort(order, kind="stable")] = np.arange(len(order))
+        pixels, labels = pixels[place], order
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
+
+
+def _official_order(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return {part: file[f"{part}_labels"].astype(np.int64) for part in ("train", "test")}
+
+
+SOURCE = Source(read, arch="resnet18")

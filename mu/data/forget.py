@@ -1,0 +1,270 @@
+"""What to forget: a request such as ``class:3``, and the split of the training set it makes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mu.data.images import ImageDataset, Indices, Subset
+from mu.data.splits import Split
+from mu.errors import UserError
+
+SPELLINGS = "class:3, class:3:200, random:450, random:10%, indices:FILE"
+
+
+@dataclass(frozen=True)
+class ForgetRequest:
+    """A checked spelling of a forget set; which samples it means depends on the data.
+
+    Parameters
+    ----------
+    kind
+        ``class``, ``random`` or ``indices``.
+    class_name
+        Name or number of the class, of ``class``.
+    count, share
+        How many samples, or which share of the training set (0-1); None for all.
+    file
+        Of ``indices``.
+    """
+
+    kind: str
+    class_name: str | None = None
+    count: int | None = None
+    share: float | None = None
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ForgetRequest:
+        """Read a request as it is typed.
+
+        Raises
+        ------
+        UserError
+            If the spelling is unknown or a number is out of range.
+        """
+        kind, _, rest = text.partition(":")
+        if kind == "class" and rest:
+            name, _, count = rest.rpartition(":")
+            if name and count.isdecimal():
+                return cls("class", class_name=name, count=_positive(text, count))
+            return cls("class", class_name=rest)
+        if kind == "random" and (found := re.fullmatch(r"(\d+(?:\.\d+)?)%", rest)):
+            percent = float(found[1])
+            if not 0 < percent < 100:
+                raise UserError(f"forget={text!r}: the share must be above 0 and below 100 %")
+            return cls("random", share=percent / 100)
+        if kind == "random" and rest.isdecimal():
+            return cls("random", count=_positive(text, rest))
+        if kind == "indices" and rest:
+            return cls("indices", file=Path(rest).expanduser())
+        raise UserError(f"forget={text!r} is not understood; write one of {SPELLINGS}")
+
+    def select(self, dataset: ImageDataset, split: Split, seed: int) -> Indices:
+        """The sample numbers meant, sorted.
+
+        Parameters
+        ----------
+        split
+            The split of the training set; only its ``train`` part can be forgotten.
+        seed
+            Of the random choices; the split's seed, so that every method and its oracle
+            forget the same samples.
+
+        Raises
+        ------
+        UserError
+            If the class does not exist, more is asked than there is, a sample was never
+            trained on, or the index file is not a list of sample numbers.
+        """
+        if self.kind == "indices":
+            assert self.file is not None
+            return _checked_indices(read_indices(self.file), self.file, split)
+        pool = split.train
+        if self.kind == "class":
+            label = self._label(dataset)
+            pool = pool[dataset.train.labels.numpy()[pool] == label]
+        count = self.count
+        if self.share is not None:
+            count = max(1, round(self.share * len(pool)))
+        if count is None:
+            count = len(pool)
+        if count > len(pool) or not len(pool):
+            raise UserError(
+                f"{count} samples to forget, but there are only {len(pool)} "
+                f"{'of that class ' if self.kind == 'class' else ''}in the training set"
+            )
+        drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:count]
+        return np.sort(pool[drawn])
+
+    def _label(self, dataset: ImageDataset) -> int:
+        assert self.class_name is not None
+        names = dataset.classes
+        if self.class_name in names:
+            return names.index(self.class_name)
+        if self.class_name.isdecimal() and int(self.class_name) < len(names):
+            return int(self.class_name)
+        raise UserError(
+            f"there is no class {self.class_name!r} in {dataset.name}; its {len(names)} classes "
+            f"are 0 to {len(names) - 1}: {', '.join(names[:12])}{', ...' * (len(names) > 12)}"
+        )
+
+
+def _positive(text: str, digits: str) -> int:
+    if int(digits) == 0:
+        raise UserError(f"forget={text!r}: give at least one sample to forget")
+    return int(digits)
+
+
+def read_indices(file: Path) -> Indices:
+    """Sample numbers from an npy file, or a csv or txt file separated by commas or spaces.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or holds anything but whole numbers.
+    """
+    if not file.is_file():
+        raise UserError(f"there is no index file {str(file)!r}")
+    if file.suffix == ".npy":
+        try:
+            numbers = np.load(file, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise UserError(f"{str(file)!r} is no npy file of sample numbers: {error}") from error
+        if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+            raise UserError(
+                f"{str(file)!r} holds {numbers.dtype} of shape {numbers.shape}; "
+                "sample numbers are whole numbers in one dimension"
+            )
+        return numbers.astype(np.int64)
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt") from error
+    found: list[int] = []
+    for number, line in enumerate(lines, 1):
+        for word in re.split(r"[,;\s]+", line.strip()):
+            if re.fullmatch(r"-?\d{1,18}", word):
+                found.append(int(word))
+            elif word:
+                raise UserError(f"{str(file)!r}, line {number}: {word!r} is no sample number")
+    return np.array(found, np.int64)
+
+
+def _checked_indices(numbers: Indices, file: Path, split: Split) -> Indices:
+    name = str(file)
+    size = len(split.train) + len(split.val) + len(split.unused)
+    if not len(numbers):
+        raise UserError(f"{name!r} names no samples; give at least one to forget")
+    if len(out := numbers[(numbers < 0) | (numbers >= size)]):
+        raise UserError(f"{name!r}: sample {out[0]} does not exist; numbers go from 0 to {size - 1}")
+    values, counts = np.unique(numbers, return_counts=True)
+    if len(twice := values[counts > 1]):
+        raise UserError(f"{name!r} names sample {twice[0]} {counts[counts > 1][0]} times; once is enough")
+    if len(held := np.intersect1d(values, split.val)):
+        raise UserError(
+            f"{name!r}: sample {held[0]} is in the validation part, the model never trained on "
+            f"it, so it cannot be forgotten ({len(held)} such); remove it from the list"
+        )
+    if len(rest := np.setdiff1d(values, split.train)):
+        raise UserError(
+            f"{name!r}: sample {rest[0]} was not trained on (left out by train_size, or forgotten "
+            f"before; {len(rest)} such); remove it from the list"
+        )
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class ForgetSplit:
+    """The training set of an original, cut into a forget set and a retain set.
+
+    Parameters
+    ----------
+    dataset
+        The data; nothing here changes it.
+    forget, retain
+        Sample numbers, int64, disjoint, together exactly what the original was trained on.
+    val
+        Sample numbers of the validation part.
+
+    Raises
+    ------
+    UserError
+        If nothing would be left to retain, or nothing is to be forgotten.
+    ValueError
+        If the parts overlap.
+    """
+
+    dataset: ImageDataset
+    forget: Indices
+    retain: Indices
+    val: Indices
+
+    def __post_init__(self) -> None:
+        if not len(self.forget):
+            raise UserError("the forget set is empty; give at least one sample to forget")
+        if not len(self.retain):
+            raise UserError("the forget set is the whole training set: nothing would be retained")
+        everything = np.concatenate([self.forget, self.retain, self.val])
+        if len(np.unique(everything)) != len(everything):
+            raise ValueError("forget, retain and validation samples must be disjoint")
+
+    @classmethod
+    def of(cls, dataset: ImageDataset, split: Split, forget: Indices) -> ForgetSplit:
+        """Cut the ``train`` part of ``split``; ``forget`` must lie in it."""
+        if len(outside := np.setdiff1d(forget, split.train)):
+            raise UserError(f"sample {outside[0]} was not trained on, so it cannot be forgotten")
+        retain = np.setdiff1d(split.train, forget)
+        return cls(dataset, np.sort(forget), retain, split.val)
+
+    @cached_property
+    def forgotten_classes(self) -> tuple[int, ...]:
+        """Classes of which no training sample is retained, however they were named."""
+        labels = self.dataset.train.labels.numpy()
+        gone = np.setdiff1d(labels[self.forget], labels[self.retain])
+        return tuple(int(label) for label in gone)
+
+    @property
+    def forget_set(self) -> Subset:
+        """The samples to forget."""
+        return self.dataset.training_subset(self.forget)
+
+    @property
+    def retain_set(self) -> Subset:
+        """The samples to retain."""
+        return self.dataset.training_subset(self.retain)
+
+    @property
+    def val_set(self) -> Subset:
+        """Validation samples, without those of a forgotten class."""
+        labels = self.dataset.train.labels.numpy()[self.val]
+        return self.dataset.training_subset(self.val[~np.isin(labels, self.forgotten_classes)])
+
+    @property
+    def test_set(self) -> Subset:
+        """Test samples, without those of a forgotten class."""
+        return self.dataset.test_subset(np.flatnonzero(~self._test_is_forgotten))
+
+    @property
+    def test_forgotten_set(self) -> Subset:
+        """Test samples of a forgotten class; empty unless a whole class is forgotten."""
+        return self.dataset.test_subset(np.flatnonzero(self._test_is_forgotten))
+
+    @property
+    def _test_is_forgotten(self) -> np.ndarray:
+        return np.isin(self.dataset.test.labels.numpy(), self.forgotten_classes)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the forget set's sample numbers."""
+        return indices_digest(self.forget)
+
+
+def indices_digest(numbers: Indices) -> str:
+    """sha256 (hex) of sample numbers as little-endian int64, sorted."""
+    return hashlib.sha256(np.sort(numbers).astype("<i8").tobytes()).hexdigest()

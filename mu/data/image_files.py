@@ -1,0 +1,172 @@
+"""Trees of image files, in a folder or a tar, decoded once into memory (and into a cache)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mu.data.images import Images
+from mu.errors import UserError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm"}
+DEFAULT_SIZE = 64
+
+Sample = tuple[str, int]  # path inside the tree, label
+
+
+class ImageTree:
+    """The image files below a folder or inside a tar, by relative path.
+
+    Raises
+    ------
+    UserError
+        If ``root`` is neither a folder nor a readable tar.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if root.is_dir():
+            found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+            self.names = sorted(path.as_posix() for path in found if _is_image(path.name))
+        else:
+            self.names = sorted(name for name, _ in self._members() if _is_image(name))
+
+    def read(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Pairs of path and bytes for the ``wanted`` paths, in the order of storage."""
+        chosen = set(wanted)
+        if self.root.is_dir():
+            for name in sorted(chosen):
+                yield name, (self.root / name).read_bytes()
+            return
+        for name, content in self._members(chosen):
+            if content is not None:
+                yield name, content
+
+    def _members(self, wanted: set[str] | None = None) -> Iterator[tuple[str, bytes | None]]:
+        try:
+            with tarfile.open(self.root, "r|*") as archive:
+                for member in archive:
+                    name = member.name.removeprefix("./")
+                    if not member.isfile():
+                        continue
+                    if wanted is None:
+                        yield name, None
+                    elif name in wanted and (stream := archive.extractfile(member)):
+                        yield name, stream.read()
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise UserError(f"{str(self.root)!r} is no readable tar: {error}") from error
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
+
+
+def classes_of(tree: ImageTree, part: str) -> list[str]:
+    """Names of the class folders below ``part`` (``""`` for the root itself), sorted."""
+    depth = len(Path(part).parts)
+    prefix = f"{part}/" if part else ""
+    parts = (Path(name).parts for name in tree.names if name.startswith(prefix))
+    return sorted({one[depth] for one in parts if len(one) > depth + 1})
+
+
+def samples_of(tree: ImageTree, part: str, classes: list[str]) -> list[Sample]:
+    """(path, label) of every image of ``part``, class by class, sorted by path."""
+    label_of = {name: label for label, name in enumerate(classes)}
+    depth = len(Path(part).parts)
+    prefix = f"{part}/" if part else ""
+    found = []
+    for name in tree.names:
+        parts = Path(name).parts
+        if name.startswith(prefix) and len(parts) > depth + 1 and parts[depth] in label_of:
+            found.append((name, label_of[parts[depth]]))
+    return sorted(found, key=lambda sample: (sample[1], sample[0]))
+
+
+def common_size(tree: ImageTree, samples: list[Sample]) -> int:
+    """The side of the images where all are squares of one size, else 64."""
+    sizes = set()
+    for name, content in tree.read(name for name, _ in samples):
+        sizes.add(_open(name, content).size)
+        if len(sizes) > 1:
+            return DEFAULT_SIZE
+    (width, height) = sizes.pop()
+    return width if width == height else DEFAULT_SIZE
+
+
+def decode(tree: ImageTree, samples: list[Sample], size: int) -> Images:
+    """Decode to RGB squares of ``size`` pixels (shorter side resized, centre cropped).
+
+    Raises
+    ------
+    UserError
+        Naming the file, if one is damaged.
+    """
+    position = {name: index for index, (name, _) in enumerate(samples)}
+    pixels = np.empty((len(samples), size, size, 3), np.uint8)
+    seen = 0
+    for name, content in tree.read(position):
+        pixels[position[name]] = _pixels(name, content, size)
+        seen += 1
+    if seen != len(samples):
+        raise UserError(f"{str(tree.root)!r} changed while it was read; try again")
+    labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels)
+
+
+def _open(name: str, content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content))
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise UserError(f"{name!r} is a damaged image; repair or remove it") from error
+
+
+def _pixels(name: str, content: bytes, size: int) -> np.ndarray:
+    try:
+        image = _open(name, content).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name!r} is a damaged image ({error}); repair or remove it") from error
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+# --- the cache of decoded archives --------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Where decoded archives are kept: ``$MU_CACHE``, by default ``~/.cache/mu``."""
+    return Path(os.environ.get("MU_CACHE") or Path.home() / ".cache" / "mu")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_cached(path: Path) -> np.ndarray | None:
+    """The cached array, or None where there is none that can be read."""
+    try:
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+    except (OSError, ValueError):
+        return None  # a damaged cache is only rebuilt
+
+
+def store_cached(path: Path, array: np.ndarray) -> None:
+    """Write under a temporary name and rename, so that no reader sees half a file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            np.save(file, array, allow_pickle=False)
+        Path(file.name).replace(path)
+    except OSError:
+        return  # a cache that cannot be written costs time, not correctness

@@ -1,0 +1,164 @@
+"""Images in memory, and the named data sets made of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mu.errors import UserError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Pixels and labels.
+
+    Parameters
+    ----------
+    pixels
+        uint8 of shape (n, channels, height, width).
+    labels
+        int64 of shape (n,), each in 0 .. classes - 1.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
+            raise TypeError("pixels must be uint8 of shape (n, channels, height, width)")
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.pixels.shape[:1]:
+            raise TypeError("labels must be int64 of shape (n,)")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def digest(self) -> bytes:
+        """sha256 of shape, pixels and labels."""
+        seen = hashlib.sha256(repr(tuple(self.pixels.shape)).encode())
+        seen.update(self.pixels.contiguous().numpy().data)
+        seen.update(self.labels.contiguous().numpy().data)
+        return seen.digest()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """A named data set: training and test images as published, and how to normalise them.
+
+    Sample numbers, everywhere in mu, are positions in ``train`` as published.
+
+    Parameters
+    ----------
+    name, data_dir, image_size
+        What to ask for to load the same data again.
+    classes
+        Class names, by label.
+    mean, std
+        Per channel, of pixels scaled to 0-1.
+    """
+
+    name: str
+    train: Images
+    test: Images
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    data_dir: str | None = None
+    image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.train) or not len(self.test):
+            raise UserError(f"the data set {self.name!r} has no training or no test images")
+        if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
+            raise UserError(f"training and test images of {self.name!r} differ in size")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        channels, height, width = self.train.pixels.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all pixels, labels and class names: the same data, wherever it lies."""
+        seen = hashlib.sha256("\n".join(self.classes).encode())
+        seen.update(self.train.digest())
+        seen.update(self.test.digest())
+        return seen.hexdigest()
+
+    def training_subset(self, indices: Indices) -> Subset:
+        """The training samples with these numbers."""
+        return Subset(self.train, indices, self.mean, self.std)
+
+    def test_subset(self, indices: Indices | None = None) -> Subset:
+        """The test samples with these numbers, by default all."""
+        chosen = np.arange(len(self.test)) if indices is None else indices
+        return Subset(self.test, chosen, self.mean, self.std)
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some samples of a set of images, with the normalisation that their model expects.
+
+    Parameters
+    ----------
+    images
+        The whole set; it is never copied.
+    indices
+        int64 of shape (n_samples,): which samples, in which order.
+    """
+
+    images: Images
+    indices: Indices
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 of shape (n_samples,)."""
+        return self.images.labels[torch.from_numpy(self.indices)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a named data set is read, and the defaults that suit it.
+
+    Parameters
+    ----------
+    read
+        Called with ``(data_dir, image_size)``; returns the data set.
+    arch
+        Default architecture.
+    training
+        Defaults of the training recipe that differ from the general ones.
+    """
+
+    read: Callable[[Path | None, int | None], ImageDataset]
+    arch: str = "resnet18"
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation per channel of pixels scaled to 0-1, exactly, from a histogram."""
+    values = torch.arange(256, dtype=torch.float64) / 255
+    means, deviations = [], []
+    for channel in range(images.pixels.shape[1]):
+        counts = torch.bincount(images.pixels[:, channel].reshape(-1).int(), minlength=256)
+        share = counts.double() / counts.sum()
+        mean = float((share * values).sum())
+        means.append(round(mean, 6))
+        deviations.append(round(float((share * (values - mean) ** 2).sum().sqrt()), 6) or 1.0)
+    return tuple(means), tuple(deviations)

@@ -1,0 +1,120 @@
+"""Dataclass fields that know their help and range, and dataclasses that check them.
+
+Every setting of mu (a training recipe, a pruner, an unlearning method) is a frozen dataclass.
+Its fields are the one place where default, help and range stand; the command line, the
+documentation and the checks are read off them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Self, get_args, get_type_hints
+
+from mu.errors import UserError, unknown
+
+
+def setting(
+    default: Any = MISSING,
+    *,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+    above: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field with its help and range.
+
+    ``low`` and ``high`` are allowed values, ``below`` and ``above`` are not.
+    """
+    bounds = {"low": low, "high": high, "below": below, "above": above}
+    return field(default=default, metadata={"help": help, "choices": choices, **bounds})
+
+
+def base_type(annotation: Any) -> type:
+    """The plain type of an annotation: ``float`` for ``float`` and for ``float | None``."""
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+    chosen = kinds[0] if kinds else annotation
+    if not isinstance(chosen, type):
+        raise TypeError(f"a setting cannot have the type {annotation!r}")
+    return chosen
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """A frozen group of settings that refuses values of the wrong type or out of range."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value is None and type(None) in get_args(hints[one.name]):
+                continue
+            checked = _typed(one.name, value, base_type(hints[one.name]))
+            object.__setattr__(self, one.name, checked)
+            _check_range(one, checked)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of the settings, in their order."""
+        return tuple(one.name for one in fields(cls))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], *, owner: str | None = None) -> Self:
+        """Build from a mapping, refusing names that are not settings.
+
+        Raises
+        ------
+        UserError
+            If a name is unknown, or a value has the wrong type or is out of range.
+        """
+        for name in values:
+            if name not in cls.names():
+                raise unknown(f"setting of {owner or cls.__name__}", name, cls.names())
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings by name; plain numbers, texts and booleans only."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **values: Any) -> Self:
+        """A copy with other values, checked again."""
+        return dataclasses.replace(self, **values)
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UserError(f"{name}={value!r} is not of type {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"{name}={value}: give a finite number")
+    return value
+
+
+def _check_range(one: dataclasses.Field[Any], value: Any) -> None:
+    choices = one.metadata.get("choices", ())
+    if choices and value not in choices:
+        raise unknown(one.name, str(value), choices)
+    if not (text := range_text(one)) or not isinstance(value, int | float):
+        return
+    low, high = one.metadata["low"], one.metadata["high"]
+    above, below = one.metadata["above"], one.metadata["below"]
+    inside = (
+        (low is None or value >= low)
+        and (high is None or value <= high)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+    if not inside:
+        raise UserError(f"{one.name}={value}: must be {text}")
+
+
+def range_text(one: dataclasses.Field[Any]) -> str:
+    """The allowed range of a field in words, empty when there is none."""
+    words = {"low": "at least", "above": "above", "high": "at most", "below": "below"}
+    bounds = ((word, one.metadata.get(key)) for key, word in words.items())
+    return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)

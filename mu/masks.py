@@ -1,0 +1,219 @@
+"""Mask: which weights may be non-zero. Immutable, bound to parameters by name, one bit a weight."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from mu.errors import UserError
+
+FILE_NAME = "mask.safetensors"
+_FORMAT = "mu.mask/1"
+
+
+class Mask(Mapping[str, Tensor]):
+    """An immutable mapping of parameter name to a bool tensor; ``True`` means kept.
+
+    The names are those of the unwrapped module's ``named_parameters()``, so a mask fits the
+    same model whatever wraps it. Parameters that are not named are not prunable.
+
+    Parameters
+    ----------
+    kept
+        Bool tensors, each of the shape of its parameter. They are copied to the CPU.
+    """
+
+    def __init__(self, kept: Mapping[str, Tensor]) -> None:
+        for name, tensor in kept.items():
+            if tensor.dtype != torch.bool:
+                raise TypeError(f"mask of {name} has dtype {tensor.dtype}, not torch.bool")
+        self._kept = {name: kept[name].detach().to("cpu", copy=True) for name in sorted(kept)}
+
+    @classmethod
+    def dense(cls, model: nn.Module, names: list[str]) -> Self:
+        """The mask that keeps every weight of the parameters ``names`` of ``model``."""
+        parameters = dict(model.named_parameters())
+        return cls({name: torch.ones_like(parameters[name], dtype=torch.bool) for name in names})
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._kept[name].clone()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mask) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"Mask({len(self)} parameters, {self.kept} of {self.total} kept)"
+
+    @cached_property
+    def total(self) -> int:
+        """Number of prunable weights."""
+        return sum(tensor.numel() for tensor in self._kept.values())
+
+    @cached_property
+    def kept(self) -> int:
+        """Number of weights that may be non-zero."""
+        return sum(int(tensor.sum()) for tensor in self._kept.values())
+
+    @property
+    def sparsity(self) -> float:
+        """Share of prunable weights that are pruned, in percent (0-100)."""
+        return 100.0 * (1 - self.kept / self.total) if self.total else 0.0
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether nothing is pruned."""
+        return self.kept == self.total
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the packed file; equal masks have equal fingerprints."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Kept and total weights of each parameter, in the order of names."""
+        return [
+            {
+                "name": name,
+                "shape": list(tensor.shape),
+                "kept": int(tensor.sum()),
+                "total": tensor.numel(),
+                "sparsity": round(100.0 * (1 - float(tensor.double().mean())), 4),
+            }
+            for name, tensor in self._kept.items()
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """A JSON-ready summary: overall and per-layer sparsity."""
+        overall = {"kept": self.kept, "total": self.total, "sparsity": round(self.sparsity, 4)}
+        return {**overall, "fingerprint": self.fingerprint, "layers": self.layers()}
+
+    # --- binding to a model ---------------------------------------------------------------
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse a model that this mask does not fit.
+
+        Raises
+        ------
+        UserError
+            Naming the parameter that is missing or has another shape.
+        """
+        parameters = dict(model.named_parameters())
+        for name, tensor in self._kept.items():
+            if name not in parameters:
+                raise UserError(
+                    f"the mask names {name!r}, which the model does not have; "
+                    "use the mask with the architecture that it was made for"
+                )
+            if parameters[name].shape != tensor.shape:
+                raise UserError(
+                    f"the mask of {name!r} has shape {list(tensor.shape)}, the model's is "
+                    f"{list(parameters[name].shape)}; use the architecture and stem of the mask"
+                )
+
+    def bind(self, model: nn.Module) -> BoundMask:
+        """The mask on the device and in the dtype of ``model``, ready to be enforced."""
+        self.check(model)
+        return BoundMask(self, model)
+
+    def apply(self, model: nn.Module) -> None:
+        """Set the pruned weights of ``model`` to exactly zero."""
+        self.bind(model).apply()
+
+    # --- files ----------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """The packed file: one bit a prunable weight, names and shapes in the header."""
+        packed = {name: _pack(tensor) for name, tensor in self._kept.items()}
+        shapes = {name: list(tensor.shape) for name, tensor in self._kept.items()}
+        return save(packed, metadata={"format": _FORMAT, "shapes": json.dumps(shapes)})
+
+    def save(self, path: Path) -> Path:
+        """Write the packed file to ``path``."""
+        path.write_bytes(self.to_bytes())
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a packed mask; nothing in the file is executed.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, is no mask, or its sizes disagree with its shapes.
+        """
+        if not path.is_file():
+            raise UserError(f"there is no mask file {path}")
+        try:
+            with safe_open(path, framework="pt") as file:
+                meta = file.metadata() or {}
+                if meta.get("format") != _FORMAT:
+                    raise UserError(f"{path} is no mask of mu (format {meta.get('format')!r})")
+                shapes: dict[str, list[int]] = json.loads(meta["shapes"])
+                return cls({name: _unpack(file.get_tensor(name), shapes[name]) for name in shapes})
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise UserError(f"{path} is damaged or no mask: {error}") from error
+
+
+def _pack(kept: Tensor) -> Tensor:
+    return torch.from_numpy(np.packbits(kept.numpy().reshape(-1)))
+
+
+def _unpack(packed: Tensor, shape: list[int]) -> Tensor:
+    count = math.prod(shape)
+    if packed.dtype != torch.uint8 or packed.numel() != (count + 7) // 8:
+        raise ValueError(f"{packed.numel()} packed bytes do not hold the shape {shape}")
+    bits = np.unpackbits(packed.numpy(), count=count).astype(bool)
+    return torch.from_numpy(bits.reshape(shape))
+
+
+class BoundMask:
+    """A mask tied to the parameters of one model, held in their dtype on their device.
+
+    The training loop zeroes the gradients of pruned weights and applies the mask again after
+    each step: momentum that is older than the mask would move pruned weights otherwise.
+    A dense mask costs nothing.
+    """
+
+    def __init__(self, mask: Mask, model: nn.Module) -> None:
+        parameters = dict(model.named_parameters())
+        pruned = [name for name in mask if not bool(mask[name].all())]
+        self._parameters = [parameters[name] for name in pruned]
+        self._factors = [mask[name].to(parameters[name]) for name in pruned]
+        self._pruned = [factor == 0 for factor in self._factors]
+
+    @torch.no_grad()
+    def mask_gradients(self) -> None:
+        """Zero the gradients of pruned weights."""
+        pairs = [
+            (parameter.grad, factor)
+            for parameter, factor in zip(self._parameters, self._factors, strict=True)
+            if parameter.grad is not None
+        ]
+        if pairs:
+            torch._foreach_mul_([grad for grad, _ in pairs], [factor for _, factor in pairs])
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Set pruned weights to exactly zero, whatever they hold (even NaN, never -0.0)."""
+        for parameter, pruned in zip(self._parameters, self._pruned, strict=True):
+            parameter.masked_fill_(pruned, 0.0)

@@ -1,0 +1,33 @@
+"""Fine-tuning: train on for a few epochs on the retain set, and let the rest be forgotten.
+
+References
+----------
+Golatkar, Achille & Soatto (2020), Eternal Sunshine of the Spotless Net, CVPR; Warnecke et al.
+(2021), Machine Unlearning of Features and Labels; as compared by Jia et al. (2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mu.checkpoints import Checkpoint
+from mu.data.forget import ForgetSplit
+from mu.methods.fine_tuning import FineTuning
+from mu.runs import Run
+from mu.training.loop import train
+
+
+@dataclass(frozen=True)
+class FineTune(FineTuning):
+    """Cross-entropy on the retain set."""
+
+    def unlearn(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
+        """See :meth:`Method.unlearn`."""
+        train(
+            checkpoint.model,
+            split.retain_set,
+            self.training(checkpoint.spec.recipe.training),
+            run,
+            mask=checkpoint.mask,
+            label="fine-tuning",
+        )

@@ -1,0 +1,36 @@
+"""Retrain: the oracle. From scratch, on the retain set alone, by the original's own recipe.
+
+References
+----------
+Jia et al. (2023), Model Sparsity Can Simplify Machine Unlearning, section 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mu.checkpoints import Checkpoint
+from mu.data.forget import ForgetSplit
+from mu.hyperparameters import setting
+from mu.methods.base import Method
+from mu.originals import train_network
+from mu.runs import Run
+
+
+@dataclass(frozen=True)
+class Retrain(Method):
+    """Repeat the original's recipe without the forget set, from the same initial weights."""
+
+    mask_from: str = setting(
+        "upstream",
+        help="upstream: keep the original's mask, the paper's protocol (that mask saw the forget "
+        "set); retain: find the mask anew on the retain set, the clean oracle",
+        choices=("upstream", "retain"),
+    )
+
+    def unlearn(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
+        """See :meth:`Method.unlearn`; with ``mask_from=retain`` the mask changes too."""
+        mask = checkpoint.mask if self.mask_from == "upstream" else None
+        model, mask = train_network(checkpoint.spec.recipe, split.retain_set, run, mask=mask)
+        checkpoint.model.load_state_dict(model.state_dict())
+        checkpoint.mask = mask

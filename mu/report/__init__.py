@@ -1,0 +1,1 @@
+"""Reports: tables for the terminal, prose and plots for a run's page."""

@@ -1,0 +1,47 @@
+"""What an entry point prints when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
+
+
+def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """A table of models against UA, RA, TA, MIA (percent), gap (points) and RTE (seconds)."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    for label, metrics in rows.items():
+        cells = (f"{metrics[name]:.2f}" if name in metrics else "-" for name in COLUMNS)
+        table.add_row(label, *cells)
+    _console().print(table)
+
+
+def print_summary(title: str, values: Mapping[str, str]) -> None:
+    """A title and aligned name-value lines, not wrapped, so that IDs and commands can be copied."""
+    console = _console()
+    console.print(title, style="bold", soft_wrap=True, markup=False)
+    print_lines(values)
+
+
+def print_lines(values: Mapping[str, str]) -> None:
+    """Aligned name-value lines."""
+    console = _console()
+    width = max(map(len, values))
+    for name, value in values.items():
+        console.print(f"  {name:<{width}}  {value}", soft_wrap=True, markup=False, highlight=False)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Remarks that the user should read."""
+    for note in notes:
+        _console().print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else 100)

@@ -1,0 +1,93 @@
+"""Plots that a run's page shows inline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mu.evaluation import GAP_METRICS, SplitOutputs
+from mu.masks import Mask
+from mu.runs import Run
+
+DPI = 110
+COLOURS = {"retain": "#4477aa", "test": "#ccaa33", "forget": "#cc3311"}
+
+
+def plot_layers(mask: Mask, path: Path) -> None:
+    """Share of kept weights in every layer."""
+    layers = mask.layers()
+    figure = Figure(figsize=(7, 1.2 + 0.24 * len(layers)), layout="constrained")
+    axes = figure.subplots()
+    kept = [100 * layer["kept"] / layer["total"] for layer in layers]
+    names = [layer["name"].removesuffix(".weight") for layer in layers]
+    bars = axes.barh(names, kept, color=COLOURS["retain"])
+    axes.bar_label(bars, [f"{layer['kept']:,}" for layer in layers], padding=3, fontsize=7)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 112), xlabel="kept weights of the layer, % (number beside the bar)")
+    axes.set_title(f"{mask.kept:,} of {mask.total:,} weights kept, sparsity {mask.sparsity:.2f} %")
+    axes.tick_params(axis="y", labelsize=7)
+    _save(figure, path)
+
+
+def plot_history(run: Run, path: Path) -> None:
+    """Loss and accuracies over the epochs."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(*_columns(run.history("loss")), color=COLOURS["retain"])
+    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="training loss")
+    series = {"train_acc": ("training", "retain"), "VA": ("validation", "test")}
+    for name, (label, colour) in series.items():
+        if history := run.history(name):
+            right.plot(*_columns(history), label=label, color=COLOURS[colour])
+    right.set(xlabel="epoch", ylabel="%", title="accuracy")
+    right.legend()
+    _save(figure, path)
+
+
+def plot_metrics(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """UA, RA, TA and MIA of several models side by side: original, unlearned, oracle."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(rows)
+    place = np.arange(len(GAP_METRICS))
+    colours = ("#bbbbbb", COLOURS["retain"], COLOURS["test"])
+    for index, (label, metrics) in enumerate(rows.items()):
+        values = [metrics[name] for name in GAP_METRICS]
+        shift = (index - (len(rows) - 1) / 2) * width
+        bars = axes.bar(place + shift, values, width, label=label, color=colours[index % 3])
+        axes.bar_label(bars, fmt="%.1f", fontsize=8)
+    axes.set_xticks(place, GAP_METRICS)
+    axes.set(ylim=(0, 112), ylabel="%", title="the nearer to the oracle, the better")
+    axes.legend(ncols=len(rows), loc="upper center", fontsize=8)
+    _save(figure, path)
+
+
+def plot_confidence(before: SplitOutputs, after: SplitOutputs, path: Path) -> None:
+    """Distribution of the true class's probability over forget, retain and test samples."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    bins = np.linspace(0, 1, 31)
+    for axes, (title, outputs) in zip(
+        figure.subplots(1, 2, sharey=True),
+        {"original": before, "unlearned": after}.items(),
+        strict=True,
+    ):
+        for part, colour in COLOURS.items():
+            scores = getattr(outputs, part).confidence().numpy()
+            shares = np.histogram(scores, bins)[0] / len(scores) * 100
+            axes.stairs(shares, bins, label=part, color=colour, linewidth=1.6)
+        axes.set(title=title, xlabel="probability of the true class", yscale="symlog")
+        axes.legend()
+    figure.axes[0].set_ylabel("% of the samples")
+    _save(figure, path)
+
+
+def _columns(pairs: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [step for step, _ in pairs], [value for _, value in pairs]
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)

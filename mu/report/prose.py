@@ -1,0 +1,84 @@
+"""Descriptions in prose for a run's page (Markdown)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mu.checkpoints import Checkpoint, Spec
+from mu.data.forget import ForgetSplit
+from mu.evaluation import GAP_METRICS
+
+DEFINITIONS = {
+    "UA": "100 - accuracy on the forget set",
+    "RA": "accuracy on the retain set",
+    "TA": "accuracy on the test set",
+    "MIA": "share of the forget set that the confidence attack calls non-member",
+    "gap": "mean distance to the oracle over UA, RA, TA and MIA, in points",
+    "RTE": "seconds of the unlearning itself",
+}
+
+
+def describe_model(spec: Spec, sparsity: float) -> str:
+    """The original in a phrase: ``a resnet20 on cifar10, 95.0 % sparse``."""
+    kind = f"{sparsity:.1f} % sparse" if sparsity else "dense"
+    return f"a {spec.recipe.model.arch} on {spec.data.name}, {kind}"
+
+
+def describe_prune(checkpoint: Checkpoint, metrics: Mapping[str, float], run_id: str) -> str:
+    """What a prune run holds and how to go on."""
+    recipe, mask = checkpoint.spec.recipe, checkpoint.mask
+    made = "It is dense."
+    if not mask.is_dense:
+        made = (
+            f"The pruner `{recipe.pruner}` kept {mask.kept:,} of {mask.total:,} prunable weights; "
+            f"training then went on under that mask from the weights of epoch "
+            f"{recipe.rewinding.epoch(recipe.training.epochs)}."
+        )
+    return (
+        f"**Original**: {describe_model(checkpoint.spec, mask.sparsity)}, trained for "
+        f"{recipe.training.epochs} epochs. {made}\n\n"
+        f"It gives {metrics['train_acc']:.2f} % of its training images their label and "
+        f"{metrics['TA']:.2f} % of the test images (TA).\n\n"
+        f"Make it forget: `mlflow run . -e unlearn -P prune_run_id={run_id} -P forget=class:0`\n\n"
+        f"Fetch its mask: `mlflow artifacts download -r {run_id} -a mask -d DIR`, or "
+        f'`mu.load_mask("{run_id}")`\n'
+    )
+
+
+def describe_unlearn(
+    method: str,
+    forget: str,
+    split: ForgetSplit,
+    original: str,
+    metrics: Mapping[str, float],
+    links: Mapping[str, str],
+) -> str:
+    """What an unlearn run did, its numbers, and its lineage.
+
+    Parameters
+    ----------
+    original
+        The original in a phrase.
+    links
+        Run IDs by role: ``original``, and ``oracle`` where there is one.
+    """
+    lines = [
+        f"**{method}** made {original} forget {len(split.forget):,} of "
+        f"{len(split.forget) + len(split.retain):,} training samples (`{forget}`) in "
+        f"{metrics['RTE']:.2f} s.",
+        "",
+        "| | " + " | ".join(GAP_METRICS) + " |",
+        "|---|" + "---|" * len(GAP_METRICS),
+        "| original | " + " | ".join(f"{metrics[f'{m}_before']:.2f}" for m in GAP_METRICS) + " |",
+        "| unlearned | " + " | ".join(f"{metrics[m]:.2f}" for m in GAP_METRICS) + " |",
+    ]
+    if "gap" in metrics:
+        lines.append("| gap | " + " | ".join(f"{metrics[f'gap_{m}']:.2f}" for m in GAP_METRICS) + " |")
+        lines += ["", f"Mean gap to the oracle: **{metrics['gap']:.2f} points**."]
+    elif method != "retrain":
+        lines += ["", "No oracle to compare with: run again with `-P oracle_run_id=train`."]
+    else:
+        lines += ["", "This is an oracle: other methods are judged against it."]
+    lines += ["", *(f"- {role}: run `{run_id}`" for role, run_id in links.items()), ""]
+    lines += [f"- {name}: {text}" for name, text in DEFINITIONS.items()]
+    return "\n".join(lines) + "\n"

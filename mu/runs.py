@@ -1,0 +1,192 @@
+"""Run: where a piece of work happens and where its numbers go. Works without MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from mu.errors import UserError
+
+Sink = Callable[[Mapping[str, float], int | None], None]
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Record(NamedTuple):
+    """One logged number."""
+
+    name: str
+    value: float
+    step: int | None
+
+
+class Run:
+    """Device, seed, folder and log of one piece of work.
+
+    Parameters
+    ----------
+    device
+        ``auto`` (CUDA where there is one, else the CPU) or a name that torch knows.
+    seed
+        Of this step's own randomness.
+    folder
+        Where artifacts are written; None where none are wanted.
+    precision
+        ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA, fp32 elsewhere.
+    sink
+        Called with every batch of numbers and their step; MLflow's recorder is one.
+    show_progress
+        Whether long work draws progress bars; by default where the output is a terminal.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        seed: int = 0,
+        folder: Path | None = None,
+        precision: str = "auto",
+        sink: Sink | None = None,
+        show_progress: bool | None = None,
+    ) -> None:
+        self.device = pick_device(device)
+        self.seed = seed
+        self.folder = folder
+        if precision not in PRECISIONS:
+            raise UserError(f"precision={precision!r}: give one of {', '.join(PRECISIONS)}")
+        self.bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
+        self._sink = sink
+        self._show_progress = sys.stderr.isatty() if show_progress is None else show_progress
+        self.records: list[Record] = []
+        self.notes: list[str] = []
+        self.samples_seen = 0
+
+    # --- numbers --------------------------------------------------------------------------
+
+    def log(self, name: str, value: float, step: int | None = None) -> None:
+        """Log one number."""
+        self.log_all({name: value}, step)
+
+    def log_all(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Log several numbers that belong together."""
+        self.records += [Record(name, float(value), step) for name, value in values.items()]
+        if self._sink is not None:
+            self._sink(values, step)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of every name."""
+        return {record.name: record.value for record in self.records}
+
+    def history(self, name: str) -> list[tuple[int, float]]:
+        """(step, value) of every number of that name that has a step."""
+        return [(r.step, r.value) for r in self.records if r.name == name and r.step is not None]
+
+    def note(self, text: str) -> None:
+        """Keep a remark that the user should read at the end."""
+        self.notes.append(text)
+
+    # --- randomness -----------------------------------------------------------------------
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A CPU generator of its own for each purpose, so that none disturbs another."""
+        return generator(self.seed, purpose)
+
+    # --- device ---------------------------------------------------------------------------
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move ``model`` to the device, in the memory format that suits it; in place."""
+        if self.device.type == "cuda":
+            return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return model.to(self.device)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of forward passes: bf16 where this run uses it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def synchronize(self) -> None:
+        """Wait for the device, so that a clock can be read."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @contextmanager
+    def stopwatch(self) -> Iterator[list[float]]:
+        """A list that holds the seconds passed, once the block is left."""
+        seconds: list[float] = []
+        self.synchronize()
+        start = time.perf_counter()
+        yield seconds
+        self.synchronize()
+        seconds.append(time.perf_counter() - start)
+
+    def peak_memory_mb(self) -> float:
+        """Highest memory use so far, MiB: of the device on CUDA, else of the process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+    # --- progress -------------------------------------------------------------------------
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        """A bar with its rate in images a second; call what it yields with (samples, note).
+
+        Silent where progress is not shown.
+        """
+        if not self._show_progress:
+            yield lambda _samples, _note: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]}  {task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        start = time.perf_counter()
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+            task = bars.add_task(label, total=total, rate="", note="")
+
+            def advance(samples: int, note: str) -> None:
+                done = bars.tasks[task].completed + samples
+                rate = done / max(time.perf_counter() - start, 1e-9)
+                bars.update(task, advance=samples, rate=f"{rate:,.0f} images/s", note=note)
+
+            yield advance
+
+
+def generator(seed: int, purpose: str) -> torch.Generator:
+    """A CPU generator for one purpose: seeded by the seed and the purpose's name."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises
+    ------
+    UserError
+        If there is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device={name!r} cannot be used here ({reason}); try auto") from error
+    return device
+

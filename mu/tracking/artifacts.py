@@ -1,0 +1,118 @@
+"""What an earlier run handed on: taken only from a finished run, and only as it was logged."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+
+from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
+from mu.errors import UserError
+from mu.masks import Mask
+from mu.tracking.store import Store, connect
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ORIGINALS = ("prune", "backdoor", "unlearn")
+TAG_OF = {WEIGHTS_FILE: "mu.weights", MASK_FILE: "mu.mask", SPEC_FILE: "mu.spec"}
+_SHORT = 16  # hex digits of a fingerprint in a tag
+
+
+def fingerprint_tags(digests: dict[str, str]) -> dict[str, str]:
+    """Tags for the sha256 of a hand-over's files."""
+    return {TAG_OF[name]: digest[:_SHORT] for name, digest in digests.items()}
+
+
+def finished_run(store: Store, run_id: str) -> MlflowRun:
+    """The run of that ID, if it is finished and holds an original.
+
+    Raises
+    ------
+    UserError
+        If it is unknown, deleted, not finished, or of an entry that makes no original.
+    """
+    run = store.run(run_id)
+    entry = run.data.tags.get("mu.entry", "unknown")
+    if run.info.status != "FINISHED":
+        why = run.data.tags.get("mu.error")
+        raise UserError(
+            f"run {run_id} is {run.info.status}{f' ({why})' if why else ''}; "
+            "give the ID of a FINISHED run"
+        )
+    if entry not in ORIGINALS or "mu.spec" not in run.data.tags:
+        raise UserError(
+            f"run {run_id} (entry {entry}) holds no original; give the ID of a prune run"
+        )
+    return run
+
+
+def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
+    """Fetch one artifact file of a run into ``folder`` and check it against its tag.
+
+    Raises
+    ------
+    UserError
+        If it cannot be fetched, or its sha256 is not the one logged.
+    """
+    run_id = run.info.run_id
+    try:
+        found = Path(
+            download_artifacts(
+                run_id=run_id, artifact_path=path, dst_path=str(folder), tracking_uri=store.uri
+            )
+        )
+        content = found.read_bytes()
+    except (MlflowException, OSError) as error:
+        raise UserError(f"run {run_id} has no readable artifact {path}: {error}") from error
+    tag = TAG_OF.get(path)
+    if tag and hashlib.sha256(content).hexdigest()[:_SHORT] != run.data.tags.get(tag):
+        raise UserError(
+            f"{path} of run {run_id} is damaged: its sha256 is not the one in the run's tag {tag}; "
+            "make the run again"
+        )
+    return found
+
+
+def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:
+    """The model, mask and spec that a run handed on, checked, on the CPU.
+
+    Parameters
+    ----------
+    run_id
+        Of a finished prune, unlearn or backdoor run.
+    tracking_uri
+        Default: as :func:`mu.tracking.connect` finds it.
+    """
+    return fetch_checkpoint(connect(tracking_uri), run_id)
+
+
+def fetch_checkpoint(store: Store, run_id: str) -> Checkpoint:
+    """:func:`load_checkpoint`, from an open store."""
+    run = finished_run(store, run_id)
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        for path in (SPEC_FILE, WEIGHTS_FILE, MASK_FILE):
+            download(store, run, path, Path(scratch))
+        return Checkpoint.load(Path(scratch))
+
+
+def load_model(run_id: str, tracking_uri: str | None = None) -> nn.Module:
+    """The network that a run handed on, in evaluation mode, on the CPU.
+
+    It expects images normalised by the checkpoint's ``spec.data.mean`` and ``std``.
+    """
+    return load_checkpoint(run_id, tracking_uri).model
+
+
+def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
+    """The mask that a run handed on; its weights are not fetched."""
+    store = connect(tracking_uri)
+    run = finished_run(store, run_id)
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        return Mask.load(download(store, run, MASK_FILE, Path(scratch)))
+

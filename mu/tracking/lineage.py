@@ -1,0 +1,49 @@
+"""Finding earlier runs: the original to unlearn from, and the oracle to be judged against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow.entities import Run as MlflowRun
+
+from mu.tracking.store import Store
+
+ORACLE_TAG = "mu.oracle_key"
+
+
+def find_original(store: Store, asked: Mapping[str, Any]) -> MlflowRun | None:
+    """The newest finished prune run of the experiment whose parameters agree with ``asked``.
+
+    Parameters
+    ----------
+    asked
+        What the user gave explicitly, by the names of ``prune``'s parameters; what was not
+        asked for may be anything.
+    """
+    query = "tags.`mu.entry` = 'prune' and attributes.status = 'FINISHED'"
+    for run in store.search(query):
+        params = run.data.params
+        if "mu.spec" in run.data.tags and all(
+            same_value(params.get(name), value) for name, value in asked.items()
+        ):
+            return run
+    return None
+
+
+def find_oracle(store: Store, key: str) -> MlflowRun | None:
+    """The newest finished Retrain run of the experiment with this oracle key."""
+    query = f"tags.`{ORACLE_TAG}` = '{key}' and attributes.status = 'FINISHED'"
+    return next(store.search(query), None)
+
+
+def same_value(logged: str | None, asked: Any) -> bool:
+    """Whether a logged parameter, in whatever spelling, means the value asked for."""
+    if logged is None:
+        return False
+    if isinstance(asked, int | float) and not isinstance(asked, bool):
+        try:
+            return float(logged) == float(asked)
+        except ValueError:
+            return False
+    return logged == ("none" if asked is None else str(asked))

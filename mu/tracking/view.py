@@ -1,0 +1,130 @@
+"""Ready-made runs tables for MLflow's web page, kept as tags of the experiment.
+
+MLflow 3 opens an experiment in its generative-AI mode, with no metric or parameter column and
+with nested runs folded away. A saved view brings the right columns, order and filter. It can be
+opened by link (`view_url`) or from the page's own menu "Views".
+
+No Python interface writes such a view and the tag's format is undocumented: it was read from the
+page's scripts in MLflow 3.17.2. So this is best effort. A page that does not know the format
+shows its ordinary table, and no run depends on it. Two quirks of that version: reloading the page
+keeps order and filter but drops the columns (open the link again), and a view picked from the
+menu has its columns, but not in their order.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+TAG_PREFIX: Final = "mlflow.sharedViewState."
+LOCAL_SERVER: Final = "http://127.0.0.1:5000"  # where `mlflow server` listens unless told
+
+# The page nests runs, and folds them, exactly when they are sorted by `attributes.start_time`.
+# The server takes this older spelling for the same column, and the page then leaves runs flat.
+START_TIME: Final = "attributes.`Created`"
+
+
+@dataclass(frozen=True)
+class View:
+    """One saved table: which runs it shows, its columns and their order.
+
+    `shows` is a filter in MLflow's search syntax; the title is what the menu "Views" shows.
+    """
+
+    key: str
+    shows: str
+    metrics: tuple[str, ...]
+    params: tuple[str, ...]
+    order_by: str
+    ascending: bool
+    title: str
+
+    @property
+    def columns(self) -> list[str]:
+        """The page's names of the chosen columns; those that no run has logged stay hidden."""
+        return [*_quoted("params", self.params), *_quoted("metrics", self.metrics)]
+
+    def state(self) -> dict[str, Any]:
+        """What the page restores; fields that are left out keep its defaults."""
+        return {
+            "searchFilter": self.shows,
+            "orderByKey": self.order_by,
+            "orderByAsc": self.ascending,
+            "selectedColumns": self.columns,
+            # Without an order of its own the page sorts columns by name, metrics first.
+            "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *self.columns],
+            "columnWidths": {name: _width(name) for name in self.columns},
+        }
+
+
+VIEWS: Final[tuple[View, ...]] = (
+    View(
+        key="mu-unlearn",
+        shows="metrics.UA >= 0",  # whatever unlearnt something, by whichever entry point
+        metrics=("UA", "RA", "TA", "MIA", "ASR", "gap", "RTE", "sparsity"),
+        params=("method", "forget"),
+        order_by="metrics.`gap`",
+        ascending=True,
+        title="Unlearning, smallest gap first",
+    ),
+    View(
+        key="mu-prune",
+        shows='tags."mu.entry" = "prune"',
+        metrics=("TA", "sparsity", "train_acc", "VA", "train_s"),
+        params=("dataset", "arch", "rate", "pruner"),
+        order_by=START_TIME,
+        ascending=False,
+        title="Pruning, newest first",
+    ),
+)
+
+
+def experiment_tags() -> dict[str, str]:
+    """The tags, name to value, that give an experiment all views (undocumented, best effort).
+
+    Every call returns the same tags, so setting them again changes nothing.
+    """
+    # The menu lists the newest view first, so the first of VIEWS gets the latest "time".
+    pairs = zip(VIEWS, range(len(VIEWS), 0, -1), strict=True)
+    return {f"{TAG_PREFIX}{view.key}": _tag_value(view, age) for view, age in pairs}
+
+
+def view_url(tracking_uri: str, experiment_id: str, key: str) -> str:
+    """The address of a view: on the tracking server, or on a local one for a local store.
+
+    Machine-learning mode comes from the address alone: MLflow 3.17.2 stores the mode in the
+    browser and ignores the experiment's tag `mlflow.experimentKind`.
+    """
+    query = f"workflowType=machine_learning&viewStateShareKey={key}"
+    return f"{_server(tracking_uri)}/#/experiments/{experiment_id}/runs?{query}"
+
+
+def _quoted(kind: str, names: tuple[str, ...]) -> list[str]:
+    return [f"{kind}.`{name}`" for name in names]
+
+
+def _width(column: str) -> int:
+    """Pixels: `random:10%` and `train_acc` just fit, so that most columns are seen at once."""
+    return 110 if column.startswith("params.") else 78
+
+
+def _tag_value(view: View, created_at: int) -> str:
+    state = zlib.compress(_compact(view.state()).encode())
+    packed = f"deflate;{base64.b64encode(state).decode()}"
+    return _compact({"name": view.title, "createdAt": created_at, "state": packed})
+
+
+def _compact(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _server(tracking_uri: str) -> str:
+    parts = urlsplit(tracking_uri)
+    if parts.scheme not in ("http", "https"):
+        return LOCAL_SERVER
+    host = parts.netloc.rpartition("@")[2]  # a link is printed: no password in it
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"

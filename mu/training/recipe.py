@@ -1,0 +1,30 @@
+"""Training: the settings of the one loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mu.errors import UserError
+from mu.hyperparameters import Hyperparameters, setting
+from mu.training.schedules import SCHEDULES
+
+AUGMENTATIONS = ("none", "crop", "crop_flip")
+
+
+@dataclass(frozen=True)
+class Training(Hyperparameters):
+    """How long, how fast and on what batches; the defaults are the paper's for CIFAR-10."""
+
+    epochs: int = setting(182, help="passes over the data", low=1)
+    lr: float = setting(0.1, help="learning rate, at its peak", above=0)
+    batch_size: int = setting(256, help="images a step", low=1)
+    momentum: float = setting(0.9, help="of stochastic gradient descent", low=0, below=1)
+    weight_decay: float = setting(5e-4, help="L2 penalty", low=0)
+    schedule: str = setting("step", help="of the learning rate", choices=tuple(SCHEDULES))
+    warmup: int = setting(0, help="epochs of linear warm-up", low=0)
+    augment: str = setting("crop_flip", help="of training images", choices=AUGMENTATIONS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup > self.epochs:
+            raise UserError(f"warmup={self.warmup}: must be at most epochs={self.epochs}")
