@@ -180,9 +180,7 @@ def run_method(
         "prune_split_seed": upstream.checkpoint.spec.recipe.split.split_seed,
     }
     recorder.params(config)
-    run = Run(
-        **upstream.device.as_dict(), seed=seed, folder=recorder.folder, sink=recorder.metrics
-    )
+    run = Run(**upstream.device.as_dict(), seed=seed, folder=recorder.folder, sink=recorder.metrics)
     checkpoint = copy.deepcopy(upstream.checkpoint)
     run.place(checkpoint.model)
     with run.stopwatch() as seconds:
@@ -337,4 +335,3 @@ def _print(
     lines["mask"] = f"mlflow artifacts download -r {run_id} -a mask -d DIR"
     lines["browse"] = browse(store, "mu-unlearn")
     console.print_lines(lines)
-

@@ -198,7 +198,9 @@ class Checkpoint:
         try:
             model.load_state_dict(load_tensors(_read(folder, WEIGHTS_FILE)))
         except (SafetensorError, RuntimeError) as error:
-            raise UserError(f"{WEIGHTS_FILE} does not fit {spec.recipe.model.arch}: {error}") from error
+            raise UserError(
+                f"{WEIGHTS_FILE} does not fit {spec.recipe.model.arch}: {error}"
+            ) from error
         return cls(model.eval(), Mask.load(folder / MASK_FILE), spec)
 
 

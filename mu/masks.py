@@ -145,7 +145,8 @@ class Mask(Mapping[str, Tensor]):
         """The packed file: one bit a prunable weight, names and shapes in the header."""
         packed = {name: _pack(tensor) for name, tensor in self._kept.items()}
         shapes = {name: list(tensor.shape) for name, tensor in self._kept.items()}
-        return save(packed, metadata={"format": _FORMAT, "shapes": json.dumps(shapes)})
+        # One key only: safetensors writes several in any order, and the bytes are fingerprinted.
+        return save(packed, metadata={_FORMAT: json.dumps(shapes)})
 
     def save(self, path: Path) -> Path:
         """Write the packed file to ``path``."""
@@ -166,9 +167,9 @@ class Mask(Mapping[str, Tensor]):
         try:
             with safe_open(path, framework="pt") as file:
                 meta = file.metadata() or {}
-                if meta.get("format") != _FORMAT:
-                    raise UserError(f"{path} is no mask of mu (format {meta.get('format')!r})")
-                shapes: dict[str, list[int]] = json.loads(meta["shapes"])
+                if _FORMAT not in meta:
+                    raise UserError(f"{path} is no mask of mu (it has no {_FORMAT} header)")
+                shapes: dict[str, list[int]] = json.loads(meta[_FORMAT])
                 return cls({name: _unpack(file.get_tensor(name), shapes[name]) for name in shapes})
         except (SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"{path} is damaged or no mask: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -75,18 +76,32 @@ def train_original(
     parts = spec.split(dataset)
     data = dataset.training_subset(parts.train)
     val = dataset.training_subset(parts.val)
-    model, mask = train_network(recipe, data, run, mask=mask, val=val if len(val) else None)
+    validation = val if len(val) else None
+    model, mask = train_network(recipe, data, run, mask=mask, val=validation, seed=recipe.seed)
     return Checkpoint(model, mask, spec)
 
 
 def train_network(
-    recipe: Recipe, data: Subset, run: Run, *, mask: Mask | None = None, val: Subset | None = None
+    recipe: Recipe,
+    data: Subset,
+    run: Run,
+    *,
+    mask: Mask | None = None,
+    val: Subset | None = None,
+    seed: int | None = None,
 ) -> tuple[nn.Module, Mask]:
     """Train on ``data`` by the recipe: the path of originals and of Retrain alike.
 
     Without a mask: train, prune, put weights and buffers back to those of ``rewind_epoch``, and
     go on from that epoch of the schedule with a fresh optimiser, under the mask. At rate 0 the
     first training is all. With a mask: train under it, once, from the initial weights.
+
+    Parameters
+    ----------
+    val
+        Validation samples; their accuracy is logged after each epoch.
+    seed
+        Of the order of samples, by default the run's; initial weights come from the recipe's.
 
     Returns
     -------
@@ -98,9 +113,10 @@ def train_network(
     dense = Mask.dense(model, prunable(model))
     epochs = recipe.training.epochs
     log_val = _validation_logger(model, val, run)
+    fit = partial(train, model, data, recipe.training, run, seed=seed)
     if mask is not None or pruner.rate == 0:
         mask = mask or dense
-        train(model, data, recipe.training, run, mask=mask, after_epoch=log_val(0))
+        fit(mask=mask, after_epoch=log_val(0))
         return model, mask
     rewind_epoch = recipe.rewinding.epoch(epochs)
     kept = copy.deepcopy(model.state_dict()) if rewind_epoch == 0 else {}
@@ -110,21 +126,18 @@ def train_network(
             kept.update(copy.deepcopy(model.state_dict()))
         log_val(0)(epoch)
 
-    train(model, data, recipe.training, run, label="training, dense", after_epoch=keep)
+    fit(label="training, dense", after_epoch=keep)
     mask = pruner.prune(model, dense, data, run)
     _note_empty_layers(mask, run)
     run.log("sparsity", mask.sparsity, 1)
     model.load_state_dict(kept)
-    train(
-        model,
-        data,
-        recipe.training,
-        run,
+    shift = epochs - rewind_epoch  # logged steps of both trainings follow each other
+    fit(
         mask=mask,
         start_epoch=rewind_epoch,
-        first_step=epochs - rewind_epoch,
+        first_step=shift,
         label="training, sparse",
-        after_epoch=log_val(epochs - rewind_epoch),
+        after_epoch=log_val(shift),
     )
     return model, mask
 

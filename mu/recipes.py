@@ -99,7 +99,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Read what :func:`dataclasses.asdict` made of a recipe."""
-        groups = {
+        groups: dict[str, type[Hyperparameters]] = {
             "model": ModelSpec,
             "training": Training,
             "rewinding": Rewinding,

@@ -189,4 +189,3 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UserError(f"device={name!r} cannot be used here ({reason}); try auto") from error
     return device
-

@@ -31,7 +31,9 @@ class Group:
     def options(self) -> list[click.Option]:
         """An option for each setting; one that is not given has the value None."""
         hints = get_type_hints(self.settings)
-        return [_option(one, hints[one.name], self.prefix) for one in dataclasses.fields(self.settings)]
+        return [
+            _option(one, hints[one.name], self.prefix) for one in dataclasses.fields(self.settings)
+        ]
 
     def given(self, values: Mapping[str, Any]) -> Given:
         """The settings of this group that were given, by their names without the prefix."""
@@ -49,7 +51,7 @@ class _Value:
     value: Any
 
 
-class _SettingType(click.ParamType):
+class _SettingType(click.ParamType[_Value]):
     """Reads a setting's text; ``none`` and ``auto`` mean None where the setting allows it."""
 
     def __init__(self, annotation: Any) -> None:

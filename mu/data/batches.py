@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 
 import torch
@@ -24,8 +26,9 @@ class Batches:
     subset
         The samples.
     batch_size
-        Samples a batch. A last batch of a single sample is joined to the one before it: batch
-        normalisation has no statistics of one.
+        Samples a batch, at the most. All batches have the same size, to within one sample: a
+        small last one would leave its own noise in the statistics of batch normalisation, and
+        one of a single sample (which is never made of two or more) has none.
     device
         Where batches are wanted.
     augment
@@ -53,10 +56,12 @@ class Batches:
         return len(self._bounds())
 
     def _bounds(self) -> list[tuple[int, int]]:
-        starts = list(range(0, self.samples, self._batch_size))
-        if len(starts) > 1 and self.samples - starts[-1] == 1:
-            starts.pop()
-        return list(zip(starts, [*starts[1:], self.samples], strict=True))
+        """First and last sample of each batch; their sizes differ by one at the most."""
+        count = math.ceil(self.samples / self._batch_size)
+        count = max(1, min(count, self.samples // 2))
+        size, larger = divmod(self.samples, count)
+        starts = [number * size + min(number, larger) for number in range(count + 1)]
+        return list(itertools.pairwise(starts))
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of float images (n, channels, height, width) and labels (n,), plain."""

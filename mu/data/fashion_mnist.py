@@ -36,9 +36,9 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     folder = data_dir or (DEBIAN if DEBIAN.is_dir() else Path.home() / ".cache/mu/fashion_mnist")
     with tempfile.TemporaryDirectory() as scratch:
         root = _as_torchvision(folder, Path(scratch))
-        parts = [_part(root, folder, train=train) for train in (True, False)]
+        train, test = (_part(root, folder, train=part) for part in (True, False))
     classes = tuple(FashionMNIST.classes)
-    return ImageDataset("fashion_mnist", *parts, classes, MEAN, STD, data_dir=str(folder))
+    return ImageDataset("fashion_mnist", train, test, classes, MEAN, STD, data_dir=str(folder))
 
 
 def _as_torchvision(folder: Path, scratch: Path) -> Path:

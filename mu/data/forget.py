@@ -141,7 +141,8 @@ def read_indices(file: Path) -> Indices:
                 f"{str(file)!r} holds {numbers.dtype} of shape {numbers.shape}; "
                 "sample numbers are whole numbers in one dimension"
             )
-        return numbers.astype(np.int64)
+        whole: Indices = numbers.astype(np.int64)
+        return whole
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -162,10 +163,14 @@ def _checked_indices(numbers: Indices, file: Path, split: Split) -> Indices:
     if not len(numbers):
         raise UserError(f"{name!r} names no samples; give at least one to forget")
     if len(out := numbers[(numbers < 0) | (numbers >= size)]):
-        raise UserError(f"{name!r}: sample {out[0]} does not exist; numbers go from 0 to {size - 1}")
+        raise UserError(
+            f"{name!r}: sample {out[0]} does not exist; numbers go from 0 to {size - 1}"
+        )
     values, counts = np.unique(numbers, return_counts=True)
     if len(twice := values[counts > 1]):
-        raise UserError(f"{name!r} names sample {twice[0]} {counts[counts > 1][0]} times; once is enough")
+        raise UserError(
+            f"{name!r} names sample {twice[0]} {counts[counts > 1][0]} times; once is enough"
+        )
     if len(held := np.intersect1d(values, split.val)):
         raise UserError(
             f"{name!r}: sample {held[0]} is in the validation part, the model never trained on "

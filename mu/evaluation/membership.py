@@ -53,7 +53,7 @@ class ScoreAttack:
         self._svc.fit(pairs[0][:, None], pairs[1].astype(int), sample_weight=counts)
 
     def is_member(self, scores: Scores) -> NDArray[np.bool_]:
-        """bool of shape (n,): whether each score looks like a member's."""
+        """Bool of shape (n,): whether each score looks like a member's."""
         values, back = np.unique(scores, return_inverse=True)
         return np.asarray(self._svc.predict(values[:, None]) == 1)[back]
 

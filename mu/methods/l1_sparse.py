@@ -12,6 +12,7 @@ the linearly decreasing schedule of gamma.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +54,7 @@ class L1Sparse(FineTuning):
         training = self.training(checkpoint.spec.recipe.training)
         alpha = self.alpha
         if alpha is None:
-            magnitude = float(l1_norm(weights)) / max(checkpoint.mask.kept, 1)
+            magnitude = float(l1_norm(weights).detach()) / max(checkpoint.mask.kept, 1)
             alpha = self.shrink * magnitude / total_pull(training, len(split.retain))
         run.log("alpha", alpha)
 
@@ -83,12 +84,13 @@ def total_pull(training: Training, samples: int) -> float:
     """
     steps = math.ceil(samples / training.batch_size)
     rates = (
-        learning_rate_factor(training.schedule, epoch, training.epochs) * decay(epoch, training.epochs)
+        learning_rate_factor(training.schedule, epoch + 0.5, training.epochs)
+        * decay(epoch, training.epochs)
         for epoch in range(training.epochs)
     )
     return training.lr * steps * sum(rates) / (1 - training.momentum)
 
 
-def l1_norm(weights: list[Tensor]) -> Tensor:
+def l1_norm(weights: Sequence[Tensor]) -> Tensor:
     """Sum of absolute values over all ``weights``, a scalar."""
     return torch.stack([weight.abs().sum() for weight in weights]).sum()

@@ -15,11 +15,13 @@ from mu.models import ModelSpec
 
 def resnet18(spec: ModelSpec) -> nn.Module:
     """Stem ``imagenet``: 7x7, stride 2 and pooling. Stem ``cifar``: 3x3, stride 1, no pooling."""
-    model = torchvision.models.resnet18(num_classes=spec.num_classes)
+    model: nn.Module = torchvision.models.resnet18(num_classes=spec.num_classes)
     if spec.stem == "cifar":
         model.conv1 = nn.Conv2d(spec.in_channels, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
     elif spec.in_channels != 3:
         model.conv1 = nn.Conv2d(spec.in_channels, 64, 7, stride=2, padding=3, bias=False)
-    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    nn.init.kaiming_normal_(
+        model.get_parameter("conv1.weight"), mode="fan_out", nonlinearity="relu"
+    )
     return model

@@ -39,5 +39,5 @@ def keep_largest(scores: dict[str, Tensor], mask: Mask, rate: float) -> Mask:
     candidates = kept.nonzero().squeeze(1)
     order = torch.sort(flat[candidates], stable=True).indices
     kept[candidates[order[: round(rate * len(candidates))]]] = False
-    parts = kept.split([mask[name].numel() for name in names])
+    parts = torch.split(kept, [mask[name].numel() for name in names])
     return Mask({n: part.view(mask[n].shape) for n, part in zip(names, parts, strict=True)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mu.checkpoints import Checkpoint, Spec
 from mu.data.forget import ForgetSplit
@@ -69,11 +69,11 @@ def describe_unlearn(
         "",
         "| | " + " | ".join(GAP_METRICS) + " |",
         "|---|" + "---|" * len(GAP_METRICS),
-        "| original | " + " | ".join(f"{metrics[f'{m}_before']:.2f}" for m in GAP_METRICS) + " |",
-        "| unlearned | " + " | ".join(f"{metrics[m]:.2f}" for m in GAP_METRICS) + " |",
+        _row("original", [metrics[f"{name}_before"] for name in GAP_METRICS]),
+        _row("unlearned", [metrics[name] for name in GAP_METRICS]),
     ]
     if "gap" in metrics:
-        lines.append("| gap | " + " | ".join(f"{metrics[f'gap_{m}']:.2f}" for m in GAP_METRICS) + " |")
+        lines.append(_row("gap", [metrics[f"gap_{name}"] for name in GAP_METRICS]))
         lines += ["", f"Mean gap to the oracle: **{metrics['gap']:.2f} points**."]
     elif method != "retrain":
         lines += ["", "No oracle to compare with: run again with `-P oracle_run_id=train`."]
@@ -82,3 +82,7 @@ def describe_unlearn(
     lines += ["", *(f"- {role}: run `{run_id}`" for role, run_id in links.items()), ""]
     lines += [f"- {name}: {text}" for name, text in DEFINITIONS.items()]
     return "\n".join(lines) + "\n"
+
+
+def _row(label: str, values: Sequence[float]) -> str:
+    return f"| {label} | " + " | ".join(f"{value:.2f}" for value in values) + " |"

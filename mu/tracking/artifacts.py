@@ -115,4 +115,3 @@ def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
     run = finished_run(store, run_id)
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         return Mask.load(download(store, run, MASK_FILE, Path(scratch)))
-

@@ -59,7 +59,9 @@ class Store:
                 "set MLFLOW_TRACKING_URI to the store that holds it"
             ) from error
         if found.info.lifecycle_stage != "active":
-            raise UserError(f"run {run_id} was deleted; restore it: mlflow runs restore --run-id {run_id}")
+            raise UserError(
+                f"run {run_id} was deleted; restore it: mlflow runs restore --run-id {run_id}"
+            )
         return found
 
     def search(self, query: str) -> Iterator[MlflowRun]:
@@ -152,7 +154,9 @@ def _remedy(uri: str, reason: str) -> str:
     scheme = urlsplit(uri).scheme
     first = reason.splitlines()[0][:200]
     if scheme in ("http", "https"):
-        return f"no tracking server answers at {uri} ({first}); start it, or unset MLFLOW_TRACKING_URI"
+        return (
+            f"no tracking server answers at {uri}; start it, or unset MLFLOW_TRACKING_URI ({first})"
+        )
     if scheme in ("", "file"):
         return f"MLflow no longer writes to folders such as {uri!r}; use sqlite:///mlflow.db"
     return f"the store {uri!r} cannot be opened: {first}"

@@ -12,7 +12,7 @@ from mu.data.batches import Batches
 from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import Mask
-from mu.runs import Run
+from mu.runs import Run, generator
 from mu.training.recipe import Training
 from mu.training.schedules import learning_rate_factor
 
@@ -20,7 +20,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[int], Tensor]
 
 
-class Diverged(UserError):
+class DivergedError(UserError):
     """The loss is no longer a number."""
 
 
@@ -36,6 +36,7 @@ def train(
     start_epoch: int = 0,
     stop_epoch: int | None = None,
     first_step: int = 0,
+    seed: int | None = None,
     label: str = "training",
     after_epoch: Callable[[int], None] | None = None,
 ) -> None:
@@ -57,12 +58,14 @@ def train(
         The order of samples of an epoch depends on the seed and the epoch alone.
     first_step
         Added to the epoch to give the step of logged numbers.
+    seed
+        Of the order and augmentation of samples; by default the run's.
     after_epoch
         Called with the epoch just finished.
 
     Raises
     ------
-    Diverged
+    DivergedError
         If the loss of an epoch is not finite.
     """
     run.place(model)
@@ -81,7 +84,7 @@ def train(
         for epoch in range(start_epoch, stop):
             model.train()
             totals = torch.zeros(2, device=run.device)
-            order = run.generator(f"order of epoch {epoch}")
+            order = generator(run.seed if seed is None else seed, f"order of epoch {epoch}")
             for number, (images, labels) in enumerate(batches.shuffled(order)):
                 moment = epoch + number / len(batches)
                 factor = learning_rate_factor(
@@ -114,5 +117,7 @@ def _log_epoch(run: Run, totals: Tensor, samples: int, epoch: int, first_step: i
     """Log mean loss and accuracy of an epoch: the only time that the host waits for the device."""
     loss, right = (totals / samples).tolist()
     if loss != loss or loss in (float("inf"), float("-inf")):
-        raise Diverged(f"the loss became {loss} in epoch {epoch + 1}; lower lr (or the penalty)")
+        raise DivergedError(
+            f"the loss became {loss} in epoch {epoch + 1}; lower lr (or the penalty)"
+        )
     run.log_all({"loss": loss, "train_acc": 100 * right}, first_step + epoch)

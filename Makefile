@@ -1,0 +1,41 @@
+# make unlearn   the main job, in an environment made here
+# make test      all tests; make check: lint and types too
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: install unlearn test test-fast check clean
+.DEFAULT_GOAL := unlearn
+
+install: $(STAMP)
+
+# The pins are conda.yaml's: the environment is the same, whoever builds it.
+$(STAMP): pyproject.toml conda.yaml
+	$(PYTHON) -m venv $(VENV)
+	sed -n 's/^ *- \([a-z].*==.*\)$$/\1/p' conda.yaml > $(VENV)/pins.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint $(VENV)/pins.txt --editable '.[dev]'
+	touch $(STAMP)
+
+# `mu doctor` creates the store once, under a lock, and closes runs that died.
+unlearn: $(STAMP)
+	$(BIN)/mu doctor
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . -e unlearn --env-manager local \
+	  -P oracle_run_id=train $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+# Without real servers, MLflow projects and other processes.
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

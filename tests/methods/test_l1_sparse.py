@@ -1,0 +1,87 @@
+"""l1_sparse: the penalty and its decay against the formula, and the rule for alpha."""
+
+import copy
+
+import pytest
+import torch
+
+from mu.checkpoints import forget_split
+from mu.data import load_data
+from mu.methods import make_method
+from mu.methods.l1_sparse import decay, l1_norm, total_pull
+from mu.originals import make_recipe, train_original
+from mu.runs import Run
+from mu.training import Training, learning_rate_factor
+
+DATA = load_data("digits")
+
+
+@pytest.fixture(scope="module")
+def original():
+    return train_original(DATA, make_recipe(DATA, rate=0.8, epochs=2, train_size=100), Run())
+
+
+def test_alpha_decays_linearly_over_the_epochs():
+    assert [decay(epoch, 5) for epoch in range(5)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_the_penalty_is_on_prunable_kept_weights_only(original):
+    """Its gradient is alpha times the sign there, and nothing anywhere else."""
+    model = copy.deepcopy(original.model)
+    parameters = dict(model.named_parameters())
+    norm = l1_norm([parameters[name] for name in original.mask])
+    slow = sum(
+        abs(float(weight))
+        for name in original.mask
+        for weight in parameters[name].detach()[original.mask[name]]
+    )
+    assert float(norm.detach()) == pytest.approx(slow, rel=1e-5)
+    (0.3 * norm).backward()
+    for name, parameter in parameters.items():
+        if name not in original.mask:
+            assert parameter.grad is None
+            continue
+        assert torch.equal(parameter.grad, 0.3 * parameter.detach().sign())
+        assert not parameter.grad[~original.mask[name]].any()
+
+
+def test_alpha_0_is_fine_tuning(original):
+    split = forget_split(original, DATA, "class:4")
+    shared = {"epochs": 2, "lr": 0.02, "schedule": "constant"}
+    results = []
+    for name, extra in (("l1_sparse", {"alpha": 0.0}), ("ft", {})):
+        checkpoint = copy.deepcopy(original)
+        make_method(name, {**shared, **extra}).unlearn(checkpoint, split, Run())
+        results.append(checkpoint.model.state_dict())
+    assert all(torch.equal(results[0][key], results[1][key]) for key in results[0])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_total_pull_is_how_far_the_penalty_alone_moves_a_weight(schedule, momentum):
+    """Simulated step by step; the rule sums whole epochs and lets momentum act at once."""
+    training = Training(
+        epochs=10, lr=0.01, batch_size=8, momentum=momentum, weight_decay=0.0, schedule=schedule
+    )
+    samples, weight, velocity = 200, 100.0, 0.0
+    steps = samples // training.batch_size
+    for step in range(training.epochs * steps):
+        epoch = step // steps
+        rate = training.lr * learning_rate_factor(schedule, step / steps, training.epochs)
+        velocity = momentum * velocity + decay(epoch, training.epochs)
+        weight -= rate * velocity
+    assert total_pull(training, samples) == pytest.approx(100.0 - weight, rel=0.1)
+
+
+def test_the_rule_gives_the_alpha_that_shrink_asks_for(original):
+    split = forget_split(original, DATA, "class:4")
+    settings = {"epochs": 2, "lr": 0.01, "schedule": "constant", "shrink": 0.5}
+    run = Run()
+    method = make_method("l1_sparse", settings)
+    method.unlearn(copy.deepcopy(original), split, run)
+    parameters = dict(original.model.named_parameters())
+    kept = torch.cat(
+        [parameters[name].detach()[original.mask[name]].abs() for name in original.mask]
+    )
+    pull = total_pull(method.training(original.spec.recipe.training), len(split.retain))
+    assert run.metrics["alpha"] * pull == pytest.approx(0.5 * float(kept.mean()), rel=1e-5)
