@@ -199,7 +199,11 @@ class BoundMask:
         parameters = dict(model.named_parameters())
         pruned = [name for name in mask if not bool(mask[name].all())]
         self._parameters = [parameters[name] for name in pruned]
-        self._factors = [mask[name].to(parameters[name]) for name in pruned]
+        # Like the parameter in dtype, device and memory format, so that products are plain ones.
+        self._factors = [
+            torch.empty_like(parameters[name], requires_grad=False).copy_(mask[name])
+            for name in pruned
+        ]
         self._pruned = [factor == 0 for factor in self._factors]
 
     @torch.no_grad()

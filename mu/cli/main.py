@@ -20,12 +20,12 @@ def run(build: Callable[[Sequence[str]], click.Command], arguments: Sequence[str
     The exit status is 0 when all is well, 2 for a mistake of the user, and 128 + signal when it
     was stopped. Any other exception is a defect of mu and shows its traceback.
     """
-    command: click.Command | None = None
     try:
-        command = build(arguments)
-        command.main(list(arguments), standalone_mode=False)
+        build(arguments).main(list(arguments), standalone_mode=False)
     except click.NoSuchOption as error:
-        _fail(_no_such_option(error, command))
+        _fail(_no_such_option(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
     except click.ClickException as error:
         _fail(error.format_message())
     except UserError as error:
@@ -40,9 +40,11 @@ def run(build: Callable[[Sequence[str]], click.Command], arguments: Sequence[str
     sys.exit(0)
 
 
-def _no_such_option(error: click.NoSuchOption, command: click.Command | None) -> str:
-    assert command is not None
+def _no_such_option(error: click.NoSuchOption) -> str:
     name = error.option_name.lstrip("-").replace("-", "_")
+    if error.ctx is None:
+        return error.format_message()
+    command = error.ctx.command
     known = [option.name for option in command.params if option.name]
     return str(unknown(f"option of {command.name}", name, known))
 

@@ -11,7 +11,9 @@ from mlflow.entities import Run as MlflowRun
 
 from mu.tracking.store import Store
 
-DEAD = "FAILED"
+# Of MLproject. The launcher's runs of other projects say nothing of their process.
+ENTRY_POINTS = ("prune", "unlearn")
+_CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
         older than this.
     """
     findings = []
-    for run in store.search("attributes.status = 'RUNNING'"):
+    for run in list(store.search("attributes.status = 'RUNNING'")):  # closing one moves the pages
         verdict = _verdict(run, orphan_hours)
         if verdict == "dead":
+            if store.run(run.info.run_id).info.status != "RUNNING":
+                continue  # it ended by itself in the meantime
             store.client.set_tag(run.info.run_id, "mu.error", "its process was gone")
-            store.client.set_terminated(run.info.run_id, DEAD)
+            store.client.set_terminated(run.info.run_id, "FAILED")
         tags = run.data.tags
         findings.append(
             Finding(
@@ -62,15 +66,20 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
 
 def _verdict(run: MlflowRun, orphan_hours: float) -> str:
     tags = run.data.tags
-    if "mu.pid" not in tags:
+    try:
+        pid, started, host = int(tags["mu.pid"]), float(tags["mu.process_start"]), tags["mu.host"]
+    except (KeyError, ValueError):
         hours = (time.time() - run.info.start_time / 1000) / 3600
-        launched = "mlflow.project.entryPoint" in tags
+        launched = tags.get("mlflow.project.entryPoint") in ENTRY_POINTS
         return "dead" if launched and hours > orphan_hours else "unknown"
-    if tags["mu.host"] != socket.gethostname():
+    if host != socket.gethostname():
         return "elsewhere"
     try:
-        started = psutil.Process(int(tags["mu.pid"])).create_time()
+        process = psutil.Process(pid)
+        # A process number is used again; the time of its start tells them apart.
+        same = abs(process.create_time() - started) < _CLOCK_SECONDS
+        return "alive" if same and process.status() != psutil.STATUS_ZOMBIE else "dead"
     except psutil.NoSuchProcess:
         return "dead"
-    # A process number is used again; the time of its start tells them apart.
-    return "alive" if abs(started - float(tags["mu.process_start"])) < 1 else "dead"
+    except psutil.AccessDenied:  # of another user, so there is one
+        return "alive"

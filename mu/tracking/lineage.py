@@ -41,7 +41,9 @@ def same_value(logged: str | None, asked: Any) -> bool:
     """Whether a logged parameter, in whatever spelling, means the value asked for."""
     if logged is None:
         return False
-    if isinstance(asked, int | float) and not isinstance(asked, bool):
+    if isinstance(asked, bool):
+        return logged.lower() in (("true", "1") if asked else ("false", "0"))
+    if isinstance(asked, int | float):
         try:
             return float(logged) == float(asked)
         except ValueError:

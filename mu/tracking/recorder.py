@@ -9,12 +9,13 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import psutil
 from mlflow.entities import Metric, Param, RunTag
@@ -22,11 +23,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from mu.errors import UserError
-from mu.tracking.store import Store, connect, give_views
+from mu.tracking.store import Store, connect, failure, give_views
 
 FLUSH_SECONDS = 2.0
 BATCH = 1000
-PROCESS_TAGS = ("mu.host", "mu.pid", "mu.process_start")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
@@ -40,8 +41,9 @@ class Stopped(BaseException):
 class Recorder:
     """Writes to one MLflow run.
 
-    Metrics are gathered and sent every two seconds, so that a busy server does not slow the
-    training; while the server does not answer they are kept, and training goes on.
+    What is logged is gathered and sent every two seconds by a thread of its own, so that a slow
+    store never holds up the training, nor lengthens a time that is measured; while the store
+    fails it is kept, and the work goes on.
 
     Parameters
     ----------
@@ -55,9 +57,13 @@ class Recorder:
         self.store = store
         self.run_id = run_id
         self.folder = folder
-        self._waiting: list[Metric] = []
-        self._sent_at = time.monotonic()
+        self._waiting: list[Metric | Param | RunTag] = []
+        self._present: set[str] | None = None  # parameters that MLflow's launcher has logged
         self._warned = False
+        self._ended = threading.Event()
+        self._sending = threading.Lock()
+        self._thread = threading.Thread(target=self._send_regularly, daemon=True)
+        self._thread.start()
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers, rounded to six digits after the point; fits :class:`mu.Run`'s sink."""
@@ -65,27 +71,16 @@ class Recorder:
         self._waiting += [
             Metric(name, round(float(value), 6), now, step or 0) for name, value in values.items()
         ]
-        if time.monotonic() - self._sent_at > FLUSH_SECONDS:
-            try:
-                self._send()
-            except MlflowException as error:
-                self._warn(error)
-            self._sent_at = time.monotonic()
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters, except those that MLflow's launcher has logged already."""
-        present = self.store.client.get_run(self.run_id).data.params
-        missing = [
-            Param(name, "none" if value is None else str(value))
-            for name, value in values.items()
-            if name not in present
+        self._waiting += [
+            Param(name, "none" if value is None else str(value)) for name, value in values.items()
         ]
-        self.store.client.log_batch(self.run_id, params=missing)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        tags = [RunTag(name, value) for name, value in values.items()]
-        self.store.client.log_batch(self.run_id, tags=tags)
+        self._waiting += [RunTag(name, value) for name, value in values.items()]
 
     def describe(self, text: str) -> None:
         """Set the description on the run's page; Markdown."""
@@ -93,18 +88,48 @@ class Recorder:
 
     def finish(self) -> None:
         """Send what is waiting and upload the folder; raises what goes wrong."""
-        self._send()
+        self.send()
         self.store.client.log_artifacts(self.run_id, str(self.folder))
 
+    def send(self) -> None:
+        """Send what is waiting; raises what goes wrong."""
+        self.close()
+        with self._sending:
+            self._send()
+
+    def close(self) -> None:
+        """Stop sending regularly."""
+        self._ended.set()
+
+    def _send_regularly(self) -> None:
+        while not self._ended.wait(FLUSH_SECONDS):
+            with self._sending:
+                if self._ended.is_set():
+                    return
+                try:
+                    self._send()
+                except Exception as error:
+                    self._warn(error)
+
     def _send(self) -> None:
-        while self._waiting:
-            self.store.client.log_batch(self.run_id, metrics=self._waiting[:BATCH])
-            del self._waiting[:BATCH]
+        while batch := self._waiting[:BATCH]:
+            params = {one.key: one for one in batch if isinstance(one, Param)}
+            if params and self._present is None:
+                self._present = set(self.store.client.get_run(self.run_id).data.params)
+            self.store.client.log_batch(
+                self.run_id,
+                metrics=[one for one in batch if isinstance(one, Metric)],
+                params=[one for name, one in params.items() if name not in (self._present or ())],
+                tags=list({one.key: one for one in batch if isinstance(one, RunTag)}.values()),
+            )
+            del self._waiting[: len(batch)]
+            if self._present is not None:
+                self._present |= params.keys()
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
-            reason = str(error).splitlines()[0][:200]
-            print(f"warning: metrics wait, the tracking store fails: {reason}", file=sys.stderr)
+            reason = failure(self.store.uri, error)
+            print(f"warning: numbers wait to be logged: {reason}", file=sys.stderr, flush=True)
             self._warned = True
 
 
@@ -114,6 +139,7 @@ def tracked(store: Store, entry: str, name: str) -> Iterator[Recorder]:
 
     The run is FINISHED only after its artifacts are stored. It is KILLED by SIGINT and SIGTERM
     and FAILED by any exception, with the reason in the tag ``mu.error``; its exception goes on.
+    Files that were written but could not be stored are kept, and their folder is named.
 
     Parameters
     ----------
@@ -121,31 +147,60 @@ def tracked(store: Store, entry: str, name: str) -> Iterator[Recorder]:
         Name of the entry point, the tag ``mu.entry``.
     name
         Of the run, in the runs table.
+
+    Raises
+    ------
+    UserError
+        If the run cannot be opened, or its results cannot be stored.
     """
     give_views(store)
-    run_id = _open(store, entry, name)
-    folder = Path(tempfile.mkdtemp(prefix="mu-"))
-    recorder = Recorder(store, run_id, folder)
-    keep_folder = False
-    try:
-        with _signals():
-            yield recorder
+    with _Signals() as signals:  # they wait, wherever nothing else is said
+        folder = Path(tempfile.mkdtemp(prefix="mu-"))
+        try:
+            run_id = _open(store, entry, name)
+            recorder = Recorder(store, run_id, folder)
             try:
-                recorder.finish()
-            except (MlflowException, OSError) as error:
-                keep_folder = True
-                raise UserError(
-                    f"the results of run {run_id} could not be stored ({error}); "
-                    f"they are kept in {folder}"
-                ) from error
-        store.client.set_terminated(run_id, "FINISHED")
-    except BaseException as error:
-        killed = isinstance(error, KeyboardInterrupt | Stopped)
-        _end_badly(store, run_id, "KILLED" if killed else "FAILED", error)
-        raise
-    finally:
-        if not keep_folder:
-            shutil.rmtree(folder, ignore_errors=True)
+                with signals.let_through():
+                    yield recorder
+                    _store(recorder)
+                _finish(recorder)
+            except BaseException as error:
+                _end_badly(recorder, error)
+                raise
+            finally:
+                recorder.close()
+        except BaseException as error:
+            if any(folder.iterdir()):
+                if str(folder) not in str(error):
+                    print(f"what the run had written is kept in {folder}", file=sys.stderr)
+                raise
+            folder.rmdir()
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _store(recorder: Recorder) -> None:
+    try:
+        recorder.finish()
+    except Exception as error:
+        raise UserError(
+            f"the results of run {recorder.run_id} could not be stored "
+            f"({_reason(recorder.store, error)}); they are kept in {recorder.folder}"
+        ) from error
+
+
+def _finish(recorder: Recorder) -> None:
+    try:
+        recorder.store.client.set_terminated(recorder.run_id, "FINISHED")
+    except Exception as error:
+        raise UserError(
+            f"the results of run {recorder.run_id} are stored, but it could not be marked as "
+            f"finished: {_reason(recorder.store, error)}"
+        ) from error
+
+
+def _reason(store: Store, error: Exception) -> str:
+    return str(failure(store.uri, error) if isinstance(error, MlflowException) else error)
 
 
 def _open(store: Store, entry: str, name: str) -> str:
@@ -159,50 +214,97 @@ def _open(store: Store, entry: str, name: str) -> str:
         "mu.process_start": f"{process.create_time():.2f}",
         **_commit(),
     }
-    if run_id := os.environ.pop("MLFLOW_RUN_ID", None):
-        store.run(run_id)
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    try:
+        if run_id is None:
+            created = store.client.create_run(store.experiment_id, tags={**resolve_tags(), **tags})
+            return str(created.info.run_id)
+        status = store.run(run_id).info.status
+        if status != "RUNNING":
+            raise UserError(f"MLFLOW_RUN_ID names run {run_id}, which is {status}; unset it")
         store.client.log_batch(run_id, tags=[RunTag(*pair) for pair in tags.items()])
-        return run_id
-    created = store.client.create_run(store.experiment_id, tags={**resolve_tags(), **tags})
-    run_id = created.info.run_id
-    return str(run_id)
+    except MlflowException as error:
+        raise failure(store.uri, error) from error
+    del os.environ["MLFLOW_RUN_ID"]  # the run opened next is one of its own
+    return run_id
 
 
 def _commit() -> dict[str, str]:
     """The commit of the working tree and whether it was dirty, where git can tell."""
-    from git import Repo
-    from git.exc import GitError
+    with contextlib.suppress(ImportError):  # there may be no git
+        from git import Repo
+        from git.exc import GitError
 
-    with contextlib.suppress(GitError, ValueError, OSError):
-        repo = Repo(Path(__file__).parents[2])
-        return {"mu.commit": repo.head.commit.hexsha, "mu.dirty": str(repo.is_dirty()).lower()}
+        with (
+            contextlib.suppress(GitError, ValueError, OSError),
+            Repo(Path(__file__).parents[2]) as repo,
+        ):
+            return {"mu.commit": repo.head.commit.hexsha, "mu.dirty": str(repo.is_dirty()).lower()}
     return {}
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM raises :class:`Stopped` inside the block, as SIGINT raises KeyboardInterrupt."""
+class _Signals:
+    """SIGINT and SIGTERM raise inside ``let_through``, and wait elsewhere in the block.
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Stopped(number)
+    So none comes between the opening of a run and the knowledge that it is open, and an impatient
+    second one does not interrupt the closing. One that waited is raised at the end of the block,
+    unless another exception ends it. A signal that the process ignores (``nohup``, a shell's
+    background job) stays ignored.
+    """
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: the caller owns the signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __init__(self) -> None:
+        self._wait = True
+        self._waiting: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            for number in SIGNALS:
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._wait = True
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if kind is None:
+            self._raise_waiting()
+
+    @contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Let signals raise in the block, the first one only."""
+        self._wait = False
+        try:
+            self._raise_waiting()
+            yield
+        finally:
+            self._wait = True
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._waiting = number
+        if not self._wait:
+            self._raise_waiting()
+
+    def _raise_waiting(self) -> None:
+        number, self._waiting = self._waiting, None
+        if number is not None:
+            self._wait = True
+            raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
 
 
-def _end_badly(store: Store, run_id: str, status: str, error: BaseException) -> None:
+def _end_badly(recorder: Recorder, error: BaseException) -> None:
     """Close a run that did not end well; a store that is gone must not hide the reason."""
-    reason = (str(error) or type(error).__name__).splitlines()[0][:500]
+    killed = isinstance(error, KeyboardInterrupt | Stopped)
     with contextlib.suppress(Exception):
-        store.client.set_tag(run_id, "mu.error", reason)
-        store.client.set_terminated(run_id, status)
+        _close(recorder.store, recorder.run_id, "KILLED" if killed else "FAILED", error)
+        recorder.send()
+
+
+def _close(store: Store, run_id: str, status: str, error: BaseException) -> None:
+    reason = (str(error) or type(error).__name__).splitlines()[0][:500]
+    store.client.set_tag(run_id, "mu.error", reason)
+    store.client.set_terminated(run_id, status)
 
 
 def fail_launched_run(reason: str) -> None:
@@ -210,4 +312,6 @@ def fail_launched_run(reason: str) -> None:
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
     if run_id is not None:
         with contextlib.suppress(Exception):
-            _end_badly(connect(), run_id, "FAILED", UserError(reason))
+            store = connect()
+            if store.run(run_id).info.status == "RUNNING":
+                _close(store, run_id, "FAILED", UserError(reason))

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import mlflow
-from filelock import FileLock
+from filelock import FileLock, Timeout
+from mlflow.entities import Experiment, ViewType
 from mlflow.entities import Run as MlflowRun
-from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
 from mu.errors import UserError
 from mu.tracking.view import experiment_tags
 
-# Without these a client asks a server that is down for about four minutes.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+# MLflow's own patience with a server that is down is about four minutes. The first request finds
+# that out at once, or in 20 s where nothing answers at all; later ones outlast a short failure.
+_AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_LATER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _LOCK_SECONDS = 120
 
 
@@ -49,14 +52,16 @@ class Store:
         Raises
         ------
         UserError
-            If there is none, or it was deleted.
+            If there is none, it was deleted, or the store does not answer.
         """
         try:
             found = self.client.get_run(run_id)
         except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise failure(self.uri, error) from error
             raise UserError(
-                f"there is no run {run_id!r} in {self.uri}; copy an ID from the MLflow page, or "
-                "set MLFLOW_TRACKING_URI to the store that holds it"
+                f"there is no run {run_id!r} in {_shown(self.uri)}; copy an ID from the MLflow "
+                "page, or set MLFLOW_TRACKING_URI to the store that holds it"
             ) from error
         if found.info.lifecycle_stage != "active":
             raise UserError(
@@ -65,17 +70,26 @@ class Store:
         return found
 
     def search(self, query: str) -> Iterator[MlflowRun]:
-        """Undeleted runs of the experiment that match MLflow's ``query``, newest first."""
+        """Undeleted runs of the experiment that match MLflow's ``query``, newest first.
+
+        Raises
+        ------
+        UserError
+            If the store does not answer.
+        """
         token = None
         while True:
-            page = self.client.search_runs(
-                [self.experiment_id],
-                query,
-                run_view_type=ViewType.ACTIVE_ONLY,
-                max_results=50,
-                order_by=["attributes.start_time DESC"],
-                page_token=token,
-            )
+            try:
+                page = self.client.search_runs(
+                    [self.experiment_id],
+                    query,
+                    run_view_type=ViewType.ACTIVE_ONLY,
+                    max_results=50,
+                    order_by=["attributes.start_time DESC"],
+                    page_token=token,
+                )
+            except MlflowException as error:
+                raise failure(self.uri, error) from error
             yield from page
             if not (token := page.token):
                 return
@@ -97,46 +111,79 @@ def connect(uri: str | None = None) -> Store:
     UserError
         If no server answers, or the store cannot be opened.
     """
-    for name, value in _PATIENCE.items():
-        os.environ.setdefault(name, value)
-    uri = uri or mlflow.get_tracking_uri()
+    uri = str(uri or mlflow.get_tracking_uri())
     try:
-        with _lock_of(uri):
+        with _defaults(_AT_FIRST), _lock_of(uri):
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
-        experiment_id = _experiment(client)
-    except MlflowException as error:
-        raise UserError(_remedy(uri, str(error))) from error
+            experiment_id = _experiment(client)
+    except UserError:
+        raise
+    except Exception as error:  # of MLflow, or of whichever driver stands behind the URI
+        raise failure(uri, error) from error
+    for name, value in _LATER.items():
+        os.environ.setdefault(name, value)
     return Store(client, uri, experiment_id)
+
+
+@contextmanager
+def _defaults(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the block, where the user has set no other value."""
+    added = [name for name in values if name not in os.environ or os.environ[name] == _LATER[name]]
+    before = {name: os.environ.get(name) for name in added}
+    os.environ.update({name: values[name] for name in added})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _lock_of(uri: str) -> AbstractContextManager[Any]:
     """A lock beside a SQLite file; other stores look after themselves."""
     if not uri.startswith("sqlite:///"):
         return nullcontext()
-    path = Path(uri.removeprefix("sqlite:///"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the store {uri!r} cannot be created: {error}") from error
+    # MLflow percent-encodes the path of its default store.
+    path = Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+    path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{path}.lock", timeout=_LOCK_SECONDS)
 
 
 def _experiment(client: MlflowClient) -> str:
     """The experiment that the environment names (MLflow's launcher does), else the default one."""
     if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return client.get_experiment(chosen).experiment_id
+        try:
+            return _active(client.get_experiment(chosen))
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            raise UserError(
+                f"there is no experiment MLFLOW_EXPERIMENT_ID={chosen} in the store; unset it, or "
+                "name one with MLFLOW_EXPERIMENT_NAME"
+            ) from error
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
     if not name:
         return "0"
     if found := client.get_experiment_by_name(name):
-        return found.experiment_id
+        return _active(found)
     try:
         return client.create_experiment(name)
     except MlflowException:  # another process was quicker
         if found := client.get_experiment_by_name(name):
-            return found.experiment_id
+            return _active(found)
         raise
+
+
+def _active(experiment: Experiment) -> str:
+    number = str(experiment.experiment_id)
+    if experiment.lifecycle_stage != "active":
+        raise UserError(
+            f"the experiment {experiment.name!r} was deleted; restore it: mlflow experiments "
+            f"restore --experiment-id {number}"
+        )
+    return number
 
 
 def give_views(store: Store) -> None:
@@ -150,13 +197,35 @@ def give_views(store: Store) -> None:
         return
 
 
-def _remedy(uri: str, reason: str) -> str:
+def failure(uri: str, error: Exception) -> UserError:
+    """What a store's failure means to the user, with a remedy, and without a password."""
     scheme = urlsplit(uri).scheme
-    first = reason.splitlines()[0][:200]
-    if scheme in ("http", "https"):
-        return (
-            f"no tracking server answers at {uri}; start it, or unset MLFLOW_TRACKING_URI ({first})"
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    if isinstance(error, Timeout):
+        text = f"another process has held {error.lock_file} for {_LOCK_SECONDS} s; end it"
+    elif scheme in ("", "file"):
+        text = (
+            f"MLflow no longer writes to folders such as {uri!r}; "
+            "set MLFLOW_TRACKING_URI=sqlite:///mlflow.db"
         )
-    if scheme in ("", "file"):
-        return f"MLflow no longer writes to folders such as {uri!r}; use sqlite:///mlflow.db"
-    return f"the store {uri!r} cannot be opened: {first}"
+    elif scheme not in ("http", "https"):
+        text = f"the store {uri!r} cannot be used: {reason[:200]}"
+    elif isinstance(error, RestException):
+        text = f"the tracking server at {uri} refuses: {reason[:200]}"
+    else:
+        text = (
+            f"no tracking server answers at {uri}{_cause(reason)}; start it, or unset "
+            "MLFLOW_TRACKING_URI"
+        )
+    return UserError(_shown(text))
+
+
+def _cause(reason: str) -> str:
+    """The part of a long message about a connection that says something."""
+    found = re.search(r"\[Errno -?\d+\] ([\w -]+)|(timed out)|error code (\d+)", reason)
+    return f" ({next(filter(None, found.groups()))})" if found else ""
+
+
+def _shown(text: str) -> str:
+    """``text`` without the user and password of a URI."""
+    return re.sub(r"://[^/@\s']*@", "://", text)

@@ -97,7 +97,7 @@ def train(
                     value = loss(logits, labels)
                 objective = value if penalty is None else value + penalty(epoch)
                 optimizer.zero_grad(set_to_none=True)
-                objective.backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(objective)
                 if bound is not None:
                     bound.mask_gradients()
                 optimizer.step()

@@ -1,0 +1,108 @@
+"""The table of the main job: originals dense and sparse, two forget sets, every method.
+
+    python benchmarks/main_table.py --data-dir PATH          about 40 minutes on two cores
+    python benchmarks/main_table.py --dataset digits         about 3 minutes
+
+Every cell is a run of the entry points in the tracking store in use; runs that are there already
+are not made again, so an interrupted table goes on. Oracles are trained once for each original
+and forget set. Prints Markdown: means over the unlearning seeds, with their deviation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import statistics
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from entrypoints import prune, unlearn
+from mu.tracking import connect, find_original
+from mu.tracking.lineage import same_value
+
+# Small enough for two cores, and long enough that originals fit their training data.
+CIFAR_SETTINGS = {
+    "arch": "resnet14",
+    "train_size": 2000,
+    "epochs": 30,
+    "schedule": "one_cycle",
+    "lr": 0.2,
+    "batch_size": 128,
+    "augment": "none",
+}
+RATES = (0.0, 0.95)
+FORGET = ("class:3", "random:10%")
+METHODS = ("retrain", "ft", "l1_sparse")
+COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
+
+
+def main() -> None:
+    """Make what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", default="cifar10_jpeg")
+    parser.add_argument("--data-dir", default="none")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    settings = {} if options.dataset == "digits" else dict(CIFAR_SETTINGS)
+    print("| original | forget | method | " + " | ".join(COLUMNS) + " |")
+    print("|---" * 3 + "|---:" * len(COLUMNS) + "|")
+    for rate, forget in itertools.product(RATES, FORGET):
+        asked = {"dataset": options.dataset, "rate": rate, **settings}
+        original = find_or_make_original(asked, options.data_dir)
+        before = cell(original, forget, "ft", [0], suffix="_before")
+        kind = f"{100 * rate:.0f} % sparse" if rate else "dense"
+        print(f"| {kind} | {forget} | (original) | " + " | ".join(before) + " |")
+        for method in METHODS:
+            seeds = [0] if method == "retrain" else range(options.seeds)
+            print(f"| | | {method} | " + " | ".join(cell(original, forget, method, seeds)) + " |")
+
+
+def find_or_make_original(asked: dict[str, object], data_dir: str) -> str:
+    """The run ID of the original with these settings."""
+    found = find_original(connect(), asked)
+    if found is None:
+        run_entry(prune, {**asked, "data_dir": data_dir})
+        found = find_original(connect(), asked)
+    assert found is not None
+    return str(found.info.run_id)
+
+
+def cell(
+    original: str, forget: str, method: str, seeds: Sequence[int], suffix: str = ""
+) -> list[str]:
+    """The numbers of one row, ``mean ± deviation`` over the seeds."""
+    found = [metrics_of(original, forget, method, seed) for seed in seeds]
+    if suffix:
+        found = [{name: row.get(name + suffix) for name in COLUMNS} for row in found]
+    texts = []
+    for name in COLUMNS:
+        values = [row[name] for row in found if row.get(name) is not None]
+        text = f"{statistics.mean(values):.2f}" if values else "–"
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        texts.append(text + spread)
+    return texts
+
+
+def metrics_of(original: str, forget: str, method: str, seed: int) -> dict[str, float]:
+    """The metrics of one run, which is made if it is not there."""
+    asked = {"forget": forget, "method": method, "seed": seed}
+    query = f"tags.`mu.upstream` = '{original}' and attributes.status = 'FINISHED'"
+    for _ in range(2):
+        for run in connect().search(query):
+            if all(same_value(run.data.params.get(name), value) for name, value in asked.items()):
+                return dict(run.data.metrics)
+        run_entry(unlearn, {**asked, "prune_run_id": original, "oracle_run_id": "train"})
+    raise RuntimeError(f"no run came of {asked}")
+
+
+def run_entry(entry: ModuleType, settings: dict[str, object]) -> None:
+    """Run an entry point in this process, its output left out of the table."""
+    arguments = [f"--{name}={value}" for name, value in settings.items()]
+    with contextlib.redirect_stdout(sys.stderr):
+        entry.build(arguments).main(arguments, standalone_mode=False)
+
+
+if __name__ == "__main__":
+    main()

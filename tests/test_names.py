@@ -1,0 +1,36 @@
+"""The page of names against the code: nothing that a user can type or read is missing there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from entrypoints import prune, unlearn
+from mu.data import DATASETS
+from mu.methods import ALIASES, METHODS
+from mu.models import ARCHITECTURES
+from mu.pruning import PRUNERS
+
+PAGE = (Path(__file__).parents[1] / "docs" / "names.md").read_text()
+NAMES = set(re.findall(r"`([^`]+)`", PAGE))
+
+
+def options(command):
+    return {option.name for option in command.params}
+
+
+def test_every_option_of_prune_is_on_the_page():
+    assert options(prune.build([])) <= NAMES
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_option_of_unlearn_is_on_the_page(method):
+    own = {name for name in options(unlearn.build(["--method", method]))}
+    assert {name for name in own if not name.startswith("prune_")} <= NAMES
+    originals = {name.removeprefix("prune_") for name in own if name.startswith("prune_")}
+    assert originals - {"run_id"} <= NAMES
+
+
+@pytest.mark.parametrize("table", [DATASETS, ARCHITECTURES, PRUNERS, METHODS, ALIASES])
+def test_every_registered_name_is_on_the_page(table):
+    assert set(table) <= NAMES
