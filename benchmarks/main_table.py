@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from entrypoints import prune, unlearn
-from mu.tracking import connect, find_original
-from mu.tracking.lineage import same_value
+from mu.tracking import connect, find_original, same_value
 
 # Small enough for two cores, and long enough that originals fit their training data.
 CIFAR_SETTINGS = {
@@ -79,7 +78,7 @@ def cell(
     texts = []
     for name in COLUMNS:
         values = [row[name] for row in found if row.get(name) is not None]
-        text = f"{statistics.mean(values):.2f}" if values else "–"
+        text = f"{statistics.mean(values):.2f}" if values else "-"
         spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         texts.append(text + spread)
     return texts

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from entrypoints.options import DataOptions, DeviceOptions
-from mu.checkpoints import Checkpoint
+from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import load_data
 from mu.data.images import ImageDataset
 from mu.evaluation import predict
@@ -34,7 +34,9 @@ def load_asked(given: Mapping[str, Any]) -> tuple[ImageDataset, Recipe]:
     data = DataOptions.of({n: v for n, v in given.items() if n in DataOptions.names()})
     rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
     dataset = load_data(data.dataset, data.data_dir, data.image_size)
-    return dataset, make_recipe(dataset, **rest)
+    recipe = make_recipe(dataset, **rest)
+    Spec(DataSpec.of(dataset), recipe).split(dataset)  # refuses sizes that do not fit
+    return dataset, recipe
 
 
 def make_original(

@@ -111,7 +111,7 @@ class Spec:
     def to_json(self, files: dict[str, str]) -> str:
         """The spec as JSON, with the sha256 of the files it belongs to."""
         document = {"format": _FORMAT, **asdict(self), "files": files}
-        return json.dumps(document, indent=1) + "\n"
+        return json.dumps({**document, "digest": _digest(document)}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> tuple[Spec, dict[str, str]]:
@@ -124,18 +124,31 @@ class Spec:
         """
         try:
             document = json.loads(text)
-            if document.pop("format") != _FORMAT:
+            if document.get("format") != _FORMAT:
                 raise UserError("the spec has a format that this version of mu does not read")
+            if document.pop("digest") != _digest(document):
+                raise ValueError("its contents do not fit its digest")
             data = {key: _tupled(value) for key, value in document["data"].items()}
             spec = cls(
                 DataSpec(**data),
                 Recipe.from_dict(document["recipe"]),
-                tuple(document["removed"]),
+                _sample_numbers(document["removed"]),
                 tuple(document["history"]),
             )
             return spec, dict(document["files"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
+
+
+def _digest(document: dict[str, Any]) -> str:
+    """sha256 (hex) of a JSON document, however it is laid out."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _sample_numbers(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or any(type(n) is not int or n < 0 for n in values):
+        raise ValueError(f"{values!r} are no sample numbers")
+    return tuple(values)
 
 
 def _tupled(value: Any) -> Any:

@@ -169,10 +169,20 @@ class Mask(Mapping[str, Tensor]):
                 meta = file.metadata() or {}
                 if _FORMAT not in meta:
                     raise UserError(f"{path} is no mask of mu (it has no {_FORMAT} header)")
-                shapes: dict[str, list[int]] = json.loads(meta[_FORMAT])
+                shapes = _checked_shapes(json.loads(meta[_FORMAT]), set(file.keys()))
                 return cls({name: _unpack(file.get_tensor(name), shapes[name]) for name in shapes})
         except (SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"{path} is damaged or no mask: {error}") from error
+
+
+def _checked_shapes(shapes: Any, stored: set[str]) -> dict[str, list[int]]:
+    """The header of a mask file, if it names exactly the stored tensors, each with a shape."""
+    if not isinstance(shapes, dict) or set(shapes) != stored:
+        raise ValueError("its header does not name its tensors")
+    for shape in shapes.values():
+        if not isinstance(shape, list) or any(type(n) is not int or n < 0 for n in shape):
+            raise ValueError(f"its header has the shape {shape!r}")
+    return shapes
 
 
 def _pack(kept: Tensor) -> Tensor:

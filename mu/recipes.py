@@ -69,6 +69,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if type(self.seed) is not int or self.seed < 0:
+            raise UserError(f"seed={self.seed!r}: must be a whole number of at least 0")
         pruner = make_pruner(self.pruner, self.pruning)
         object.__setattr__(self, "pruner", check_pruner(self.pruner))
         object.__setattr__(self, "pruning", pruner.as_dict())

@@ -9,6 +9,7 @@ CIFAR-10's official order, so that sample numbers are the official ones; else cl
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images
     cache = cache_folder() / f"cifar10_jpeg-{digest[:16]}-{part}.npy"
     pixels = load_cached(cache)
     counts = load_cached(cache.with_suffix(".counts.npy"))
-    if pixels is None or counts is None:
+    if pixels is None or counts is None or not _fits(pixels, counts):
         tree = ImageTree(tar)
         samples = samples_of(tree, part, list(CLASSES))
         if not samples:
@@ -70,11 +71,30 @@ def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images
     return Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
 
 
+def _fits(pixels: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether cached arrays are what this module stores."""
+    return (
+        pixels.dtype == np.uint8
+        and pixels.shape[1:] == (3, SIZE, SIZE)
+        and counts.dtype.kind in "iu"
+        and counts.shape == (len(CLASSES),)
+        and counts.min() >= 0
+        and counts.sum() == len(pixels)
+    )
+
+
 def _official_order(path: Path) -> dict[str, np.ndarray]:
+    """Labels in CIFAR-10's official order, by part; empty where there is no such file."""
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {part: file[f"{part}_labels"].astype(np.int64) for part in ("train", "test")}
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            found = {part: file[f"{part}_labels"].astype(np.int64) for part in ("train", "test")}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise UserError(f"{str(path)!r} is damaged ({error!r}); repair or remove it") from error
+    if any(labels.ndim != 1 or labels.min(initial=0) < 0 for labels in found.values()):
+        raise UserError(f"{str(path)!r} holds no lists of labels; repair or remove it")
+    return found
 
 
 SOURCE = Source(read, arch="resnet18")

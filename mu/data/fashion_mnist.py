@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 from torchvision.datasets import FashionMNIST
@@ -54,7 +55,7 @@ def _as_torchvision(folder: Path, scratch: Path) -> Path:
         try:
             with opener(path, "rb") as source, (raw / name).open("wb") as target:
                 shutil.copyfileobj(source, target)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"{str(path)!r} is damaged: {error}") from error
     return scratch
 
@@ -62,12 +63,16 @@ def _as_torchvision(folder: Path, scratch: Path) -> Path:
 def _part(root: Path, folder: Path, *, train: bool) -> Images:
     try:
         part = FashionMNIST(root, train=train, download=root == folder)
-    except (OSError, RuntimeError, ValueError) as error:
+        return Images(part.data[:, None].contiguous(), part.targets.long())
+    except (AssertionError, TypeError, ValueError) as error:
+        raise UserError(
+            f"the Fashion-MNIST files in {str(folder)!r} are damaged: {error}"
+        ) from error
+    except (OSError, RuntimeError) as error:
         raise UserError(
             f"Fashion-MNIST is neither in {str(folder)!r} nor can it be downloaded ({error}); "
             "name the folder of its four files with data_dir (Debian: dataset-fashion-mnist)"
         ) from error
-    return Images(part.data[:, None].contiguous(), part.targets.long())
 
 
 SOURCE = Source(read, arch="resnet20", training={"augment": "none"})

@@ -51,7 +51,7 @@ class ForgetRequest:
         kind, _, rest = text.partition(":")
         if kind == "class" and rest:
             name, _, count = rest.rpartition(":")
-            if name and count.isdecimal():
+            if name and re.fullmatch(r"\d{1,18}", count):
                 return cls("class", class_name=name, count=_positive(text, count))
             return cls("class", class_name=rest)
         if kind == "random" and (found := re.fullmatch(r"(\d+(?:\.\d+)?)%", rest)):
@@ -59,7 +59,7 @@ class ForgetRequest:
             if not 0 < percent < 100:
                 raise UserError(f"forget={text!r}: the share must be above 0 and below 100 %")
             return cls("random", share=percent / 100)
-        if kind == "random" and rest.isdecimal():
+        if kind == "random" and re.fullmatch(r"\d{1,18}", rest):
             return cls("random", count=_positive(text, rest))
         if kind == "indices" and rest:
             return cls("indices", file=Path(rest).expanduser())
@@ -84,7 +84,7 @@ class ForgetRequest:
         """
         if self.kind == "indices":
             assert self.file is not None
-            return _checked_indices(read_indices(self.file), self.file, split)
+            return _checked_indices(read_indices(self.file), self.file, len(dataset.train), split)
         pool = split.train
         if self.kind == "class":
             label = self._label(dataset)
@@ -136,6 +136,8 @@ def read_indices(file: Path) -> Indices:
             numbers = np.load(file, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"{str(file)!r} is no npy file of sample numbers: {error}") from error
+        if not isinstance(numbers, np.ndarray):
+            raise UserError(f"{str(file)!r} is an archive; give one array of sample numbers")
         if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
             raise UserError(
                 f"{str(file)!r} holds {numbers.dtype} of shape {numbers.shape}; "
@@ -144,7 +146,7 @@ def read_indices(file: Path) -> Indices:
         whole: Indices = numbers.astype(np.int64)
         return whole
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt") from error
     found: list[int] = []
@@ -157,9 +159,9 @@ def read_indices(file: Path) -> Indices:
     return np.array(found, np.int64)
 
 
-def _checked_indices(numbers: Indices, file: Path, split: Split) -> Indices:
+def _checked_indices(numbers: Indices, file: Path, size: int, split: Split) -> Indices:
+    """The numbers, sorted, if each is of a published sample that the model was trained on."""
     name = str(file)
-    size = len(split.train) + len(split.val) + len(split.unused)
     if not len(numbers):
         raise UserError(f"{name!r} names no samples; give at least one to forget")
     if len(out := numbers[(numbers < 0) | (numbers >= size)]):

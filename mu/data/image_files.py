@@ -9,6 +9,8 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tarfile import HeaderError, ReadError
+from typing import Self
 
 import numpy as np
 import torch
@@ -21,6 +23,23 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm"}
 DEFAULT_SIZE = 64
 
 Sample = tuple[str, int]  # path inside the tree, label
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """Refuses a tar that ends, or is damaged, at or inside a later header.
+
+    tarfile itself takes these for the end of the archive, and images would silently be missing.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """The next member; the end is a block of zeros and nothing else."""
+        try:
+            return super().fromtarfile(tarfile)
+        except HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":
+                raise
+            raise ReadError(f"damaged or cut ({error})") from error
 
 
 class ImageTree:
@@ -38,10 +57,13 @@ class ImageTree:
             found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
             self.names = sorted(path.as_posix() for path in found if _is_image(path.name))
         else:
-            self.names = sorted(name for name, _ in self._members() if _is_image(name))
+            self.names = sorted({name for name, _ in self._members() if _is_image(name)})
 
     def read(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Pairs of path and bytes for the ``wanted`` paths, in the order of storage."""
+        """Pairs of path and bytes for the ``wanted`` paths, in the order of storage.
+
+        A member that a tar stores twice comes twice; the later one counts.
+        """
         chosen = set(wanted)
         if self.root.is_dir():
             for name in sorted(chosen):
@@ -53,7 +75,7 @@ class ImageTree:
 
     def _members(self, wanted: set[str] | None = None) -> Iterator[tuple[str, bytes | None]]:
         try:
-            with tarfile.open(self.root, "r|*") as archive:
+            with tarfile.open(self.root, "r|*", tarinfo=_StrictTarInfo) as archive:
                 for member in archive:
                     name = member.name.removeprefix("./")
                     if not member.isfile():
@@ -112,11 +134,11 @@ def decode(tree: ImageTree, samples: list[Sample], size: int) -> Images:
     """
     position = {name: index for index, (name, _) in enumerate(samples)}
     pixels = np.empty((len(samples), size, size, 3), np.uint8)
-    seen = 0
+    seen = set()
     for name, content in tree.read(position):
         pixels[position[name]] = _pixels(name, content, size)
-        seen += 1
-    if seen != len(samples):
+        seen.add(name)
+    if len(seen) != len(samples):
         raise UserError(f"{str(tree.root)!r} changed while it was read; try again")
     labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
     return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels)
@@ -125,18 +147,26 @@ def decode(tree: ImageTree, samples: list[Sample], size: int) -> Images:
 def _open(name: str, content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content))
-    except (UnidentifiedImageError, OSError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{name!r} is a damaged image; repair or remove it") from error
 
 
 def _pixels(name: str, content: bytes, size: int) -> np.ndarray:
     try:
-        image = _open(name, content).convert("RGB")
+        image = _as_rgb(_open(name, content))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name!r} is a damaged image ({error}); repair or remove it") from error
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """RGB, 8 bits a channel; greys of 16 bits are scaled, where Pillow would clip them."""
+    if image.mode.startswith("I"):
+        grey = np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8)
+        image = Image.fromarray(grey)
+    return image.convert("RGB")
 
 
 # --- the cache of decoded archives --------------------------------------------------------
@@ -154,19 +184,23 @@ def file_digest(path: Path) -> str:
 
 
 def load_cached(path: Path) -> np.ndarray | None:
-    """The cached array, or None where there is none that can be read."""
+    """The cached array, or None where there is none that can be read (it is then rebuilt)."""
     try:
-        return np.load(path, allow_pickle=False) if path.is_file() else None
-    except (OSError, ValueError):
-        return None  # a damaged cache is only rebuilt
+        found = np.load(path, allow_pickle=False) if path.is_file() else None
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if isinstance(found, np.ndarray) else None
 
 
 def store_cached(path: Path, array: np.ndarray) -> None:
     """Write under a temporary name and rename, so that no reader sees half a file."""
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
             np.save(file, array, allow_pickle=False)
-        Path(file.name).replace(path)
-    except OSError:
-        return  # a cache that cannot be written costs time, not correctness
+        temporary.replace(path)
+    except OSError:  # a cache that cannot be written costs time, not correctness
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

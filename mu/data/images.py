@@ -81,6 +81,12 @@ class ImageDataset:
             raise UserError(f"the data set {self.name!r} has no training or no test images")
         if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
             raise UserError(f"training and test images of {self.name!r} differ in size")
+        labels = torch.cat([self.train.labels, self.test.labels])
+        if int(labels.min()) < 0 or int(labels.max()) >= len(self.classes):
+            raise UserError(
+                f"the data set {self.data_dir or self.name!r} has labels from {int(labels.min())} to "
+                f"{int(labels.max())}, but {len(self.classes)} classes; its files are damaged"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -51,13 +51,13 @@ def split(labels: Indices, spec: SplitSpec) -> Split:
     order = np.random.default_rng(spec.split_seed).permutation(len(labels))
     used, val_size = len(labels), round(spec.val_share * len(labels))
     if spec.train_size is not None:
-        used = round(spec.train_size / (1 - spec.val_share))
-        val_size = used - spec.train_size
-        if used > len(labels):
+        if spec.train_size > used - val_size:
             raise UserError(
-                f"train_size={spec.train_size}: only {round(len(labels) * (1 - spec.val_share))} "
-                "training images are left beside validation; give fewer, or a smaller val_share"
+                f"train_size={spec.train_size}: only {used - val_size} training images are left "
+                "beside validation; give fewer, or a smaller val_share"
             )
+        used = min(used, round(spec.train_size / (1 - spec.val_share)))
+        val_size = used - spec.train_size
     chosen, unused = _stratified(order, labels, used)
     val, train = _stratified(chosen, labels, val_size)
     if not len(train):
@@ -66,14 +66,18 @@ def split(labels: Indices, spec: SplitSpec) -> Split:
 
 
 def _stratified(order: Indices, labels: Indices, size: int) -> tuple[Indices, Indices]:
-    """The first ``size`` of ``order`` with each class in proportion, and the rest."""
-    # Position of a sample within its class, as a share of the class: taking the smallest
-    # shares takes the same part of every class, to within one sample.
-    share = np.empty(len(order))
-    for label in np.unique(labels[order]):
-        members = np.flatnonzero(labels[order] == label)
-        share[members] = (np.arange(len(members)) + 0.5) / len(members)
-    taken = np.argsort(share, kind="stable")[:size]
+    """The first of each class in ``order``, ``size`` in all and in proportion, and the rest.
+
+    Every class gives its share of ``size`` to within one sample: rounded down, and one more for
+    those with the largest remainders.
+    """
+    own = labels[order]
+    classes, counts = np.unique(own, return_counts=True)
+    exact = size * counts / max(len(order), 1)
+    quota = np.floor(exact).astype(np.int64)
+    most = np.argsort(quota - exact, kind="stable")
+    quota[most[: size - quota.sum()]] += 1
     chosen = np.zeros(len(order), bool)
-    chosen[taken] = True
+    for label, number in zip(classes, quota, strict=True):
+        chosen[np.flatnonzero(own == label)[:number]] = True
     return order[chosen], order[~chosen]

@@ -15,11 +15,11 @@ class FineTuning(Method):
     """A short training on the retain set; subclasses say with which objective."""
 
     epochs: int = setting(10, help="passes over the retain set", low=1)
-    lr: float = setting(0.01, help="learning rate", above=0)
+    lr: float = setting(0.1, help="learning rate", above=0)
     batch_size: int | None = setting(None, help="images a step (default: the original's)", low=1)
     momentum: float = setting(0.9, help="of stochastic gradient descent", low=0, below=1)
     weight_decay: float = setting(5e-4, help="L2 penalty", low=0)
-    schedule: str = setting("constant", help="of the learning rate", choices=tuple(SCHEDULES))
+    schedule: str = setting("cosine", help="of the learning rate", choices=tuple(SCHEDULES))
     augment: str | None = setting(
         None, help="of training images (default: the original's)", choices=AUGMENTATIONS
     )

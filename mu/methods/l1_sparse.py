@@ -39,9 +39,9 @@ class L1Sparse(FineTuning):
         low=0,
     )
     shrink: float = setting(
-        1.0,
+        2.0,
         help="without alpha: how far the penalty alone would pull every weight towards zero, "
-        "in mean magnitudes of the prunable, kept weights",
+        "in mean magnitudes of the architecture's initial weights",
         low=0,
     )
 
@@ -54,8 +54,8 @@ class L1Sparse(FineTuning):
         training = self.training(checkpoint.spec.recipe.training)
         alpha = self.alpha
         if alpha is None:
-            magnitude = float(l1_norm(weights).detach()) / max(checkpoint.mask.kept, 1)
-            alpha = self.shrink * magnitude / total_pull(training, len(split.retain))
+            alpha = self.shrink * initial_magnitude(checkpoint)
+            alpha /= total_pull(training, len(split.retain))
         run.log("alpha", alpha)
 
         def penalty(epoch: int) -> Tensor:
@@ -75,6 +75,18 @@ class L1Sparse(FineTuning):
 def decay(epoch: int, epochs: int) -> float:
     """The share of alpha that is in force in an epoch, counted from 0: from 1 linearly to 0."""
     return 1 - epoch / epochs
+
+
+def initial_magnitude(checkpoint: Checkpoint) -> float:
+    """Mean absolute value of the prunable weights as the architecture draws them.
+
+    The scale of the weights without the trained values themselves: it is the same for a dense
+    and a sparse original, whose kept weights are the large ones.
+    """
+    recipe = checkpoint.spec.recipe
+    parameters = dict(recipe.model.build(recipe.seed).named_parameters())
+    total = float(l1_norm([parameters[name] for name in checkpoint.mask]).detach())
+    return total / max(checkpoint.mask.total, 1)
 
 
 def total_pull(training: Training, samples: int) -> float:

@@ -50,5 +50,5 @@ def prunable(model: nn.Module) -> list[str]:
         for name, module in found
         if name != head
         for own, parameter in module.named_parameters(recurse=False)
-        if parameter.ndim > 1
+        if parameter.ndim > 1 and not own.startswith("bias")  # attention has bias_k, bias_v
     ]

@@ -12,13 +12,28 @@ from mu.tracking.artifacts import (
     load_model,
 )
 from mu.tracking.doctor import Finding, close_dead_runs
-from mu.tracking.lineage import find_oracle, find_original
+from mu.tracking.lineage import ORACLE_TAG, find_oracle, find_original, same_value
 from mu.tracking.recorder import Recorder, Stopped, tracked
 from mu.tracking.store import Store, connect
 from mu.tracking.view import view_url
 
 __all__ = [
-    "Finding", "Recorder", "Stopped", "Store", "close_dead_runs", "connect", "fetch_checkpoint",
-    "find_oracle", "find_original", "fingerprint_tags", "finished_run", "load_checkpoint",
-    "load_mask", "load_model", "tracked", "view_url",
-]  # fmt: skip
+    "ORACLE_TAG",
+    "Finding",
+    "Recorder",
+    "Stopped",
+    "Store",
+    "close_dead_runs",
+    "connect",
+    "fetch_checkpoint",
+    "find_oracle",
+    "find_original",
+    "fingerprint_tags",
+    "finished_run",
+    "load_checkpoint",
+    "load_mask",
+    "load_model",
+    "same_value",
+    "tracked",
+    "view_url",
+]

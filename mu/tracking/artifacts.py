@@ -53,7 +53,7 @@ def finished_run(store: Store, run_id: str) -> MlflowRun:
 
 
 def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
-    """Fetch one artifact file of a run into ``folder`` and check it against its tag.
+    """Fetch one artifact file of a run to ``folder / path`` and check it against its tag.
 
     Raises
     ------
@@ -61,13 +61,19 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
         If it cannot be fetched, or its sha256 is not the one logged.
     """
     run_id = run.info.run_id
+    target = folder / path
     try:
         found = Path(
             download_artifacts(
-                run_id=run_id, artifact_path=path, dst_path=str(folder), tracking_uri=store.uri
+                run_id=run_id,
+                artifact_path=path,
+                dst_path=str(target.parent),  # MLflow drops the folders of ``path``
+                tracking_uri=store.uri,
             )
         )
         content = found.read_bytes()
+        if found != target:
+            found.replace(target)
     except (MlflowException, OSError) as error:
         raise UserError(f"run {run_id} has no readable artifact {path}: {error}") from error
     tag = TAG_OF.get(path)
@@ -76,7 +82,7 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
             f"{path} of run {run_id} is damaged: its sha256 is not the one in the run's tag {tag}; "
             "make the run again"
         )
-    return found
+    return target
 
 
 def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:

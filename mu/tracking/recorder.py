@@ -294,16 +294,20 @@ class _Signals:
 
 
 def _end_badly(recorder: Recorder, error: BaseException) -> None:
-    """Close a run that did not end well; a store that is gone must not hide the reason."""
-    killed = isinstance(error, KeyboardInterrupt | Stopped)
+    """Close a run that did not end well; a store that is gone must not hide the reason.
+
+    MLflow's launcher writes FAILED over KILLED once the process has ended; the reason stays.
+    """
+    status, reason = "FAILED", str(error) or type(error).__name__
+    if isinstance(error, KeyboardInterrupt | Stopped):
+        status, reason = "KILLED", f"stopped by {str(error) or 'SIGINT'}"
     with contextlib.suppress(Exception):
-        _close(recorder.store, recorder.run_id, "KILLED" if killed else "FAILED", error)
+        _close(recorder.store, recorder.run_id, status, reason)
         recorder.send()
 
 
-def _close(store: Store, run_id: str, status: str, error: BaseException) -> None:
-    reason = (str(error) or type(error).__name__).splitlines()[0][:500]
-    store.client.set_tag(run_id, "mu.error", reason)
+def _close(store: Store, run_id: str, status: str, reason: str) -> None:
+    store.client.set_tag(run_id, "mu.error", reason.splitlines()[0][:500])
     store.client.set_terminated(run_id, status)
 
 
@@ -314,4 +318,4 @@ def fail_launched_run(reason: str) -> None:
         with contextlib.suppress(Exception):
             store = connect()
             if store.run(run_id).info.status == "RUNNING":
-                _close(store, run_id, "FAILED", UserError(reason))
+                _close(store, run_id, "FAILED", reason)

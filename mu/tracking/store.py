@@ -26,6 +26,7 @@ from mu.tracking.view import experiment_tags
 _AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _LATER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _LOCK_SECONDS = 120
+PAGE = 50  # runs a request
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Store:
                     [self.experiment_id],
                     query,
                     run_view_type=ViewType.ACTIVE_ONLY,
-                    max_results=50,
+                    max_results=PAGE,
                     order_by=["attributes.start_time DESC"],
                     page_token=token,
                 )

@@ -79,9 +79,7 @@ def test_the_rule_gives_the_alpha_that_shrink_asks_for(original):
     run = Run()
     method = make_method("l1_sparse", settings)
     method.unlearn(copy.deepcopy(original), split, run)
-    parameters = dict(original.model.named_parameters())
-    kept = torch.cat(
-        [parameters[name].detach()[original.mask[name]].abs() for name in original.mask]
-    )
+    fresh = dict(original.spec.recipe.model.build(original.spec.recipe.seed).named_parameters())
+    initial = torch.cat([fresh[name].detach().abs().flatten() for name in original.mask])
     pull = total_pull(method.training(original.spec.recipe.training), len(split.retain))
-    assert run.metrics["alpha"] * pull == pytest.approx(0.5 * float(kept.mean()), rel=1e-5)
+    assert run.metrics["alpha"] * pull == pytest.approx(0.5 * float(initial.mean()), rel=1e-5)

@@ -1,0 +1,162 @@
+"""One unlearning as a tracked run: forget, evaluate, compare with the oracle, keep the results."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from entrypoints.options import DeviceOptions
+from entrypoints.originals import write_json
+from mu.checkpoints import Checkpoint
+from mu.data.forget import ForgetSplit, indices_digest
+from mu.data.images import ImageDataset
+from mu.evaluation import SplitOutputs, gaps, look, measure
+from mu.methods.base import Method
+from mu.report import plots, prose
+from mu.runs import Run
+from mu.tracking import ORACLE_TAG, Recorder, fingerprint_tags
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The original in hand, and what is to be forgotten of it."""
+
+    run_id: str
+    checkpoint: Checkpoint
+    dataset: ImageDataset
+    split: ForgetSplit
+    forget: str
+    device: DeviceOptions
+
+    @cached_property
+    def before(self) -> SplitOutputs:
+        """The original's outputs, looked at once for however many runs start from it."""
+        return look(self.checkpoint.model, self.split, Run(**self.device.as_dict()))
+
+    @property
+    def evaluation_seed(self) -> int:
+        """Draws the attack's samples: the same for every model of one split."""
+        return self.checkpoint.spec.recipe.split.split_seed
+
+    def oracle_key(self, mask_from: str) -> str:
+        """Fingerprint of everything that an oracle of this job depends on, but its seed."""
+        spec = self.checkpoint.spec
+        parts = [
+            spec.data.fingerprint,
+            spec.recipe.fingerprint,
+            indices_digest(self.split.retain),
+            self.checkpoint.mask.fingerprint if mask_from == "upstream" else "",
+            mask_from,
+        ]
+        return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """The oracle's run and its numbers."""
+
+    run_id: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """An unlearned model and its numbers."""
+
+    checkpoint: Checkpoint
+    metrics: dict[str, float]
+    run: Run
+    after: SplitOutputs
+    config: dict[str, Any]
+
+
+def run_method(
+    recorder: Recorder, upstream: Upstream, name: str, method: Method, seed: int
+) -> Result:
+    """Unlearn a copy of the original, measure it, and log what is known so far."""
+    config = {
+        "method": name,
+        **method.as_dict(),
+        "forget": upstream.forget,
+        "seed": seed,
+        "prune_run_id": upstream.run_id,
+        "dataset": upstream.dataset.name,
+        "arch": upstream.checkpoint.spec.recipe.model.arch,
+        "prune_rate": upstream.checkpoint.spec.recipe.pruning["rate"],
+        "prune_seed": upstream.checkpoint.spec.recipe.seed,
+        "prune_split_seed": upstream.checkpoint.spec.recipe.split.split_seed,
+    }
+    recorder.params(config)
+    run = Run(**upstream.device.as_dict(), seed=seed, folder=recorder.folder, sink=recorder.metrics)
+    checkpoint = copy.deepcopy(upstream.checkpoint)
+    run.place(checkpoint.model)
+    with run.stopwatch() as seconds:
+        method.unlearn(checkpoint, upstream.split, run)
+    checkpoint.spec = checkpoint.spec.without(upstream.split.forget, name)
+    after = look(checkpoint.model, upstream.split, run)
+    before = measure(upstream.before, seed=upstream.evaluation_seed)
+    metrics = {
+        **measure(after, seed=upstream.evaluation_seed),
+        **{f"{metric}_before": value for metric, value in before.items()},
+        "RTE": seconds[0],
+        "samples_seen": float(run.samples_seen),
+        "peak_memory_mb": run.peak_memory_mb(),
+        "sparsity": checkpoint.mask.sparsity,
+    }
+    tags = {
+        "mu.upstream": upstream.run_id,
+        "mu.data": upstream.dataset.fingerprint[:16],
+        "mu.forget": upstream.split.fingerprint[:16],
+    }
+    if name == "retrain":
+        tags[ORACLE_TAG] = upstream.oracle_key(method.as_dict()["mask_from"])
+    recorder.tags(tags)
+    return Result(checkpoint, metrics, run, after, config)
+
+
+def finish(
+    recorder: Recorder, upstream: Upstream, name: str, result: Result, oracle: Oracle | None
+) -> None:
+    """Compare with the oracle and write everything that the run keeps."""
+    metrics, folder = result.metrics, recorder.folder
+    links = {"original": upstream.run_id}
+    if oracle is not None:
+        metrics.update(gaps(metrics, oracle.metrics))
+        if oracle.metrics.get("RTE"):
+            metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
+        links["oracle"] = oracle.run_id
+        recorder.tags({"mu.oracle": oracle.run_id})
+    recorder.metrics(metrics)
+    recorder.tags(fingerprint_tags(result.checkpoint.save(folder)))
+    (folder / "forget").mkdir(exist_ok=True)
+    np.save(folder / "forget" / "indices.npy", upstream.split.forget, allow_pickle=False)
+    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "config.json", {**result.config, **upstream.device.as_dict()})
+    plots.plot_layers(result.checkpoint.mask, folder / "mask" / "layers.png")
+    plots.plot_confidence(upstream.before, result.after, folder / "plots" / "confidence.png")
+    plots.plot_metrics(rows_of(metrics, oracle, name), folder / "plots" / "metrics.png")
+    if result.run.history("loss"):
+        plots.plot_history(result.run, folder / "plots" / "training.png")
+    spec, sparsity = upstream.checkpoint.spec, upstream.checkpoint.mask.sparsity
+    original = prose.describe_model(spec, sparsity)
+    recorder.describe(
+        prose.describe_unlearn(name, upstream.forget, upstream.split, original, metrics, links)
+    )
+
+
+def rows_of(
+    metrics: Mapping[str, float], oracle: Oracle | None, name: str
+) -> dict[str, Mapping[str, float]]:
+    """Numbers of the original, the unlearned model and the oracle, by label."""
+    ending = "_before"
+    before = {n.removesuffix(ending): v for n, v in metrics.items() if n.endswith(ending)}
+    rows: dict[str, Mapping[str, float]] = {"original": before, name: metrics}
+    if oracle is not None:
+        rows["oracle (retrain)"] = {**oracle.metrics, "gap": 0.0}
+    return rows

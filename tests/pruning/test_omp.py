@@ -1,0 +1,208 @@
+"""One-shot magnitude pruning against a slow sort of all weights, one by one."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from mu.masks import Mask
+from mu.models import ModelSpec
+from mu.pruning import make_pruner
+from mu.pruning.base import prunable
+from mu.pruning.omp import OMP, keep_largest
+from mu.runs import Run
+from tests.helpers import as_arrays, bits, laws, make_dataset, random_mask, refused, same_masks
+
+DATASET = make_dataset(train=12, test=6)
+DATA = DATASET.training_subset(np.arange(12))
+RATES = st.sampled_from([0.0, 0.2, 0.5, 0.9, 0.95, 0.999]) | st.floats(0, 1, exclude_max=True)
+
+
+class Weights(nn.Module):
+    """A module of bare parameters."""
+
+    def __init__(self, values):
+        super().__init__()
+        for name, value in values.items():
+            self.register_parameter(name, nn.Parameter(torch.as_tensor(value)))
+
+
+@st.composite
+def networks(draw):
+    """Parameters of few distinct magnitudes, so that there are ties, and a mask of them."""
+    shapes = draw(st.lists(st.sampled_from([(3,), (2, 4), (5, 1, 3), ()]), min_size=1, max_size=4))
+    weights, kept = {}, {}
+    for name, shape in zip(draw(st.permutations("abcd")), shapes, strict=False):
+        count = int(np.prod(shape))
+        values = draw(st.lists(st.integers(-4, 4), min_size=count, max_size=count))
+        weights[name] = np.array(values, np.float32).reshape(shape) / 4
+        flags = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+        kept[name] = torch.tensor(flags, dtype=torch.bool).reshape(shape)
+    return Weights(weights), Mask(kept)
+
+
+def prune(model, mask, rate):
+    return OMP(rate=rate).prune(model, mask, DATA, Run(device="cpu"))
+
+
+def dense(model):
+    return Mask.dense(model, [name for name, _ in model.named_parameters()])
+
+
+def slow_pruning(model, mask, rate):
+    """Sort all kept weights by magnitude, one by one; ties by name, then by place."""
+    kept = as_arrays(mask)
+    candidates = [
+        (abs(float(model.get_parameter(name).detach().reshape(-1)[place])), name, place)
+        for name in sorted(kept)
+        for place in np.flatnonzero(kept[name])
+    ]
+    found = {name: array.copy() for name, array in kept.items()}
+    for _, name, place in sorted(candidates)[: round(rate * len(candidates))]:
+        found[name].reshape(-1)[place] = False
+    return Mask({name: torch.from_numpy(array) for name, array in found.items()})
+
+
+@laws(80)
+@given(network=networks(), rate=RATES)
+def test_it_prunes_what_a_slow_sort_would(network, rate):
+    model, mask = network
+
+    assert same_masks(prune(model, mask, rate), slow_pruning(model, mask, rate))
+
+
+@laws(60)
+@given(network=networks(), rate=RATES)
+def test_the_count_is_exact_over_all_layers(network, rate):
+    model, mask = network
+
+    assert prune(model, mask, rate).kept == mask.kept - round(rate * mask.kept)
+
+
+@laws(60)
+@given(network=networks(), rates=st.lists(RATES, min_size=1, max_size=4))
+def test_masks_of_later_rounds_lie_inside_earlier_ones(network, rates):
+    model, mask = network
+    for rate in rates:
+        later = prune(model, mask, rate)
+        assert later.keys() == mask.keys()
+        assert all(not bool((later[name] & ~mask[name]).any()) for name in mask)
+        mask = later
+
+
+@laws()
+@given(network=networks(), lower=RATES, higher=RATES)
+def test_a_higher_rate_prunes_all_that_a_lower_one_does(network, lower, higher):
+    model, mask = network
+    lower, higher = sorted((lower, higher))
+    some, more = prune(model, mask, lower), prune(model, mask, higher)
+
+    assert all(not bool((more[name] & ~some[name]).any()) for name in mask)
+
+
+@laws()
+@given(network=networks())
+def test_rate_zero_changes_nothing(network):
+    model, mask = network
+
+    assert same_masks(prune(model, mask, 0), mask)
+    assert prune(model, dense(model), 0).is_dense
+
+
+@laws()
+@given(network=networks(), rate=RATES, scale=st.sampled_from([-1.0, 0.25, -8.0]))
+def test_only_the_order_of_magnitudes_counts(network, rate, scale):
+    model, mask = network
+    scaled = Weights({name: one.detach() * scale for name, one in model.named_parameters()})
+
+    assert same_masks(prune(scaled, mask, rate), prune(model, mask, rate))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.95])
+def test_of_equal_weights_the_first_are_pruned_and_exactly_as_many_as_asked(rate):
+    model = Weights({"b": torch.full((10, 7), -0.5), "a": torch.full((30,), 0.5)})
+
+    mask = prune(model, dense(model), rate)
+
+    flat = np.concatenate([as_arrays(mask)[name].reshape(-1) for name in ("a", "b")])
+    assert flat.tolist() == [False] * round(100 * rate) + [True] * (100 - round(100 * rate))
+
+
+def test_a_layer_of_small_weights_is_pruned_before_one_of_large_weights():
+    model = Weights({"large": torch.rand(40) + 10, "small": torch.rand(60)})
+
+    mask = prune(model, dense(model), 0.6)
+
+    assert not mask["small"].any()
+    assert mask["large"].all()
+
+
+def test_weights_that_an_earlier_round_pruned_do_not_count():
+    model = Weights({"w": torch.tensor([9.0, 1.0, 2.0, 3.0, 4.0])})
+    first = Mask({"w": torch.tensor([False, True, True, True, True])})
+
+    mask = prune(model, first, 0.5)
+
+    assert mask["w"].tolist() == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 0.95, 0.999])
+def test_a_network_is_pruned_to_the_weight_and_left_as_it_was(rate):
+    model = ModelSpec("resnet20", 10, 3).build(0).train()
+    before = copy.deepcopy(model.state_dict())
+    names = prunable(model)
+    start = Mask.dense(model, names)
+    total = sum(model.get_parameter(name).numel() for name in names)
+
+    mask = prune(model, start, rate)
+
+    assert start.is_dense
+    assert (mask.total, mask.kept) == (total, total - round(rate * total))
+    smallest = min(
+        float(model.get_parameter(name).detach()[mask[name]].abs().min())
+        for name in names
+        if mask[name].any()
+    )
+    pruned = [model.get_parameter(name).detach()[~mask[name]].abs() for name in names]
+    assert all(not len(part) or float(part.max()) <= smallest for part in pruned)
+    after = model.state_dict()
+    assert all(np.array_equal(bits(before[name]), bits(after[name])) for name in before)
+    assert model.training
+    assert all(one.grad is None and one.requires_grad for one in model.parameters())
+
+
+def test_two_rounds_multiply_what_they_keep():
+    model = ModelSpec("resnet_mini", 10, 1).build(0)
+    start = random_mask(model, prunable(model), kept=0.8)
+
+    first = prune(model, start, 0.2)
+    second = prune(model, first, 0.2)
+
+    assert first.kept == start.kept - round(0.2 * start.kept)
+    assert second.kept == first.kept - round(0.2 * first.kept)
+
+
+def test_the_order_of_weights_in_memory_does_not_count():
+    model = nn.Conv2d(4, 6, 3)
+    plain = prune(model, Mask.dense(model, ["weight"]), 0.7)
+    other = model.to(memory_format=torch.channels_last)
+
+    assert same_masks(prune(other, Mask.dense(other, ["weight"]), 0.7), plain)
+
+
+def test_scores_of_half_precision_are_sorted_as_they_are():
+    scores = {"w": torch.tensor([3.0, 1.0, 2.0, 1.0], dtype=torch.bfloat16)}
+
+    mask = keep_largest(scores, Mask({"w": torch.ones(4, dtype=torch.bool)}), 0.5)
+
+    assert mask["w"].tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
+def test_a_rate_out_of_range_is_refused(rate):
+    with refused(f"rate={rate}", "at least 0 and below 1"):
+        make_pruner("omp", {"rate": rate})

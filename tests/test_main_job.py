@@ -1,0 +1,251 @@
+"""The main job: prune, unlearn, oracle and gap, by MLflow's launcher and as plain programs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run as MlflowRun
+
+import mu
+from entrypoints import prune, unlearn
+from mu.cli.main import run as run_command
+from mu.tracking import Store
+from tests.conftest import PrunedStore
+from tests.processes import PATIENCE, ROOT, environment
+
+HAND_OVER = {
+    "checkpoint/model.safetensors",
+    "checkpoint/spec.json",
+    "config.json",
+    "mask/layers.png",
+    "mask/mask.safetensors",
+    "mask/summary.json",
+    "metrics.json",
+    "plots/training.png",
+}
+UNLEARNED = {*HAND_OVER, "forget/indices.npy", "plots/confidence.png", "plots/metrics.png"}
+FINGERPRINTS = {"mu.data", "mu.mask", "mu.weights", "mu.spec"}
+
+
+def launch(entry: str, **parameters: object) -> subprocess.CompletedProcess[str]:
+    """``mlflow run`` of this project in the environment that is active."""
+    given = [word for name, value in parameters.items() for word in ("-P", f"{name}={value}")]
+    return subprocess.run(
+        [sys.executable, "-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local", *given],
+        capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+
+def call(entry: str, *arguments: str) -> int:
+    """Run an entry point in this process; its exit status."""
+    build = {"prune": prune.build, "unlearn": unlearn.build}[entry]
+    with pytest.raises(SystemExit) as ended:
+        run_command(build, arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def files(store: Store, run_id: str, folder: str | None = None) -> Iterator[str]:
+    """Paths of all artifacts of a run."""
+    for one in store.client.list_artifacts(run_id, folder):
+        if one.is_dir:
+            yield from files(store, run_id, one.path)
+        else:
+            yield one.path
+
+
+def runs(store: Store, query: str = "") -> list[MlflowRun]:
+    return list(store.search(query))
+
+
+def newest(store: Store, query: str = "") -> MlflowRun:
+    return next(store.search(query))
+
+
+# --- by MLflow's launcher -----------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_main_job_by_the_launcher(store: Store) -> None:
+    done = launch("prune", epochs=2, rate="9e-1", device="cpu")
+    assert done.returncode == 0, done.stderr
+    (original,) = runs(store)
+    run_id = original.info.run_id
+    assert original.info.status == "FINISHED"
+    assert run_id in done.stdout
+    assert set(files(store, run_id)) == HAND_OVER
+    assert {"TA", "VA", "train_acc", "loss", "sparsity", "train_s"} <= set(original.data.metrics)
+    assert original.data.metrics["sparsity"] == pytest.approx(90, abs=0.1)
+    params = original.data.params
+    assert params["rate"] == "9e-1"  # as it was typed; MLflow logs it before the program starts
+    assert (params["arch"], params["epochs"], params["rewind_epoch"]) == ("resnet_mini", "2", "1")
+    assert params["dataset"] == "digits"
+    assert {"lr", "batch_size", "momentum", "schedule", "val_share", "seed"} <= set(params)
+
+    done = launch(
+        "unlearn", prune_run_id=run_id, oracle_run_id="train", epochs=1, forget="class:3",
+        device="cpu",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(runs(store)) == 3
+    oracle = newest(store, "params.method = 'retrain'")
+    result = newest(store, "params.method = 'l1_sparse'")
+    assert {run.info.status for run in runs(store)} == {"FINISHED"}
+    for run in (oracle, result):
+        assert set(files(store, run.info.run_id)) == UNLEARNED
+        metrics = run.data.metrics
+        for name in ("UA", "RA", "TA", "MIA", "TA_forgotten"):
+            assert 0 <= metrics[name] <= 100
+            assert 0 <= metrics[f"{name}_before"] <= 100
+        assert metrics["RTE"] > 0
+        tags = run.data.tags
+        assert FINGERPRINTS | {"mu.forget"} <= set(tags)
+        assert tags["mu.upstream"] == run_id
+        assert tags["mu.entry"] == "unlearn"
+        assert "UA" in tags["mlflow.note.content"]
+        assert f"run `{run_id}`" in tags["mlflow.note.content"]
+    assert result.data.tags["mu.oracle"] == oracle.info.run_id
+    metrics = result.data.metrics
+    distances = [
+        abs(metrics[name] - oracle.data.metrics[name]) for name in ("UA", "RA", "TA", "MIA")
+    ]
+    assert metrics["gap"] == pytest.approx(sum(distances) / 4, abs=1e-5)
+    assert metrics["speedup"] == pytest.approx(oracle.data.metrics["RTE"] / metrics["RTE"], rel=0.1)
+    assert result.data.params["prune_run_id"] == run_id
+    assert {"lr", "schedule", "alpha", "prune_rate", "arch"} <= set(result.data.params)
+    for text in (result.info.run_id, oracle.info.run_id, "gap"):
+        assert text in done.stdout
+    if (ROOT / ".git").exists():
+        assert all(len(run.data.tags["mu.commit"]) == 40 for run in runs(store))
+
+
+@pytest.mark.slow
+def test_a_mistake_by_the_launcher(store: Store) -> None:
+    done = launch("unlearn", forgets="class:1")
+    assert done.returncode == 1
+    assert "error: unknown option" in done.stderr
+    (run,) = runs(store)
+    assert run.info.status == "FAILED"
+    assert "'forgets'; did you mean forget" in run.data.tags["mu.error"]
+
+
+# --- as plain programs --------------------------------------------------------------------
+
+QUICK = ("--epochs", "1", "--device", "cpu")
+
+
+def test_a_prune_run_tells_what_it_did(pruned: PrunedStore) -> None:
+    run = pruned.store.run(pruned.run_id)
+    assert set(files(pruned.store, pruned.run_id)) == HAND_OVER
+    assert set(run.data.tags) >= FINGERPRINTS
+    assert pruned.run_id in run.data.tags["mlflow.note.content"]
+    assert mu.load_mask(pruned.run_id).sparsity == pytest.approx(95, abs=0.1)
+    losses = pruned.store.client.get_metric_history(pruned.run_id, "loss")
+    assert [one.step for one in losses] == [0, 1, 2]  # two epochs dense, one rewound and sparse
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit(pruned: PrunedStore) -> None:
+    assert call("prune", "--epochs", "2", "--device", "cpu") == 0
+    again = newest(pruned.store)
+    first = pruned.store.run(pruned.run_id)
+    assert again.info.run_id != pruned.run_id
+    for tag in ("mu.weights", "mu.mask", "mu.data", "mu.spec"):
+        assert again.data.tags[tag] == first.data.tags[tag]
+    assert call("prune", "--epochs", "2", "--device", "cpu", "--seed", "1") == 0
+    other = newest(pruned.store).data.tags
+    assert other["mu.data"] == first.data.tags["mu.data"]
+    assert other["mu.weights"] != first.data.tags["mu.weights"]
+
+
+def test_auto_finds_the_original_and_find_the_oracle(
+    pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = pruned.store
+    assert call("unlearn", "--method", "ft", *QUICK) == 0
+    alone = newest(store)
+    assert alone.data.tags["mu.upstream"] == pruned.run_id
+    assert "mu.oracle" not in alone.data.tags
+    assert "gap" not in alone.data.metrics
+    assert "oracle_run_id=train" in capsys.readouterr().out
+
+    # Hyphens and underscores mean the same; the alias of the paper too.
+    assert (
+        call("unlearn", "--method=FT", "--oracle-run-id", "train", "--prune-epochs=2", *QUICK) == 0
+    )
+    assert len(runs(store)) == 4
+    (oracle,) = runs(store, "params.method = 'retrain'")
+    trained = newest(store, "params.method = 'ft'")
+    assert trained.data.tags["mu.weights"] == alone.data.tags["mu.weights"]
+    assert trained.data.tags["mu.oracle"] == oracle.info.run_id
+
+    assert call("unlearn", "--method", "l1-sparse", "--prune_epochs", "2", *QUICK) == 0
+    found = newest(store)
+    assert found.data.params["method"] == "l1_sparse"
+    assert found.data.tags["mu.oracle"] == oracle.info.run_id
+    assert found.data.metrics["gap"] >= 0
+
+    assert call("unlearn", "--method", "ft", "--oracle_run_id", oracle.info.run_id, *QUICK) == 0
+    assert newest(store).data.tags["mu.oracle"] == oracle.info.run_id
+    assert call("unlearn", "--method", "ft", "--oracle_run_id", "none", *QUICK) == 0
+    assert "mu.oracle" not in newest(store).data.tags
+    assert len(runs(store)) == 7
+
+
+def test_an_oracle_of_another_forget_set_is_refused(
+    pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("unlearn", "--method", "retrain", "--forget", "class:1", "--device", "cpu") == 0
+    oracle = newest(pruned.store).info.run_id
+    capsys.readouterr()
+    given = ("--forget", "class:2", "--oracle_run_id", oracle)
+    assert call("unlearn", "--method", "ft", *given, *QUICK) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"error: run {oracle} is an oracle of other data")
+    assert "FINISHED" not in [
+        run.info.status for run in runs(pruned.store) if run.data.params.get("method") == "ft"
+    ]
+
+
+def test_an_original_is_made_where_none_agrees(
+    pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ("--prune_epochs", "1", "--prune_rate", "0", "--method", "ft", "--forget", "random:50")
+    assert call("unlearn", *line, *QUICK) == 0
+    assert "making one first" in capsys.readouterr().out
+    made = newest(pruned.store, "tags.`mu.entry` = 'prune'")
+    result = newest(pruned.store, "tags.`mu.entry` = 'unlearn'")
+    assert made.info.run_id != pruned.run_id
+    assert (made.data.params["epochs"], made.data.params["rate"]) == ("1", "0.0")
+    assert result.data.tags["mu.upstream"] == made.info.run_id
+    assert mu.load_mask(made.info.run_id).is_dense
+    assert call("unlearn", *line, *QUICK) == 0
+    assert len(runs(pruned.store, "tags.`mu.entry` = 'prune'")) == 2
+
+
+def test_forgetting_twice(pruned: PrunedStore, capsys: pytest.CaptureFixture[str]) -> None:
+    store = pruned.store
+    assert call("unlearn", "--forget", "class:0", "--method", "ft", *QUICK) == 0
+    first = newest(store).info.run_id
+    again = ("unlearn", "--prune_run_id", first, "--method", "ft", *QUICK)
+    assert call(*again, "--forget", "class:1:20", "--oracle_run_id", "train") == 0
+    second = newest(store, "params.method = 'ft'")
+    assert second.data.tags["mu.upstream"] == first
+    assert second.data.metrics["gap"] >= 0
+    forgotten = [
+        np.load(download_artifacts(run_id=one, artifact_path="forget/indices.npy"))
+        for one in (first, second.info.run_id)
+    ]
+    assert np.intersect1d(*forgotten).size == 0
+    spec = mu.load_checkpoint(second.info.run_id).spec
+    assert spec.removed == tuple(np.sort(np.concatenate(forgotten)).tolist())
+    assert spec.history == ("pruned", "ft", "ft")
+    data = mu.load_data("digits")
+    assert not np.isin(spec.split(data).train, np.concatenate(forgotten)).any()
+    capsys.readouterr()
+    assert call(*again, "--forget", "class:0") == 2  # there is none of it left
+    assert capsys.readouterr().err.startswith("error: ")
