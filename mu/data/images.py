@@ -82,10 +82,11 @@ class ImageDataset:
         if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
             raise UserError(f"training and test images of {self.name!r} differ in size")
         labels = torch.cat([self.train.labels, self.test.labels])
-        if int(labels.min()) < 0 or int(labels.max()) >= len(self.classes):
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest >= len(self.classes):
             raise UserError(
-                f"the data set {self.data_dir or self.name!r} has labels from {int(labels.min())} to "
-                f"{int(labels.max())}, but {len(self.classes)} classes; its files are damaged"
+                f"the data set {self.data_dir or self.name!r} has labels from {lowest} to "
+                f"{highest}, but {len(self.classes)} classes; its files are damaged"
             )
 
     @property

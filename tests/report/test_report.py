@@ -1,0 +1,87 @@
+"""Tables, prose and plots: the numbers in them are those that were measured."""
+
+import pytest
+import torch
+from PIL import Image
+
+from mu.data import load_data
+from mu.data.forget import ForgetSplit
+from mu.evaluation import Outputs, SplitOutputs, gaps
+from mu.masks import Mask
+from mu.report import console, plots, prose
+from mu.runs import Run
+
+BEFORE = {"UA": 0.0, "RA": 100.0, "TA": 90.0, "MIA": 1.0}
+AFTER = {"UA": 95.25, "RA": 99.5, "TA": 89.0, "MIA": 98.0}
+ORACLE = {"UA": 100.0, "RA": 100.0, "TA": 91.0, "MIA": 100.0, "RTE": 12.0}
+
+
+@pytest.fixture
+def metrics():
+    before = {f"{name}_before": value for name, value in BEFORE.items()}
+    return {**AFTER, **before, "RTE": 1.5, **gaps(AFTER, ORACLE)}
+
+
+def test_the_table_shows_every_number_and_a_dash_for_what_is_not_known(metrics, capsys):
+    rows = {"original": BEFORE, "ft": metrics, "oracle": ORACLE}
+    console.print_results("ft on digits", rows)
+    lines = capsys.readouterr().out.splitlines()
+    cells = {line.split("│")[1].strip(): line.split("│")[2:-1] for line in lines if "│" in line}
+    assert [cell.strip() for cell in cells["ft"]] == [
+        "95.25", "99.50", "89.00", "98.00", "2.31", "1.50",
+    ]  # fmt: skip
+    assert [cell.strip() for cell in cells["original"]][-2:] == ["-", "-"]
+
+
+def test_commands_and_ids_are_printed_in_one_line_each(capsys):
+    long = "x" * 300
+    console.print_lines({"run": "abc", "a longer name": long})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2
+    assert printed[1].endswith(long)
+
+
+def test_the_description_of_an_unlearning_gives_numbers_and_lineage(metrics):
+    data = load_data("digits")
+    split = ForgetSplit(*_cut(data))
+    text = prose.describe_unlearn(
+        "ft", "class:3", split, "a dense one", metrics, {"original": "run1", "oracle": "run2"}
+    )
+    for words in ("**ft**", "`class:3`", "95.25", "2.31 points", "`run1`", "`run2`", "| gap |"):
+        assert words in text
+
+
+def test_without_an_oracle_the_description_says_how_to_get_one(metrics):
+    alone = {name: value for name, value in metrics.items() if not name.startswith("gap")}
+    split = ForgetSplit(*_cut(load_data("digits")))
+    text = prose.describe_unlearn("ft", "class:3", split, "one", alone, {"original": "run1"})
+    assert "oracle_run_id=train" in text
+
+
+def _cut(data):
+    import numpy as np
+
+    return data, np.arange(0, 10), np.arange(10, 100), np.arange(100, 120)
+
+
+def outputs(count):
+    draws = torch.Generator().manual_seed(count)
+    logits = torch.randn(count, 4, generator=draws).double()
+    return Outputs(logits, torch.randint(0, 4, (count,), generator=draws))
+
+
+def test_every_plot_is_a_picture(metrics, tmp_path):
+    mask = Mask({"a.weight": torch.rand(5, 3) < 0.5, "b.weight": torch.ones(4, 4).bool()})
+    run = Run()
+    for epoch in range(3):
+        run.log_all({"loss": 1 / (epoch + 1), "train_acc": 30.0 * epoch}, epoch)
+    parts = SplitOutputs(outputs(10), outputs(30), outputs(20), None)
+    plots.plot_layers(mask, tmp_path / "new" / "layers.png")
+    plots.plot_history(run, tmp_path / "history.png")
+    plots.plot_confidence(parts, parts, tmp_path / "confidence.png")
+    plots.plot_metrics({"original": BEFORE, "ft": metrics}, tmp_path / "metrics.png")
+    pictures = sorted(tmp_path.rglob("*.png"))
+    assert len(pictures) == 4
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.width > 400
