@@ -52,6 +52,7 @@ class DeviceOptions(Hyperparameters):
 
 
 PLAIN = (Group(DataOptions), Group(ModelOptions))
+PLAIN_NAMES = (*DataOptions.names(), *ModelOptions.names())
 
 
 def original_groups(arguments: Sequence[str], prefix: str = "") -> list[Group]:

@@ -45,7 +45,8 @@ def make_original(
     """Train and prune in a run of its own, or in the one that MLflow's launcher opened."""
     rate = float(recipe.pruning["rate"])
     with tracked(store, "prune", f"{recipe.model.arch} {100 * rate:g} %") as recorder:
-        settings = {"dataset": dataset.name, "data_dir": dataset.data_dir, **recipe.settings()}
+        spec = Spec(DataSpec.of(dataset), recipe)
+        settings = {**spec.settings(), "data_dir": dataset.data_dir}
         recorder.params(settings)
         run = Run(
             device=device.device,

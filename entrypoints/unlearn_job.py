@@ -70,6 +70,7 @@ class Result:
     """An unlearned model and its numbers."""
 
     checkpoint: Checkpoint
+    digests: dict[str, str]
     metrics: dict[str, float]
     run: Run
     after: SplitOutputs
@@ -99,6 +100,8 @@ def run_method(
     with run.stopwatch() as seconds:
         method.unlearn(checkpoint, upstream.split, run)
     checkpoint.spec = checkpoint.spec.without(upstream.split.forget, name)
+    # At once: whatever fails from here on, the result of the work is on disk.
+    digests = checkpoint.save(recorder.folder)
     after = look(checkpoint.model, upstream.split, run)
     before = measure(upstream.before, seed=upstream.evaluation_seed)
     metrics = {
@@ -117,7 +120,7 @@ def run_method(
     if name == "retrain":
         tags[ORACLE_TAG] = upstream.oracle_key(method.as_dict()["mask_from"])
     recorder.tags(tags)
-    return Result(checkpoint, metrics, run, after, config)
+    return Result(checkpoint, digests, metrics, run, after, config)
 
 
 def finish(
@@ -133,7 +136,7 @@ def finish(
         links["oracle"] = oracle.run_id
         recorder.tags({"mu.oracle": oracle.run_id})
     recorder.metrics(metrics)
-    recorder.tags(fingerprint_tags(result.checkpoint.save(folder)))
+    recorder.tags(fingerprint_tags(result.digests))
     (folder / "forget").mkdir(exist_ok=True)
     np.save(folder / "forget" / "indices.npy", upstream.split.forget, allow_pickle=False)
     write_json(folder / "metrics.json", metrics)

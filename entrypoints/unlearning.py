@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from entrypoints.options import DeviceOptions
+from entrypoints.options import PLAIN_NAMES, DeviceOptions
 from entrypoints.originals import browse, load_asked, make_original
 from entrypoints.unlearn_job import Oracle, Result, Upstream, finish, rows_of, run_method
-from mu.checkpoints import DataSpec, Spec
+from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
@@ -49,21 +49,24 @@ def main(
     found = _find_original(store, options.prune_run_id, asked)
     if found is None:
         dataset, recipe = load_asked(asked)
-        spec = Spec(DataSpec.of(dataset), recipe)
+        split = _forget_split(Spec(DataSpec.of(dataset), recipe), dataset, request)
+        upstream = None
     else:
-        checkpoint = fetch_checkpoint(store, found)
-        dataset, spec = _data_of(checkpoint.spec, asked), checkpoint.spec
-    split = _forget_split(spec, dataset, request)
-    _check_oracle_run(store, options.oracle_run_id)
+        run_id, checkpoint = found
+        dataset = _data_of(checkpoint.spec, asked)
+        split = _forget_split(checkpoint.spec, dataset, request)
+        upstream = Upstream(run_id, checkpoint, dataset, split, options.forget, device)
+    _check_oracle_run(store, options.oracle_run_id, upstream)
 
     with tracked(store, "unlearn", f"{name} {options.forget}"[:20]) as recorder:
-        if found is None:
+        if upstream is None:
             print("no finished original agrees with what is asked: making one first")
-            original = make_original(store, dataset, recipe, device)
-            found, checkpoint = original.run_id, original.checkpoint
-        upstream = Upstream(found, checkpoint, dataset, split, options.forget, device)
+            made = make_original(store, dataset, recipe, device)
+            upstream = Upstream(
+                made.run_id, made.checkpoint, dataset, split, options.forget, device
+            )
         result = run_method(recorder, upstream, name, method, options.seed)
-        oracle = _oracle(store, upstream, options, name)
+        oracle = _oracle(store, upstream, options.oracle_run_id, name)
         finish(recorder, upstream, name, result, oracle)
     _print(store, upstream, name, recorder.run_id, result, oracle)
 
@@ -71,26 +74,40 @@ def main(
 # --- the original -------------------------------------------------------------------------
 
 
-def _find_original(store: Store, prune_run_id: str, asked: Mapping[str, Any]) -> str | None:
-    """The run ID of the original: the one given, or the newest that agrees, or None.
+def _find_original(
+    store: Store, prune_run_id: str, asked: Mapping[str, Any]
+) -> tuple[str, Checkpoint] | None:
+    """The original of the run given, or of the newest one that agrees, or None.
 
     Raises
     ------
     UserError
         If the run given holds no original, or was made otherwise than asked.
     """
-    comparable = {name: value for name, value in asked.items() if name != "data_dir"}
-    if prune_run_id == "auto":
-        run = find_original(store, comparable)
-        return None if run is None else str(run.info.run_id)
-    params = finished_run(store, prune_run_id).data.params
-    for name, value in comparable.items():
-        if not same_value(params.get(name), value):
+    data_dir = asked.get("data_dir")
+    said = {n: v for n, v in asked.items() if v not in (None, "auto") and n != "data_dir"}
+    if prune_run_id != "auto":
+        checkpoint = fetch_checkpoint(store, prune_run_id)
+        _refuse_contradictions(prune_run_id, checkpoint.spec.settings(), said)
+        return prune_run_id, checkpoint
+    fingerprint = None
+    if data_dir and "dataset" in said:  # two folders may go by the same name
+        data = load_data(said["dataset"], data_dir, said.get("image_size"))
+        fingerprint = data.fingerprint
+    run = find_original(store, said, fingerprint)
+    return None if run is None else (run.info.run_id, fetch_checkpoint(store, run.info.run_id))
+
+
+def _refuse_contradictions(
+    run_id: str, settings: Mapping[str, Any], said: Mapping[str, Any]
+) -> None:
+    for name, value in said.items():
+        if not same_value(str(settings[name]), value):
+            typed = name if name in PLAIN_NAMES else f"prune_{name}"
             raise UserError(
-                f"{name}={value} contradicts run {prune_run_id}, which has "
-                f"{name}={params.get(name)}; leave {name} out, or give another prune_run_id"
+                f"{typed}={value} contradicts run {run_id}, whose original has "
+                f"{name}={settings[name]}; leave {typed} out, or give another prune_run_id"
             )
-    return prune_run_id
 
 
 def _data_of(spec: Spec, asked: Mapping[str, Any]) -> ImageDataset:
@@ -110,36 +127,34 @@ def _forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> 
 # --- the oracle ---------------------------------------------------------------------------
 
 
-def _check_oracle_run(store: Store, oracle_run_id: str) -> None:
-    if oracle_run_id not in ORACLE_WORDS:
-        tags = finished_run(store, oracle_run_id).data.tags
-        if ORACLE_TAG not in tags:
-            raise UserError(
-                f"run {oracle_run_id} is no oracle; give a run of method=retrain, or "
-                f"{', '.join(ORACLE_WORDS)}"
-            )
-
-
-def _oracle(
-    store: Store, upstream: Upstream, options: UnlearnOptions, method: str
-) -> Oracle | None:
-    """The oracle asked for, found by fingerprint, trained, or none.
+def _check_oracle_run(store: Store, oracle_run_id: str, upstream: Upstream | None) -> None:
+    """Refuse a run that is no oracle, or one of another job (once the original is known).
 
     Raises
     ------
     UserError
-        If the run given is an oracle of other data, another forget set or another mask.
+        If the run given cannot be the oracle.
     """
-    asked = options.oracle_run_id
+    if oracle_run_id in ORACLE_WORDS:
+        return
+    key = finished_run(store, oracle_run_id).data.tags.get(ORACLE_TAG)
+    if key is None:
+        raise UserError(
+            f"run {oracle_run_id} is no oracle; give a run of method=retrain, or "
+            f"{', '.join(ORACLE_WORDS)}"
+        )
+    if upstream and key not in {upstream.oracle_key(one) for one in ("upstream", "retain")}:
+        raise UserError(
+            f"run {oracle_run_id} is an oracle of other data, another original or another "
+            "forget set; use oracle_run_id=find or train"
+        )
+
+
+def _oracle(store: Store, upstream: Upstream, asked: str, method: str) -> Oracle | None:
+    """The oracle asked for, found by fingerprint, trained, or none."""
+    _check_oracle_run(store, asked, upstream)
     if asked not in ORACLE_WORDS:
-        run = finished_run(store, asked)
-        keys = {upstream.oracle_key(mask_from) for mask_from in ("upstream", "retain")}
-        if run.data.tags[ORACLE_TAG] not in keys:
-            raise UserError(
-                f"run {asked} is an oracle of other data, another original or another forget "
-                "set; use oracle_run_id=find or train"
-            )
-        return Oracle(asked, run.data.metrics)
+        return Oracle(asked, finished_run(store, asked).data.metrics)
     if asked == "none" or method == "retrain":
         return None
     found = find_oracle(store, upstream.oracle_key("upstream"))

@@ -97,6 +97,11 @@ class Spec:
     removed: tuple[int, ...] = ()
     history: tuple[str, ...] = ()
 
+    def settings(self) -> dict[str, Any]:
+        """Data and recipe in one flat mapping, by the names of the command line."""
+        data = {"dataset": self.data.name, "image_size": self.data.image_size}
+        return {**data, **self.recipe.settings()}
+
     def split(self, dataset: ImageDataset) -> Split:
         """The split that the model was trained on, without what was removed since."""
         whole = split(dataset.train.labels.numpy(), self.recipe.split)

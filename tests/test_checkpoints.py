@@ -437,7 +437,7 @@ def test_forgetting_twice_partitions_what_is_left(original, dataset, tmp_path):
 def test_a_forgotten_class_cannot_be_forgotten_again(original, dataset):
     _, after = forget(original, dataset, "class:2")
 
-    with refused("of that class"):
+    with refused("nothing of class", "2"):
         forget_split(after, dataset, "class:2")
 
 

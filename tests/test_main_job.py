@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
+from PIL import Image
 
 import mu
 from entrypoints import prune, unlearn
@@ -206,9 +208,7 @@ def test_an_oracle_of_another_forget_set_is_refused(
     assert call("unlearn", "--method", "ft", *given, *QUICK) == 2
     errors = capsys.readouterr().err
     assert errors.startswith(f"error: run {oracle} is an oracle of other data")
-    assert "FINISHED" not in [
-        run.info.status for run in runs(pruned.store) if run.data.params.get("method") == "ft"
-    ]
+    assert len(runs(pruned.store)) == 2  # it is refused before a run is opened
 
 
 def test_an_original_is_made_where_none_agrees(
@@ -247,5 +247,52 @@ def test_forgetting_twice(pruned: PrunedStore, capsys: pytest.CaptureFixture[str
     data = mu.load_data("digits")
     assert not np.isin(spec.split(data).train, np.concatenate(forgotten)).any()
     capsys.readouterr()
+    # The original's own settings are compared, not those of the method that changed it.
+    assert call(*again, "--forget", "class:1:5", "--prune_epochs", "2") == 0
+    assert call(*again, "--forget", "class:1:5", "--prune_epochs", "1") == 2
+    assert "prune_epochs=1 contradicts" in capsys.readouterr().err
     assert call(*again, "--forget", "class:0") == 2  # there is none of it left
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_auto_and_none_ask_for_nothing(pruned: PrunedStore) -> None:
+    given = ("--stem", "auto", "--arch", "auto", "--prune_rewind_epoch", "auto")
+    line = ("--method", "ft", *given, "--image_size", "none", *QUICK)
+    assert call("unlearn", "--prune_run_id", pruned.run_id, *line) == 0
+    assert call("unlearn", *line) == 0
+    assert len(runs(pruned.store, "tags.`mu.entry` = 'prune'")) == 1
+
+
+def picture_folder(root: Path, seed: int) -> str:
+    """A folder of two class folders with random pictures."""
+    draws = np.random.default_rng(seed)
+    for name in ("ants", "bees"):
+        (root / name).mkdir(parents=True)
+        for number in range(15):
+            pixels = draws.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return str(root)
+
+
+def test_auto_tells_two_folders_of_the_same_kind_apart(pruned: PrunedStore, tmp_path: Path) -> None:
+    store = pruned.store
+    for number in (1, 2):
+        folder = picture_folder(tmp_path / f"pictures{number}", seed=number)
+        data = ("--dataset", "imagefolder", "--data_dir", folder, "--arch", "resnet_mini")
+        line = (*data, "--prune_epochs", "1", "--method", "ft", "--forget", "random:3", *QUICK)
+        assert call("unlearn", *line) == 0
+        assert call("unlearn", *line) == 0  # the second time it is found again
+        made = runs(store, "tags.`mu.entry` = 'prune' and params.dataset = 'imagefolder'")
+        assert len(made) == number
+
+
+def test_data_that_moved_is_still_the_same(pruned: PrunedStore, tmp_path: Path) -> None:
+    first = picture_folder(tmp_path / "first", seed=1)
+    data = ("--dataset", "imagefolder", "--arch", "resnet_mini")
+    assert call("prune", *data, "--data_dir", first, *QUICK) == 0
+    original = newest(pruned.store).info.run_id
+    moved = picture_folder(tmp_path / "moved", seed=1)
+    other = picture_folder(tmp_path / "other", seed=2)
+    line = ("--prune_run_id", original, "--method", "ft", "--forget", "random:3", *QUICK)
+    assert call("unlearn", *line, "--data_dir", moved) == 0
+    assert call("unlearn", *line, "--data_dir", other) == 2

@@ -94,7 +94,11 @@ class ForgetRequest:
             count = max(1, round(self.share * len(pool)))
         if count is None:
             count = len(pool)
-        if count > len(pool) or not len(pool):
+        if not len(pool):
+            raise UserError(
+                f"nothing of class {self.class_name} is left in the training set; choose another"
+            )
+        if count > len(pool):
             raise UserError(
                 f"{count} samples to forget, but there are only {len(pool)} "
                 f"{'of that class ' if self.kind == 'class' else ''}in the training set"

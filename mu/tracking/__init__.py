@@ -13,7 +13,8 @@ from mu.tracking.artifacts import (
 )
 from mu.tracking.doctor import Finding, close_dead_runs
 from mu.tracking.lineage import ORACLE_TAG, find_oracle, find_original, same_value
-from mu.tracking.recorder import Recorder, Stopped, tracked
+from mu.tracking.recorder import Recorder, tracked
+from mu.tracking.signals import Stopped
 from mu.tracking.store import Store, connect
 from mu.tracking.view import view_url
 

@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.errors import UserError
 from mu.masks import Mask
+from mu.tracking.lineage import FINGERPRINT_DIGITS
 from mu.tracking.store import Store, connect
 
 if TYPE_CHECKING:
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
 
 ORIGINALS = ("prune", "backdoor", "unlearn")
 TAG_OF = {WEIGHTS_FILE: "mu.weights", MASK_FILE: "mu.mask", SPEC_FILE: "mu.spec"}
-_SHORT = 16  # hex digits of a fingerprint in a tag
 
 
 def fingerprint_tags(digests: dict[str, str]) -> dict[str, str]:
     """Tags for the sha256 of a hand-over's files."""
-    return {TAG_OF[name]: digest[:_SHORT] for name, digest in digests.items()}
+    return {TAG_OF[name]: digest[:FINGERPRINT_DIGITS] for name, digest in digests.items()}
 
 
 def finished_run(store: Store, run_id: str) -> MlflowRun:
@@ -77,7 +77,7 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
     except (MlflowException, OSError) as error:
         raise UserError(f"run {run_id} has no readable artifact {path}: {error}") from error
     tag = TAG_OF.get(path)
-    if tag and hashlib.sha256(content).hexdigest()[:_SHORT] != run.data.tags.get(tag):
+    if tag and hashlib.sha256(content).hexdigest()[:FINGERPRINT_DIGITS] != run.data.tags.get(tag):
         raise UserError(
             f"{path} of run {run_id} is damaged: its sha256 is not the one in the run's tag {tag}; "
             "make the run again"

@@ -10,9 +10,12 @@ from mlflow.entities import Run as MlflowRun
 from mu.tracking.store import Store
 
 ORACLE_TAG = "mu.oracle_key"
+FINGERPRINT_DIGITS = 16  # hex digits of a fingerprint in a tag
 
 
-def find_original(store: Store, asked: Mapping[str, Any]) -> MlflowRun | None:
+def find_original(
+    store: Store, asked: Mapping[str, Any], data: str | None = None
+) -> MlflowRun | None:
     """The newest finished prune run of the experiment whose parameters agree with ``asked``.
 
     Parameters
@@ -20,8 +23,12 @@ def find_original(store: Store, asked: Mapping[str, Any]) -> MlflowRun | None:
     asked
         What the user gave explicitly, by the names of ``prune``'s parameters; what was not
         asked for may be anything.
+    data
+        Fingerprint of the data that it must have been trained on, where that was asked for.
     """
     query = "tags.`mu.entry` = 'prune' and attributes.status = 'FINISHED'"
+    if data is not None:
+        query += f" and tags.`mu.data` = '{data[:FINGERPRINT_DIGITS]}'"
     for run in store.search(query):
         params = run.data.params
         if "mu.spec" in run.data.tags and all(

@@ -249,7 +249,7 @@ def test_a_class_of_which_nothing_was_trained_on_is_refused():
     dataset = make_dataset([0] * 10 + [1] * 10 + [2] * 10)
     parts = Split(np.arange(20), np.arange(20, 30), np.arange(0))
 
-    with refused("only 0", "of that class"):
+    with refused("nothing of class", "2"):
         cut(dataset, parts, "class:2")
 
 

@@ -1,0 +1,70 @@
+"""SIGINT and SIGTERM as exceptions, but only where they can do no harm."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """The process was asked to end by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Signals:
+    """SIGINT and SIGTERM raise inside ``let_through``, and wait elsewhere in the block.
+
+    So none comes between the opening of a run and the knowledge that it is open, and an impatient
+    second one does not interrupt the closing. One that waited is raised at the end of the block,
+    unless another exception ends it. A signal that the process ignores (``nohup``, a shell's
+    background job) stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self._wait = True
+        self._waiting: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            for number in SIGNALS:
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._wait = True
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if kind is None:
+            self._raise_waiting()
+
+    @contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Let signals raise in the block, the first one only."""
+        self._wait = False
+        try:
+            self._raise_waiting()
+            yield
+        finally:
+            self._wait = True
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._waiting = number
+        if not self._wait:
+            self._raise_waiting()
+
+    def _raise_waiting(self) -> None:
+        number, self._waiting = self._waiting, None
+        if number is not None:
+            self._wait = True
+            raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)

@@ -1,0 +1,110 @@
+"""Isolation from the user's own MLflow, and stores that cost no seconds to create."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from mu.tracking import Store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_mlflow_of_the_user() -> Iterator[None]:
+    """No test finds, or writes to, a store that it did not ask for."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+            patch.delenv(name)
+        patch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/nowhere.db")
+        yield
+
+
+def store_uri(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def copy_store(source: Path, folder: Path, artifacts: str | None = None) -> Path:
+    """A copy of a SQLite store in ``folder`` whose new runs keep their artifacts there.
+
+    ``artifacts`` names another place for them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "mlflow.db"
+    shutil.copyfile(source, path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ? || '/' || experiment_id",
+            (artifacts or str(folder / "artifacts"),),
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store, made once: its many tables take seconds."""
+    from mu.tracking import connect
+
+    path = tmp_path_factory.mktemp("empty-store") / "mlflow.db"
+    connect(store_uri(path))
+    return path
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The test's own empty store, which the environment names."""
+    from mu.tracking import connect
+
+    path = copy_store(empty_store, tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+    return connect()
+
+
+@dataclass(frozen=True)
+class FinishedPrune:
+    """A store with one finished prune run."""
+
+    path: Path
+    run_id: str
+
+
+@pytest.fixture(scope="session")
+def finished_prune(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedPrune:
+    """A prune run of two epochs on the digits, made once; copy its store, do not write to it."""
+    from entrypoints.prune import prune
+    from mu.tracking import connect, find_original
+
+    path = copy_store(empty_store, tmp_path_factory.mktemp("finished-prune"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+        prune({"epochs": 2}, {"device": "cpu"})
+        run = find_original(connect(), {})
+    assert run is not None
+    return FinishedPrune(path, run.info.run_id)
+
+
+@dataclass(frozen=True)
+class PrunedStore:
+    """The test's own store with one finished prune run in it."""
+
+    store: Store
+    run_id: str
+
+
+@pytest.fixture
+def pruned(
+    finished_prune: FinishedPrune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> PrunedStore:
+    """The test's own copy of the store with a finished prune run; the environment names it."""
+    from mu.tracking import connect
+
+    path = copy_store(finished_prune.path, tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+    return PrunedStore(connect(), finished_prune.run_id)
