@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: install unlearn test test-fast check clean
+.PHONY: install unlearn test test-fast test-oldest check clean
 .DEFAULT_GOAL := unlearn
 
 install: $(STAMP)
@@ -28,6 +28,14 @@ unlearn: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 
+# The lower end of every bound in pyproject.toml, torch 2.11 and torchvision 0.26 among them.
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet \
+	  --resolution lowest-direct --editable '.[dev]'
+	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/python -m pytest -W default::DeprecationWarning $(ARGS)
+
 # Without real servers, MLflow projects and other processes.
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
@@ -38,4 +46,4 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

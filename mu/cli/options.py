@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
@@ -13,6 +13,11 @@ from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, base_type, range_text
 
 Given = dict[str, Any]
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType["_Value"]
+else:
+    _ParamType = click.ParamType  # generic since click 8.2 only
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class _Value:
     value: Any
 
 
-class _SettingType(click.ParamType[_Value]):
+class _SettingType(_ParamType):
     """Reads a setting's text; ``none`` and ``auto`` mean None where the setting allows it."""
 
     def __init__(self, annotation: Any) -> None:

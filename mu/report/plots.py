@@ -61,7 +61,7 @@ def plot_metrics(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
         axes.bar_label(bars, fmt="%.1f", fontsize=8)
     axes.set_xticks(place, GAP_METRICS)
     axes.set(ylim=(0, 112), ylabel="%", title="the nearer to the oracle, the better")
-    axes.legend(ncols=len(rows), loc="upper center", fontsize=8)
+    figure.legend(ncols=len(rows), loc="outside lower center", fontsize=8)
     _save(figure, path)
 
 

@@ -13,7 +13,7 @@ from mu.tracking.artifacts import (
 )
 from mu.tracking.doctor import Finding, close_dead_runs
 from mu.tracking.lineage import ORACLE_TAG, find_oracle, find_original, same_value
-from mu.tracking.recorder import Recorder, tracked
+from mu.tracking.recorder import Recorder, rounded, tracked
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store, connect
 from mu.tracking.view import view_url
@@ -34,6 +34,7 @@ __all__ = [
     "load_checkpoint",
     "load_mask",
     "load_model",
+    "rounded",
     "same_value",
     "tracked",
     "view_url",

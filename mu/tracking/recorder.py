@@ -56,10 +56,10 @@ class Recorder:
         self._thread.start()
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log numbers, rounded to six digits after the point; fits :class:`mu.Run`'s sink."""
+        """Log numbers, rounded; fits :class:`mu.Run`'s sink."""
         now = int(time.time() * 1000)
         self._waiting += [
-            Metric(name, round(float(value), 6), now, step or 0) for name, value in values.items()
+            Metric(name, rounded(value), now, step or 0) for name, value in values.items()
         ]
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -121,6 +121,12 @@ class Recorder:
             reason = failure(self.store.uri, error)
             print(f"warning: numbers wait to be logged: {reason}", file=sys.stderr, flush=True)
             self._warned = True
+
+
+def rounded(value: float) -> float:
+    """Three digits after the point, and four significant ones below 1: what a table can show."""
+    value = float(value)
+    return round(value, 3) if abs(value) >= 1 else float(f"{value:.4g}")
 
 
 @contextmanager

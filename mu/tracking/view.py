@@ -65,7 +65,7 @@ VIEWS: Final[tuple[View, ...]] = (
     View(
         key="mu-unlearn",
         shows="metrics.UA >= 0",  # whatever unlearnt something, by whichever entry point
-        metrics=("UA", "RA", "TA", "MIA", "ASR", "gap", "RTE", "sparsity"),
+        metrics=("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap", "RTE"),
         params=("method", "forget"),
         order_by="metrics.`gap`",
         ascending=True,

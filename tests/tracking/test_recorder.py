@@ -103,7 +103,7 @@ def test_a_run_that_ends_well(store: Store, scratch: Path) -> None:
     assert (run.info.status, run.info.run_name) == ("FINISHED", "a name")
     assert run.data.params == {"rate": "0.95", "train_size": "none"}
     history = store.client.get_metric_history(recorder.run_id, "loss")
-    assert [(one.step, one.value) for one in history] == [(0, 1.234568), (1, 0.5)]
+    assert [(one.step, one.value) for one in history] == [(0, 1.235), (1, 0.5)]
     assert run.data.tags["mu.entry"] == "prune"
     assert run.data.tags["mu.data"] == "abc"
     assert run.data.tags["mlflow.note.content"] == "**text**"

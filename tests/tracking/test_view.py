@@ -56,6 +56,7 @@ def test_unlearn_view_is_a_leaderboard_by_gap() -> None:
     assert state["selectedColumns"] == [
         "params.`method`",
         "params.`forget`",
+        "metrics.`sparsity`",
         "metrics.`UA`",
         "metrics.`RA`",
         "metrics.`TA`",
@@ -63,7 +64,6 @@ def test_unlearn_view_is_a_leaderboard_by_gap() -> None:
         "metrics.`ASR`",
         "metrics.`gap`",
         "metrics.`RTE`",
-        "metrics.`sparsity`",
     ]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`gap`", True)
     assert state["searchFilter"] == "metrics.UA >= 0"
