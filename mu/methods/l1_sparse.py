@@ -39,7 +39,7 @@ class L1Sparse(FineTuning):
         low=0,
     )
     shrink: float = setting(
-        2.5,
+        3.0,
         help="without alpha: how far the penalty alone would pull every weight towards zero, "
         "in mean magnitudes of the architecture's initial weights",
         low=0,
