@@ -7,6 +7,7 @@ Xiao, Rasul & Vollgraf (2017), Fashion-MNIST: a Novel Image Dataset, arXiv:1708.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import shutil
 import tempfile
@@ -69,6 +70,9 @@ def _part(root: Path, folder: Path, *, train: bool) -> Images:
             f"the Fashion-MNIST files in {str(folder)!r} are damaged: {error}"
         ) from error
     except (OSError, RuntimeError) as error:
+        for made in (root / "FashionMNIST" / "raw", root / "FashionMNIST"):
+            with contextlib.suppress(OSError):  # torchvision's empty folders; others stay
+                made.rmdir()
         raise UserError(
             f"Fashion-MNIST is neither in {str(folder)!r} nor can it be downloaded ({error}); "
             "name the folder of its four files with data_dir (Debian: dataset-fashion-mnist)"

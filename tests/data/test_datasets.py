@@ -780,3 +780,17 @@ def test_digests_are_of_shape_pixels_and_labels():
     assert images.digest() == seen.digest()
     moved = Images(images.pixels.permute(0, 1, 3, 2), images.labels)
     assert moved.digest() != images.digest()
+
+
+def test_a_folder_without_fashion_mnist_is_left_as_it_was(monkeypatch, tmp_path):
+    (tmp_path / "mine.txt").write_text("stays")
+
+    def cannot_download(root, **_):
+        (root / "FashionMNIST" / "raw").mkdir(parents=True, exist_ok=True)
+        raise RuntimeError("no network")
+
+    cannot_download.classes = []
+    monkeypatch.setattr("mu.data.fashion_mnist.FashionMNIST", cannot_download)
+    with refused(str(tmp_path), "dataset-fashion-mnist", "no network"):
+        load_data("fashion_mnist", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
