@@ -2,7 +2,7 @@
 
     python -m benchmarks.l1_default                                      about 8 minutes
     python -m benchmarks.l1_default --dataset cifar10_jpeg --data-dir PATH \
-        --forget class:3 --lr 0.1 --shrink 2.5                           about 15 minutes
+        --forget class:3 --lr 0.1 --shrink 1 2 3                         about 15 minutes
 
 Prints Markdown: a row for each original and forget set, a column for fine-tuning (no penalty)
 and for each shrink. Works without MLflow; seed 0 everywhere.
@@ -29,7 +29,7 @@ def main() -> None:
         "--forget", nargs="+", default=["class:0", "class:3", "class:8", "random:10%"]
     )
     parser.add_argument("--lr", type=float, nargs="+", default=[0.01, 0.1])
-    parser.add_argument("--shrink", type=float, nargs="+", default=[1.0, 2.0, 2.5, 3.0, 4.0])
+    parser.add_argument("--shrink", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0, 3.0])
     options = parser.parse_args()
     data = mu.load_data(options.dataset, options.data_dir)
     settings = {} if options.dataset == "digits" else CIFAR_SETTINGS
