@@ -2,3 +2,11 @@
 
 They run from the project's root, as ``mlflow run . -e NAME`` or ``python -m entrypoints.NAME``.
 """
+
+from __future__ import annotations
+
+import os
+
+# Before torch is loaded: its threads then sleep while they wait for each other. By default they
+# spin, and where another program has one of the cores, small work takes many times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

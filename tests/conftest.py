@@ -16,6 +16,10 @@ import pytest
 if TYPE_CHECKING:
     from mu.tracking import Store
 
+# Before torch is loaded: the tests' networks are too small to gain from more threads, and two
+# threads on a busy machine take many times as long as one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_mlflow_of_the_user() -> Iterator[None]:
