@@ -11,7 +11,7 @@ from typing import Any
 
 from mu.cli.options import Group, peek
 from mu.data import DEFAULT_DATASET, check_dataset
-from mu.hyperparameters import Hyperparameters, setting
+from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.models import STEMS, check_arch
 from mu.pruning import DEFAULT_PRUNER, check_pruner, pruner_class
 
@@ -38,7 +38,9 @@ class OriginalOptions(Hyperparameters):
     """How an original is made, beside training, split and the pruner's own settings."""
 
     pruner: str = setting(DEFAULT_PRUNER, help="how the mask is found")
-    seed: int = setting(0, help="of initial weights and the order of samples", low=0)
+    seed: int = setting(
+        0, help="of initial weights and the order of samples", low=0, high=LARGEST_SEED
+    )
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import click
 from entrypoints.options import DeviceOptions, given_settings, original_groups
 from mu.cli.main import run as run_command
 from mu.cli.options import Given, Group, command, peek
-from mu.hyperparameters import Hyperparameters, setting
-from mu.methods import DEFAULT_METHOD, check_method, method_class
+from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
+from mu.methods import DEFAULT_METHOD, METHODS, check_method, method_class
 
 HELP = """Make an original forget, evaluate it, and compare it with the oracle.
 
@@ -33,14 +33,14 @@ class UnlearnOptions(Hyperparameters):
     """What to forget, how, and what to compare with."""
 
     prune_run_id: str = setting("auto", help="run of the original: an ID, or auto")
-    method: str = setting(DEFAULT_METHOD, help="how to unlearn: retrain, ft or l1_sparse")
+    method: str = setting(DEFAULT_METHOD, help=f"how to unlearn: {', '.join(METHODS)}")
     forget: str = setting(
         "class:0", help="class:3, class:3:200, random:450, random:10% or indices:FILE"
     )
     oracle_run_id: str = setting(
         "find", help="run of the oracle: find, train (where none is found), none, or an ID"
     )
-    seed: int = setting(0, help="of the unlearning", low=0)
+    seed: int = setting(0, help="of the unlearning", low=0, high=LARGEST_SEED)
 
 
 def build(arguments: Sequence[str]) -> click.Command:

@@ -83,7 +83,7 @@ def run_method(
     """Unlearn a copy of the original, measure it, and log what is known so far."""
     config = {
         "method": name,
-        **method.as_dict(),
+        **method.in_force(upstream.checkpoint),
         "forget": upstream.forget,
         "seed": seed,
         "prune_run_id": upstream.run_id,

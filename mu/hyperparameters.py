@@ -15,6 +15,8 @@ from typing import Any, Self, get_args, get_type_hints
 
 from mu.errors import UserError, unknown
 
+LARGEST_SEED = 2**32 - 1  # what every library's generators take
+
 
 def setting(
     default: Any = MISSING,
@@ -117,4 +119,5 @@ def range_text(one: dataclasses.Field[Any]) -> str:
     """The allowed range of a field in words, empty when there is none."""
     words = {"low": "at least", "above": "above", "high": "at most", "below": "below"}
     bounds = ((word, one.metadata.get(key)) for key, word in words.items())
-    return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+    texts = ((word, f"{b:g}" if isinstance(b, float) else b) for word, b in bounds)
+    return " and ".join(f"{word} {text}" for word, text in texts if text is not None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mu.data.splits import SplitSpec
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, setting
+from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.models import ModelSpec
 from mu.pruning import DEFAULT_PRUNER, check_pruner, make_pruner
 from mu.training.recipe import Training
@@ -69,8 +69,10 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if type(self.seed) is not int or self.seed < 0:
-            raise UserError(f"seed={self.seed!r}: must be a whole number of at least 0")
+        if type(self.seed) is not int or not 0 <= self.seed <= LARGEST_SEED:
+            raise UserError(
+                f"seed={self.seed!r}: must be a whole number, at least 0 and at most {LARGEST_SEED}"
+            )
         pruner = make_pruner(self.pruner, self.pruning)
         object.__setattr__(self, "pruner", check_pruner(self.pruner))
         object.__setattr__(self, "pruning", pruner.as_dict())

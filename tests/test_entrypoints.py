@@ -70,6 +70,9 @@ def run_count(store: Store) -> int:
 @pytest.mark.parametrize(
     ("line", "texts"),
     [
+        ("prune --seed 99999999999999999999999", ("seed=9999", "at most 4294967295")),
+        ("unlearn --seed 4294967296", ("seed=4294967296", "at most 4294967295")),
+        ("prune --split_seed 4294967296", ("split_seed=4294967296", "at most 4294967295")),
         ("prune --dataset digit", ("dataset 'digit'", "did you mean digits")),
         ("prune --dataset cifar", ("dataset 'cifar'", "cifar10")),
         ("prune --dataset qqqq", ("dataset 'qqqq'", "known: ", "fashion_mnist")),

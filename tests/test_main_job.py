@@ -296,3 +296,23 @@ def test_data_that_moved_is_still_the_same(pruned: PrunedStore, tmp_path: Path) 
     line = ("--prune_run_id", original, "--method", "ft", "--forget", "random:3", *QUICK)
     assert call("unlearn", *line, "--data_dir", moved) == 0
     assert call("unlearn", *line, "--data_dir", other) == 2
+
+
+def test_a_choice_called_none_is_that_choice_and_what_is_logged_is_what_was_used(
+    pruned: PrunedStore,
+) -> None:
+    store = pruned.store
+    assert call("prune", *QUICK, "--augment", "crop_flip", "--rate", "0") == 0
+    original = newest(store).info.run_id
+    line = ("--prune_run_id", original, "--method", "ft", *QUICK)
+    used = {}
+    for given in ((), ("--augment", "crop_flip"), ("--augment", "none")):
+        assert call("unlearn", *line, *given) == 0
+        run = newest(store)
+        used[given] = (run.data.params["augment"], run.data.tags["mu.weights"])
+        assert run.data.params["batch_size"] == "64"  # the original's, since none was given
+    inherited, said, none = used.values()
+    assert inherited == said
+    assert inherited[0] == "crop_flip"
+    assert none[0] == "none"
+    assert none[1] != said[1]

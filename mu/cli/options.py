@@ -59,7 +59,8 @@ class _Value:
 class _SettingType(_ParamType):
     """Reads a setting's text; ``none`` and ``auto`` mean None where the setting allows it."""
 
-    def __init__(self, annotation: Any) -> None:
+    def __init__(self, annotation: Any, choices: Sequence[str] = ()) -> None:
+        self._choices = choices  # augment=none is a choice, not the lack of one
         self._optional = type(None) in get_args(annotation)
         self._kind = base_type(annotation)
         self.name = self._kind.__name__
@@ -69,7 +70,8 @@ class _SettingType(_ParamType):
     ) -> _Value:
         if isinstance(value, _Value):
             return value
-        if self._optional and str(value).lower() in ("none", "auto"):
+        word = str(value).lower()
+        if self._optional and word in ("none", "auto") and word not in self._choices:
             return _Value(None)
         try:
             if self._kind is bool:
@@ -84,7 +86,7 @@ def _option(one: dataclasses.Field[Any], annotation: Any, prefix: str) -> click.
     name = prefix + one.name
     return click.Option(
         [f"--{name.replace('_', '-')}", name],
-        type=_SettingType(annotation),
+        type=_SettingType(annotation, one.metadata["choices"]),
         help=_help(one),
         metavar=base_type(annotation).__name__.upper().replace("STR", "TEXT"),
     )

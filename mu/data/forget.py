@@ -154,7 +154,14 @@ def read_indices(file: Path) -> Indices:
     except UnicodeDecodeError as error:
         raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt") from error
     found: list[int] = []
+    several = sum(bool(line.strip()) for line in lines) > 1
     for number, line in enumerate(lines, 1):
+        if several and len(re.split(r"[,;\s]+", line.strip().strip(",;"))) > 1:
+            # A label in a second column would be taken for a sample: the wrong one is forgotten.
+            raise UserError(
+                f"{str(file)!r}, line {number}: {line.strip()[:60]!r} has several columns; "
+                "write one sample number a line, or all in one line"
+            )
         for word in re.split(r"[,;\s]+", line.strip()):
             if re.fullmatch(r"-?\d{1,18}", word):
                 found.append(int(word))
@@ -179,15 +186,24 @@ def _checked_indices(numbers: Indices, file: Path, size: int, split: Split) -> I
         )
     if len(held := np.intersect1d(values, split.val)):
         raise UserError(
-            f"{name!r}: sample {held[0]} is in the validation part, the model never trained on "
-            f"it, so it cannot be forgotten ({len(held)} such); remove it from the list"
+            f"{name!r}: {_listed(held)} in the validation part, never trained on, "
+            "and cannot be forgotten; remove from the list what stands here"
         )
     if len(rest := np.setdiff1d(values, split.train)):
         raise UserError(
-            f"{name!r}: sample {rest[0]} was not trained on (left out by train_size, or forgotten "
-            f"before; {len(rest)} such); remove it from the list"
+            f"{name!r}: {_listed(rest)} not trained on (left out by train_size, or forgotten "
+            "before); remove from the list what stands here"
         )
     return values
+
+
+def _listed(numbers: Indices, most: int = 200) -> str:
+    """All the numbers in words, so that one reading is enough to mend a list."""
+    shown = ", ".join(str(number) for number in numbers[:most])
+    rest = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    if len(numbers) == 1:
+        return f"sample {shown} was"
+    return f"{len(numbers)} samples ({shown}{rest}) were"
 
 
 @dataclass(frozen=True, eq=False)

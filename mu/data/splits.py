@@ -8,7 +8,7 @@ import numpy as np
 
 from mu.data.images import Indices
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, setting
+from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class SplitSpec(Hyperparameters):
     original was trained on.
     """
 
-    split_seed: int = setting(0, help="seed of the train/validation split", low=0)
+    split_seed: int = setting(
+        0, help="seed of the train/validation split", low=0, high=LARGEST_SEED
+    )
     val_share: float = setting(
         0.1, help="share of the images that is kept for validation", low=0.0, below=1.0
     )

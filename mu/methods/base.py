@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
@@ -14,6 +15,10 @@ from mu.runs import Run
 @dataclass(frozen=True)
 class Method(Hyperparameters, ABC):
     """A way of making a model forget; its fields are its hyperparameters."""
+
+    def in_force(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The hyperparameters as they take effect on ``checkpoint``: what a run records."""
+        return self.as_dict()
 
     @abstractmethod
     def unlearn(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:

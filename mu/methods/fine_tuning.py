@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from mu.checkpoints import Checkpoint
 from mu.hyperparameters import setting
 from mu.methods.base import Method
 from mu.training.recipe import AUGMENTATIONS, Training
@@ -23,6 +25,11 @@ class FineTuning(Method):
     augment: str | None = setting(
         None, help="of training images (default: the original's)", choices=AUGMENTATIONS
     )
+
+    def in_force(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """See :meth:`Method.in_force`; the original's settings stand for those not given."""
+        used = self.training(checkpoint.spec.recipe.training).as_dict()
+        return {name: used.get(name, value) for name, value in self.as_dict().items()}
 
     def training(self, original: Training) -> Training:
         """The settings of the loop; what is not given is the original's."""

@@ -280,13 +280,22 @@ def listed(situation, path):
 
 
 @pytest.mark.parametrize(
-    "text", ["{0} {1}\n{2}", "{0},{1},{2},", "{0};{1}\n\n {2} \n", "{0}\t{1}\r\n{2}"]
+    "text", ["{0}\n{1}\n{2}", "{0},{1},{2},", "{0};\n{1};\n\n {2} \n", "{0}\t{1} {2}\r\n"]
 )
 def test_numbers_may_be_separated_by_commas_semicolons_and_spaces(situation, text, tmp_path):
     numbers = situation[1].train[[0, 5, 9]]
     (tmp_path / "list.txt").write_text(text.format(*numbers))
 
     assert listed(situation, tmp_path / "list.txt").tolist() == sorted(numbers)
+
+
+@pytest.mark.parametrize("between", [",", ";", " ", "\t"])
+def test_several_columns_are_refused_whose_second_may_be_labels(situation, between, tmp_path):
+    first, second = situation[1].train[[0, 5]]
+    (tmp_path / "list.csv").write_text(f"{first}{between}3\n{second}{between}7\n")
+
+    with refused("line 1", "several columns", "one sample number a line"):
+        listed(situation, tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "<i4", ">i8", "u8"])
@@ -384,7 +393,7 @@ def test_a_validation_sample_is_refused_by_its_number(situation, tmp_path):
     train, val = situation[1].train, situation[1].val
     np.save(tmp_path / "list.npy", [train[0], val[1], val[0]])
 
-    with refused(f"sample {val[0]}", "in the validation part", "2 such"):
+    with refused(f"2 samples ({val[0]}, {val[1]})", "in the validation part"):
         listed(situation, tmp_path / "list.npy")
 
 
@@ -392,7 +401,7 @@ def test_a_sample_that_was_never_trained_on_is_refused_by_its_number(situation, 
     train, unused = situation[1].train, situation[1].unused
     np.save(tmp_path / "list.npy", [unused[0], train[0]])
 
-    with refused(f"sample {unused[0]}", "not trained on", "1 such"):
+    with refused(f"sample {unused[0]}", "not trained on"):
         listed(situation, tmp_path / "list.npy")
 
 
