@@ -36,6 +36,12 @@ def setting(
     return field(default=default, metadata={"help": help, "choices": choices, **bounds})
 
 
+def changed(owner: type[Hyperparameters], name: str, default: Any) -> Any:
+    """The field ``name`` of ``owner`` with another default, for a class that inherits it."""
+    inherited = {one.name: one for one in fields(owner)}[name]
+    return field(default=default, metadata=inherited.metadata)
+
+
 def base_type(annotation: Any) -> type:
     """The plain type of an annotation: ``float`` for ``float`` and for ``float | None``."""
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)]

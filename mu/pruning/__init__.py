@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from mu.pruning.base import Pruner
 
 DEFAULT_PRUNER = "omp"
-PRUNERS = {"omp": "mu.pruning.omp:OMP"}
+PRUNERS = {
+    "omp": "mu.pruning.magnitude:OMP",
+    "imp": "mu.pruning.magnitude:IMP",
+}
 
 
 def check_pruner(name: str) -> str:

@@ -4,27 +4,88 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from mu.data.images import Subset
+from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting
 from mu.masks import Mask
-from mu.runs import Run
+from mu.runs import Run, generator
+
+MOMENTS = ("initial", "trained")
+SCOPES = ("body", "head", "all")
+ON_COLLAPSE = ("warn", "refuse")
+
+
+class Look(NamedTuple):
+    """What a pruner may look at beside the network.
+
+    Parameters
+    ----------
+    data
+        Training samples.
+    run
+        Device and precision.
+    draws
+        A seeded generator on the CPU, for pruners that draw.
+    """
+
+    data: Subset
+    run: Run
+    draws: torch.Generator
 
 
 @dataclass(frozen=True)
 class Pruner(Hyperparameters, ABC):
-    """A way of choosing the weights to keep; its fields are its settings."""
+    """A way of choosing the weights to keep; its fields are its settings.
+
+    A pruner overrides the defaults of those below where its paper has others.
+    """
 
     rate: float = setting(
-        0.95, help="share of the remaining weights to prune; 0 gives the dense original", low=0.0,
+        0.95,
+        help="share of the remaining weights that each round prunes; 0 gives the dense original",
+        low=0.0,
         below=1.0,
-    )  # fmt: skip
+    )
+    rounds: int = setting(1, help="rounds of pruning and training again", low=1)
+    when: str = setting(
+        "trained",
+        help="weights that are looked at: initial (prune, then train once) or trained (train, "
+        "prune, train again)",
+        choices=MOMENTS,
+    )
+    scope: str = setting(
+        "body",
+        help="prunable weights: body (convolutions, linear layers, attention), head (the last "
+        "linear layer too) or all (normalisation and biases too)",
+        choices=SCOPES,
+    )
+    on_collapse: str = setting(
+        "warn", help="where a layer would lose its last weight", choices=ON_COLLAPSE
+    )
 
-    @abstractmethod
-    def prune(self, model: nn.Module, mask: Mask, data: Subset, run: Run) -> Mask:
-        """A mask that keeps a share ``1 - rate`` of what ``mask`` keeps, and nothing else.
+    def keeps(self, total: int, after_round: int) -> int:
+        """How many of ``total`` prunable weights are left after so many rounds.
+
+        Counted from the whole, so that the roundings of several rounds do not add up.
+        """
+        return total - round(total * (1 - (1 - self.rate) ** after_round))
+
+    def prune(
+        self,
+        model: nn.Module,
+        mask: Mask,
+        data: Subset,
+        run: Run,
+        *,
+        keep: int | None = None,
+        seed: int | None = None,
+    ) -> Mask:
+        """A mask that keeps ``keep`` of the weights that ``mask`` keeps, and nothing else.
 
         Parameters
         ----------
@@ -34,21 +95,65 @@ class Pruner(Hyperparameters, ABC):
             What earlier rounds kept.
         data
             Training samples, for pruners that look at gradients.
+        keep
+            By default a share ``1 - rate`` of what ``mask`` keeps.
+        seed
+            Of what the pruner draws, by default the run's.
+
+        Raises
+        ------
+        UserError
+            If a layer loses its last weight and ``on_collapse`` is ``refuse``.
         """
+        mask.check(model)
+        if keep is None:
+            keep = mask.kept - round(self.rate * mask.kept)
+        if not 0 <= keep <= mask.kept:
+            raise ValueError(f"cannot keep {keep} of {mask.kept} weights")
+        if keep == mask.kept:
+            return mask
+        name = type(self).__name__
+        draws = generator(run.seed if seed is None else seed, f"pruner {name}")
+        found = self.choose(model, mask, keep, Look(data, run, draws))
+        self._tell_collapse(mask, found, run)
+        return found
+
+    @abstractmethod
+    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+        """The mask; see :meth:`prune`. ``keep`` is below ``mask.kept``."""
+
+    def _tell_collapse(self, before: Mask, after: Mask, run: Run) -> None:
+        """A layer without weights passes nothing on; only a shortcut beside it can."""
+        pairs = zip(before.layers(), after.layers(), strict=True)
+        empty = [new["name"] for old, new in pairs if old["kept"] and not new["kept"]]
+        if not empty:
+            return
+        names = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+        text = f"pruning to {after.sparsity:.2f} % leaves no weight in {names}"
+        if self.on_collapse == "refuse":
+            raise UserError(f"{text}; lower rate, or allow it with on_collapse=warn")
+        run.note(f"{text}; a lower rate would keep some")
 
 
-def prunable(model: nn.Module) -> list[str]:
-    """Names of the prunable parameters: weights of convolutions, linear layers and attention.
+def prunable(model: nn.Module, scope: str = "body") -> list[str]:
+    """Names of the prunable parameters.
 
-    The classifier head (the last linear layer), normalisation and biases are not prunable.
+    Parameters
+    ----------
+    scope
+        ``body``: weights of convolutions, linear layers and attention projections, but not of
+        the classifier head (the last linear layer). ``head``: that too. ``all``: every
+        parameter, normalisation and biases among them.
     """
+    if scope == "all":
+        return [name for name, _ in model.named_parameters()]
     layers = (nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
     found = [(name, module) for name, module in model.named_modules() if isinstance(module, layers)]
     head = next((name for name, module in reversed(found) if isinstance(module, nn.Linear)), None)
     return [
         f"{name}.{own}" if name else own
         for name, module in found
-        if name != head
+        if name != head or scope == "head"
         for own, parameter in module.named_parameters(recurse=False)
         if parameter.ndim > 1 and not own.startswith("bias")  # attention has bias_k, bias_v
     ]

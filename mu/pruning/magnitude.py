@@ -1,0 +1,51 @@
+"""Magnitude pruning, global over all prunable weights: OMP in one shot, IMP in rounds.
+
+References
+----------
+Frankle & Carbin (2019), The Lottery Ticket Hypothesis, ICLR. Ma et al. (2021), Sanity Checks for
+Lottery Tickets, NeurIPS; as used by Jia et al. (2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from mu.errors import UserError
+from mu.hyperparameters import changed
+from mu.masks import Mask
+from mu.pruning.base import Look, Pruner
+from mu.pruning.ranking import keep_largest
+
+
+@dataclass(frozen=True)
+class OMP(Pruner):
+    """Keep the weights of the largest magnitude, in one shot."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rounds != 1:
+            raise UserError(f"rounds={self.rounds}: omp prunes in one round; use pruner=imp")
+
+    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+        """See :meth:`Pruner.choose`; looks at the weights alone."""
+        return keep_largest_weights(model, mask, keep)
+
+
+@dataclass(frozen=True)
+class IMP(Pruner):
+    """Keep the weights of the largest magnitude, a little fewer in each round."""
+
+    rate: float = changed(Pruner, "rate", 0.2)
+    rounds: int = changed(Pruner, "rounds", 5)
+
+    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+        """See :meth:`Pruner.choose`; looks at the weights alone."""
+        return keep_largest_weights(model, mask, keep)
+
+
+def keep_largest_weights(model: nn.Module, mask: Mask, keep: int) -> Mask:
+    """Of the weights that ``mask`` keeps, the ``keep`` of the largest magnitude."""
+    weights = dict(model.named_parameters())
+    return keep_largest({name: weights[name].abs() for name in mask}, mask, keep)
