@@ -13,7 +13,8 @@ from mu.cli.options import Group, peek
 from mu.data import DEFAULT_DATASET, check_dataset
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.models import STEMS, check_arch
-from mu.pruning import DEFAULT_PRUNER, check_pruner, pruner_class
+from mu.profiles import DEFAULT_PROFILE, PROFILES, profile
+from mu.pruning import PRUNERS, check_pruner, pruner_class
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ class ModelOptions(Hyperparameters):
 class OriginalOptions(Hyperparameters):
     """How an original is made, beside training, split and the pruner's own settings."""
 
-    pruner: str = setting(DEFAULT_PRUNER, help="how the mask is found")
+    profile: str = setting(
+        DEFAULT_PROFILE, help="defaults of training and pruner", choices=tuple(PROFILES)
+    )
+    pruner: str | None = setting(
+        None,
+        help=f"how the mask is found: {', '.join(PRUNERS)} (default: the profile's, mostly omp)",
+    )
     seed: int = setting(
         0, help="of initial weights and the order of samples", low=0, high=LARGEST_SEED
     )
@@ -68,7 +75,8 @@ def original_groups(arguments: Sequence[str], prefix: str = "") -> list[Group]:
     check_dataset(peek(arguments, "dataset", DEFAULT_DATASET))
     if (arch := peek(arguments, "arch", "auto")) != "auto":
         check_arch(arch)
-    pruner = check_pruner(peek(arguments, f"{prefix}pruner", DEFAULT_PRUNER))
+    defaults = profile(peek(arguments, f"{prefix}profile", DEFAULT_PROFILE))
+    pruner = check_pruner(peek(arguments, f"{prefix}pruner", defaults.pruner))
     from mu.data.splits import SplitSpec
     from mu.recipes import Rewinding
     from mu.training.recipe import Training

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from entrypoints.options import PLAIN_NAMES, DeviceOptions
-from entrypoints.originals import browse, load_asked, make_original
+from entrypoints.options import DeviceOptions
+from entrypoints.originals import (
+    browse,
+    data_of,
+    make_original,
+    order_asked,
+    refuse_contradictions,
+)
 from entrypoints.unlearn_job import Oracle, Result, Upstream, finish, rows_of, run_method
-from mu.checkpoints import Checkpoint, DataSpec, Spec
+from mu.checkpoints import Checkpoint, Spec
 from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
@@ -24,7 +30,6 @@ from mu.tracking import (
     find_oracle,
     find_original,
     finished_run,
-    same_value,
     tracked,
 )
 
@@ -48,12 +53,13 @@ def main(
     store = connect()
     found = _find_original(store, options.prune_run_id, asked)
     if found is None:
-        dataset, recipe = load_asked(asked)
-        split = _forget_split(Spec(DataSpec.of(dataset), recipe), dataset, request)
+        order = order_asked(asked, device)
+        dataset = order.dataset
+        split = _forget_split(order.spec(), dataset, request)
         upstream = None
     else:
         run_id, checkpoint = found
-        dataset = _data_of(checkpoint.spec, asked)
+        dataset = data_of(checkpoint.spec, asked)
         split = _forget_split(checkpoint.spec, dataset, request)
         upstream = Upstream(run_id, checkpoint, dataset, split, options.forget, device)
     _check_oracle_run(store, options.oracle_run_id, upstream)
@@ -61,7 +67,7 @@ def main(
     with tracked(store, "unlearn", f"{name} {options.forget}"[:20]) as recorder:
         if upstream is None:
             print("no finished original agrees with what is asked: making one first")
-            made = make_original(store, dataset, recipe, device)
+            made = make_original(store, order)
             upstream = Upstream(
                 made.run_id, made.checkpoint, dataset, split, options.forget, device
             )
@@ -88,7 +94,7 @@ def _find_original(
     said = {n: v for n, v in asked.items() if v not in (None, "auto") and n != "data_dir"}
     if prune_run_id != "auto":
         checkpoint = fetch_checkpoint(store, prune_run_id)
-        _refuse_contradictions(prune_run_id, checkpoint.spec.settings(), said)
+        refuse_contradictions(prune_run_id, checkpoint.spec.settings(), said, prefix="prune_")
         return prune_run_id, checkpoint
     fingerprint = None
     if data_dir and "dataset" in said:  # two folders may go by the same name
@@ -96,26 +102,6 @@ def _find_original(
         fingerprint = data.fingerprint
     run = find_original(store, said, fingerprint)
     return None if run is None else (run.info.run_id, fetch_checkpoint(store, run.info.run_id))
-
-
-def _refuse_contradictions(
-    run_id: str, settings: Mapping[str, Any], said: Mapping[str, Any]
-) -> None:
-    for name, value in said.items():
-        if not same_value(str(settings[name]), value):
-            typed = name if name in PLAIN_NAMES else f"prune_{name}"
-            raise UserError(
-                f"{typed}={value} contradicts run {run_id}, whose original has "
-                f"{name}={settings[name]}; leave {typed} out, or give another prune_run_id"
-            )
-
-
-def _data_of(spec: Spec, asked: Mapping[str, Any]) -> ImageDataset:
-    """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
-    data_dir = asked.get("data_dir") or spec.data.data_dir
-    dataset = load_data(spec.data.name, data_dir, spec.data.image_size)
-    spec.data.check(dataset)
-    return dataset
 
 
 def _forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> ForgetSplit:

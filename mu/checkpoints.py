@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import nn
 
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset, Indices
@@ -21,6 +22,7 @@ from mu.errors import UserError
 from mu.masks import FILE_NAME as MASK_NAME
 from mu.masks import Mask
 from mu.recipes import Recipe
+from mu.tensors import plain
 
 WEIGHTS_FILE = "checkpoint/model.safetensors"
 SPEC_FILE = "checkpoint/spec.json"
@@ -113,9 +115,34 @@ class Spec:
         removed = tuple(sorted({*self.removed, *(int(number) for number in forget)}))
         return replace(self, removed=removed, history=(*self.history, method))
 
+    def as_dict(self) -> dict[str, Any]:
+        """The spec in plain values, ready for JSON."""
+        return {"format": _FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Spec:
+        """Read what :meth:`as_dict` gave.
+
+        Raises
+        ------
+        UserError
+            If it is no spec, or of a newer format.
+        """
+        try:
+            if document.get("format") != _FORMAT:
+                raise UserError("the spec has a format that this version of mu does not read")
+            return cls(
+                DataSpec(**{key: _tupled(value) for key, value in document["data"].items()}),
+                Recipe.from_dict(document["recipe"]),
+                _sample_numbers(document["removed"]),
+                tuple(document["history"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
+
     def to_json(self, files: dict[str, str]) -> str:
         """The spec as JSON, with the sha256 of the files it belongs to."""
-        document = {"format": _FORMAT, **asdict(self), "files": files}
+        document = {**self.as_dict(), "files": files}
         return json.dumps({**document, "digest": _digest(document)}, indent=1) + "\n"
 
     @classmethod
@@ -129,17 +156,9 @@ class Spec:
         """
         try:
             document = json.loads(text)
-            if document.get("format") != _FORMAT:
-                raise UserError("the spec has a format that this version of mu does not read")
-            if document.pop("digest") != _digest(document):
+            if document.get("format") == _FORMAT and document.pop("digest") != _digest(document):
                 raise ValueError("its contents do not fit its digest")
-            data = {key: _tupled(value) for key, value in document["data"].items()}
-            spec = cls(
-                DataSpec(**data),
-                Recipe.from_dict(document["recipe"]),
-                _sample_numbers(document["removed"]),
-                tuple(document["history"]),
-            )
+            spec = cls.from_dict(document)
             return spec, dict(document["files"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
@@ -187,7 +206,7 @@ class Checkpoint:
         dict
             The sha256 (hex) of weights, mask and spec, by relative path.
         """
-        weights = save_tensors(_plain(self.model), metadata={"format": "pt"})
+        weights = save_tensors(plain(self.model.state_dict()), metadata={"format": "pt"})
         contents = {WEIGHTS_FILE: weights, MASK_FILE: self.mask.to_bytes()}
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         contents[SPEC_FILE] = self.spec.to_json(digests).encode()
@@ -247,8 +266,3 @@ def _read(folder: Path, name: str) -> bytes:
     if not path.is_file():
         raise UserError(f"there is no {name} in {str(folder)!r}; it is not a checkpoint of mu")
     return path.read_bytes()
-
-
-def _plain(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict, contiguous and on the CPU."""
-    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}

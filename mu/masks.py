@@ -141,12 +141,27 @@ class Mask(Mapping[str, Tensor]):
 
     # --- files ----------------------------------------------------------------------------
 
+    def packed(self) -> dict[str, Tensor]:
+        """One bit a prunable weight: uint8 of shape (ceil(n / 8),) by name."""
+        return {name: _pack(tensor) for name, tensor in self._kept.items()}
+
+    @classmethod
+    def from_packed(cls, packed: Mapping[str, Tensor], shapes: Mapping[str, list[int]]) -> Self:
+        """The mask of what :meth:`packed` gave, with the shapes of its parameters.
+
+        Raises
+        ------
+        ValueError
+            If names or sizes do not fit the shapes.
+        """
+        checked = _checked_shapes(shapes, set(packed))
+        return cls({name: _unpack(packed[name], shape) for name, shape in checked.items()})
+
     def to_bytes(self) -> bytes:
         """The packed file: one bit a prunable weight, names and shapes in the header."""
-        packed = {name: _pack(tensor) for name, tensor in self._kept.items()}
         shapes = {name: list(tensor.shape) for name, tensor in self._kept.items()}
         # One key only: safetensors writes several in any order, and the bytes are fingerprinted.
-        return save(packed, metadata={_FORMAT: json.dumps(shapes)})
+        return save(self.packed(), metadata={_FORMAT: json.dumps(shapes)})
 
     def save(self, path: Path) -> Path:
         """Write the packed file to ``path``."""
@@ -169,8 +184,8 @@ class Mask(Mapping[str, Tensor]):
                 meta = file.metadata() or {}
                 if _FORMAT not in meta:
                     raise UserError(f"{path} is no mask of mu (it has no {_FORMAT} header)")
-                shapes = _checked_shapes(json.loads(meta[_FORMAT]), set(file.keys()))
-                return cls({name: _unpack(file.get_tensor(name), shapes[name]) for name in shapes})
+                packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                return cls.from_packed(packed, json.loads(meta[_FORMAT]))
         except (SafetensorError, KeyError, ValueError) as error:
             raise UserError(f"{path} is damaged or no mask: {error}") from error
 

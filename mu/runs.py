@@ -6,7 +6,7 @@ import hashlib
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +68,17 @@ class Run:
         self.records: list[Record] = []
         self.notes: list[str] = []
         self.samples_seen = 0
+        self.seconds_before = 0.0  # spent on this work by processes before this one
+
+    def go_on(
+        self, records: Sequence[Record], notes: Sequence[str], samples_seen: int, seconds: float
+    ) -> None:
+        """Take over what an interrupted process had logged and spent; sinks hear it again."""
+        for record in records:
+            self.log(record.name, record.value, record.step)
+        self.notes += notes
+        self.samples_seen += samples_seen
+        self.seconds_before = seconds
 
     # --- numbers --------------------------------------------------------------------------
 
@@ -172,6 +183,18 @@ def generator(seed: int, purpose: str) -> torch.Generator:
     """A CPU generator for one purpose: seeded by the seed and the purpose's name."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+@contextmanager
+def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
+    """Torch's global generators, seeded for one purpose in the block and put back after it.
+
+    For what draws from them by itself: dropout, stochastic depth, initial weights.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(generator(seed, purpose).initial_seed())
+        yield
 
 
 def pick_device(name: str) -> torch.device:

@@ -257,13 +257,13 @@ def specs(draw):
             augment=draw(st.sampled_from(AUGMENTATIONS)),
         ),
         pruning={"rate": draw(st.floats(0, 1, exclude_max=True))},
-        rewinding=Rewinding(draw(st.none() | st.integers(0, epochs - 1))),
+        rewinding=Rewinding(rewind_epoch=draw(st.none() | st.integers(0, epochs - 1))),
         split=SplitSpec(
-            draw(st.integers(0, 2**40)),
+            draw(st.integers(0, 2**32 - 1)),
             draw(st.floats(0, 1, exclude_max=True)),
             draw(st.none() | st.integers(1, 10**6)),
         ),
-        seed=draw(st.integers(0, 2**60)),
+        seed=draw(st.integers(0, 2**32 - 1)),
     )
     removed = tuple(sorted(draw(st.sets(st.integers(0, 10**6), max_size=5))))
     return Spec(data, recipe, removed, tuple(draw(st.lists(NAMES, max_size=3))))

@@ -30,6 +30,7 @@ HAND_OVER = {
     "metrics.json",
     "plots/training.png",
 }
+PRUNED = {*HAND_OVER, "plots/sparsity.png", "report/summary.md"}
 UNLEARNED = {*HAND_OVER, "forget/indices.npy", "plots/confidence.png", "plots/metrics.png"}
 FINGERPRINTS = {"mu.data", "mu.mask", "mu.weights", "mu.spec"}
 
@@ -80,7 +81,7 @@ def test_the_main_job_by_the_launcher(store: Store) -> None:
     run_id = original.info.run_id
     assert original.info.status == "FINISHED"
     assert run_id in done.stdout
-    assert set(files(store, run_id)) == HAND_OVER
+    assert set(files(store, run_id)) == PRUNED
     assert {"TA", "VA", "train_acc", "loss", "sparsity", "train_s"} <= set(original.data.metrics)
     assert original.data.metrics["sparsity"] == pytest.approx(90, abs=0.1)
     params = original.data.params
@@ -143,7 +144,7 @@ QUICK = ("--epochs", "1", "--device", "cpu")
 
 def test_a_prune_run_tells_what_it_did(pruned: PrunedStore) -> None:
     run = pruned.store.run(pruned.run_id)
-    assert set(files(pruned.store, pruned.run_id)) == HAND_OVER
+    assert set(files(pruned.store, pruned.run_id)) == PRUNED
     assert set(run.data.tags) >= FINGERPRINTS
     assert pruned.run_id in run.data.tags["mlflow.note.content"]
     assert mu.load_mask(pruned.run_id).sparsity == pytest.approx(95, abs=0.1)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
+from mu.errors import UserError
 from mu.hyperparameters import setting
 from mu.methods.base import Method
-from mu.originals import train_network
+from mu.rounds import train_network
 from mu.runs import Run
 
 
@@ -30,6 +31,11 @@ class Retrain(Method):
 
     def unlearn(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
         """See :meth:`Method.unlearn`; with ``mask_from=retain`` the mask changes too."""
+        if self.mask_from == "retain" and checkpoint.spec.recipe.given_mask:
+            raise UserError(
+                "mask_from=retain: the original was trained under a mask that was given, so there "
+                "is no recipe to find it anew; use mask_from=upstream"
+            )
         mask = checkpoint.mask if self.mask_from == "upstream" else None
         model, mask = train_network(checkpoint.spec.recipe, split.retain_set, run, mask=mask)
         checkpoint.model.load_state_dict(model.state_dict())

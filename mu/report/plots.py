@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mu.evaluation import GAP_METRICS, SplitOutputs
 from mu.masks import Mask
+from mu.recipes import Stage
 from mu.runs import Run
 
 DPI = 110
@@ -32,8 +33,8 @@ def plot_layers(mask: Mask, path: Path) -> None:
     _save(figure, path)
 
 
-def plot_history(run: Run, path: Path) -> None:
-    """Loss and accuracies over the epochs."""
+def plot_history(run: Run, path: Path, stages: Sequence[Stage] = ()) -> None:
+    """Loss and accuracies over the epochs of all rounds; a line marks where one begins."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(*_columns(run.history("loss")), color=COLOURS["retain"])
@@ -43,7 +44,28 @@ def plot_history(run: Run, path: Path) -> None:
         if history := run.history(name):
             right.plot(*_columns(history), label=label, color=COLOURS[colour])
     right.set(xlabel="epoch", ylabel="%", title="accuracy")
+    for stage in stages[1:]:
+        for axes in (left, right):
+            axes.axvline(stage.first_step + stage.start_epoch - 0.5, color="#999999", lw=0.8)
     right.legend()
+    _save(figure, path)
+
+
+def plot_sparsity(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Accuracy over sparsity: how much each round of pruning cost.
+
+    Parameters
+    ----------
+    rows
+        By round: ``sparsity``, ``TA`` and, where there are validation images, ``VA``.
+    """
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for name, label, colour in (("TA", "test", "retain"), ("VA", "validation", "test")):
+        found = [(row["sparsity"], row[name]) for row in rows if name in row]
+        axes.plot(*_columns(found), marker="o", label=label, color=COLOURS[colour])
+    axes.set(xlabel="sparsity, %", ylabel="%", title="accuracy after each round")
+    axes.legend()
     _save(figure, path)
 
 
@@ -84,7 +106,7 @@ def plot_confidence(before: SplitOutputs, after: SplitOutputs, path: Path) -> No
     _save(figure, path)
 
 
-def _columns(pairs: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
     return [step for step, _ in pairs], [value for _, value in pairs]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from mu.checkpoints import Checkpoint, Spec
 from mu.data.forget import ForgetSplit
 from mu.evaluation import GAP_METRICS
+from mu.recipes import Stage
+from mu.runs import Run
 
 DEFINITIONS = {
     "UA": "100 - accuracy on the forget set",
@@ -24,25 +26,76 @@ def describe_model(spec: Spec, sparsity: float) -> str:
     return f"a {spec.recipe.model.arch} on {spec.data.name}, {kind}"
 
 
-def describe_prune(checkpoint: Checkpoint, metrics: Mapping[str, float], run_id: str) -> str:
-    """What a prune run holds and how to go on."""
-    recipe, mask = checkpoint.spec.recipe, checkpoint.mask
-    made = "It is dense."
-    if not mask.is_dense:
-        made = (
-            f"The pruner `{recipe.pruner}` kept {mask.kept:,} of {mask.total:,} prunable weights; "
-            f"training then went on under that mask from the weights of epoch "
-            f"{recipe.rewinding.epoch(recipe.training.epochs)}."
-        )
-    return (
-        f"**Original**: {describe_model(checkpoint.spec, mask.sparsity)}, trained for "
-        f"{recipe.training.epochs} epochs. {made}\n\n"
+def rounds_table(run: Run, stages: Sequence[Stage]) -> list[dict[str, float]]:
+    """What was reached after each round: ``round``, ``sparsity``, ``TA``, ``VA`` (percent)."""
+    sparsity, test = (dict(run.history(name)) for name in ("sparsity", "TA"))
+    val = dict(run.history("VA"))
+    bounds = [stage.first_step + stage.start_epoch - 1 for stage in stages[1:]]
+    rows = []
+    for stage, last in zip(stages, [*bounds, max(val, default=0)], strict=True):
+        row = {"round": float(stage.round), "sparsity": sparsity.get(stage.round, 0.0)}
+        row |= {"TA": test[stage.round]} if stage.round in test else {}
+        row |= {"VA": val[last]} if last in val else {}
+        rows.append(row)
+    return rows
+
+
+def describe_prune(
+    checkpoint: Checkpoint,
+    metrics: Mapping[str, float],
+    rows: Sequence[Mapping[str, float]],
+    run_id: str,
+) -> str:
+    """What a prune run holds and how to go on.
+
+    Parameters
+    ----------
+    rows
+        See :func:`rounds_table`.
+    """
+    recipe = checkpoint.spec.recipe
+    lines = [
+        f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, trained for "
+        f"{recipe.training.epochs} epochs (profile `{recipe.profile}`). {_how(checkpoint)}",
+        "",
         f"It gives {metrics['train_acc']:.2f} % of its training images their label and "
-        f"{metrics['TA']:.2f} % of the test images (TA).\n\n"
-        f"Make it forget: `mlflow run . -e unlearn -P prune_run_id={run_id} -P forget=class:0`\n\n"
+        f"{metrics['TA']:.2f} % of the test images (TA).",
+        "",
+    ]
+    if len(rows) > 1:
+        names = [name for name in ("sparsity", "TA", "VA") if name in rows[0]]
+        lines += ["| round | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        lines += [_row(f"{row['round']:.0f}", [row[name] for name in names]) for row in rows]
+        lines += [""]
+    lines += [
+        f"Make it forget: `mlflow run . -e unlearn -P prune_run_id={run_id} -P forget=class:0`",
+        "",
         f"Fetch its mask: `mlflow artifacts download -r {run_id} -a mask -d DIR`, or "
-        f'`mu.load_mask("{run_id}")`\n'
-    )
+        f'`mu.load_mask("{run_id}")`',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _how(checkpoint: Checkpoint) -> str:
+    """How its mask came about, in a sentence."""
+    recipe, mask = checkpoint.spec.recipe, checkpoint.mask
+    kept = f"{mask.kept:,} of {mask.total:,} prunable weights"
+    if mask.is_dense:
+        return "It is dense."
+    if recipe.given_mask:
+        return f"It was trained under a mask that was given, which keeps {kept}."
+    pruner = recipe.make_pruner()
+    found = f"The pruner `{recipe.pruner}` kept {kept}"
+    if pruner.rounds > 1:
+        found += f", in {pruner.rounds} rounds"
+    if pruner.when == "initial":
+        return f"{found}, before training."
+    start = {
+        "lt": "the initial weights",
+        "pt": "the trained weights",
+        "rewind_lt": f"the weights of epoch {recipe.rewinding.epoch(recipe.training.epochs)}",
+    }[recipe.rewinding.rewind]
+    return f"{found}; training then went on under the mask from {start}."
 
 
 def describe_unlearn(

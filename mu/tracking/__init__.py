@@ -14,6 +14,7 @@ from mu.tracking.artifacts import (
 from mu.tracking.doctor import Finding, close_dead_runs
 from mu.tracking.lineage import ORACLE_TAG, find_oracle, find_original, same_value
 from mu.tracking.recorder import Recorder, rounded, tracked
+from mu.tracking.resuming import fetch_progress, remove_progress, resumable_run, run_keeper
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store, connect
 from mu.tracking.view import view_url
@@ -27,6 +28,7 @@ __all__ = [
     "close_dead_runs",
     "connect",
     "fetch_checkpoint",
+    "fetch_progress",
     "find_oracle",
     "find_original",
     "fingerprint_tags",
@@ -34,7 +36,10 @@ __all__ = [
     "load_checkpoint",
     "load_mask",
     "load_model",
+    "remove_progress",
+    "resumable_run",
     "rounded",
+    "run_keeper",
     "same_value",
     "tracked",
     "view_url",

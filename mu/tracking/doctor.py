@@ -45,7 +45,7 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
     """
     findings = []
     for run in list(store.search("attributes.status = 'RUNNING'")):  # closing one moves the pages
-        verdict = _verdict(run, orphan_hours)
+        verdict = verdict_of(run, orphan_hours)
         if verdict == "dead":
             if store.run(run.info.run_id).info.status != "RUNNING":
                 continue  # it ended by itself in the meantime
@@ -64,7 +64,8 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
     return findings
 
 
-def _verdict(run: MlflowRun, orphan_hours: float) -> str:
+def verdict_of(run: MlflowRun, orphan_hours: float) -> str:
+    """What has become of the process of a RUNNING run; see :class:`Finding`."""
     tags = run.data.tags
     try:
         pid, started, host = int(tags["mu.pid"]), float(tags["mu.process_start"]), tags["mu.host"]

@@ -49,7 +49,8 @@ class Recorder:
         self.folder = folder
         self._waiting: list[Metric | Param | RunTag] = []
         self._present: set[str] | None = None  # parameters that MLflow's launcher has logged
-        self._warned = False
+        self._known: set[tuple[str, int]] = set()  # numbers that a resumed run has logged before
+        self._warned: set[str] = set()
         self._ended = threading.Event()
         self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._send_regularly, daemon=True)
@@ -59,7 +60,9 @@ class Recorder:
         """Log numbers, rounded; fits :class:`mu.Run`'s sink."""
         now = int(time.time() * 1000)
         self._waiting += [
-            Metric(name, rounded(value), now, step or 0) for name, value in values.items()
+            Metric(name, rounded(value), now, step or 0)
+            for name, value in values.items()
+            if (name, step) not in self._known
         ]
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -99,7 +102,7 @@ class Recorder:
                 try:
                     self._send()
                 except Exception as error:
-                    self._warn(error)
+                    self.warn("numbers wait to be logged", error)
 
     def _send(self) -> None:
         while batch := self._waiting[:BATCH]:
@@ -116,11 +119,19 @@ class Recorder:
             if self._present is not None:
                 self._present |= params.keys()
 
-    def _warn(self, error: Exception) -> None:
-        if not self._warned:
-            reason = failure(self.store.uri, error)
-            print(f"warning: numbers wait to be logged: {reason}", file=sys.stderr, flush=True)
-            self._warned = True
+    def warn(self, what: str, error: Exception) -> None:
+        """Say once that something of less weight than the work itself has failed, and why."""
+        if what not in self._warned:
+            reason = _reason(self.store, error)
+            print(f"warning: {what}: {reason}", file=sys.stderr, flush=True)
+            self._warned.add(what)
+
+    def know_history(self) -> None:
+        """Learn which numbers the run has logged already, so that none is logged twice."""
+        client = self.store.client
+        for name in client.get_run(self.run_id).data.metrics:
+            history = client.get_metric_history(self.run_id, name)
+            self._known |= {(name, one.step) for one in history}
 
 
 def rounded(value: float) -> float:
@@ -130,7 +141,9 @@ def rounded(value: float) -> float:
 
 
 @contextmanager
-def tracked(store: Store, entry: str, name: str) -> Iterator[Recorder]:
+def tracked(
+    store: Store, entry: str, name: str, *, resume: str | None = None
+) -> Iterator[Recorder]:
     """Open a run, or attach to the one that MLflow's launcher opened, and end it truthfully.
 
     The run is FINISHED only after its artifacts are stored. It is KILLED by SIGINT and SIGTERM
@@ -143,6 +156,8 @@ def tracked(store: Store, entry: str, name: str) -> Iterator[Recorder]:
         Name of the entry point, the tag ``mu.entry``.
     name
         Of the run, in the runs table.
+    resume
+        ID of an interrupted run to go on with, instead of opening one.
 
     Raises
     ------
@@ -153,8 +168,10 @@ def tracked(store: Store, entry: str, name: str) -> Iterator[Recorder]:
     with Signals() as signals:  # they wait, wherever nothing else is said
         folder = Path(tempfile.mkdtemp(prefix="mu-"))
         try:
-            run_id = _open(store, entry, name)
+            run_id = _reopen(store, resume) if resume else _open(store, entry, name)
             recorder = Recorder(store, run_id, folder)
+            if resume:
+                recorder.know_history()
             try:
                 with signals.let_through():
                     yield recorder
@@ -201,15 +218,7 @@ def _reason(store: Store, error: Exception) -> str:
 
 def _open(store: Store, entry: str, name: str) -> str:
     """Attach to the launcher's run, once, or create one."""
-    process = psutil.Process()
-    tags = {
-        "mu.entry": entry,
-        "mlflow.runName": name,
-        "mu.host": socket.gethostname(),
-        "mu.pid": str(process.pid),
-        "mu.process_start": f"{process.create_time():.2f}",
-        **_commit(),
-    }
+    tags = {"mu.entry": entry, "mlflow.runName": name, **_process_tags()}
     run_id = os.environ.get("MLFLOW_RUN_ID")
     try:
         if run_id is None:
@@ -223,6 +232,34 @@ def _open(store: Store, entry: str, name: str) -> str:
         raise failure(store.uri, error) from error
     del os.environ["MLFLOW_RUN_ID"]  # the run opened next is one of its own
     return run_id
+
+
+def _reopen(store: Store, run_id: str) -> str:
+    """Open an interrupted run again; the one that the launcher opened points to it."""
+    try:
+        if launched := os.environ.pop("MLFLOW_RUN_ID", None):
+            store.client.set_tag(launched, "mu.resumed_as", run_id)
+            store.client.set_tag(launched, "mlflow.runName", f"resumes {run_id[:8]}")
+        tags = store.run(run_id).data.tags
+        again = {"mu.resumed": str(int(tags.get("mu.resumed", 0)) + 1), **_process_tags()}
+        store.client.log_batch(run_id, tags=[RunTag(*pair) for pair in again.items()])
+        if "mu.error" in tags:
+            store.client.delete_tag(run_id, "mu.error")
+        store.client.update_run(run_id, status="RUNNING")
+    except MlflowException as error:
+        raise failure(store.uri, error) from error
+    return run_id
+
+
+def _process_tags() -> dict[str, str]:
+    """Which process works on the run, and on which commit."""
+    process = psutil.Process()
+    return {
+        "mu.host": socket.gethostname(),
+        "mu.pid": str(process.pid),
+        "mu.process_start": f"{process.create_time():.2f}",
+        **_commit(),
+    }
 
 
 def _commit() -> dict[str, str]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from mu.data.batches import Batches
 from mu.data.images import Subset
 from mu.errors import UserError
-from mu.masks import Mask
-from mu.runs import Run, generator
+from mu.masks import BoundMask, Mask
+from mu.runs import Run, generator, seeded
+from mu.training.optimizers import make_optimizer, restore_optimizer
 from mu.training.recipe import Training
+from mu.training.sam import ascended
 from mu.training.schedules import learning_rate_factor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[int], Tensor]
+AfterEpoch = Callable[[int, Optimizer], None]
 
 
 class DivergedError(UserError):
@@ -31,16 +37,17 @@ def train(
     run: Run,
     *,
     mask: Mask | None = None,
-    loss: Loss = F.cross_entropy,
+    loss: Loss | None = None,
     penalty: Penalty | None = None,
     start_epoch: int = 0,
     stop_epoch: int | None = None,
     first_step: int = 0,
     seed: int | None = None,
     label: str = "training",
-    after_epoch: Callable[[int], None] | None = None,
+    optimizer_state: Mapping[str, Tensor] | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> None:
-    """Train ``model`` in place by stochastic gradient descent.
+    """Train ``model`` in place by gradient descent.
 
     Parameters
     ----------
@@ -50,18 +57,23 @@ def train(
         Its pruned weights are set to zero at the start, get no gradient, and are zero after
         every step.
     loss
-        Of logits (n, classes) and labels (n,); a scalar.
+        Of logits (n, classes) and labels (n,); a scalar. By default cross-entropy, with the
+        label smoothing of ``training``.
     penalty
         Of the epoch; a scalar that is added to the loss.
     start_epoch, stop_epoch
         Part of the schedule to run, ``start_epoch <= epoch < stop_epoch``; by default all.
-        The order of samples of an epoch depends on the seed and the epoch alone.
+        The order of samples of an epoch, and all else that is drawn in it, depends on the seed
+        and the epoch alone.
     first_step
         Added to the epoch to give the step of logged numbers.
     seed
         Of the order and augmentation of samples; by default the run's.
+    optimizer_state
+        What :func:`mu.training.optimizers.optimizer_state` gave after the epoch before, to go on
+        with; by default the optimiser starts afresh.
     after_epoch
-        Called with the epoch just finished.
+        Called with the epoch just finished and the optimiser.
 
     Raises
     ------
@@ -73,51 +85,93 @@ def train(
     bound = None if mask is None or mask.is_dense else mask.bind(model)
     if bound is not None:
         bound.apply()
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=training.lr,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
-    )
+    optimizer = make_optimizer(model, training)
+    if optimizer_state is not None:
+        restore_optimizer(optimizer, model, optimizer_state)
+    if loss is None:
+        loss = partial(F.cross_entropy, label_smoothing=training.label_smoothing)
+    step = _Step(model, optimizer, training, run, bound, loss, penalty)
     stop = training.epochs if stop_epoch is None else stop_epoch
+    seed = run.seed if seed is None else seed
     with run.progress(label, (stop - start_epoch) * batches.samples) as advance:
         for epoch in range(start_epoch, stop):
             model.train()
             totals = torch.zeros(2, device=run.device)
-            order = generator(run.seed if seed is None else seed, f"order of epoch {epoch}")
-            for number, (images, labels) in enumerate(batches.shuffled(order)):
-                moment = epoch + number / len(batches)
-                factor = learning_rate_factor(
-                    training.schedule, moment, training.epochs, training.warmup
-                )
-                for group in optimizer.param_groups:
-                    group["lr"] = training.lr * factor
-                with run.autocast():
-                    logits = model(images)
-                    value = loss(logits, labels)
-                objective = value if penalty is None else value + penalty(epoch)
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(objective)
-                if bound is not None:
-                    bound.mask_gradients()
-                optimizer.step()
-                if bound is not None:
-                    bound.apply()
-                with torch.no_grad():
-                    right = (logits.argmax(1) == labels).sum()
-                    totals += torch.stack([value.detach().float() * len(labels), right.float()])
-                advance(len(labels), f"epoch {epoch + 1}/{stop}")
+            order = batches.shuffled(generator(seed, f"order of epoch {epoch}"))
+            with seeded(seed, f"draws of epoch {epoch}", run.device):
+                for moment, (images, labels) in _moments(order, epoch, len(batches)):
+                    totals += step(images, labels, moment)
+                    advance(len(labels), f"epoch {epoch + 1}/{stop}")
             run.samples_seen += batches.samples
-            _log_epoch(run, totals, batches.samples, epoch, first_step)
+            _log_epoch(run, totals, batches.samples, epoch, first_step, step.rate)
             if after_epoch is not None:
-                after_epoch(epoch)
+                after_epoch(epoch, optimizer)
 
 
-def _log_epoch(run: Run, totals: Tensor, samples: int, epoch: int, first_step: int) -> None:
+def _moments(
+    order: Iterable[tuple[Tensor, Tensor]], epoch: int, batches: int
+) -> Iterable[tuple[float, tuple[Tensor, Tensor]]]:
+    """Each batch with the epochs that have passed before it."""
+    return ((epoch + number / batches, batch) for number, batch in enumerate(order))
+
+
+class _Step:
+    """One step of the optimiser, with everything that belongs to it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        training: Training,
+        run: Run,
+        bound: BoundMask | None,
+        loss: Loss,
+        penalty: Penalty | None,
+    ) -> None:
+        self.model, self.optimizer, self.training, self.run = model, optimizer, training, run
+        self.bound, self.loss, self.penalty = bound, loss, penalty
+        self.rate = 0.0  # of the last step
+
+    def __call__(self, images: Tensor, labels: Tensor, moment: float) -> Tensor:
+        """Take the step; gives the batch's sums of losses and of right answers, shape (2,)."""
+        self._set_rate(moment)
+        logits, value = self._gradient(images, labels, int(moment))
+        if self.training.sam_rho:
+            with ascended(self.model, self.training.sam_rho, adaptive=self.training.sam_adaptive):
+                self._gradient(images, labels, int(moment))
+        self.optimizer.step()
+        if self.bound is not None:
+            self.bound.apply()
+        right = (logits.argmax(1) == labels).sum()
+        return torch.stack([value.float() * len(labels), right.float()])
+
+    def _set_rate(self, moment: float) -> None:
+        one = self.training
+        factor = learning_rate_factor(one.schedule, moment, one.epochs, one.warmup)
+        self.rate = one.lr * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+
+    def _gradient(self, images: Tensor, labels: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Leave the gradient of the objective in the parameters; gives logits and loss."""
+        with self.run.autocast():
+            logits = self.model(images)
+            value = self.loss(logits, labels)
+        objective = value if self.penalty is None else value + self.penalty(epoch)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(objective)
+        if self.bound is not None:
+            self.bound.mask_gradients()
+        return logits.detach(), value.detach()
+
+
+def _log_epoch(
+    run: Run, totals: Tensor, samples: int, epoch: int, first_step: int, rate: float
+) -> None:
     """Log mean loss and accuracy of an epoch: the only time that the host waits for the device."""
     loss, right = (totals / samples).tolist()
-    if loss != loss or loss in (float("inf"), float("-inf")):
+    if not math.isfinite(loss):
         raise DivergedError(
             f"the loss became {loss} in epoch {epoch + 1}; lower lr (or the penalty)"
         )
-    run.log_all({"loss": loss, "train_acc": 100 * right}, first_step + epoch)
+    run.log_all({"loss": loss, "train_acc": 100 * right, "lr": rate}, first_step + epoch)

@@ -9,6 +9,7 @@ from mu.hyperparameters import Hyperparameters, setting
 from mu.training.schedules import SCHEDULES
 
 AUGMENTATIONS = ("none", "crop", "crop_flip")
+OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,19 @@ class Training(Hyperparameters):
     epochs: int = setting(182, help="passes over the data", low=1)
     lr: float = setting(0.1, help="learning rate, at its peak", above=0)
     batch_size: int = setting(256, help="images a step", low=1)
-    momentum: float = setting(0.9, help="of stochastic gradient descent", low=0, below=1)
+    momentum: float = setting(0.9, help="of sgd; the first beta of adam", low=0, below=1)
     weight_decay: float = setting(5e-4, help="L2 penalty", low=0)
     schedule: str = setting("step", help="of the learning rate", choices=tuple(SCHEDULES))
     warmup: int = setting(0, help="epochs of linear warm-up", low=0)
     augment: str = setting("crop_flip", help="of training images", choices=AUGMENTATIONS)
+    optimizer: str = setting("sgd", help="what takes the steps", choices=OPTIMIZERS)
+    label_smoothing: float = setting(
+        0.0, help="share of a label that is spread over all classes", low=0.0, below=1.0
+    )
+    sam_rho: float = setting(
+        0.0, help="radius of sharpness-aware minimisation; 0 is plain training", low=0.0
+    )
+    sam_adaptive: bool = setting(False, help="whether that radius is relative to the weights")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -147,7 +147,7 @@ def test_a_run_that_ends_by_itself_in_the_meantime_stays_as_it_ended(
         store.client.set_terminated(run_id, "FINISHED")
         return "dead"
 
-    monkeypatch.setattr(doctor_module, "_verdict", ends)
+    monkeypatch.setattr(doctor_module, "verdict_of", ends)
     assert verdicts(store) == {}
     assert status(store, run_id) == "FINISHED"
 

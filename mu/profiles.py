@@ -1,0 +1,62 @@
+"""Profiles: the ways of training that the paper compares, as defaults of recipe and pruner.
+
+What is given explicitly wins over a profile, and a profile over the defaults of the data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mu.errors import unknown
+from mu.pruning import DEFAULT_PRUNER
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Defaults that go together.
+
+    Parameters
+    ----------
+    about
+        One line for the reader.
+    training
+        Settings of the training that differ from the general ones.
+    warmup
+        Share of the epochs in which the learning rate rises, 0-1.
+    """
+
+    about: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    pruner: str = DEFAULT_PRUNER
+    arch: str | None = None
+    warmup: float = 0.0
+
+
+DEFAULT_PROFILE = "imp"
+PROFILES = {
+    "imp": Profile("SGD on the cross-entropy: the baseline"),
+    "ls": Profile("label smoothing (Szegedy et al. 2016)", {"label_smoothing": 0.1}),
+    "sam": Profile("sharpness-aware minimisation (Foret et al. 2021)", {"sam_rho": 0.05}),
+    "vit": Profile(
+        "Adam and a cosine schedule, for transformers",
+        {"optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0, "schedule": "cosine"},
+        arch="vit_tiny",
+        warmup=0.05,
+    ),
+    "synflow": Profile("prune at initialisation, then train", pruner="synflow"),
+}
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises
+    ------
+    UserError
+        If there is none; the message gives the nearest ones.
+    """
+    if name not in PROFILES:
+        raise unknown("profile", name, [*PROFILES])
+    return PROFILES[name]

@@ -1,0 +1,226 @@
+"""Resuming: everything that a training needs to go on after a finished epoch, in one file.
+
+Random generators are not in it: in mu each is made from a seed and its purpose (the order of one
+epoch, the draws of one epoch), so the epoch's number says where they stand. The same holds for
+the schedule, which is a function of time.
+
+A file is written to a temporary name and renamed, and its own name carries its sha256; so a
+process may die at any moment, and a file that was cut short is never taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from mu.errors import UserError
+from mu.masks import Mask
+from mu.runs import Record
+from mu.tensors import plain
+
+FOLDER = "resume"
+KEPT_FILES = 2  # the newest, and the one before it in case the newest is damaged
+_FORMAT = "mu.resume/1"
+_NAME = re.compile(r"round-(\d{3,})-epoch-(\d{6,})-([0-9a-f]{16})\.safetensors")
+_GROUPS = ("weights", "optimizer", "rewind", "mask")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands after a finished epoch.
+
+    Parameters
+    ----------
+    round, epoch
+        The round (0 trains the dense network), and how many epochs of its schedule are behind.
+    weights, rewind
+        State dicts: of the network now, and of the epoch to rewind to (empty until then).
+    optimizer
+        See :func:`mu.training.optimizers.optimizer_state`.
+    records, notes, samples_seen, seconds
+        What the run has logged and spent so far.
+    """
+
+    round: int
+    epoch: int
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    rewind: Mapping[str, Tensor]
+    mask: Mask
+    records: list[Record] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    samples_seen: int = 0
+    seconds: float = 0.0
+
+    def to_bytes(self, about: Mapping[str, Any]) -> bytes:
+        """The file's content.
+
+        Parameters
+        ----------
+        about
+            JSON-ready: what is being made, for whoever goes on with it.
+        """
+        groups = {
+            "weights": self.weights,
+            "optimizer": self.optimizer,
+            "rewind": self.rewind,
+            "mask": self.mask.packed(),
+        }
+        tensors = {f"{group}:{n}": t for group, part in groups.items() for n, t in part.items()}
+        header = {
+            "round": self.round,
+            "epoch": self.epoch,
+            "shapes": {name: list(self.mask[name].shape) for name in self.mask},
+            "records": self.records,
+            "notes": self.notes,
+            "samples_seen": self.samples_seen,
+            "seconds": self.seconds,
+            "about": about,
+        }
+        return save(plain(tensors), metadata={_FORMAT: json.dumps(header)})
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> tuple[Progress, dict[str, Any]]:
+        """Read what :meth:`to_bytes` wrote: the progress, and what it is about.
+
+        Raises
+        ------
+        UserError
+            If the content is of another kind.
+        """
+        try:
+            header = json.loads(_metadata(content)[_FORMAT])
+            groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
+            for full_name, tensor in load(content).items():
+                group, _, name = full_name.partition(":")
+                groups[group][name] = tensor
+            progress = cls(
+                round=header["round"],
+                epoch=header["epoch"],
+                weights=groups["weights"],
+                optimizer=groups["optimizer"],
+                rewind=groups["rewind"],
+                mask=Mask.from_packed(groups["mask"], header["shapes"]),
+                records=[Record(*one) for one in header["records"]],
+                notes=header["notes"],
+                samples_seen=header["samples_seen"],
+                seconds=header["seconds"],
+            )
+            return progress, dict(header["about"])
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"it is no progress of a training of mu: {error!r}") from error
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: its header is JSON, after eight bytes of its length."""
+    length = int.from_bytes(content[:8], "little")
+    return dict(json.loads(content[8 : 8 + length])["__metadata__"])
+
+
+class Keeper(Protocol):
+    """Keeps the progress of a training somewhere, and finds it again."""
+
+    def save(self, progress: Progress) -> None:
+        """Keep it, in place of an earlier one."""
+
+    def last(self) -> Progress | None:
+        """The newest that was kept and is whole, or None."""
+
+
+class FolderKeeper:
+    """Keeps progress in a folder.
+
+    Parameters
+    ----------
+    folder
+        Made when it is needed.
+    about
+        JSON-ready: what is being made. Progress of something else is refused.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.about = json.loads(json.dumps(about))
+
+    def save(self, progress: Progress) -> None:
+        """Write it beside the last one, and remove what is older."""
+        content = progress.to_bytes(self.about)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / file_name(progress, content), content)
+        names = sorted(one.name for one in self.folder.iterdir())
+        whole = [name for name in names if _NAME.fullmatch(name)]
+        for name in {*names} - {*whole[-KEPT_FILES:]}:  # and what a killed process left half-made
+            (self.folder / name).unlink()
+
+    def last(self) -> Progress | None:
+        """See :meth:`Keeper.last`.
+
+        Raises
+        ------
+        UserError
+            If there is progress, but all of it is damaged, or it is of something else.
+        """
+        if not progress_files(self.folder):
+            return None
+        progress, about = read_newest(self.folder)
+        if about != self.about:
+            raise UserError(
+                f"{str(self.folder)!r} holds the progress of another training; resume that one "
+                "with its own settings, or name another folder"
+            )
+        return progress
+
+
+def file_name(progress: Progress, content: bytes) -> str:
+    """The name of a progress file: round, epoch and the first digits of its sha256."""
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return f"round-{progress.round:03}-epoch-{progress.epoch:06}-{digest}.safetensors"
+
+
+def progress_files(folder: Path) -> list[Path]:
+    """The progress files in a folder, oldest first; none where there is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(one for one in folder.iterdir() if _NAME.fullmatch(one.name))
+
+
+def read_newest(folder: Path) -> tuple[Progress, dict[str, Any]]:
+    """The newest whole progress in a folder, and what it is about.
+
+    Raises
+    ------
+    UserError
+        If there is none, or all of it is damaged.
+    """
+    files = progress_files(folder)
+    for path in reversed(files):
+        content = path.read_bytes()
+        found = _NAME.fullmatch(path.name)
+        if found and hashlib.sha256(content).hexdigest().startswith(found[3]):
+            return Progress.from_bytes(content)
+    if not files:
+        raise UserError("no epoch of it was finished; start it anew")
+    raise UserError(
+        f"{', '.join(one.name for one in files)}: damaged, the sha256 is not the one in the name; "
+        "start the training anew"
+    )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, even if power fails."""
+    waiting = path.with_name(f".{path.name}.{os.getpid()}")
+    with waiting.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    waiting.replace(path)

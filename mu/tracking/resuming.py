@@ -1,0 +1,149 @@
+"""Going on with an interrupted run: its progress is an artifact, kept while the run lasts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
+
+from mu.errors import UserError
+from mu.resume import FOLDER, FolderKeeper, Keeper, Progress, progress_files, read_newest
+from mu.tracking.doctor import verdict_of
+from mu.tracking.recorder import Recorder
+from mu.tracking.store import Store
+
+
+def resumable_run(store: Store, run_id: str) -> MlflowRun:
+    """The run of that ID, if it was interrupted.
+
+    Raises
+    ------
+    UserError
+        If it is unknown, deleted, finished, still running, or of an entry that keeps no progress.
+    """
+    run = store.run(run_id)
+    entry = run.data.tags.get("mu.entry", "unknown")
+    if entry != "prune":
+        raise UserError(f"run {run_id} (entry {entry}) keeps no progress; only prune's runs do")
+    if run.info.status == "FINISHED":
+        raise UserError(f"run {run_id} is FINISHED: there is nothing left to do in it")
+    if run.info.status == "RUNNING" and (verdict := verdict_of(run, orphan_hours=0)) != "dead":
+        host, process = (run.data.tags.get(tag, "?") for tag in ("mu.host", "mu.pid"))
+        remedy = {
+            "alive": "wait for it, or stop it first",
+            "elsewhere": f"where that process is gone, say `mu doctor` on {host} first",
+        }.get(verdict, "end it first")
+        raise UserError(f"run {run_id} is RUNNING, as process {process} on {host}; {remedy}")
+    return run
+
+
+def fetch_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any]]:
+    """The newest whole progress of a run, and what it is about.
+
+    Raises
+    ------
+    UserError
+        If there is none, or all of it is damaged.
+    """
+    run_id = run.info.run_id
+    try:
+        if folder := _local_folder(run):
+            return read_newest(folder)
+        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+            if store.client.list_artifacts(run_id, FOLDER):
+                download_artifacts(
+                    run_id=run_id, artifact_path=FOLDER, dst_path=scratch, tracking_uri=store.uri
+                )
+            return read_newest(Path(scratch) / FOLDER)
+    except UserError as error:
+        raise UserError(f"run {run_id} cannot be resumed: {error}") from error
+    except (MlflowException, OSError) as error:
+        raise UserError(f"the progress of run {run_id} cannot be read: {error}") from error
+
+
+@contextmanager
+def run_keeper(
+    recorder: Recorder, about: Mapping[str, Any], before: Progress | None = None
+) -> Iterator[Keeper]:
+    """Keep progress among a run's artifacts, in ``resume/``.
+
+    In a local store the file is written there directly and renamed; elsewhere it is uploaded. A
+    store that fails costs the progress, with a warning, but not the training.
+
+    Parameters
+    ----------
+    about
+        JSON-ready: what is being made.
+    before
+        What to go on from.
+    """
+    local = _local_folder(recorder.store.run(recorder.run_id))
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        keeper = FolderKeeper(local or Path(scratch), about)
+        yield _RunKeeper(recorder, keeper, before, uploads=local is None)
+
+
+class _RunKeeper:
+    """A folder's keeper that warns where it fails, and uploads where it has to."""
+
+    def __init__(
+        self, recorder: Recorder, keeper: FolderKeeper, before: Progress | None, *, uploads: bool
+    ) -> None:
+        self._recorder, self._keeper, self._before = recorder, keeper, before
+        self._uploads = uploads
+
+    def last(self) -> Progress | None:
+        """See :meth:`mu.resume.Keeper.last`."""
+        return self._before
+
+    def save(self, progress: Progress) -> None:
+        """See :meth:`mu.resume.Keeper.save`."""
+        try:
+            self._keeper.save(progress)
+            if self._uploads:
+                self._upload()
+        except Exception as error:
+            self._recorder.warn("progress is not kept", error)
+
+    def _upload(self) -> None:
+        recorder, files = self._recorder, progress_files(self._keeper.folder)
+        recorder.store.client.log_artifact(recorder.run_id, str(files[-1]), FOLDER)
+        wanted = {f"{FOLDER}/{one.name}" for one in files}
+        repository = _repository(recorder.store, recorder.store.run(recorder.run_id))
+        for one in repository.list_artifacts(FOLDER):
+            if one.path not in wanted:
+                repository.delete_artifacts(one.path)
+
+
+def remove_progress(recorder: Recorder) -> None:
+    """Remove the progress of a run that has ended well; a store that cannot costs only space."""
+    try:
+        run = recorder.store.run(recorder.run_id)
+        folder = _local_folder(run)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif recorder.store.client.list_artifacts(recorder.run_id, FOLDER):
+            _repository(recorder.store, run).delete_artifacts(FOLDER)
+    except Exception as error:
+        recorder.warn("the run's resume/ could not be removed", error)
+
+
+def _local_folder(run: MlflowRun) -> Path | None:
+    """Where the progress of a run lies, if its artifacts are files of this machine."""
+    uri = run.info.artifact_uri
+    return Path(local_file_uri_to_path(uri)) / FOLDER if is_local_uri(uri) else None
+
+
+def _repository(store: Store, run: MlflowRun) -> ArtifactRepository:
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=store.uri)
