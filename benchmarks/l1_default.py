@@ -21,7 +21,9 @@ from mu.methods import make_method
 
 def main() -> None:
     """Train the originals and oracles, then print a row for each."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data-dir", default=None)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.95])

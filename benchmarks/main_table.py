@@ -29,7 +29,9 @@ COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 def main() -> None:
     """Make what is missing, then print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", default="cifar10_jpeg")
     parser.add_argument("--data-dir", default="none")
     parser.add_argument("--seeds", type=int, default=3, help="unlearning seeds of each method")

@@ -1,30 +1,39 @@
-"""Speed of the training loop: against the floor, the plain way, and under a mask.
+"""Speed of the training loop: against the floor, the plain way, under a mask, and with SAM.
 
-    python -m benchmarks.training                            ResNet-20, about 3 minutes
-    python -m benchmarks.training --arch resnet18 --samples 256 --batch-size 128
+    python -m benchmarks.training                            ResNet-20, about 4 minutes
+    python -m benchmarks.training --arch resnet18 --samples 256 --batch-size 128 --rounds 3
 
-Images a second of four ways of the same work, in turn, in one process, so that a machine whose
-speed drifts treats them alike; ratios are taken round by round.
+Images a second of several ways of the same work, in turn, in one process, so that a machine whose
+speed drifts treats them alike; ratios are taken round by round. Then the peak memory of each way,
+in a process of its own, and what it costs to keep the progress after an epoch.
 
 - floor: forward, backward and step on one resident batch; no data, no metrics
 - loop: ``mu.training.train`` with crops and flips
 - masked: the loop under a mask that prunes 95 %
-- plain: a DataLoader over a data set that crops and flips each image with torchvision's
-  transforms, and metrics fetched at every step
+- sam: the loop with sharpness-aware minimisation
+- plain: a DataLoader over torchvision's CIFAR10 that crops and flips each image, and metrics
+  fetched at every step
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import CIFAR10, VisionDataset
 from torchvision.transforms import v2
 
 from mu.data.cifar10 import MEAN, STD
@@ -33,83 +42,57 @@ from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning import make_pruner
 from mu.pruning.base import prunable
+from mu.resume import FolderKeeper, Progress
 from mu.runs import Run
 from mu.training import Training, train
+from mu.training.optimizers import make_optimizer, optimizer_state
 
 
-class PlainDataset(Dataset[tuple[Tensor, int]]):
-    """One image at a time, as a torchvision data set gives it."""
+@dataclass(frozen=True)
+class Work:
+    """The same work for every way."""
+
+    arch: str
+    samples: int
+    batch_size: int
+    workers: int
+
+    def images(self) -> Images:
+        """Random images: what they show costs nothing."""
+        draws = torch.Generator().manual_seed(0)
+        shape = (self.samples, 3, 32, 32)
+        labels = torch.randint(0, 10, (self.samples,), generator=draws)
+        return Images(torch.randint(0, 256, shape, generator=draws).byte(), labels)
+
+    def model(self) -> nn.Module:
+        """The network with its initial weights."""
+        return ModelSpec(self.arch, 10, 3, "cifar").build(0)
+
+    def training(self, sam_rho: float = 0.0) -> Training:
+        """The settings of one epoch."""
+        return Training(epochs=1, batch_size=self.batch_size, sam_rho=sam_rho)
+
+
+class InMemory(CIFAR10):
+    """Torchvision's CIFAR10 as it is once its files are read."""
 
     def __init__(self, images: Images) -> None:
-        self._images = images
-        self._transform = v2.Compose(
-            [
-                v2.RandomCrop(32, padding=4),
-                v2.RandomHorizontalFlip(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(MEAN, STD),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image: Tensor = self._transform(self._images.pixels[index])
-        return image, int(self._images.labels[index])
+        steps = [v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip(), v2.PILToTensor()]
+        steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+        VisionDataset.__init__(self, root="", transform=v2.Compose(steps))
+        self.data = images.pixels.permute(0, 2, 3, 1).numpy()
+        self.targets = images.labels.tolist()
 
 
-def main() -> None:
-    """Print images a second of every way and the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--arch", default="resnet20")
-    parser.add_argument("--samples", type=int, default=1024)
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    draws = torch.Generator().manual_seed(0)
-    shape = (options.samples, 3, 32, 32)
-    images = Images(
-        torch.randint(0, 256, shape, generator=draws).byte(),
-        torch.randint(0, 10, (options.samples,), generator=draws),
-    )
-    spec = ModelSpec(options.arch, 10, 3, "cifar")
-    training = Training(epochs=1, batch_size=options.batch_size)
-    ways = {
-        "floor": lambda: floor(spec, images, training),
-        "loop": lambda: loop(spec, images, training, pruned=False),
-        "masked": lambda: loop(spec, images, training, pruned=True),
-        "plain": lambda: plain(spec, images, training),
-    }
-    measure(ways, options.samples, options.rounds)
-
-
-def measure(ways: dict[str, Callable[[], float]], samples: int, rounds: int) -> None:
-    """Run all ways in turn, one round uncounted, and print a table."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, way in ways.items():
-            taken = way()
-            if number:
-                seconds[name].append(taken)
-    print("| way | images/s | share of the floor, median (lowest to highest) |")
-    print("|---|---:|---:|")
-    for name, times in seconds.items():
-        shares = [100 * a / b for a, b in zip(seconds["floor"], times, strict=True)]
-        print(
-            f"| {name} | {samples / statistics.median(times):.0f} | "
-            f"{statistics.median(shares):.1f} % ({min(shares):.1f} to {max(shares):.1f}) |"
-        )
-
-
-def floor(spec: ModelSpec, images: Images, training: Training) -> float:
+def floor(work: Work) -> float:
     """Seconds for as many steps as an epoch has, on one resident batch."""
-    run = Run()
-    model = run.place(spec.build(0)).train()
-    size = min(training.batch_size, len(images))
+    run, images, training = Run(), work.images(), work.training()
+    model = run.place(work.model()).train()
+    size = min(work.batch_size, len(images))
     batch = images.pixels[:size].to(run.device).float().div_(255)
+    batch = batch.contiguous(memory_format=torch.channels_last)
     labels = images.labels[:size].to(run.device)
-    optimizer = sgd(model, training)
+    optimizer = make_optimizer(model, training)
     with run.stopwatch() as seconds:
         for _ in range(len(images) // size):
             with run.autocast():
@@ -120,25 +103,26 @@ def floor(spec: ModelSpec, images: Images, training: Training) -> float:
     return seconds[0]
 
 
-def loop(spec: ModelSpec, images: Images, training: Training, *, pruned: bool) -> float:
+def loop(work: Work, *, pruned: bool = False, sam_rho: float = 0.0) -> float:
     """Seconds of one epoch of the loop."""
-    run = Run(show_progress=False)
-    model = spec.build(0)
+    run, images = Run(show_progress=False), work.images()
+    model = work.model()
     data = Subset(images, np.arange(len(images)), MEAN, STD)
     mask = Mask.dense(model, prunable(model))
     if pruned:
         mask = make_pruner("omp").prune(model, mask, data, run)
     with run.stopwatch() as seconds:
-        train(model, data, training, run, mask=mask)
+        train(model, data, work.training(sam_rho), run, mask=mask)
     return seconds[0]
 
 
-def plain(spec: ModelSpec, images: Images, training: Training) -> float:
-    """Seconds of one epoch the plain way, in this process."""
-    run = Run()
-    model = spec.build(0).to(run.device).train()
-    optimizer = sgd(model, training)
-    batches = DataLoader(PlainDataset(images), batch_size=training.batch_size, shuffle=True)
+def plain(work: Work) -> float:
+    """Seconds of one epoch the plain way."""
+    run, training = Run(), work.training()
+    model = work.model().to(run.device).train()
+    optimizer = make_optimizer(model, training)
+    data = InMemory(work.images())
+    batches = DataLoader(data, work.batch_size, shuffle=True, num_workers=work.workers)
     start = time.perf_counter()
     total = right = 0.0
     for batch, labels in batches:
@@ -154,14 +138,100 @@ def plain(spec: ModelSpec, images: Images, training: Training) -> float:
     return time.perf_counter() - start
 
 
-def sgd(model: nn.Module, training: Training) -> torch.optim.SGD:
-    """The optimiser that all ways share."""
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=training.lr,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
+WAYS: dict[str, Callable[[Work], float]] = {
+    "floor": floor,
+    "loop": loop,
+    "masked": partial(loop, pruned=True),
+    "sam": partial(loop, sam_rho=0.05),
+    "plain": plain,
+}
+
+
+def measure(work: Work, rounds: int) -> None:
+    """Run all ways in turn, one round uncounted, and print a table and the goals."""
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    for number in range(rounds + 1):
+        for name, way in WAYS.items():
+            taken = way(work)
+            if number:
+                seconds[name].append(taken)
+    memory = peak_memory(work)
+    print(f"{work.arch}, batch {work.batch_size}, {work.samples} images, {rounds} rounds, "
+          f"{torch.get_num_threads()} threads, {Run().device}")  # fmt: skip
+    print("| way | images/s | share of the floor, median (lowest to highest) | peak memory, MiB |")
+    print("|---|---:|---:|---:|")
+    for name, times in seconds.items():
+        shares = [100 * share for share in ratios(seconds["floor"], times)]
+        print(
+            f"| {name} | {work.samples / statistics.median(times):.0f} | "
+            f"{statistics.median(shares):.1f} % ({min(shares):.1f} to {max(shares):.1f}) | "
+            f"{memory[name]:.0f} |"
+        )
+    for name, other, text in (
+        ("masked", "loop", "a step under a mask costs {:.3f} of a step without (goal 1.03)"),
+        ("sam", "loop", "a step of SAM costs {:.2f} plain steps (goal 2.1)"),
+        ("plain", "loop", "the plain way takes {:.2f} times as long as the loop"),
+    ):
+        print("- " + text.format(statistics.median(ratios(seconds[name], seconds[other]))))
+
+
+def ratios(over: list[float], under: list[float]) -> list[float]:
+    """Round by round."""
+    return [one / other for one, other in zip(over, under, strict=True)]
+
+
+def peak_memory(work: Work) -> dict[str, float]:
+    """MiB, by way, each in a process of its own: of the device on CUDA, else of the process."""
+    found = {}
+    for name in WAYS:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            found[name] = pool.submit(_peak, name, work).result()
+    return found
+
+
+def _peak(name: str, work: Work) -> float:
+    WAYS[name](work)
+    return Run().peak_memory_mb()
+
+
+def measure_keeping(work: Work, rounds: int) -> None:
+    """Print what it costs to keep the progress of a training after an epoch."""
+    model, training = work.model(), work.training()
+    optimizer = make_optimizer(model, training)
+    F.cross_entropy(model(torch.zeros(2, 3, 32, 32)), torch.zeros(2).long()).backward()
+    optimizer.step()
+    progress = Progress(
+        round=1,
+        epoch=1,
+        weights=model.state_dict(),
+        optimizer=optimizer_state(optimizer, model),
+        rewind={name: value.clone() for name, value in model.state_dict().items()},
+        mask=Mask.dense(model, prunable(model)),
     )
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds):
+            start = time.perf_counter()
+            FolderKeeper(Path(folder), {}).save(progress)
+            times.append(time.perf_counter() - start)
+        size = max(one.stat().st_size for one in Path(folder).iterdir()) / 2**20
+    print(f"- keeping the progress: {statistics.median(times):.3f} s an epoch, {size:.1f} MiB")
+
+
+def main() -> None:
+    """Print images a second of every way, the ratios, and the peak memory."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--arch", default="resnet20")
+    parser.add_argument("--samples", type=int, default=1024)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=0, help="of the plain way's DataLoader")
+    options = parser.parse_args()
+    work = Work(options.arch, options.samples, options.batch_size, options.workers)
+    measure(work, options.rounds)
+    measure_keeping(work, options.rounds)
 
 
 if __name__ == "__main__":

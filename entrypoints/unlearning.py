@@ -61,6 +61,9 @@ def main(
         run_id, checkpoint = found
         dataset = data_of(checkpoint.spec, asked)
         split = _forget_split(checkpoint.spec, dataset, request)
+        if options.prune_run_id == "auto":
+            about = prose.describe_model(checkpoint.spec, checkpoint.mask.sparsity)
+            print(f"original: run {run_id}, the newest that agrees with what is asked ({about})")
         upstream = Upstream(run_id, checkpoint, dataset, split, options.forget, device)
     _check_oracle_run(store, options.oracle_run_id, upstream)
 

@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,8 +144,7 @@ class Run:
         """Highest memory use so far, MiB: of the device on CUDA, else of the process."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+        return _process_peak_mb()
 
     # --- progress -------------------------------------------------------------------------
 
@@ -177,6 +176,16 @@ class Run:
                 bars.update(task, advance=samples, rate=f"{rate:,.0f} images/s", note=note)
 
             yield advance
+
+
+def _process_peak_mb() -> float:
+    """MiB. Linux hands ``ru_maxrss`` down from the parent process, so its own mark comes first."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

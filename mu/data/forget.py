@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mu.data.images import ImageDataset, Indices, Subset
+from mu.data.index_files import read_indices
 from mu.data.splits import Split
 from mu.errors import UserError
 
@@ -123,51 +124,6 @@ def _positive(text: str, digits: str) -> int:
     if int(digits) == 0:
         raise UserError(f"forget={text!r}: give at least one sample to forget")
     return int(digits)
-
-
-def read_indices(file: Path) -> Indices:
-    """Sample numbers from an npy file, or a csv or txt file separated by commas or spaces.
-
-    Raises
-    ------
-    UserError
-        If the file is missing or holds anything but whole numbers.
-    """
-    if not file.is_file():
-        raise UserError(f"there is no index file {str(file)!r}")
-    if file.suffix == ".npy":
-        try:
-            numbers = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise UserError(f"{str(file)!r} is no npy file of sample numbers: {error}") from error
-        if not isinstance(numbers, np.ndarray):
-            raise UserError(f"{str(file)!r} is an archive; give one array of sample numbers")
-        if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
-            raise UserError(
-                f"{str(file)!r} holds {numbers.dtype} of shape {numbers.shape}; "
-                "sample numbers are whole numbers in one dimension"
-            )
-        whole: Indices = numbers.astype(np.int64)
-        return whole
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt") from error
-    found: list[int] = []
-    several = sum(bool(line.strip()) for line in lines) > 1
-    for number, line in enumerate(lines, 1):
-        if several and len(re.split(r"[,;\s]+", line.strip().strip(",;"))) > 1:
-            # A label in a second column would be taken for a sample: the wrong one is forgotten.
-            raise UserError(
-                f"{str(file)!r}, line {number}: {line.strip()[:60]!r} has several columns; "
-                "write one sample number a line, or all in one line"
-            )
-        for word in re.split(r"[,;\s]+", line.strip()):
-            if re.fullmatch(r"-?\d{1,18}", word):
-                found.append(int(word))
-            elif word:
-                raise UserError(f"{str(file)!r}, line {number}: {word!r} is no sample number")
-    return np.array(found, np.int64)
 
 
 def _checked_indices(numbers: Indices, file: Path, size: int, split: Split) -> Indices:

@@ -149,7 +149,9 @@ def _lock_of(uri: str) -> AbstractContextManager[Any]:
     # MLflow percent-encodes the path of its default store.
     path = Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{path}.lock", timeout=_LOCK_SECONDS)
+    lock = path.with_name(f"{path.name}.lock")
+    lock.touch()  # says at once where no file can be made; the lock itself would wait for it
+    return FileLock(lock, timeout=_LOCK_SECONDS)
 
 
 def _experiment(client: MlflowClient) -> str:

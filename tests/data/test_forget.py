@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mu.data.forget import ForgetRequest, ForgetSplit, indices_digest, read_indices
+from mu.data.forget import ForgetRequest, ForgetSplit, indices_digest
+from mu.data.index_files import read_indices
 from mu.data.splits import Split, SplitSpec, split
 from mu.errors import UserError
 from tests.helpers import laws, make_dataset, refused
@@ -295,6 +296,15 @@ def test_several_columns_are_refused_whose_second_may_be_labels(situation, betwe
     (tmp_path / "list.csv").write_text(f"{first}{between}3\n{second}{between}7\n")
 
     with refused("line 1", "several columns", "one sample number a line"):
+        listed(situation, tmp_path / "list.csv")
+
+
+def test_a_header_line_and_decimals_are_refused_with_a_remedy(situation, tmp_path):
+    (tmp_path / "list.csv").write_text("index\n1\n2\n")
+    with refused("'index' is no sample number", "header, remove the line"):
+        listed(situation, tmp_path / "list.csv")
+    (tmp_path / "list.csv").write_text("1.0\n2.0\n")
+    with refused("'1.0' is no sample number", "without a point"):
         listed(situation, tmp_path / "list.csv")
 
 

@@ -1,0 +1,77 @@
+"""Lists of sample numbers in files: npy, csv or txt."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mu.data.images import Indices
+from mu.errors import UserError
+
+BETWEEN = re.compile(r"[,;\s]+")
+
+
+def read_indices(file: Path) -> Indices:
+    """Sample numbers from an npy file, or a csv or txt file.
+
+    A text file holds one number a line, or all in one line between commas or spaces.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or holds anything but whole numbers.
+    """
+    if file.is_dir():
+        raise UserError(f"{str(file)!r} is a folder; name the file of sample numbers in it")
+    if not file.is_file():
+        raise UserError(f"there is no index file {str(file)!r}")
+    return _of_npy(file) if file.suffix == ".npy" else _of_text(file)
+
+
+def _of_npy(file: Path) -> Indices:
+    try:
+        numbers = np.load(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(
+            f"{str(file)!r} is damaged, or no npy file of whole numbers; write it with numpy.save"
+        ) from error
+    if not isinstance(numbers, np.ndarray):
+        raise UserError(f"{str(file)!r} is an archive; give one array of sample numbers")
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+        raise UserError(
+            f"{str(file)!r} holds {numbers.dtype} of shape {numbers.shape}; "
+            "sample numbers are whole numbers in one dimension"
+        )
+    whole: Indices = numbers.astype(np.int64)
+    return whole
+
+
+def _of_text(file: Path) -> Indices:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt") from error
+    found: list[int] = []
+    several = sum(bool(line.strip()) for line in lines) > 1
+    for number, line in enumerate(lines, 1):
+        words = [word for word in BETWEEN.split(line) if word]
+        where = f"{str(file)!r}, line {number}"
+        if several and len(words) > 1:
+            # A label in a second column would be taken for a sample: the wrong one is forgotten.
+            raise UserError(
+                f"{where}: {line.strip()[:60]!r} has several columns; "
+                "write one sample number a line, or all in one line"
+            )
+        found += [_number(word, where, first=not found) for word in words]
+    return np.array(found, np.int64)
+
+
+def _number(word: str, where: str, *, first: bool) -> int:
+    if re.fullmatch(r"-?\d{1,18}", word):
+        return int(word)
+    hint = "write whole numbers without a point" if re.fullmatch(r"-?\d+\.\d*", word) else ""
+    if first and word[:1].isalpha():
+        hint = "where that is a header, remove the line"
+    raise UserError(f"{where}: {word!r} is no sample number{'; ' if hint else ''}{hint}")
