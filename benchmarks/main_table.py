@@ -11,16 +11,13 @@ and forget set. Prints Markdown: means over the unlearning seeds, with their dev
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import statistics
-import sys
 from collections.abc import Sequence
-from types import ModuleType
 
-from benchmarks.settings import CIFAR_SETTINGS
-from entrypoints import prune, unlearn
-from mu.tracking import connect, find_original, same_value
+from benchmarks.settings import CIFAR_SETTINGS, find_or_make_original, run_entry
+from entrypoints import unlearn
+from mu.tracking import connect, same_value
 
 FORGET = ("class:5", "random:10%")
 METHODS = ("retrain", "ft", "l1_sparse")
@@ -52,16 +49,6 @@ def main() -> None:
             print(f"| | | {method} | " + " | ".join(cell(original, forget, method, seeds)) + " |")
 
 
-def find_or_make_original(asked: dict[str, object], data_dir: str) -> str:
-    """The run ID of the original with these settings."""
-    found = find_original(connect(), asked)
-    if found is None:
-        run_entry(prune, {**asked, "data_dir": data_dir})
-        found = find_original(connect(), asked)
-    assert found is not None
-    return str(found.info.run_id)
-
-
 def cell(
     original: str, forget: str, method: str, seeds: Sequence[int], suffix: str = ""
 ) -> list[str]:
@@ -88,13 +75,6 @@ def metrics_of(original: str, forget: str, method: str, seed: int) -> dict[str, 
                 return dict(run.data.metrics)
         run_entry(unlearn, {**asked, "prune_run_id": original, "oracle_run_id": "train"})
     raise RuntimeError(f"no run came of {asked}")
-
-
-def run_entry(entry: ModuleType, settings: dict[str, object]) -> None:
-    """Run an entry point in this process, its output left out of the table."""
-    arguments = [f"--{name}={value}" for name, value in settings.items()]
-    with contextlib.redirect_stdout(sys.stderr):
-        entry.build(arguments).main(arguments, standalone_mode=False)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
+
+from entrypoints import prune
+from mu.tracking import connect, find_original
 
 # CIFAR-10 images on two cores: few enough for minutes, and long enough that originals fit their
 # training data, without which forgetting is easy and its measurement means nothing.
@@ -15,3 +22,20 @@ CIFAR_SETTINGS: dict[str, Any] = {
     "batch_size": 128,
     "augment": "none",
 }
+
+
+def find_or_make_original(asked: Mapping[str, object], data_dir: str) -> str:
+    """The run ID of the original with these settings."""
+    found = find_original(connect(), asked)
+    if found is None:
+        run_entry(prune, {**asked, "data_dir": data_dir})
+        found = find_original(connect(), asked)
+    assert found is not None
+    return str(found.info.run_id)
+
+
+def run_entry(entry: ModuleType, settings: Mapping[str, object]) -> None:
+    """Run an entry point in this process, its output left out of the table."""
+    arguments = [f"--{name}={value}" for name, value in settings.items()]
+    with contextlib.redirect_stdout(sys.stderr):
+        entry.build(arguments).main(arguments, standalone_mode=False)
