@@ -23,11 +23,7 @@ ROUNDS = 5
 def rows_of(rate: float) -> dict[str, dict[str, object]]:
     """What to ask of ``prune``, by the label of its row; all sparse ones end at ``rate``."""
     one_shot = {"rate": rate}
-    in_rounds = {
-        "pruner": "imp",
-        "rounds": ROUNDS,
-        "rate": round(1 - (1 - rate) ** (1 / ROUNDS), 6),
-    }
+    each = round(1 - (1 - rate) ** (1 / ROUNDS), 6)
     return {
         "dense": {"rate": 0.0},
         "omp": {"pruner": "omp", **one_shot},
