@@ -52,8 +52,10 @@ def make_recipe(dataset: ImageDataset, **settings: Any) -> Recipe:
     training = Training.of({**own.training, **defaults.training, **asked})
     if "warmup" not in asked:
         training = training.replace(warmup=round(defaults.warmup * training.epochs))
+    model = ModelSpec.for_images(arch, stem, len(dataset.classes), dataset.shape)
+    model.check()
     return Recipe(
-        model=ModelSpec.for_images(arch, stem, len(dataset.classes), dataset.shape),
+        model=model,
         training=training,
         pruner=pruner,
         pruning=pruning,

@@ -320,7 +320,14 @@ def places_in(document, path=()):
 
 PLACES = sorted(places_in(json.loads(make_checkpoint(make_dataset()).spec.to_json({}))))
 SETTINGS = {"training", "rewinding", "split", "pruning"}
-OPTIONAL = {("data", "data_dir"), ("data", "image_size"), ("recipe", "model", "stem")}
+OPTIONAL = {
+    ("data", "data_dir"),
+    ("data", "image_size"),
+    ("recipe", "model", "stem"),
+    ("recipe", "model", "image_size"),
+    ("recipe", "profile"),
+    ("recipe", "given_mask"),
+}
 REQUIRED = [place for place in PLACES if place not in OPTIONAL and not SETTINGS & set(place[:-1])]
 
 

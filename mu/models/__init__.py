@@ -1,4 +1,7 @@
-"""Named architectures; built over torchvision where it has them."""
+"""Named architectures, built over torchvision where it has them; and open names for all others.
+
+``torchvision:NAME`` is any classifier of torchvision, ``package.module:function`` the user's own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mu import registry
+from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting
 
 if TYPE_CHECKING:
@@ -15,15 +19,43 @@ ARCHITECTURES = {
     "resnet_mini": "mu.models.resnet_cifar:resnet_mini",
     "resnet14": "mu.models.resnet_cifar:resnet14",
     "resnet20": "mu.models.resnet_cifar:resnet20",
-    "resnet18": "mu.models.resnet18:resnet18",
+    "resnet18": "mu.models.resnet:resnet18",
+    "resnet50": "mu.models.resnet:resnet50",
+    "vgg16_bn": "mu.models.vgg:vgg16_bn",
+    "mobilenet_v3_small": "mu.models.mobilenet:mobilenet_v3_small",
+    "vit_tiny": "mu.models.vit:vit_tiny",
+    "swin_t": "mu.models.swin:swin_t",
 }
+TORCHVISION = "torchvision:"
+# The beginnings of names whose networks take square images only.
+SQUARE = ("vit_tiny", "swin_t", f"{TORCHVISION}vit_", f"{TORCHVISION}maxvit_")
 STEMS = ("auto", "cifar", "imagenet")
 LARGEST_CIFAR_STEM = 64
 
 
 def check_arch(name: str) -> str:
-    """The registered spelling of ``name``, or a :class:`UserError` with the nearest ones."""
-    return registry.canonical("arch", name, ARCHITECTURES)
+    """The registered spelling of ``name``, or an open name, of which only the form is checked.
+
+    Raises
+    ------
+    UserError
+        If there is no such name; the message gives the nearest ones and the open forms.
+    """
+    if ":" not in name:
+        try:
+            return registry.canonical("arch", name, ARCHITECTURES)
+        except UserError as error:
+            forms = "torchvision:NAME and package.module:function are names too"
+            raise UserError(f"{error} ({forms})") from None
+    module, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), function)):
+        raise UserError(f"arch {name!r}: write torchvision:NAME or package.module:function")
+    return name
+
+
+def is_own(arch: str) -> bool:
+    """Whether ``arch`` names a function of the user's."""
+    return ":" in arch and not arch.startswith(TORCHVISION)
 
 
 @dataclass(frozen=True)
@@ -34,23 +66,63 @@ class ModelSpec(Hyperparameters):
     num_classes: int = setting(help="outputs of the classifier", low=1)
     in_channels: int = setting(help="channels of an image", low=1)
     stem: str = setting("cifar", help="first layers", choices=STEMS[1:])
+    image_size: int = setting(32, help="height and width of an image", low=1)
 
     @classmethod
     def for_images(
         cls, arch: str, stem: str, num_classes: int, shape: tuple[int, int, int]
     ) -> ModelSpec:
-        """The spec for images of ``shape``; stem ``auto`` goes by their size."""
-        channels, height, _ = shape
+        """The spec for images of ``shape``; stem ``auto`` goes by their size.
+
+        Raises
+        ------
+        UserError
+            If the name is unknown, or the images are not square and must be.
+        """
+        channels, height, width = shape
+        if height != width and arch.startswith(SQUARE):
+            raise UserError(
+                f"arch {arch} takes square images only, not {height}x{width}; "
+                "make them square or use another arch"
+            )
         if stem == "auto":
             stem = "cifar" if height <= LARGEST_CIFAR_STEM else "imagenet"
-        return cls(check_arch(arch), num_classes, channels, stem)
+        return cls(check_arch(arch), num_classes, channels, stem, height)
 
     def build(self, seed: int) -> nn.Module:
-        """A network with fresh weights drawn by ``seed``; the global generator is left alone."""
+        """A network with fresh weights drawn by ``seed``; the global generator is left alone.
+
+        Raises
+        ------
+        UserError
+            If the name leads to no network, or to one that exists in other sizes only.
+        """
         import torch
 
-        builder = registry.load(ARCHITECTURES[check_arch(self.arch)])
+        builder = registry.load(_path(check_arch(self.arch)))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would touch CUDA's too
             model: nn.Module = builder(self)
         return model
+
+    def check(self) -> None:
+        """Try the network on two zero images, in evaluation mode.
+
+        Takes a fraction of a second: of the architectures that mu and torchvision name, only
+        shapes are worked out.
+
+        Raises
+        ------
+        UserError
+            If it cannot be built, does not take such images, or does not return their logits.
+        """
+        from mu.models.fit import check_fit
+
+        check_fit(self)
+
+
+def _path(arch: str) -> str:
+    """The import path of what builds ``arch``."""
+    if ":" not in arch:
+        return ARCHITECTURES[arch]
+    return "mu.models.own:own" if is_own(arch) else "mu.models.torchvision_names:named"

@@ -1,4 +1,4 @@
-"""ResNet-18 of torchvision, with a stem that suits the size of the images.
+"""ResNet-18 and ResNet-50 of torchvision, with a stem that suits the size of the images.
 
 References
 ----------
@@ -14,8 +14,17 @@ from mu.models import ModelSpec
 
 
 def resnet18(spec: ModelSpec) -> nn.Module:
+    """18 layers, of basic blocks."""
+    return _with_stem(torchvision.models.resnet18(num_classes=spec.num_classes), spec)
+
+
+def resnet50(spec: ModelSpec) -> nn.Module:
+    """50 layers, of bottleneck blocks."""
+    return _with_stem(torchvision.models.resnet50(num_classes=spec.num_classes), spec)
+
+
+def _with_stem(model: nn.Module, spec: ModelSpec) -> nn.Module:
     """Stem ``imagenet``: 7x7, stride 2 and pooling. Stem ``cifar``: 3x3, stride 1, no pooling."""
-    model: nn.Module = torchvision.models.resnet18(num_classes=spec.num_classes)
     if spec.stem == "cifar":
         model.conv1 = nn.Conv2d(spec.in_channels, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()

@@ -1,10 +1,13 @@
 """Architectures: shapes, sizes by hand, seeds; and which of their weights can be pruned."""
 
 import itertools
+from math import sqrt
 
 import pytest
 import torch
+import torchvision
 from torch import nn
+from torch.nn import functional
 
 from mu.models import ARCHITECTURES, LARGEST_CIFAR_STEM, ModelSpec
 from mu.pruning.base import prunable
@@ -13,6 +16,19 @@ from tests.helpers import refused
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
 STEMS = ("cifar", "imagenet")
 RESNETS = {"resnet_mini": 1, "resnet14": 2, "resnet20": 3}
+TRANSFORMERS = ("vit_tiny", "swin_t")
+CONVOLUTIONAL = [arch for arch in ARCHITECTURES if arch not in TRANSFORMERS]
+ALL = list(itertools.product(ARCHITECTURES, SHAPES, STEMS))
+TOO_SMALL = [case for case in ALL if case[0] == "vgg16_bn" and case[1][1] < 32]
+# 119 million weights, for any size of images: trained once.
+TWICE = [("vgg16_bn", (3, 64, 64), "imagenet")]
+FITTING = [case for case in ALL if case not in TOO_SMALL + TWICE]
+
+
+def outline(arch, stem="cifar", classes=10, size=32):
+    """The network without memory for its weights: names and shapes."""
+    with torch.device("meta"):
+        return ModelSpec(arch, classes, 3, stem, size).build(0)
 
 
 def parameters_of(model):
@@ -26,11 +42,11 @@ def layers_of(model, kind):
 # --- shapes -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arch", "shape", "stem"), list(itertools.product(ARCHITECTURES, SHAPES, STEMS))
-)
+@pytest.mark.parametrize(("arch", "shape", "stem"), FITTING)
 def test_logits_have_one_column_for_each_class(arch, shape, stem):
-    model = ModelSpec.for_images(arch, stem, 7, shape).build(0)
+    spec = ModelSpec.for_images(arch, stem, 7, shape)
+    spec.check()
+    model = spec.build(0)
     images = torch.rand(3, *shape)
 
     trained = model.train()(images)
@@ -44,14 +60,36 @@ def test_logits_have_one_column_for_each_class(arch, shape, stem):
     assert evaluated.isfinite().all()
 
 
+@pytest.mark.parametrize(("arch", "shape", "stem"), TOO_SMALL)
+def test_images_that_are_too_small_are_refused(arch, shape, stem):
+    spec = ModelSpec.for_images(arch, stem, 7, shape)
+    size = f"{shape[1]}x{shape[2]}"
+
+    with refused(f"arch {arch} with stem {stem}", f"images of {size}", "Output size is too small"):
+        spec.check()
+    with pytest.raises(RuntimeError, match="too small"):
+        outline(arch, stem, size=shape[1])(torch.zeros(2, 3, *shape[1:], device="meta"))
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_in_evaluation_a_logit_does_not_depend_on_the_batch(arch):
-    model = ModelSpec(arch, 5, 1).build(1).eval()
-    images = torch.rand(4, 1, 8, 8)
+    size = 32 if arch == "vgg16_bn" else 8
+    model = ModelSpec(arch, 5, 1, image_size=size).build(1).eval()
+    images = torch.rand(4, 1, size, size)
 
     with torch.no_grad():
         alone = torch.cat([model(image[None]) for image in images])
         torch.testing.assert_close(model(images), alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_gradients_reach_every_weight_of_a_fresh_network(arch):
+    model = ModelSpec(arch, 5, 1).build(1).eval()
+
+    functional.cross_entropy(model(torch.rand(3, 1, 32, 32)), torch.arange(3)).backward()
+
+    for name in prunable(model, "head"):
+        assert model.get_parameter(name).grad.abs().sum() > 0, name
 
 
 @pytest.mark.parametrize(("height", "stem"), [(8, "cifar"), (64, "cifar"), (65, "imagenet")])
@@ -98,12 +136,111 @@ def test_an_unknown_architecture_is_refused_with_the_nearest():
         ModelSpec.for_images("resnet81", "auto", 2, (3, 32, 32))
     with refused("unknown arch 'resnet81'", "resnet18"):
         ModelSpec("resnet81", 2, 3).build(0)
+    names = "torchvision:NAME and package.module:function"
+    with refused("unknown arch 'resnet81'", names):
+        ModelSpec("resnet81", 2, 3).check()
+
+
+def test_a_spec_knows_the_size_of_the_images():
+    assert ModelSpec.for_images("resnet18", "auto", 2, (3, 28, 40)).image_size == 28
+
+
+def test_an_old_spec_without_a_size_still_loads():
+    values = {"arch": "resnet18", "num_classes": 2, "in_channels": 3, "stem": "imagenet"}
+
+    assert ModelSpec.of(values) == ModelSpec("resnet18", 2, 3, "imagenet", 32)
+    assert ModelSpec.names()[-1] == "image_size"
+
+
+@pytest.mark.parametrize("arch", [*TRANSFORMERS, "torchvision:vit_b_16", "torchvision:maxvit_t"])
+def test_transformers_refuse_images_that_are_not_square(arch):
+    with refused(f"arch {arch}", "square", "28x32"):
+        ModelSpec.for_images(arch, "auto", 2, (3, 28, 32))
+
+
+# --- stems and patches --------------------------------------------------------------------
+
+
+def test_mobilenet_and_resnet50_shrink_small_images_later():
+    first = {stem: outline("mobilenet_v3_small", stem).features[0][0] for stem in STEMS}
+    assert [first[stem].stride for stem in STEMS] == [(1, 1), (2, 2)]
+    assert [first[stem].kernel_size for stem in STEMS] == [(3, 3), (3, 3)]
+    first = {stem: outline("resnet50", stem) for stem in STEMS}
+    assert [first[stem].conv1.stride for stem in STEMS] == [(1, 1), (2, 2)]
+    assert [type(first[stem].maxpool) for stem in STEMS] == [nn.Identity, nn.MaxPool2d]
+
+
+PATCHES = [
+    ("vit_tiny", "cifar", 32, 4),
+    ("vit_tiny", "cifar", 64, 8),
+    ("vit_tiny", "cifar", 28, 4),
+    ("vit_tiny", "cifar", 8, 2),
+    ("vit_tiny", "cifar", 3, 1),
+    ("vit_tiny", "cifar", 30, 3),
+    ("vit_tiny", "imagenet", 224, 16),
+    ("vit_tiny", "imagenet", 96, 16),
+    ("vit_tiny", "imagenet", 28, 14),
+    ("vit_tiny", "imagenet", 100, 20),
+    ("swin_t", "cifar", 32, 2),
+    ("swin_t", "cifar", 64, 4),
+    ("swin_t", "cifar", 28, 2),
+    ("swin_t", "cifar", 7, 1),
+    ("swin_t", "imagenet", 224, 4),
+    ("swin_t", "imagenet", 30, 3),
+]
+
+
+@pytest.mark.parametrize(("arch", "stem", "size", "side"), PATCHES)
+def test_patches_suit_the_images_and_cover_them(arch, stem, size, side):
+    model = outline(arch, stem, size=size)
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+
+    assert first.kernel_size == first.stride == (side, side)
+    assert size % side == 0
+    if arch == "vit_tiny":
+        assert model.encoder.pos_embedding.shape == (1, (size // side) ** 2 + 1, 192)
+        assert model.conv_proj is first
+
+
+@pytest.mark.parametrize(
+    ("arch", "stem", "size"),
+    [
+        ("vit_tiny", "cifar", 29),
+        ("vit_tiny", "cifar", 34),
+        ("vit_tiny", "imagenet", 127),
+        ("vit_tiny", "imagenet", 7),
+        ("swin_t", "cifar", 61),
+        ("swin_t", "imagenet", 67),
+    ],
+)
+def test_images_that_no_patch_divides_are_refused(arch, stem, size):
+    spec = ModelSpec(arch, 2, 3, stem, size)
+
+    for verb in (spec.check, lambda: spec.build(0)):
+        with refused(f"arch {arch} with stem {stem}", f"{size}x{size}", "no patch", "multiple of"):
+            verb()
+
+
+@pytest.mark.parametrize(("stem", "window"), [("cifar", 4), ("imagenet", 7)])
+def test_swin_has_the_depths_heads_and_windows_of_the_paper(stem, window):
+    model = outline("swin_t", stem)
+    stages = [model.features[place] for place in (1, 3, 5, 7)]
+
+    assert [len(stage) for stage in stages] == [2, 2, 6, 2]
+    assert [stage[0].attn.num_heads for stage in stages] == [3, 6, 12, 24]
+    assert [stage[0].attn.qkv.in_features for stage in stages] == [96, 192, 384, 768]
+    for stage in stages:
+        assert [block.attn.window_size for block in stage] == [[window, window]] * len(stage)
+    assert stages[-1][-1].stochastic_depth.p == pytest.approx(0.2)
 
 
 # --- seeds --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arch", "stem"), list(itertools.product(ARCHITECTURES, STEMS)))
+SEEDED = [case for case in itertools.product(ARCHITECTURES, STEMS) if case[0] != "vgg16_bn"]
+
+
+@pytest.mark.parametrize(("arch", "stem"), [*SEEDED, ("vgg16_bn", "cifar")])
 def test_weights_depend_on_the_seed_alone_and_leave_the_global_generator_alone(arch, stem):
     spec = ModelSpec(arch, 4, 1, stem)
     torch.manual_seed(1)
@@ -116,8 +253,29 @@ def test_weights_depend_on_the_seed_alone_and_leave_the_global_generator_alone(a
 
     assert first.keys() == second.keys() == other.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    drawn = [name for name in first if first[name].ndim > 1]
+    drawn = [name for name in first if first[name].ndim > 1 and first[name].is_floating_point()]
+    drawn = [name for name in drawn if name != "class_token"]
     assert not any(torch.equal(first[name], other[name]) for name in drawn)
+
+
+@pytest.mark.parametrize(("arch", "stem"), list(itertools.product(("resnet18", "resnet50"), STEMS)))
+def test_all_weights_of_a_resnet_but_the_first_are_torchvisions_for_the_seed(arch, stem):
+    ours = ModelSpec(arch, 4, 1, stem).build(5).state_dict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        theirs = torchvision.models.get_model(arch, weights=None, num_classes=4).state_dict()
+
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours if name != "conv1.weight")
+
+
+@pytest.mark.parametrize("arch", ["vgg16_bn", "swin_t", "torchvision:regnet_x_400mf"])
+def test_a_check_leaves_the_global_generator_alone(arch):
+    state = torch.get_rng_state()
+
+    ModelSpec(arch, 4, 1).check()
+
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 # --- sizes by hand ------------------------------------------------------------------------
@@ -161,9 +319,48 @@ def test_resnet18_with_the_imagenet_stem_is_that_of_torchvision():
     assert parameters_of(ModelSpec("resnet18", 1000, 3, "imagenet").build(0)) == 11_689_512
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_convolutions_start_with_the_variance_of_he(arch):
-    model = ModelSpec(arch, 10, 3).build(0)
+TORCHVISIONS = ("resnet18", "resnet50", "vgg16_bn", "mobilenet_v3_small", "swin_t")
+
+
+@pytest.mark.parametrize("arch", TORCHVISIONS)
+def test_with_the_imagenet_stem_a_network_is_that_of_torchvision(arch):
+    model = outline(arch, "imagenet", 1000, 224)
+    with torch.device("meta"):
+        theirs = torchvision.models.get_model(arch, weights=None)
+    published = torchvision.models.get_model_weights(arch).DEFAULT.meta["num_params"]
+
+    assert parameters_of(model) == published
+    shapes = [
+        {name: value.shape for name, value in one.state_dict().items()} for one in (model, theirs)
+    ]
+    assert shapes[0] == shapes[1]
+    assert [type(one) for one in model.modules()] == [type(one) for one in theirs.modules()]
+
+
+def test_vit_tiny_has_the_weights_of_deit_tiny():
+    model = outline("vit_tiny", "imagenet", 1000, 224)
+
+    assert parameters_of(model) == 5_717_416
+    assert {layer.self_attention.num_heads for layer in model.encoder.layers} == {3}
+
+
+def test_vgg16_bn_with_the_cifar_stem_has_one_linear_layer():
+    model = outline("vgg16_bn")
+
+    assert [(one.in_features, one.out_features) for one in layers_of(model, nn.Linear)] == [
+        (512, 10)
+    ]
+    assert parameters_of(model) == 14_728_266
+    theirs = torchvision.models.vgg16_bn
+    with torch.device("meta"):
+        features = theirs(weights=None).features
+    assert str(model.features) == str(features)
+
+
+@pytest.mark.parametrize("arch", CONVOLUTIONAL)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_convolutions_start_with_the_variance_of_he(arch, channels):
+    model = ModelSpec(arch, 10, channels).build(0)
 
     for layer in layers_of(model, nn.Conv2d):
         fan_out = layer.out_channels * layer.kernel_size[0] ** 2
@@ -171,23 +368,95 @@ def test_convolutions_start_with_the_variance_of_he(arch):
         # The deviation of n normal draws is exact to about 1 / sqrt(2 n).
         slack = 5 / (2 * layer.weight.numel()) ** 0.5
         assert float(layer.weight.detach().std()) == pytest.approx(expected, rel=slack)
+        assert layer.bias is None or not layer.bias.any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_patches_and_head_of_a_fresh_vision_transformer(channels):
+    model = ModelSpec("vit_tiny", 100, channels).build(0)
+    weights = model.conv_proj.weight.detach()
+
+    assert weights.shape == (192, channels, 4, 4)
+    assert float(weights.std()) == pytest.approx(sqrt(1 / (16 * channels)), rel=0.05)
+    assert not model.conv_proj.bias.any()
+    assert float(model.heads.head.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+    assert not model.heads.head.bias.any()
 
 
 # --- what can be pruned -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arch", "stem"), list(itertools.product(ARCHITECTURES, STEMS)))
+# Linear layers that are not the head, and the head.
+LINEAR = {
+    ("vgg16_bn", "imagenet"): (["classifier.0", "classifier.3"], "classifier.6"),
+    ("vgg16_bn", "cifar"): ([], "classifier"),
+    ("mobilenet_v3_small", "imagenet"): (["classifier.0"], "classifier.3"),
+    ("mobilenet_v3_small", "cifar"): (["classifier.0"], "classifier.3"),
+}
+
+
+@pytest.mark.parametrize(("arch", "stem"), list(itertools.product(CONVOLUTIONAL, STEMS)))
 def test_convolutions_can_be_pruned_and_head_norms_and_biases_cannot(arch, stem):
-    model = ModelSpec(arch, 10, 3, stem).build(0)
+    model = outline(arch, stem)
     convolutions = {
         f"{name}.weight" for name, one in model.named_modules() if isinstance(one, nn.Conv2d)
     }
+    others, head = LINEAR.get((arch, stem), ([], "fc"))
 
     names = prunable(model)
 
-    assert set(names) == convolutions
-    assert len(names) == len(convolutions)
+    assert set(names) == convolutions | {f"{name}.weight" for name in others}
+    assert len(names) == len(set(names))
     assert set(names) <= dict(model.named_parameters()).keys()
+    assert set(prunable(model, "head")) == {*names, f"{head}.weight"}
+    assert prunable(model, "all") == [name for name, _ in model.named_parameters()]
+
+
+def weights_of_vit():
+    parts = ("self_attention.in_proj_", "self_attention.out_proj.", "mlp.0.", "mlp.3.")
+    layers = [f"encoder.layers.encoder_layer_{number}" for number in range(12)]
+    return {"conv_proj.weight"} | {f"{layer}.{part}weight" for layer in layers for part in parts}
+
+
+def weights_of_swin():
+    blocks = [
+        f"features.{place}.{number}"
+        for place, depth in ((1, 2), (3, 2), (5, 6), (7, 2))
+        for number in range(depth)
+    ]
+    parts = ("attn.qkv", "attn.proj", "mlp.0", "mlp.3")
+    merging = {f"features.{place}.reduction.weight" for place in (2, 4, 6)}
+    inner = {f"{block}.{part}.weight" for block in blocks for part in parts}
+    return {"features.0.0.weight"} | merging | inner
+
+
+@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize(
+    ("arch", "expected", "head"),
+    [
+        ("vit_tiny", weights_of_vit(), "heads.head.weight"),
+        ("swin_t", weights_of_swin(), "head.weight"),
+    ],
+)
+def test_of_a_transformer_patches_attention_and_linear_layers_can_be_pruned(
+    arch, stem, expected, head
+):
+    model = outline(arch, stem)
+    names = prunable(model)
+    every = [name for name, _ in model.named_parameters()]
+
+    assert set(names) == expected
+    assert len(names) == len(expected)
+    assert set(prunable(model, "head")) == expected | {head}
+    assert prunable(model, "all") == every
+    left = set(every) - set(names) - {head}
+    assert all(
+        name.endswith(("bias", "pos_embedding", "class_token", "relative_position_bias_table"))
+        or ".ln" in name
+        or "norm" in name
+        or name == "features.0.2.weight"
+        for name in left
+    )
 
 
 class TinyTransformer(nn.Module):

@@ -1,0 +1,50 @@
+"""Whether a network takes the images, found by one pass of two zero images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mu.errors import UserError
+from mu.models import TORCHVISION, ModelSpec, is_own
+
+# What layers and torchvision's constructors raise where shapes do not fit.
+MISFITS = (RuntimeError, ValueError, AssertionError)
+
+
+def misfit(
+    spec: ModelSpec, reason: object, remedy: str = "use a larger image_size or another arch"
+) -> UserError:
+    """The error for images of a size that the network cannot take."""
+    # torchvision's own networks know no stem.
+    stem = "" if spec.arch.startswith(TORCHVISION) else f" with stem {spec.stem}"
+    size = f"{spec.image_size}x{spec.image_size}"
+    return UserError(f"arch {spec.arch}{stem} cannot take images of {size} ({reason}); {remedy}")
+
+
+def check_fit(spec: ModelSpec) -> None:
+    """See :meth:`ModelSpec.check`."""
+    images = (2, spec.in_channels, spec.image_size, spec.image_size)
+    with torch.device(_device(spec.arch)), torch.random.fork_rng(devices=[]), torch.no_grad():
+        model = spec.build(0).eval()
+        try:
+            logits = model(torch.zeros(images))
+        except MISFITS as error:
+            raise misfit(spec, error) from error
+    if not isinstance(logits, Tensor):
+        raise UserError(
+            f"arch {spec.arch} returns {type(logits).__name__}, not one tensor of logits"
+        )
+    if logits.shape != (2, spec.num_classes):
+        raise UserError(
+            f"arch {spec.arch} returns {tuple(logits.shape)} for 2 images of {spec.num_classes} "
+            f"classes, not (2, {spec.num_classes}); honour num_classes in its last layer"
+        )
+
+
+def _device(arch: str) -> str:
+    """Shapes alone are worked out on the meta device, without memory and in no time.
+
+    A RegNet reads values while it is built, and an own function may; the meta device has none.
+    """
+    return "cpu" if is_own(arch) or arch.startswith(f"{TORCHVISION}regnet_") else "meta"
