@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from entrypoints.options import PLAIN_NAMES, DataOptions, DeviceOptions
 from mu.checkpoints import Checkpoint, DataSpec, Spec
+from mu.cli.handover import (
+    Original,
+    evaluate_original,
+    hand_on,
+    run_name,
+    write_json,
+)
+from mu.cli.originals import PLAIN_NAMES, DeviceOptions, load_asked
 from mu.data import load_data
 from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.evaluation import predict
 from mu.masks import Mask
 from mu.originals import make_recipe, train_original
-from mu.profiles import DEFAULT_PROFILE
 from mu.pruning import pruner_class
+from mu.pruning.base import prunable
 from mu.recipes import Recipe, Rewinding
 from mu.report import console, plots, prose
 from mu.resume import Progress
@@ -29,24 +34,13 @@ from mu.tracking import (
     Store,
     fetch_checkpoint,
     fetch_progress,
-    fingerprint_tags,
     remove_progress,
     resumable_run,
-    rounded,
     run_keeper,
     same_value,
     tracked,
-    view_url,
 )
-
-
-@dataclass(frozen=True)
-class Original:
-    """An original and the run that holds it."""
-
-    run_id: str
-    checkpoint: Checkpoint
-    metrics: Mapping[str, float]
+from mu.training.recipe import Training
 
 
 @dataclass(frozen=True)
@@ -87,9 +81,7 @@ class Order:
 
 def order_asked(given: Mapping[str, Any], device: DeviceOptions) -> Order:
     """The original that was asked for, with defaults for the rest."""
-    data = DataOptions.of({n: v for n, v in given.items() if n in DataOptions.names()})
-    rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
-    dataset = load_data(data.dataset, data.data_dir, data.image_size)
+    dataset, rest = load_asked(given)
     order = Order(dataset, make_recipe(dataset, **rest), device)
     order.spec().split(dataset)  # refuses sizes that do not fit
     return order
@@ -108,19 +100,37 @@ def order_under_mask(
     checkpoint = fetch_checkpoint(store, run_id)
     upstream = checkpoint.spec.recipe
     finding = {"pruner", *pruner_class(upstream.pruner).names(), *Rewinding.names()}
-    for name in finding & {*given}:
-        raise UserError(
-            f"{name}={given[name]}: mask_run_id brings its mask, so nothing is pruned; "
-            f"leave {name} out, or leave mask_run_id out"
-        )
-    inherited = {**checkpoint.spec.settings(), "data_dir": checkpoint.spec.data.data_dir}
-    for name in ("profile", "dataset", "arch"):  # another one brings its own defaults
-        if name in given and not same_value(str(inherited[name]), given[name]):
-            keep = {"pruner", *upstream.pruning, *Rewinding.names(), *PLAIN_NAMES, "profile"}
-            inherited = {one: value for one, value in inherited.items() if one in keep}
+    for name, value in given.items():
+        if name in finding and value is not None:
+            raise UserError(
+                f"{name}={value}: mask_run_id brings its mask, so nothing is pruned; "
+                f"leave {name} out, or leave mask_run_id out"
+            )
+    inherited = _inherited(checkpoint.spec, given)
     order = order_asked({**inherited, **given}, device)
-    checkpoint.mask.check(order.recipe.model.build(order.recipe.seed))
-    return replace(order, mask=checkpoint.mask, mask_run_id=run_id)
+    mask, recipe = checkpoint.mask, replace(order.recipe, given_mask=checkpoint.mask.fingerprint)
+    model = recipe.model.build(recipe.seed)
+    mask.check(model)
+    if more := [one for one in prunable(model, recipe.make_pruner().scope) if one not in mask]:
+        raise UserError(
+            f"the mask of run {run_id} does not name {more[0]!r}, which the model has; "
+            "use the mask with the architecture that it was made for"
+        )
+    return replace(order, recipe=recipe, mask=mask, mask_run_id=run_id)
+
+
+def _inherited(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an original that another one takes over with its mask."""
+    settings = {**spec.settings(), "data_dir": spec.data.data_dir}
+    other = {
+        name
+        for name in ("profile", "dataset", "arch")
+        if given.get(name) is not None and not same_value(str(settings[name]), given[name])
+    }
+    dropped = {"rewind_epoch"}  # nothing is rewound, so it need not fit the epochs
+    dropped |= {*Training.names()} if other else set()  # another one brings its own defaults
+    dropped |= {"data_dir", "image_size"} if "dataset" in other else set()
+    return {name: value for name, value in settings.items() if name not in dropped}
 
 
 def order_of_interrupted(
@@ -136,7 +146,9 @@ def order_of_interrupted(
     progress, about = fetch_progress(store, resumable_run(store, run_id))
     spec = Spec.from_dict(about["spec"])
     settings = {**spec.settings(), "precision": about["precision"]}
-    said = {n: v for n, v in {**given, **device}.items() if n not in ("data_dir", "device")}
+    # stem=auto asks for nothing; precision=auto is a value of its own.
+    said = {n: v for n, v in given.items() if n != "data_dir" and v != "auto"}
+    said |= {n: v for n, v in device.items() if n != "device"}
     refuse_contradictions(run_id, settings, said)
     dataset = data_of(spec, given)
     return Order(
@@ -153,9 +165,7 @@ def order_of_interrupted(
 def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
     """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
     data_dir = given.get("data_dir") or spec.data.data_dir
-    dataset = load_data(spec.data.name, data_dir, spec.data.image_size)
-    spec.data.check(dataset)
-    return dataset
+    return spec.data.bind(load_data(spec.data.name, data_dir, spec.data.image_size))
 
 
 def refuse_contradictions(
@@ -198,7 +208,7 @@ def make_original(store: Store, order: Order) -> Original:
             sink=recorder.metrics,
         )
         checkpoint, seconds = _train(order, run, recorder)
-        metrics = {**_evaluate(checkpoint, dataset, run), "train_s": seconds}
+        metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
         run.log_all(
             {name: metrics[name] for name in ("train_acc", "VA", "train_s") if name in metrics},
             _next_step(run),
@@ -208,15 +218,6 @@ def make_original(store: Store, order: Order) -> Original:
     remove_progress(recorder)
     console.print_notes(run.notes)
     return Original(recorder.run_id, checkpoint, metrics)
-
-
-def run_name(recipe: Recipe) -> str:
-    """Short, as the runs table shows about twenty letters: ``resnet18 imp 67.2 %``."""
-    pruner = recipe.make_pruner()
-    words = [recipe.model.arch.partition(":")[2] or recipe.model.arch]
-    words += [recipe.profile] if recipe.profile != DEFAULT_PROFILE else []
-    words += [recipe.pruner] if recipe.pruner not in ("omp", recipe.profile) and pruner.rate else []
-    return " ".join([*words, f"{100 * (1 - (1 - pruner.rate) ** pruner.rounds):.3g} %"])
 
 
 def _train(order: Order, run: Run, recorder: Recorder) -> tuple[Checkpoint, float]:
@@ -240,22 +241,6 @@ def _train(order: Order, run: Run, recorder: Recorder) -> tuple[Checkpoint, floa
     return checkpoint, run.seconds_before + seconds[0]
 
 
-def _evaluate(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
-    """Accuracy on plain training, validation and test images, and the sparsity."""
-    parts = checkpoint.spec.split(dataset)
-    sets = {
-        "train_acc": dataset.training_subset(parts.train),
-        "VA": dataset.training_subset(parts.val),
-        "TA": dataset.test_subset(),
-    }
-    found = {
-        name: predict(checkpoint.model, part, run).accuracy()
-        for name, part in sets.items()
-        if len(part)
-    }
-    return {**found, "sparsity": checkpoint.mask.sparsity}
-
-
 def _hand_on(
     recorder: Recorder,
     checkpoint: Checkpoint,
@@ -264,56 +249,15 @@ def _hand_on(
     run: Run,
 ) -> None:
     """Write everything that the run's page shows and later runs take."""
-    digests = checkpoint.save(recorder.folder)
-    tags = {**fingerprint_tags(digests), "mu.data": order.dataset.fingerprint[:16]}
-    if order.mask_run_id:
-        tags["mu.upstream"] = order.mask_run_id
-    recorder.tags(tags)
     stages = order.recipe.stages(mask_is_known=order.mask is not None)
     rows = prose.rounds_table(run, stages)
-    plots.plot_layers(checkpoint.mask, recorder.folder / "mask" / "layers.png")
+    text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
+    tags = {"mu.upstream": order.mask_run_id} if order.mask_run_id else {}
+    hand_on(recorder, checkpoint, metrics, text, tags)
     plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
     if len(stages) > 1:
         plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")
-    write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})
-    text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
-    recorder.describe(text)
-    report = recorder.folder / "report" / "summary.md"
-    report.parent.mkdir()
-    report.write_text(text)
 
 
 def _next_step(run: Run) -> int:
     return 1 + max((step for step, _ in run.history("loss")), default=-1)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a mapping as JSON."""
-    path.write_text(json.dumps(values, indent=1, default=str) + "\n")
-
-
-def print_original(store: Store, original: Original) -> None:
-    """What a prune run says when it is done."""
-    metrics, spec = original.metrics, original.checkpoint.spec
-    run_id = original.run_id
-    console.print_summary(
-        f"original: {prose.describe_model(spec, metrics['sparsity'])}",
-        {
-            "train_acc": f"{metrics['train_acc']:.2f} %",
-            "TA": f"{metrics['TA']:.2f} %",
-            "sparsity": f"{metrics['sparsity']:.2f} %",
-            "train_s": f"{metrics['train_s']:.1f} s",
-            "run": run_id,
-            "unlearn": f"mlflow run . -e unlearn -P prune_run_id={run_id} -P forget=class:0",
-            "mask": f"mlflow artifacts download -r {run_id} -a mask -d DIR",
-            "browse": browse(store, "mu-prune"),
-        },
-    )
-
-
-def browse(store: Store, view: str) -> str:
-    """How to see the runs: the link, and for a local store the command that serves it."""
-    url = view_url(store.uri, store.experiment_id, view)
-    if store.uri.startswith("http"):
-        return url
-    return f"mlflow server --backend-store-uri {store.uri}   then open {url}"

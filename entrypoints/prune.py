@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from entrypoints.options import DeviceOptions, given_settings, original_groups
 from mu.cli.main import run as run_command
 from mu.cli.options import Group, command
+from mu.cli.originals import DeviceOptions, given_settings, original_groups
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting
 
@@ -66,6 +66,7 @@ def prune(
         What was given explicitly: for the original, the device, and :class:`PruneOptions`.
     """
     from entrypoints import originals
+    from mu.cli.handover import print_original
     from mu.runs import pick_device
     from mu.tracking import connect
 
@@ -83,7 +84,7 @@ def prune(
         order = originals.order_asked(given, settings)
         store = connect()
     original = originals.make_original(store, order)
-    originals.print_original(store, original)
+    print_original(store, original)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from entrypoints.options import DeviceOptions, given_settings, original_groups
 from mu.cli.main import run as run_command
 from mu.cli.options import Given, Group, command, peek
+from mu.cli.originals import DeviceOptions, given_settings, original_groups
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.methods import DEFAULT_METHOD, METHODS, check_method, method_class
 

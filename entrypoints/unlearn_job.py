@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from entrypoints.options import DeviceOptions
-from entrypoints.originals import write_json
 from mu.checkpoints import Checkpoint
+from mu.cli.handover import write_json
+from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.evaluation import SplitOutputs, gaps, look, measure
@@ -49,6 +49,7 @@ class Upstream:
         spec = self.checkpoint.spec
         parts = [
             spec.data.fingerprint,
+            repr((spec.data.mean, spec.data.std)),
             spec.recipe.fingerprint,
             indices_digest(self.split.retain),
             self.checkpoint.mask.fingerprint if mask_from == "upstream" else "",

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from entrypoints.options import DeviceOptions
 from entrypoints.originals import (
-    browse,
     data_of,
     make_original,
     order_asked,
@@ -15,6 +13,8 @@ from entrypoints.originals import (
 )
 from entrypoints.unlearn_job import Oracle, Result, Upstream, finish, rows_of, run_method
 from mu.checkpoints import Checkpoint, Spec
+from mu.cli.handover import browse
+from mu.cli.originals import DeviceOptions
 from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mu.errors import UserError as UserError
     from mu.evaluation import evaluate as evaluate
     from mu.evaluation import gaps as gaps
+    from mu.foreign.originals import import_original as import_original
     from mu.masks import Mask as Mask
     from mu.methods import make_method as make_method
     from mu.originals import make_recipe as make_recipe
@@ -54,6 +55,7 @@ _HOME = {
     "evaluate": "mu.evaluation",
     "forget_split": "mu.checkpoints",
     "gaps": "mu.evaluation",
+    "import_original": "mu.foreign.originals",
     "load_checkpoint": "mu.tracking",
     "load_data": "mu.data",
     "load_mask": "mu.tracking",

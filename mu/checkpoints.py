@@ -64,6 +64,21 @@ class DataSpec:
             dataset.image_size,
         )
 
+    def bind(self, dataset: ImageDataset) -> ImageDataset:
+        """``dataset``, if it is the same data, normalised as the model expects.
+
+        An imported model brings a normalisation of its own.
+
+        Raises
+        ------
+        UserError
+            If the fingerprints differ.
+        """
+        self.check(dataset)
+        if (self.mean, self.std) == (dataset.mean, dataset.std):
+            return dataset
+        return replace(dataset, mean=self.mean, std=self.std)
+
     def check(self, dataset: ImageDataset) -> None:
         """Refuse data that is not the same.
 
@@ -255,7 +270,7 @@ def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> 
         If the data is not what the checkpoint was trained on, or the request does not fit it.
     """
     spec = checkpoint.spec
-    spec.data.check(dataset)
+    dataset = spec.data.bind(dataset)
     parts = spec.split(dataset)
     chosen = ForgetRequest.parse(forget).select(dataset, parts, spec.recipe.split.split_seed)
     return ForgetSplit.of(dataset, parts, chosen)

@@ -157,10 +157,9 @@ class FolderKeeper:
         content = progress.to_bytes(self.about)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / file_name(progress, content), content)
-        names = sorted(one.name for one in self.folder.iterdir())
-        whole = [name for name in names if _NAME.fullmatch(name)]
-        for name in {*names} - {*whole[-KEPT_FILES:]}:  # and what a killed process left half-made
-            (self.folder / name).unlink()
+        older = progress_files(self.folder)[:-KEPT_FILES]
+        for path in [*older, *_half_written(self.folder)]:
+            path.unlink()
 
     def last(self) -> Progress | None:
         """See :meth:`Keeper.last`.
@@ -192,6 +191,12 @@ def progress_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(one for one in folder.iterdir() if _NAME.fullmatch(one.name))
+
+
+def _half_written(folder: Path) -> list[Path]:
+    """What killed processes left under the temporary names of :func:`write_whole`."""
+    pattern = re.compile(rf"\.{_NAME.pattern}\.\d+")
+    return [one for one in folder.iterdir() if pattern.fullmatch(one.name)]
 
 
 def read_newest(folder: Path) -> tuple[Progress, dict[str, Any]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mu.data.images import Subset
+from mu.errors import UserError
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.pruning.base import prunable
@@ -174,7 +175,13 @@ class _Whole:
 
     def go_on(self, stage: Stage, before: Progress) -> None:
         """Put everything back to where it stood, and run what is left of the stage."""
-        self.model.load_state_dict(before.weights)
+        try:
+            self.model.load_state_dict(before.weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"the progress does not fit {self.recipe.model.arch}: {reason}; start it anew"
+            ) from error
         self.mask, self.rewind = before.mask, dict(before.rewind)
         self.run.go_on(before.records, before.notes, before.samples_seen, before.seconds)
         self.train(stage, before.epoch, dict(before.optimizer))

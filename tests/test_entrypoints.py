@@ -18,6 +18,7 @@ from mu.tracking import Store
 from tests.conftest import PrunedStore, store_uri
 from tests.processes import PATIENCE, python
 from tests.tracking.handovers import hand_over
+from tests.training.networks import PLAIN
 
 Build = Callable[[Sequence[str]], click.Command]
 PROGRAMS: dict[str, Build] = {"prune": prune.build, "unlearn": unlearn.build}
@@ -90,6 +91,16 @@ def run_count(store: Store) -> int:
         ("prune --epochs 2.5", ("epochs='2.5'", "int")),
         ("prune --epochs 3 --rewind_epoch 3", ("rewind_epoch=3", "below epochs=3")),
         ("prune --epochs 3 --warmup 4", ("warmup=4", "epochs=3")),
+        ("prune --epochs 3 --rewind_epoch 7", ("rewind_epoch=7", "below epochs=3")),
+        ("prune --rewind lt --rewind_epoch 3", ("rewind_epoch=3", "rewind=lt", "leave it out")),
+        ("prune --rewind back", ("rewind 'back'", "rewind_lt")),
+        ("prune --pruner omp --rounds 2", ("rounds=2", "pruner=imp")),
+        ("prune --profile sma", ("profile 'sma'", "did you mean sam")),
+        ("prune --optimizer rmsprop", ("optimizer 'rmsprop'", "adamw")),
+        ("prune --sam_rho -1", ("sam_rho=-1", "at least 0")),
+        ("prune --label_smoothing 1", ("label_smoothing=1", "below 1")),
+        ("prune --sam_adaptive maybe", ("sam_adaptive='maybe'", "bool")),
+        ("prune --mask_run_id a --resume_run_id b", ("resume_run_id", "leave mask_run_id out")),
         ("prune --seed -1", ("seed=-1", "at least 0")),
         ("prune --schedule cosin", ("schedule 'cosin'", "did you mean cosine")),
         ("prune --train_size 100000", ("train_size=100000", "fewer")),
@@ -259,6 +270,25 @@ def test_options_that_contradict_the_original(
     assert run_count(pruned.store) == 1
 
 
+def test_masks_that_cannot_be_taken_over(program: Program, pruned: PrunedStore) -> None:
+    store, start = pruned.store, f"prune --mask_run_id {pruned.run_id}"
+    for name, value in (
+        ("rate", "0.5"), ("rate", "0.95"), ("rounds", "1"), ("on_collapse", "warn"),
+        ("pruner", "omp"), ("rewind", "lt"), ("rewind_epoch", "1"),
+    ):  # fmt: skip
+        program.refuses(f"{start} --{name} {value}", f"{name}={value}", f"leave {name} out")
+    failed = hand_over(store, status="FAILED")
+    program.refuses(f"prune --mask_run_id {failed}", failed, "is FAILED", "FINISHED")
+    program.refuses("prune --mask_run_id 0123", "no run '0123'")
+    # One architecture has other names, one has more of the same names.
+    other = f"{start} --arch {PLAIN}"
+    program.refuses(other, "the mask names 'conv1.weight'", "the architecture that it was made for")
+    deeper = f"{start} --arch resnet14"
+    program.refuses(deeper, "'layer1.1.conv1.weight'", "the architecture that it was made for")
+    program.refuses(f"{start} --train_size 100000", "train_size=100000")
+    assert run_count(store) == 2
+
+
 def test_oracles_that_are_none(program: Program, pruned: PrunedStore) -> None:
     start = f"unlearn --prune_run_id {pruned.run_id} --oracle_run_id"
     program.refuses(f"{start} {pruned.run_id}", pruned.run_id, "is no oracle", "method=retrain")
@@ -314,6 +344,18 @@ def test_a_mistake_that_shows_only_in_the_work_fails_the_run(
     (run,) = store.search("")
     assert run.info.status == "FAILED"
     assert run.data.tags["mu.error"] == said
+
+
+def test_a_layer_that_would_lose_all_its_weights(program: Program, store: Store) -> None:
+    line = f"prune --arch {PLAIN} --rate 0.97 --epochs 1 --train_size 60 --device cpu"
+    said = program.refuses(
+        f"{line} --on_collapse refuse", "hidden.weight", "lower rate", "on_collapse=warn"
+    )
+    (run,) = store.search("")
+    assert (run.info.status, run.data.tags["mu.error"]) == ("FAILED", said)
+    status, out, _ = program(line)
+    assert status == 0
+    assert "leaves no weight in hidden.weight" in out
 
 
 def test_help_is_no_mistake(program: Program) -> None:

@@ -14,7 +14,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from entrypoints import options, prune, unlearn
+from entrypoints import prune, unlearn
+from mu.cli import originals as options
 from mu.hyperparameters import Hyperparameters
 from mu.methods import DEFAULT_METHOD, method_class
 from mu.pruning import DEFAULT_PRUNER, pruner_class

@@ -7,7 +7,9 @@ import sys
 import click
 
 from mu import __version__
+from mu.cli import importing
 from mu.cli.main import run
+from mu.cli.options import Late
 
 
 @click.group(context_settings={"help_option_names": ["--help", "-h"]})
@@ -44,6 +46,9 @@ def doctor(orphan_hours: float) -> None:
         click.echo(f"{one.run_id}  {one.entry}  {one.name}: {verdict}")
     if not findings:
         click.echo("no run is RUNNING")
+
+
+mu.add_command(Late("import", importing.SHORT_HELP, importing.build))
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
@@ -28,16 +28,20 @@ class Group:
     ----------
     prefix
         Put before each name, where two groups of one command have the same names.
+    defaults
+        What the help says of defaults that are other ones in this command, by name.
     """
 
     settings: type[Hyperparameters]
     prefix: str = ""
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     def options(self) -> list[click.Option]:
         """An option for each setting; one that is not given has the value None."""
         hints = get_type_hints(self.settings)
         return [
-            _option(one, hints[one.name], self.prefix) for one in dataclasses.fields(self.settings)
+            _option(one, hints[one.name], self.prefix, self.defaults.get(one.name))
+            for one in dataclasses.fields(self.settings)
         ]
 
     def given(self, values: Mapping[str, Any]) -> Given:
@@ -82,35 +86,43 @@ class _SettingType(_ParamType):
             raise UserError(f"{name}={value!r} is not of type {self.name}") from None
 
 
-def _option(one: dataclasses.Field[Any], annotation: Any, prefix: str) -> click.Option:
+def _option(
+    one: dataclasses.Field[Any], annotation: Any, prefix: str, default: str | None
+) -> click.Option:
     name = prefix + one.name
     return click.Option(
         [f"--{name.replace('_', '-')}", name],
         type=_SettingType(annotation, one.metadata["choices"]),
-        help=_help(one),
+        help=_help(one, default),
         metavar=base_type(annotation).__name__.upper().replace("STR", "TEXT"),
     )
 
 
-def _help(one: dataclasses.Field[Any]) -> str:
+def _help(one: dataclasses.Field[Any], default: str | None) -> str:
     """Help, choices, range and default of a setting, in one sentence."""
     words = [str(one.metadata["help"])]
     if choices := one.metadata["choices"]:
         words.append(f"one of {', '.join(choices)}")
     if text := range_text(one):
         words.append(text)
-    if one.default is not dataclasses.MISSING and one.default is not None:
-        words.append(f"default {one.default}")
+    if default is None and one.default not in (dataclasses.MISSING, None):
+        default = str(one.default)
+    if default is not None:
+        words.append(f"default {default}")
     return "; ".join(words)
 
 
 def command(
-    name: str, help: str, groups: Sequence[Group], action: Callable[[Mapping[str, Any]], None]
+    name: str,
+    help: str,
+    groups: Sequence[Group],
+    action: Callable[[Mapping[str, Any]], None],
+    arguments: Sequence[click.Argument] = (),
 ) -> click.Command:
     """A command with the options of all ``groups``; hyphens and underscores mean the same."""
     return click.Command(
         name,
-        params=[option for group in groups for option in group.options()],
+        params=[*arguments, *(option for group in groups for option in group.options())],
         callback=lambda **values: action(values),
         help=help,
         context_settings={
@@ -119,6 +131,32 @@ def command(
             "max_content_width": 100,
         },
     )
+
+
+class Late(click.Command):
+    """A command of a group whose options depend on what is typed, so it is built only then.
+
+    Parameters
+    ----------
+    build
+        Called with the words that follow the command's name.
+    """
+
+    def __init__(
+        self, name: str, help: str, build: Callable[[Sequence[str]], click.Command]
+    ) -> None:
+        super().__init__(name, help=help)
+        self._build = build
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """The context of the command that ``args`` ask for."""
+        return self._build(args).make_context(info_name, args, parent, **extra)
 
 
 def peek(arguments: Sequence[str], name: str, default: str) -> str:

@@ -19,9 +19,11 @@ from mu.models.layers import draw_as_he, renew
 
 
 def vgg16_bn(spec: ModelSpec) -> nn.Module:
-    """Stem ``imagenet``: torchvision's three linear layers. Stem ``cifar``: a single one.
+    """Stem ``imagenet``: torchvision's five max-poolings and three linear layers.
 
-    Images are halved five times, so they must have 32 pixels a side.
+    Stem ``cifar``: the mean over space in the place of the last pooling, and a single linear
+    layer, as in the paper's repository. Images are halved four times, so they must have 16
+    pixels a side, with stem ``imagenet`` 32.
     """
     model = _small(spec.num_classes) if spec.stem == "cifar" else _large(spec.num_classes)
     if spec.in_channels != 3:
@@ -37,7 +39,7 @@ def _large(num_classes: int) -> nn.Module:
 def _small(num_classes: int) -> nn.Module:
     """The mean over space, then the head; torchvision's 119 million weights there are not made."""
     parts = OrderedDict(
-        features=make_layers(cfgs["D"], batch_norm=True),
+        features=make_layers(cfgs["D"][:-1], batch_norm=True),
         avgpool=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
         classifier=nn.Linear(512, num_classes),

@@ -58,22 +58,62 @@ def describe_prune(
         f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, trained for "
         f"{recipe.training.epochs} epochs (profile `{recipe.profile}`). {_how(checkpoint)}",
         "",
-        f"It gives {metrics['train_acc']:.2f} % of its training images their label and "
-        f"{metrics['TA']:.2f} % of the test images (TA).",
-        "",
+        *_what_it_gives(metrics),
     ]
     if len(rows) > 1:
         names = [name for name in ("sparsity", "TA", "VA") if name in rows[0]]
         lines += ["| round | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
         lines += [_row(f"{row['round']:.0f}", [row[name] for name in names]) for row in rows]
         lines += [""]
-    lines += [
+    return "\n".join([*lines, *_how_to_go_on(run_id)]) + "\n"
+
+
+def describe_import(
+    checkpoint: Checkpoint,
+    metrics: Mapping[str, float],
+    taken: Mapping[str, str],
+    notes: Sequence[str],
+    run_id: str,
+) -> str:
+    """What an imported original is and how to go on.
+
+    Parameters
+    ----------
+    taken
+        What was taken from the file, in words, by name.
+    notes
+        Remarks that the reader should know.
+    """
+    recipe = checkpoint.spec.recipe
+    lines = [
+        f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, imported. "
+        f"Retrain repeats what was said of its training: {recipe.training.epochs} epochs "
+        f"(profile `{recipe.profile}`), from weights drawn by seed {recipe.seed}.",
+        "",
+        *_what_it_gives(metrics),
+        *(f"- {name}: {text}" for name, text in taken.items()),
+        *(f"- {note}" for note in notes),
+        "",
+        *_how_to_go_on(run_id),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _what_it_gives(metrics: Mapping[str, float]) -> list[str]:
+    return [
+        f"It gives {metrics['train_acc']:.2f} % of its training images their label and "
+        f"{metrics['TA']:.2f} % of the test images (TA).",
+        "",
+    ]
+
+
+def _how_to_go_on(run_id: str) -> list[str]:
+    return [
         f"Make it forget: `mlflow run . -e unlearn -P prune_run_id={run_id} -P forget=class:0`",
         "",
         f"Fetch its mask: `mlflow artifacts download -r {run_id} -a mask -d DIR`, or "
         f'`mu.load_mask("{run_id}")`',
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _how(checkpoint: Checkpoint) -> str:

@@ -37,6 +37,9 @@ def restore_optimizer(optimizer: Optimizer, model: nn.Module, state: Mapping[str
     for full_name, value in state.items():
         name, _, key = full_name.rpartition("/")
         parameter = parameters[name]
+        # A copy in any case: optimisers count their steps in the tensor itself.
         if value.shape == parameter.shape:
             value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        else:
+            value = value.clone()
         optimizer.state[parameter][key] = value

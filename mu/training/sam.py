@@ -32,19 +32,20 @@ def ascended(model: nn.Module, rho: float, *, adaptive: bool = False) -> Iterato
     """
     moved: list[Tensor] = [one for one in model.parameters() if one.grad is not None]
     before = [one.detach().clone() for one in moved]
-    _ascend(moved, rho, adaptive)
     frozen = [
         one for one in model.modules() if isinstance(one, _BatchNorm) and one.track_running_stats
     ]
-    for module in frozen:
-        module.track_running_stats = False
     try:
+        _ascend(moved, rho, adaptive)
+        for module in frozen:
+            module.track_running_stats = False
         yield
     finally:
         for module in frozen:
             module.track_running_stats = True
-        with torch.no_grad():
-            torch._foreach_copy_(moved, before)
+        if moved:
+            with torch.no_grad():
+                torch._foreach_copy_(moved, before)
 
 
 @torch.no_grad()

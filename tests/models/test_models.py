@@ -19,7 +19,8 @@ RESNETS = {"resnet_mini": 1, "resnet14": 2, "resnet20": 3}
 TRANSFORMERS = ("vit_tiny", "swin_t")
 CONVOLUTIONAL = [arch for arch in ARCHITECTURES if arch not in TRANSFORMERS]
 ALL = list(itertools.product(ARCHITECTURES, SHAPES, STEMS))
-TOO_SMALL = [case for case in ALL if case[0] == "vgg16_bn" and case[1][1] < 32]
+LEAST = {"cifar": 16, "imagenet": 32}  # pixels a side that vgg16_bn needs
+TOO_SMALL = [case for case in ALL if case[0] == "vgg16_bn" and case[1][1] < LEAST[case[2]]]
 # 119 million weights, for any size of images: trained once.
 TWICE = [("vgg16_bn", (3, 64, 64), "imagenet")]
 FITTING = [case for case in ALL if case not in TOO_SMALL + TWICE]
@@ -354,7 +355,7 @@ def test_vgg16_bn_with_the_cifar_stem_has_one_linear_layer():
     theirs = torchvision.models.vgg16_bn
     with torch.device("meta"):
         features = theirs(weights=None).features
-    assert str(model.features) == str(features)
+    assert str(model.features) == str(features[:-1]), "the mean takes the last pooling's place"
 
 
 @pytest.mark.parametrize("arch", CONVOLUTIONAL)

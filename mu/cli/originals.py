@@ -1,4 +1,4 @@
-"""Options that several entry points share.
+"""The options of an original, which several commands share.
 
 Names are checked before anything heavy is imported, so that a misspelt one is answered at once.
 """
@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mu.cli.options import Group, peek
-from mu.data import DEFAULT_DATASET, check_dataset
+from mu.data import DEFAULT_DATASET, check_dataset, load_data
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.models import STEMS, check_arch
 from mu.profiles import DEFAULT_PROFILE, PROFILES, profile
 from mu.pruning import PRUNERS, check_pruner, pruner_class
+
+if TYPE_CHECKING:
+    from mu.data.images import ImageDataset
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,17 @@ PLAIN = (Group(DataOptions), Group(ModelOptions))
 PLAIN_NAMES = (*DataOptions.names(), *ModelOptions.names())
 
 
-def original_groups(arguments: Sequence[str], prefix: str = "") -> list[Group]:
+def original_groups(
+    arguments: Sequence[str], prefix: str = "", defaults: Mapping[str, str] | None = None
+) -> list[Group]:
     """The options of an original; the pruner that is asked for decides on its own.
+
+    Parameters
+    ----------
+    prefix
+        Of all but data and network.
+    defaults
+        What the help says of defaults that are other ones in this command, by name.
 
     Raises
     ------
@@ -75,16 +87,23 @@ def original_groups(arguments: Sequence[str], prefix: str = "") -> list[Group]:
     check_dataset(peek(arguments, "dataset", DEFAULT_DATASET))
     if (arch := peek(arguments, "arch", "auto")) != "auto":
         check_arch(arch)
-    defaults = profile(peek(arguments, f"{prefix}profile", DEFAULT_PROFILE))
-    pruner = check_pruner(peek(arguments, f"{prefix}pruner", defaults.pruner))
+    chosen = profile(peek(arguments, f"{prefix}profile", DEFAULT_PROFILE))
+    pruner = check_pruner(peek(arguments, f"{prefix}pruner", chosen.pruner))
     from mu.data.splits import SplitSpec
     from mu.recipes import Rewinding
     from mu.training.recipe import Training
 
     prefixed = (OriginalOptions, pruner_class(pruner), Rewinding, Training, SplitSpec)
-    return [*PLAIN, *(Group(settings, prefix) for settings in prefixed)]
+    return [*PLAIN, *(Group(settings, prefix, defaults or {}) for settings in prefixed)]
 
 
 def given_settings(groups: Sequence[Group], values: Mapping[str, Any]) -> dict[str, Any]:
     """What was given explicitly for these groups, by names without prefix."""
     return {name: value for group in groups for name, value in group.given(values).items()}
+
+
+def load_asked(given: Mapping[str, Any]) -> tuple[ImageDataset, dict[str, Any]]:
+    """The data that was asked for, and what was asked for beside it."""
+    data = DataOptions.of({n: v for n, v in given.items() if n in DataOptions.names()})
+    rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
+    return load_data(data.dataset, data.data_dir, data.image_size), rest

@@ -1,0 +1,120 @@
+"""What a run that makes an original shows and hands on, whichever command opened it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mu.checkpoints import Checkpoint
+from mu.data.images import ImageDataset
+from mu.evaluation import predict
+from mu.profiles import DEFAULT_PROFILE
+from mu.recipes import Recipe
+from mu.report import console, plots, prose
+from mu.runs import Run
+from mu.tracking import Recorder, Store, fingerprint_tags, rounded, view_url
+
+
+@dataclass(frozen=True)
+class Original:
+    """An original and the run that holds it."""
+
+    run_id: str
+    checkpoint: Checkpoint
+    metrics: Mapping[str, float]
+
+
+def run_name(recipe: Recipe) -> str:
+    """Short, as the runs table shows about twenty letters: ``resnet18 imp 67.2 %``."""
+    pruner = recipe.make_pruner()
+    words = [recipe.model.arch.partition(":")[2] or recipe.model.arch]
+    words += [recipe.profile] if recipe.profile != DEFAULT_PROFILE else []
+    words += [recipe.pruner] if recipe.pruner not in ("omp", recipe.profile) and pruner.rate else []
+    return " ".join([*words, f"{100 * (1 - (1 - pruner.rate) ** pruner.rounds):.3g} %"])
+
+
+def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
+    """Accuracy on plain training, validation and test images, and the sparsity."""
+    parts = checkpoint.spec.split(dataset)
+    sets = {
+        "train_acc": dataset.training_subset(parts.train),
+        "VA": dataset.training_subset(parts.val),
+        "TA": dataset.test_subset(),
+    }
+    found = {
+        name: predict(checkpoint.model, part, run).accuracy()
+        for name, part in sets.items()
+        if len(part)
+    }
+    return {**found, "sparsity": checkpoint.mask.sparsity}
+
+
+def hand_on(
+    recorder: Recorder,
+    checkpoint: Checkpoint,
+    metrics: Mapping[str, float],
+    text: str,
+    tags: Mapping[str, str],
+) -> None:
+    """Write what later runs take and every original's page shows.
+
+    Parameters
+    ----------
+    text
+        The description of the run, in Markdown.
+    tags
+        Beside the fingerprints.
+    """
+    digests = checkpoint.save(recorder.folder)
+    data = checkpoint.spec.data.fingerprint[:16]
+    recorder.tags({**fingerprint_tags(digests), "mu.data": data, **tags})
+    plots.plot_layers(checkpoint.mask, recorder.folder / "mask" / "layers.png")
+    write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})
+    recorder.describe(text)
+    report = recorder.folder / "report" / "summary.md"
+    report.parent.mkdir()
+    report.write_text(text)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON."""
+    path.write_text(json.dumps(values, indent=1, default=str) + "\n")
+
+
+def print_original(
+    store: Store, original: Original, about: Mapping[str, str] | None = None
+) -> None:
+    """What a run that made an original says when it is done.
+
+    Parameters
+    ----------
+    about
+        Lines that come before the numbers, by name.
+    """
+    metrics, spec = original.metrics, original.checkpoint.spec
+    run_id = original.run_id
+    numbers = {name: f"{metrics[name]:.2f} %" for name in ("train_acc", "TA", "sparsity")}
+    if "train_s" in metrics:
+        numbers["train_s"] = f"{metrics['train_s']:.1f} s"
+    console.print_summary(
+        f"original: {prose.describe_model(spec, metrics['sparsity'])}",
+        {
+            **(about or {}),
+            **numbers,
+            "run": run_id,
+            "unlearn": f"mlflow run . -e unlearn -P prune_run_id={run_id} -P forget=class:0",
+            "mask": f"mlflow artifacts download -r {run_id} -a mask -d DIR",
+            "browse": browse(store, "mu-prune"),
+        },
+    )
+
+
+def browse(store: Store, view: str) -> str:
+    """How to see the runs: the link, and for a local store the command that serves it."""
+    url = view_url(store.uri, store.experiment_id, view)
+    if store.uri.startswith("http"):
+        return url
+    return f"mlflow server --backend-store-uri {store.uri}   then open {url}"

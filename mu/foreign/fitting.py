@@ -1,0 +1,167 @@
+"""Whether weights from elsewhere fit a network; where they do not, which one they would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mu.errors import UserError
+from mu.models import ARCHITECTURES, STEMS, ModelSpec, is_own
+
+Shapes = Mapping[str, Sequence[int]]
+NAMED = 3  # names in an error, of however many
+COUNTER = "num_batches_tracked"  # of batch normalisation; old files lack it, nothing reads it
+
+
+def fit(weights: Mapping[str, Tensor], model: nn.Module, spec: ModelSpec, data: str) -> list[str]:
+    """Load ``weights`` into ``model``, which ``spec`` describes.
+
+    Parameters
+    ----------
+    data
+        Name of the data set, for errors.
+
+    Returns
+    -------
+    list
+        The floating-point dtypes that were converted.
+
+    Raises
+    ------
+    UserError
+        If names or shapes differ, or values are not finite.
+    """
+    own = model.state_dict()
+    _check_names(weights, own, spec, data)
+    _check_shapes(weights, own, spec, data)
+    model.load_state_dict(
+        {name: _like(name, weights.get(name, own[name]), own[name]) for name in own}
+    )
+    kinds = {weights[n].dtype for n in weights if own[n].is_floating_point()}
+    return sorted(_dtype(kind) for kind in kinds - {one.dtype for one in own.values()})
+
+
+def _like(name: str, tensor: Tensor, own: Tensor) -> Tensor:
+    """``tensor`` in the dtype of the network's own entry."""
+    if own.is_floating_point() and not tensor.is_floating_point():
+        raise UserError(
+            f"{name!r} holds {_dtype(tensor.dtype)} in the file, not floating-point numbers; "
+            "save the weights as float32"
+        )
+    found = tensor.to(own.dtype)
+    if own.is_floating_point() and not bool(found.isfinite().all()):
+        count = int((~found.isfinite()).sum())
+        raise UserError(
+            f"{name!r} holds {count} numbers that are not finite (as {_dtype(own.dtype)}); the "
+            "training has diverged, so give a checkpoint from before that"
+        )
+    return found
+
+
+def kept_weights(masks: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The masks as bool tensors, each of the shape of its parameter.
+
+    Raises
+    ------
+    UserError
+        If a mask is of no parameter, or its shape differs, or it holds anything but 0 and 1.
+    """
+    parameters, found = dict(model.named_parameters()), {}
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise UserError(f"the file has a mask of {name!r}, which is no parameter")
+        if mask.shape != parameters[name].shape:
+            raise UserError(
+                f"the mask of {name!r} is {[*mask.shape]} in the file, but its weights are "
+                f"{[*parameters[name].shape]}"
+            )
+        values = mask.double()
+        if odd := values[(values != 0) & (values != 1)][:1].tolist():
+            raise UserError(f"the mask of {name!r} holds {odd[0]:g}; a mask holds 0 and 1 only")
+        found[name] = values == 1
+    return found
+
+
+# --- what does not fit --------------------------------------------------------------------
+
+
+def _check_names(weights: Mapping[str, Tensor], own: Shapes, spec: ModelSpec, data: str) -> None:
+    missing = [name for name in own if name not in weights and not name.endswith(COUNTER)]
+    unexpected = [name for name in weights if name not in own]
+    if missing or unexpected:
+        words = [_count(missing, "missing")] if missing else []
+        words += [_count(unexpected, "unexpected")] if unexpected else []
+        hint = _hint({name: one.shape for name, one in weights.items()}, spec, data)
+        raise UserError(f"the file does not fit {_said(spec)}: {', '.join(words)}; {hint}")
+
+
+def _check_shapes(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], spec: ModelSpec, data: str
+) -> None:
+    wrong = [name for name in weights if weights[name].shape != own[name].shape]
+    if wrong:
+        name, more = wrong[0], f" (and {len(wrong) - 1} more differ)" if len(wrong) > 1 else ""
+        hint = _hint({name: one.shape for name, one in weights.items()}, spec, data)
+        raise UserError(
+            f"{name!r} is {[*weights[name].shape]} in the file and {[*own[name].shape]} in "
+            f"{_said(spec)}{more}; {hint}"
+        )
+
+
+def _count(names: Sequence[str], what: str) -> str:
+    listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"{len(names)} {'entry' if len(names) == 1 else 'entries'} {what} ({listed})"
+
+
+def _said(spec: ModelSpec) -> str:
+    return f"arch {spec.arch} with stem {spec.stem} and num_classes {spec.num_classes}"
+
+
+def _dtype(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")
+
+
+def _hint(shapes: Shapes, spec: ModelSpec, data: str) -> str:
+    """Which network the file would fit, if it is one that mu names."""
+    for other in _others(shapes, spec):
+        if _fits(shapes, other):
+            given = [
+                f"{name}={value}"
+                for name, value in (("arch", other.arch), ("stem", other.stem))
+                if value != getattr(spec, name)
+            ]
+            words = [f"it fits {', '.join(given)}: give that"] if given else []
+            if other.num_classes != spec.num_classes:
+                classes = f"it tells {other.num_classes} classes apart, {data} has"
+                words.append(f"{classes} {spec.num_classes}: name the dataset it was trained on")
+            if other.in_channels != spec.in_channels:
+                channels = f"it takes images of {other.in_channels} channels, {data} has"
+                words.append(f"{channels} {spec.in_channels}: name the dataset it was trained on")
+            return "; ".join(words)
+    return "give the arch and stem of the file, and the dataset that it was trained on"
+
+
+def _others(shapes: Shapes, spec: ModelSpec) -> Iterator[ModelSpec]:
+    """Networks that mu names, the most alike first, for the file's own classes and channels."""
+    classes = [shape[0] for shape in shapes.values() if len(shape) == 2]
+    channels = [shape[1] for shape in shapes.values() if len(shape) == 4]
+    sizes = {
+        "num_classes": max(1, [spec.num_classes, *classes][-1]),
+        "in_channels": max(1, [*channels, spec.in_channels][0]),
+    }
+    known = [*ARCHITECTURES] if is_own(spec.arch) else [spec.arch, *ARCHITECTURES]
+    for arch in dict.fromkeys(known):
+        for stem in sorted(STEMS[1:], key=lambda one: one != spec.stem):
+            yield spec.replace(arch=arch, stem=stem, **sizes)
+
+
+def _fits(shapes: Shapes, spec: ModelSpec) -> bool:
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            own = spec.build(0).state_dict()
+    except (UserError, RuntimeError, ValueError, AssertionError):
+        return False  # there is none for such images
+    named = {name for name in own if not name.endswith(COUNTER)} | (own.keys() & shapes.keys())
+    return shapes.keys() == named and all(own[name].shape == shapes[name] for name in named)
