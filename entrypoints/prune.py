@@ -19,14 +19,15 @@ HELP = """Train an original and prune it: train, find the mask, rewind, train ag
 
 \b
 The run keeps mask/ and checkpoint/ as artifacts; unlearn finds them by its run ID.
-rate=0 gives the dense original. Options below the pruner's name are those of --pruner;
-defaults depend on the data set and the profile, and the run's page shows all of them.
+rate=0 gives the dense original. The options and defaults below are those of the data set,
+profile and pruner that are named before --help.
 
 \b
   python -m entrypoints.prune --rate 0.95
   mlflow run . -e prune -P dataset=cifar10_jpeg -P data_dir=PATH -P arch=resnet20
   mlflow run . -e prune -P pruner=imp -P rate=0.2 -P rounds=5
   mlflow run . -e prune -P resume_run_id=ID
+  python -m entrypoints.prune --profile vit --pruner synflow --help
 """
 
 

@@ -20,7 +20,8 @@ HELP = """Make an original forget, evaluate it, and compare it with the oracle.
 \b
 The original is that of prune_run_id, or the newest finished one that agrees with what is
 asked, or a new one. Options of the original are named as in prune, with the prefix prune_
-(dataset, data_dir, image_size, arch and stem are plain).
+(dataset, data_dir, image_size, arch and stem are plain); their defaults hold only where
+an original is made. The options of the method are those of --method.
 
 \b
   python -m entrypoints.unlearn --forget class:3 --method l1_sparse --oracle_run_id train

@@ -18,6 +18,7 @@ from mu.errors import UserError
 
 Sink = Callable[[Mapping[str, float], int | None], None]
 PRECISIONS = ("auto", "fp32", "bf16")
+SECONDS_BETWEEN_LINES = 30.0
 
 
 class Record(NamedTuple):
@@ -44,7 +45,8 @@ class Run:
     sink
         Called with every batch of numbers and their step; MLflow's recorder is one.
     show_progress
-        Whether long work draws progress bars; by default where the output is a terminal.
+        Whether long work draws progress bars. By default it does where the output is a terminal,
+        and elsewhere says a line now and then.
     """
 
     def __init__(
@@ -64,7 +66,8 @@ class Run:
             raise UserError(f"precision={precision!r}: give one of {', '.join(PRECISIONS)}")
         self.bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         self._sink = sink
-        self._show_progress = sys.stderr.isatty() if show_progress is None else show_progress
+        self._draws_bars = sys.stderr.isatty() if show_progress is None else show_progress
+        self._says_lines = show_progress is None and not self._draws_bars
         self.records: list[Record] = []
         self.notes: list[str] = []
         self.samples_seen = 0
@@ -152,30 +155,56 @@ class Run:
     def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
         """A bar with its rate in images a second; call what it yields with (samples, note).
 
-        Silent where progress is not shown.
+        Off a terminal, a line every half minute; silent where progress is not wanted.
         """
-        if not self._show_progress:
+        if self._draws_bars:
+            with _bar(label, total) as advance:
+                yield advance
+        elif self._says_lines:
+            yield _Lines(label, total)
+        else:
             yield lambda _samples, _note: None
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]}  {task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    start = time.perf_counter()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(label, total=total, rate="", note="")
+
+        def advance(samples: int, note: str) -> None:
+            done = bars.tasks[task].completed + samples
+            rate = done / max(time.perf_counter() - start, 1e-9)
+            bars.update(task, advance=samples, rate=f"{rate:,.0f} images/s", note=note)
+
+        yield advance
+
+
+class _Lines:
+    """Progress as lines of text, far enough apart for a log."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self._label, self._total, self._done = label, max(total, 1), 0
+        self._start = self._said = time.monotonic()
+
+    def __call__(self, samples: int, note: str) -> None:
+        self._done += samples
+        now = time.monotonic()
+        if now - self._said < SECONDS_BETWEEN_LINES:
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]}  {task.fields[note]}"),
-            TimeRemainingColumn(),
-        )
-        start = time.perf_counter()
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task(label, total=total, rate="", note="")
-
-            def advance(samples: int, note: str) -> None:
-                done = bars.tasks[task].completed + samples
-                rate = done / max(time.perf_counter() - start, 1e-9)
-                bars.update(task, advance=samples, rate=f"{rate:,.0f} images/s", note=note)
-
-            yield advance
+        self._said = now
+        share, rate = 100 * self._done / self._total, self._done / (now - self._start)
+        text = f"{self._label}: {note}, {share:.0f} %, {rate:,.0f} images/s"
+        print(text, file=sys.stderr, flush=True)
 
 
 def _process_peak_mb() -> float:

@@ -83,7 +83,10 @@ class _SettingType(_ParamType):
             return _Value(self._kind(value))
         except (ValueError, click.BadParameter):
             name = param.name if param else "value"
-            raise UserError(f"{name}={value!r} is not of type {self.name}") from None
+            share = str(value).removesuffix("%")
+            percent = self.name == "float" and share != value and share.replace(".", "").isdigit()
+            hint = f"; as a share, {value} is {float(share) / 100:g}" if percent else ""
+            raise UserError(f"{name}={value!r} is not of type {self.name}{hint}") from None
 
 
 def _option(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mu.cli.options import Group, peek
-from mu.data import DEFAULT_DATASET, check_dataset, load_data
+from mu.data import DATASETS, DEFAULT_DATASET, check_dataset, load_data, source
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
-from mu.models import STEMS, check_arch
+from mu.models import ARCHITECTURES, STEMS, check_arch
 from mu.profiles import DEFAULT_PROFILE, PROFILES, profile
 from mu.pruning import PRUNERS, check_pruner, pruner_class
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class DataOptions(Hyperparameters):
     """Which data."""
 
-    dataset: str = setting(DEFAULT_DATASET, help="name of the data set")
+    dataset: str = setting(DEFAULT_DATASET, help=f"data set: {', '.join(DATASETS)}")
     data_dir: str | None = setting(None, help="where its files lie")
     image_size: int | None = setting(None, help="side to which imagefolder brings images", low=1)
 
@@ -33,7 +33,11 @@ class DataOptions(Hyperparameters):
 class ModelOptions(Hyperparameters):
     """Which network."""
 
-    arch: str | None = setting(None, help="architecture (default: one that suits the data set)")
+    arch: str | None = setting(
+        None,
+        help=f"architecture: {', '.join(ARCHITECTURES)}, torchvision:NAME or "
+        "package.module:function (default: one that suits the data set)",
+    )
     stem: str = setting("auto", help="first layers; auto goes by the image size", choices=STEMS)
 
 
@@ -84,7 +88,7 @@ def original_groups(
     UserError
         If the data set, architecture or pruner has an unknown name.
     """
-    check_dataset(peek(arguments, "dataset", DEFAULT_DATASET))
+    dataset = check_dataset(peek(arguments, "dataset", DEFAULT_DATASET))
     if (arch := peek(arguments, "arch", "auto")) != "auto":
         check_arch(arch)
     chosen = profile(peek(arguments, f"{prefix}profile", DEFAULT_PROFILE))
@@ -93,8 +97,10 @@ def original_groups(
     from mu.recipes import Rewinding
     from mu.training.recipe import Training
 
+    suited = {**source(dataset).training, **chosen.training}  # to the data and the profile
+    said = {**{name: str(value) for name, value in suited.items()}, **(defaults or {})}
     prefixed = (OriginalOptions, pruner_class(pruner), Rewinding, Training, SplitSpec)
-    return [*PLAIN, *(Group(settings, prefix, defaults or {}) for settings in prefixed)]
+    return [*PLAIN, *(Group(settings, prefix, said) for settings in prefixed)]
 
 
 def given_settings(groups: Sequence[Group], values: Mapping[str, Any]) -> dict[str, Any]:
