@@ -14,6 +14,11 @@ DEFAULT_PRUNER = "omp"
 PRUNERS = {
     "omp": "mu.pruning.magnitude:OMP",
     "imp": "mu.pruning.magnitude:IMP",
+    "random": "mu.pruning.uniform:Random",
+    "snip": "mu.pruning.snip:SNIP",
+    "grasp": "mu.pruning.grasp:GraSP",
+    "synflow": "mu.pruning.synflow:SynFlow",
+    "channel": "mu.pruning.channel:Channel",
 }
 
 

@@ -1,4 +1,4 @@
-"""One-shot magnitude pruning against a slow sort of all weights, one by one."""
+"""Magnitude pruning, in one shot and in rounds, against a slow sort of all weights, one by one."""
 
 import copy
 
@@ -13,7 +13,7 @@ from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning import make_pruner
 from mu.pruning.base import prunable
-from mu.pruning.omp import OMP, keep_largest
+from mu.pruning.magnitude import IMP, OMP
 from mu.runs import Run
 from tests.helpers import as_arrays, bits, laws, make_dataset, random_mask, refused, same_masks
 
@@ -53,7 +53,7 @@ def dense(model):
     return Mask.dense(model, [name for name, _ in model.named_parameters()])
 
 
-def slow_pruning(model, mask, rate):
+def slow_pruning(model, mask, count):
     """Sort all kept weights by magnitude, one by one; ties by name, then by place."""
     kept = as_arrays(mask)
     candidates = [
@@ -62,7 +62,7 @@ def slow_pruning(model, mask, rate):
         for place in np.flatnonzero(kept[name])
     ]
     found = {name: array.copy() for name, array in kept.items()}
-    for _, name, place in sorted(candidates)[: round(rate * len(candidates))]:
+    for _, name, place in sorted(candidates)[:count]:
         found[name].reshape(-1)[place] = False
     return Mask({name: torch.from_numpy(array) for name, array in found.items()})
 
@@ -72,7 +72,7 @@ def slow_pruning(model, mask, rate):
 def test_it_prunes_what_a_slow_sort_would(network, rate):
     model, mask = network
 
-    assert same_masks(prune(model, mask, rate), slow_pruning(model, mask, rate))
+    assert same_masks(prune(model, mask, rate), slow_pruning(model, mask, round(rate * mask.kept)))
 
 
 @laws(60)
@@ -194,15 +194,41 @@ def test_the_order_of_weights_in_memory_does_not_count():
     assert same_masks(prune(other, Mask.dense(other, ["weight"]), 0.7), plain)
 
 
-def test_scores_of_half_precision_are_sorted_as_they_are():
-    scores = {"w": torch.tensor([3.0, 1.0, 2.0, 1.0], dtype=torch.bfloat16)}
-
-    mask = keep_largest(scores, Mask({"w": torch.ones(4, dtype=torch.bool)}), 0.5)
-
-    assert mask["w"].tolist() == [True, False, True, False]
-
-
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
 def test_a_rate_out_of_range_is_refused(rate):
     with refused(f"rate={rate}", "at least 0 and below 1"):
         make_pruner("omp", {"rate": rate})
+
+
+def test_omp_refuses_rounds():
+    with refused("rounds=2", "omp prunes in one round", "pruner=imp"):
+        make_pruner("omp", {"rounds": 2})
+
+
+@laws()
+@given(network=networks(), rate=RATES, rounds=st.integers(1, 5), data=st.data())
+def test_imp_prunes_in_each_round_what_a_slow_sort_of_the_weights_of_then_would(
+    network, rate, rounds, data
+):
+    """Between the rounds the weights change, as they do in training."""
+    model, mask = network
+    total = mask.kept
+    for after_round in range(1, rounds + 1):
+        keep = IMP(rate=rate).keeps(total, after_round)
+        later = IMP(rate=rate).prune(model, mask, DATA, Run(device="cpu"), keep=keep)
+
+        assert later.kept == total - round(total * (1 - (1 - rate) ** after_round))
+        assert same_masks(later, slow_pruning(model, mask, mask.kept - keep))
+        mask = later
+        scale = data.draw(st.sampled_from([-1.0, 0.5, 3.0]))
+        model.load_state_dict(
+            {
+                name: one.flip(0) * scale if one.ndim else one
+                for name, one in model.state_dict().items()
+            }
+        )
+
+
+def test_the_defaults_are_those_of_the_paper():
+    assert (OMP().rate, OMP().rounds, OMP().when) == (0.95, 1, "trained")
+    assert (IMP().rate, IMP().rounds, IMP().when) == (0.2, 5, "trained")

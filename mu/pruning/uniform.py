@@ -1,0 +1,37 @@
+"""Random pruning: the control that every other pruner has to beat.
+
+References
+----------
+Liu et al. (2022), The Unreasonable Effectiveness of Random Pruning, ICLR. Frankle, Dziugaite, Roy
+& Carbin (2021), Pruning Neural Networks at Initialization: Why Are We Missing the Mark?, ICLR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mu.hyperparameters import changed
+from mu.masks import Mask
+from mu.pruning.base import Look, Pruner
+from mu.pruning.ranking import keep_largest
+
+
+@dataclass(frozen=True)
+class Random(Pruner):
+    """Keep weights drawn at random, each with the same chance, whatever its layer."""
+
+    when: str = changed(Pruner, "when", "initial")
+
+    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+        """See :meth:`Pruner.choose`; looks at neither weights nor data.
+
+        The ranks of all weights are drawn, not those of the kept ones alone: with one seed,
+        several rounds keep what one round to their last count would.
+        """
+        sizes = [mask[name].numel() for name in mask]
+        ranks = torch.split(torch.randperm(mask.total, generator=look.draws), sizes)
+        scores = {name: part.view(mask[name].shape) for name, part in zip(mask, ranks, strict=True)}
+        return keep_largest(scores, mask, keep)
