@@ -48,8 +48,8 @@ class Twin:
     that vision transformers start with, would cut every path before anything is pruned: ones
     stand for it. Max pooling stays: the strongest path passes.
 
-    All is float64. In float32, rounding would rank paths that are nearly equal, and that
-    differs between devices.
+    All is float64: the rounding of float32 would decide between paths that are nearly equal,
+    on each device in its own way.
 
     Parameters
     ----------

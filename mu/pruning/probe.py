@@ -27,9 +27,7 @@ class ProbingPruner(Pruner, ABC):
     """A pruner that differentiates the loss on training samples, by default before training."""
 
     when: str = changed(Pruner, "when", "initial")
-    samples: int = setting(
-        256, help="training samples to look at, as many of each class as there are", low=1
-    )
+    samples: int = setting(256, help="training samples to look at, evenly over the classes", low=1)
 
 
 class Probe:

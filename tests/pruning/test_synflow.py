@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -23,7 +23,11 @@ def images(features):
 
 
 def slowly(model, mask, keep, iterations, features):
-    """The paths of all weights enumerated, the smallest sums dropped, and that again."""
+    """The paths of all weights enumerated, the smallest sums dropped, and that again.
+
+    None where the last to go and the first to stay are equal: the only edges into and out of a
+    unit carry the same paths, and rounding decides between them.
+    """
     start = mask.kept
     for step in range(1, iterations + 1):
         count = round(start * (keep / start) ** (step / iterations))
@@ -34,13 +38,16 @@ def slowly(model, mask, keep, iterations, features):
             for name in kept
             for place in np.flatnonzero(kept[name])
         )
-        for _, name, place in order[: len(order) - count]:
+        gone = len(order) - count
+        if 0 < gone < len(order) and order[gone][0] <= order[gone - 1][0] * (1 + 1e-9):
+            return None
+        for _, name, place in order[:gone]:
             kept[name].reshape(-1)[place] = False
         mask = Mask({name: torch.from_numpy(array) for name, array in kept.items()})
     return mask
 
 
-@laws(25)
+@laws(60)
 @given(
     widths=st.lists(st.integers(2, 4), min_size=3, max_size=4),
     seed=st.integers(0, 99),
@@ -54,10 +61,12 @@ def test_each_iteration_drops_the_weights_with_the_smallest_sums_of_paths(
     mask = dense(model, "head")
     keep = round(share * mask.kept)
     run = Run(device="cpu")
+    expected = slowly(model, mask, keep, iterations, widths[0])
+    assume(expected is not None)
 
     found = SynFlow(iterations=iterations).prune(model, mask, images(widths[0]), run, keep=keep)
 
-    assert same_masks(found, slowly(model, mask, keep, iterations, widths[0]))
+    assert same_masks(found, expected)
 
 
 @laws(100)
