@@ -1,4 +1,4 @@
-"""A real tracking server: a hand-over over HTTP, and a server that dies in mid-run."""
+"""A real tracking server: a hand-over over HTTP, resuming, and a server that dies in mid-run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from entrypoints.prune import prune
 from mu.checkpoints import Checkpoint
 from mu.masks import Mask
+from mu.resume import FOLDER
 from mu.tracking import Store, connect, load_mask, load_model, tracked
 from mu.tracking import recorder as recorder_module
 from tests.conftest import copy_store, store_uri
 from tests.helpers import refused
-from tests.processes import PATIENCE, environment
+from tests.processes import PATIENCE, environment, python
 from tests.tracking.handovers import hand_over, small_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -125,6 +127,44 @@ def test_mistakes_over_the_wire(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
     with refused("MLFLOW_EXPERIMENT_ID=77"):
         connect()
+
+
+def progress_at(store: Store, run_id: str) -> list[str]:
+    return [Path(one.path).name for one in store.client.list_artifacts(run_id, FOLDER)]
+
+
+def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
+    settings = {"epochs": 6, "train_size": 500, "rate": 0.5, "rewind_epoch": 1}
+    device = {"device": "cpu"}
+    line = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    with python("-m", "entrypoints.prune", *line, "--device", "cpu") as process:
+        deadline = time.monotonic() + PATIENCE
+        names: list[str] = []
+        while not any("epoch-000002" in name for name in names):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            for run in remote.search("tags.`mu.entry` = 'prune' and attributes.status = 'RUNNING'"):
+                run_id = run.info.run_id
+                names = progress_at(remote, run_id)
+        process.kill()
+        process.wait(PATIENCE)
+    assert remote.run(run_id).info.status == "RUNNING"
+    kept = progress_at(remote, run_id)
+    assert 1 <= len(kept) <= 3  # the one to be removed is removed after the upload of a new one
+
+    prune({}, device, {"resume_run_id": run_id})
+    run = remote.run(run_id)
+    assert run.info.status == "FINISHED"
+    assert progress_at(remote, run_id) == []
+    assert FOLDER not in {one.path for one in remote.client.list_artifacts(run_id)}
+    history = remote.client.get_metric_history(run_id, "loss")
+    assert sorted(one.step for one in history) == list(range(6 + 5))
+
+    prune(settings, device)
+    again = next(remote.search("tags.`mu.entry` = 'prune'"))
+    assert again.info.run_id != run_id
+    for tag in ("mu.weights", "mu.mask"):
+        assert again.data.tags[tag] == run.data.tags[tag]
 
 
 def test_a_server_that_dies_in_mid_run_takes_nothing_with_it(
