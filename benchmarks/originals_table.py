@@ -1,7 +1,7 @@
 """The table of originals: how well each pruner's network classifies at the same sparsity.
 
-    python -m benchmarks.originals_table --data-dir PATH     about an hour on two cores
-    python -m benchmarks.originals_table --dataset digits    about 5 minutes
+    python -m benchmarks.originals_table --data-dir PATH     about two hours on two cores
+    python -m benchmarks.originals_table --dataset digits    about 10 minutes
 
 Every cell is a run of ``prune`` in the tracking store in use; runs that are there already are
 not made again, so an interrupted table goes on. Prints Markdown: means over the seeds, with their
@@ -51,11 +51,14 @@ def main() -> None:
     parser.add_argument("--data-dir", default="none")
     parser.add_argument("--rate", type=float, default=0.95)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", nargs="+", help="labels of rows; by default all")
     options = parser.parse_args()
     settings = {} if options.dataset == "digits" else {**CIFAR_SETTINGS, "split_seed": 1}
     print("| original | " + " | ".join(COLUMNS) + " |")
     print("|---" + "|---:" * len(COLUMNS) + "|")
     for label, own in rows_of(options.rate).items():
+        if options.rows and label not in options.rows:
+            continue
         found = []
         for seed in range(options.seeds):
             asked = {"profile": "imp", "rewind": "rewind_lt", "rounds": 1, **settings, **own}
