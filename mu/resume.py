@@ -153,8 +153,11 @@ class FolderKeeper:
         self.about = json.loads(json.dumps(about))
 
     def save(self, progress: Progress) -> None:
-        """Write it beside the last one, and remove what is older."""
-        content = progress.to_bytes(self.about)
+        """See :meth:`Keeper.save`."""
+        self.write(progress, progress.to_bytes(self.about))
+
+    def write(self, progress: Progress, content: bytes) -> None:
+        """Write the content of ``progress`` beside the last one, and remove what is older."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / file_name(progress, content), content)
         older = progress_files(self.folder)[:-KEPT_FILES]

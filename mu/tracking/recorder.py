@@ -26,6 +26,7 @@ from mu.tracking.store import Store, connect, failure, give_views
 
 FLUSH_SECONDS = 2.0
 BATCH = 1000
+SETTLING_SECONDS = 0.5  # in which another process that resumes the same run would show itself
 
 
 class Recorder:
@@ -246,6 +247,9 @@ def _reopen(store: Store, run_id: str) -> str:
         if "mu.error" in tags:
             store.client.delete_tag(run_id, "mu.error")
         store.client.update_run(run_id, status="RUNNING")
+        time.sleep(SETTLING_SECONDS)
+        if (taken := store.run(run_id).data.tags["mu.pid"]) != again["mu.pid"]:
+            raise UserError(f"run {run_id} is being resumed by process {taken} at the same time")
     except MlflowException as error:
         raise failure(store.uri, error) from error
     return run_id

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,8 +80,10 @@ def run_keeper(
 ) -> Iterator[Keeper]:
     """Keep progress among a run's artifacts, in ``resume/``.
 
-    In a local store the file is written there directly and renamed; elsewhere it is uploaded. A
-    store that fails costs the progress, with a warning, but not the training.
+    In a local store the file is written there directly and renamed; elsewhere it is uploaded.
+    Either is done by a thread of its own, while the next epoch trains, and finished when the
+    block ends, however it ends. A store that fails costs the progress, with a warning, but not
+    the training.
 
     Parameters
     ----------
@@ -90,8 +94,18 @@ def run_keeper(
     """
     local = _local_folder(recorder.store.run(recorder.run_id))
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        keeper = FolderKeeper(local or Path(scratch), about)
-        yield _RunKeeper(recorder, keeper, before, uploads=local is None)
+        folder = FolderKeeper(local or Path(scratch), about)
+        keeper = _RunKeeper(recorder, folder, before, uploads=local is None)
+        try:
+            yield keeper
+        except BaseException:
+            keeper.close()
+            if keeper.has_kept:
+                text = f"to go on from the last finished epoch: -P resume_run_id={recorder.run_id}"
+                print(text, file=sys.stderr, flush=True)
+            raise
+        finally:
+            keeper.close()
 
 
 class _RunKeeper:
@@ -102,17 +116,35 @@ class _RunKeeper:
     ) -> None:
         self._recorder, self._keeper, self._before = recorder, keeper, before
         self._uploads = uploads
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+        self.has_kept = before is not None
 
     def last(self) -> Progress | None:
         """See :meth:`mu.resume.Keeper.last`."""
         return self._before
 
     def save(self, progress: Progress) -> None:
-        """See :meth:`mu.resume.Keeper.save`."""
+        """See :meth:`mu.resume.Keeper.save`; returns once the progress is copied."""
+        self._wait()
+        content = progress.to_bytes(self._keeper.about)
+        self._writing = self._writer.submit(self._write, progress, content)
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        self._wait()
+        self._writer.shutdown()
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(self, progress: Progress, content: bytes) -> None:
         try:
-            self._keeper.save(progress)
+            self._keeper.write(progress, content)
             if self._uploads:
                 self._upload()
+            self.has_kept = True
         except Exception as error:
             self._recorder.warn("progress is not kept", error)
 

@@ -76,7 +76,7 @@ def interrupt_at(patch: pytest.MonkeyPatch, owner: Any, name: str, call_number: 
 def interrupted_after(epochs: int, *line: str) -> None:
     """Run prune in this process until so many epochs are kept."""
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, FolderKeeper, "save", epochs)
+        interrupt_at(patch, resuming._RunKeeper, "save", epochs)
         assert call(*line) == 128 + signal.SIGINT
 
 
@@ -368,7 +368,7 @@ def test_progress_that_cannot_be_kept_costs_a_warning(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(FolderKeeper, "save", fail)
+    monkeypatch.setattr(FolderKeeper, "write", fail)
     assert call(*QUICK) == 0
     assert newest(store).info.status == "FINISHED"
     assert warnings(capsys) == ["progress is not kept: no space left on device"]
@@ -545,9 +545,10 @@ def test_a_resume_by_the_launcher(whole: Whole, interrupted: Interrupted) -> Non
 # --- processes that are ended -------------------------------------------------------------
 
 # Long enough to be ended in the middle: 22 epochs, each about a sixth of a second.
-LONG = (
-    "--pruner imp --rate 0.3 --rounds 2 --epochs 8 --rewind_epoch 1 --train_size 500 --device cpu"
-).split()
+LONG = [
+    "--pruner", "imp", "--rate", "0.3", "--rounds", "2", "--epochs", "8", "--rewind_epoch", "1",
+    "--train_size", "500", "--device", "cpu",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
