@@ -26,11 +26,11 @@ def rows_of(rate: float) -> dict[str, dict[str, object]]:
     each = round(1 - (1 - rate) ** (1 / ROUNDS), 6)
     return {
         "dense": {"rate": 0.0},
-        "omp": {"pruner": "omp", **one_shot},
+        "omp": {"pruner": "omp", "rewind": "rewind_lt", **one_shot},
         "omp, lt": {"pruner": "omp", "rewind": "lt", **one_shot},
         "omp, pt": {"pruner": "omp", "rewind": "pt", **one_shot},
         f"imp, {ROUNDS} rounds": {"pruner": "imp", "rounds": ROUNDS, "rate": each},
-        "channel": {"pruner": "channel", **one_shot},
+        "channel": {"pruner": "channel", "rewind": "rewind_lt", **one_shot},
         "synflow": {"pruner": "synflow", **one_shot},
         "snip": {"pruner": "snip", **one_shot},
         "grasp": {"pruner": "grasp", **one_shot},
@@ -61,7 +61,7 @@ def main() -> None:
             continue
         found = []
         for seed in range(options.seeds):
-            asked = {"profile": "imp", "rewind": "rewind_lt", "rounds": 1, **settings, **own}
+            asked = {"profile": "imp", "rounds": 1, **settings, **own}
             asked |= {"dataset": options.dataset, "seed": seed}
             run_id = find_or_make_original(asked, options.data_dir)
             found.append(connect().run(run_id).data.metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -82,7 +83,14 @@ class Order:
 def order_asked(given: Mapping[str, Any], device: DeviceOptions) -> Order:
     """The original that was asked for, with defaults for the rest."""
     dataset, rest = load_asked(given)
-    order = Order(dataset, make_recipe(dataset, **rest), device)
+    recipe = make_recipe(dataset, **rest)
+    for name in Rewinding.names():
+        if rest.get(name) is not None and not recipe.rewinds:
+            raise UserError(
+                f"{name}={rest[name]}: pruner {recipe.pruner} looks at initial weights, so nothing "
+                f"is rewound; leave {name} out, or give when=trained"
+            )
+    order = Order(dataset, recipe, device)
     order.spec().split(dataset)  # refuses sizes that do not fit
     return order
 
@@ -128,6 +136,7 @@ def _inherited(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
         if given.get(name) is not None and not same_value(str(settings[name]), given[name])
     }
     dropped = {"rewind_epoch"}  # nothing is rewound, so it need not fit the epochs
+    dropped |= set() if spec.recipe.rewinds else {"rewind"}
     dropped |= {*Training.names()} if other else set()  # another one brings its own defaults
     dropped |= {"data_dir", "image_size"} if "dataset" in other else set()
     return {name: value for name, value in settings.items() if name not in dropped}
@@ -200,6 +209,8 @@ def make_original(store: Store, order: Order) -> Original:
             "mask_run_id": order.mask_run_id,
         }
         recorder.params(settings)
+        # At once: it is needed to go on, if this process is killed.
+        print(f"run {recorder.run_id}", file=sys.stderr, flush=True)
         run = Run(
             device=order.device.device,
             precision=order.device.precision,

@@ -9,7 +9,7 @@ from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import source
 from mu.data.images import ImageDataset
 from mu.data.splits import SplitSpec
-from mu.errors import unknown
+from mu.errors import UserError, unknown
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.profiles import DEFAULT_PROFILE, profile
@@ -50,6 +50,8 @@ def make_recipe(dataset: ImageDataset, **settings: Any) -> Recipe:
         raise unknown("setting of prune", next(iter(given)), known)
     asked, rewinding, splitting, pruning = parts
     training = Training.of({**own.training, **defaults.training, **asked})
+    if training.sam_adaptive and not training.sam_rho:
+        raise UserError("sam_adaptive=True: give sam_rho, the radius; adaptive ones are near 1")
     if "warmup" not in asked:
         training = training.replace(warmup=round(defaults.warmup * training.epochs))
     model = ModelSpec.for_images(arch, stem, len(dataset.classes), dataset.shape)

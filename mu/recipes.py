@@ -144,6 +144,11 @@ class Recipe:
             ),
         ]
 
+    @property
+    def rewinds(self) -> bool:
+        """Whether weights are put back after pruning; not where initial ones are pruned."""
+        return self.make_pruner().when == "trained"
+
     def make_pruner(self) -> Pruner:
         """The pruner with its settings."""
         return make_pruner(self.pruner, self.pruning)
@@ -156,8 +161,8 @@ class Recipe:
             "stem": self.model.stem,
             "pruner": self.pruner,
             **self.pruning,
-            "rewind": self.rewinding.rewind,
-            "rewind_epoch": self.rewinding.epoch(self.training.epochs),
+            "rewind": self.rewinding.rewind if self.rewinds else None,
+            "rewind_epoch": self.rewinding.epoch(self.training.epochs) if self.rewinds else None,
             **self.training.as_dict(),
             **self.split.as_dict(),
             "seed": self.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 # Before torch is loaded: the tests' networks are too small to gain from more threads, and two
 # threads on a busy machine take many times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell's background job ignores SIGINT, and so do its children; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

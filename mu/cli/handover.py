@@ -11,7 +11,7 @@ from typing import Any
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
 from mu.evaluation import predict
-from mu.profiles import DEFAULT_PROFILE
+from mu.profiles import DEFAULT_PROFILE, profile
 from mu.recipes import Recipe
 from mu.report import console, plots, prose
 from mu.runs import Run
@@ -32,7 +32,9 @@ def run_name(recipe: Recipe) -> str:
     pruner = recipe.make_pruner()
     words = [recipe.model.arch.partition(":")[2] or recipe.model.arch]
     words += [recipe.profile] if recipe.profile != DEFAULT_PROFILE else []
-    words += [recipe.pruner] if recipe.pruner not in ("omp", recipe.profile) and pruner.rate else []
+    chosen = recipe.pruner != profile(recipe.profile).pruner
+    words += [recipe.pruner] if chosen and pruner.rate else []
+    words += ["given mask"] if recipe.given_mask else []
     return " ".join([*words, f"{100 * (1 - (1 - pruner.rate) ** pruner.rounds):.3g} %"])
 
 

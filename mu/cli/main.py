@@ -46,7 +46,25 @@ def _no_such_option(error: click.NoSuchOption) -> str:
         return error.format_message()
     command = error.ctx.command
     known = [option.name for option in command.params if option.name]
+    if owners := _owners(name, known):
+        return f"{name!r} is an option of {' and '.join(owners)}, not of {command.name}"
     return str(unknown(f"option of {command.name}", name, known))
+
+
+def _owners(name: str, known: Sequence[str]) -> list[str]:
+    """The methods or pruners, as they are chosen, that have a setting of that name."""
+    from mu.methods import METHODS, method_class
+    from mu.pruning import PRUNERS, pruner_class
+
+    prefix = "prune_" if "prune_pruner" in known else ""
+    found = [
+        f"{prefix}pruner={one}"
+        for one in PRUNERS
+        if name in [prefix + own for own in pruner_class(one).names()]
+    ]
+    if "method" in known:
+        found += [f"method={one}" for one in METHODS if name in method_class(one).names()]
+    return found
 
 
 def _fail(message: str) -> None:

@@ -98,6 +98,8 @@ def original_groups(
     from mu.training.recipe import Training
 
     suited = {**source(dataset).training, **chosen.training}  # to the data and the profile
+    if chosen.warmup:
+        suited["warmup"] = f"{100 * chosen.warmup:g} % of the epochs"
     said = {**{name: str(value) for name, value in suited.items()}, **(defaults or {})}
     prefixed = (OriginalOptions, pruner_class(pruner), Rewinding, Training, SplitSpec)
     return [*PLAIN, *(Group(settings, prefix, said) for settings in prefixed)]

@@ -55,4 +55,9 @@ def load_data(
     folder = None if data_dir is None else Path(data_dir).expanduser().absolute()
     if folder is not None and not folder.exists():
         raise UserError(f"data_dir {str(folder)!r} does not exist; name the place of the data")
-    return source(name).read(folder, image_size)
+    found = source(name)
+    if image_size is not None and not found.resizes:
+        raise UserError(
+            f"image_size={image_size}: the images of {name} have one size; leave it out"
+        )
+    return found.read(folder, image_size)

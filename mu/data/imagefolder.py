@@ -61,4 +61,4 @@ def _parts(tree: ImageTree) -> tuple[list[str], list[Sample], list[Sample]]:
     return classes, train, test
 
 
-SOURCE = Source(read, arch="resnet18", training={"epochs": 60})
+SOURCE = Source(read, arch="resnet18", training={"epochs": 60}, resizes=True)

@@ -151,11 +151,14 @@ class Source:
         Default architecture.
     training
         Defaults of the training recipe that differ from the general ones.
+    resizes
+        Whether ``image_size`` has a meaning for it.
     """
 
     read: Callable[[Path | None, int | None], ImageDataset]
     arch: str = "resnet18"
     training: Mapping[str, Any] = field(default_factory=dict)
+    resizes: bool = False
 
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -123,9 +123,18 @@ class Pruner(Hyperparameters, ABC):
         """The mask; see :meth:`prune`. ``keep`` is below ``mask.kept``."""
 
     def _tell_collapse(self, before: Mask, after: Mask, run: Run) -> None:
-        """A layer without weights passes nothing on; only a shortcut beside it can."""
+        """A layer without weights passes nothing on; only a shortcut beside it can.
+
+        Biases and scales, prunable in the scope ``all``, are no such layers.
+        """
         pairs = zip(before.layers(), after.layers(), strict=True)
-        empty = [new["name"] for old, new in pairs if old["kept"] and not new["kept"]]
+        empty = [
+            new["name"]
+            for old, new in pairs
+            if old["kept"]
+            and not new["kept"]
+            and not (self.scope == "all" and len(new["shape"]) < 2)
+        ]
         if not empty:
             return
         names = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")

@@ -12,14 +12,16 @@ COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """A table of models against UA, RA, TA, MIA (percent), gap (points) and RTE (seconds)."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("")
     for name in COLUMNS:
         table.add_column(name, justify="right")
     for label, metrics in rows.items():
         cells = (f"{metrics[name]:.2f}" if name in metrics else "-" for name in COLUMNS)
         table.add_row(label, *cells)
-    _console().print(table)
+    console = _console()
+    console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
+    console.print(table)
 
 
 def print_summary(title: str, values: Mapping[str, str]) -> None:

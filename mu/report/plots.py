@@ -40,8 +40,9 @@ def plot_history(run: Run, path: Path, stages: Sequence[Stage] = ()) -> None:
     left.plot(*_columns(run.history("loss")), color=COLOURS["retain"])
     left.set(xlabel="epoch", ylabel="loss", yscale="log", title="training loss")
     series = {"train_acc": ("training", "retain"), "VA": ("validation", "test")}
+    last = max((step for step, _ in run.history("loss")), default=0)  # then the final values come
     for name, (label, colour) in series.items():
-        if history := run.history(name):
+        if history := [point for point in run.history(name) if point[0] <= last]:
             right.plot(*_columns(history), label=label, color=COLOURS[colour])
     right.set(xlabel="epoch", ylabel="%", title="accuracy")
     for stage in stages[1:]:

@@ -23,6 +23,7 @@ from mu.errors import UserError
 from mu.resume import FOLDER, FolderKeeper, Keeper, Progress, progress_files, read_newest
 from mu.tracking.doctor import verdict_of
 from mu.tracking.recorder import Recorder
+from mu.tracking.signals import Stopped
 from mu.tracking.store import Store
 
 
@@ -36,6 +37,8 @@ def resumable_run(store: Store, run_id: str) -> MlflowRun:
     """
     run = store.run(run_id)
     entry = run.data.tags.get("mu.entry", "unknown")
+    if resumed := run.data.tags.get("mu.resumed_as"):
+        raise UserError(f"run {run_id} is the launcher's own and empty; it resumed run {resumed}")
     if entry != "prune":
         raise UserError(f"run {run_id} (entry {entry}) keeps no progress; only prune's runs do")
     if run.info.status == "FINISHED":
@@ -98,7 +101,7 @@ def run_keeper(
         keeper = _RunKeeper(recorder, folder, before, uploads=local is None)
         try:
             yield keeper
-        except BaseException:
+        except (KeyboardInterrupt, Stopped):
             keeper.close()
             if keeper.has_kept:
                 text = f"to go on from the last finished epoch: -P resume_run_id={recorder.run_id}"
