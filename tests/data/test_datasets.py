@@ -153,7 +153,12 @@ def test_the_fingerprint_of_the_digits_never_changes(digits):
     assert digits.fingerprint == (
         "b98f23437d4ee4691569b3c28a991d6c2d58807a651831f1490751f0065a42ee"
     )
-    assert load_data("digits", None, 32).fingerprint == digits.fingerprint
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion_mnist", "cifar10", "cifar10_jpeg"])
+def test_images_of_one_size_are_not_resized(name):
+    with refused("image_size=32", name, "one size", "leave it out"):
+        load_data(name, None, 32)
 
 
 # --- imagefolder --------------------------------------------------------------------------
