@@ -1,7 +1,7 @@
 """The table of originals: how well each pruner's network classifies at the same sparsity.
 
-    python -m benchmarks.originals_table --data-dir PATH     about two hours on two cores
-    python -m benchmarks.originals_table --dataset digits    about 10 minutes
+    python -m benchmarks.originals_table --data-dir PATH     hours on two cores
+    python -m benchmarks.originals_table --dataset digits    about 6 minutes
 
 Every cell is a run of ``prune`` in the tracking store in use; runs that are there already are
 not made again, so an interrupted table goes on. Prints Markdown: means over the seeds, with their

@@ -1,6 +1,6 @@
 """Speed of the training loop: against the floor, the plain way, under a mask, and with SAM.
 
-    python -m benchmarks.training                            ResNet-20, about 4 minutes
+    python -m benchmarks.training                            ResNet-20, about 3 minutes
     python -m benchmarks.training --arch resnet18 --samples 256 --batch-size 128 --rounds 3
 
 Images a second of several ways of the same work, in turn, in one process, so that a machine whose

@@ -26,7 +26,7 @@ from mu.masks import Mask
 from mu.originals import make_recipe, train_original
 from mu.pruning import pruner_class
 from mu.pruning.base import prunable
-from mu.recipes import Recipe, Rewinding
+from mu.recipes import Recipe, Rewinding, Stage
 from mu.report import console, plots, prose
 from mu.resume import Progress
 from mu.runs import Run
@@ -67,6 +67,10 @@ class Order:
     def spec(self) -> Spec:
         """Data and recipe."""
         return Spec(DataSpec.of(self.dataset), self.recipe)
+
+    def stages(self) -> list[Stage]:
+        """The trainings that make it."""
+        return self.recipe.stages(mask_is_known=self.mask is not None)
 
     def about(self) -> dict[str, Any]:
         """What is kept with the progress, so that the order can be given again."""
@@ -210,7 +214,7 @@ def make_original(store: Store, order: Order) -> Original:
         }
         recorder.params(settings)
         # At once: it is needed to go on, if this process is killed.
-        print(f"run {recorder.run_id}", file=sys.stderr, flush=True)
+        print(f"prune run {recorder.run_id}", file=sys.stderr, flush=True)
         run = Run(
             device=order.device.device,
             precision=order.device.precision,
@@ -220,6 +224,7 @@ def make_original(store: Store, order: Order) -> Original:
         )
         checkpoint, seconds = _train(order, run, recorder)
         metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
+        run.log("TA", metrics["TA"], order.stages()[-1].round)
         run.log_all(
             {name: metrics[name] for name in ("train_acc", "VA", "train_s") if name in metrics},
             _next_step(run),
@@ -233,9 +238,11 @@ def make_original(store: Store, order: Order) -> Original:
 
 def _train(order: Order, run: Run, recorder: Recorder) -> tuple[Checkpoint, float]:
     """The original and the seconds it took, those of interrupted processes included."""
+    last = order.stages()[-1].round
 
     def after_round(number: int, model: nn.Module) -> None:
-        run.log("TA", predict(model, order.dataset.test_subset(), run).accuracy(), number)
+        if number != last:  # the finished network is evaluated in any case
+            run.log("TA", predict(model, order.dataset.test_subset(), run).accuracy(), number)
 
     with (
         run_keeper(recorder, order.about(), order.progress) as keeper,
@@ -260,7 +267,7 @@ def _hand_on(
     run: Run,
 ) -> None:
     """Write everything that the run's page shows and later runs take."""
-    stages = order.recipe.stages(mask_is_known=order.mask is not None)
+    stages = order.stages()
     rows = prose.rounds_table(run, stages)
     text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
     tags = {"mu.upstream": order.mask_run_id} if order.mask_run_id else {}

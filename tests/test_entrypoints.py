@@ -49,7 +49,7 @@ class Program:
 
 
 def one_line(errors: str, *texts: str) -> str:
-    errors = re.sub(r"\Arun [0-9a-f]{32}\n", "", errors)  # said when prune opens its run
+    errors = re.sub(r"\Aprune run [0-9a-f]{32}\n", "", errors)  # said when prune opens its run
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
     assert errors.endswith("\n")

@@ -71,7 +71,7 @@ def _fail(message: str) -> None:
     line = " ".join(message.split())
     print(f"error: {line}", file=sys.stderr)
     if "MLFLOW_RUN_ID" in os.environ:  # MLflow's launcher opened a run that nobody attached to
-        from mu.tracking.recorder import fail_launched_run
+        from mu.tracking.lifecycle import fail_launched_run
 
         fail_launched_run(line)
     sys.exit(USER_MISTAKE)

@@ -8,7 +8,7 @@ linear and every weight still lies on a path.
 What each layer passes on is divided by its mean. Where layers follow one another, that scales all
 paths alike and changes no rank. Where branches join, each brings a signal of its normalised size,
 as in the network itself, whatever is left of its weights. Without that, a 3x3 branch outweighs the
-1x1 shortcut beside it a hundredfold, and at 99 % the shortcuts of a ResNet-18, blocks of a
+1x1 shortcut beside it by far, and at 99 % the shortcuts of a ResNet-18, blocks of a
 MobileNetV3 and all blocks of a Swin lose their last weight. (The products also pass the largest
 float32, in a ResNet-50 by far.)
 """
@@ -156,7 +156,8 @@ class SummedExcitation(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """Of the same shape."""
-        return signal + self.scale(signal)  # type: ignore[no-any-return]
+        scale: Tensor = self.scale(signal)
+        return signal + scale
 
 
 class SummedAttention(nn.Module):
@@ -171,9 +172,9 @@ class SummedAttention(nn.Module):
     ) -> tuple[Tensor, None]:
         """Of the shape of ``query``; no attention weights."""
         inner = self.attention
-        weights = (inner.q_proj_weight, inner.k_proj_weight, inner.v_proj_weight)
-        if inner.in_proj_weight is not None:  # the three in one
-            weights = inner.in_proj_weight.chunk(3)  # type: ignore[assignment]
+        stacked: Tensor | None = inner.in_proj_weight  # none where keys have a size of their own
+        apart = (inner.q_proj_weight, inner.k_proj_weight, inner.v_proj_weight)
+        weights = apart if stacked is None else stacked.chunk(3)
         biases = (None,) * 3 if inner.in_proj_bias is None else inner.in_proj_bias.chunk(3)
         parts = map(levelled, map(F.linear, (query, key, value), weights, biases))
         return inner.out_proj(_mixed(*parts, dims=(-2 if inner.batch_first else 0,))), None
@@ -196,7 +197,8 @@ class SummedWindowAttention(nn.Module):
         if hasattr(inner, "cpb_mlp"):
             heads = inner.cpb_mlp(inner.relative_coords_table.abs()).mean((0, 1, 2))
             mixed = mixed + heads.repeat_interleave(mixed.shape[-1] // len(heads))
-        return inner.proj(mixed)  # type: ignore[no-any-return]
+        projected: Tensor = inner.proj(mixed)
+        return projected
 
 
 class SummedGridAttention(nn.Module):
@@ -209,7 +211,8 @@ class SummedGridAttention(nn.Module):
     def forward(self, signal: Tensor) -> Tensor:
         """Of the same shape, (n, groups, tokens, features)."""
         parts = self.attention.to_qkv(signal).chunk(3, dim=-1)
-        return self.attention.merge(_mixed(*parts, dims=(-2,)))  # type: ignore[no-any-return]
+        merged: Tensor = self.attention.merge(_mixed(*parts, dims=(-2,)))
+        return merged
 
 
 class LevelledBlock(nn.Module):

@@ -12,8 +12,9 @@ from mu.tracking.artifacts import (
     load_model,
 )
 from mu.tracking.doctor import Finding, close_dead_runs
+from mu.tracking.lifecycle import tracked
 from mu.tracking.lineage import ORACLE_TAG, find_oracle, find_original, same_value
-from mu.tracking.recorder import Recorder, rounded, tracked
+from mu.tracking.recorder import Recorder, rounded
 from mu.tracking.resuming import fetch_progress, remove_progress, resumable_run, run_keeper
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store, connect

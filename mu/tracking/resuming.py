@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +100,13 @@ def run_keeper(
         folder = FolderKeeper(local or Path(scratch), about)
         keeper = _RunKeeper(recorder, folder, before, uploads=local is None)
         try:
-            yield keeper
+            with closing(keeper):
+                yield keeper
         except (KeyboardInterrupt, Stopped):
-            keeper.close()
             if keeper.has_kept:
                 text = f"to go on from the last finished epoch: -P resume_run_id={recorder.run_id}"
                 print(text, file=sys.stderr, flush=True)
             raise
-        finally:
-            keeper.close()
 
 
 class _RunKeeper:

@@ -223,6 +223,11 @@ def failure(uri: str, error: Exception) -> UserError:
     return UserError(_shown(text))
 
 
+def reason(uri: str, error: Exception) -> str:
+    """Why something failed, in words for the user, whoever raised it."""
+    return str(failure(uri, error) if isinstance(error, MlflowException) else error)
+
+
 def _cause(reason: str) -> str:
     """The part of a long message about a connection that says something."""
     found = re.search(r"\[Errno -?\d+\] ([\w -]+)|(timed out)|error code (\d+)", reason)

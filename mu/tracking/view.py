@@ -75,7 +75,7 @@ VIEWS: Final[tuple[View, ...]] = (
         key="mu-prune",
         shows='tags."mu.entry" = "prune"',
         metrics=("TA", "sparsity", "train_acc", "VA", "train_s"),
-        params=("dataset", "arch", "rate", "pruner"),
+        params=("dataset", "arch", "profile", "pruner", "rate", "rounds"),
         order_by=START_TIME,
         ascending=False,
         title="Pruning, newest first",

@@ -74,8 +74,10 @@ def test_prune_view_shows_the_newest_run_first() -> None:
     assert state["selectedColumns"] == [
         "params.`dataset`",
         "params.`arch`",
-        "params.`rate`",
+        "params.`profile`",
         "params.`pruner`",
+        "params.`rate`",
+        "params.`rounds`",
         "metrics.`TA`",
         "metrics.`sparsity`",
         "metrics.`train_acc`",
