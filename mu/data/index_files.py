@@ -54,14 +54,14 @@ def _of_text(file: Path) -> Indices:
     except UnicodeDecodeError as error:
         raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt") from error
     found: list[int] = []
-    several = sum(bool(line.strip()) for line in lines) > 1
-    for number, line in enumerate(lines, 1):
-        words = [word for word in BETWEEN.split(line) if word]
+    rows = [[word for word in BETWEEN.split(line) if word] for line in lines]
+    several = sum(bool(words) for words in rows) > 1
+    for number, words in enumerate(rows, 1):
         where = f"{str(file)!r}, line {number}"
         if several and len(words) > 1:
             # A label in a second column would be taken for a sample: the wrong one is forgotten.
             raise UserError(
-                f"{where}: {line.strip()[:60]!r} has several columns; "
+                f"{where}: {' '.join(words)[:60]!r} has several columns; "
                 "write one sample number a line, or all in one line"
             )
         found += [_number(word, where, first=not found) for word in words]
