@@ -158,7 +158,7 @@ class Spec:
     def to_json(self, files: dict[str, str]) -> str:
         """The spec as JSON, with the sha256 of the files it belongs to."""
         document = {**self.as_dict(), "files": files}
-        return json.dumps({**document, "digest": _digest(document)}, indent=1) + "\n"
+        return json.dumps({**document, "digest": digest_of(document)}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> tuple[Spec, dict[str, str]]:
@@ -171,7 +171,7 @@ class Spec:
         """
         try:
             document = json.loads(text)
-            if document.get("format") == _FORMAT and document.pop("digest") != _digest(document):
+            if document.get("format") == _FORMAT and document.pop("digest") != digest_of(document):
                 raise ValueError("its contents do not fit its digest")
             spec = cls.from_dict(document)
             return spec, dict(document["files"])
@@ -179,7 +179,7 @@ class Spec:
             raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
 
 
-def _digest(document: dict[str, Any]) -> str:
+def digest_of(document: Mapping[str, Any]) -> str:
     """sha256 (hex) of a JSON document, however it is laid out."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 

@@ -139,6 +139,14 @@ class Mask(Mapping[str, Tensor]):
         """Set the pruned weights of ``model`` to exactly zero."""
         self.bind(model).apply()
 
+    def nonzero(self, model: nn.Module) -> Mask:
+        """The mask that keeps, of these weights, those that are not zero in ``model``."""
+        self.check(model)
+        parameters = dict(model.named_parameters())
+        return Mask(
+            {name: kept & (parameters[name].detach().cpu() != 0) for name, kept in self.items()}
+        )
+
     # --- files ----------------------------------------------------------------------------
 
     def packed(self) -> dict[str, Tensor]:

@@ -193,7 +193,12 @@ def progress_files(folder: Path) -> list[Path]:
     """The progress files in a folder, oldest first; none where there is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(one for one in folder.iterdir() if _NAME.fullmatch(one.name))
+    return sorted(one for one in folder.iterdir() if is_progress(one.name))
+
+
+def is_progress(name: str) -> bool:
+    """Whether a file of that name holds progress."""
+    return _NAME.fullmatch(name) is not None
 
 
 def _half_written(folder: Path) -> list[Path]:

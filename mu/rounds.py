@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mu.data.images import Subset
-from mu.errors import UserError
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.pruning.base import prunable
@@ -19,7 +17,7 @@ from mu.recipes import Recipe, Stage
 from mu.resume import Keeper, Progress
 from mu.runs import Run
 from mu.training.loop import train
-from mu.training.optimizers import optimizer_state
+from mu.training.resumable import Bookmark
 
 AfterRound = Callable[[int, nn.Module], None]
 
@@ -63,8 +61,8 @@ def train_network(
     """
     stages = recipe.stages(mask_is_known=mask is not None)
     seed = run.seed if seed is None else seed
-    whole = _Whole(recipe, stages, data, run, val, seed, keeper)
-    before = None if keeper is None else keeper.last()
+    whole = _Whole(recipe, stages, data, run, val, seed, Bookmark(run, keeper))
+    before = whole.bookmark.before
     if before is None:
         whole.begin(mask)
     for stage in stages:
@@ -91,9 +89,8 @@ class _Whole:
     run: Run
     val: Subset | None
     seed: int
-    keeper: Keeper | None
+    bookmark: Bookmark
     rewind: dict[str, Tensor] = field(default_factory=dict)
-    started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
         self.model = self.run.place(self.recipe.model.build(self.recipe.seed))
@@ -156,32 +153,12 @@ class _Whole:
         later = self.stages[1:]  # all of them start at the same epoch
         if stage is self.stages[0] and later and epoch + 1 == later[0].start_epoch:
             self.rewind = copy.deepcopy(self.model.state_dict())
-        if self.keeper is not None:
-            self.keeper.save(self._progress(stage.round, epoch + 1, optimizer))
-
-    def _progress(self, number: int, epoch: int, optimizer: Optimizer) -> Progress:
-        return Progress(
-            round=number,
-            epoch=epoch,
-            weights=self.model.state_dict(),
-            optimizer=optimizer_state(optimizer, self.model),
-            rewind=self.rewind,
-            mask=self.mask,
-            records=list(self.run.records),
-            notes=list(self.run.notes),
-            samples_seen=self.run.samples_seen,
-            seconds=self.run.seconds_before + time.perf_counter() - self.started,
+        self.bookmark.put(
+            self.model, self.mask, optimizer, epoch + 1, round=stage.round, rewind=self.rewind
         )
 
     def go_on(self, stage: Stage, before: Progress) -> None:
         """Put everything back to where it stood, and run what is left of the stage."""
-        try:
-            self.model.load_state_dict(before.weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"the progress does not fit {self.recipe.model.arch}: {reason}; start it anew"
-            ) from error
+        self.bookmark.go_on(self.model, before)
         self.mask, self.rewind = before.mask, dict(before.rewind)
-        self.run.go_on(before.records, before.notes, before.samples_seen, before.seconds)
         self.train(stage, before.epoch, dict(before.optimizer))

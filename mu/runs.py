@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from mu import memory
 from mu.errors import UserError
 
 Sink = Callable[[Mapping[str, float], int | None], None]
@@ -76,10 +76,15 @@ class Run:
     def go_on(
         self, records: Sequence[Record], notes: Sequence[str], samples_seen: int, seconds: float
     ) -> None:
-        """Take over what an interrupted process had logged and spent; sinks hear it again."""
+        """Take over what an interrupted process had logged and spent; sinks hear it again.
+
+        What this process has logged or noted already, as it began, is not repeated.
+        """
+        logged = {(record.name, record.step) for record in self.records}
         for record in records:
-            self.log(record.name, record.value, record.step)
-        self.notes += notes
+            if (record.name, record.step) not in logged:
+                self.log(record.name, record.value, record.step)
+        self.notes += [note for note in notes if note not in self.notes]
         self.samples_seen += samples_seen
         self.seconds_before = seconds
 
@@ -135,8 +140,12 @@ class Run:
 
     @contextmanager
     def stopwatch(self) -> Iterator[list[float]]:
-        """A list that holds the seconds passed, once the block is left."""
+        """A list that holds the seconds passed, once the block is left.
+
+        The mark of the highest memory use is reset, too: both are the costs of the block.
+        """
         seconds: list[float] = []
+        memory.reset_peak(self.device)
         self.synchronize()
         start = time.perf_counter()
         yield seconds
@@ -144,10 +153,8 @@ class Run:
         seconds.append(time.perf_counter() - start)
 
     def peak_memory_mb(self) -> float:
-        """Highest memory use so far, MiB: of the device on CUDA, else of the process."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) / 2**20
-        return _process_peak_mb()
+        """Highest memory use since the last stopwatch started, MiB; see :mod:`mu.memory`."""
+        return memory.peak_mb(self.device)
 
     # --- progress -------------------------------------------------------------------------
 
@@ -205,16 +212,6 @@ class _Lines:
         share, rate = 100 * self._done / self._total, self._done / (now - self._start)
         text = f"{self._label}: {note}, {share:.0f} %, {rate:,.0f} images/s"
         print(text, file=sys.stderr, flush=True)
-
-
-def _process_peak_mb() -> float:
-    """MiB. Linux hands ``ru_maxrss`` down from the parent process, so its own mark comes first."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

@@ -252,6 +252,20 @@ def test_a_dense_mask_keeps_every_weight_of_the_named_parameters():
     assert mask.sparsity == 0
 
 
+@laws()
+@given(first=BITS, second=BITS, seed=st.integers(0, 1000))
+def test_of_the_kept_weights_those_that_are_not_zero(first, second, seed):
+    kept = {"v": first, "w": second}
+    draws, choices = np.random.default_rng(seed), np.array([0.0, -0.0, 1e-30, -2.0, math.nan])
+    values = {name: draws.choice(choices, array.shape) for name, array in kept.items()}
+    model = Bag({name: torch.tensor(value) for name, value in values.items()})
+
+    found = mask_of(kept).nonzero(model)
+
+    expected = {n: np.asarray(kept[n] & (values[n] != 0)) for n in kept}
+    assert same_masks(found, mask_of(expected))
+
+
 # --- enforcing ----------------------------------------------------------------------------
 
 POISON = [math.nan, -1.0, -0.0, math.inf, -math.inf, 1e30]

@@ -644,5 +644,5 @@ def test_progress_that_does_not_fit_the_network_is_refused(
         return model
 
     monkeypatch.setattr(networks, "plain", wider)
-    with refused("does not fit", PLAIN, "head.bias"):
+    with refused("does not fit", "Small", "head.bias"):
         one.make()

@@ -4,27 +4,46 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.hyperparameters import Hyperparameters
+from mu.resume import Keeper
 from mu.runs import Run
 
 
 @dataclass(frozen=True)
 class Method(Hyperparameters, ABC):
-    """A way of making a model forget; its fields are its hyperparameters."""
+    """A way of making a model forget; its fields are its hyperparameters.
+
+    Attributes
+    ----------
+    iterative
+        Whether progress is kept after each epoch. What works in one go starts again after an
+        interruption, and has no use for a keeper.
+    """
+
+    iterative: ClassVar[bool] = True
 
     def in_force(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """The hyperparameters as they take effect on ``checkpoint``: what a run records."""
         return self.as_dict()
 
     @abstractmethod
-    def unlearn(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
+    def unlearn(
+        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+    ) -> None:
         """Edit ``checkpoint`` in place so that it forgets ``split.forget``.
 
         The model's weights change; the mask only where a method is said to find a new one.
         Pruned weights are exactly zero afterwards. What happens depends on the arguments and
         on ``run.seed`` alone.
+
+        Parameters
+        ----------
+        keeper
+            Keeps the progress after each epoch. Where it holds some already, ``checkpoint`` is
+            the original again, and unlearning goes on there; on the CPU it ends with the very
+            weights that it would have had without the interruption.
         """

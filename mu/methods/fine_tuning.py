@@ -8,8 +8,11 @@ from typing import Any
 from mu.checkpoints import Checkpoint
 from mu.hyperparameters import setting
 from mu.methods.base import Method
-from mu.training.recipe import AUGMENTATIONS, Training
+from mu.training.recipe import AUGMENTATIONS, OPTIMIZERS, Training
 from mu.training.schedules import SCHEDULES
+
+SGD_RATE = 0.1  # the paper's for unlearning
+ADAM_RATE = 1e-3  # Kingma & Ba's, where the original was trained with sgd
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,21 @@ class FineTuning(Method):
     """A short training on the retain set; subclasses say with which objective."""
 
     epochs: int = setting(10, help="passes over the retain set", low=1)
-    lr: float = setting(0.1, help="learning rate", above=0)
+    lr: float | None = setting(
+        None,
+        help=f"learning rate (default: {SGD_RATE:g} with sgd; with adam and adamw the original's, "
+        f"or {ADAM_RATE:g} where that was trained with sgd)",
+        above=0,
+    )
     batch_size: int | None = setting(None, help="images a step (default: the original's)", low=1)
-    momentum: float = setting(0.9, help="of stochastic gradient descent", low=0, below=1)
+    momentum: float = setting(0.9, help="of sgd; the first beta of adam", low=0, below=1)
     weight_decay: float = setting(5e-4, help="L2 penalty", low=0)
     schedule: str = setting("cosine", help="of the learning rate", choices=tuple(SCHEDULES))
     augment: str | None = setting(
         None, help="of training images (default: the original's)", choices=AUGMENTATIONS
+    )
+    optimizer: str | None = setting(
+        None, help="what takes the steps (default: the original's)", choices=OPTIMIZERS
     )
 
     def in_force(self, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -32,13 +43,25 @@ class FineTuning(Method):
         return {name: used.get(name, value) for name, value in self.as_dict().items()}
 
     def training(self, original: Training) -> Training:
-        """The settings of the loop; what is not given is the original's."""
+        """The settings of the loop; what is not given is the original's, or fits its own.
+
+        Label smoothing and sharpness-aware minimisation are not taken over.
+        """
+        optimizer = self.optimizer or original.optimizer
         return Training(
             epochs=self.epochs,
-            lr=self.lr,
+            lr=self.lr or default_rate(optimizer, original),
             batch_size=self.batch_size or original.batch_size,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             schedule=self.schedule,
             augment=self.augment or original.augment,
+            optimizer=optimizer,
         )
+
+
+def default_rate(optimizer: str, original: Training) -> float:
+    """The learning rate that fits an optimiser, after what the original was trained with."""
+    if optimizer == "sgd":
+        return SGD_RATE
+    return ADAM_RATE if original.optimizer == "sgd" else original.lr

@@ -13,21 +13,25 @@ from dataclasses import dataclass
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.methods.fine_tuning import FineTuning
+from mu.resume import Keeper
 from mu.runs import Run
-from mu.training.loop import train
+from mu.training.resumable import train_resumably
 
 
 @dataclass(frozen=True)
 class FineTune(FineTuning):
     """Cross-entropy on the retain set."""
 
-    def unlearn(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
+    def unlearn(
+        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+    ) -> None:
         """See :meth:`Method.unlearn`."""
-        train(
+        train_resumably(
             checkpoint.model,
             split.retain_set,
             self.training(checkpoint.spec.recipe.training),
             run,
             mask=checkpoint.mask,
+            keeper=keeper,
             label="fine-tuning",
         )

@@ -3,6 +3,11 @@
 The penalty ``gamma_t * ||w||_1`` pulls weights to zero, those that only the forget set holds up
 first; what the retain set needs is learnt back once the penalty has decayed.
 
+Its subgradient in the loss brings weights near zero, not to it. The proximal step, a soft
+threshold after each step of the optimiser, pulls as far and makes them zero. With Adam it is the
+only way, apart from the gradient as AdamW's decay is: Adam divides a gradient by its own size, and
+would undo the weight of a penalty in it.
+
 References
 ----------
 Jia et al. (2023), Model Sparsity Can Simplify Machine Unlearning, section 4, equation 3 with
@@ -17,20 +22,32 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.fine_tuning import FineTuning
+from mu.pruning.base import emptied
+from mu.resume import Keeper
 from mu.runs import Run
-from mu.training.loop import train
+from mu.training.proximal import soft_threshold
 from mu.training.recipe import Training
+from mu.training.resumable import train_resumably
 from mu.training.schedules import learning_rate_factor
+
+# Adam moves a weight by about the rate a step, however steep the loss: alpha is the pull in units
+# of that, and from 1 on no gradient holds a weight. Short trainings would need more than that.
+MOST_WITH_ADAM = 0.75
 
 
 @dataclass(frozen=True)
 class L1Sparse(FineTuning):
-    """Cross-entropy on the retain set, and an L1 penalty on the prunable, kept weights."""
+    """Cross-entropy on the retain set, and an L1 penalty on the prunable, kept weights.
+
+    With Adam alpha is a speed, in units of that at which a steady gradient moves a weight, however
+    steep it is: from 1 on nothing holds a weight that the retain set needs.
+    """
 
     alpha: float | None = setting(
         None,
@@ -44,31 +61,58 @@ class L1Sparse(FineTuning):
         "in units of the weights' scale",
         low=0,
     )
+    exact_zeros: bool = setting(
+        False, help="whether weights become exactly zero, and the mask what is left in the end"
+    )
 
-    def unlearn(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
-        """See :meth:`Method.unlearn`."""
+    def unlearn(
+        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+    ) -> None:
+        """See :meth:`Method.unlearn`; with ``exact_zeros`` the mask changes too."""
         run.place(checkpoint.model)
         parameters = dict(checkpoint.model.named_parameters())
         # Pruned weights are zero and get no gradient, so the norm is that of the kept ones.
         weights = [parameters[name] for name in checkpoint.mask]
         training = self.training(checkpoint.spec.recipe.training)
-        alpha = self.alpha
-        if alpha is None:
-            alpha = self.shrink * scale_of(checkpoint) / total_pull(training, len(split.retain))
+        alpha = self._chosen_alpha(checkpoint, training, len(split.retain))
         run.log("alpha", alpha)
+        if training.optimizer != "sgd" and alpha >= 1:
+            run.note(
+                f"alpha={alpha:.3g}: with {training.optimizer} a penalty from 1 on outruns every "
+                "gradient; give alpha below 1, or lower shrink"
+            )
 
         def penalty(epoch: int) -> Tensor:
             return alpha * decay(epoch, self.epochs) * l1_norm(weights)
 
-        train(
+        def proximal_step(epoch: int, rate: float) -> None:
+            threshold = rate * alpha * decay(epoch, self.epochs) * repeats(training)
+            soft_threshold(weights, threshold)
+
+        def count_zeros(epoch: int, _optimizer: Optimizer) -> None:
+            run.log("zeros", checkpoint.mask.nonzero(checkpoint.model).sparsity, epoch)
+
+        proximal = self.exact_zeros or training.optimizer != "sgd"
+        train_resumably(
             checkpoint.model,
             split.retain_set,
             training,
             run,
             mask=checkpoint.mask,
-            penalty=penalty,
+            keeper=keeper,
+            penalty=None if proximal else penalty,
+            after_step=proximal_step if proximal else None,
+            after_epoch=count_zeros if self.exact_zeros else None,
             label="l1-sparse",
         )
+        if self.exact_zeros:
+            prune_zeros(checkpoint, run)
+
+    def _chosen_alpha(self, checkpoint: Checkpoint, training: Training, samples: int) -> float:
+        if self.alpha is not None:
+            return self.alpha
+        found = self.shrink * scale_of(checkpoint) / total_pull(training, samples)
+        return found if training.optimizer == "sgd" else min(found, MOST_WITH_ADAM)
 
 
 def decay(epoch: int, epochs: int) -> float:
@@ -95,7 +139,7 @@ def scale_of(checkpoint: Checkpoint) -> float:
 def total_pull(training: Training, samples: int) -> float:
     """How far a penalty of alpha = 1 would move a weight towards zero, were it alone.
 
-    A step moves a weight by ``lr * alpha``, which momentum repeats ``1 / (1 - momentum)`` times.
+    A step moves a weight by ``lr * alpha``, as often as the optimiser :func:`repeats` it.
     """
     steps = math.ceil(samples / training.batch_size)
     rates = (
@@ -103,7 +147,27 @@ def total_pull(training: Training, samples: int) -> float:
         * decay(epoch, training.epochs)
         for epoch in range(training.epochs)
     )
-    return training.lr * steps * sum(rates) / (1 - training.momentum)
+    return training.lr * steps * sum(rates) * repeats(training)
+
+
+def repeats(training: Training) -> float:
+    """How often a constant pull of one step acts in all: momentum repeats it, but not Adam's.
+
+    Adam's momentum is a mean of gradients, and the proximal step beside it has none.
+    """
+    return 1 / (1 - training.momentum) if training.optimizer == "sgd" else 1.0
+
+
+def prune_zeros(checkpoint: Checkpoint, run: Run) -> None:
+    """Make the mask what is left of the weights; layers of which nothing is are told."""
+    before, after = checkpoint.mask, checkpoint.mask.nonzero(checkpoint.model)
+    after.apply(checkpoint.model)  # -0.0 is zero too
+    checkpoint.mask = after
+    if names := emptied(before, after, checkpoint.spec.recipe.make_pruner().scope):
+        run.note(
+            f"l1_sparse to {after.sparsity:.2f} % leaves no weight in {names}; a lower alpha or "
+            "shrink would keep some"
+        )
 
 
 def l1_norm(weights: Sequence[Tensor]) -> Tensor:

@@ -14,6 +14,7 @@ from mu.data.forget import ForgetSplit
 from mu.errors import UserError
 from mu.hyperparameters import setting
 from mu.methods.base import Method
+from mu.resume import Keeper
 from mu.rounds import train_network
 from mu.runs import Run
 
@@ -29,7 +30,9 @@ class Retrain(Method):
         choices=("upstream", "retain"),
     )
 
-    def unlearn(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
+    def unlearn(
+        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+    ) -> None:
         """See :meth:`Method.unlearn`; with ``mask_from=retain`` the mask changes too."""
         if self.mask_from == "retain" and checkpoint.spec.recipe.given_mask:
             raise UserError(
@@ -37,6 +40,7 @@ class Retrain(Method):
                 "is no recipe to find it anew; use mask_from=upstream"
             )
         mask = checkpoint.mask if self.mask_from == "upstream" else None
-        model, mask = train_network(checkpoint.spec.recipe, split.retain_set, run, mask=mask)
+        recipe, data = checkpoint.spec.recipe, split.retain_set
+        model, mask = train_network(recipe, data, run, mask=mask, keeper=keeper)
         checkpoint.model.load_state_dict(model.state_dict())
         checkpoint.mask = mask

@@ -123,25 +123,27 @@ class Pruner(Hyperparameters, ABC):
         """The mask; see :meth:`prune`. ``keep`` is below ``mask.kept``."""
 
     def _tell_collapse(self, before: Mask, after: Mask, run: Run) -> None:
-        """A layer without weights passes nothing on; only a shortcut beside it can.
-
-        Biases and scales, prunable in the scope ``all``, are no such layers.
-        """
-        pairs = zip(before.layers(), after.layers(), strict=True)
-        empty = [
-            new["name"]
-            for old, new in pairs
-            if old["kept"]
-            and not new["kept"]
-            and not (self.scope == "all" and len(new["shape"]) < 2)
-        ]
-        if not empty:
+        names = emptied(before, after, self.scope)
+        if not names:
             return
-        names = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
         text = f"pruning to {after.sparsity:.2f} % leaves no weight in {names}"
         if self.on_collapse == "refuse":
             raise UserError(f"{text}; lower rate, or allow it with on_collapse=warn")
         run.note(f"{text}; a lower rate would keep some")
+
+
+def emptied(before: Mask, after: Mask, scope: str) -> str:
+    """The layers that lost their last weight, in words; empty where there are none.
+
+    A layer without weights passes nothing on; only a shortcut beside it can. Biases and scales,
+    prunable in the scope ``all``, are no such layers.
+    """
+    empty = [
+        new["name"]
+        for old, new in zip(before.layers(), after.layers(), strict=True)
+        if old["kept"] and not new["kept"] and not (scope == "all" and len(new["shape"]) < 2)
+    ]
+    return ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
 
 
 def prunable(model: nn.Module, scope: str = "body") -> list[str]:

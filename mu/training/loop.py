@@ -23,6 +23,8 @@ from mu.training.schedules import learning_rate_factor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[int], Tensor]
+MakeOptimizer = Callable[[nn.Module, Training], Optimizer]
+AfterStep = Callable[[int, float], None]
 AfterEpoch = Callable[[int, Optimizer], None]
 
 
@@ -44,7 +46,10 @@ def train(
     first_step: int = 0,
     seed: int | None = None,
     label: str = "training",
+    frozen: bool = False,
+    make: MakeOptimizer = make_optimizer,
     optimizer_state: Mapping[str, Tensor] | None = None,
+    after_step: AfterStep | None = None,
     after_epoch: AfterEpoch | None = None,
 ) -> None:
     """Train ``model`` in place by gradient descent.
@@ -69,9 +74,17 @@ def train(
         Added to the epoch to give the step of logged numbers.
     seed
         Of the order and augmentation of samples; by default the run's.
+    frozen
+        Keep the network in evaluation mode: normalisation by its running statistics, which stay
+        as they are, and no dropout. For data whose statistics are not those of all data.
+    make
+        Makes the optimiser of network and settings; by default the one that ``training`` names.
     optimizer_state
         What :func:`mu.training.optimizers.optimizer_state` gave after the epoch before, to go on
         with; by default the optimiser starts afresh.
+    after_step
+        Called with the epoch and the learning rate of the step just taken, pruned weights being
+        zero again. It may change weights, and must not wait for the device.
     after_epoch
         Called with the epoch just finished and the optimiser.
 
@@ -85,17 +98,17 @@ def train(
     bound = None if mask is None or mask.is_dense else mask.bind(model)
     if bound is not None:
         bound.apply()
-    optimizer = make_optimizer(model, training)
+    optimizer = make(model, training)
     if optimizer_state is not None:
         restore_optimizer(optimizer, model, optimizer_state)
     if loss is None:
         loss = partial(F.cross_entropy, label_smoothing=training.label_smoothing)
-    step = _Step(model, optimizer, training, run, bound, loss, penalty)
+    step = _Step(model, optimizer, training, run, bound, loss, penalty, after_step)
     stop = training.epochs if stop_epoch is None else stop_epoch
     seed = run.seed if seed is None else seed
     with run.progress(label, (stop - start_epoch) * batches.samples) as advance:
         for epoch in range(start_epoch, stop):
-            model.train()
+            model.train(not frozen)
             totals = torch.zeros(2, device=run.device)
             order = batches.shuffled(generator(seed, f"order of epoch {epoch}"))
             with seeded(seed, f"draws of epoch {epoch}", run.device):
@@ -127,9 +140,10 @@ class _Step:
         bound: BoundMask | None,
         loss: Loss,
         penalty: Penalty | None,
+        after: AfterStep | None,
     ) -> None:
         self.model, self.optimizer, self.training, self.run = model, optimizer, training, run
-        self.bound, self.loss, self.penalty = bound, loss, penalty
+        self.bound, self.loss, self.penalty, self.after = bound, loss, penalty, after
         self.rate = 0.0  # of the last step
 
     def __call__(self, images: Tensor, labels: Tensor, moment: float) -> Tensor:
@@ -142,6 +156,8 @@ class _Step:
         self.optimizer.step()
         if self.bound is not None:
             self.bound.apply()
+        if self.after is not None:
+            self.after(int(moment), self.rate)
         right = (logits.argmax(1) == labels).sum()
         return torch.stack([value.float() * len(labels), right.float()])
 

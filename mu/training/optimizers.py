@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -19,6 +20,38 @@ def make_optimizer(model: nn.Module, training: Training) -> Optimizer:
         return SGD(parameters, lr=lr, weight_decay=decay, momentum=momentum)
     kind: type[Adam] = {"adam": Adam, "adamw": AdamW}[training.optimizer]
     return kind(parameters, lr=lr, weight_decay=decay, betas=(momentum, 0.999))
+
+
+class NormalizedSGD(Optimizer):
+    """Steps of a given length along the gradient, whatever the gradient's own length is.
+
+    ``lr`` is the length of a step relative to that of all weights together. Near a minimum, where
+    gradients vanish, plain steps go nowhere, and once they have left it they grow without bound;
+    these do neither.
+
+    References
+    ----------
+    Hazan, Levy & Shalev-Shwartz (2015), Beyond Convexity: Stochastic Quasi-Convex Optimization,
+    NeurIPS.
+    """
+
+    def __init__(self, model: nn.Module, lr: float) -> None:
+        super().__init__(model.parameters(), {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take a step. Where the gradient is zero there is nowhere to go."""
+        for group in self.param_groups:
+            moved = [one for one in group["params"] if one.grad is not None]
+            gradients = [one.grad for one in moved]
+            # The largest is taken out first: squares of small gradients would all be zero.
+            largest = torch.stack(torch._foreach_norm(gradients, math.inf)).max()
+            smallest = torch.finfo(largest.dtype).tiny
+            units = torch._foreach_div(gradients, largest.clamp(min=smallest))
+            length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(units)))
+            weights = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(moved)))
+            scale = torch.where(length > 0, -group["lr"] * weights / length, 0.0)
+            torch._foreach_add_(moved, torch._foreach_mul(units, scale))
 
 
 def optimizer_state(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mu.masks import Mask
-from mu.pruning.base import Pruner
+from mu.pruning.base import Pruner, emptied
 from mu.runs import Run
 from tests.helpers import laws, refused
 from tests.pruning.networks import DATA
@@ -106,3 +106,13 @@ def test_a_layer_that_was_empty_before_is_not_told_again():
     Only(on_collapse="refuse").prune(model, first, DATA, run, keep=3)
 
     assert run.notes == []
+
+
+def test_biases_and_scales_are_no_layers_where_all_is_prunable():
+    model = nn.ParameterDict({"bias": torch.ones(2), "weight": torch.ones(2, 2)})
+    whole = Mask.dense(model, ["bias", "weight"])
+    nothing = Mask({name: torch.zeros_like(whole[name]) for name in whole})
+
+    assert emptied(whole, nothing, "all") == "weight"
+    assert emptied(whole, nothing, "body") == "bias, weight"
+    assert emptied(whole, whole, "all") == emptied(nothing, nothing, "all") == ""

@@ -286,6 +286,48 @@ def test_what_an_optimiser_keeps_goes_by_the_names_of_parameters(data):
     }
 
 
+# --- after each step ----------------------------------------------------------------------
+
+
+def test_after_each_step_its_epoch_and_rate_are_told(data):
+    told = []
+    training = settings(warmup=2)
+    train(
+        network(), data, training, Run(device="cpu"), start_epoch=1,
+        after_step=lambda *said: told.append(said),
+    )  # fmt: skip
+    batches = len(Batches(data, training.batch_size, torch.device("cpu")))
+    assert told == [
+        (epoch, 0.05 * learning_rate_factor("cosine", epoch + number / batches, 3, warmup=2))
+        for epoch in (1, 2)
+        for number in range(batches)
+    ]
+
+
+def test_after_a_step_pruned_weights_are_zero_and_the_next_one_starts_from_what_is_left(data):
+    """Zero even where the optimiser remembers a time before the mask, and moves all weights."""
+    model, before, seen = network(), {}, []
+    mask = random_mask(model)
+
+    def remember(_epoch, optimizer):
+        before.update({n: v.clone() for n, v in optimizer_state(optimizer, model).items()})
+
+    def after_step(_epoch, _rate):
+        assert not pruned_weights(model, mask).any()
+        with torch.no_grad():
+            model[0].bias.fill_(7.0)
+
+    run = Run(device="cpu")
+    train(model, data, settings(), run, stop_epoch=1, after_epoch=remember)
+    model.register_forward_pre_hook(lambda *_: seen.append(model[0].bias.detach().clone()))
+    train(
+        model, data, settings(), run, mask=mask, start_epoch=1, optimizer_state=before,
+        after_step=after_step,
+    )  # fmt: skip
+    assert all((bias == 7).all() for bias in [*seen[1:], model[0].bias])
+    assert len(seen) > 1
+
+
 # --- networks that draw -------------------------------------------------------------------
 
 

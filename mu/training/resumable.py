@@ -1,0 +1,135 @@
+"""Trainings that go on after an interruption: what is kept after an epoch, and put back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mu.data.images import Subset
+from mu.errors import UserError
+from mu.masks import Mask
+from mu.resume import Keeper, Progress
+from mu.runs import Run
+from mu.training.loop import AfterEpoch, train
+from mu.training.optimizers import optimizer_state
+from mu.training.recipe import Training
+
+
+class Bookmark:
+    """Where a training stands: put after each epoch, and gone on from after an interruption.
+
+    Parameters
+    ----------
+    run
+        Its numbers, notes and costs are kept, and taken over. The clock starts here.
+    keeper
+        None where nothing is to be kept.
+
+    Attributes
+    ----------
+    before
+        What to go on from, or None at a first beginning.
+    """
+
+    def __init__(self, run: Run, keeper: Keeper | None) -> None:
+        self.run, self.keeper = run, keeper
+        self.started = time.perf_counter()
+        self.before = None if keeper is None else keeper.last()
+
+    def put(
+        self,
+        model: nn.Module,
+        mask: Mask,
+        optimizer: Optimizer | None,
+        epoch: int,
+        *,
+        round: int = 0,
+        rewind: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Keep everything as it is, ``epoch`` epochs of the schedule being behind.
+
+        Without an optimiser where that has no state.
+        """
+        if self.keeper is None:
+            return
+        self.keeper.save(
+            Progress(
+                round=round,
+                epoch=epoch,
+                weights=model.state_dict(),
+                optimizer=optimizer_state(optimizer, model) if optimizer else {},
+                rewind=rewind or {},
+                mask=mask,
+                records=list(self.run.records),
+                notes=list(self.run.notes),
+                samples_seen=self.run.samples_seen,
+                seconds=self.run.seconds_before + time.perf_counter() - self.started,
+            )
+        )
+
+    def go_on(self, model: nn.Module, before: Progress) -> None:
+        """Put weights and run back to where they stood.
+
+        Raises
+        ------
+        UserError
+            If the progress does not fit the network.
+        """
+        try:
+            model.load_state_dict(before.weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"the progress does not fit the network: {reason}; start it anew"
+            ) from error
+        self.run.go_on(before.records, before.notes, before.samples_seen, before.seconds)
+
+
+def train_resumably(
+    model: nn.Module,
+    data: Subset,
+    training: Training,
+    run: Run,
+    *,
+    mask: Mask,
+    keeper: Keeper | None,
+    after_epoch: AfterEpoch | None = None,
+    **settings: Any,
+) -> None:
+    """A training that is all there is to do: :func:`mu.training.loop.train`, gone on with.
+
+    Parameters
+    ----------
+    keeper
+        Keeps the progress after each epoch. Where it holds some already, training goes on there;
+        where that is of the last epoch, nothing is left to do.
+    after_epoch
+        As in the loop; what it logs is kept too.
+    settings
+        More settings of the loop.
+    """
+    bookmark = Bookmark(run, keeper)
+    before = bookmark.before
+    if before is not None:
+        bookmark.go_on(model, before)
+
+    def keep(epoch: int, optimizer: Optimizer) -> None:
+        if after_epoch is not None:
+            after_epoch(epoch, optimizer)
+        bookmark.put(model, mask, optimizer, epoch + 1)
+
+    train(
+        model,
+        data,
+        training,
+        run,
+        mask=mask,
+        start_epoch=before.epoch if before else 0,
+        optimizer_state=before.optimizer if before else None,
+        after_epoch=keep,
+        **settings,
+    )
