@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ON_TOP = ("mu.tracking", "mu.report", "mu.cli")
-METHOD_BASES = {"mu.methods", "mu.methods.base", "mu.methods.fine_tuning"}
+METHOD_BASES = {"mu.methods", "mu.methods.base", "mu.methods.fine_tuning", "mu.methods.reach"}
 
 
 def module_name(path: Path) -> str:
@@ -86,7 +86,7 @@ def reaches(start: str) -> set[str]:
 
 def test_the_reader_of_imports_reads() -> None:
     assert {"mu", "mu.methods.ft", "mu.tracking.store", "entrypoints.prune"} <= set(FILES)
-    assert "mu.training.loop" in IMPORTS["mu.methods.ft"]
+    assert "mu.training.resumable" in IMPORTS["mu.methods.ft"]
     assert "mlflow" in IMPORTS["mu.tracking.store"]
     assert "mu.masks" in reaches("mu.methods.ft")
 
@@ -108,6 +108,10 @@ def test_nothing_in_mu_imports_the_entry_points() -> None:
     [
         ("mu.data", ("mu.training", "mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP)),
         ("mu.models", ("mu.training", "mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP)),
+        (
+            "mu.fisher",
+            ("mu.training", "mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP),
+        ),
         ("mu.training", ("mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP)),
         ("mu.pruning", ("mu.methods", *ON_TOP)),
         ("mu.methods", ON_TOP),
@@ -126,7 +130,9 @@ def test_imports_point_one_way(package: str, forbidden: tuple[str, ...]) -> None
     assert not {name: found for name, found in against.items() if found}
 
 
-@pytest.mark.parametrize("name", of("mu.methods", "mu.pruning", "mu.training", "mu.evaluation"))
+@pytest.mark.parametrize(
+    "name", of("mu.fisher", "mu.methods", "mu.pruning", "mu.training", "mu.evaluation")
+)
 def test_the_library_reaches_neither_tracking_nor_command_line_nor_pages(name: str) -> None:
     assert not [one for one in reaches(name) if inside(one, *ON_TOP)]
 

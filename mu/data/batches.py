@@ -14,6 +14,11 @@ from mu.data.images import Subset
 PADDING = 4
 
 
+def batch_count(samples: int, batch_size: int) -> int:
+    """How many batches :class:`Batches` makes of so many samples."""
+    return max(1, min(math.ceil(samples / batch_size), samples // 2))
+
+
 class Batches:
     """Normalised batches of a subset, in a seeded order with seeded augmentation.
 
@@ -57,8 +62,7 @@ class Batches:
 
     def _bounds(self) -> list[tuple[int, int]]:
         """First and last sample of each batch; their sizes differ by one at the most."""
-        count = math.ceil(self.samples / self._batch_size)
-        count = max(1, min(count, self.samples // 2))
+        count = batch_count(self.samples, self._batch_size)
         size, larger = divmod(self.samples, count)
         starts = [number * size + min(number, larger) for number in range(count + 1)]
         return list(itertools.pairwise(starts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,13 @@ class Subset:
     def labels(self) -> Tensor:
         """int64 of shape (n_samples,)."""
         return self.images.labels[torch.from_numpy(self.indices)]
+
+    def drawn(self, count: int, draws: torch.Generator) -> Subset:
+        """At most ``count`` of the samples, in their order."""
+        if count >= len(self):
+            return self
+        chosen = torch.randperm(len(self), generator=draws)[:count].sort().values.numpy()
+        return replace(self, indices=self.indices[chosen])
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,20 @@ DEFAULT_METHOD = "l1_sparse"
 METHODS = {
     "retrain": "mu.methods.retrain:Retrain",
     "ft": "mu.methods.ft:FineTune",
+    "ga": "mu.methods.ga:GradientAscent",
+    "ff": "mu.methods.ff:FisherForgetting",
+    "iu": "mu.methods.iu:InfluenceUnlearning",
     "l1_sparse": "mu.methods.l1_sparse:L1Sparse",
 }
 # The names of the paper and of its repository.
 ALIASES = {
     "Retrain": "retrain",
     "FT": "ft",
+    "GA": "ga",
+    "FF": "ff",
+    "fisher_new": "ff",
+    "IU": "iu",
+    "wfisher": "iu",
     "l1-sparse": "l1_sparse",
     "FT_prune": "l1_sparse",
 }

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,21 +11,29 @@ from mu.data import load_data
 from mu.data.forget import ForgetSplit
 from mu.data.images import Images
 from mu.masks import Mask
-from mu.methods import METHODS, make_method, method_class
+from mu.methods import ALIASES, METHODS, make_method, method_class
+from mu.methods.reach import Reaching
 from mu.originals import make_recipe, train_original
 from mu.runs import Run
 
 DATA = load_data("digits")
-SHORT = {"epochs": 2}
+# Short, and such that every method finds something to do, and to draw.
+SETTINGS = {
+    "retrain": {},
+    "ga": {"epochs": 6, "step": 1e-3, "batch_size": 4},
+    "ff": {},
+    "iu": {"fisher_samples": 40},
+}
+SCALES = {"ga": {"lr": 0.01}, "ff": {"alpha": 1e-3}, "iu": {"alpha": 1e-4}}
 
 
-def method(name):
-    return make_method(name, SHORT if "epochs" in method_class(name).names() else {})
+def method(name, **settings):
+    return make_method(name, {**SETTINGS.get(name, {"epochs": 2}), **settings})
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.9], ids=["dense", "sparse"])
 def original(request):
-    recipe = make_recipe(DATA, rate=request.param, epochs=2, train_size=120)
+    recipe = make_recipe(DATA, rate=request.param, epochs=6, train_size=120)
     return train_original(DATA, recipe, Run())
 
 
@@ -35,9 +42,9 @@ def name(request):
     return request.param
 
 
-def unlearned(original, name, split, seed=0):
+def unlearned(original, name, split, seed=0, **settings):
     checkpoint = copy.deepcopy(original)
-    method(name).unlearn(checkpoint, split, Run(seed=seed))
+    method(name, **settings).unlearn(checkpoint, split, Run(seed=seed))
     return checkpoint
 
 
@@ -69,10 +76,20 @@ def test_the_same_seed_gives_the_same_weights(original, name):
     assert not torch.equal(weights(first), weights(unlearned(original, name, split, seed=8)))
 
 
-def test_validation_and_test_images_are_never_looked_at(original, name):
-    split = forget_split(original, DATA, "class:1")
-    spoilt = _with_noise(split, np.concatenate([split.val]), test_too=True)
+def test_test_images_are_never_looked_at(original, name):
+    split = forget_split(original, DATA, "random:10")
+    spoilt = _with_noise(split, split.val[:0], test_too=True)
     one, other = unlearned(original, name, split), unlearned(original, name, spoilt)
+    assert torch.equal(weights(one), weights(other))
+
+
+def test_validation_images_tell_how_far_to_go_and_nothing_else(original, name):
+    assert issubclass(method_class(name), Reaching) == (name in SCALES)
+    split = forget_split(original, DATA, "random:10")
+    spoilt = _with_noise(split, split.val)
+    one, other = (
+        unlearned(original, name, part, **SCALES.get(name, {})) for part in (split, spoilt)
+    )
     assert torch.equal(weights(one), weights(other))
 
 
@@ -82,6 +99,33 @@ def test_methods_of_the_retain_set_never_look_at_the_forget_set(original, name):
     spoilt = _with_noise(split, split.forget)
     one, other = unlearned(original, name, split), unlearned(original, name, spoilt)
     assert torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"ga"}))
+def test_the_retain_set_is_looked_at(original, name):
+    split = forget_split(original, DATA, "class:1")
+    spoilt = _with_noise(split, split.retain)
+    one, other = (
+        unlearned(original, name, part, **SCALES.get(name, {})) for part in (split, spoilt)
+    )
+    assert not torch.equal(weights(one), weights(other))
+
+
+def test_with_lr_given_ascent_never_looks_at_the_retain_set(original):
+    split = forget_split(original, DATA, "class:1")
+    spoilt = _with_noise(split, split.retain)
+    one, other = (unlearned(original, "ga", part, lr=0.01) for part in (split, spoilt))
+    assert torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("name", ["ff", "iu"])
+@pytest.mark.parametrize("training", [True, False])
+def test_what_works_in_one_go_leaves_mode_and_flags_as_they_are(original, name, training):
+    checkpoint = copy.deepcopy(original)
+    checkpoint.model.train(training)
+    method(name).unlearn(checkpoint, forget_split(original, DATA, "class:1"), Run())
+    assert checkpoint.model.training is training
+    assert all(one.requires_grad and one.grad is None for one in checkpoint.model.parameters())
 
 
 def test_a_forget_set_of_one(original, name):
@@ -107,6 +151,25 @@ def test_a_mask_of_one_kept_weight(original, name):
     checkpoint = unlearned(lonely, name, forget_split(original, DATA, "random:10"))
     parameters = dict(checkpoint.model.named_parameters())
     assert sum(int(parameters[key].count_nonzero()) for key in mask) <= 1
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("Retrain", "retrain"),
+        ("FT", "ft"),
+        ("GA", "ga"),
+        ("FF", "ff"),
+        ("fisher_new", "ff"),
+        ("IU", "iu"),
+        ("wfisher", "iu"),
+        ("l1-sparse", "l1_sparse"),
+        ("FT_prune", "l1_sparse"),
+    ],
+)
+def test_the_names_of_the_paper_and_of_its_repository_lead_to_the_same_class(alias, name):
+    assert method_class(alias) is method_class(name)
+    assert ALIASES[alias] == name
 
 
 def test_every_hyperparameter_has_help_and_a_default(name):

@@ -1,0 +1,4 @@
+"""Second-order information of a network: gradients by sample, the Fisher information, its inverse.
+
+All of it is of the free weights: those that a mask does not prune.
+"""

@@ -1,0 +1,79 @@
+"""The diagonal of the Fisher information: expected squared gradients of the log-likelihood.
+
+For a sample with probabilities p over the classes, the gradient of log p_c by the logits is
+e_c - p. So the diagonal is the mean over samples of sum_c p_c (J' (e_c - p))^2, J being the
+logits' Jacobian: each sample and each class is squared by itself, and no label of the data is
+needed.
+
+References
+----------
+Golatkar, Achille & Soatto (2020), Eternal Sunshine of the Spotless Net, CVPR. Kunstner, Hennig &
+Balles (2019), Limitations of the Empirical Fisher Approximation, NeurIPS, on why the expectation
+is over the model's own predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mu.data.batches import Batches
+from mu.data.images import Subset
+from mu.fisher.per_sample import per_sample, score
+from mu.runs import Run
+
+LABELS = ("exact", "drawn")
+Advance = Callable[[int, str], None]
+
+
+def diagonal(
+    model: nn.Module,
+    data: Subset,
+    run: Run,
+    *,
+    labels: str = "exact",
+    chunk_size: int = 32,
+) -> list[Tensor]:
+    """The mean over ``data`` of the squared gradients, for every parameter in its shape.
+
+    Parameters
+    ----------
+    model
+        Looked at in evaluation mode; it is not changed.
+    labels
+        ``exact`` takes the expectation over all classes: a backward pass for each. ``drawn``
+        takes one label for each image, drawn from the model's own prediction: an estimate
+        without bias from a single pass.
+    chunk_size
+        Images that are looked at together; it bounds the memory, not the result.
+    """
+    run.place(model)
+    first = next(model.parameters())
+    sums = {one: torch.zeros_like(one).reshape(-1) for one in model.parameters()}
+    draws = run.generator("labels of the Fisher information")
+    batches = Batches(data, chunk_size, run.device)
+    with per_sample(model) as look, run.progress("Fisher information", len(data)) as advance:
+        for images, _ in batches.in_order():
+            batch = look.batch(images.to(first.dtype))
+            for weights in _weights(batch.logits, labels, draws):
+                for parameter, start, values in batch.gradients(weights):
+                    squares = values.square().sum(0)
+                    sums[parameter][start : start + len(squares)] += squares
+            run.samples_seen += len(images)
+            advance(len(images), "")
+    return [(total / len(data)).view(one.shape) for one, total in sums.items()]
+
+
+def _weights(logits: Tensor, labels: str, draws: torch.Generator) -> Iterator[Tensor]:
+    """Weights of the logits (n, classes) whose squared gradients are to be added up."""
+    likely = logits.softmax(1)
+    if labels == "drawn":
+        uniform = torch.rand(len(likely), 1, generator=draws).to(likely)
+        drawn = (likely.cumsum(1) < uniform).sum(1).clamp(max=likely.shape[1] - 1)
+        yield score(logits, drawn)
+        return
+    for label in range(likely.shape[1]):
+        labels_of_all = torch.full_like(logits[:, 0], label, dtype=torch.int64)
+        yield likely[:, label, None].sqrt() * score(logits, labels_of_all)

@@ -1,0 +1,210 @@
+"""Gradients of a network's outputs for every sample of a batch by itself.
+
+The network is in evaluation mode, so samples do not touch each other, and one backward pass holds
+what all of them need; each layer's formula takes it apart (:mod:`mu.fisher.layers`). Where a
+network has parameters outside such layers (attention, position embeddings), torch's own
+vectorised differentiation does all of it; that is several times slower on convolutions.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mu.fisher.layers import Call, Piece, is_known
+
+
+class Batch(ABC):
+    """One batch that has gone through the network.
+
+    Attributes
+    ----------
+    logits
+        Of shape (n_samples, n_classes), detached.
+    """
+
+    logits: Tensor
+
+    @abstractmethod
+    def __init__(self, model: nn.Module, images: Tensor) -> None: ...
+
+    @abstractmethod
+    def gradients(self, weights: Tensor) -> Iterator[Piece]:
+        """The gradients, for each sample, of the sum over classes of ``weights * logits``.
+
+        In pieces that do not overlap; what they leave out is zero.
+
+        Parameters
+        ----------
+        weights
+            Of shape (n_samples, n_classes).
+        """
+
+
+class PerSample:
+    """Takes batches through a network and differentiates them sample by sample.
+
+    While it does, the network is to be under :func:`evaluating`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._kind: type[Batch] | None = None  # not known before the first batch
+
+    def batch(self, images: Tensor) -> Batch:
+        """Take images (n, channels, height, width) through the network."""
+        if self._kind is None:
+            self._kind = _ByLayers if _layers_are_enough(self._model, images[:2]) else _ByVmap
+        return self._kind(self._model, images)
+
+
+def score(logits: Tensor, labels: Tensor) -> Tensor:
+    """The gradient of the log-likelihood of ``labels`` by the logits: e_label - softmax.
+
+    The label's own entry is the sum of the other probabilities, not one minus its own: where a
+    network is sure, the difference would have no digits left.
+
+    Parameters
+    ----------
+    logits
+        Of shape (n_samples, n_classes).
+    labels
+        int64 of shape (n_samples,).
+    """
+    likely = logits.softmax(1)
+    own = labels[:, None]
+    rest = likely.scatter(1, own, 0.0).sum(1, keepdim=True)
+    return (-likely).scatter(1, own, rest)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Have ``model`` in evaluation mode and without gradients of its own for the block."""
+    modes = [(module, module.training) for module in model.modules()]
+    asked = [(one, one.requires_grad) for one in model.parameters()]
+    model.eval().requires_grad_(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no vectorised gradient
+            yield
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
+        for parameter, was_asked in asked:
+            parameter.requires_grad_(was_asked)
+
+
+@contextmanager
+def per_sample(model: nn.Module) -> Iterator[PerSample]:
+    """Look at ``model`` sample by sample, :func:`evaluating` it."""
+    with evaluating(model):
+        yield PerSample(model)
+
+
+class _ByLayers(Batch):
+    """By the formulas of layers: a backward pass to the images passes by all of them."""
+
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        self._images = images.detach().requires_grad_(True)
+        self._calls: list[Call] = []
+        with ExitStack() as stack, torch.enable_grad():
+            for module in model.modules():
+                if is_known(module):
+                    hook = module.register_forward_hook(self._note, with_kwargs=True)
+                    stack.callback(hook.remove)
+            self._logits = model(self._images.clone())  # which may be overwritten in place
+        self.logits = self._logits.detach()
+
+    def _note(
+        self,
+        module: nn.Module,
+        taken: tuple[Tensor, ...],
+        named: dict[str, Tensor],
+        output: Tensor,
+    ) -> None:
+        (signal,) = (*taken, *named.values())
+        self._calls.append(Call(module, signal, output))
+
+    def is_regular(self) -> bool:
+        """Whether each layer was called once at most, on one row a sample."""
+        called = [call.module for call in self._calls]
+        return (
+            self._logits.requires_grad
+            and len(set(called)) == len(called)
+            and all(call.rows == len(self._images) for call in self._calls)
+        )
+
+    def gradients(self, weights: Tensor) -> Iterator[Piece]:
+        """See :meth:`Batch.gradients`."""
+        torch.autograd.grad(
+            self._logits, self._images, weights, retain_graph=True, allow_unused=True
+        )
+        for call in self._calls:
+            yield from call.pieces()
+
+
+class _ByVmap(Batch):
+    """By torch's vectorised differentiation, for networks of any parts."""
+
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        self._model, self._images = model, images
+        with torch.no_grad():
+            self.logits = model(images.clone())
+
+    def gradients(self, weights: Tensor) -> Iterator[Piece]:
+        """See :meth:`Batch.gradients`."""
+        parameters = dict(self._model.named_parameters())
+
+        def of_one(values: dict[str, Tensor], image: Tensor, own: Tensor) -> Tensor:
+            logits: Tensor = functional_call(self._model, values, (image.clone()[None],))
+            return (logits[0] * own).sum()
+
+        with warnings.catch_warnings():  # of operations that are done one by one
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            found = vmap(grad(of_one), (None, 0, 0))({**parameters}, self._images, weights)
+        for name, values in found.items():
+            yield Piece(parameters[name], 0, values.reshape(len(values), -1))
+
+
+def _layers_are_enough(model: nn.Module, images: Tensor) -> bool:
+    """Whether the formulas of layers give each sample's gradients, by trying.
+
+    A parameter may be used outside its layer, or a layer twice, or on samples that are not its
+    rows, which no list of modules tells.
+    """
+    tried = _ByLayers(model, images)
+    if not tried.is_regular():
+        return False
+    weights = torch.linspace(-1, 2, tried.logits.numel(), device=images.device)
+    weights = weights.view_as(tried.logits).to(tried.logits)
+    parameters = list(model.parameters())
+    found = {one: one.new_zeros(len(images), one.numel()) for one in parameters}
+    covered = set()
+    for parameter, start, values in tried.gradients(weights):
+        found[parameter][:, start : start + values.shape[1]] = values
+        covered.add(parameter)
+    with torch.enable_grad():
+        model.requires_grad_(True)
+        scores = (model(images.clone()) * weights).sum(1)
+        plain = [
+            torch.autograd.grad(
+                one, parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            for one in scores
+        ]
+        model.requires_grad_(False)
+    for number, expected in enumerate(plain):
+        whole = torch.stack(torch._foreach_norm(expected)).norm()
+        for parameter, right in zip(parameters, expected, strict=True):
+            error = (found[parameter][number] - right.reshape(-1)).norm()
+            # Rounding, that of TensorFloat-32 included; what was left out must be zero.
+            bound = 1e-2 * right.norm() + 1e-4 * whole if parameter in covered else 0.0
+            if not bool(error <= bound):
+                return False
+    return True

@@ -1,0 +1,107 @@
+"""Fisher forgetting: noise on every weight, the more the less the retain set needs it.
+
+The noise of a weight has the deviation ``alpha * F^(-1/4)``, F being its Fisher information on the
+retain set. This is the formula of the paper, alpha standing for its (lambda sigma^2)^(1/4): among
+Gaussian noises of covariance S, F^(-1/2) is the one that minimises tr(F S) + lambda sigma^2
+tr(S^-1), what the retain set loses plus what can still be read from the weights. The code that was
+published with it has the deviation F^(-1/2), the optimum of another trade-off (the most entropy
+that the retain set can bear): there every weight costs the retain set the same, and nearly all of
+the noise goes where the network is indifferent to it, the forget set included.
+
+References
+----------
+Golatkar, Achille & Soatto (2020), Eternal Sunshine of the Spotless Net: Selective Forgetting in
+Deep Networks, CVPR, section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mu.checkpoints import Checkpoint
+from mu.data.forget import ForgetSplit
+from mu.fisher.diagonal import LABELS, diagonal
+from mu.fisher.free import FreeWeights
+from mu.hyperparameters import setting
+from mu.methods.reach import Reach, Reaching, move
+from mu.models.head import reset_outputs
+from mu.resume import Keeper
+from mu.runs import Run
+
+
+@dataclass(frozen=True)
+class FisherForgetting(Reaching):
+    """Noise shaped by the diagonal Fisher information of the retain set."""
+
+    iterative: ClassVar[bool] = False
+
+    alpha: float | None = setting(
+        None,
+        help="scale of the noise (default: the largest that spend allows)",
+        low=0.0,
+    )
+    fisher_samples: int = setting(
+        4096, help="images of the retain set that are looked at, at the most", low=1
+    )
+    fisher_labels: str = setting(
+        "drawn",
+        help="exact: the expectation over all classes, a backward pass for each; drawn: one label "
+        "an image, drawn from the network's own prediction",
+        choices=LABELS,
+    )
+    damping: float = setting(
+        1e-3, help="added to the Fisher information, in units of its mean", above=0.0
+    )
+    reset_class: bool = setting(
+        True, help="whether the output of a class that is forgotten as a whole is set to zero"
+    )
+    chunk_size: int = setting(32, help="images that are differentiated together", low=1)
+
+    def unlearn(
+        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+    ) -> None:
+        """See :meth:`Method.unlearn`."""
+        model = run.place(checkpoint.model)
+        free = FreeWeights(model, checkpoint.mask)
+        # Taken before anything changes: what the original does is what counts.
+        alpha = Reach(model, split, run, self.spend) if self.alpha is None else self.alpha
+        noise = self._noise(model, free, split, run)
+        if self.reset_class and split.forgotten_classes:
+            marks = reset_outputs(model, split.forgotten_classes)
+            if marks is None:
+                run.note("the network has no last linear layer, so no class's output was reset")
+            else:
+                noise *= free.vector(marks)
+        # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
+        # end is what the retain set can bear.
+        move(free, model, noise, alpha, run, until_forgotten=False)
+
+    def _noise(
+        self, model: torch.nn.Module, free: FreeWeights, split: ForgetSplit, run: Run
+    ) -> Tensor:
+        """The noise at ``alpha = 1``, a vector (free weights,)."""
+        data = split.retain_set.drawn(self.fisher_samples, run.generator("Fisher samples"))
+        found = diagonal(model, data, run, labels=self.fisher_labels, chunk_size=self.chunk_size)
+        deviation = noise_deviation(free.vector(found), self.damping)
+        return torch.randn(free.size, generator=run.generator("noise")).to(deviation) * deviation
+
+
+def noise_deviation(information: Tensor, damping: float) -> Tensor:
+    """``(F + damping * mean F) ^ (-1/4)``; ones where there is no information at all.
+
+    Parameters
+    ----------
+    information
+        The diagonal F, of any shape.
+    """
+    mean = information.mean()
+    if not bool(mean > 0):
+        return torch.ones_like(information)
+    # The mean is taken out first: F itself may be too small for the power.
+    relative = information / mean + damping
+    result: Tensor = relative.pow(-0.25) * mean.double().pow(-0.25).to(information.dtype)
+    return result

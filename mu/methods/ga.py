@@ -1,0 +1,150 @@
+"""Gradient ascent: undo the training on the forget set by climbing its loss.
+
+Nothing holds the ascent back: the loss has no upper bound, and the further it goes the steeper it
+gets. So it is watched after each epoch. With a learning rate given it is the plain ascent of the
+papers, which ends with its epochs, or with the last one whose loss and weights are numbers. Without
+one, each epoch moves the weights by the same share of their length, until the forget set is
+forgotten or the retain set has paid enough (:mod:`mu.methods.reach`); an epoch that went too far
+is taken back, and the next one goes half as far.
+
+References
+----------
+Graves, Nagisetty & Ganesh (2021), Amnesiac Machine Learning, AAAI; Thudi, Deza, Chandrasekaran &
+Papernot (2022), Unrolling SGD, EuroS&P; as compared by Jia et al. (2023).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mu.checkpoints import Checkpoint
+from mu.data.batches import batch_count
+from mu.data.forget import ForgetSplit
+from mu.hyperparameters import setting
+from mu.methods.reach import Reach, Reaching
+from mu.resume import Keeper
+from mu.runs import Run
+from mu.training.loop import DivergedError, train
+from mu.training.optimizers import NormalizedSGD, make_optimizer
+from mu.training.recipe import AUGMENTATIONS, Training
+from mu.training.resumable import Bookmark
+
+SMALLEST_SHARE = 1 / 32  # of the first step: below it, ascent has come to its end
+
+
+@dataclass(frozen=True)
+class GradientAscent(Reaching):
+    """Ascent of the cross-entropy on the forget set.
+
+    Batch normalisation keeps the original's statistics: those of the forget set, of a single class
+    perhaps, are not those of the data.
+    """
+
+    epochs: int = setting(30, help="passes over the forget set, at the most", low=1)
+    lr: float | None = setting(
+        None, help="learning rate of plain ascent (default: steps of a fixed length)", above=0.0
+    )
+    step: float = setting(
+        5e-3,
+        help="without lr: how far an epoch moves the weights, in units of their length",
+        above=0.0,
+        below=1.0,
+    )
+    batch_size: int | None = setting(None, help="images a step (default: the original's)", low=1)
+    augment: str | None = setting(
+        None, help="of images (default: the original's)", choices=AUGMENTATIONS
+    )
+
+    def in_force(self, checkpoint: Checkpoint) -> dict[str, object]:
+        """See :meth:`Method.in_force`."""
+        training = self._training(checkpoint.spec.recipe.training, 1)
+        used = {"batch_size": training.batch_size, "augment": training.augment}
+        return {**self.as_dict(), **used}
+
+    def _training(self, original: Training, samples: int) -> Training:
+        batch_size = self.batch_size or original.batch_size
+        return Training(
+            epochs=self.epochs,
+            lr=self.lr or self.step / batch_count(samples, batch_size),
+            batch_size=batch_size,
+            momentum=0.0,
+            weight_decay=0.0,
+            schedule="constant",
+            augment=self.augment or original.augment,
+        )
+
+    def unlearn(
+        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+    ) -> None:
+        """See :meth:`Method.unlearn`."""
+        model = run.place(checkpoint.model)
+        reach = Reach(model, split, run, self.spend) if self.lr is None else None
+        training = self._training(checkpoint.spec.recipe.training, len(split.forget))
+        bookmark = Bookmark(run, keeper)
+        start, share = 0, 1.0
+        if bookmark.before is not None:
+            run.samples_seen = 0  # what led here was counted by the process that was interrupted
+            bookmark.go_on(model, bookmark.before)
+            start, share = bookmark.before.epoch, run.metrics["step_share"]
+        for epoch in range(start, self.epochs):
+            if share < SMALLEST_SHARE or (reach is not None and reach.is_forgotten(model)):
+                break
+            before = copy.deepcopy(model.state_dict())
+            settings = training.replace(lr=share * training.lr)
+            if trouble := self._climb(checkpoint, split, settings, run, epoch, reach):
+                model.load_state_dict(before)
+                share = share / 2 if reach is not None else 0.0
+            run.log("step_share", share, epoch)
+            if trouble and reach is None:
+                run.note(f"epoch {epoch + 1} of the ascent was taken back and ended it: {trouble}")
+            bookmark.put(model, checkpoint.mask, None, epoch + 1)
+        if reach is not None and not reach.is_forgotten(model):
+            run.note(reach.shortfall(f"{self.epochs} epochs"))
+
+    def _climb(
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        training: Training,
+        run: Run,
+        epoch: int,
+        reach: Reach | None,
+    ) -> str:
+        """One epoch of ascent; says what is wrong with the result, nothing if it is right."""
+        try:
+            train(
+                checkpoint.model,
+                split.forget_set,
+                training,
+                run,
+                mask=checkpoint.mask,
+                loss=ascent,
+                start_epoch=epoch,
+                stop_epoch=epoch + 1,
+                frozen=True,
+                make=make_optimizer if self.lr else normalized,
+                label="gradient ascent",
+            )
+        except DivergedError as error:
+            return str(error)
+        if not all(bool(torch.isfinite(one).all()) for one in checkpoint.model.parameters()):
+            return "weights were no numbers any more; lower lr"
+        if reach is not None and not reach.holds(checkpoint.model):
+            return f"the retain set lost more than {self.spend:g} points (spend)"
+        return ""
+
+
+def ascent(logits: Tensor, labels: Tensor) -> Tensor:
+    """What is minimised: the cross-entropy, its sign turned."""
+    return -F.cross_entropy(logits, labels)
+
+
+def normalized(model: nn.Module, training: Training) -> Optimizer:
+    """Steps whose length is the learning rate, relative to the weights'."""
+    return NormalizedSGD(model, training.lr)

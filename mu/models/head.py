@@ -1,0 +1,37 @@
+"""The head of a classifier: the linear layer that gives its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def head_of(model: nn.Module) -> tuple[str, nn.Linear] | None:
+    """Name and module of the last linear layer, or None where there is none."""
+    layers = [(name, one) for name, one in model.named_modules() if isinstance(one, nn.Linear)]
+    return layers[-1] if layers else None
+
+
+@torch.no_grad()
+def reset_outputs(model: nn.Module, classes: Sequence[int]) -> list[Tensor] | None:
+    """Set weights and biases of these classes in the head to zero: their logits become 0.
+
+    Returns
+    -------
+    list of Tensor or None
+        For each parameter of the network, in their order, zeros where it was reset and ones
+        elsewhere; None where there is no head.
+    """
+    if (head := head_of(model)) is None:
+        return None
+    rows = list(classes)
+    own = [one for one in (head[1].weight, head[1].bias) if one is not None]
+    for parameter in own:
+        parameter[rows] = 0.0
+    marks = [torch.ones_like(parameter) for parameter in model.parameters()]
+    for parameter, mark in zip(model.parameters(), marks, strict=True):
+        if any(parameter is one for one in own):
+            mark[rows] = 0.0
+    return marks

@@ -1,0 +1,150 @@
+"""The diagonal Fisher information, against a loop over samples and classes."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mu.fisher.diagonal import diagonal
+from mu.runs import Run
+from tests.fisher import slow
+from tests.fisher.networks import (
+    CHANNELS,
+    CLASSES,
+    SIZE,
+    OneDimensional,
+    Positions,
+    SharedGradient,
+    Tokens,
+    convolutions,
+    settled,
+)
+from tests.helpers import make_dataset
+from tests.pruning.networks import DATA as GREY
+from tests.pruning.networks import vision_transformer
+
+DATASET = make_dataset(train=11, test=3, classes=CLASSES, size=SIZE, channels=CHANNELS)
+DATA = DATASET.training_subset(np.arange(11))
+LINEAR_DATA = GREY.__class__(GREY.images, GREY.indices[:6], GREY.mean, GREY.std)
+
+
+def make(network):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return settled(network())
+
+
+def linear(scale=1.0, kind=torch.float64):
+    """Softmax regression on 4x4 images."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    nn.init.normal_(model[1].weight, std=0.1 * scale, generator=torch.Generator().manual_seed(0))
+    return model.to(kind)
+
+
+def find(model, data=DATA, seed=0, **settings):
+    return diagonal(model, data, Run(device="cpu", seed=seed), **settings)
+
+
+def flat(tensors):
+    return torch.cat([one.flatten() for one in tensors])
+
+
+@pytest.mark.parametrize(
+    "network", [convolutions, Tokens, OneDimensional, SharedGradient, Positions]
+)
+def test_exact_is_the_expectation_over_all_classes_of_each_samples_square(network):
+    model = make(network)
+    before = copy.deepcopy(model.state_dict())
+    found = find(model, chunk_size=4)
+    for one, right, parameter in zip(
+        found, slow.diagonal(model, DATA), model.parameters(), strict=True
+    ):
+        assert one.shape == parameter.shape
+        assert torch.allclose(one, right, rtol=1e-10, atol=1e-18)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_transformer_whose_embeddings_gradients_share_their_memory():
+    model = settled(vision_transformer())
+    found, expected = find(model, GREY), slow.diagonal(model, GREY)
+    for (name, _), one, right in zip(model.named_parameters(), found, expected, strict=True):
+        assert slow.error(one, right) < 1e-10, name
+
+
+def test_each_image_is_looked_at_once():
+    run = Run(device="cpu")
+    diagonal(make(Tokens), DATA, run, labels="drawn", chunk_size=4)
+    assert run.samples_seen == len(DATA)
+
+
+@pytest.mark.parametrize("labels", ["exact", "drawn"])
+@pytest.mark.parametrize("network", [convolutions, Positions])
+def test_the_chunks_size_does_not_matter(network, labels):
+    model = make(network)
+    whole = flat(find(model, labels=labels, chunk_size=64))
+    for size in (1, 3, 10):
+        assert slow.error(flat(find(model, labels=labels, chunk_size=size)), whole) < 1e-12
+
+
+def test_the_same_seed_draws_the_same_labels():
+    model = make(convolutions)
+    one, same, other = (flat(find(model, labels="drawn", seed=seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_of_one_image_a_label_is_drawn_with_the_networks_own_probability():
+    model, data = linear(20.0), GREY.__class__(GREY.images, GREY.indices[4:5], GREY.mean, GREY.std)
+    ((image, _),) = slow.samples(data, model)
+    likely = model(image).detach().softmax(1)[0]
+    possible = torch.stack([flat(slow.squares(model, image, label)) for label in range(3)])
+    counts, draws = torch.zeros(3), 400
+    for seed in range(draws):
+        found = flat(find(model, data, seed, labels="drawn"))
+        (label,) = [label for label in range(3) if slow.error(found, possible[label]) < 1e-10]
+        counts[label] += 1
+    deviations = (likely * (1 - likely) / draws).sqrt()
+    assert likely.min() > 0.01
+    assert ((counts / draws - likely).abs() < 4 * deviations).all()
+
+
+def test_drawn_is_exact_on_average():
+    model = linear()
+    draws = torch.stack(
+        [flat(find(model, LINEAR_DATA, seed, labels="drawn")) for seed in range(400)]
+    )
+    exact = flat(slow.diagonal(model, LINEAR_DATA))
+    deviations = draws.std(0) / len(draws) ** 0.5
+    assert ((draws.mean(0) - exact).abs() < 4.5 * deviations).all()
+    assert slow.error(draws.mean(0), exact) < 0.03
+    assert slow.error(draws[0], exact) > 0.1  # one draw alone is no more than an estimate
+
+
+@pytest.mark.parametrize("labels", ["exact", "drawn"])
+def test_one_image(labels):
+    data = DATASET.training_subset(np.array([5]))
+    model = make(convolutions)
+    found = flat(find(model, data, labels=labels))
+    assert found.isfinite().all()
+    if labels == "exact":
+        assert slow.error(found, flat(slow.diagonal(model, data))) < 1e-10
+
+
+@pytest.mark.parametrize("labels", ["exact", "drawn"])
+@pytest.mark.parametrize("scale", [1e2, 1e4, 1e20, 1e30])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_of_a_network_that_is_quite_sure_everything_is_a_number(labels, scale, kind):
+    found = flat(find(linear(scale, kind), GREY, labels=labels))
+    assert found.isfinite().all()
+    assert (found >= 0).all()
+
+
+def test_single_precision_is_enough_for_a_sure_network():
+    model = linear(30.0)
+    exact = flat(slow.diagonal(model, GREY))
+    found = flat(find(linear(30.0, torch.float32), GREY))
+    assert slow.error(found.double(), exact) < 1e-4

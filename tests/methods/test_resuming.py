@@ -1,0 +1,148 @@
+"""One contract suite over every method: interrupted and gone on with, nothing is different."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from mu.checkpoints import Checkpoint, forget_split
+from mu.data import load_data
+from mu.methods import METHODS, make_method, method_class
+from mu.originals import make_recipe, train_original
+from mu.resume import Progress
+from mu.runs import Run
+from tests.helpers import refused
+from tests.training.networks import DROPPING
+
+DATA = load_data("digits")
+EPOCHS = 3
+ITERATIVE = sorted(name for name in METHODS if method_class(name).iterative)
+AT_ONCE = sorted(set(METHODS) - set(ITERATIVE))
+VARIANTS = {
+    **{name: (name, {}) for name in ITERATIVE},
+    "retrain, mask anew": ("retrain", {"mask_from": "retain"}),
+    "l1_sparse, alpha": ("l1_sparse", {"alpha": 1e-3}),
+    "l1_sparse, exact zeros": ("l1_sparse", {"exact_zeros": True}),
+    "ft, adam": ("ft", {"optimizer": "adam"}),
+}
+
+
+class Interrupted(BaseException):
+    """Stands for whatever ends a process."""
+
+
+class Kept:
+    """A keeper of one file, and how often it was written; ends the process after ``most``."""
+
+    def __init__(self, content: bytes | None = None, most: int | None = None) -> None:
+        self.content, self.most, self.saves = content, most, 0
+
+    def save(self, progress: Progress) -> None:
+        self.content, self.saves = progress.to_bytes({}), self.saves + 1
+        if self.saves == self.most:
+            raise Interrupted
+
+    def last(self) -> Progress | None:
+        return None if self.content is None else Progress.from_bytes(self.content)[0]
+
+
+@pytest.fixture(scope="module", params=["dense", "sparse"])
+def original(request: pytest.FixtureRequest) -> Checkpoint:
+    """Small, with dropout; the sparse one is pruned, rewound and trained again, twice."""
+    sparse = {"pruner": "imp", "rate": 0.5, "rounds": 2, "rewind_epoch": 1}
+    pruning = sparse if request.param == "sparse" else {"rate": 0.0}
+    recipe = make_recipe(DATA, arch=DROPPING, epochs=EPOCHS, train_size=120, **pruning)
+    return train_original(DATA, recipe, Run(seed=1))
+
+
+class Outcome:
+    """A method, let loose on a copy of the original."""
+
+    def __init__(self, original: Checkpoint, variant: str, keeper: Kept | None = None) -> None:
+        name, settings = VARIANTS[variant]
+        short = {"epochs": EPOCHS} if "epochs" in method_class(name).names() else {}
+        self.checkpoint, self.run = copy.deepcopy(original), Run(seed=7)
+        split = forget_split(original, DATA, "class:3")
+        method = make_method(name, {**short, **settings})
+        method.unlearn(self.checkpoint, split, self.run, keeper)
+
+    def check(self, whole: Outcome) -> None:
+        """It is what it would have been without an interruption."""
+        mine, other = (one.checkpoint.model.state_dict() for one in (self, whole))
+        assert mine.keys() == other.keys()
+        for name, tensor in mine.items():
+            assert torch.equal(tensor, other[name]), name
+        assert self.checkpoint.mask == whole.checkpoint.mask
+        assert self.run.records == whole.run.records
+        assert self.run.notes == whole.run.notes
+        assert self.run.samples_seen == whole.run.samples_seen > 0
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_interrupted_after_any_epoch(original: Checkpoint, variant: str) -> None:
+    whole, told = Outcome(original, variant), Kept()
+    Outcome(original, variant, told).check(whole)  # keeping changes nothing
+    assert told.saves
+    for most in range(1, told.saves + 1):
+        before = Kept(most=most)
+        with pytest.raises(Interrupted):
+            Outcome(original, variant, before)
+        after = Kept(before.content)
+        Outcome(original, variant, after).check(whole)
+        assert after.saves == told.saves - most  # no epoch is trained twice
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_epoch_in_a_process_of_its_own(original: Checkpoint, variant: str) -> None:
+    whole, keeper, processes, seconds = Outcome(original, variant), Kept(most=1), 1, [0.0]
+    while True:
+        try:
+            Outcome(original, variant, keeper).check(whole)
+            break
+        except Interrupted:
+            processes += 1
+        progress = keeper.last()
+        assert progress is not None
+        seconds.append(progress.seconds)
+        keeper = Kept(keeper.content, most=1)
+    assert processes > 1
+    assert seconds == sorted(set(seconds))  # they add up
+
+
+@pytest.mark.parametrize("name", ["ft", "l1_sparse"])
+def test_seconds_and_momentum_are_taken_over(original: Checkpoint, name: str) -> None:
+    keeper = Kept(most=2)
+    with pytest.raises(Interrupted):
+        Outcome(original, name, keeper)
+    progress = keeper.last()
+    assert progress is not None
+    assert {one.rpartition("/")[2] for one in progress.optimizer} == {"momentum_buffer"}
+    assert Outcome(original, name, Kept(keeper.content)).run.seconds_before == progress.seconds > 0
+
+
+def test_progress_of_another_network_is_refused(original: Checkpoint) -> None:
+    keeper = Kept(most=1)
+    with pytest.raises(Interrupted):
+        Outcome(original, "ft", keeper)
+    other = train_original(DATA, make_recipe(DATA, epochs=1, train_size=100, rate=0.0), Run())
+    with refused("does not fit the network", "start it anew"):
+        Outcome(other, "ft", Kept(keeper.content))
+
+
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_what_works_in_one_go_has_no_use_for_a_keeper(original: Checkpoint, name: str) -> None:
+    class Unused:
+        def save(self, progress: Any) -> None:
+            raise AssertionError
+
+        last = save
+
+    one, other = copy.deepcopy(original), copy.deepcopy(original)
+    split = forget_split(original, DATA, "class:3")
+    make_method(name).unlearn(one, split, Run(seed=7), Unused())
+    make_method(name).unlearn(other, split, Run(seed=7))
+    for key, tensor in one.model.state_dict().items():
+        assert torch.equal(tensor, other.model.state_dict()[key]), key
