@@ -156,12 +156,10 @@ def order_of_interrupted(
     UserError
         If it cannot be resumed, or what is given contradicts how it was started.
     """
-    progress, about = fetch_progress(store, resumable_run(store, run_id))
+    progress, about = fetch_progress(store, resumable_run(store, run_id, "prune"))
     spec = Spec.from_dict(about["spec"])
     settings = {**spec.settings(), "precision": about["precision"]}
-    # stem=auto asks for nothing; precision=auto is a value of its own.
-    said = {n: v for n, v in given.items() if n != "data_dir" and v != "auto"}
-    said |= {n: v for n, v in device.items() if n != "device"}
+    said = {**said_of_original(given), **{n: v for n, v in device.items() if n != "device"}}
     refuse_contradictions(run_id, settings, said)
     dataset = data_of(spec, given)
     return Order(
@@ -179,6 +177,25 @@ def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
     """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
     data_dir = given.get("data_dir") or spec.data.data_dir
     return spec.data.bind(load_data(spec.data.name, data_dir, spec.data.image_size))
+
+
+def said_of_original(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given and asks for something: ``auto`` does not, and data may move."""
+    return {n: v for n, v in given.items() if v not in (None, "auto") and n != "data_dir"}
+
+
+def fetch_original(store: Store, run_id: str, given: Mapping[str, Any]) -> Checkpoint:
+    """The original of a run.
+
+    Raises
+    ------
+    UserError
+        If the run holds none, or it was made otherwise than is given.
+    """
+    checkpoint = fetch_checkpoint(store, run_id)
+    settings = checkpoint.spec.settings()
+    refuse_contradictions(run_id, settings, said_of_original(given), prefix="prune_")
+    return checkpoint
 
 
 def refuse_contradictions(

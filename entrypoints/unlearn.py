@@ -26,6 +26,7 @@ an original is made. The options of the method are those of --method.
 \b
   python -m entrypoints.unlearn --forget class:3 --method l1_sparse --oracle_run_id train
   mlflow run . -e unlearn -P prune_run_id=ID -P forget=random:10% -P method=ft -P lr=0.02
+  mlflow run . -e unlearn -P resume_run_id=ID
 """
 
 
@@ -42,11 +43,16 @@ class UnlearnOptions(Hyperparameters):
         "find", help="run of the oracle: find, train (where none is found), none, or an ID"
     )
     seed: int = setting(0, help="of the unlearning", low=0, high=LARGEST_SEED)
+    resume_run_id: str | None = setting(
+        None,
+        help="go on with that interrupted run from its last finished epoch; what it was asked to "
+        "do need not be said again",
+    )
 
 
 def build(arguments: Sequence[str]) -> click.Command:
     """The command, with the options of the method and pruner that ``arguments`` name."""
-    method = check_method(peek(arguments, "method", DEFAULT_METHOD))
+    method = _method(arguments)
     own, device, settings = Group(UnlearnOptions), Group(DeviceOptions), Group(method_class(method))
     original = original_groups(arguments, prefix="prune_")
 
@@ -56,6 +62,16 @@ def build(arguments: Sequence[str]) -> click.Command:
 
     name = f"unlearn with method={method}"
     return command(name, HELP, [own, settings, *original, device], action)
+
+
+def _method(arguments: Sequence[str]) -> str:
+    """The method whose options the command has: that of the interrupted run, where one is named."""
+    resumed = peek(arguments, "resume_run_id", "none")
+    if resumed in ("none", "auto"):
+        return check_method(peek(arguments, "method", DEFAULT_METHOD))
+    from entrypoints.unlearn_again import method_of_interrupted
+
+    return method_of_interrupted(resumed)
 
 
 def unlearn(own: Given, settings: Given, asked: Given, device: Given) -> None:
@@ -69,7 +85,10 @@ def unlearn(own: Given, settings: Given, asked: Given, device: Given) -> None:
     from entrypoints import unlearning
 
     options = UnlearnOptions.of(own)
-    unlearning.main(options, settings, asked, DeviceOptions.of(device))
+    if options.resume_run_id:
+        unlearning.go_on(options, settings, asked, device)
+    else:
+        unlearning.main(options, settings, asked, DeviceOptions.of(device))
 
 
 if __name__ == "__main__":

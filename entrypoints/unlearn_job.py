@@ -19,6 +19,7 @@ from mu.data.images import ImageDataset
 from mu.evaluation import SplitOutputs, gaps, look, measure
 from mu.methods.base import Method
 from mu.report import plots, prose
+from mu.resume import Keeper, Progress
 from mu.runs import Run
 from mu.tracking import ORACLE_TAG, Recorder, fingerprint_tags, rounded
 
@@ -59,6 +60,72 @@ class Upstream:
 
 
 @dataclass(frozen=True)
+class Job:
+    """One unlearning that is to be done.
+
+    Parameters
+    ----------
+    name, method
+        How to unlearn.
+    seed
+        Of the unlearning.
+    oracle_run_id
+        What to compare with, as it was asked for.
+    progress, resume_run_id
+        What to go on from, if there is something, and in which run.
+    """
+
+    upstream: Upstream
+    name: str
+    method: Method
+    seed: int
+    oracle_run_id: str = "none"
+    progress: Progress | None = None
+    resume_run_id: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Of the run, in the runs table."""
+        return f"{self.name} {self.upstream.forget}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is kept while the run lasts, so that the job can be done again; JSON-ready."""
+        upstream = self.upstream
+        return {
+            "prune_run_id": upstream.run_id,
+            "method": self.name,
+            "settings": self.method.as_dict(),
+            "forget": upstream.forget,
+            "indices": upstream.split.forget.tolist(),  # a file may change
+            "seed": self.seed,
+            "oracle_run_id": self.oracle_run_id,
+            "precision": upstream.device.precision,
+            "data_dir": upstream.dataset.data_dir,
+        }
+
+    def about(self) -> dict[str, Any]:
+        """What is kept with the progress: whose it is."""
+        return {
+            "prune_run_id": self.upstream.run_id,
+            "method": self.name,
+            "forget": self.upstream.split.fingerprint,
+            "seed": self.seed,
+        }
+
+    def tags(self) -> dict[str, str]:
+        """Where the run comes from, and what it can be the oracle of."""
+        upstream = self.upstream
+        tags = {
+            "mu.upstream": upstream.run_id,
+            "mu.data": upstream.dataset.fingerprint[:16],
+            "mu.forget": upstream.split.fingerprint[:16],
+        }
+        if self.name == "retrain":
+            tags[ORACLE_TAG] = upstream.oracle_key(self.method.as_dict()["mask_from"])
+        return tags
+
+
+@dataclass(frozen=True)
 class Oracle:
     """The oracle's run and its numbers."""
 
@@ -78,15 +145,14 @@ class Result:
     config: dict[str, Any]
 
 
-def run_method(
-    recorder: Recorder, upstream: Upstream, name: str, method: Method, seed: int
-) -> Result:
+def run_method(recorder: Recorder, job: Job, keeper: Keeper) -> Result:
     """Unlearn a copy of the original, measure it, and log what is known so far."""
+    upstream = job.upstream
     config = {
-        "method": name,
-        **method.in_force(upstream.checkpoint),
+        "method": job.name,
+        **job.method.in_force(upstream.checkpoint),
         "forget": upstream.forget,
-        "seed": seed,
+        "seed": job.seed,
         "prune_run_id": upstream.run_id,
         "dataset": upstream.dataset.name,
         "arch": upstream.checkpoint.spec.recipe.model.arch,
@@ -95,12 +161,16 @@ def run_method(
         "prune_split_seed": upstream.checkpoint.spec.recipe.split.split_seed,
     }
     recorder.params(config)
-    run = Run(**upstream.device.as_dict(), seed=seed, folder=recorder.folder, sink=recorder.metrics)
+    recorder.tags(job.tags())
+    run = Run(
+        **upstream.device.as_dict(), seed=job.seed, folder=recorder.folder, sink=recorder.metrics
+    )
     checkpoint = copy.deepcopy(upstream.checkpoint)
     run.place(checkpoint.model)
     with run.stopwatch() as seconds:
-        method.unlearn(checkpoint, upstream.split, run)
-    checkpoint.spec = checkpoint.spec.without(upstream.split.forget, name)
+        job.method.unlearn(checkpoint, upstream.split, run, keeper)
+    peak = run.peak_memory_mb()
+    checkpoint.spec = checkpoint.spec.without(upstream.split.forget, job.name)
     # At once: whatever fails from here on, the result of the work is on disk.
     digests = checkpoint.save(recorder.folder)
     after = look(checkpoint.model, upstream.split, run)
@@ -108,28 +178,19 @@ def run_method(
     numbers = {
         **measure(after, seed=upstream.evaluation_seed),
         **{f"{metric}_before": value for metric, value in before.items()},
-        "RTE": seconds[0],
+        "RTE": run.seconds_before + seconds[0],  # those of interrupted processes included
         "samples_seen": float(run.samples_seen),
-        "peak_memory_mb": run.peak_memory_mb(),
+        "peak_memory_mb": peak,
         "sparsity": checkpoint.mask.sparsity,
     }
     # As they are logged, so that a gap to logged numbers is exactly zero between equal models.
     metrics = {metric: rounded(value) for metric, value in numbers.items()}
-    tags = {
-        "mu.upstream": upstream.run_id,
-        "mu.data": upstream.dataset.fingerprint[:16],
-        "mu.forget": upstream.split.fingerprint[:16],
-    }
-    if name == "retrain":
-        tags[ORACLE_TAG] = upstream.oracle_key(method.as_dict()["mask_from"])
-    recorder.tags(tags)
     return Result(checkpoint, digests, metrics, run, after, config)
 
 
-def finish(
-    recorder: Recorder, upstream: Upstream, name: str, result: Result, oracle: Oracle | None
-) -> None:
+def finish(recorder: Recorder, job: Job, result: Result, oracle: Oracle | None) -> None:
     """Compare with the oracle and write everything that the run keeps."""
+    upstream, name = job.upstream, job.name
     metrics, folder = result.metrics, recorder.folder
     links = {"original": upstream.run_id}
     if oracle is not None:
@@ -152,7 +213,9 @@ def finish(
     spec, sparsity = upstream.checkpoint.spec, upstream.checkpoint.mask.sparsity
     original = prose.describe_model(spec, sparsity)
     recorder.describe(
-        prose.describe_unlearn(name, upstream.forget, upstream.split, original, metrics, links)
+        prose.describe_unlearn(
+            name, upstream.forget, upstream.split, original, metrics, links, result.run.notes
+        )
     )
 
 

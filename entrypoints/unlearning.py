@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from entrypoints.originals import (
     data_of,
+    fetch_original,
     make_original,
     order_asked,
-    refuse_contradictions,
+    said_of_original,
 )
-from entrypoints.unlearn_job import Oracle, Result, Upstream, finish, rows_of, run_method
+from entrypoints.unlearn_again import job_of_interrupted, oracle_gone_on_with
+from entrypoints.unlearn_job import Job, Oracle, Result, Upstream, finish, rows_of, run_method
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.handover import browse
 from mu.cli.originals import DeviceOptions
@@ -30,6 +34,9 @@ from mu.tracking import (
     find_oracle,
     find_original,
     finished_run,
+    keep_job,
+    remove_progress,
+    run_keeper,
     tracked,
 )
 
@@ -67,17 +74,68 @@ def main(
         upstream = Upstream(run_id, checkpoint, dataset, split, options.forget, device)
     _check_oracle_run(store, options.oracle_run_id, upstream)
 
-    with tracked(store, "unlearn", f"{name} {options.forget}"[:20]) as recorder:
-        if upstream is None:
+    def job() -> Job:
+        original = upstream
+        if original is None:
             print("no finished original agrees with what is asked: making one first")
             made = make_original(store, order)
-            upstream = Upstream(
+            original = Upstream(
                 made.run_id, made.checkpoint, dataset, split, options.forget, device
             )
-        result = run_method(recorder, upstream, name, method, options.seed)
-        oracle = _oracle(store, upstream, options.oracle_run_id, name)
-        finish(recorder, upstream, name, result, oracle)
-    _print(store, upstream, name, recorder.run_id, result, oracle)
+        return Job(original, name, method, options.seed, options.oracle_run_id)
+
+    _print(store, _run(store, f"{name} {options.forget}", job))
+
+
+def go_on(
+    options: UnlearnOptions,
+    settings: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    device: Mapping[str, Any],
+) -> None:
+    """The main job of an interrupted run, in that run; arguments as of :func:`main`."""
+    assert options.resume_run_id is not None
+    pick_device(DeviceOptions.of(device).device)
+    store = connect()
+    job = job_of_interrupted(store, options.resume_run_id, options, settings, asked, device)
+    _check_oracle_run(store, job.oracle_run_id, job.upstream)
+    if job.progress is None:
+        why = "no epoch was finished" if job.method.iterative else f"{job.name} works in one go"
+        print(f"run {job.resume_run_id}: {why}, so it starts again")
+    _print(store, _run(store, job.title, lambda: job, job.resume_run_id))
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A job that is done, and what came of it."""
+
+    run_id: str
+    job: Job
+    result: Result
+    oracle: Oracle | None
+
+
+def _run(store: Store, title: str, begin: Callable[[], Job], resume: str | None = None) -> _Done:
+    """Do a job in a run of its own, or in the interrupted one that it goes on with.
+
+    Parameters
+    ----------
+    begin
+        Gives the job; called once the run is open, since it may take long.
+    """
+    with tracked(store, "unlearn", title[:20], resume=resume) as recorder:
+        # At once: it is needed to go on, if this process is killed.
+        print(f"unlearn run {recorder.run_id}", file=sys.stderr, flush=True)
+        job = begin()
+        if not resume:
+            keep_job(recorder, job.as_dict())
+        # All of it, since an interruption may come after the last epoch.
+        with run_keeper(recorder, job.about(), job.progress) as keeper:
+            result = run_method(recorder, job, keeper)
+            oracle = _oracle(store, job)
+            finish(recorder, job, result, oracle)
+    remove_progress(recorder)
+    return _Done(recorder.run_id, job, result, oracle)
 
 
 # --- the original -------------------------------------------------------------------------
@@ -93,12 +151,9 @@ def _find_original(
     UserError
         If the run given holds no original, or was made otherwise than asked.
     """
-    data_dir = asked.get("data_dir")
-    said = {n: v for n, v in asked.items() if v not in (None, "auto") and n != "data_dir"}
     if prune_run_id != "auto":
-        checkpoint = fetch_checkpoint(store, prune_run_id)
-        refuse_contradictions(prune_run_id, checkpoint.spec.settings(), said, prefix="prune_")
-        return prune_run_id, checkpoint
+        return prune_run_id, fetch_original(store, prune_run_id, asked)
+    data_dir, said = asked.get("data_dir"), said_of_original(asked)
     fingerprint = None
     if data_dir and "dataset" in said:  # two folders may go by the same name
         data = load_data(said["dataset"], data_dir, said.get("image_size"))
@@ -139,40 +194,37 @@ def _check_oracle_run(store: Store, oracle_run_id: str, upstream: Upstream | Non
         )
 
 
-def _oracle(store: Store, upstream: Upstream, asked: str, method: str) -> Oracle | None:
+def _oracle(store: Store, job: Job) -> Oracle | None:
     """The oracle asked for, found by fingerprint, trained, or none."""
+    upstream, asked = job.upstream, job.oracle_run_id
     _check_oracle_run(store, asked, upstream)
     if asked not in ORACLE_WORDS:
         return Oracle(asked, finished_run(store, asked).data.metrics)
-    if asked == "none" or method == "retrain":
+    if asked == "none" or job.name == "retrain":
         return None
     found = find_oracle(store, upstream.oracle_key("upstream"))
     if found is not None:
         return Oracle(found.info.run_id, found.data.metrics)
-    return _train_oracle(store, upstream) if asked == "train" else None
+    return _train_oracle(store, job) if asked == "train" else None
 
 
-def _train_oracle(store: Store, upstream: Upstream) -> Oracle:
-    """Retrain, in a run of its own."""
-    with tracked(store, "unlearn", f"retrain {upstream.forget}"[:20]) as recorder:
-        seed = upstream.checkpoint.spec.recipe.seed
-        result = run_method(recorder, upstream, "retrain", make_method("retrain"), seed)
-        finish(recorder, upstream, "retrain", result, None)
-    return Oracle(recorder.run_id, result.metrics)
+def _train_oracle(store: Store, job: Job) -> Oracle:
+    """Retrain, in a run of its own; a job that was interrupted may have left one unfinished."""
+    seed = job.upstream.checkpoint.spec.recipe.seed
+    oracle = Job(job.upstream, "retrain", make_method("retrain"), seed)
+    if job.resume_run_id:
+        oracle = oracle_gone_on_with(store, oracle)
+    done = _run(store, oracle.title, lambda: oracle, oracle.resume_run_id)
+    return Oracle(done.run_id, done.result.metrics)
 
 
 # --- what is printed ----------------------------------------------------------------------
 
 
-def _print(
-    store: Store,
-    upstream: Upstream,
-    name: str,
-    run_id: str,
-    result: Result,
-    oracle: Oracle | None,
-) -> None:
+def _print(store: Store, done: _Done) -> None:
     """What an unlearn run says when it is done."""
+    run_id, result, oracle = done.run_id, done.result, done.oracle
+    upstream, name = done.job.upstream, done.job.name
     spec, split = upstream.checkpoint.spec, upstream.split
     original = prose.describe_model(spec, upstream.checkpoint.mask.sparsity)
     console.print_results(

@@ -49,7 +49,8 @@ class Program:
 
 
 def one_line(errors: str, *texts: str) -> str:
-    errors = re.sub(r"\Aprune run [0-9a-f]{32}\n", "", errors)  # said when prune opens its run
+    # Said when a run is opened.
+    errors = re.sub(r"\A((prune|unlearn) run [0-9a-f]{32}\n)+", "", errors)
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
     assert errors.endswith("\n")

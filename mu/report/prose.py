@@ -145,6 +145,7 @@ def describe_unlearn(
     original: str,
     metrics: Mapping[str, float],
     links: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> str:
     """What an unlearn run did, its numbers, and its lineage.
 
@@ -154,6 +155,8 @@ def describe_unlearn(
         The original in a phrase.
     links
         Run IDs by role: ``original``, and ``oracle`` where there is one.
+    notes
+        Remarks of the method, such as where it stopped.
     """
     lines = [
         f"**{method}** made {original} forget {len(split.forget):,} of "
@@ -172,6 +175,7 @@ def describe_unlearn(
         lines += ["", "No oracle to compare with: run again with `-P oracle_run_id=train`."]
     else:
         lines += ["", "This is an oracle: other methods are judged against it."]
+    lines += [f"\n> {note}" for note in notes]
     lines += ["", *(f"- {role}: run `{run_id}`" for role, run_id in links.items()), ""]
     lines += [f"- {name}: {text}" for name, text in DEFINITIONS.items()]
     return "\n".join(lines) + "\n"

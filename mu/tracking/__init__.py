@@ -12,10 +12,23 @@ from mu.tracking.artifacts import (
     load_model,
 )
 from mu.tracking.doctor import Finding, close_dead_runs
+from mu.tracking.jobs import fetch_job, keep_job
 from mu.tracking.lifecycle import tracked
-from mu.tracking.lineage import ORACLE_TAG, find_oracle, find_original, same_value
+from mu.tracking.lineage import (
+    ORACLE_TAG,
+    find_oracle,
+    find_original,
+    interrupted_oracles,
+    same_value,
+)
 from mu.tracking.recorder import Recorder, rounded
-from mu.tracking.resuming import fetch_progress, remove_progress, resumable_run, run_keeper
+from mu.tracking.resuming import (
+    fetch_progress,
+    find_progress,
+    remove_progress,
+    resumable_run,
+    run_keeper,
+)
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store, connect
 from mu.tracking.view import view_url
@@ -29,11 +42,15 @@ __all__ = [
     "close_dead_runs",
     "connect",
     "fetch_checkpoint",
+    "fetch_job",
     "fetch_progress",
     "find_oracle",
     "find_original",
+    "find_progress",
     "fingerprint_tags",
     "finished_run",
+    "interrupted_oracles",
+    "keep_job",
     "load_checkpoint",
     "load_mask",
     "load_model",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
@@ -42,6 +42,11 @@ def find_oracle(store: Store, key: str) -> MlflowRun | None:
     """The newest finished Retrain run of the experiment with this oracle key."""
     query = f"tags.`{ORACLE_TAG}` = '{key}' and attributes.status = 'FINISHED'"
     return next(store.search(query), None)
+
+
+def interrupted_oracles(store: Store, key: str) -> Iterator[MlflowRun]:
+    """Runs with this oracle key that are not finished, newest first."""
+    return store.search(f"tags.`{ORACLE_TAG}` = '{key}' and attributes.status != 'FINISHED'")
 
 
 def same_value(logged: str | None, asked: Any) -> bool:

@@ -51,7 +51,7 @@ class Recorder:
         self._waiting += [
             Metric(name, rounded(value), now, step or 0)
             for name, value in values.items()
-            if (name, step) not in self._known
+            if (name, step or 0) not in self._known
         ]
 
     def params(self, values: Mapping[str, Any]) -> None:

@@ -20,29 +20,47 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
 from mu.errors import UserError
-from mu.resume import FOLDER, FolderKeeper, Keeper, Progress, progress_files, read_newest
+from mu.resume import (
+    FOLDER,
+    FolderKeeper,
+    Keeper,
+    Progress,
+    is_progress,
+    progress_files,
+    read_newest,
+)
 from mu.tracking.doctor import verdict_of
 from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store
 
+RESUMABLE = ("prune", "unlearn")  # entries whose runs keep what is needed to go on
 
-def resumable_run(store: Store, run_id: str) -> MlflowRun:
-    """The run of that ID, if it was interrupted.
+
+def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
+    """The run of that ID, if it is of the entry point ``entry`` and was interrupted.
 
     Raises
     ------
     UserError
-        If it is unknown, deleted, finished, still running, or of an entry that keeps no progress.
+        If it is unknown, deleted, finished, still running, or of another entry.
     """
     run = store.run(run_id)
-    entry = run.data.tags.get("mu.entry", "unknown")
+    own = run.data.tags.get("mu.entry", "unknown")
     if resumed := run.data.tags.get("mu.resumed_as"):
         raise UserError(f"run {run_id} is the launcher's own and empty; it resumed run {resumed}")
-    if entry != "prune":
-        raise UserError(f"run {run_id} (entry {entry}) keeps no progress; only prune's runs do")
+    if own not in RESUMABLE:
+        raise UserError(
+            f"run {run_id} (entry {own}) keeps no progress; only runs of "
+            f"{' and '.join(RESUMABLE)} do"
+        )
     if run.info.status == "FINISHED":
         raise UserError(f"run {run_id} is FINISHED: there is nothing left to do in it")
+    if own != entry:
+        raise UserError(
+            f"run {run_id} is a run of {own}, not of {entry}; go on with it by "
+            f"mlflow run . -e {own} -P resume_run_id={run_id}"
+        )
     if run.info.status == "RUNNING" and (verdict := verdict_of(run, orphan_hours=0)) != "dead":
         host, process = (run.data.tags.get(tag, "?") for tag in ("mu.host", "mu.pid"))
         remedy = {
@@ -61,16 +79,30 @@ def fetch_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, An
     UserError
         If there is none, or all of it is damaged.
     """
+    with _kept_files(store, run) as folder:
+        return read_newest(folder)
+
+
+def find_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any]] | None:
+    """:func:`fetch_progress`, or None where no epoch was finished."""
+    with _kept_files(store, run) as folder:
+        return read_newest(folder) if progress_files(folder) else None
+
+
+@contextmanager
+def _kept_files(store: Store, run: MlflowRun) -> Iterator[Path]:
+    """The ``resume/`` of a run, fetched where it is not on this machine; may not be there."""
     run_id = run.info.run_id
     try:
-        if folder := _local_folder(run):
-            return read_newest(folder)
+        if folder := local_folder(run):
+            yield folder
+            return
         with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
             if store.client.list_artifacts(run_id, FOLDER):
                 download_artifacts(
                     run_id=run_id, artifact_path=FOLDER, dst_path=scratch, tracking_uri=store.uri
                 )
-            return read_newest(Path(scratch) / FOLDER)
+            yield Path(scratch) / FOLDER
     except UserError as error:
         raise UserError(f"run {run_id} cannot be resumed: {error}") from error
     except (MlflowException, OSError) as error:
@@ -95,7 +127,7 @@ def run_keeper(
     before
         What to go on from.
     """
-    local = _local_folder(recorder.store.run(recorder.run_id))
+    local = local_folder(recorder.store.run(recorder.run_id))
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         folder = FolderKeeper(local or Path(scratch), about)
         keeper = _RunKeeper(recorder, folder, before, uploads=local is None)
@@ -155,7 +187,7 @@ class _RunKeeper:
         wanted = {f"{FOLDER}/{one.name}" for one in files}
         repository = _repository(recorder.store, recorder.store.run(recorder.run_id))
         for one in repository.list_artifacts(FOLDER):
-            if one.path not in wanted:
+            if is_progress(Path(one.path).name) and one.path not in wanted:
                 repository.delete_artifacts(one.path)
 
 
@@ -163,7 +195,7 @@ def remove_progress(recorder: Recorder) -> None:
     """Remove the progress of a run that has ended well; a store that cannot costs only space."""
     try:
         run = recorder.store.run(recorder.run_id)
-        folder = _local_folder(run)
+        folder = local_folder(run)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         elif recorder.store.client.list_artifacts(recorder.run_id, FOLDER):
@@ -172,8 +204,8 @@ def remove_progress(recorder: Recorder) -> None:
         recorder.warn("the run's resume/ could not be removed", error)
 
 
-def _local_folder(run: MlflowRun) -> Path | None:
-    """Where the progress of a run lies, if its artifacts are files of this machine."""
+def local_folder(run: MlflowRun) -> Path | None:
+    """Where the ``resume/`` of a run lies, if its artifacts are files of this machine."""
     uri = run.info.artifact_uri
     return Path(local_file_uri_to_path(uri)) / FOLDER if is_local_uri(uri) else None
 

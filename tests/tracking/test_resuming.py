@@ -377,7 +377,7 @@ def test_progress_that_cannot_be_kept_costs_a_warning(
 def test_progress_that_cannot_be_removed_costs_a_warning(
     interrupted: Interrupted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = resuming._local_folder
+    look = resuming.local_folder
     asked = []
 
     def fail_in_the_end(run: MlflowRun) -> Path | None:
@@ -386,7 +386,7 @@ def test_progress_that_cannot_be_removed_costs_a_warning(
             raise OSError("the store is read-only")
         return look(run)
 
-    monkeypatch.setattr(resuming, "_local_folder", fail_in_the_end)
+    monkeypatch.setattr(resuming, "local_folder", fail_in_the_end)
     capsys.readouterr()
     assert interrupted.resume() == 0
     assert asked
@@ -464,12 +464,14 @@ def test_no_epoch_was_finished(program: Program, store: Store) -> None:
 def test_runs_that_were_not_interrupted(program: Program, store: Store) -> None:
     finished = hand_over(store)
     unlearnt = hand_over(store, entry="unlearn", status="FAILED")
+    foreign = hand_over(store, entry="backdoor", status="FAILED")
     deleted = hand_over(store, status="FAILED")
     store.client.delete_run(deleted)
     launched = store.client.create_run("0", tags={"mlflow.project.entryPoint": "prune"})
     resume = "prune --resume_run_id"
     program.refuses(f"{resume} {finished}", finished, "is FINISHED", "nothing left to do")
-    program.refuses(f"{resume} {unlearnt}", unlearnt, "entry unlearn", "only prune's")
+    program.refuses(f"{resume} {unlearnt}", unlearnt, "-e unlearn -P resume_run_id=")
+    program.refuses(f"{resume} {foreign}", foreign, "entry backdoor", "keeps no progress")
     program.refuses(f"{resume} {deleted}", deleted, "restore")
     program.refuses(f"{resume} 0123", "no run '0123'")
     program.refuses(f"{resume} {launched.info.run_id}", "entry unknown", "keeps no progress")

@@ -25,7 +25,9 @@ from mu.tracking import recorder as recorder_module
 from tests.conftest import copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, environment, python
+from tests.test_main_job import call
 from tests.tracking.handovers import hand_over, small_checkpoint
+from tests.tracking.test_resuming_unlearn import interrupted_after
 
 pytestmark = pytest.mark.slow
 
@@ -165,6 +167,26 @@ def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
     assert again.info.run_id != run_id
     for tag in ("mu.weights", "mu.mask"):
         assert again.data.tags[tag] == run.data.tags[tag]
+
+
+def test_an_unlearning_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
+    prune({"epochs": 1, "train_size": 300, "rate": 0.5}, {"device": "cpu"})
+    line = ("--method", "ft", "--epochs", "3", "--device", "cpu", "--prune_train_size", "300")
+    interrupted_after(2, *line)
+    run = next(remote.search("tags.`mu.entry` = 'unlearn'"))
+    run_id = run.info.run_id
+    names = progress_at(remote, run_id)
+    assert "job.json" in names
+    assert len(names) == 3
+    assert call("unlearn", "--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("unlearn", *line) == 0
+    again = next(remote.search("tags.`mu.entry` = 'unlearn'"))
+    run = remote.run(run_id)
+    assert again.info.run_id != run_id
+    assert again.data.tags["mu.weights"] == run.data.tags["mu.weights"]
+    history = remote.client.get_metric_history(run_id, "loss")
+    assert sorted(one.step for one in history) == [0, 1, 2]
+    assert FOLDER not in {one.path for one in remote.client.list_artifacts(run_id)}
 
 
 def test_a_server_that_dies_in_mid_run_takes_nothing_with_it(

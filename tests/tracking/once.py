@@ -1,0 +1,33 @@
+"""A method that works in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from mu.checkpoints import Checkpoint
+from mu.data.forget import ForgetSplit
+from mu.hyperparameters import setting
+from mu.methods.base import Method
+from mu.resume import Keeper
+from mu.runs import Run
+
+
+@dataclass(frozen=True)
+class Once(Method):
+    """Halve every weight, say."""
+
+    iterative: ClassVar[bool] = False
+
+    share: float = setting(0.5, help="what is left of each weight")
+
+    def unlearn(
+        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+    ) -> None:
+        """See :meth:`Method.unlearn`."""
+        with torch.no_grad():
+            for parameter in checkpoint.model.parameters():
+                parameter *= self.share
+        run.log("share", self.share)

@@ -1,0 +1,550 @@
+"""Interrupted unlearn runs: gone on with, or begun again, they end as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run as MlflowRun
+
+from entrypoints import unlearn_job, unlearning
+from mu.checkpoints import Checkpoint, digest_of
+from mu.data import load_data
+from mu.methods import METHODS
+from mu.resume import FOLDER, Progress, file_name, progress_files, read_newest
+from mu.tracking import Store, connect, jobs, load_checkpoint, tracked
+from mu.tracking import recorder as recorder_module
+from mu.tracking import resuming as resuming_module
+from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.processes import PATIENCE, ROOT, python
+from tests.test_entrypoints import Program
+from tests.test_main_job import UNLEARNED, call, files, newest
+from tests.tracking.handovers import hand_over
+from tests.tracking.test_resuming import (
+    Moved,
+    interrupt_at,
+    places,
+    progress_folder,
+    run_of,
+    wait_for,
+)
+
+EPOCHS = 3
+FT = ("--method", "ft", "--epochs", str(EPOCHS), "--forget", "class:3", "--device", "cpu")
+FINGERPRINTS = ("mu.weights", "mu.mask", "mu.spec", "mu.data", "mu.forget", "mu.upstream")
+COSTS = ("RTE", "speedup", "peak_memory_mb")  # differ from one process to the next
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if name not in COSTS}
+
+
+def histories(store: Store, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    """(step, value) of every number that was ever logged; costs as often as they were."""
+    found = {}
+    for name in store.run(run_id).data.metrics:
+        points = store.client.get_metric_history(run_id, name)
+        found[name] = [(one.step, 0.0 if name in COSTS else one.value) for one in points]
+    return {name: sorted(points) for name, points in found.items()}
+
+
+def metrics_file(store: Store, run_id: str) -> dict[str, float]:
+    path = download_artifacts(run_id=run_id, artifact_path="metrics.json", tracking_uri=store.uri)
+    found: dict[str, float] = json.loads(Path(path).read_text())
+    return found
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What an unlearn run that was never interrupted holds."""
+
+    run: MlflowRun
+    histories: dict[str, list[tuple[int, float]]]
+    files: set[str]
+    metrics: dict[str, float]
+
+    @classmethod
+    def of(cls, store: Store, run_id: str) -> Whole:
+        run = store.run(run_id)
+        assert run.info.status == "FINISHED"
+        kept = set(files(store, run_id))
+        return cls(run, histories(store, run_id), kept, numbers(metrics_file(store, run_id)))
+
+    def check(self, store: Store, run_id: str) -> MlflowRun:
+        """An interrupted run holds the same, once, and nothing of its interruption."""
+        run = store.run(run_id)
+        assert run.info.status == "FINISHED"
+        assert run.data.params == self.run.data.params
+        for tag in FINGERPRINTS:
+            assert run.data.tags[tag] == self.run.data.tags[tag], tag
+        assert "mu.error" not in run.data.tags
+        found = histories(store, run_id)
+        assert {n: set(points) for n, points in found.items()} == {
+            n: set(points) for n, points in self.histories.items()
+        }
+        for name, points in found.items():
+            assert len(points) <= len(self.histories[name]), name
+        assert set(files(store, run_id)) == self.files
+        metrics = metrics_file(store, run_id)
+        assert metrics["RTE"] > 0
+        assert numbers(metrics) == self.metrics
+        return run
+
+
+def whole_of(finished: FinishedPrune, folder: Path, *line: str) -> Whole:
+    """What the unlearn run of a command line holds, in a copy of the store of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(finished.path, folder)))
+        assert call("unlearn", *line) == 0
+        store = connect()
+        return Whole.of(store, newest(store, "tags.`mu.entry` = 'unlearn'").info.run_id)
+
+
+@pytest.fixture(scope="module")
+def whole(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    made = whole_of(finished_prune, tmp_path_factory.mktemp("whole"), *FT)
+    assert made.files == UNLEARNED
+    return made
+
+
+# --- an interrupted run -------------------------------------------------------------------
+
+
+def interrupted_at(owner: Any, name: str, number: int, *line: str) -> None:
+    """Run unlearn in this process until that call of a function is done."""
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, owner, name, number)
+        assert call("unlearn", *line) == 128 + signal.SIGINT
+
+
+def interrupted_after(epochs: int, *line: str) -> None:
+    """Run unlearn in this process until so many epochs are kept."""
+    interrupted_at(resuming_module._RunKeeper, "save", epochs, *line)
+
+
+def resume(run_id: str, *line: str) -> int:
+    return call("unlearn", "--resume_run_id", run_id, "--device", "cpu", *line)
+
+
+def newest_unlearn(store: Store) -> str:
+    return str(newest(store, "tags.`mu.entry` = 'unlearn'").info.run_id)
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The test's own store with an original and an ft run in it, of which two epochs were kept."""
+
+    store: Store
+    run_id: str
+    original: str
+
+    @property
+    def folder(self) -> Path:
+        return progress_folder(self.store, self.run_id)
+
+    @property
+    def job(self) -> Path:
+        return self.folder / "job.json"
+
+    def unchanged(self) -> bool:
+        run = self.store.run(self.run_id)
+        return (
+            len(list(self.store.search(""))) == 2
+            and run.info.status == "KILLED"
+            and run.data.tags["mu.error"] == "stopped by SIGINT"
+            and "mu.resumed" not in run.data.tags
+        )
+
+
+@pytest.fixture
+def interrupted(pruned: PrunedStore) -> Interrupted:
+    interrupted_after(2, *FT)
+    return Interrupted(pruned.store, newest_unlearn(pruned.store), pruned.run_id)
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str]) -> Program:
+    return Program(capsys)
+
+
+# --- gone on with in this process ---------------------------------------------------------
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_takes(
+    pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted_after(2, *FT)
+    run_id = newest_unlearn(pruned.store)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"unlearn run {run_id}"
+    assert f"to go on from the last finished epoch: -P resume_run_id={run_id}" in said
+    job = json.loads((progress_folder(pruned.store, run_id) / "job.json").read_text())
+    assert job["prune_run_id"] == pruned.run_id
+    assert (job["method"], job["settings"]["epochs"], job["forget"]) == ("ft", EPOCHS, "class:3")
+    assert places(pruned.store, run_id) == {f"round-000-epoch-00000{epoch}" for epoch in (1, 2)}
+
+
+def test_resumed_it_ends_as_if_nothing_had_happened(
+    whole: Whole, interrupted: Interrupted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    before = read_newest(interrupted.folder)[0]
+    assert resume(interrupted.run_id) == 0
+    run = whole.check(interrupted.store, interrupted.run_id)
+    assert run.data.tags["mu.resumed"] == "1"
+    assert run.data.metrics["RTE"] > before.seconds > 0
+    assert not interrupted.folder.exists()
+    assert len(list(interrupted.store.search(""))) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"unlearn run {interrupted.run_id}\n")
+    assert interrupted.run_id in said.out
+    assert "starts again" not in said.out
+
+
+PLACES = (
+    (unlearning, "keep_job"),
+    (Checkpoint, "save"),  # the method is done
+    (unlearn_job, "measure"),
+    (unlearning, "_oracle"),
+    (unlearning, "finish"),
+    (recorder_module.Recorder, "send"),
+    (recorder_module.Recorder, "finish"),
+)
+
+
+def test_interrupted_anywhere_again_and_again(
+    whole: Whole, pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted_at(*PLACES[0], 1, *FT)
+    run_id = newest_unlearn(pruned.store)
+    begun = f"run {run_id}: no epoch was finished, so it starts again"
+    for number, place in enumerate(PLACES[1:]):
+        capsys.readouterr()
+        interrupted_at(*place, 1, "--resume_run_id", run_id, "--device", "cpu")
+        said = capsys.readouterr()
+        assert (begun in said.out) == (number == 0)
+        if "what the run had written is kept in " in said.err:
+            shutil.rmtree(said.err.partition("is kept in ")[2].splitlines()[0])
+        assert pruned.store.run(run_id).info.status == "KILLED"
+        (*_, last) = progress_files(progress_folder(pruned.store, run_id))
+        assert last.name.startswith(f"round-000-epoch-00000{EPOCHS}")
+    assert resume(run_id) == 0
+    run = whole.check(pruned.store, run_id)
+    assert run.data.tags["mu.resumed"] == str(len(PLACES))
+
+
+def test_whatever_is_said_again_and_agrees_is_accepted(
+    whole: Whole, interrupted: Interrupted
+) -> None:
+    said = (
+        "--method FT --forget class:3 --lr 1e-1 --batch-size 64 --epochs 3 --seed 0 --augment auto"
+    )
+    original = "--prune_epochs 2 --dataset digits --arch auto --prune_rate 0.95 --precision auto"
+    again = [*said.split(), *original.split(), "--prune_run_id", interrupted.original]
+    assert resume(interrupted.run_id, *again) == 0
+    whole.check(interrupted.store, interrupted.run_id)
+
+
+def test_a_list_of_samples_may_be_gone(
+    finished_prune: FinishedPrune, pruned: PrunedStore, tmp_path: Path
+) -> None:
+    trained = load_checkpoint(pruned.run_id).spec.split(load_data("digits")).train
+    path = tmp_path / "samples.txt"
+    path.write_text("\n".join(str(number) for number in trained[:20]))
+    line = ("--method", "l1_sparse", "--epochs", "2", "--device", "cpu", "--forget")
+    expected = whole_of(finished_prune, tmp_path / "whole", *line, f"indices:{path}")
+    assert "alpha" in expected.histories
+    interrupted_after(1, *line, f"indices:{path}")
+    path.unlink()
+    run_id = newest_unlearn(pruned.store)
+    assert resume(run_id, "--forget", f"indices:{path}") == 0
+    expected.check(pruned.store, run_id)
+
+
+# --- what works in one go -----------------------------------------------------------------
+
+
+def test_what_works_in_one_go_starts_again_and_says_so(
+    finished_prune: FinishedPrune,
+    pruned: PrunedStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(METHODS, "once", "tests.tracking.once:Once")
+    line = ("--method", "once", "--share", "0.7", "--forget", "class:3", "--device", "cpu")
+    expected = whole_of(finished_prune, tmp_path / "whole", *line)
+    interrupted_at(unlearn_job, "look", 1, *line)
+    run_id = newest_unlearn(pruned.store)
+    assert "last finished epoch" not in capsys.readouterr().err
+    assert resume(run_id, "--share", "0.6") == 2
+    assert "share=0.6 contradicts" in capsys.readouterr().err
+    assert resume(run_id) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"run {run_id}: once works in one go, so it starts again\n")
+    expected.check(pruned.store, run_id)
+
+
+# --- the oracle ---------------------------------------------------------------------------
+
+
+RETRAIN = ("--method", "retrain", *FT[4:])
+
+
+@pytest.fixture(scope="module")
+def whole_oracle(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return whole_of(finished_prune, tmp_path_factory.mktemp("oracle"), *RETRAIN)
+
+
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_an_interrupted_oracle(
+    whole_oracle: Whole, pruned: PrunedStore, by_itself: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The main job goes on with it, or finds it when it was finished by itself."""
+    interrupted_after(EPOCHS + 1, *FT, "--oracle_run_id", "train")
+    store = pruned.store
+    oracle, main = (run.info.run_id for run in store.search("tags.`mu.entry` = 'unlearn'"))
+    said = capsys.readouterr().err
+    for run_id in (main, oracle):
+        assert f"unlearn run {run_id}" in said
+        assert f"to go on from the last finished epoch: -P resume_run_id={run_id}" in said
+    if by_itself:
+        assert resume(oracle) == 0
+    assert resume(main) == 0
+    assert len(list(store.search(""))) == 3
+    found = store.run(main)
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["mu.oracle"] == oracle
+    assert found.data.metrics["gap"] >= 0
+    trained = store.run(oracle)
+    assert trained.data.tags["mu.resumed"] == "1"
+    whole_oracle.check(store, oracle)
+
+
+def test_an_oracle_of_another_job_is_left_alone(pruned: PrunedStore) -> None:
+    """What was interrupted with another seed is another one; damaged ones are passed over."""
+    store = pruned.store
+    interrupted_after(1, *RETRAIN, "--seed", "5")
+    left = newest_unlearn(store)
+    interrupted_after(1, *RETRAIN)
+    damaged = newest_unlearn(store)
+    (progress_folder(store, damaged) / "job.json").write_text("{}")
+    interrupted_after(2, *FT, "--oracle_run_id", "train")
+    main = newest_unlearn(store)
+    assert resume(main) == 0
+    assert len(list(store.search(""))) == 5
+    assert store.run(main).data.tags["mu.oracle"] not in (left, damaged)
+    assert {store.run(one).info.status for one in (left, damaged)} == {"KILLED"}
+
+
+# --- what cannot be resumed ---------------------------------------------------------------
+
+
+def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) -> None:
+    for line, has, typed in (
+        ("--lr 0.2", "lr=0.1", "lr"),
+        ("--epochs 4", "epochs=3", "epochs"),
+        ("--batch_size 32", "batch_size=64", "batch_size"),
+        ("--method retrain", "method=ft", "method"),
+        ("--forget class:4", "forget=class:3", "forget"),
+        ("--forget indices:/no/such/file", "forget=class:3", "forget"),
+        ("--seed 1", "seed=0", "seed"),
+        ("--oracle_run_id train", "oracle_run_id=find", "oracle_run_id"),
+        ("--prune_run_id 0123", f"prune_run_id={interrupted.original}", "prune_run_id"),
+        ("--precision bf16", "precision=auto", "precision"),
+        ("--prune_rate 0.5", "rate=0.95", "prune_rate"),
+        ("--dataset cifar10", "dataset=digits", "dataset"),
+        ("--arch resnet20", "arch=resnet_mini", "arch"),
+    ):
+        said = program.refuses(
+            f"unlearn --resume_run_id {interrupted.run_id} {line}", has, f"leave {typed} out"
+        )
+        assert said.startswith(line.removeprefix("--").replace(" ", "="))
+    for line, texts in (
+        ("--alpha 0.2", ("'alpha'", "method=l1_sparse", "not of unlearn with method=ft")),
+        ("--mask_from retain --method retrain", ("'mask_from'", "not of unlearn with method=ft")),
+        ("--method ftt", ("method 'ftt'", "did you mean ft")),
+        ("--lrr 0.2", ("'lrr'", "did you mean lr")),
+        ("--device cuda:99", ("device='cuda:99'",)),
+    ):
+        program.refuses(f"unlearn --resume_run_id {interrupted.run_id} {line}", *texts)
+    assert interrupted.unchanged()
+
+
+def test_files_that_are_damaged(program: Program, interrupted: Interrupted) -> None:
+    whole, again = interrupted.job.read_text(), f"unlearn --resume_run_id {interrupted.run_id}"
+    job = json.loads(whole)
+    newer = {**job, "format": "mu.job/9"}
+    other = {**job, "seed": 4}
+    for text in (
+        whole[:50],
+        "",
+        "[]",
+        "{}",
+        "\x80",
+        json.dumps(other),
+        json.dumps({**newer, "digest": digest_of({n: newer[n] for n in newer if n != "digest"})}),
+    ):
+        interrupted.job.write_text(text)
+        program.refuses(again, interrupted.run_id, "resume/job.json is damaged", "start it anew")
+    interrupted.job.write_text(whole)
+    names = []
+    for one in progress_files(interrupted.folder):
+        one.write_bytes(one.read_bytes()[:-1])
+        names.append(one.name)
+    program.refuses(again, interrupted.run_id, *names, "damaged", "anew")
+    assert interrupted.unchanged()
+
+
+def test_progress_of_another_job(program: Program, interrupted: Interrupted) -> None:
+    content = progress_files(interrupted.folder)[-1].read_bytes()
+    progress, about = Progress.from_bytes(content)
+    foreign = progress.to_bytes({**about, "seed": 4})
+    (interrupted.folder / file_name(progress, foreign)).write_bytes(foreign)
+    for one in progress_files(interrupted.folder):
+        if one.name != file_name(progress, foreign):
+            one.unlink()
+    line = f"unlearn --resume_run_id {interrupted.run_id}"
+    program.refuses(line, interrupted.run_id, "of another job", "start it anew")
+    assert interrupted.unchanged()
+
+
+def test_its_original_was_not_there_yet(program: Program, pruned: PrunedStore) -> None:
+    interrupted_at(
+        unlearning, "make_original", 1, *FT, "--prune_epochs", "1", "--prune_train_size", "100"
+    )
+    run_id = newest_unlearn(pruned.store)
+    line = f"unlearn --resume_run_id {run_id}"
+    program.refuses(line, run_id, "before its original was there", "-e prune -P resume_run_id=")
+
+
+def test_its_original_is_gone(program: Program, interrupted: Interrupted) -> None:
+    interrupted.store.client.delete_run(interrupted.original)
+    line = f"unlearn --resume_run_id {interrupted.run_id}"
+    program.refuses(line, interrupted.original, "was deleted", "restore")
+    assert interrupted.store.run(interrupted.run_id).info.status == "KILLED"
+
+
+def test_runs_that_were_not_interrupted(program: Program, pruned: PrunedStore) -> None:
+    store = pruned.store
+    finished = hand_over(store, entry="unlearn")
+    killed = hand_over(store, status="KILLED")
+    foreign = hand_over(store, entry="backdoor", status="KILLED")
+    deleted = hand_over(store, entry="unlearn", status="FAILED")
+    store.client.delete_run(deleted)
+    launched = store.client.create_run("0", tags={"mlflow.project.entryPoint": "unlearn"})
+    again = "unlearn --resume_run_id"
+    program.refuses(f"{again} {finished}", finished, "is FINISHED", "nothing left to do")
+    program.refuses(f"{again} {pruned.run_id}", pruned.run_id, "is FINISHED")
+    program.refuses(f"{again} {killed}", killed, "a run of prune", "-e prune -P resume_run_id=")
+    program.refuses(f"{again} {foreign}", foreign, "entry backdoor", "prune and unlearn")
+    program.refuses(f"{again} {deleted}", deleted, "restore")
+    program.refuses(f"{again} 0123", "no run '0123'")
+    program.refuses(f"{again} {launched.info.run_id}", "entry unknown", "keeps no progress")
+    store.client.set_tag(launched.info.run_id, "mu.resumed_as", killed)
+    program.refuses(f"{again} {launched.info.run_id}", "launcher's own and empty", killed)
+    with tracked(store, "unlearn", "x") as recorder:
+        texts = (recorder.run_id, "RUNNING", str(os.getpid()), "wait for it")
+        program.refuses(f"{again} {recorder.run_id}", *texts)
+
+
+def test_a_job_that_cannot_be_kept_costs_a_warning(
+    pruned: PrunedStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(jobs, "write_whole", fail)
+    assert call("unlearn", *FT, "--epochs", "1") == 0
+    warning = "warning: the run could not be resumed: no space left on device"
+    assert warning in capsys.readouterr().err.splitlines()
+
+
+# --- by MLflow's launcher -----------------------------------------------------------------
+
+
+def test_the_launchers_own_run_points_to_the_resumed_one(
+    whole: Whole, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = interrupted.store
+    opened = store.client.create_run("0", tags={"mlflow.project.entryPoint": "unlearn"})
+    monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
+    # The launcher gives whatever MLproject declares.
+    declared = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["unlearn"]
+    assert {"prune_run_id", "method", "forget", "seed"} <= set(declared["parameters"])
+    given = [
+        f"--{name}={one['default']}"
+        for name, one in declared["parameters"].items()
+        if name != "device"
+    ]
+    assert resume(interrupted.run_id, *given) == 0
+    assert "MLFLOW_RUN_ID" not in os.environ
+    whole.check(store, interrupted.run_id)
+    tags = store.run(opened.info.run_id).data.tags
+    assert tags["mu.resumed_as"] == interrupted.run_id
+    assert "mu.entry" not in tags
+
+
+def test_the_launchers_own_run_fails_where_nothing_can_be_resumed(
+    program: Program, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, again = interrupted.store, f"unlearn --resume_run_id {interrupted.run_id}"
+    for line, text in ((f"{again} --lr 0.5", "lr=0.5"), (f"{again}0", "no run")):
+        opened = store.client.create_run("0", tags={"mlflow.project.entryPoint": "unlearn"})
+        monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
+        said = program.refuses(line, text)
+        run = store.run(opened.info.run_id)
+        assert (run.info.status, run.data.tags["mu.error"]) == ("FAILED", said)
+    assert store.run(interrupted.run_id).info.status == "KILLED"
+
+
+# --- processes that are ended -------------------------------------------------------------
+
+# Long enough to be ended in the middle: each epoch about a sixth of a second.
+LONG = (*FT[:2], "--epochs", "10", *FT[4:])
+
+
+@pytest.mark.slow
+def test_processes_that_are_ended(
+    finished_prune: FinishedPrune, pruned: PrunedStore, tmp_path: Path
+) -> None:
+    """SIGKILL at random moments, once before anything new is finished; then SIGTERM."""
+    expected = whole_of(finished_prune, tmp_path / "whole", *LONG)
+    draws, store = random.Random(12), pruned.store
+    run_id, line = "", LONG
+    for number, new_epochs in ((signal.SIGKILL, 1), (signal.SIGKILL, 0), (signal.SIGTERM, 1)):
+        with python("-m", "entrypoints.unlearn", *line) as process:
+            assert run_of(store, process) == run_id or not run_id
+            run_id = run_of(store, process)
+            if new_epochs:
+                wait_for(Moved(store, run_id), process)
+            time.sleep(draws.uniform(0, 0.1))
+            assert process.poll() is None
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=PATIENCE)
+        if number == signal.SIGKILL:
+            assert store.run(run_id).info.status == "RUNNING"  # nobody could tell
+        assert 1 <= len(places(store, run_id)) <= 2
+        line = ("--resume_run_id", run_id, "--device", "cpu")
+    assert process.returncode == 128 + signal.SIGTERM
+    said = errors.splitlines()
+    assert f"unlearn run {run_id}" in said
+    assert f"to go on from the last finished epoch: -P resume_run_id={run_id}" in said
+    assert said[-1] == "stopped by SIGTERM"
+    assert store.run(run_id).data.tags["mu.error"] == "stopped by SIGTERM"
+    assert resume(run_id) == 0
+    run = expected.check(store, run_id)
+    assert run.data.tags["mu.resumed"] == "3"
+    assert FOLDER not in {one.path for one in store.client.list_artifacts(run_id)}
+    assert len(list(store.search(""))) == 2
