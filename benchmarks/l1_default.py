@@ -14,7 +14,7 @@ import argparse
 import copy
 
 import mu
-from benchmarks.settings import CIFAR_SETTINGS
+from benchmarks.settings import settings_of
 from mu.data.forget import ForgetSplit
 from mu.methods import make_method
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--shrink", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0, 3.0])
     options = parser.parse_args()
     data = mu.load_data(options.dataset, options.data_dir)
-    settings = {} if options.dataset == "digits" else CIFAR_SETTINGS
+    settings = settings_of(options.dataset)
     print("| original | forget | lr | ft | " + " | ".join(f"{s:g}" for s in options.shrink) + " |")
     print("|---" * 3 + "|---:" * (1 + len(options.shrink)) + "|")
     for rate in options.rates:

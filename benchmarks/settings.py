@@ -11,7 +11,7 @@ from typing import Any
 from entrypoints import prune
 from mu.tracking import connect, find_original
 
-# CIFAR-10 images on two cores: few enough for minutes, and long enough that originals fit their
+# Images of 32x32 on two cores: few enough for minutes, and long enough that originals fit their
 # training data, without which forgetting is easy and its measurement means nothing.
 CIFAR_SETTINGS: dict[str, Any] = {
     "arch": "resnet14",
@@ -22,6 +22,11 @@ CIFAR_SETTINGS: dict[str, Any] = {
     "batch_size": 128,
     "augment": "none",
 }
+
+
+def settings_of(dataset: str) -> dict[str, Any]:
+    """How originals are made of a data set; the digits by their own defaults."""
+    return {} if dataset == "digits" else CIFAR_SETTINGS
 
 
 def find_or_make_original(asked: Mapping[str, object], data_dir: str) -> str:
