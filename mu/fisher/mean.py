@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mu.data.batches import Batches
 from mu.data.images import Subset
 from mu.fisher.free import FreeWeights
-from mu.fisher.per_sample import score
+from mu.fisher.per_sample import evaluating, score
 from mu.runs import Run
 
 BATCH_SIZE = 128
@@ -16,17 +16,16 @@ BATCH_SIZE = 128
 
 def mean_gradient(model: nn.Module, free: FreeWeights, data: Subset, run: Run) -> Tensor:
     """Of the mean cross-entropy of ``data`` by the free weights: a vector (free weights,)."""
-    was_training = model.training
-    model.eval()
     parameters = list(model.parameters())
     result = parameters[0].new_zeros(free.size)
-    for images, labels in Batches(data, BATCH_SIZE, run.device).in_order():
-        logits = model(images.to(parameters[0].dtype))
-        errors = score(logits.detach(), labels) / -len(data)
-        found = torch.autograd.grad(
-            logits, parameters, errors, allow_unused=True, materialize_grads=True
-        )
-        result += free.vector(found)
-        run.samples_seen += len(labels)
-    model.train(was_training)
+    with evaluating(model):
+        model.requires_grad_(True)  # of parameters that are never trained, too
+        for images, labels in Batches(data, BATCH_SIZE, run.device).in_order():
+            logits = model(images.to(parameters[0].dtype))
+            errors = score(logits.detach(), labels) / -len(data)
+            found = torch.autograd.grad(
+                logits, parameters, errors, allow_unused=True, materialize_grads=True
+            )
+            result += free.vector(found)
+            run.samples_seen += len(labels)
     return result

@@ -67,8 +67,9 @@ class FisherForgetting(Reaching):
         """See :meth:`Method.unlearn`."""
         model = run.place(checkpoint.model)
         free = FreeWeights(model, checkpoint.mask)
-        # Taken before anything changes: what the original does is what counts.
-        alpha = Reach(model, split, run, self.spend) if self.alpha is None else self.alpha
+        # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
+        # end is what the retain set can bear, compared with the original.
+        alpha = self.alpha if self.alpha is not None else self._reach(model, split, run)
         noise = self._noise(model, free, split, run)
         if self.reset_class and split.forgotten_classes:
             marks = reset_outputs(model, split.forgotten_classes)
@@ -76,9 +77,10 @@ class FisherForgetting(Reaching):
                 run.note("the network has no last linear layer, so no class's output was reset")
             else:
                 noise *= free.vector(marks)
-        # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
-        # end is what the retain set can bear.
-        move(free, model, noise, alpha, run, until_forgotten=False)
+        move(free, model, noise, alpha, run)
+
+    def _reach(self, model: torch.nn.Module, split: ForgetSplit, run: Run) -> Reach:
+        return Reach(model, split, run, self.spend, until_forgotten=False)
 
     def _noise(
         self, model: torch.nn.Module, free: FreeWeights, split: ForgetSplit, run: Run

@@ -27,7 +27,7 @@ from mu.checkpoints import Checkpoint
 from mu.data.batches import batch_count
 from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
-from mu.methods.reach import Reach, Reaching
+from mu.methods.reach import ALREADY, Reach, Reaching
 from mu.resume import Keeper
 from mu.runs import Run
 from mu.training.loop import DivergedError, train
@@ -92,6 +92,9 @@ class GradientAscent(Reaching):
             run.samples_seen = 0  # what led here was counted by the process that was interrupted
             bookmark.go_on(model, bookmark.before)
             start, share = bookmark.before.epoch, run.metrics["step_share"]
+        if start == 0 and reach is not None and reach.is_forgotten(model):
+            run.note(ALREADY)
+            return
         for epoch in range(start, self.epochs):
             if share < SMALLEST_SHARE or (reach is not None and reach.is_forgotten(model)):
                 break

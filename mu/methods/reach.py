@@ -5,9 +5,9 @@ networks and forget sets: on an original that fits its data, gradients and Fishe
 nearly vanish. What the scale is to achieve does not. So by default it follows from a rule, which
 looks at the original's own data and at no test image:
 
-- go on until the forget set is recognised no better than images of the same classes that the
-  original never saw: its validation part. A class that is forgotten as a whole is not to be
-  recognised at all;
+- go on until the network is no surer of the forget set than of images of the same classes that
+  the original never saw: its validation part. Of a class that is forgotten as a whole, nothing is
+  to be recognised;
 - but never so far that the retain set loses more than ``spend`` points of accuracy.
 """
 
@@ -17,13 +17,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mu.data.forget import ForgetSplit
 from mu.data.images import Subset
-from mu.evaluation.outputs import predict
+from mu.evaluation.outputs import Outputs, predict
 from mu.fisher.free import FreeWeights
 from mu.hyperparameters import setting
 from mu.methods.base import Method
@@ -34,6 +33,10 @@ LOOKED_AT = 500  # images of the retain and of the forget set, drawn once
 FIRST, LAST = 1e-3, 1e3
 GROWTH = 4.0
 HALVINGS = 5
+ALREADY = (
+    "the network is no surer of the forget set than of unseen images already, so the rule of spend "
+    "changed nothing; alpha (or lr, of ga) goes as far as it says all the same"
+)
 
 
 @dataclass(frozen=True)
@@ -58,27 +61,50 @@ class Reach:
         The original: what it does on the retain and validation samples is what counts.
     spend
         Points of accuracy on the retain set.
+    until_forgotten
+        Whether forgetting enough is an end; without it, only the retain set sets one.
     """
 
-    def __init__(self, model: nn.Module, split: ForgetSplit, run: Run, spend: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        split: ForgetSplit,
+        run: Run,
+        spend: float,
+        *,
+        until_forgotten: bool = True,
+    ) -> None:
         self._run = run
         draws = run.generator("images that tell how far to go")
         self._retain = split.retain_set.drawn(LOOKED_AT, draws)
         self._forget = split.forget_set.drawn(LOOKED_AT, draws)
-        self.spend = spend
+        self._gone = split.forgotten_classes
+        self.spend, self.until_forgotten = spend, until_forgotten
         self.lowest = self._accuracy(model, self._retain) - spend
-        self.wanted = _unseen_accuracy(model, split, run)
+        self.wanted = _unseen_confidence(model, split, run) if until_forgotten else -math.inf
 
     def holds(self, model: nn.Module) -> bool:
         """Whether the retain set has lost no more than is to be spent."""
         return self._accuracy(model, self._retain) >= self.lowest
 
     def is_forgotten(self, model: nn.Module) -> bool:
-        """Whether the forget set is recognised no better than unseen images."""
-        return self._accuracy(model, self._forget) <= self.wanted
+        """Whether the network is no surer of the forget set than of unseen images."""
+        outputs = self._outputs(model, self._forget)
+        if outputs is None:
+            return True
+        gone = torch.isin(outputs.labels, torch.tensor(self._gone, dtype=torch.int64))
+        right = (outputs.predictions == outputs.labels).double()
+        known = torch.where(gone, right, outputs.confidence())
+        return 100.0 * float(known.mean()) <= self.wanted
 
     def shortfall(self, limit: str = "") -> str:
-        """What to say where the end came before the forget set was forgotten."""
+        """What to say where the end came before the forget set was forgotten.
+
+        Parameters
+        ----------
+        limit
+            What ended it, where it may not have been the retain set.
+        """
         or_limit = f", or after {limit}," if limit else ""
         return (
             f"the retain set would have lost more than {self.spend:g} points (spend){or_limit} "
@@ -86,32 +112,37 @@ class Reach:
         )
 
     def _accuracy(self, model: nn.Module, subset: Subset) -> float:
-        """Percent; 0 where a network has weights or outputs that are no numbers."""
+        """Percent; below all where outputs are no numbers."""
+        outputs = self._outputs(model, subset)
+        return -math.inf if outputs is None else outputs.accuracy()
+
+    def _outputs(self, model: nn.Module, subset: Subset) -> Outputs | None:
+        """What ``model`` says of the images, or None where it is no number."""
         self._run.samples_seen += len(subset)
         outputs = predict(model, subset, self._run)
-        return outputs.accuracy() if bool(torch.isfinite(outputs.logits).all()) else 0.0
+        return outputs if bool(torch.isfinite(outputs.logits).all()) else None
 
 
-def _unseen_accuracy(model: nn.Module, split: ForgetSplit, run: Run) -> float:
-    """Accuracy on validation samples, the classes weighted as in the forget set; in percent.
+def _unseen_confidence(model: nn.Module, split: ForgetSplit, run: Run) -> float:
+    """Mean probability of the true class of validation samples, in percent.
 
-    Classes of which there are none are left out. Where nothing is left, 0.
+    Their classes are weighted as in the forget set, where those that are forgotten as a whole
+    count as zero. Classes of which there is no validation sample are left out; where nothing is
+    left, 0.
     """
-    labels = split.forget_set.labels.numpy()
-    unseen = split.val_set
-    found = dict(zip(*np.unique(unseen.labels.numpy(), return_counts=True), strict=True))
-    kept = [int(one) for one in np.unique(labels) if one not in split.forgotten_classes]
-    kept = [one for one in kept if found.get(one)]
-    if not kept or set(split.forgotten_classes) >= set(labels.tolist()):
+    labels, unseen = split.forget_set.labels, split.val_set
+    gone = torch.isin(labels, torch.tensor(split.forgotten_classes, dtype=torch.int64))
+    wanted = labels[~gone & torch.isin(labels, unseen.labels)]
+    if not len(wanted):
         return 0.0
     outputs = predict(model, unseen, run)
-    right = (outputs.predictions == outputs.labels).double()
     run.samples_seen += len(unseen)
-    shares = {one: float((labels == one).mean()) for one in kept}
-    of_class = {one: float(right[outputs.labels == one].mean()) for one in kept}
-    gone = float(np.isin(labels, split.forgotten_classes).mean())
-    seen = sum(shares[one] * of_class[one] for one in kept) / sum(shares.values())
-    return 100.0 * (1 - gone) * seen
+    confidence = outputs.confidence()
+    of_class = {
+        label: float(confidence[outputs.labels == label].mean()) for label in set(wanted.tolist())
+    }
+    mean = sum(of_class[label] for label in wanted.tolist()) / len(wanted)
+    return 100.0 * mean * float((~gone).double().mean())
 
 
 def move(
@@ -120,8 +151,6 @@ def move(
     direction: Tensor,
     alpha: float | Reach,
     run: Run,
-    *,
-    until_forgotten: bool = True,
 ) -> None:
     """Add ``alpha * direction`` to the free weights of ``model``; alpha is logged.
 
@@ -131,8 +160,6 @@ def move(
         Of shape (free weights,).
     alpha
         The scale, or by what the rule finds it.
-    until_forgotten
-        See :func:`farthest`.
     """
     weights = free.now()
 
@@ -140,9 +167,7 @@ def move(
         free.write(weights + scale * direction)
 
     if isinstance(alpha, Reach):
-        alpha = farthest(
-            alpha, model, write, weights, direction, run, until_forgotten=until_forgotten
-        )
+        alpha = farthest(alpha, model, write, weights, direction, run)
     else:
         write(alpha)
     run.log("alpha", alpha)
@@ -155,8 +180,6 @@ def farthest(
     weights: Tensor,
     direction: Tensor,
     run: Run,
-    *,
-    until_forgotten: bool = True,
 ) -> float:
     """The scale at which enough is forgotten, or else the largest that the retain set can afford.
 
@@ -168,18 +191,19 @@ def farthest(
         Sets the weights of ``model`` to those of a scale. They are left at the scale returned.
     weights, direction
         The weights at scale 0, and what is added to them at scale 1.
-    until_forgotten
-        Whether forgetting enough is an end; without it, only the retain set sets one.
     """
 
     def ends(scale: float) -> bool:
         write(scale)
-        return (until_forgotten and reach.is_forgotten(model)) or not reach.holds(model)
+        return reach.is_forgotten(model) or not reach.holds(model)
 
     length = float(direction.norm())
+    write(0.0)
     if not (0 < length < math.inf):
         run.note("there is nothing to move the weights by: they stay as they are")
-        write(0.0)
+        return 0.0
+    if reach.is_forgotten(model):
+        run.note(ALREADY)
         return 0.0
     unit = float(weights.norm()) / length
     low, high = 0.0, FIRST * unit
@@ -195,6 +219,6 @@ def farthest(
     if reach.holds(model):
         return high
     write(low)
-    if until_forgotten:
+    if reach.until_forgotten:
         run.note(reach.shortfall())
     return low

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def head_of(model: nn.Module) -> tuple[str, nn.Linear] | None:
-    """Name and module of the last linear layer, or None where there is none."""
+    """Name and module of the linear layer that is defined last, or None where there is none."""
     layers = [(name, one) for name, one in model.named_modules() if isinstance(one, nn.Linear)]
     return layers[-1] if layers else None
 
@@ -22,9 +22,10 @@ def reset_outputs(model: nn.Module, classes: Sequence[int]) -> list[Tensor] | No
     -------
     list of Tensor or None
         For each parameter of the network, in their order, zeros where it was reset and ones
-        elsewhere; None where there is no head.
+        elsewhere; None where there is no head with such outputs.
     """
-    if (head := head_of(model)) is None:
+    head = head_of(model)
+    if head is None or head[1].out_features <= max(classes):
         return None
     rows = list(classes)
     own = [one for one in (head[1].weight, head[1].bias) if one is not None]

@@ -51,6 +51,16 @@ def test_the_network_is_left_as_it_was(training):
     assert all(one.grad is None and one.requires_grad for one in model.parameters())
 
 
+def test_parameters_that_are_not_trained_have_a_gradient_too():
+    model, mask = smooth_net().double(), random_mask(smooth_net(), [], kept=1)
+    expected = by_hand(model, mask)
+    model[0].requires_grad_(False)
+    found = mean_gradient(model, FreeWeights(model, mask), DATA, Run(device="cpu"))
+    assert slow.error(found, expected) < 1e-10
+    assert not any(one.requires_grad for one in model[0].parameters())
+    assert all(one.requires_grad for one in model[6].parameters())
+
+
 def test_a_parameter_that_is_not_used_has_no_gradient():
     model = smooth_net().double()
     model.register_parameter("idle", torch.nn.Parameter(torch.ones(2, dtype=torch.float64)))

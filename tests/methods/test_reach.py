@@ -14,7 +14,7 @@ from mu.masks import Mask
 from mu.methods import reach as module
 from mu.methods.reach import FIRST, LAST, Reach, farthest, move
 from mu.runs import Run
-from tests.methods.networks import STEP, Reader
+from tests.methods.networks import STEP, SURE, Reader
 
 CLASSES = 4
 NOT_A_NUMBER = -1
@@ -95,6 +95,25 @@ def test_forgotten_means_no_better_than_wanted():
         assert reach_of(said, RETAIN, VAL).is_forgotten(reader) is forgotten
 
 
+class Unsure(Reader):
+    """It gives what it says a probability of 0.7, and each of three others 0.1."""
+
+    def forward(self, images):
+        return super().forward(images) / SURE * math.log(7)
+
+
+def test_what_counts_is_how_sure_the_network_is():
+    """All are recognised, forgotten and unseen ones alike, and yet it is surer of the first."""
+    split = split_of(right(0, 2), RETAIN, right(0, 2))
+    reach = Reach(Unsure(CLASSES), split, Run(device="cpu"), 1.0)
+    assert reach.wanted == pytest.approx(70)
+    assert not reach.is_forgotten(Reader(CLASSES))
+    less = Unsure(CLASSES)
+    less.slope.data.mul_(0.99)
+    assert reach.is_forgotten(less)
+    assert reach.holds(less)
+
+
 # --- what it may cost ---------------------------------------------------------------------
 
 
@@ -115,7 +134,7 @@ def test_outputs_that_are_no_numbers_are_never_right():
     unreadable = [(0, NOT_A_NUMBER)]
     reach = reach_of(right(0, 3) + unreadable, [*RETAIN, *unreadable], VAL)
     reader = Reader(CLASSES)
-    assert reach.lowest == -1
+    assert reach.lowest == -math.inf
     assert reach.is_forgotten(reader)
     reach = reach_of(right(0, 3), RETAIN, VAL)
     assert reach.holds(reader)
@@ -151,6 +170,7 @@ class MadeUp:
     """The forget set is forgotten from one scale on; the retain set holds below another."""
 
     spend = 1.0
+    until_forgotten = True
 
     def __init__(self, forgotten, spent):
         self.forgotten, self.spent, self.at, self.looks = forgotten, spent, None, 0
@@ -169,12 +189,13 @@ class MadeUp:
         return f"shortfall {limit}"
 
 
-def search(forgotten, spent, unit=1.0, **settings):
+def search(forgotten, spent, unit=1.0, until_forgotten=True):
     """The scale that is found, in units of the weights' length, and the notes."""
     reach, run = MadeUp(forgotten * unit, spent * unit), Run(device="cpu")
+    reach.until_forgotten = until_forgotten
     direction = torch.tensor([0.0, 3.0, -4.0])
     weights = torch.tensor([3.0, 0.0, 4.0]) * unit
-    found = farthest(reach, None, reach.write, weights, direction, run, **settings)
+    found = farthest(reach, None, reach.write, weights, direction, run)
     assert reach.at == found, "the weights must be left at the scale that is returned"
     assert reach.looks < 30
     return found / unit, run.notes
@@ -202,7 +223,7 @@ def test_it_goes_as_far_as_the_retain_set_can_bear(boundary, forgotten, unit):
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_where_the_forget_set_sets_no_end_the_retain_set_does(boundary):
-    found, notes = search(0.0, boundary, until_forgotten=False)
+    found, notes = search(math.inf, boundary, until_forgotten=False)
     assert boundary / 1.05 < found < boundary
     assert notes == []
 
@@ -221,10 +242,20 @@ def test_what_bears_nothing_at_all_is_not_moved():
     assert found == 0
 
 
-def test_what_is_forgotten_already_is_hardly_moved():
+def test_what_is_forgotten_already_is_not_moved_and_that_is_said():
     found, notes = search(0.0, math.inf)
-    assert 0 < found < FIRST / 100
-    assert notes == []
+    assert found == 0
+    assert notes == [module.ALREADY]
+
+
+def test_without_an_end_by_forgetting_nothing_is_ever_forgotten():
+    run, reader = Run(device="cpu"), Reader(CLASSES)
+    split = split_of(wrong(0), RETAIN, VAL)
+    assert Reach(reader, split, run, 1.0).is_forgotten(reader)
+    before = run.samples_seen
+    reach = Reach(reader, split, run, 1.0, until_forgotten=False)
+    assert run.samples_seen - before == len(RETAIN), "validation images are not looked at"
+    assert not reach.is_forgotten(reader)
 
 
 def test_what_never_ends_goes_a_thousand_times_the_weights_and_says_so():
