@@ -22,6 +22,8 @@ from mu.methods import METHODS
 from mu.tracking import connect, same_value
 
 FORGET = ("class:5", "random:10%")
+# All of it said, since a store may hold originals of other kinds.
+ORIGINAL = {"profile": "imp", "pruner": "omp", "rounds": 1, "rewind": "rewind_lt", "seed": 0}
 COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 
@@ -41,7 +43,7 @@ def main() -> None:
     print("| original | forget | method | " + " | ".join(COLUMNS) + " |")
     print("|---" * 3 + "|---:" * len(COLUMNS) + "|")
     for rate, forget in itertools.product(options.rates, FORGET):
-        asked = {"dataset": options.dataset, "rate": rate, "seed": 0, **settings}
+        asked = {"dataset": options.dataset, "rate": rate, **ORIGINAL, **settings}
         original = find_or_make_original(asked, options.data_dir)
         before = cell(original, forget, "ft", [0], suffix="_before")
         kind = f"{100 * rate:.0f} % sparse" if rate else "dense"
