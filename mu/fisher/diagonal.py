@@ -58,7 +58,7 @@ def diagonal(
         for images, _ in batches.in_order():
             batch = look.batch(images.to(first.dtype))
             for weights in _weights(batch.logits, labels, draws):
-                for parameter, start, values in batch.gradients(weights):
+                for parameter, start, values in batch.gradients(weights, last=labels == "drawn"):
                     squares = values.square().sum(0)
                     sums[parameter][start : start + len(squares)] += squares
             run.samples_seen += len(images)

@@ -35,7 +35,8 @@ from mu.fisher.per_sample import PerSample, evaluating, score
 from mu.memory import free_bytes
 from mu.runs import Run
 
-BLOCK = 2**14  # columns of G that are held in double precision at a time
+BLOCK = 2**12  # columns of G that are held in double precision at a time
+BANDS = 4  # into which the rows of a symmetric product are cut
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Samples:
                 if into is None and len(spare) < count:
                     spare = first.new_empty(count, self.free.size)
                 target = spare[:count] if into is None else into[done : done + count]
-                yield self.free.rows(batch.gradients(-score(batch.logits, labels)), target)
+                pieces = batch.gradients(-score(batch.logits, labels), last=True)
+                yield self.free.rows(pieces, target)
                 self.run.samples_seen += count
                 done += count
 
@@ -156,11 +158,27 @@ def _inner_products(samples: Samples, vector: Tensor, rows: int) -> tuple[Tensor
 
 def products(one: Tensor, other: Tensor) -> Tensor:
     """``one @ other.mT`` in double precision, which only some columns at a time are held in."""
+    if one is other:
+        return _with_itself(one)
     result = torch.zeros(len(one), len(other), dtype=torch.float64, device=one.device)
     for start in range(0, one.shape[1], BLOCK):
         columns = slice(start, start + BLOCK)
         result.addmm_(one[:, columns].double(), other[:, columns].double().mT)
     return result
+
+
+def _with_itself(one: Tensor) -> Tensor:
+    """``one @ one.mT``: symmetric, so that little more than half of it is worked out."""
+    result = torch.zeros(len(one), len(one), dtype=torch.float64, device=one.device)
+    band = -(-len(one) // BANDS)
+    held = one.new_empty(len(one), min(BLOCK, one.shape[1]), dtype=torch.float64)
+    for start in range(0, one.shape[1], BLOCK):
+        columns = one[:, start : start + BLOCK]
+        exact = held[:, : columns.shape[1]].copy_(columns)
+        for first in range(0, len(one), band):
+            rows = slice(first, first + band)
+            result[rows, : first + band].addmm_(exact[rows], exact[: first + band].mT)
+    return result.tril_().add_(result.tril(-1).mT)
 
 
 def combination(rows: Tensor, weights: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Batch(ABC):
     def __init__(self, model: nn.Module, images: Tensor) -> None: ...
 
     @abstractmethod
-    def gradients(self, weights: Tensor) -> Iterator[Piece]:
+    def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
         """The gradients, for each sample, of the sum over classes of ``weights * logits``.
 
         In pieces that do not overlap; what they leave out is zero.
@@ -45,6 +45,8 @@ class Batch(ABC):
         ----------
         weights
             Of shape (n_samples, n_classes).
+        last
+            Whether no more gradients will be asked for: what they would need is let go.
         """
 
 
@@ -140,13 +142,15 @@ class _ByLayers(Batch):
             and all(call.rows == len(self._images) for call in self._calls)
         )
 
-    def gradients(self, weights: Tensor) -> Iterator[Piece]:
+    def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
         """See :meth:`Batch.gradients`."""
         torch.autograd.grad(
-            self._logits, self._images, weights, retain_graph=True, allow_unused=True
+            self._logits, self._images, weights, retain_graph=not last, allow_unused=True
         )
         for call in self._calls:
             yield from call.pieces()
+            if last:
+                call.release()
 
 
 class _ByVmap(Batch):
@@ -157,7 +161,7 @@ class _ByVmap(Batch):
         with torch.no_grad():
             self.logits = model(images.clone())
 
-    def gradients(self, weights: Tensor) -> Iterator[Piece]:
+    def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
         """See :meth:`Batch.gradients`."""
         parameters = dict(self._model.named_parameters())
 
