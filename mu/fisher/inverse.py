@@ -35,7 +35,7 @@ from mu.fisher.per_sample import PerSample, evaluating, score
 from mu.memory import free_bytes
 from mu.runs import Run
 
-BLOCK = 2**12  # columns of G that are held in double precision at a time
+BLOCK = 2**10  # columns of G that are held in double precision at a time
 BANDS = 4  # into which the rows of a symmetric product are cut
 
 
