@@ -161,9 +161,8 @@ def products(one: Tensor, other: Tensor) -> Tensor:
     if one is other:
         return _with_itself(one)
     result = torch.zeros(len(one), len(other), dtype=torch.float64, device=one.device)
-    for start in range(0, one.shape[1], BLOCK):
-        columns = slice(start, start + BLOCK)
-        result.addmm_(one[:, columns].double(), other[:, columns].double().mT)
+    for (_, left), (_, right) in zip(_exact(one), _exact(other), strict=True):
+        result.addmm_(left, right.mT)
     return result
 
 
@@ -171,10 +170,7 @@ def _with_itself(one: Tensor) -> Tensor:
     """``one @ one.mT``: symmetric, so that little more than half of it is worked out."""
     result = torch.zeros(len(one), len(one), dtype=torch.float64, device=one.device)
     band = -(-len(one) // BANDS)
-    held = one.new_empty(len(one), min(BLOCK, one.shape[1]), dtype=torch.float64)
-    for start in range(0, one.shape[1], BLOCK):
-        columns = one[:, start : start + BLOCK]
-        exact = held[:, : columns.shape[1]].copy_(columns)
+    for _, exact in _exact(one):
         for first in range(0, len(one), band):
             rows = slice(first, first + band)
             result[rows, : first + band].addmm_(exact[rows], exact[: first + band].mT)
@@ -183,11 +179,22 @@ def _with_itself(one: Tensor) -> Tensor:
 
 def combination(rows: Tensor, weights: Tensor) -> Tensor:
     """``rows.mT @ weights`` in double precision, in the same way."""
-    parts = (
-        rows[:, start : start + BLOCK].double().mT @ weights
-        for start in range(0, rows.shape[1], BLOCK)
-    )
-    return torch.cat([*parts])
+    result = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+    for columns, exact in _exact(rows):
+        torch.mv(exact.mT, weights, out=result[columns])
+    return result
+
+
+def _exact(matrix: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Some columns of ``matrix`` at a time, in double precision, each in the place of the last.
+
+    One buffer for all: thousands of freed ones would leave the memory in pieces.
+    """
+    held = matrix.new_empty(len(matrix), min(BLOCK, matrix.shape[1]), dtype=torch.float64)
+    for start in range(0, matrix.shape[1], BLOCK):
+        columns = matrix[:, start : start + BLOCK]
+        place = slice(start, start + columns.shape[1])
+        yield place, held[:, : columns.shape[1]].copy_(columns)
 
 
 def conjugate_gradients(
