@@ -10,9 +10,9 @@ its own. ``python -m benchmarks.fisher_labels`` says what the faster estimates d
 
 - Fisher, exact: the diagonal, expected over all classes. Plain: one image at a time, a backward
   pass for each class.
-- Fisher, drawn: one label an image. Plain is the published way, the same on batches of 32. (The
+- Fisher, one pass: random signs, the default. Plain is the published way, the same on batches of 32. (The
   square of a batch's mean gradient is another number; it is what others pay.)
-- Fisher, drawn on an eighth of the images, against the published way on all of them.
+- Fisher, one pass, on an eighth of the images, against the published way on all of them.
 - IU: F^-1 v, F of the samples' gradients. Plain: a backward pass for each sample into one matrix,
   then the same linear algebra.
 - floor: forward passes, and as many backward passes by all weights, in batches of the same size.
@@ -178,8 +178,8 @@ def comparisons(work: Work, iu: Work) -> list[Comparison]:
         )
         for name, batch_size, mine, labels, aim in (
             ("Fisher, exact", 1, work, "exact", goal),
-            ("Fisher, drawn", PUBLISHED_BATCH, work, "drawn", 5.0),
-            ("Fisher, drawn on an eighth", PUBLISHED_BATCH, eighth, "drawn", 20.0),
+            ("Fisher, one pass", PUBLISHED_BATCH, work, "signs", 5.0),
+            ("Fisher, one pass, on an eighth", PUBLISHED_BATCH, eighth, "signs", 20.0),
         )
     ]
     for rate in (0.0, SPARSE):
@@ -267,12 +267,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64, help="of the Fisher information")
     parser.add_argument("--iu-samples", type=int, default=256)
     parser.add_argument("--size", type=int, default=32, help="height and width of an image")
-    parser.add_argument("--chunk-size", type=int, default=32, help="differentiated together")
+    parser.add_argument("--chunk-size", type=int, default=16, help="differentiated together")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--memory-arch", default="resnet20")
     parser.add_argument("--memory-samples", type=int, default=1024, help="0: no memory")
-    parser.add_argument("--memory-chunk-size", type=int, default=8)
+    parser.add_argument("--memory-chunk-size", type=int, default=4)
     options = parser.parse_args()
     device = Run(device=options.device).device.type
     work = Work(options.arch, options.samples, options.size, options.chunk_size, device)

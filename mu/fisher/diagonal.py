@@ -24,7 +24,7 @@ from mu.data.images import Subset
 from mu.fisher.per_sample import per_sample, score
 from mu.runs import Run
 
-LABELS = ("exact", "drawn")
+LABELS = ("exact", "signs", "drawn")
 Advance = Callable[[int, str], None]
 
 
@@ -34,7 +34,7 @@ def diagonal(
     run: Run,
     *,
     labels: str = "exact",
-    chunk_size: int = 32,
+    chunk_size: int = 16,
 ) -> list[Tensor]:
     """The mean over ``data`` of the squared gradients, for every parameter in its shape.
 
@@ -43,9 +43,11 @@ def diagonal(
     model
         Looked at in evaluation mode; it is not changed.
     labels
-        ``exact`` takes the expectation over all classes: a backward pass for each. ``drawn``
-        takes one label for each image, drawn from the model's own prediction: an estimate
-        without bias from a single pass.
+        ``exact`` takes the expectation over all classes: a backward pass for each. The others are
+        estimates without bias from a single pass for all. ``signs`` gives each class's term a
+        random sign and squares their sum, so that on average the products of different terms
+        cancel. ``drawn`` takes one label for each image, drawn from the network's own prediction:
+        where a network is sure, nearly all labels are the certain one, which says next to nothing.
     chunk_size
         Images that are looked at together; it bounds the memory, not the result.
     """
@@ -58,7 +60,7 @@ def diagonal(
         for images, _ in batches.in_order():
             batch = look.batch(images.to(first.dtype))
             for weights in _weights(batch.logits, labels, draws):
-                for parameter, start, values in batch.gradients(weights, last=labels == "drawn"):
+                for parameter, start, values in batch.gradients(weights, last=labels != "exact"):
                     squares = values.square().sum(0)
                     sums[parameter][start : start + len(squares)] += squares
             run.samples_seen += len(images)
@@ -69,6 +71,12 @@ def diagonal(
 def _weights(logits: Tensor, labels: str, draws: torch.Generator) -> Iterator[Tensor]:
     """Weights of the logits (n, classes) whose squared gradients are to be added up."""
     likely = logits.softmax(1)
+    if labels == "signs":
+        likely = logits.double().softmax(1)  # its distance from 1 is what counts
+        signs = torch.randint(0, 2, likely.shape, generator=draws).to(likely) * 2 - 1
+        roots = likely.sqrt() * signs
+        yield (roots - likely * roots.sum(1, keepdim=True)).to(logits)
+        return
     if labels == "drawn":
         uniform = torch.rand(len(likely), 1, generator=draws).to(likely)
         drawn = (likely.cumsum(1) < uniform).sum(1).clamp(max=likely.shape[1] - 1)

@@ -48,9 +48,10 @@ class FisherForgetting(Reaching):
         4096, help="images of the retain set that are looked at, at the most", low=1
     )
     fisher_labels: str = setting(
-        "drawn",
-        help="exact: the expectation over all classes, a backward pass for each; drawn: one label "
-        "an image, drawn from the network's own prediction",
+        "signs",
+        help="exact: the expectation over all classes, a backward pass for each; in one pass for "
+        "all, signs: every class with a random sign, drawn: one label an image, drawn from the "
+        "network's own prediction",
         choices=LABELS,
     )
     damping: float = setting(
@@ -59,7 +60,7 @@ class FisherForgetting(Reaching):
     reset_class: bool = setting(
         True, help="whether the output of a class that is forgotten as a whole is set to zero"
     )
-    chunk_size: int = setting(32, help="images that are differentiated together", low=1)
+    chunk_size: int = setting(16, help="images that are differentiated together", low=1)
 
     def unlearn(
         self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None

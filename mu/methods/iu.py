@@ -64,7 +64,7 @@ class InfluenceUnlearning(Reaching):
         "gradients fit into memory that it would go through them more often",
         choices=SOLVERS,
     )
-    chunk_size: int = setting(32, help="images that are differentiated together", low=1)
+    chunk_size: int = setting(16, help="images that are differentiated together", low=1)
 
     def unlearn(
         self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mu.fisher.diagonal import diagonal
+from mu.fisher.diagonal import LABELS, _weights, diagonal
 from mu.runs import Run
 from tests.fisher import slow
 from tests.fisher.networks import (
@@ -81,7 +81,7 @@ def test_each_image_is_looked_at_once():
     assert run.samples_seen == len(DATA)
 
 
-@pytest.mark.parametrize("labels", ["exact", "drawn"])
+@pytest.mark.parametrize("labels", LABELS)
 @pytest.mark.parametrize("network", [convolutions, Positions])
 def test_the_chunks_size_does_not_matter(network, labels):
     model = make(network)
@@ -90,9 +90,10 @@ def test_the_chunks_size_does_not_matter(network, labels):
         assert slow.error(flat(find(model, labels=labels, chunk_size=size)), whole) < 1e-12
 
 
-def test_the_same_seed_draws_the_same_labels():
+@pytest.mark.parametrize("labels", ["signs", "drawn"])
+def test_the_same_seed_draws_the_same(labels):
     model = make(convolutions)
-    one, same, other = (flat(find(model, labels="drawn", seed=seed)) for seed in (1, 1, 2))
+    one, same, other = (flat(find(model, labels=labels, seed=seed)) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
@@ -112,10 +113,11 @@ def test_of_one_image_a_label_is_drawn_with_the_networks_own_probability():
     assert ((counts / draws - likely).abs() < 4 * deviations).all()
 
 
-def test_drawn_is_exact_on_average():
+@pytest.mark.parametrize("labels", ["signs", "drawn"])
+def test_estimates_are_exact_on_average(labels):
     model = linear()
     draws = torch.stack(
-        [flat(find(model, LINEAR_DATA, seed, labels="drawn")) for seed in range(400)]
+        [flat(find(model, LINEAR_DATA, seed, labels=labels)) for seed in range(400)]
     )
     exact = flat(slow.diagonal(model, LINEAR_DATA))
     deviations = draws.std(0) / len(draws) ** 0.5
@@ -124,7 +126,44 @@ def test_drawn_is_exact_on_average():
     assert slow.error(draws[0], exact) > 0.1  # one draw alone is no more than an estimate
 
 
-@pytest.mark.parametrize("labels", ["exact", "drawn"])
+def test_with_signs_each_sample_squares_the_signed_sum_over_its_classes():
+    """Of one image and three classes only the four relative signs matter; all are met."""
+    model, data = linear(5.0), GREY.__class__(GREY.images, GREY.indices[:1], GREY.mean, GREY.std)
+    ((image, _),) = slow.samples(data, model)
+    parameters = list(model.parameters())
+    scores = model(image).log_softmax(1)[0]
+    terms = [
+        scores[label].detach().exp().sqrt()
+        * flat(torch.autograd.grad(scores[label], parameters, retain_graph=True))
+        for label in range(3)
+    ]
+    possible = [
+        (terms[0] + one * terms[1] + two * terms[2]) ** 2 for one in (1, -1) for two in (1, -1)
+    ]
+    met = set()
+    for seed in range(40):
+        found = flat(find(model, data, seed, labels="signs"))
+        (place,) = [n for n, value in enumerate(possible) if slow.error(found, value) < 1e-10]
+        met.add(place)
+    assert met == {0, 1, 2, 3}
+
+
+def test_of_sure_predictions_signs_say_far_more_than_drawn_labels():
+    """By the logits themselves: the diagonal of diag(p) - p p', of 200 images of probability 1."""
+    logits = torch.tensor([8.0, 0.0, 1.0]).double().expand(200, 3)
+    likely = logits[0].softmax(0)
+    exact = likely * (1 - likely)
+    errors = {"signs": [], "drawn": []}
+    for labels, found in errors.items():
+        for seed in range(20):
+            draws = torch.Generator().manual_seed(seed)
+            (weights,) = _weights(logits, labels, draws)
+            found.append(slow.error((weights**2).mean(0), exact))
+    assert max(errors["signs"]) < 0.2
+    assert min(errors["drawn"]) > 0.5
+
+
+@pytest.mark.parametrize("labels", LABELS)
 def test_one_image(labels):
     data = DATASET.training_subset(np.array([5]))
     model = make(convolutions)
@@ -134,7 +173,7 @@ def test_one_image(labels):
         assert slow.error(found, flat(slow.diagonal(model, data))) < 1e-10
 
 
-@pytest.mark.parametrize("labels", ["exact", "drawn"])
+@pytest.mark.parametrize("labels", LABELS)
 @pytest.mark.parametrize("scale", [1e2, 1e4, 1e20, 1e30])
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
 def test_of_a_network_that_is_quite_sure_everything_is_a_number(labels, scale, kind):
