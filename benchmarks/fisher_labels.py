@@ -4,9 +4,9 @@
     python -m benchmarks.fisher_labels --dataset cifar10_jpeg --data-dir PATH
 
 The Fisher information with the expectation over all classes; in one pass, by random signs or one
-drawn label an image; and by signs on an eighth of the images. Prints Markdown: means over the unlearning seeds, with their
-deviation, and how far the estimates are from ``exact``: the mean over the seeds of the difference,
-noise and everything else being the same. Works without MLflow.
+drawn label an image; and by signs on an eighth of the images. Prints Markdown: means over the
+unlearning seeds, with their deviation, and how far the estimates are from ``exact``: the mean over
+the seeds of the difference, noise and everything else being the same. Works without MLflow.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ its own. ``python -m benchmarks.fisher_labels`` says what the faster estimates d
 
 - Fisher, exact: the diagonal, expected over all classes. Plain: one image at a time, a backward
   pass for each class.
-- Fisher, one pass: random signs, the default. Plain is the published way, the same on batches of 32. (The
-  square of a batch's mean gradient is another number; it is what others pay.)
+- Fisher, one pass: random signs, the default. Plain is the published way: batches of 32, a
+  backward pass of the batch's mean loss for each class. (The square of a batch's mean gradient is
+  another number; it is what others pay.)
 - Fisher, one pass, on an eighth of the images, against the published way on all of them.
 - IU: F^-1 v, F of the samples' gradients. Plain: a backward pass for each sample into one matrix,
   then the same linear algebra.

@@ -1,5 +1,6 @@
 """Registries: every name loads, every file is listed, aliases and misspelt names."""
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -92,8 +93,8 @@ def test_a_method_can_be_made_with_its_defaults(name):
 )
 def test_every_setting_of_a_method_and_a_pruner_has_a_help_text(kind):
     assert issubclass(kind, Hyperparameters)
-    for name, field in kind.__dataclass_fields__.items():
-        assert field.metadata.get("help"), f"{kind.__name__}.{name} has no help"
+    for field in dataclasses.fields(kind):
+        assert field.metadata.get("help"), f"{kind.__name__}.{field.name} has no help"
 
 
 @pytest.mark.parametrize(
