@@ -139,6 +139,9 @@ def woodbury(samples: Samples, vector: Tensor, damping: float, rows: int | None 
 def _inner_products(samples: Samples, vector: Tensor, rows: int) -> tuple[Tensor, Tensor, Tensor]:
     """G G', G v and the last rows of G, of which no more than ``rows`` are held at a time."""
     count = len(samples)
+    if rows >= count:  # the rest would come to the same, with another matrix of that size
+        held = samples.whole()
+        return products(held, held), products(held, vector[None])[:, 0], held
     # In double precision: where lambda is small, the rounding of single precision exceeds it.
     inner = torch.zeros(count, count, dtype=torch.float64, device=vector.device)
     met = torch.zeros(count, dtype=torch.float64, device=vector.device)
