@@ -14,7 +14,7 @@ is over the model's own predictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,6 @@ from mu.fisher.per_sample import per_sample, score
 from mu.runs import Run
 
 LABELS = ("exact", "signs", "drawn")
-Advance = Callable[[int, str], None]
 
 
 def diagonal(

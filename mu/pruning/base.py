@@ -13,6 +13,7 @@ from mu.data.images import Subset
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting
 from mu.masks import Mask
+from mu.models.head import head_of
 from mu.runs import Run, generator
 
 MOMENTS = ("initial", "trained")
@@ -160,7 +161,8 @@ def prunable(model: nn.Module, scope: str = "body") -> list[str]:
         return [name for name, _ in model.named_parameters()]
     layers = (nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
     found = [(name, module) for name, module in model.named_modules() if isinstance(module, layers)]
-    head = next((name for name, module in reversed(found) if isinstance(module, nn.Linear)), None)
+    last = head_of(model)
+    head = None if last is None else last[0]
     return [
         f"{name}.{own}" if name else own
         for name, module in found
