@@ -1,6 +1,6 @@
 """Second-order methods: their time against the plain way and the floor, and their memory.
 
-    python -m benchmarks.second_order                        ResNet-14, about 2 minutes
+    python -m benchmarks.second_order                        ResNet-14, about 10 minutes
     python -m benchmarks.second_order --arch resnet18 --samples 16
 
 Each work is done the plain way, by mu, and as bare passes (the floor), in turn, in one process, so
@@ -14,8 +14,10 @@ its own. ``python -m benchmarks.fisher_labels`` says what the faster estimates d
   backward pass of the batch's mean loss for each class. (The square of a batch's mean gradient is
   another number; it is what others pay.)
 - Fisher, one pass, on an eighth of the images, against the published way on all of them.
-- IU: F^-1 v, F of the samples' gradients. Plain: a backward pass for each sample into one matrix,
-  then the same linear algebra.
+- IU: the whole step of influence unlearning: the difference v of the forget and the retain set's
+  mean gradients, then F^-1 v, F of some of the retain set's gradients. Plain: a forward and a
+  backward pass for each sample, and the same linear algebra. Given for F^-1 v alone, too, where
+  the linear algebra, which is the same on both sides, weighs more.
 - floor: forward passes, and as many backward passes by all weights, in batches of the same size.
 """
 
@@ -33,6 +35,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
 from mu.data.batches import Batches
 from mu.data.cifar10 import MEAN, STD
@@ -52,6 +55,8 @@ CLASSES = 10
 PUBLISHED_BATCH = 32
 DAMPING = 0.1
 SPARSE = 0.95
+FORGET_SHARE = 0.1
+PER_FISHER_SAMPLE = 4  # training samples
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,12 @@ class Work:
         images = Images(torch.randint(0, 256, shape, generator=draws).byte(), labels)
         return Subset(images, np.arange(self.samples), MEAN, STD)
 
+    def training_set(self) -> tuple[Subset, Subset]:
+        """Forget set and retain set of influence unlearning; F is of samples besides."""
+        whole = replace(self, samples=PER_FISHER_SAMPLE * self.samples).data(seed=2)
+        cut = round(FORGET_SHARE * len(whole))
+        return tuple(replace(whole, indices=part) for part in np.split(whole.indices, [cut]))
+
     def model(self) -> nn.Module:
         """The network with its initial weights, in evaluation mode."""
         return ModelSpec(self.arch, CLASSES, 3, "cifar", self.size).build(0).eval()
@@ -90,7 +101,7 @@ class Work:
         return model, FreeWeights(model, mask)
 
 
-def plain_fisher(work: Work, batch_size: int) -> list[Tensor]:
+def plain_fisher(work: Work, batch_size: int) -> Tensor:
     """For each class the squared gradient of a batch's mean loss, times its mean probability.
 
     The mean over the batches. Of single images it is the diagonal of the Fisher information.
@@ -109,23 +120,37 @@ def plain_fisher(work: Work, batch_size: int) -> list[Tensor]:
             found = torch.autograd.grad(loss, parameters, retain_graph=True)
             for total, gradient in zip(sums, found, strict=True):
                 total += likely[label] * gradient**2
-    return [total / len(parts) for total in sums]
+    return parameters_to_vector(sums) / len(parts)
 
 
-def plain_influence(work: Work, model: nn.Module, free: FreeWeights, vector: Tensor) -> Tensor:
+def plain_step(work: Work, model: nn.Module, free: FreeWeights) -> Tensor:
+    """The step of influence unlearning, a vector (free weights,), one sample at a time."""
+    forget, retain = (
+        gradients_one_by_one(part, model, free).mean(0) for part in work.training_set()
+    )
+    return plain_product(work, model, free, FORGET_SHARE * (forget - retain))
+
+
+def plain_product(work: Work, model: nn.Module, free: FreeWeights, vector: Tensor) -> Tensor:
     """F^-1 v: a backward pass for each sample, then the identity of Woodbury."""
-    parameters, count = list(model.parameters()), work.samples
-    rows = vector.new_empty(count, free.size)
-    for images, labels in Batches(work.data(), count, vector.device).in_order():
-        for number in range(count):
-            loss = F.cross_entropy(model(images[number, None]), labels[number, None])
-            rows[number] = free.vector(torch.autograd.grad(loss, parameters))
-    exact, right = rows.double(), vector.double()
+    rows = gradients_one_by_one(work.data(), model, free)
+    exact, right, count = rows.double(), vector.double(), len(rows)
     inner = exact @ exact.T
     strength = DAMPING * float(inner.trace()) / count / free.size
     inner.diagonal().add_(count * strength)
     result: Tensor = (right - exact.T @ torch.linalg.solve(inner, exact @ right)) / strength
     return result.to(vector)
+
+
+def gradients_one_by_one(data: Subset, model: nn.Module, free: FreeWeights) -> Tensor:
+    """The gradients of the loss, (n_samples, free weights), a pass for each sample."""
+    parameters, device = list(model.parameters()), free.now().device
+    rows = torch.empty(len(data), free.size, device=device)
+    for images, labels in Batches(data, len(data), device).in_order():
+        for number in range(len(data)):
+            loss = F.cross_entropy(model(images[number, None]), labels[number, None])
+            rows[number] = free.vector(torch.autograd.grad(loss, parameters))
+    return rows
 
 
 def floor(work: Work, passes: int) -> None:
@@ -140,13 +165,20 @@ def floor(work: Work, passes: int) -> None:
             torch.autograd.grad(loss, parameters, retain_graph=True)
 
 
-def fisher(work: Work, labels: str) -> list[Tensor]:
-    """The diagonal, by mu."""
+def fisher(work: Work, labels: str) -> Tensor:
+    """The diagonal, by mu, as a vector."""
     data, model = work.data(), work.model()
-    return diagonal(model, data, work.run(), labels=labels, chunk_size=work.chunk_size)
+    found = diagonal(model, data, work.run(), labels=labels, chunk_size=work.chunk_size)
+    return parameters_to_vector(found)
 
 
-def influence(work: Work, model: nn.Module, free: FreeWeights, vector: Tensor) -> Tensor:
+def step(work: Work, model: nn.Module, free: FreeWeights) -> Tensor:
+    """The step of influence unlearning, by mu."""
+    forget, retain = (mean_gradient(model, free, part, work.run()) for part in work.training_set())
+    return product(work, model, free, FORGET_SHARE * (forget - retain))
+
+
+def product(work: Work, model: nn.Module, free: FreeWeights, vector: Tensor) -> Tensor:
     """F^-1 v, by mu."""
     samples = Samples(model, free, work.data(), work.run(), work.chunk_size)
     return woodbury(samples, vector, DAMPING)
@@ -157,10 +189,10 @@ class Comparison:
     """One work in three ways, and how many times as long the plain way should take."""
 
     name: str
-    plain: Callable[[], object]
-    fast: Callable[[], object]
+    plain: Callable[[], Tensor]
+    fast: Callable[[], Tensor]
     floor: Callable[[], object]
-    goal: float
+    goal: float | None
 
 
 def comparisons(work: Work, iu: Work) -> list[Comparison]:
@@ -184,21 +216,41 @@ def comparisons(work: Work, iu: Work) -> list[Comparison]:
         )
     ]
     for rate in (0.0, SPARSE):
-        model, free = iu.sparse_model(rate)
-        vector = mean_gradient(model, free, iu.data(seed=1), iu.run())
-        plain = partial(plain_influence, iu, model, free, vector)
-        fast = partial(influence, iu, model, free, vector)
-        name = f"IU, {100 * rate:.0f} % sparse" if rate else "IU, dense"
-        same = difference([fast()], [plain()])
-        print(f"- {name}: plain and mu differ by {same:.1g} of the step's norm")
-        found.append(Comparison(name, plain, fast, partial(floor, iu, 1), goal))
+        found += of_influence(iu, rate, goal)
     return found
 
 
-def difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
+def of_influence(work: Work, rate: float, goal: float) -> list[Comparison]:
+    """The whole step of influence unlearning, and the product with the inverse alone."""
+    model, free = work.sparse_model(rate)
+    kind = f"{100 * rate:.0f} % sparse" if rate else "dense"
+    whole = replace(work, samples=work.samples * (1 + PER_FISHER_SAMPLE))
+    vector = mean_gradient(model, free, work.data(seed=1), work.run())
+    found = [
+        Comparison(
+            f"IU, {kind}",
+            partial(plain_step, work, model, free),
+            partial(step, work, model, free),
+            partial(floor, whole, 1),
+            goal,
+        ),
+        Comparison(
+            f"its F^-1 v alone, {kind}",
+            partial(plain_product, work, model, free, vector),
+            partial(product, work, model, free, vector),
+            partial(floor, work, 1),
+            None,
+        ),
+    ]
+    for one in found:
+        same = difference(one.fast(), one.plain())
+        print(f"- {one.name}: plain and mu differ by {same:.1g} of its norm")
+    return found
+
+
+def difference(ours: Tensor, theirs: Tensor) -> float:
     """The norm of the difference, relative to that of ``theirs``."""
-    one, other = (torch.cat([part.double().flatten() for part in all]) for all in (ours, theirs))
-    return float((one - other).norm() / other.norm())
+    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
 
 
 def measure(comparison: Comparison, run: Run, rounds: int) -> None:
@@ -213,10 +265,11 @@ def measure(comparison: Comparison, run: Run, rounds: int) -> None:
                 times += taken
     plain, fast, _ = (statistics.median(times) for times in seconds)
     ratios = [one / other for one, other in zip(seconds[0], seconds[1], strict=True)]
+    goal = "-" if comparison.goal is None else f"{comparison.goal:g}"
     shares = [100 * one / other for one, other in zip(seconds[2], seconds[1], strict=True)]
     print(
         f"| {comparison.name} | {plain:.3f} | {fast:.3f} | {statistics.median(ratios):.1f} "
-        f"({min(ratios):.1f} to {max(ratios):.1f}) | {comparison.goal:g} | "
+        f"({min(ratios):.1f} to {max(ratios):.1f}) | {goal} | "
         f"{statistics.median(shares):.0f} % ({min(shares):.0f} to {max(shares):.0f}) |",
         flush=True,
     )
@@ -265,7 +318,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--arch", default="resnet14")
-    parser.add_argument("--samples", type=int, default=64, help="of the Fisher information")
+    parser.add_argument("--samples", type=int, default=512, help="of the Fisher information")
     parser.add_argument("--iu-samples", type=int, default=256)
     parser.add_argument("--size", type=int, default=32, help="height and width of an image")
     parser.add_argument("--chunk-size", type=int, default=16, help="differentiated together")

@@ -9,7 +9,9 @@ References
 ----------
 Golatkar, Achille & Soatto (2020), Eternal Sunshine of the Spotless Net, CVPR. Kunstner, Hennig &
 Balles (2019), Limitations of the Empirical Fisher Approximation, NeurIPS, on why the expectation
-is over the model's own predictions.
+is over the model's own predictions. Tanabe & Sagae (1992), An Exact Cholesky Decomposition and the
+Generalized Inverse of the Variance-Covariance Matrix of the Multinomial Distribution, J. R.
+Statist. Soc. B 54, on why the exact expectation takes one pass less than there are classes.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from mu.fisher.per_sample import per_sample, score
 from mu.runs import Run
 
 LABELS = ("exact", "signs", "drawn")
+TINY = torch.finfo(torch.float64).tiny
 
 
 def diagonal(
@@ -42,11 +45,12 @@ def diagonal(
     model
         Looked at in evaluation mode; it is not changed.
     labels
-        ``exact`` takes the expectation over all classes: a backward pass for each. The others are
-        estimates without bias from a single pass for all. ``signs`` gives each class's term a
-        random sign and squares their sum, so that on average the products of different terms
-        cancel. ``drawn`` takes one label for each image, drawn from the network's own prediction:
-        where a network is sure, nearly all labels are the certain one, which says next to nothing.
+        ``exact`` takes the expectation over all classes: a backward pass for each but one. The
+        others are estimates without bias from a single pass for all. ``signs`` gives each class's
+        term a random sign and squares their sum, so that on average the products of different
+        terms cancel. ``drawn`` takes one label for each image, drawn from the network's own
+        prediction: where a network is sure, nearly all labels are the certain one, which says next
+        to nothing.
     chunk_size
         Images that are looked at together; it bounds the memory, not the result.
     """
@@ -81,6 +85,22 @@ def _weights(logits: Tensor, labels: str, draws: torch.Generator) -> Iterator[Te
         drawn = (likely.cumsum(1) < uniform).sum(1).clamp(max=likely.shape[1] - 1)
         yield score(logits, drawn)
         return
-    for label in range(likely.shape[1]):
-        labels_of_all = torch.full_like(logits[:, 0], label, dtype=torch.int64)
-        yield likely[:, label, None].sqrt() * score(logits, labels_of_all)
+    yield from _parts(likely.double(), logits)
+
+
+def _parts(likely: Tensor, logits: Tensor) -> Iterator[Tensor]:
+    """Vectors (n, classes) whose squares u u' add up to diag(p) - p p', one less than classes.
+
+    With the classes sorted, each is one class against all that come after it. From the likeliest
+    to the least, so that small probabilities are added up and never subtracted from 1.
+    """
+    ordered, order = likely.sort(1, descending=True)
+    after = ordered.flip(1).cumsum(1).flip(1)  # with the class's own
+    for place in range(likely.shape[1] - 1):
+        own, rest, both = ordered[:, place, None], after[:, place + 1, None], after[:, place, None]
+        against = torch.zeros_like(ordered)
+        against[:, place] = 1
+        # Nothing is left of classes whose probability is zero: 0 / 0 is to be 0.
+        against[:, place + 1 :] = -ordered[:, place + 1 :] / rest.clamp(min=TINY)
+        scale = (own * (rest / both.clamp(min=TINY))).sqrt()
+        yield torch.zeros_like(likely).scatter(1, order, scale * against).to(logits)

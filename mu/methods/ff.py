@@ -49,9 +49,9 @@ class FisherForgetting(Reaching):
     )
     fisher_labels: str = setting(
         "signs",
-        help="exact: the expectation over all classes, a backward pass for each; in one pass for "
-        "all, signs: every class with a random sign, drawn: one label an image, drawn from the "
-        "network's own prediction",
+        help="exact: the expectation over all classes, a backward pass for each but one; in one "
+        "pass for all, signs: every class with a random sign, drawn: one label an image, drawn "
+        "from the network's own prediction",
         choices=LABELS,
     )
     damping: float = setting(

@@ -1,6 +1,7 @@
 """The diagonal Fisher information, against a loop over samples and classes."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -66,6 +67,28 @@ def test_exact_is_the_expectation_over_all_classes_of_each_samples_square(networ
         assert one.shape == parameter.shape
         assert torch.allclose(one, right, rtol=1e-10, atol=1e-18)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_exact_weights_make_up_the_covariance_of_a_label(classes, scale):
+    logits = scale * torch.randn(
+        7, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    parts = list(_weights(logits, "exact", torch.Generator()))
+    likely = logits.softmax(1)
+    expected = torch.diag_embed(likely) - likely[:, :, None] * likely[:, None]
+    found = sum((part[:, :, None] * part[:, None] for part in parts), torch.zeros_like(expected))
+    assert len(parts) == classes - 1
+    assert torch.allclose(found, expected, rtol=1e-9, atol=1e-15)
+
+
+def test_exact_keeps_its_digits_where_a_network_is_sure():
+    logits = torch.tensor([[60.0, 0.0, 1.0]], dtype=torch.float64)
+    second, third = math.exp(1 - 60), math.exp(-60)
+    first, last = _weights(logits, "exact", torch.Generator())
+    assert float(first[0, 0]) ** 2 == pytest.approx(second + third, rel=1e-12)
+    assert float(last[0, 2]) ** 2 == pytest.approx(second * third / (second + third), rel=1e-12)
 
 
 def test_a_transformer_whose_embeddings_gradients_share_their_memory():

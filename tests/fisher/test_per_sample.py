@@ -1,5 +1,7 @@
 """Gradients by sample, against one image after the other."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -110,6 +112,36 @@ def test_a_batch_can_be_differentiated_again_with_other_weights(network):
     for one, other, again in zip(first, second, third, strict=True):
         assert torch.equal(one, again)
         assert torch.allclose(-3 * one, other, rtol=EXACT)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"kernel_size": 3, "padding": 1},
+        {"kernel_size": 3, "stride": 2},
+        {"kernel_size": (1, 3), "stride": (1, 2), "padding": (0, 2)},
+        {"kernel_size": 2, "dilation": 2, "padding": 1, "bias": False},
+    ],
+)
+def test_small_convolutions_in_single_precision(geometry, count):
+    """These have a way of their own, which whole vectors of channels allow."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        parts = nn.Conv2d(16, 32, **geometry), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+        model = nn.Sequential(*parts, nn.Linear(128, CLASSES))
+    model.to(memory_format=torch.channels_last)
+    images = draw(count, 16, 7, 8).float()
+    assert layers._is_small(model[0], count)
+    assert not layers._is_small(copy.deepcopy(model[0]).double(), count)
+    weights = draw(count, CLASSES, seed=2).float()
+    with per_sample(model) as look:
+        batch = look.batch(images)
+        assert type(batch).__name__ == "_ByLayers"
+        found, given = gathered(model, batch, weights)
+    assert given.min() == given.max() == 1
+    for one, right in zip(found, by_hand(model, images, weights), strict=True):
+        assert (one - right).norm() <= 1e-5 * right.norm()
 
 
 @pytest.mark.parametrize("network", [convolutions, Tokens])
