@@ -3,6 +3,7 @@
     python -m benchmarks.l1_default                                      about 8 minutes
     python -m benchmarks.l1_default --dataset cifar10_jpeg --data-dir PATH \
         --forget class:3 --lr 0.1 --shrink 1 2 3                         about 15 minutes
+    python -m benchmarks.l1_default --profile vit --lr own --shrink 1 2  about 10 minutes
 
 Prints Markdown: a row for each original and forget set, a column for fine-tuning (no penalty)
 and for each shrink. Works without MLflow; seed 0 everywhere.
@@ -26,11 +27,14 @@ def main() -> None:
     )
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data-dir", default=None)
+    parser.add_argument("--profile", default="imp", help="of the originals")
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.95])
     parser.add_argument(
         "--forget", nargs="+", default=["class:0", "class:3", "class:8", "random:10%"]
     )
-    parser.add_argument("--lr", type=float, nargs="+", default=[0.01, 0.1])
+    parser.add_argument(
+        "--lr", nargs="+", default=["0.01", "0.1"], help="own: what the methods take by themselves"
+    )
     parser.add_argument("--shrink", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0, 3.0])
     options = parser.parse_args()
     data = mu.load_data(options.dataset, options.data_dir)
@@ -38,19 +42,20 @@ def main() -> None:
     print("| original | forget | lr | ft | " + " | ".join(f"{s:g}" for s in options.shrink) + " |")
     print("|---" * 3 + "|---:" * (1 + len(options.shrink)) + "|")
     for rate in options.rates:
-        recipe = mu.make_recipe(data, rate=rate, **settings)
+        recipe = mu.make_recipe(data, profile=options.profile, rate=rate, **settings)
         original = mu.train_original(data, recipe, mu.Run())
         for forget in options.forget:
             split = mu.forget_split(original, data, forget)
             oracle = unlearned(original, split, "retrain", {})
             for lr in options.lr:
-                plain = mu.gaps(unlearned(original, split, "ft", {"lr": lr}), oracle)["gap"]
+                given = {} if lr == "own" else {"lr": float(lr)}
+                plain = mu.gaps(unlearned(original, split, "ft", given), oracle)["gap"]
                 gaps = [
                     mu.gaps(unlearned(original, split, "l1_sparse", asked), oracle)["gap"]
-                    for asked in ({"lr": lr, "shrink": shrink} for shrink in options.shrink)
+                    for asked in ({**given, "shrink": shrink} for shrink in options.shrink)
                 ]
                 cells = " | ".join(f"{gap:.2f}" for gap in [plain, *gaps])
-                print(f"| {100 * rate:g} % | {forget} | {lr:g} | {cells} |", flush=True)
+                print(f"| {100 * rate:g} % | {forget} | {lr} | {cells} |", flush=True)
 
 
 def unlearned(

@@ -16,7 +16,6 @@ the linearly decreasing schedule of gamma.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from mu.checkpoints import Checkpoint
+from mu.data.batches import batch_count
 from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.fine_tuning import FineTuning
@@ -141,7 +141,7 @@ def total_pull(training: Training, samples: int) -> float:
 
     A step moves a weight by ``lr * alpha``, as often as the optimiser :func:`repeats` it.
     """
-    steps = math.ceil(samples / training.batch_size)
+    steps = batch_count(samples, training.batch_size)
     rates = (
         learning_rate_factor(training.schedule, epoch + 0.5, training.epochs)
         * decay(epoch, training.epochs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from PIL import Image
 
@@ -36,6 +34,7 @@ from tests.processes import PATIENCE, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import files, launch
 from tests.tracking.handovers import hand_over
+from tests.tracking.whole import Whole
 from tests.training.networks import DROPPING
 
 QUICK = (
@@ -43,7 +42,6 @@ QUICK = (
     "--train_size 100 --batch_size 40 --device cpu"
 ).split()
 EPOCHS = 3 + 2 + 2
-FINGERPRINTS = ("mu.weights", "mu.mask", "mu.spec", "mu.data")
 
 
 class Stop(KeyboardInterrupt):
@@ -84,16 +82,6 @@ def newest(store: Store) -> MlflowRun:
     return next(store.search("tags.`mu.entry` = 'prune'"))
 
 
-def histories(store: Store, run_id: str) -> dict[str, list[tuple[int, float]]]:
-    """(step, value) of every number that was ever logged, times left out."""
-    names = store.run(run_id).data.metrics
-    return {
-        name: [(one.step, one.value) for one in store.client.get_metric_history(run_id, name)]
-        for name in names
-        if name != "train_s"
-    }
-
-
 def progress_folder(store: Store, run_id: str) -> Path:
     return Path(store.run(run_id).info.artifact_uri) / FOLDER
 
@@ -102,66 +90,27 @@ def progress_folder(store: Store, run_id: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """What a run that was never interrupted holds."""
-
-    run: MlflowRun
-    histories: dict[str, list[tuple[int, float]]]
-    files: set[str]
-    metrics: dict[str, float]
+class WholePrune(Whole):
+    """Of prune; its description has no costs in it, either."""
 
     def check(self, store: Store, run_id: str) -> MlflowRun:
-        """An interrupted run holds the same, once, and nothing of its interruption."""
-        run = store.run(run_id)
-        assert run.info.status == "FINISHED"
-        assert run.data.params == self.run.data.params
-        for tag in FINGERPRINTS:
-            assert run.data.tags[tag] == self.run.data.tags[tag]
-        assert "mu.error" not in run.data.tags
-        found = histories(store, run_id)
-        for name, points in found.items():
-            steps = [step for step, _ in points]
-            assert len(steps) == len(set(steps)), name
-        assert {n: sorted(points) for n, points in found.items()} == self.histories
-        assert len(store.client.get_metric_history(run_id, "train_s")) == 1
-        assert set(files(store, run_id)) == self.files
-        text = run.data.tags["mlflow.note.content"]
-        assert (
-            text.replace(run_id, self.run.info.run_id)
-            == (self.run.data.tags["mlflow.note.content"])
-        )
-        metrics = _metrics(run_id)
-        assert metrics.pop("train_s") > 0
-        assert metrics == self.metrics
+        run = super().check(store, run_id)
+        text = run.data.tags["mlflow.note.content"].replace(run_id, self.run.info.run_id)
+        assert text == self.run.data.tags["mlflow.note.content"]
         return run
 
 
-def whole_of(store: Store, run_id: str) -> Whole:
-    run = store.run(run_id)
-    assert run.info.status == "FINISHED"
-    metrics = _metrics(run_id)
-    del metrics["train_s"]
-    found = {name: sorted(points) for name, points in histories(store, run_id).items()}
-    return Whole(run, found, set(files(store, run_id)), metrics)
-
-
-def _metrics(run_id: str) -> dict[str, float]:
-    path = download_artifacts(run_id=run_id, artifact_path="metrics.json")
-    found: dict[str, float] = json.loads(Path(path).read_text())
-    return found
-
-
-def made_whole(empty_store: Path, folder: Path, *line: str) -> Whole:
+def made_whole(empty_store: Path, folder: Path, *line: str) -> WholePrune:
     """What the run of a command line holds, in a store of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(empty_store, folder)))
         assert call(*line) == 0
         store = connect()
-        return whole_of(store, newest(store).info.run_id)
+        return WholePrune.of(store, newest(store).info.run_id)
 
 
 @pytest.fixture(scope="module")
-def whole(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def whole(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> WholePrune:
     return made_whole(empty_store, tmp_path_factory.mktemp("whole"), *QUICK)
 
 
@@ -214,7 +163,7 @@ def test_an_interrupted_run_keeps_its_progress(interrupted: Interrupted) -> None
 
 
 def test_resumed_it_ends_as_if_nothing_had_happened(
-    whole: Whole, interrupted: Interrupted, capsys: pytest.CaptureFixture[str]
+    whole: WholePrune, interrupted: Interrupted, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert interrupted.resume() == 0
     run = whole.check(interrupted.store, interrupted.run_id)
@@ -229,7 +178,7 @@ def test_resumed_it_ends_as_if_nothing_had_happened(
 
 
 def test_whatever_is_said_again_and_agrees_is_accepted(
-    whole: Whole, interrupted: Interrupted
+    whole: WholePrune, interrupted: Interrupted
 ) -> None:
     said = "--rate 3e-1 --stem auto --rounds 2 --precision auto --dataset digits --rewind_epoch 1"
     again = [*said.split(), "--arch", DROPPING, "--train_size", "none", "--profile", "imp"]
@@ -237,7 +186,7 @@ def test_whatever_is_said_again_and_agrees_is_accepted(
     whole.check(interrupted.store, interrupted.run_id)
 
 
-def test_each_epoch_in_a_process_of_its_own(whole: Whole, interrupted: Interrupted) -> None:
+def test_each_epoch_in_a_process_of_its_own(whole: WholePrune, interrupted: Interrupted) -> None:
     for _ in range(EPOCHS - 2):
         interrupted_after(1, "--resume_run_id", interrupted.run_id, "--device", "cpu")
         run = interrupted.store.run(interrupted.run_id)
@@ -260,7 +209,7 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_interrupted_anywhere(
-    whole: Whole, interrupted: Interrupted, place: str, capsys: pytest.CaptureFixture[str]
+    whole: WholePrune, interrupted: Interrupted, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     owner, name, number = PLACES[place]
     with pytest.MonkeyPatch.context() as patch:
@@ -274,7 +223,7 @@ def test_interrupted_anywhere(
     whole.check(interrupted.store, interrupted.run_id)
 
 
-def test_the_newest_progress_is_damaged(whole: Whole, interrupted: Interrupted) -> None:
+def test_the_newest_progress_is_damaged(whole: WholePrune, interrupted: Interrupted) -> None:
     """An epoch is trained again; its numbers, which the run has already, are not logged again."""
     last = progress_files(interrupted.folder)[-1]
     last.write_bytes(last.read_bytes()[:100])
@@ -282,7 +231,9 @@ def test_the_newest_progress_is_damaged(whole: Whole, interrupted: Interrupted) 
     whole.check(interrupted.store, interrupted.run_id)
 
 
-def test_progress_that_a_process_left_half_written(whole: Whole, interrupted: Interrupted) -> None:
+def test_progress_that_a_process_left_half_written(
+    whole: WholePrune, interrupted: Interrupted
+) -> None:
     name = f".{progress_files(interrupted.folder)[-1].name}.4711"
     (interrupted.folder / name.replace("000002", "000003")).write_bytes(b"half")
     assert interrupted.resume() == 0
@@ -314,7 +265,7 @@ def test_a_run_under_the_mask_of_another(store: Store, tmp_path: Path) -> None:
     line = ("--mask_run_id", upstream.info.run_id, "--device", "cpu", "--profile", "ls")
     more = ("--epochs", "3", "--batch_size", "40")
     assert call(*line, *more) == 0
-    expected = whole_of(store, newest(store).info.run_id)
+    expected = WholePrune.of(store, newest(store).info.run_id)
     assert [step for step, _ in expected.histories["loss"]] == [0, 1, 2]
     for _ in range(2):
         interrupted_after(1, *line, *more)
@@ -502,7 +453,7 @@ def test_runs_that_may_still_be_running(program: Program, interrupted: Interrupt
 
 
 def test_the_launchers_own_run_points_to_the_resumed_one(
-    whole: Whole, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+    whole: WholePrune, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = interrupted.store
     opened = store.client.create_run("0", tags={"mlflow.project.entryPoint": "prune"})
@@ -530,7 +481,7 @@ def test_the_launchers_own_run_fails_where_nothing_can_be_resumed(
 
 
 @pytest.mark.slow
-def test_a_resume_by_the_launcher(whole: Whole, interrupted: Interrupted) -> None:
+def test_a_resume_by_the_launcher(whole: WholePrune, interrupted: Interrupted) -> None:
     store, run_id = interrupted.store, interrupted.run_id
     done = launch("prune", resume_run_id=run_id, device="cpu")
     assert done.returncode == 0, done.stderr
@@ -554,7 +505,7 @@ LONG = [
 
 
 @pytest.fixture(scope="module")
-def long_whole(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def long_whole(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> WholePrune:
     return made_whole(empty_store, tmp_path_factory.mktemp("long-whole"), *LONG)
 
 
@@ -600,7 +551,7 @@ class Moved:
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(store: Store, long_whole: Whole) -> None:
+def test_killed_again_and_again(store: Store, long_whole: WholePrune) -> None:
     """SIGKILL at random moments: in an epoch, in a write, before anything new is finished."""
     draws = random.Random(11)
     run_id, line = "", LONG
@@ -629,7 +580,7 @@ def test_killed_again_and_again(store: Store, long_whole: Whole) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_end(store: Store, long_whole: Whole, number: signal.Signals) -> None:
+def test_asked_to_end(store: Store, long_whole: WholePrune, number: signal.Signals) -> None:
     with python("-m", "entrypoints.prune", *LONG) as process:
         run_id = run_of(store, process)
         wait_for(Moved(store, run_id), process)

@@ -8,15 +8,12 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from mlflow.artifacts import download_artifacts
-from mlflow.entities import Run as MlflowRun
 
 from entrypoints import unlearn_job, unlearning
 from mu.checkpoints import Checkpoint, digest_of
@@ -29,7 +26,7 @@ from mu.tracking import resuming as resuming_module
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
-from tests.test_main_job import UNLEARNED, call, files, newest
+from tests.test_main_job import UNLEARNED, call, newest
 from tests.tracking.handovers import hand_over
 from tests.tracking.test_resuming import (
     Moved,
@@ -39,67 +36,10 @@ from tests.tracking.test_resuming import (
     run_of,
     wait_for,
 )
+from tests.tracking.whole import Whole
 
 EPOCHS = 3
 FT = ("--method", "ft", "--epochs", str(EPOCHS), "--forget", "class:3", "--device", "cpu")
-FINGERPRINTS = ("mu.weights", "mu.mask", "mu.spec", "mu.data", "mu.forget", "mu.upstream")
-COSTS = ("RTE", "speedup", "peak_memory_mb")  # differ from one process to the next
-
-
-def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metrics.items() if name not in COSTS}
-
-
-def histories(store: Store, run_id: str) -> dict[str, list[tuple[int, float]]]:
-    """(step, value) of every number that was ever logged; costs as often as they were."""
-    found = {}
-    for name in store.run(run_id).data.metrics:
-        points = store.client.get_metric_history(run_id, name)
-        found[name] = [(one.step, 0.0 if name in COSTS else one.value) for one in points]
-    return {name: sorted(points) for name, points in found.items()}
-
-
-def metrics_file(store: Store, run_id: str) -> dict[str, float]:
-    path = download_artifacts(run_id=run_id, artifact_path="metrics.json", tracking_uri=store.uri)
-    found: dict[str, float] = json.loads(Path(path).read_text())
-    return found
-
-
-@dataclass(frozen=True)
-class Whole:
-    """What an unlearn run that was never interrupted holds."""
-
-    run: MlflowRun
-    histories: dict[str, list[tuple[int, float]]]
-    files: set[str]
-    metrics: dict[str, float]
-
-    @classmethod
-    def of(cls, store: Store, run_id: str) -> Whole:
-        run = store.run(run_id)
-        assert run.info.status == "FINISHED"
-        kept = set(files(store, run_id))
-        return cls(run, histories(store, run_id), kept, numbers(metrics_file(store, run_id)))
-
-    def check(self, store: Store, run_id: str) -> MlflowRun:
-        """An interrupted run holds the same, once, and nothing of its interruption."""
-        run = store.run(run_id)
-        assert run.info.status == "FINISHED"
-        assert run.data.params == self.run.data.params
-        for tag in FINGERPRINTS:
-            assert run.data.tags[tag] == self.run.data.tags[tag], tag
-        assert "mu.error" not in run.data.tags
-        found = histories(store, run_id)
-        assert {n: set(points) for n, points in found.items()} == {
-            n: set(points) for n, points in self.histories.items()
-        }
-        for name, points in found.items():
-            assert len(points) <= len(self.histories[name]), name
-        assert set(files(store, run_id)) == self.files
-        metrics = metrics_file(store, run_id)
-        assert metrics["RTE"] > 0
-        assert numbers(metrics) == self.metrics
-        return run
 
 
 def whole_of(finished: FinishedPrune, folder: Path, *line: str) -> Whole:
