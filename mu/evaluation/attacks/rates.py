@@ -1,0 +1,132 @@
+"""How well a score tells members from non-members: AUC, and true positives at few false ones.
+
+References
+----------
+Carlini et al. (2022), Membership Inference Attacks From First Principles, S&P, on why the rate of
+true positives at a low rate of false ones says more than an average. Efron & Tibshirani (1993), An
+Introduction to the Bootstrap, chapter 13, for the intervals (percentiles).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+RESAMPLES = 200
+LEVEL = 0.95
+# Rates of false positives by their ending in names. A rate is given only where the non-members can
+# show it: of fewer than 1,000, one false positive is more than 0.1 %.
+FALSE_POSITIVES = {"tpr_at_1": 0.01, "tpr_at_01": 0.001}
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Members and non-members by the value of their score, from the highest to the lowest.
+
+    Parameters
+    ----------
+    members, non_members
+        int64 of shape (..., n_values): how many samples of each kind have each value.
+    """
+
+    members: Counts
+    non_members: Counts
+
+    @classmethod
+    def of(cls, members: Scores, non_members: Scores) -> Curve:
+        """Count the samples of each distinct score.
+
+        Raises
+        ------
+        ValueError
+            If one kind has no samples, or a score is no number.
+        """
+        if not len(members) or not len(non_members):
+            raise ValueError("rates need at least one member and one non-member")
+        scores = np.concatenate([members, non_members])
+        if np.isnan(scores).any():
+            raise ValueError("scores must be numbers")
+        values, place = np.unique(-scores, return_inverse=True)
+        cut = len(members)
+        return cls(
+            *(np.bincount(part, minlength=len(values)) for part in (place[:cut], place[cut:]))
+        )
+
+    def resampled(self, count: int, draws: np.random.Generator) -> Curve:
+        """``count`` draws with replacement of as many members and non-members, as further rows."""
+        return Curve(
+            *(
+                draws.multinomial(int(part.sum()), part / part.sum(), size=count)
+                for part in (self.members, self.non_members)
+            )
+        )
+
+    def auc(self) -> NDArray[np.float64]:
+        """Chance that a member scores higher than a non-member; ties count half."""
+        above = np.cumsum(self.members, -1) - 0.5 * self.members
+        pairs = self.members.sum(-1) * self.non_members.sum(-1)
+        return np.asarray((above * self.non_members).sum(-1) / pairs, float)
+
+    def true_positives(self, false_positives: float) -> NDArray[np.float64]:
+        """Largest share of members above a threshold that at most that share of others passes."""
+        allowed = np.floor(false_positives * self.non_members.sum(-1, keepdims=True) + 1e-9)
+        passes = np.cumsum(self.non_members, -1) <= allowed
+        found = np.where(passes, np.cumsum(self.members, -1), 0).max(-1)
+        return np.asarray(found / self.members.sum(-1), float)
+
+    def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The ROC: rates of false and of true positives (0-1), both starting with 0."""
+        rates = (np.cumsum(part) / part.sum() for part in (self.non_members, self.members))
+        false, true = (np.concatenate([[0.0], rate]) for rate in rates)
+        return false, true
+
+
+def rates(
+    members: Scores, non_members: Scores, *, seed: int = 0, resamples: int = RESAMPLES
+) -> dict[str, float]:
+    """AUC (0-1) and true positives (percent) at 1 % and 0.1 % false ones, with intervals.
+
+    Parameters
+    ----------
+    members, non_members
+        Scores of shape (n,), higher for what looks like a member; the sizes may differ.
+    seed
+        Of the bootstrap, which draws members and non-members separately.
+    resamples
+        How often; with 0 there are no intervals.
+
+    Returns
+    -------
+    dict
+        ``auc``, ``tpr_at_1``, ``tpr_at_01``, and for each ``_lo`` and ``_hi``: the ends of the
+        95 % interval. ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000.
+    """
+    curve = Curve.of(np.asarray(members, float), np.asarray(non_members, float))
+    again = curve.resampled(resamples, np.random.default_rng([seed, 3])) if resamples else None
+    found = {}
+    for name, of in _statistics(len(non_members)).items():
+        found[name] = float(of(curve))
+        if again is not None:
+            low, high = np.quantile(of(again), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            found |= {f"{name}_lo": float(low), f"{name}_hi": float(high)}
+    return found
+
+
+def _statistics(non_members: int) -> dict[str, Callable[[Curve], NDArray[np.float64]]]:
+    """What is computed of a curve, by name."""
+    found: dict[str, Callable[[Curve], NDArray[np.float64]]] = {"auc": Curve.auc}
+    for name, rate in FALSE_POSITIVES.items():
+        if non_members * rate >= 1:
+            found[name] = partial(_percent, rate=rate)
+    return found
+
+
+def _percent(curve: Curve, rate: float) -> NDArray[np.float64]:
+    return 100.0 * curve.true_positives(rate)

@@ -1,0 +1,90 @@
+"""AUC and true positives, against scikit-learn and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from mu.evaluation.attacks.rates import Curve, rates
+
+
+def by_sklearn(members, others, false_positives):
+    """The most true positives among thresholds with at most so many false ones."""
+    truth = np.repeat([1, 0], [len(members), len(others)])
+    scores = np.concatenate([members, others])
+    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
+    return roc_auc_score(truth, scores), tpr[fpr <= false_positives + 1e-12].max()
+
+
+few = st.lists(st.integers(-4, 4), min_size=1, max_size=40)
+
+
+@given(few, few, st.sampled_from([0.0, 0.01, 0.1, 0.5]))
+def test_as_scikit_learn_with_ties_and_sizes_that_differ(members, others, false_positives):
+    one, other = np.array(members, float), np.array(others, float)
+    curve = Curve.of(one, other)
+    auc, tpr = by_sklearn(one, other, false_positives)
+    assert float(curve.auc()) == pytest.approx(auc, abs=1e-12)
+    assert float(curve.true_positives(false_positives)) == pytest.approx(tpr, abs=1e-12)
+
+
+@given(few, few)
+def test_order_does_not_matter_and_turned_scores_turn_the_auc(members, others):
+    one, other = np.array(members, float), np.array(others, float)
+    found = rates(one, other)
+    assert found == rates(one[::-1], np.sort(other))
+    assert rates(-one, -other)["auc"] == pytest.approx(1 - found["auc"], abs=1e-12)
+
+
+def test_by_hand():
+    found = rates(np.array([3.0, 2.0, 1.0]), np.array([2.0, 0.0]))
+    assert found["auc"] == pytest.approx((2 + 1.5 + 1) / 6)
+    assert "tpr_at_1" not in found
+
+
+def test_rates_need_enough_non_members_to_be_shown():
+    draws = np.random.default_rng(0)
+    for count, names in ((99, set()), (100, {"tpr_at_1"}), (1000, {"tpr_at_1", "tpr_at_01"})):
+        found = rates(draws.normal(size=50), draws.normal(size=count))
+        ends = {f"{name}{end}" for name in {"auc", *names} for end in ("", "_lo", "_hi")}
+        assert set(found) == ends
+
+
+def test_a_perfect_score_and_one_that_says_nothing():
+    perfect = rates(np.full(200, 1.0), np.zeros(1000))
+    assert perfect["auc"] == perfect["auc_lo"] == perfect["auc_hi"] == 1.0
+    assert perfect["tpr_at_01"] == 100.0
+    nothing = rates(np.zeros(200), np.zeros(1000))
+    assert nothing["auc"] == 0.5
+    assert nothing["tpr_at_1"] == 0.0
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """Normal scores a deviation apart: the true AUC is Phi(1 / sqrt(2))."""
+    truth, draws, held = 0.76025, np.random.default_rng(1), 0
+    for number in range(200):
+        found = rates(draws.normal(1, 1, 150), draws.normal(0, 1, 150), seed=number)
+        held += found["auc_lo"] <= truth <= found["auc_hi"]
+    assert 180 <= held <= 198  # 95 % of 200, give or take three deviations
+
+
+def test_intervals_follow_the_seed():
+    draws = np.random.default_rng(2)
+    one, other = draws.normal(1, 1, 300), draws.normal(0, 1, 300)
+    assert rates(one, other, seed=1) == rates(one, other, seed=1)
+    assert rates(one, other, seed=1)["auc_lo"] != rates(one, other, seed=2)["auc_lo"]
+    assert rates(one, other, resamples=0).keys() == {"auc", "tpr_at_1"}
+
+
+def test_the_curve_ends_where_all_are_called_members():
+    false, true = Curve.of(np.array([1.0, 2.0]), np.array([1.0, 0.0, 3.0])).points()
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+    assert (np.diff(false) >= 0).all()
+    assert (np.diff(true) >= 0).all()
+
+
+@pytest.mark.parametrize(("members", "others"), [([], [1.0]), ([1.0], []), ([np.nan], [1.0])])
+def test_refuses_what_has_no_rates(members, others):
+    with pytest.raises(ValueError, match=r"at least one|numbers"):
+        rates(np.array(members), np.array(others))
