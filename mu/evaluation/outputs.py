@@ -58,6 +58,22 @@ class Outputs:
         return Outputs(self.logits[rows], self.labels[rows])
 
 
+@dataclass(frozen=True, eq=False)
+class SplitOutputs:
+    """One forward pass of a model over each part of a forget split.
+
+    Parameters
+    ----------
+    test, test_forgotten
+        Test samples without, and of, a class that is forgotten as a whole.
+    """
+
+    forget: Outputs
+    retain: Outputs
+    test: Outputs
+    test_forgotten: Outputs | None
+
+
 @torch.no_grad()
 def predict(model: nn.Module, subset: Subset, run: Run, *, batch_size: int = BATCH_SIZE) -> Outputs:
     """Pass ``subset`` through ``model`` once, in evaluation mode, without augmentation.

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 from torch import nn
 
 from mu.data.forget import ForgetSplit
-from mu.evaluation.membership import efficacy, shadow_rows
-from mu.evaluation.outputs import Outputs, predict
+from mu.evaluation.membership import MAIN, efficacy
+from mu.evaluation.outputs import SplitOutputs, predict
 from mu.runs import Run
-
-
-@dataclass(frozen=True, eq=False)
-class SplitOutputs:
-    """One forward pass of a model over each part of a forget split.
-
-    Parameters
-    ----------
-    test, test_forgotten
-        Test samples without, and of, a class that is forgotten as a whole.
-    """
-
-    forget: Outputs
-    retain: Outputs
-    test: Outputs
-    test_forgotten: Outputs | None
 
 
 def look(model: nn.Module, split: ForgetSplit, run: Run) -> SplitOutputs:
@@ -55,16 +36,11 @@ def measure(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
         Draws the retain samples for the attack; the split's seed, so that all models of one
         split are attacked with the same samples.
     """
-    members, non_members = shadow_rows(len(outputs.retain), len(outputs.test), seed)
     found = {
         "UA": 100.0 - outputs.forget.accuracy(),
         "RA": outputs.retain.accuracy(),
         "TA": outputs.test.accuracy(),
-        "MIA": efficacy(
-            outputs.retain.select(torch.from_numpy(members)).confidence().numpy(),
-            outputs.test.select(torch.from_numpy(non_members)).confidence().numpy(),
-            outputs.forget.confidence().numpy(),
-        ),
+        "MIA": efficacy(outputs, MAIN, seed=seed),
     }
     if outputs.test_forgotten is not None:
         found["TA_forgotten"] = outputs.test_forgotten.accuracy()

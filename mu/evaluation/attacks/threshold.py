@@ -1,0 +1,64 @@
+"""The attack by thresholds: one for each class on the modified entropy.
+
+References
+----------
+Song & Mittal (2021), Systematic Evaluation of Privacy Risks of Machine Learning Models, USENIX
+Security, section 4: a sample is called a member where its measure is on the members' side of the
+threshold that tells most of its class right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mu.evaluation.outputs import Outputs
+from mu.evaluation.scores import modified_entropy
+
+Scores = NDArray[np.float64]
+
+
+class ThresholdAttack:
+    """Calls members what lies at or above its class's threshold.
+
+    A class of which members or non-members are missing is judged by the threshold of all.
+
+    Parameters
+    ----------
+    members, non_members
+        Outputs for samples that were and were not trained on.
+    """
+
+    def __init__(self, members: Outputs, non_members: Outputs) -> None:
+        one, other = (modified_entropy(part).numpy() for part in (members, non_members))
+        self._common = threshold(one, other)
+        self._of_class = {
+            label: threshold(one[mine], other[theirs])
+            for label in range(members.logits.shape[1])
+            if (mine := (members.labels == label).numpy()).any()
+            and (theirs := (non_members.labels == label).numpy()).any()
+        }
+
+    def is_member(self, outputs: Outputs) -> NDArray[np.bool_]:
+        """Bool of shape (n,)."""
+        limits = [self._of_class.get(label, self._common) for label in outputs.labels.tolist()]
+        found = modified_entropy(outputs) >= torch.tensor(limits, dtype=torch.float64)
+        return np.asarray(found.numpy())
+
+
+def threshold(members: Scores, non_members: Scores) -> float:
+    """The score from which on to call members, so that the mean of both rates is highest.
+
+    Parameters
+    ----------
+    members, non_members
+        Of shape (n,), not empty. Where several are as good, the highest is taken.
+    """
+    values = np.unique(np.concatenate([members, non_members]))
+    below_members, below_others = (
+        np.searchsorted(np.sort(part), values) / len(part) for part in (members, non_members)
+    )
+    gain = below_others - below_members  # 0 at the lowest value, where all are called members
+    best = len(values) - 1 - int(np.argmax(gain[::-1]))
+    return float(values[best])

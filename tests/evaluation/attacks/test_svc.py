@@ -1,0 +1,114 @@
+"""The paper's attack: against scikit-learn's support-vector classifier, and on known leaks."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.svm import SVC
+
+from mu.evaluation.attacks.svc import ScoreAttack, shadow_rows
+
+
+def plain_evidence(members, non_members, queries):
+    """As the paper's code does it: every row, by scikit-learn."""
+    rows, asked = (x.reshape(len(x), -1) for x in (np.concatenate([members, non_members]), queries))
+    svc = SVC(C=3, gamma="auto", kernel="rbf", tol=1e-5)
+    svc.fit(rows, np.repeat([1, 0], [len(members), len(non_members)]))
+    return svc.decision_function(asked)
+
+
+def fitted_like(draws, size):
+    """Confidences as a fitted network gives them: members crowd at 1."""
+    return 1 - draws.beta(0.3, 12, size), 1 - draws.beta(0.4, 1.5, size)
+
+
+def vectors_like(draws, size, classes, scale):
+    """Probabilities of several classes."""
+    logits = scale * draws.normal(size=(size, classes))
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 60), digits=st.integers(1, 9))
+def test_the_evidence_is_that_of_a_plain_fit(seed, size, digits):
+    draws = np.random.default_rng(seed)
+    members, non_members = (scores.round(digits) for scores in fitted_like(draws, size))
+    queries = np.linspace(0, 1, 41) + 1e-3
+    found = ScoreAttack(members, non_members).evidence(queries)
+    assert np.abs(found - plain_evidence(members, non_members, queries)).max() < 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rates_are_those_of_a_plain_fit(seed):
+    draws = np.random.default_rng(seed)
+    members, non_members = fitted_like(draws, 2000)
+    forgotten = 1 - draws.beta(0.35, 3, 1000)
+    plain = 100 * (plain_evidence(members, non_members, forgotten) > 0).mean()
+    found = 100 * ScoreAttack(members, non_members).is_member(forgotten).mean()
+    assert found == pytest.approx(plain, abs=0.3)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_the_rates_on_probability_vectors_are_those_of_a_plain_fit(classes):
+    draws = np.random.default_rng(classes)
+    members, non_members, forgotten = (
+        vectors_like(draws, size, classes, scale)
+        for size, scale in ((1000, 4.0), (1000, 2.0), (800, 3.0))
+    )
+    plain = 100 * (plain_evidence(members, non_members, forgotten) > 0).mean()
+    found = 100 * ScoreAttack(members, non_members).is_member(forgotten).mean()
+    assert found == pytest.approx(plain, abs=0.5)
+
+
+def test_two_values_only_as_correctness_has_them():
+    members, non_members = np.repeat([1.0, 0.0], [95, 5]), np.repeat([1.0, 0.0], [70, 30])
+    found = ScoreAttack(members, non_members).evidence(np.array([0.0, 1.0]))
+    assert found == pytest.approx(
+        plain_evidence(members, non_members, np.array([0.0, 1.0])), abs=0.02
+    )
+
+
+def test_a_known_leak_is_found():
+    attack = ScoreAttack(np.full(50, 0.999), np.full(50, 0.2))
+    assert attack.is_member(np.full(10, 0.999)).all()
+    assert not attack.is_member(np.full(10, 0.2)).any()
+
+
+def test_scores_that_are_all_the_same_tell_nothing_and_do_no_harm():
+    found = ScoreAttack(np.full(20, 0.5), np.full(20, 0.5)).evidence(np.array([0.5, 0.0]))
+    assert np.isfinite(found).all()
+
+
+def test_order_does_not_matter():
+    draws = np.random.default_rng(5)
+    members, non_members = fitted_like(draws, 300)
+    queries = draws.random(100)
+    one = ScoreAttack(members, non_members).is_member(queries)
+    other = ScoreAttack(members[::-1].copy(), draws.permutation(non_members)).is_member(queries)
+    assert np.array_equal(one, other)
+    shuffled = draws.permutation(100)
+    again = ScoreAttack(members, non_members).is_member(queries[shuffled])
+    assert np.array_equal(again, one[shuffled])
+
+
+def test_probabilities_of_exactly_0_and_1_and_sets_of_one():
+    found = ScoreAttack(np.ones(1), np.zeros(1)).is_member(np.array([0.0, 1.0]))
+    assert found.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("members", "non_members"), [(0, 0), (3, 2), (0, 1)])
+def test_unequal_or_empty_sets_are_refused(members, non_members):
+    with pytest.raises(ValueError, match="as many members"):
+        ScoreAttack(np.ones(members), np.zeros(non_members))
+
+
+@given(members=st.integers(1, 300), non_members=st.integers(1, 300), seed=st.integers(0, 99))
+def test_shadow_sets_are_equal_distinct_and_seeded(members, non_members, seed):
+    first, second = shadow_rows(members, non_members, seed)
+    assert len(first) == len(second) == min(members, non_members)
+    assert len(set(first)) == len(first)
+    assert first.max() < members
+    assert second.max() < non_members
+    again = shadow_rows(members, non_members, seed)
+    assert np.array_equal(first, again[0])
+    assert np.array_equal(second, again[1])

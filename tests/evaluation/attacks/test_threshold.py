@@ -1,0 +1,54 @@
+"""Thresholds by class, against trying all of them."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mu.evaluation.attacks.threshold import ThresholdAttack, threshold
+from mu.evaluation.outputs import Outputs
+from mu.evaluation.scores import modified_entropy
+
+scores = st.lists(st.integers(0, 6), min_size=1, max_size=20)
+
+
+def right(members, others, limit):
+    return np.mean(members >= limit) + np.mean(others < limit)
+
+
+@given(scores, scores)
+def test_no_threshold_is_better(members, others):
+    one, other = np.array(members, float), np.array(others, float)
+    found = right(one, other, threshold(one, other))
+    assert found >= max(right(one, other, limit) for limit in range(7)) - 1e-12
+
+
+def outputs(confidences, labels):
+    """Two classes; the true one has this probability."""
+    own = torch.tensor(confidences, dtype=torch.float64).logit()
+    where = torch.tensor(labels)
+    logits = torch.zeros(len(own), 2, dtype=torch.float64)
+    return Outputs(logits.scatter(1, where[:, None], own[:, None]), where)
+
+
+def test_each_class_has_its_own():
+    members = outputs([0.9, 0.9, 0.6, 0.6], [0, 0, 1, 1])
+    others = outputs([0.7, 0.7, 0.3, 0.3], [0, 0, 1, 1])
+    attack = ThresholdAttack(members, others)
+    assert attack.is_member(outputs([0.95, 0.8, 0.65, 0.5], [0, 0, 1, 1])).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_class_that_is_not_there_is_judged_by_all():
+    members, others = outputs([0.9, 0.8], [0, 0]), outputs([0.2, 0.3], [0, 0])
+    found = ThresholdAttack(members, others).is_member(outputs([0.85, 0.1], [1, 1]))
+    assert found.tolist() == [True, False]
+
+
+def test_higher_scores_are_members():
+    sure, unsure = outputs([0.99], [0]), outputs([0.4], [0])
+    assert float(modified_entropy(sure)) > float(modified_entropy(unsure))
