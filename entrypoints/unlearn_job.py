@@ -10,18 +10,27 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from mu.checkpoints import Checkpoint
 from mu.cli.handover import write_json
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
-from mu.evaluation import SplitOutputs, gaps, look, measure
+from mu.errors import UserError
+from mu.evaluation import SplitOutputs, look, measure, membership
+from mu.evaluation.comparison import compare
 from mu.methods.base import Method
 from mu.report import plots, prose
 from mu.resume import Keeper, Progress
 from mu.runs import Run
-from mu.tracking import ORACLE_TAG, Recorder, fingerprint_tags, rounded
+from mu.tracking import (
+    ORACLE_TAG,
+    Recorder,
+    fetch_checkpoint,
+    fingerprint_tags,
+    rounded,
+)
 
 
 @dataclass(frozen=True)
@@ -174,9 +183,11 @@ def run_method(recorder: Recorder, job: Job, keeper: Keeper) -> Result:
     # At once: whatever fails from here on, the result of the work is on disk.
     digests = checkpoint.save(recorder.folder)
     after = look(checkpoint.model, upstream.split, run)
+    _refuse_no_numbers(job, after)
     before = measure(upstream.before, seed=upstream.evaluation_seed)
     numbers = {
         **measure(after, seed=upstream.evaluation_seed),
+        **membership(after, seed=upstream.evaluation_seed),
         **{f"{metric}_before": value for metric, value in before.items()},
         "RTE": run.seconds_before + seconds[0],  # those of interrupted processes included
         "samples_seen": float(run.samples_seen),
@@ -188,13 +199,30 @@ def run_method(recorder: Recorder, job: Job, keeper: Keeper) -> Result:
     return Result(checkpoint, digests, metrics, run, after, config)
 
 
+def _refuse_no_numbers(job: Job, after: SplitOutputs) -> None:
+    """Refuse a network that was moved so far that nothing can be said of it.
+
+    Raises
+    ------
+    UserError
+        If an output is no number.
+    """
+    parts = (after.forget, after.retain, after.test)
+    if all(bool(torch.isfinite(part.logits).all()) for part in parts):
+        return
+    settings = job.method.as_dict()
+    given = [name for name in ("alpha", "lr") if settings.get(name) is not None]
+    remedy = f"lower {given[0]}={settings[given[0]]:g}" if given else "take gentler settings"
+    raise UserError(f"after {job.name} the network's outputs are no numbers any more; {remedy}")
+
+
 def finish(recorder: Recorder, job: Job, result: Result, oracle: Oracle | None) -> None:
     """Compare with the oracle and write everything that the run keeps."""
     upstream, name = job.upstream, job.name
     metrics, folder = result.metrics, recorder.folder
     links = {"original": upstream.run_id}
     if oracle is not None:
-        metrics.update(gaps(metrics, oracle.metrics))
+        metrics.update(_compared(recorder, job, result, oracle))
         if oracle.metrics.get("RTE"):
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
         links["oracle"] = oracle.run_id
@@ -217,6 +245,16 @@ def finish(recorder: Recorder, job: Job, result: Result, oracle: Oracle | None) 
             name, upstream.forget, upstream.split, original, metrics, links, result.run.notes
         )
     )
+
+
+def _compared(recorder: Recorder, job: Job, result: Result, oracle: Oracle) -> dict[str, float]:
+    """Distances to the oracle, which is looked at on the same samples."""
+    upstream = job.upstream
+    model = fetch_checkpoint(recorder.store, oracle.run_id).model
+    theirs = look(model, upstream.split, Run(**upstream.device.as_dict()))
+    seed = upstream.evaluation_seed
+    found = compare(result.after, theirs, result.metrics, oracle.metrics, seed=seed)
+    return {name: rounded(value) for name, value in found.items()}
 
 
 def rows_of(

@@ -36,6 +36,7 @@ from mu.tracking import (
     finished_run,
     keep_job,
     remove_progress,
+    rounded,
     run_keeper,
     tracked,
 )
@@ -238,6 +239,11 @@ def _print(store: Store, done: _Done) -> None:
     lines = {"original": upstream.run_id, "unlearned": run_id}
     if oracle is not None:
         lines["oracle"] = oracle.run_id
+        lines["gap"] = prose.gap_in_words(result.metrics)
+    if "alpha" in result.run.metrics:
+        lines["alpha"] = f"{result.run.metrics['alpha']:.3g}"
+    if result.metrics["sparsity"] != rounded(upstream.checkpoint.mask.sparsity):
+        lines["sparsity"] = f"{result.metrics['sparsity']:.2f} %"
     lines["mask"] = f"mlflow artifacts download -r {run_id} -a mask -d DIR"
     lines["browse"] = browse(store, "mu-unlearn")
     console.print_lines(lines)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import prune, unlearn
+from entrypoints import evaluate, lira, prune, unlearn
 from mu.data import DATASETS
+from mu.evaluation.catalogue import METRICS
+from mu.evaluation.measurements import GROUPS
 from mu.methods import ALIASES, METHODS
 from mu.models import ARCHITECTURES
 from mu.pruning import PRUNERS
@@ -23,6 +25,11 @@ def test_every_option_of_prune_is_on_the_page():
     assert options(prune.build([])) <= NAMES
 
 
+@pytest.mark.parametrize("entry", [evaluate, lira])
+def test_every_option_of_the_measuring_entries_is_on_the_page(entry):
+    assert options(entry.build([])) <= NAMES
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_option_of_unlearn_is_on_the_page(method):
     own = options(unlearn.build(["--method", method]))
@@ -31,6 +38,8 @@ def test_every_option_of_unlearn_is_on_the_page(method):
     assert originals - {"run_id"} <= NAMES
 
 
-@pytest.mark.parametrize("table", [DATASETS, ARCHITECTURES, PRUNERS, METHODS, ALIASES])
+@pytest.mark.parametrize(
+    "table", [DATASETS, ARCHITECTURES, PRUNERS, METHODS, ALIASES, METRICS, GROUPS]
+)
 def test_every_registered_name_is_on_the_page(table):
     assert set(table) <= NAMES

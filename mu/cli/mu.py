@@ -7,7 +7,7 @@ import sys
 import click
 
 from mu import __version__
-from mu.cli import importing
+from mu.cli import importing, seeds
 from mu.cli.main import run
 from mu.cli.options import Late
 
@@ -48,7 +48,16 @@ def doctor(orphan_hours: float) -> None:
         click.echo("no run is RUNNING")
 
 
+@mu.command()
+def metrics() -> None:
+    """List every metric: unit, which direction is better, definition and source."""
+    from mu.report.metrics import print_catalogue
+
+    print_catalogue()
+
+
 mu.add_command(Late("import", importing.SHORT_HELP, importing.build))
+mu.add_command(seeds.command)
 
 
 def main() -> None:

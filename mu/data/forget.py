@@ -100,9 +100,10 @@ class ForgetRequest:
                 f"nothing of class {self.class_name} is left in the training set; choose another"
             )
         if count > len(pool):
+            of_class = f"of class {self.class_name} " if self.kind == "class" else ""
             raise UserError(
-                f"{count} samples to forget, but there are only {len(pool)} "
-                f"{'of that class ' if self.kind == 'class' else ''}in the training set"
+                f"forget: {count} samples are asked for, but there are only {len(pool)} {of_class}"
+                "in the training set; ask for fewer"
             )
         drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:count]
         return np.sort(pool[drawn])
@@ -212,6 +213,12 @@ class ForgetSplit:
         gone = np.setdiff1d(labels[self.forget], labels[self.retain])
         return tuple(int(label) for label in gone)
 
+    @cached_property
+    def _gone_classes(self) -> np.ndarray:
+        """Classes of which nothing is retained, those that were forgotten earlier among them."""
+        labels = self.dataset.train.labels.numpy()
+        return np.setdiff1d(labels, labels[self.retain])
+
     @property
     def forget_set(self) -> Subset:
         """The samples to forget."""
@@ -224,23 +231,23 @@ class ForgetSplit:
 
     @property
     def val_set(self) -> Subset:
-        """Validation samples, without those of a forgotten class."""
+        """Validation samples, without those of a class that was forgotten, now or earlier."""
         labels = self.dataset.train.labels.numpy()[self.val]
-        return self.dataset.training_subset(self.val[~np.isin(labels, self.forgotten_classes)])
+        return self.dataset.training_subset(self.val[~np.isin(labels, self._gone_classes)])
 
     @property
     def test_set(self) -> Subset:
-        """Test samples, without those of a forgotten class."""
+        """Test samples, without those of a class that was forgotten, now or earlier."""
         return self.dataset.test_subset(np.flatnonzero(~self._test_is_forgotten))
 
     @property
     def test_forgotten_set(self) -> Subset:
-        """Test samples of a forgotten class; empty unless a whole class is forgotten."""
+        """Test samples of classes forgotten as a whole, now or earlier."""
         return self.dataset.test_subset(np.flatnonzero(self._test_is_forgotten))
 
     @property
     def _test_is_forgotten(self) -> np.ndarray:
-        return np.isin(self.dataset.test.labels.numpy(), self.forgotten_classes)
+        return np.isin(self.dataset.test.labels.numpy(), self._gone_classes)
 
     @property
     def fingerprint(self) -> str:

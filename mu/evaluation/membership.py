@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from mu.data.images import Indices
@@ -33,11 +34,16 @@ from mu.evaluation.scores import SCORES
 MAIN = "confidence"  # whose efficacy is the paper's MIA
 
 
-def efficacy(outputs: SplitOutputs, score: str, *, seed: int) -> float:
-    """Share of the forget set that the attack on this score calls non-member, in percent."""
+def called_members(outputs: SplitOutputs, score: str, *, seed: int) -> NDArray[np.bool_]:
+    """Whether the attack on this score calls each sample of the forget set a member, (n,)."""
     retain, test = _shadow(outputs, seed)
     attack = ScoreAttack(_of(retain, score), _of(test, score))
-    return 100.0 * float(1 - attack.is_member(_of(outputs.forget, score)).mean())
+    return attack.is_member(_of(outputs.forget, score))
+
+
+def efficacy(outputs: SplitOutputs, score: str, *, seed: int) -> float:
+    """Share of the forget set that the attack on this score calls non-member, in percent."""
+    return 100.0 * float(1 - called_members(outputs, score, seed=seed).mean())
 
 
 def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,9 @@ class GradientAscent(Reaching):
     Batch normalisation keeps the original's statistics: those of the forget set, of a single class
     perhaps, are not those of the data.
     """
+
+    scale: ClassVar[str] = "lr"
+    idle: ClassVar[tuple[str, ...]] = ("spend", "step")
 
     epochs: int = setting(30, help="passes over the forget set, at the most", low=1)
     lr: float | None = setting(
@@ -107,8 +111,15 @@ class GradientAscent(Reaching):
             if trouble and reach is None:
                 run.note(f"epoch {epoch + 1} of the ascent was taken back and ended it: {trouble}")
             bookmark.put(model, checkpoint.mask, None, epoch + 1)
-        if reach is not None and not reach.is_forgotten(model):
-            run.note(reach.shortfall(f"{self.epochs} epochs"))
+        if reach is None or reach.is_forgotten(model):
+            return
+        if share < SMALLEST_SHARE:
+            run.note(reach.shortfall())
+        else:
+            run.note(
+                f"after {self.epochs} epochs the forget set was not yet forgotten as unseen images "
+                "are; raise epochs, or step"
+            )
 
     def _climb(
         self,

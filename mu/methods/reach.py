@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mu.data.forget import ForgetSplit
 from mu.data.images import Subset
+from mu.errors import UserError
 from mu.evaluation.outputs import Outputs, predict
 from mu.fisher.free import FreeWeights
 from mu.hyperparameters import setting
@@ -43,6 +45,10 @@ ALREADY = (
 class Reaching(Method):
     """A method whose scale is found by the rule, unless it is given."""
 
+    # The setting that says how far to go, and those that then have nothing to say.
+    scale: ClassVar[str] = "alpha"
+    idle: ClassVar[tuple[str, ...]] = ("spend",)
+
     spend: float = setting(
         1.0,
         help="points of accuracy on the retain set that forgetting may cost, where the scale is "
@@ -50,6 +56,17 @@ class Reaching(Method):
         above=0.0,
         high=100.0,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = getattr(self, self.scale)
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if given is not None and one.name in self.idle and value != one.default:
+                raise UserError(
+                    f"{one.name}={value:g} has no effect beside {self.scale}={given:g}, which says "
+                    "how far to go; leave one of them out"
+                )
 
 
 class Reach:
@@ -97,18 +114,12 @@ class Reach:
         known = torch.where(gone, right, outputs.confidence())
         return 100.0 * float(known.mean()) <= self.wanted
 
-    def shortfall(self, limit: str = "") -> str:
-        """What to say where the end came before the forget set was forgotten.
-
-        Parameters
-        ----------
-        limit
-            What ended it, where it may not have been the retain set.
-        """
-        or_limit = f", or after {limit}," if limit else ""
+    def shortfall(self) -> str:
+        """What to say where the retain set set an end before the forget set was forgotten."""
+        points = f"{self.spend:g} point{'' if self.spend == 1 else 's'}"
         return (
-            f"the retain set would have lost more than {self.spend:g} points (spend){or_limit} "
-            "before the forget set was forgotten as unseen images are; this is as far as it went"
+            f"the retain set would have lost more than {points} (spend) before the forget set was "
+            "forgotten as unseen images are; this is as far as it went"
         )
 
     def _accuracy(self, model: nn.Module, subset: Subset) -> float:
@@ -210,7 +221,10 @@ def farthest(
     while not (over := ends(high)) and high < LAST * unit:
         low, high = high, high * GROWTH
     if not over:
-        run.note(reach.shortfall(f"a step of {LAST:,.0f} times the weights' length"))
+        run.note(
+            f"even a step of {LAST:,.0f} times the weights' length left the forget set better "
+            "known than unseen images are"
+        )
         return high
     for _ in range(HALVINGS):
         middle = math.sqrt(low * high) if low else high / GROWTH

@@ -19,21 +19,21 @@ def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     for label, metrics in rows.items():
         cells = (f"{metrics[name]:.2f}" if name in metrics else "-" for name in COLUMNS)
         table.add_row(label, *cells)
-    console = _console()
+    console = make_console()
     console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
     console.print(table)
 
 
 def print_summary(title: str, values: Mapping[str, str]) -> None:
     """A title and aligned name-value lines, not wrapped, so that IDs and commands can be copied."""
-    console = _console()
+    console = make_console()
     console.print(title, style="bold", soft_wrap=True, markup=False)
     print_lines(values)
 
 
 def print_lines(values: Mapping[str, str]) -> None:
     """Aligned name-value lines."""
-    console = _console()
+    console = make_console()
     width = max(map(len, values))
     for name, value in values.items():
         console.print(f"  {name:<{width}}  {value}", soft_wrap=True, markup=False, highlight=False)
@@ -42,8 +42,9 @@ def print_lines(values: Mapping[str, str]) -> None:
 def print_notes(notes: Sequence[str]) -> None:
     """Remarks that the user should read."""
     for note in notes:
-        _console().print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+        make_console().print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """As wide as the terminal; off a terminal, a hundred letters."""
     return Console(width=None if Console().is_terminal else 100)

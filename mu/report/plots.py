@@ -30,15 +30,18 @@ def plot_layers(mask: Mask, path: Path) -> None:
     axes.set(xlim=(0, 112), xlabel="kept weights of the layer, % (number beside the bar)")
     axes.set_title(f"{mask.kept:,} of {mask.total:,} weights kept, sparsity {mask.sparsity:.2f} %")
     axes.tick_params(axis="y", labelsize=7)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_history(run: Run, path: Path, stages: Sequence[Stage] = ()) -> None:
     """Loss and accuracies over the epochs of all rounds; a line marks where one begins."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(*_columns(run.history("loss")), color=COLOURS["retain"])
-    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="training loss")
+    losses = run.history("loss")
+    left.plot(*_columns(losses), color=COLOURS["retain"])
+    # What gradient ascent minimises is below zero.
+    scale = "log" if all(value > 0 for _, value in losses) else "symlog"
+    left.set(xlabel="epoch", ylabel="loss", yscale=scale, title="training loss")
     series = {"train_acc": ("training", "retain"), "VA": ("validation", "test")}
     last = max((step for step, _ in run.history("loss")), default=0)  # then the final values come
     for name, (label, colour) in series.items():
@@ -49,7 +52,7 @@ def plot_history(run: Run, path: Path, stages: Sequence[Stage] = ()) -> None:
         for axes in (left, right):
             axes.axvline(stage.first_step + stage.start_epoch - 0.5, color="#999999", lw=0.8)
     right.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_sparsity(rows: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -67,7 +70,7 @@ def plot_sparsity(rows: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.plot(*_columns(found), marker="o", label=label, color=COLOURS[colour])
     axes.set(xlabel="sparsity, %", ylabel="%", title="accuracy after each round")
     axes.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_metrics(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
@@ -85,7 +88,7 @@ def plot_metrics(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
     axes.set_xticks(place, GAP_METRICS)
     axes.set(ylim=(0, 112), ylabel="%", title="the nearer to the oracle, the better")
     figure.legend(ncols=len(rows), loc="outside lower center", fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_confidence(before: SplitOutputs, after: SplitOutputs, path: Path) -> None:
@@ -104,13 +107,14 @@ def plot_confidence(before: SplitOutputs, after: SplitOutputs, path: Path) -> No
         axes.set(title=title, xlabel="probability of the true class", yscale="symlog")
         axes.legend()
     figure.axes[0].set_ylabel("% of the samples")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
     return [step for step, _ in pairs], [value for _, value in pairs]
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, and the folder it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)

@@ -7,17 +7,11 @@ from collections.abc import Mapping, Sequence
 from mu.checkpoints import Checkpoint, Spec
 from mu.data.forget import ForgetSplit
 from mu.evaluation import GAP_METRICS
+from mu.evaluation.catalogue import METRICS, metric
 from mu.recipes import Stage
 from mu.runs import Run
 
-DEFINITIONS = {
-    "UA": "100 - accuracy on the forget set",
-    "RA": "accuracy on the retain set",
-    "TA": "accuracy on the test set",
-    "MIA": "share of the forget set that the confidence attack calls non-member",
-    "gap": "mean distance to the oracle over UA, RA, TA and MIA, in points",
-    "RTE": "seconds of the unlearning itself",
-}
+EXPLAINED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 
 def describe_model(spec: Spec, sparsity: float) -> str:
@@ -170,15 +164,68 @@ def describe_unlearn(
     ]
     if "gap" in metrics:
         lines.append(_row("gap", [metrics[f"gap_{name}"] for name in GAP_METRICS]))
-        lines += ["", f"Mean gap to the oracle: **{metrics['gap']:.2f} points**."]
+        lines += ["", f"Mean gap to the oracle: **{gap_in_words(metrics)}**."]
     elif method != "retrain":
         lines += ["", "No oracle to compare with: run again with `-P oracle_run_id=train`."]
     else:
         lines += ["", "This is an oracle: other methods are judged against it."]
     lines += [f"\n> {note}" for note in notes]
     lines += ["", *(f"- {role}: run `{run_id}`" for role, run_id in links.items()), ""]
-    lines += [f"- {name}: {text}" for name, text in DEFINITIONS.items()]
+    lines += [f"- {name}: {METRICS[name].definition}" for name in EXPLAINED]
     return "\n".join(lines) + "\n"
+
+
+def gap_in_words(metrics: Mapping[str, float]) -> str:
+    """The gap and, where it is known, its interval."""
+    text = f"{metrics['gap']:.2f} points"
+    if "gap_lo" not in metrics:
+        return text
+    return f"{text}, {metrics['gap_lo']:.2f} to {metrics['gap_hi']:.2f} with other samples"
+
+
+def describe_evaluation(
+    run_id: str | None, forget: str, found: Mapping[str, float], oracle: Mapping[str, float]
+) -> str:
+    """What was measured, each number with its definition.
+
+    Parameters
+    ----------
+    run_id
+        Of the model, where it is a run's.
+    oracle
+        The oracle's own numbers, by the same names.
+    """
+    of = f"run `{run_id}`" if run_id else "a model from files"
+    lines = [
+        f"**Evaluation** of {of}, which was to forget `{forget}`.",
+        "",
+        "| | value | interval | oracle | better | is |",
+        "|---|---:|---:|---:|---|---|",
+    ]
+    for name in main_names(found):
+        value, interval, theirs = number_cells(name, found, oracle)
+        one = metric(name)
+        lines.append(
+            f"| {name} | {value} | {interval} | {theirs} | {one.better} | {one.definition} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def number_cells(
+    name: str, found: Mapping[str, float], oracle: Mapping[str, float]
+) -> tuple[str, str, str]:
+    """A number, its interval and the oracle's, as text; empty where there is none."""
+    digits = {"0-1": 3, "steps": 0}.get(metric(name).unit, 2)
+    ends = [found.get(f"{name}{end}") for end in ("_lo", "_hi")]
+    interval = " to ".join(f"{end:.{digits}f}" for end in ends if end is not None)
+    theirs = oracle.get(name, found.get(f"{name}_oracle"))
+    text = "" if theirs is None else f"{theirs:.{digits}f}"
+    return f"{found[name]:.{digits}f}", interval, text
+
+
+def main_names(found: Mapping[str, float]) -> list[str]:
+    """Names of the numbers themselves, without ends of intervals and the oracle's."""
+    return [name for name in found if not name.endswith(("_lo", "_hi", "_oracle"))]
 
 
 def _row(label: str, values: Sequence[float]) -> str:

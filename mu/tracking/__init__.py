@@ -3,8 +3,10 @@
 It opens runs and ends them truthfully, and turns a run ID into checked files.
 """
 
+from mu.tracking.additions import log_to
 from mu.tracking.artifacts import (
     fetch_checkpoint,
+    fetch_forget,
     fingerprint_tags,
     finished_run,
     load_checkpoint,
@@ -42,6 +44,7 @@ __all__ = [
     "close_dead_runs",
     "connect",
     "fetch_checkpoint",
+    "fetch_forget",
     "fetch_job",
     "fetch_progress",
     "find_oracle",
@@ -54,6 +57,7 @@ __all__ = [
     "load_checkpoint",
     "load_mask",
     "load_model",
+    "log_to",
     "remove_progress",
     "resumable_run",
     "rounded",

@@ -7,11 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
+from mu.data.forget import indices_digest
+from mu.data.images import Indices
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.tracking.lineage import FINGERPRINT_DIGITS
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ORIGINALS = ("prune", "backdoor", "unlearn")
+FORGET_FILE = "forget/indices.npy"
 TAG_OF = {WEIGHTS_FILE: "mu.weights", MASK_FILE: "mu.mask", SPEC_FILE: "mu.spec"}
 
 
@@ -83,6 +87,29 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
             "make the run again"
         )
     return target
+
+
+def fetch_forget(store: Store, run: MlflowRun) -> Indices:
+    """The sample numbers that an unlearn run has forgotten, sorted.
+
+    Raises
+    ------
+    UserError
+        If they cannot be read, or are not those of the run's tag.
+    """
+    run_id = run.info.run_id
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        path = download(store, run, FORGET_FILE, Path(scratch))
+        try:
+            numbers = np.asarray(np.load(path, allow_pickle=False), np.int64)
+        except (ValueError, OSError, EOFError) as error:
+            raise UserError(f"{FORGET_FILE} of run {run_id} is damaged: {error}") from error
+    if indices_digest(numbers)[:FINGERPRINT_DIGITS] != run.data.tags.get("mu.forget"):
+        raise UserError(
+            f"{FORGET_FILE} of run {run_id} is damaged: it is not what the tag mu.forget says; "
+            "make the run again"
+        )
+    return numbers
 
 
 def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:

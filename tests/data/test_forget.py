@@ -242,7 +242,7 @@ def test_more_samples_than_there_are_is_refused_with_both_numbers():
 
     with refused("55", "54"):
         cut(dataset, parts, "random:55")
-    with refused("19", "18", "of that class"):
+    with refused("19", "18", "of class 2"):
         cut(dataset, parts, "class:2:19")
 
 
@@ -472,6 +472,8 @@ def test_a_forgotten_class_is_left_out_of_validation_and_test_and_nothing_else_i
     gone = set(labels_of(dataset, found.forget)) - set(labels_of(dataset, found.retain))
 
     assert set(found.forgotten_classes) == gone
+    # Classes that were forgotten earlier, or of which nothing was trained on, are left out, too.
+    gone = set(dataset.train.labels.tolist()) - set(labels_of(dataset, found.retain))
     test_labels = dataset.test.labels.numpy()
     left_out = [number for number, label in enumerate(test_labels) if label in gone]
     kept = [number for number, label in enumerate(test_labels) if label not in gone]
@@ -499,3 +501,14 @@ def test_the_fingerprint_is_of_the_set_not_of_its_order(numbers, data):
     packed = b"".join(number.to_bytes(8, "little") for number in sorted(numbers))
 
     assert indices_digest(shuffled) == hashlib.sha256(packed).hexdigest()
+
+
+def test_a_class_that_was_forgotten_earlier_stays_out_of_the_test_set():
+    dataset = make_dataset(train=40, test=20, classes=4)
+    labels = dataset.train.labels.numpy()
+    rest = np.flatnonzero(labels != 1)  # class 1 was forgotten before
+    split = ForgetSplit(dataset, rest[:5], rest[5:], np.array([], np.int64))
+    assert split.forgotten_classes == ()
+    assert 1 not in split.test_set.labels
+    assert set(split.test_forgotten_set.labels.tolist()) == {1}
+    assert len(split.test_set) + len(split.test_forgotten_set) == 20

@@ -20,7 +20,7 @@ DATA = load_data("digits")
 # Short, and such that every method finds something to do, and to draw.
 SETTINGS = {
     "retrain": {},
-    "ga": {"epochs": 6, "step": 1e-3, "batch_size": 4},
+    "ga": {"epochs": 6, "batch_size": 4},
     "ff": {},
     "iu": {"fisher_samples": 40},
 }

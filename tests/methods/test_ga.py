@@ -237,7 +237,7 @@ def test_epochs_that_go_too_far_are_taken_back_and_the_next_go_half_as_far(origi
     assert all(after in (before, before / 2) for before, after in itertools.pairwise(shares))
     assert [lr for _, lr in run.history("lr")] == [0.01 * one for one in [1.0, *shares[:-1]]]
     assert 1.4 < float((flat(found) - start).norm()) / whole / 0.01 < 1.6
-    assert "more than 1 points (spend), or after 30 epochs, before" in run.notes[0]
+    assert "more than 1 point (spend) before" in run.notes[0]
 
 
 def test_what_is_forgotten_already_is_left_alone(original, monkeypatch):

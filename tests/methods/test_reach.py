@@ -9,8 +9,10 @@ import torch
 
 from mu.data.forget import ForgetSplit
 from mu.data.images import ImageDataset, Images
+from mu.errors import UserError
 from mu.fisher.free import FreeWeights
 from mu.masks import Mask
+from mu.methods import make_method
 from mu.methods import reach as module
 from mu.methods.reach import FIRST, LAST, Reach, farthest, move
 from mu.runs import Run
@@ -185,8 +187,8 @@ class MadeUp:
     def holds(self, _model):
         return self.at < self.spent
 
-    def shortfall(self, limit=""):
-        return f"shortfall {limit}"
+    def shortfall(self):
+        return "shortfall"
 
 
 def search(forgotten, spent, unit=1.0, until_forgotten=True):
@@ -276,7 +278,24 @@ def test_there_may_be_nothing_to_move_by(value):
 def test_a_shortfall_says_what_was_to_be_spent():
     reach = reach_of(right(0), RETAIN, VAL, spend=2.5)
     assert "more than 2.5 points (spend) before" in reach.shortfall()
-    assert "(spend), or after 3 epochs, before" in reach.shortfall("3 epochs")
+    assert "1 point (" in reach_of(right(0), RETAIN, VAL, spend=1).shortfall()
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("iu", {"alpha": 0.1, "spend": 2.0}),
+        ("ff", {"alpha": 0.0, "spend": 2.0}),
+        ("ga", {"lr": 0.1, "spend": 2.0}),
+        ("ga", {"lr": 0.1, "step": 0.1}),
+    ],
+)
+def test_what_has_no_effect_beside_a_given_scale_is_refused(method, settings):
+    with pytest.raises(UserError, match=r"has no effect beside (alpha|lr)=.*; leave one of them"):
+        make_method(method, settings)
+    make_method(
+        method, {name: value for name, value in settings.items() if name in ("alpha", "lr")}
+    )
 
 
 # --- moving -------------------------------------------------------------------------------

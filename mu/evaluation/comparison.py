@@ -1,0 +1,89 @@
+"""A model beside its oracle on the same samples: gap with its interval, divergences, tug of war."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mu.evaluation.attacks.rates import LEVEL
+from mu.evaluation.distance.divergence import divergences
+from mu.evaluation.distance.tow import tow
+from mu.evaluation.gap import gaps
+from mu.evaluation.membership import MAIN, called_members
+from mu.evaluation.outputs import Outputs, SplitOutputs
+
+RESAMPLES = 2000
+
+Numbers = NDArray[np.float64]
+
+
+def compare(
+    ours: SplitOutputs,
+    oracle: SplitOutputs,
+    metrics: Mapping[str, float],
+    oracle_metrics: Mapping[str, float],
+    *,
+    seed: int,
+) -> dict[str, float]:
+    """Everything that tells a model from its oracle by their outputs.
+
+    Parameters
+    ----------
+    metrics, oracle_metrics
+        UA, RA, TA and MIA of both, in percent.
+    seed
+        The split's, with which both were measured.
+
+    Returns
+    -------
+    dict
+        ``gap``, ``gap_UA``, ...; ``gap_lo`` and ``gap_hi``; ``js_…``, ``agreement_…``; ``tow``.
+    """
+    low, high = gap_interval(ours, oracle, seed=seed)
+    return {
+        **gaps(metrics, oracle_metrics),
+        "gap_lo": low,
+        "gap_hi": high,
+        **divergences(ours, oracle),
+        "tow": tow(metrics, oracle_metrics),
+    }
+
+
+def gap_interval(ours: SplitOutputs, oracle: SplitOutputs, *, seed: int) -> tuple[float, float]:
+    """Ends of the 95 % interval of the gap, in points, by bootstrap.
+
+    Samples of each set are drawn again, the same ones for both models, so what both do alike
+    cancels. It says how far the gap would move with other samples; what other seeds of training
+    and unlearning do is another question (``mu seeds``). An absolute value is never below zero,
+    so nor is the interval, even of equal models; theirs is 0 to 0.
+    """
+    draws = np.random.default_rng([seed, 5])
+    pairs = [
+        (_right(ours.forget), _right(oracle.forget)),
+        (_right(ours.retain), _right(oracle.retain)),
+        (_right(ours.test), _right(oracle.test)),
+        (called_members(ours, MAIN, seed=seed), called_members(oracle, MAIN, seed=seed)),
+    ]
+    gap = np.mean([np.abs(_difference(*pair, draws)) for pair in pairs], axis=0)
+    low, high = np.quantile(gap, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return 100 * float(low), 100 * float(high)
+
+
+def _right(outputs: Outputs) -> NDArray[np.bool_]:
+    return np.asarray(torch.eq(outputs.predictions, outputs.labels).numpy())
+
+
+def _difference(
+    ours: NDArray[np.bool_], theirs: NDArray[np.bool_], draws: np.random.Generator
+) -> Numbers:
+    """Differences of the two shares, 0-1, over resamples: (RESAMPLES,).
+
+    Of each sample only the difference counts, which is -1, 0 or 1.
+    """
+    count = len(ours)
+    more, fewer = (ours & ~theirs).sum() / count, (theirs & ~ours).sum() / count
+    drawn = draws.multinomial(count, [more, fewer, max(0.0, 1 - more - fewer)], size=RESAMPLES)
+    return np.asarray((drawn[:, 0] - drawn[:, 1]) / count, float)

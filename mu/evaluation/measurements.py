@@ -1,0 +1,234 @@
+"""What can be measured of an unlearned model, in groups that are asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mu.checkpoints import Checkpoint
+from mu.data.forget import ForgetSplit
+from mu.errors import UserError, unknown
+from mu.evaluation.calibration import ece
+from mu.evaluation.comparison import compare
+from mu.evaluation.distance.klom import klom_by_part
+from mu.evaluation.distance.relearn import MOST_STEPS, relearn_steps, relearn_target
+from mu.evaluation.distance.weights import weight_distance
+from mu.evaluation.membership import membership
+from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.unlearning import measure
+from mu.runs import Run
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and what it says of each part of a split."""
+
+    checkpoint: Checkpoint
+    outputs: SplitOutputs
+
+
+@dataclass(frozen=True)
+class Case:
+    """An unlearned model and everything that it is compared with.
+
+    Parameters
+    ----------
+    seed
+        The split's: all models of one split are attacked with the same samples.
+    original, oracle
+        Where they are known.
+    unlearned, oracles
+        Outputs of all models of several seeds, the first ones among them.
+    """
+
+    model: Model
+    split: ForgetSplit
+    run: Run
+    seed: int
+    original: Model | None = None
+    oracle: Model | None = None
+    unlearned: Sequence[SplitOutputs] = field(default_factory=tuple)
+    oracles: Sequence[SplitOutputs] = field(default_factory=tuple)
+
+
+Numbers = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Numbers that come together.
+
+    Parameters
+    ----------
+    names
+        Of the metrics, without ends of intervals and the like.
+    measure
+        What gives them, for a case that has what it needs.
+    missing
+        What the case lacks, in words; empty where it lacks nothing.
+    """
+
+    names: tuple[str, ...]
+    measure: Callable[[Case], Numbers]
+    missing: Callable[[Case], str] = lambda _: ""
+
+
+def _accuracy(case: Case) -> Numbers:
+    return measure(case.model.outputs, seed=case.seed)
+
+
+def _membership(case: Case) -> Numbers:
+    return membership(case.model.outputs, seed=case.seed)
+
+
+def _calibration(case: Case) -> Numbers:
+    return {"ece": ece(case.model.outputs.test)}
+
+
+def _to_oracle(case: Case) -> Numbers:
+    assert case.oracle is not None
+    ours, theirs = case.model, case.oracle
+    numbers = (measure(one.outputs, seed=case.seed) for one in (ours, theirs))
+    return {
+        **compare(ours.outputs, theirs.outputs, *numbers, seed=case.seed),
+        "weight_distance": weight_distance(ours.checkpoint.model, theirs.checkpoint.model),
+    }
+
+
+def _relearn(case: Case) -> Numbers:
+    """Steps of the model and, where there is one, of its oracle; at most so many are taken."""
+    assert case.original is not None
+    training = case.original.checkpoint.spec.recipe.training
+    target = relearn_target(case.original.outputs.forget)
+    found = {}
+    for name, one in {"relearn_steps": case.model, "relearn_steps_oracle": case.oracle}.items():
+        if one is None:
+            continue
+        steps = relearn_steps(
+            one.checkpoint,
+            case.split,
+            case.run,
+            target_accuracy=target,
+            lr=RELEARN_LR,
+            batch_size=training.batch_size,
+        )
+        if steps is None:
+            case.run.note(f"{name}: not within {MOST_STEPS} steps; that many are given")
+        found[name] = float(MOST_STEPS if steps is None else steps)
+    return found
+
+
+def _klom(case: Case) -> Numbers:
+    return klom_by_part(case.unlearned, case.oracles)
+
+
+RELEARN_LR = 0.01
+_MIA = ("MIA", "MIA_correctness", "MIA_entropy", "MIA_m_entropy", "MIA_prob", "MIA_threshold")
+_PRIVACY = tuple(
+    f"MIA_privacy_{name}"
+    for name in ("correctness", "confidence", "entropy", "m_entropy", "prob", "threshold")
+)
+_PARTS = ("forget", "retain", "test")
+
+GROUPS: dict[str, Group] = {
+    "accuracy": Group(("UA", "RA", "TA", "TA_forgotten"), _accuracy),
+    "membership": Group(
+        (*_MIA, *_PRIVACY, "MIA_auc", "MIA_tpr_at_1", "MIA_tpr_at_01"), _membership
+    ),
+    "calibration": Group(("ece",), _calibration),
+    "oracle": Group(
+        (
+            *("gap", "gap_UA", "gap_RA", "gap_TA", "gap_MIA", "tow", "weight_distance"),
+            *(f"{kind}_{part}" for kind in ("js", "agreement") for part in _PARTS),
+        ),
+        _to_oracle,
+        lambda case: "" if case.oracle else "an oracle: give oracle_run_id",
+    ),
+    "relearn": Group(
+        ("relearn_steps",),
+        _relearn,
+        lambda case: "" if case.original else "the original: give the ID of an unlearn run",
+    ),
+    "klom": Group(
+        tuple(f"klom_{part}" for part in _PARTS),
+        _klom,
+        lambda case: (
+            ""
+            if min(len(case.unlearned), len(case.oracles)) > 1
+            else "two unlearned models and two oracles or more: give run_ids and oracle_run_ids"
+        ),
+    ),
+}
+DEFAULT = ("accuracy", "membership", "calibration", "oracle")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which groups to measure, and which of their numbers to keep (None: all)."""
+
+    groups: tuple[str, ...]
+    names: frozenset[str] | None
+    required: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Selection:
+        """Read ``default``, ``all``, or groups and metrics with commas between them.
+
+        Raises
+        ------
+        UserError
+            If a name is neither; the nearest is given.
+        """
+        if text in ("default", "all"):
+            return cls(DEFAULT if text == "default" else tuple(GROUPS), None, required=False)
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        home = {name: group for group, one in GROUPS.items() for name in one.names}
+        if not words:
+            raise UserError(
+                f"metrics={text!r} names nothing; give default, all or {', '.join(GROUPS)}"
+            )
+        for word in words:
+            if word not in GROUPS and word not in home:
+                raise unknown("metric or group", word, [*GROUPS, *home])
+        chosen = {word if word in GROUPS else home[word] for word in words}
+        names = {word for word in words if word in home}
+        names |= {name for word in words if word in GROUPS for name in GROUPS[word].names}
+        return cls(
+            tuple(name for name in GROUPS if name in chosen), frozenset(names), required=True
+        )
+
+    def keeps(self, name: str) -> bool:
+        """Whether a number is wanted; the ends of its interval come with it."""
+        if self.names is None:
+            return True
+        endings = ("", "_lo", "_hi", "_mean", "_oracle")
+        return any(name.removesuffix(end) in self.names for end in endings)
+
+
+def measurements(case: Case, selection: Selection) -> Numbers:
+    """All numbers of the groups that were selected.
+
+    Raises
+    ------
+    UserError
+        If a group was asked for by name and the case lacks what it needs.
+    """
+    found: Numbers = {}
+    for name in selection.groups:
+        group = GROUPS[name]
+        if lacking := group.missing(case):
+            if selection.required:
+                raise UserError(f"metrics={name} needs {lacking}")
+            continue
+        found |= {n: v for n, v in group.measure(case).items() if selection.keeps(n)}
+    return found
+
+
+def oracles_numbers(case: Case, names: Iterable[str]) -> Mapping[str, float]:
+    """The oracle's own accuracies and attacks, by the names of the model's."""
+    if case.oracle is None:
+        return {}
+    theirs = Case(case.oracle, case.split, case.run, case.seed)
+    groups = ("accuracy", "membership", "calibration")
+    found = {n: v for group in groups for n, v in GROUPS[group].measure(theirs).items()}
+    return {name: found[name] for name in names if name in found}

@@ -1,0 +1,143 @@
+"""What a run of ``lira`` shows: the ROC of each attack, its table and its description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from mu.evaluation.attacks.rates import Curve, Scores
+from mu.report.plots import COLOURS, DPI
+
+Pair = tuple[Scores, Scores]  # scores of members and of non-members
+TITLES = {"lira": "LiRA", "ulira": "U-LiRA", "rmia": "RMIA"}
+LINES = {"original": "#999999", "unlearned": COLOURS["retain"], "oracle": COLOURS["test"]}
+# Columns of the table and of the description, by the number that they show.
+COLUMNS = {
+    "lira_auc": "LiRA AUC",
+    "lira_tpr_at_1": "TPR@1 %",
+    "ulira_auc": "U-LiRA AUC",
+    "rmia_auc": "RMIA AUC",
+}
+DEFINITIONS = {
+    "AUC": "chance that a forgotten sample looks more trained on than a test image that the "
+    "networks never saw: 0.5 is a guess, 1 certainty; in brackets its 95 % interval "
+    "(bootstrap over samples)",
+    "TPR@1 %": "share of the forgotten samples that LiRA finds at 1 % false alarms, in percent; "
+    "only with 100 test images or more",
+    "LiRA": "likelihood ratio of the network's answers, fitted to references as they were trained",
+    "U-LiRA": "the same, fitted to references that have unlearned with the same method: the attack "
+    "of someone who knows how it was unlearned",
+    "RMIA": "share of never seen samples that a sample dominates, in proportion to the references",
+}
+
+
+def plot_roc(scores: Mapping[str, Mapping[str, Pair]], path: Path) -> None:
+    """True over false positives on logarithmic axes, a panel for each attack.
+
+    Parameters
+    ----------
+    scores
+        By attack and model: scores of members and of non-members.
+    """
+    figure = Figure(figsize=(1 + 3.3 * len(scores), 3.7), layout="constrained")
+    least = min(
+        1 / len(one) for models in scores.values() for pair in models.values() for one in pair
+    )
+    panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+    for axes, (name, models) in zip(panels, scores.items(), strict=True):
+        axes.plot([least / 2, 1], [least / 2, 1], color="#cccccc", lw=0.8, label="a guess")
+        for label, pair in models.items():
+            false, true = Curve.of(*pair).points()
+            # On a logarithmic axis zero is not to be seen: half of one sample stands for it.
+            shown = [np.maximum(_filled(rate), least / 2) for rate in (false, true)]
+            axes.plot(*shown, label=label, color=LINES[label])
+        axes.set(xscale="log", yscale="log", xlim=(least / 2, 1), ylim=(least / 2, 1.05))
+        axes.set(title=TITLES[name], xlabel="false positives")
+        axes.legend(fontsize=8, loc="lower right")
+    panels[0].set_ylabel("true positives")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+
+
+def _filled(rates: Scores) -> Scores:
+    """The points of a ROC with others between: straight lines are curves on logarithmic axes.
+
+    A long one joins the ends of a tie, as the AUC counts it: half of its pairs.
+    """
+    between = np.concatenate([[0.0], np.geomspace(1e-3, 1, 40)])
+    return np.ravel(rates[:-1, None] + np.diff(rates)[:, None] * between)
+
+
+def print_attacks(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """A table of models against what the attacks find.
+
+    Parameters
+    ----------
+    rows
+        By model: ``lira_auc``, ``lira_auc_lo``, ``lira_auc_hi``, ``lira_tpr_at_1``, ...
+    """
+    table = Table()
+    table.add_column("")
+    for text in COLUMNS.values():
+        table.add_column(text, justify="right")
+    for label, metrics in rows.items():
+        table.add_row(label, *(_cell(metrics, name) for name in COLUMNS))
+    console = Console(width=None if Console().is_terminal else 100)
+    console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
+    console.print(table)
+
+
+def describe_attacks(
+    method: str, original: str, sizes: Mapping[str, int], rows: Mapping[str, Mapping[str, float]],
+    links: Mapping[str, str],
+) -> str:  # fmt: skip
+    """What a lira run did and found, in Markdown.
+
+    Parameters
+    ----------
+    original
+        The original in a phrase.
+    sizes
+        How many ``references``, ``members``, ``non_members`` and samples of the ``population``.
+    rows
+        As of :func:`print_attacks`.
+    links
+        Run IDs by role.
+    """
+    lines = [
+        f"**Membership attacks** on {method}, which made {original} forget: "
+        f"{sizes['members']:,} forgotten samples against {sizes['non_members']:,} test images of "
+        f"the same classes, with {sizes['references']} reference models and a population of "
+        f"{sizes['population']:,}.",
+        "",
+        "| | " + " | ".join(COLUMNS.values()) + " |",
+        "|---|" + "---|" * len(COLUMNS),
+        *(
+            f"| {label} | " + " | ".join(_cell(metrics, name) for name in COLUMNS) + " |"
+            for label, metrics in rows.items()
+        ),
+        "",
+        "Unlearning is to bring the original's numbers down to the oracle's, which never saw the "
+        "samples.",
+        "",
+        *(f"- {role}: run `{run_id}`" for role, run_id in links.items()),
+        "",
+        *(f"- {name}: {text}" for name, text in DEFINITIONS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(metrics: Mapping[str, float], name: str) -> str:
+    """A number with its interval, or a dash."""
+    if name not in metrics:
+        return "-"
+    digits = 3 if name.endswith("auc") else 1
+    text = f"{metrics[name]:.{digits}f}"
+    if (low := metrics.get(f"{name}_lo")) is None:
+        return text
+    return f"{text} [{low:.{digits}f}, {metrics[f'{name}_hi']:.{digits}f}]"

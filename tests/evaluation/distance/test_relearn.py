@@ -1,0 +1,183 @@
+"""Relearn time against looking at the whole forget set after every step."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mu.checkpoints import forget_split
+from mu.data.batches import Batches
+from mu.evaluation import predict
+from mu.evaluation.distance import relearn, relearn_steps, relearn_target
+from mu.masks import Mask
+from mu.runs import Run
+from tests.helpers import as_arrays, bits, make_checkpoint, make_dataset
+
+DATA = make_dataset(train=90)
+SETTINGS = {"lr": 0.02, "batch_size": 7}
+
+
+def case(forget="class:1", seed=3, kept=0.3):
+    checkpoint = make_checkpoint(DATA, seed=seed, kept=kept)
+    return checkpoint, forget_split(checkpoint, DATA, forget)
+
+
+def course(checkpoint, split, steps, *, lr=0.02, batch_size=7, seed=0):
+    """The accuracy before and after each step, by plain arithmetic, and the last model."""
+    model, run = copy.deepcopy(checkpoint.model).eval(), Run(device="cpu", seed=seed)
+    kept = as_arrays(checkpoint.mask)
+    batches = Batches(split.forget_set, batch_size, torch.device("cpu"))
+    found, epoch = [predict(model, split.forget_set, run).accuracy()], 0
+    while True:
+        for images, labels in batches.shuffled(run.generator(f"relearning, epoch {epoch}")):
+            if len(found) > steps:
+                return found, model
+            model.zero_grad()
+            F.cross_entropy(model(images), labels).backward()
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter -= lr * parameter.grad
+                    if name in kept:
+                        parameter[~torch.from_numpy(kept[name])] = 0.0
+            found.append(predict(model, split.forget_set, run).accuracy())
+        epoch += 1
+
+
+def first(accuracies, target):
+    return next((step for step, value in enumerate(accuracies) if value >= target), None)
+
+
+@pytest.mark.parametrize(("forget", "lr", "seed"), [
+    ("class:1", 0.003, 0), ("class:1", 0.003, 5), ("random:10%", 0.3, 0), ("random:10%", 0.3, 5),
+])  # fmt: skip
+def test_the_first_step_that_is_good_enough(forget, lr, seed, monkeypatch):
+    """At a small rate the accuracy climbs; at a large one it goes up and down."""
+    monkeypatch.setattr(relearn, "BATCH_SIZE", 4)  # so that looking stops early
+    checkpoint, split = case(forget)
+    accuracies, _ = course(checkpoint, split, 30, lr=lr, seed=seed)
+    targets = (0, 20, 60, 75, 90, 95, 100)
+    assert len({first(accuracies, target) for target in targets}) >= 3
+    for target in targets:
+        found = relearn_steps(
+            checkpoint, split, Run(seed=seed),
+            target_accuracy=target, lr=lr, batch_size=7, most=30,
+        )  # fmt: skip
+        assert found == first(accuracies, target), target
+
+
+def test_a_target_that_is_just_met_is_met():
+    checkpoint, split = case()
+    accuracies, _ = course(checkpoint, split, 30, lr=0.003)
+    steps = sorted({first(accuracies, value) for value in accuracies})
+    assert len(steps) > 3
+    for step in steps:  # 23 of 27 samples and the like, which no float is exactly
+        found = relearn_steps(
+            checkpoint, split, Run(),
+            target_accuracy=accuracies[step], lr=0.003, batch_size=7, most=30,
+        )  # fmt: skip
+        assert found == step
+
+
+def test_gives_up_after_the_most_steps():
+    checkpoint, split = case()
+    accuracies, _ = course(checkpoint, split, 40)
+    step = first(accuracies, 95)
+    assert step is not None
+    assert step > 2
+
+    def of(most):
+        return relearn_steps(
+            checkpoint, split, Run(), target_accuracy=95, most=most, **SETTINGS
+        )  # fmt: skip
+
+    assert of(step) == step
+    assert of(step - 1) is None
+    assert of(0) is None
+
+
+def test_a_loss_that_is_no_number_is_never_good_enough():
+    checkpoint, split = case()
+    steps = relearn_steps(
+        checkpoint, split, Run(), target_accuracy=100, lr=1e30, batch_size=7, most=5
+    )
+    assert steps is None
+
+
+def test_the_model_given_is_left_as_it_is():
+    checkpoint, split = case()
+    checkpoint.model.train()
+    before = {name: bits(one).copy() for name, one in checkpoint.model.state_dict().items()}
+    relearn_steps(checkpoint, split, Run(), target_accuracy=100, most=5, **SETTINGS)
+    for name, one in checkpoint.model.state_dict().items():
+        assert np.array_equal(bits(one), before[name])
+    assert checkpoint.model.training
+    assert all(one.grad is None for one in checkpoint.model.parameters())
+
+
+def test_pruned_weights_stay_zero_and_statistics_as_they_are(monkeypatch):
+    checkpoint, split = case()
+    seen = []
+    right = relearn._errs_at_most
+
+    def spy(model, *rest):
+        seen.append(copy.deepcopy(model))
+        return right(model, *rest)
+
+    monkeypatch.setattr(relearn, "_errs_at_most", spy)
+    relearn_steps(checkpoint, split, Run(), target_accuracy=100, most=6, **SETTINGS)
+    assert len(seen) > 3
+    _, expected = course(checkpoint, split, len(seen) - 1)
+    theirs = dict(expected.named_parameters())
+    for model in seen:
+        for name, parameter in model.named_parameters():
+            if name in checkpoint.mask:
+                assert (parameter[~checkpoint.mask[name]] == 0).all()
+        for (name, one), other in zip(
+            model.named_buffers(), checkpoint.model.buffers(), strict=True
+        ):
+            assert torch.equal(one, other), name
+    for name, parameter in seen[-1].named_parameters():
+        torch.testing.assert_close(parameter, theirs[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_dense_model():
+    checkpoint, split = case(kept=0.2)
+    dense = copy.deepcopy(checkpoint)
+    dense.mask = Mask({name: torch.ones_like(checkpoint.mask[name]) for name in checkpoint.mask})
+    accuracies, _ = course(dense, split, 40)
+    found = relearn_steps(dense, split, Run(), target_accuracy=95, most=40, **SETTINGS)
+    assert found == first(accuracies, 95)
+
+
+def test_one_sample(tmp_path):
+    checkpoint = make_checkpoint(DATA)
+    parts = checkpoint.spec.split(DATA)
+    wrong = [
+        int(n)
+        for n in parts.train
+        if predict(checkpoint.model, DATA.training_subset(np.array([n])), Run()).accuracy() == 0
+    ]
+    file = tmp_path / "one.txt"
+    file.write_text(str(wrong[0]))
+    split = forget_split(checkpoint, DATA, f"indices:{file}")
+    found = relearn_steps(checkpoint, split, Run(), target_accuracy=95, **SETTINGS)
+    assert found is not None
+    assert found > 0
+    accuracies, _ = course(checkpoint, split, found)
+    assert first(accuracies, 95) == found
+
+
+def test_the_target_is_a_share_of_the_originals_accuracy():
+    checkpoint, split = case()
+    original = predict(checkpoint.model, split.retain_set, Run())
+    assert relearn_target(original) == pytest.approx(0.95 * original.accuracy())
+    assert relearn_target(original, 0.5) == pytest.approx(0.5 * original.accuracy())
+
+
+@pytest.mark.parametrize("target", [-1, 100.5, float("nan")])
+def test_refuses_an_accuracy_that_is_none(target):
+    checkpoint, split = case()
+    with pytest.raises(ValueError, match="target_accuracy"):
+        relearn_steps(checkpoint, split, Run(), target_accuracy=target, **SETTINGS)

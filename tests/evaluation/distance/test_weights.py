@@ -1,0 +1,77 @@
+"""The distance of weights against loops over all values."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mu.evaluation.distance import weight_distance
+from tests.helpers import make_checkpoint, make_dataset
+
+DATA = make_dataset()
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 2))
+
+
+def slowly(ours, oracle):
+    apart = length = 0.0
+    theirs = dict(oracle.named_parameters())
+    for name, parameter in ours.named_parameters():
+        pairs = zip(parameter.flatten().tolist(), theirs[name].flatten().tolist(), strict=True)
+        for one, other in pairs:
+            apart += (one - other) ** 2
+            length += other**2
+    return math.sqrt(apart / length)
+
+
+def test_as_loops_over_all_parameters():
+    one, other = network(1), network(2)
+    assert weight_distance(one, other) == pytest.approx(slowly(one, other), rel=1e-12)
+    assert weight_distance(other, one) == pytest.approx(slowly(other, one), rel=1e-12)
+    assert weight_distance(one, one) == 0
+
+
+def test_state_dicts_are_as_good_as_models_and_buffers_do_not_count():
+    one, other = network(1), network(2)
+    expected = weight_distance(one, other)
+    moved = copy.deepcopy(one)
+    moved[1].running_mean += 100.0
+    moved[1].running_var *= 100.0
+    moved[1].num_batches_tracked += 100
+    assert weight_distance(moved, one) == 0
+    assert weight_distance(moved.state_dict(), other) == expected
+    assert weight_distance(moved, other.state_dict()) == expected
+    assert weight_distance(moved.state_dict(), other.state_dict()) == expected
+    places = {"relative_position_index": torch.arange(4)}  # as Swin keeps them
+    assert weight_distance({**one.state_dict(), **places}, other.state_dict()) == expected
+
+
+def test_whole_networks():
+    one, other = (make_checkpoint(DATA, seed=seed).model for seed in (1, 2))
+    assert weight_distance(one, other) == pytest.approx(slowly(one, other), rel=1e-9)
+
+
+def test_scaled_weights_by_hand():
+    one, other = network(1), network(1)
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.mul_(1.25)
+    assert weight_distance(one, other) == pytest.approx(0.25, rel=1e-6)
+
+
+def test_refuses_other_architectures_and_an_oracle_of_zeros():
+    one = network(1)
+    with pytest.raises(ValueError, match=r"2 parameters are in one alone, first 3\.bias"):
+        weight_distance(one, one[:3])
+    with pytest.raises(ValueError, match=r"2 parameters are in one alone, first 3\.bias"):
+        weight_distance(one[:3], one)
+    wider = nn.Sequential(*one[:3], nn.Linear(4, 2))
+    with pytest.raises(ValueError, match=r"3\.weight is of shape \(2, 3\).*\(2, 4\)"):
+        weight_distance(one, wider)
+    with pytest.raises(ValueError, match="zero"):
+        weight_distance(one, {name: 0 * value for name, value in one.state_dict().items()})

@@ -1,0 +1,516 @@
+"""The entry `lira`: attacks with reference models, end to end, gone on with, and refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from mlflow.artifacts import download_artifacts
+from PIL import Image
+
+from entrypoints import lira, lira_job
+from entrypoints.lira import LiraOptions
+from entrypoints.unlearn import unlearn
+from mu.cli.main import run as run_command
+from mu.cli.originals import DeviceOptions
+from mu.data import load_data
+from mu.evaluation.attacks.likelihood import lira as likelihood_ratio
+from mu.evaluation.attacks.rates import rates
+from mu.tracking import Store, connect, tracked
+from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.processes import PATIENCE, ROOT, python
+from tests.test_main_job import files, launch, newest
+from tests.tracking.handovers import hand_over
+from tests.tracking.test_resuming import interrupt_at
+
+REFERENCES = 4
+QUICK = ("--references", str(REFERENCES), "--device", "cpu")
+KEPT = {f"references/{number:03d}.npz" for number in range(REFERENCES)}
+FILES = {*KEPT, "references/models.npz", "plots/roc.png", "metrics.json", "config.json"}
+SUFFIXES = ("", "_lo", "_hi")
+STATISTICS = tuple(f"{name}{end}" for name in ("auc", "tpr_at_1") for end in SUFFIXES)
+NUMBERS = {
+    *(f"{kind}_{name}{model}" for kind in ("lira", "rmia") for name in STATISTICS
+      for model in ("", "_before", "_oracle")),
+    *(f"ulira_{name}" for name in STATISTICS),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """The test's own store with an original, an oracle and a run to attack in it."""
+
+    store: Store
+    original: str
+    oracle: str
+    unlearned: str
+
+
+@pytest.fixture(scope="module")
+def finished(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with an original, its oracle, and a run of ft; copy it."""
+    path = copy_store(finished_prune.path, tmp_path_factory.mktemp("to-attack"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+        own = {"forget": "random:10%", "prune_run_id": finished_prune.run_id}
+        device = {"device": "cpu"}
+        unlearn({**own, "method": "ft", "oracle_run_id": "train"}, {"epochs": 1}, {}, device)
+    return path
+
+
+@pytest.fixture
+def target(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
+    path = copy_store(finished, tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+    return target_in(connect())
+
+
+def target_in(store: Store) -> Target:
+    oracle = newest(store, "params.method = 'retrain'").info.run_id
+    unlearned = newest(store, "params.method = 'ft'")
+    return Target(store, unlearned.data.tags["mu.upstream"], oracle, unlearned.info.run_id)
+
+
+def call(*arguments: str) -> int:
+    """Run the entry point in this process; its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        run_command(lira.build, arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def newest_lira(store: Store) -> str:
+    return str(newest(store, "tags.`mu.entry` = 'lira'").info.run_id)
+
+
+def artifact(store: Store, run_id: str, path: str) -> Path:
+    return Path(download_artifacts(run_id=run_id, artifact_path=path, tracking_uri=store.uri))
+
+
+def arrays(store: Store, run_id: str, path: str) -> dict[str, Any]:
+    with np.load(artifact(store, run_id, path), allow_pickle=False) as kept:
+        return {name: kept[name] for name in kept.files}
+
+
+# --- end to end ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What an attack that was never interrupted holds."""
+
+    metrics: Mapping[str, float]
+    references: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, store: Store, run_id: str, lost: Collection[int] = ()) -> Whole:
+        run = store.run(run_id)
+        assert run.info.status == "FINISHED"
+        assert "mu.error" not in run.data.tags
+        assert set(files(store, run_id)) == FILES
+        logged = {n: v for n, v in run.data.metrics.items() if n != "reference_s"}
+        assert logged == json.loads(artifact(store, run_id, "metrics.json").read_text())
+        steps = [one.step for one in store.client.get_metric_history(run_id, "reference_s")]
+        # What a process had not sent yet when it was killed is lost: numbers, not references.
+        assert sorted(steps) == [one for one in range(REFERENCES) if one not in lost]
+        return cls(logged, {n: artifact(store, run_id, n).read_bytes() for n in sorted(KEPT)})
+
+
+@pytest.fixture(scope="module")
+def whole(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    path = copy_store(finished, tmp_path_factory.mktemp("whole-attack"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+        assert call(*QUICK) == 0
+        store = connect()
+        return Whole.of(store, newest_lira(store))
+
+
+def test_an_attack_end_to_end(
+    target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = target.store
+    assert call("--unlearn_run_id", target.unlearned, *QUICK) == 0
+    said = capsys.readouterr()
+    run_id = newest_lira(store)
+    assert Whole.of(store, run_id) == whole  # auto had taken the same run, and all repeats
+    run = store.run(run_id)
+    metrics = run.data.metrics
+    assert set(metrics) == {*NUMBERS, "reference_s"}
+    for name in STATISTICS:
+        assert 0 <= metrics[f"lira_{name}"] <= (1 if name.startswith("auc") else 100)
+    assert metrics["lira_auc_lo"] <= metrics["lira_auc"] <= metrics["lira_auc_hi"]
+    tags = run.data.tags
+    assert tags["mu.entry"] == "lira"
+    assert (tags["mu.upstream"], tags["mu.oracle"]) == (target.unlearned, target.oracle)
+    assert tags["mu.forget"] == store.run(target.unlearned).data.tags["mu.forget"]
+    params = run.data.params
+    assert (params["references"], params["gamma"], params["seed"]) == ("4", "2.0", "0")
+    assert (params["method"], params["forget"]) == ("ft", "random:10%")
+    assert params["unlearn_run_id"] == target.unlearned
+    for row in ("original", "unlearned", "oracle"):
+        assert re.search(rf"│ {row} +│ 0\.\d{{3}} \[0\.\d{{3}}, 0\.\d{{3}}\]", said.out)
+    assert f"{metrics['ulira_auc']:.3f} [" in said.out
+    note = tags["mlflow.note.content"]
+    for text in (target.unlearned, target.oracle, target.original, "U-LiRA AUC", "129 forgotten"):
+        assert text in note
+    assert "reference 4 of 4: " in said.err
+    assert "a minute" in said.err
+    with Image.open(artifact(store, run_id, "plots/roc.png")) as image:
+        assert image.width > 900
+
+
+def test_the_attack_can_be_done_again_from_what_is_kept(target: Target, whole: Whole) -> None:
+    assert call(*QUICK) == 0
+    store, run_id = target.store, newest_lira(target.store)
+    models = arrays(store, run_id, "references/models.npz")
+    kept = [arrays(store, run_id, name) for name in sorted(KEPT)]
+    forget = np.load(artifact(store, target.unlearned, "forget/indices.npy"), allow_pickle=False)
+    assert np.array_equal(models["forget"], forget)
+    assert len(models["test"]) == len(forget)
+    labels, data = models["labels_attacked"], load_data("digits")
+    assert np.array_equal(labels[len(forget) :], data.test.labels.numpy()[models["test"]])
+    assert np.array_equal(labels[: len(forget)], data.train.labels.numpy()[forget])
+
+    def phi(logits: Any) -> Any:
+        z = logits.astype(np.float64)
+        rows = np.arange(len(z))
+        others = z.copy()
+        others[rows, labels] = -np.inf
+        return z[rows, labels] - np.log(np.exp(others).sum(1))
+
+    seen = np.stack([one["seen"] for one in kept])
+    assert (seen.sum(0) == REFERENCES // 2).all()
+    for name, model, part in (
+        ("lira", "unlearned", "trained"), ("ulira", "unlearned", "unlearned"),
+        ("lira", "original", "trained"),
+    ):  # fmt: skip
+        references = np.stack([phi(one[f"{part}_attacked"]) for one in kept])
+        scores = likelihood_ratio(phi(models[f"{model}_attacked"]), references, seen)
+        found = rates(scores[: len(forget)], scores[len(forget) :])
+        ending = "_before" if model == "original" else ""
+        assert whole.metrics[f"{name}_auc{ending}"] == pytest.approx(found["auc"], abs=1e-3)
+
+
+def test_the_references_are_of_the_networks_that_they_say(target: Target) -> None:
+    """The models under attack differ from each other, and each reference from what it became."""
+    assert call(*QUICK) == 0
+    store, run_id = target.store, newest_lira(target.store)
+    models = arrays(store, run_id, "references/models.npz")
+    looks = [models[f"{name}_attacked"] for name in ("original", "unlearned", "oracle")]
+    for number in range(REFERENCES):
+        one = arrays(store, run_id, f"references/{number:03d}.npz")
+        looks += [one["trained_attacked"], one["unlearned_attacked"]]
+    assert len({look.tobytes() for look in looks}) == 3 + 2 * REFERENCES
+
+
+def test_references_unlearn_with_the_runs_own_hyperparameters(target: Target) -> None:
+    name, method = lira_job._method(target.store, target.store.run(target.unlearned))
+    assert (name, type(method).__name__) == ("ft", "FineTune")
+    assert (method.as_dict()["epochs"], method.as_dict()["batch_size"]) == (1, 64)
+
+
+def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
+    assert call("--unlearn_run_id", target.oracle, "--references", "2", "--device", "cpu") == 0
+    run = newest(target.store)
+    assert not [name for name in run.data.metrics if name.startswith("ulira")]
+    assert not [name for name in run.data.metrics if name.endswith("_oracle")]
+    assert {"lira_auc", "lira_auc_before", "rmia_auc"} <= set(run.data.metrics)
+    assert "mu.oracle" not in run.data.tags
+    kept = arrays(target.store, run.info.run_id, "references/000.npz")
+    assert set(kept) == {"seen", "trained_attacked", "trained_bystanders"}
+
+
+def test_without_an_oracle(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    store = target.store
+    line = ("--references", "2", "--device", "cpu")
+    assert call("--oracle_run_id", "none", *line) == 0
+    assert not [name for name in newest(store).data.metrics if name.endswith("_oracle")]
+    assert "no oracle to compare with" in capsys.readouterr().out
+    # The one of the run's tag is gone; another one of the same fingerprint is found.
+    store.client.set_tag(target.unlearned, "mu.oracle", "0" * 32)
+    assert call(*line) == 0
+    assert newest(store).data.tags["mu.oracle"] == target.oracle
+
+
+def test_what_is_given_by_name_arrives(target: Target) -> None:
+    line = ("--unlearn_run_id", target.unlearned, "--references", "2", "--device", "cpu")
+    found = []
+    for extra in ((), ("--seed", "3"), ("--gamma", "1"), ("--oracle_run_id", target.oracle)):
+        assert call(*line, *extra) == 0
+        found.append(newest(target.store).data.metrics)
+    plain, seeded, wider, given = found
+    assert seeded["lira_auc"] != plain["lira_auc"]
+    assert wider["lira_auc"] == plain["lira_auc"]
+    assert wider["rmia_auc"] != plain["rmia_auc"]
+    assert given["lira_auc_oracle"] == plain["lira_auc_oracle"]
+
+
+# --- gone on with -------------------------------------------------------------------------
+
+PLACES = {
+    "while the first reference trains": ("make_reference", 1),
+    "when the second is kept": ("_keep", 2),
+    "when the last is kept": ("_keep", 4),
+    "while the oracle is looked at": ("_view", 3),
+    "when all is written": ("_keep_models", 1),
+}
+
+
+def interrupted(place: str, *line: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, lira_job, *PLACES[place])
+        assert call(*QUICK, *line) == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
+    target: Target, whole: Whole, place: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    interrupted(place)
+    run_id = newest_lira(target.store)
+    run = target.store.run(run_id)
+    assert (run.info.status, run.data.tags["mu.error"]) == ("KILLED", "stopped by SIGINT")
+    assert f"-P resume_run_id={run_id}" in capsys.readouterr().err
+    kept = KEPT & set(files(target.store, run_id))
+    trained = []
+    work = lira_job.make_reference
+
+    def counted(*arguments: Any) -> Any:
+        trained.append(arguments[2])
+        return work(*arguments)
+
+    monkeypatch.setattr(lira_job, "make_reference", counted)
+    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert trained == list(range(len(kept), REFERENCES))
+    assert Whole.of(target.store, run_id) == whole
+    assert target.store.run(run_id).data.tags["mu.resumed"] == "1"
+
+
+def test_a_kept_reference_that_is_damaged_is_trained_again(
+    target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted("when the last is kept")
+    store, run_id = target.store, newest_lira(target.store)
+    folder = Path(store.run(run_id).info.artifact_uri.removeprefix("file://")) / "references"
+    content = (folder / "001.npz").read_bytes()
+    (folder / "001.npz").write_bytes(content[:-100])
+    (folder / "002.npz").write_bytes(content)  # of another number
+    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    errors = capsys.readouterr().err
+    assert "references/001.npz is trained again" in errors
+    assert "references/002.npz is trained again: it saw other samples" in errors
+    found = Whole.of(store, run_id)
+    assert (found.metrics, found.references) == (whole.metrics, whole.references)
+
+
+def test_a_store_that_does_not_take_references_costs_only_the_way_back(
+    target: Target, whole: Whole, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def full(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("mlflow.tracking.MlflowClient.log_artifact", full)
+    assert call(*QUICK) == 0
+    assert capsys.readouterr().err.count("kept only when the run ends: the disk is full") == 1
+    assert Whole.of(target.store, newest_lira(target.store)) == whole
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_gone_on_with(target: Target, whole: Whole) -> None:
+    with python("-m", "entrypoints.lira", *QUICK) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("reference 2 of 4"):
+                process.kill()
+                break
+        process.communicate(timeout=PATIENCE)
+    run_id = newest_lira(target.store)
+    assert target.store.run(run_id).info.status == "RUNNING"
+    kept = KEPT & set(files(target.store, run_id))
+    sent = len(target.store.client.get_metric_history(run_id, "reference_s"))
+    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert Whole.of(target.store, run_id, lost=range(sent, len(kept))) == whole
+
+
+@pytest.mark.slow
+def test_by_the_launcher(target: Target, whole: Whole) -> None:
+    done = launch("lira", references=REFERENCES, device="cpu")
+    assert done.returncode == 0, done.stderr
+    run_id = newest_lira(target.store)
+    assert Whole.of(target.store, run_id) == whole
+    assert run_id in done.stdout
+    done = launch("lira", references=3, device="cpu")
+    assert done.returncode == 1
+    assert "references=3: must be even" in done.stderr
+    assert newest(target.store).info.status == "FAILED"
+
+
+# --- mistakes -----------------------------------------------------------------------------
+
+
+class Refusing:
+    """Runs the entry point and reads the one line with which it refuses."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, line: str, *texts: str) -> str:
+        self._capsys.readouterr()
+        assert call(*line.split()) == 2
+        said = self._capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("error: ")
+        assert said.err.count("\n") == 1
+        for text in texts:
+            assert text in said.err
+        return said.err
+
+
+@pytest.fixture
+def refuses(capsys: pytest.CaptureFixture[str]) -> Refusing:
+    return Refusing(capsys)
+
+
+@pytest.mark.parametrize(
+    ("line", "texts"),
+    [
+        ("--references 3", ("references=3", "must be even", "give 4")),
+        ("--references 0", ("references=0", "at least 2")),
+        ("--gamma 0.5", ("gamma=0.5", "at least 1")),
+        ("--seed -1", ("seed=-1",)),
+        ("--device gpu", ("device='gpu'", "try auto")),
+        ("--reference 4", ("option of lira 'reference'", "did you mean", "references")),
+    ],
+)
+def test_refused_before_a_store_is_opened(
+    refuses: Refusing, line: str, texts: tuple[str, ...], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(tmp_path / "mlflow.db"))
+    refuses(line, *texts)
+    assert not any(tmp_path.iterdir())
+
+
+def count(store: Store) -> int:
+    return len(list(store.search("")))
+
+
+def test_runs_that_cannot_be_attacked(refuses: Refusing, target: Target) -> None:
+    store, start = target.store, "--unlearn_run_id"
+    failed = hand_over(store, entry="unlearn", status="FAILED")
+    before = count(store)
+    refuses(f"{start} 0123", "no run '0123'", "copy an ID")
+    refuses(f"{start} {target.original}", target.original, "(entry prune)", "a run of unlearn")
+    refuses(f"{start} {failed}", failed, "is FAILED", "FINISHED")
+    oracle = f"{start} {target.unlearned} --oracle_run_id"
+    refuses(f"{oracle} {target.original}", target.original, "is no oracle")
+    refuses(f"{oracle} train", "lira trains none", "method=retrain")
+    assert count(store) == before
+
+
+def test_nothing_to_attack(refuses: Refusing, pruned: PrunedStore) -> None:
+    refuses("--device cpu", "no finished unlearn run", "mlflow run . -e unlearn")
+    assert count(pruned.store) == 1
+
+
+def test_a_forget_set_that_is_too_small(refuses: Refusing, target: Target) -> None:
+    own = {"forget": "random:1", "method": "ft", "prune_run_id": target.original}
+    unlearn(own, {"epochs": 1}, {}, {"device": "cpu"})
+    refuses("--device cpu", "at least 10 forgotten samples", "there are 1;")
+    assert count(target.store) == 4
+
+
+def damage(target: Target, path: str, content: bytes) -> None:
+    """Change a file that the unlearn run handed on; restore with the fixture's next copy."""
+    uri = target.store.run(target.unlearned).info.artifact_uri
+    file = Path(uri.removeprefix("file://")) / path
+    file.write_bytes(content)
+
+
+@pytest.fixture
+def own_target(
+    finished_prune: FinishedPrune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Target:
+    """A target whose files are the test's own: those of a copied store are shared."""
+    path = copy_store(finished_prune.path, tmp_path / "own")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+    store = connect()
+    own = {"forget": "random:10%", "method": "ft", "prune_run_id": finished_prune.run_id}
+    unlearn(own, {"epochs": 1}, {}, {"device": "cpu"})
+    return Target(store, finished_prune.run_id, "none", newest(store).info.run_id)
+
+
+def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> None:
+    line = f"--unlearn_run_id {own_target.unlearned} --device cpu"
+    config = json.loads(artifact(own_target.store, own_target.unlearned, "config.json").read_text())
+    for other in (
+        b"", b"[]", b"{}", json.dumps({**config, "method": "magic"}).encode(),
+        json.dumps({**config, "epochs": -1}).encode(),
+        json.dumps({"method": "ft"}).encode(),
+    ):  # fmt: skip
+        damage(own_target, "config.json", other)
+        refuses(line, "config.json", own_target.unlearned, "does not say how it unlearned")
+    damage(own_target, "config.json", json.dumps(config).encode())
+    for numbers in (np.arange(3), np.zeros(3)):
+        file = io.BytesIO()
+        np.save(file, numbers, allow_pickle=False)
+        damage(own_target, "forget/indices.npy", file.getvalue())
+        refuses(line, "forget/indices.npy", "does not fit the tag mu.forget")
+    damage(own_target, "forget/indices.npy", b"no numbers")
+    refuses(line, "forget/indices.npy", "is damaged")
+    assert count(own_target.store) == 2
+
+
+def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
+    store = target.store
+    interrupted("when the second is kept")
+    run_id = newest_lira(store)
+    start = f"--resume_run_id {run_id} --device cpu"
+    refuses(f"{start} --references 6", "references=6 contradicts", "references=4")
+    refuses(f"{start} --gamma 3", "gamma=3.0 contradicts")
+    refuses(f"{start} --unlearn_run_id {target.original}", "unlearn_run_id=")
+    refuses(f"--resume_run_id {target.unlearned}", "is a run of unlearn, not of lira")
+    assert store.run(run_id).info.status == "KILLED"
+    assert call(*start.split(), "--references", "4") == 0
+    refuses(start, run_id, "is FINISHED")
+    with tracked(store, "lira", "alive") as recorder:
+        refuses(f"--resume_run_id {recorder.run_id}", "is RUNNING, as process", "end it first")
+
+
+# --- names --------------------------------------------------------------------------------
+
+
+def test_names_are_on_the_page() -> None:
+    page = set(re.findall(r"`([^`]+)`", (ROOT / "docs" / "names.md").read_text()))
+    assert {option.name for option in lira.build([]).params} <= page
+    plain = {name for name in NUMBERS if not re.search(r"_(lo|hi|before|oracle)$", name)}
+    assert {*plain, "lira", "reference_s", "plots/roc.png", "references/models.npz"} <= page
+
+
+def test_the_project_declares_the_defaults() -> None:
+    entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["lira"]
+    declared = {name: one["default"] for name, one in entry["parameters"].items()}
+    known = {**LiraOptions().as_dict(), **DeviceOptions().as_dict()}
+    assert {name: known[name] for name in declared} == declared
+    words = entry["command"].split()
+    passed = [(words[place - 1], word) for place, word in enumerate(words) if "{" in word]
+    assert passed == [(f"--{name}", f"{{{name}}}") for name in declared]
+    given = [str(declared.get(word.strip("{}"), word)) for word in words[3:]]
+    lira.build(given).make_context("lira", given)
+
+
+def test_help_tells_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--help") == 0
+    assert "references" in capsys.readouterr().out
