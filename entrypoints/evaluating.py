@@ -11,6 +11,7 @@ import numpy as np
 
 from entrypoints.originals import data_of
 from entrypoints.unlearn_job import Upstream
+from entrypoints.unlearned import check_oracle_run, oracle_of, upstream_of
 from mu.checkpoints import Checkpoint
 from mu.cli.handover import browse, write_json
 from mu.cli.originals import DeviceOptions
@@ -24,13 +25,10 @@ from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run, pick_device
 from mu.tracking import (
-    ORACLE_TAG,
     Recorder,
     Store,
     connect,
     fetch_checkpoint,
-    fetch_forget,
-    find_oracle,
     finished_run,
     log_to,
     rounded,
@@ -120,15 +118,9 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
             f"forget={options.forget}: run {options.run_id} has unlearned its own forget set; "
             "leave forget out"
         )
-    checkpoint = fetch_checkpoint(store, options.run_id)
-    original_id = run.data.tags["mu.upstream"]
-    original = fetch_checkpoint(store, original_id)
-    dataset = data_of(original.spec, {"data_dir": options.data_dir})
-    split = ForgetSplit.of(dataset, original.spec.split(dataset), fetch_forget(store, run))
-    forget = run.data.params.get("forget", "")
-    upstream = Upstream(original_id, original, dataset, split, forget, device)
-    oracle = run.data.tags.get("mu.oracle")
-    return Subject(checkpoint, split, forget, options.run_id, upstream, oracle)
+    upstream = upstream_of(store, run, device, options.data_dir)
+    checkpoint, linked = fetch_checkpoint(store, options.run_id), run.data.tags.get("mu.oracle")
+    return Subject(checkpoint, upstream.split, upstream.forget, options.run_id, upstream, linked)
 
 
 def _of_original(
@@ -175,36 +167,33 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
 
 
 def _oracle_id(store: Store, asked: str, subject: Subject) -> str | None:
-    """The run of the oracle, or None.
+    """The run of the oracle, or None; a model from files has only one that is named.
 
     Raises
     ------
     UserError
         If the run given is no oracle of this forget set.
     """
-    if asked == "none":
+    if subject.upstream is not None:
+        return oracle_of(store, asked, subject.upstream, subject.oracle_run_id)
+    if asked in ("find", "none"):
         return None
-    upstream = subject.upstream
-    keys = [upstream.oracle_key(one) for one in ("upstream", "retain")] if upstream else []
-    if asked != "find":
-        _check_oracle(store, asked, subject, keys)
-        return asked
-    if subject.oracle_run_id:
-        return subject.oracle_run_id
-    found = find_oracle(store, keys[0]) if keys else None
-    return found.info.run_id if found else None
+    check_oracle_run(store, asked, None)
+    _check_same_forget_set(store, asked, subject)
+    return asked
 
 
-def _check_oracle(store: Store, run_id: str, subject: Subject, keys: list[str]) -> None:
+def _check_same_forget_set(store: Store, run_id: str, subject: Subject) -> None:
+    """Refuse a run that has not unlearned the samples that the model has.
+
+    Raises
+    ------
+    UserError
+        If it has not.
+    """
     tags = finished_run(store, run_id).data.tags
-    if ORACLE_TAG not in tags:
-        raise UserError(f"run {run_id} is no oracle; give a run of method=retrain")
-    same_samples = tags.get("mu.forget") == subject.split.fingerprint[:16]
-    if not same_samples or (keys and tags[ORACLE_TAG] not in keys):
-        raise UserError(
-            f"run {run_id} is an oracle of other data, another original or another forget set; "
-            "use oracle_run_id=find"
-        )
+    if tags.get("mu.forget") != subject.split.fingerprint[:16]:
+        raise UserError(f"run {run_id} has not unlearned the same samples; leave it out")
 
 
 def _listed(text: str | None) -> list[str]:
@@ -246,16 +235,8 @@ def _fetched(store: Store, run_id: str, subject: Subject, run: Run) -> Model:
 
 
 def _same(store: Store, run_id: str, subject: Subject, run: Run) -> SplitOutputs:
-    """Outputs of a further run, which must have unlearned the same samples.
-
-    Raises
-    ------
-    UserError
-        If it has not.
-    """
-    tags = finished_run(store, run_id).data.tags
-    if tags.get("mu.forget") != subject.split.fingerprint[:16]:
-        raise UserError(f"run {run_id} has unlearned other samples; leave it out")
+    """Outputs of a further run, which must have unlearned the same samples."""
+    _check_same_forget_set(store, run_id, subject)
     return _fetched(store, run_id, subject, run).outputs
 
 

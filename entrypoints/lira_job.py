@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from entrypoints.lira import LiraOptions
-from entrypoints.originals import data_of, refuse_contradictions
+from entrypoints.originals import refuse_contradictions
 from entrypoints.unlearn_job import Upstream
-from entrypoints.unlearning import _check_oracle_run
+from entrypoints.unlearned import oracle_of, upstream_of
 from mu.checkpoints import Checkpoint
 from mu.cli.handover import browse, write_json
 from mu.cli.originals import DeviceOptions
-from mu.data.forget import ForgetSplit, indices_digest
-from mu.data.images import Indices
+from mu.data.forget import ForgetSplit
 from mu.errors import UserError
 from mu.evaluation.attacks.rates import rates
 from mu.evaluation.references import (
@@ -45,15 +44,14 @@ from mu.tracking import (
     connect,
     fetch_checkpoint,
     fetch_job,
-    find_oracle,
     finished_run,
     keep_job,
     remove_progress,
+    resumable_run,
     rounded,
     tracked,
 )
 from mu.tracking.artifacts import download
-from mu.tracking.doctor import verdict_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -155,7 +153,7 @@ def go_on(options: LiraOptions, device: Mapping[str, Any]) -> None:
     assert options.resume_run_id is not None
     pick_device(DeviceOptions.of(device).device)
     store = connect()
-    run = _interrupted(store, options.resume_run_id)
+    run = resumable_run(store, options.resume_run_id, "lira")
     kept = fetch_job(store, run)
     defaults = LiraOptions().as_dict()
     said = {n: v for n, v in options.as_dict().items() if v != defaults[n]}
@@ -186,18 +184,15 @@ def make_job(
     run = _unlearn_run(store, options.unlearn_run_id)
     run_id = run.info.run_id
     name, method = _method(store, run)
-    origin = run.data.tags.get("mu.upstream", "")
-    original = fetch_checkpoint(store, origin)
-    dataset = data_of(original.spec, {"data_dir": options.data_dir})
-    forget = _forget_indices(store, run)
-    split = ForgetSplit.of(dataset, original.spec.split(dataset), forget)
-    text = run.data.params.get("forget", "indices")
-    upstream = Upstream(origin, original, dataset, split, text, device)
-    oracle = None if name == "retrain" else _oracle(store, options.oracle_run_id, upstream, run)
-    models = {"original": original, "unlearned": fetch_checkpoint(store, run_id)}
+    upstream = upstream_of(store, run, device, options.data_dir)
+    linked = run.data.tags.get("mu.oracle")
+    oracle = None
+    if name != "retrain":
+        oracle = oracle_of(store, options.oracle_run_id, upstream, linked)
+    models = {"original": upstream.checkpoint, "unlearned": fetch_checkpoint(store, run_id)}
     if oracle is not None:
         models["oracle"] = fetch_checkpoint(store, oracle)
-    challenge = Challenge.of(split, options.seed)
+    challenge = Challenge.of(upstream.split, options.seed)
     return Job(options, run_id, name, method, upstream, models, oracle, challenge, resume)
 
 
@@ -234,60 +229,6 @@ def _method(store: Store, run: MlflowRun) -> tuple[str, Method]:
             f"config.json of run {run_id} does not say how it unlearned ({error}); "
             "unlearn again, and attack that run"
         ) from error
-
-
-def _forget_indices(store: Store, run: MlflowRun) -> Indices:
-    """The sample numbers that a run forgot, checked against its tag."""
-    path, run_id = "forget/indices.npy", run.info.run_id
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        file = download(store, run, path, Path(scratch))
-        try:
-            numbers = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise UserError(f"{path} of run {run_id} is damaged ({error})") from error
-    whole = numbers.ndim == 1 and numbers.dtype == np.int64
-    if not whole or indices_digest(numbers)[:16] != run.data.tags.get("mu.forget"):
-        raise UserError(f"{path} of run {run_id} is damaged: it does not fit the tag mu.forget")
-    return np.asarray(numbers)
-
-
-def _oracle(store: Store, asked: str, upstream: Upstream, run: MlflowRun) -> str | None:
-    """The run of the oracle: the one given, that of the unlearn run, or one by fingerprint."""
-    if asked == "none":
-        return None
-    if asked == "train":
-        raise UserError(
-            "oracle_run_id=train: lira trains none; give find, none, or an ID, and make an oracle "
-            "with mlflow run . -e unlearn -P method=retrain"
-        )
-    if asked != "find":
-        _check_oracle_run(store, asked, upstream)
-        return asked
-    if linked := run.data.tags.get("mu.oracle"):
-        try:
-            return str(finished_run(store, linked).info.run_id)
-        except UserError:  # it was deleted since
-            pass
-    found = find_oracle(store, upstream.oracle_key("upstream"))
-    return None if found is None else str(found.info.run_id)
-
-
-def _interrupted(store: Store, run_id: str) -> MlflowRun:
-    """The run of that ID, if it is one of lira that was interrupted."""
-    run = store.run(run_id)
-    entry = run.data.tags.get("mu.entry", "unknown")
-    if resumed := run.data.tags.get("mu.resumed_as"):
-        raise UserError(f"run {run_id} is the launcher's own and empty; it resumed run {resumed}")
-    if entry != "lira":
-        raise UserError(f"run {run_id} is a run of {entry}, not of lira; give the ID of one")
-    if run.info.status == "FINISHED":
-        raise UserError(f"run {run_id} is FINISHED: there is nothing left to do in it")
-    if run.info.status == "RUNNING" and verdict_of(run, orphan_hours=0) != "dead":
-        host, process = (run.data.tags.get(tag, "?") for tag in ("mu.host", "mu.pid"))
-        raise UserError(
-            f"run {run_id} is RUNNING, as process {process} on {host}; wait for it, or end it first"
-        )
-    return run
 
 
 # --- the run ------------------------------------------------------------------------------

@@ -252,8 +252,7 @@ def _compared(recorder: Recorder, job: Job, result: Result, oracle: Oracle) -> d
     upstream = job.upstream
     model = fetch_checkpoint(recorder.store, oracle.run_id).model
     theirs = look(model, upstream.split, Run(**upstream.device.as_dict()))
-    seed = upstream.evaluation_seed
-    found = compare(result.after, theirs, result.metrics, oracle.metrics, seed=seed)
+    found = compare(result.after, theirs, seed=upstream.evaluation_seed)
     return {name: rounded(value) for name, value in found.items()}
 
 

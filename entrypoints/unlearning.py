@@ -16,18 +16,17 @@ from entrypoints.originals import (
 )
 from entrypoints.unlearn_again import job_of_interrupted, oracle_gone_on_with
 from entrypoints.unlearn_job import Job, Oracle, Result, Upstream, finish, rows_of, run_method
+from entrypoints.unlearned import ORACLE_WORDS, check_oracle_run
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.handover import browse
 from mu.cli.originals import DeviceOptions
 from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
-from mu.errors import UserError
 from mu.methods import check_method, make_method
 from mu.report import console, prose
 from mu.runs import pick_device
 from mu.tracking import (
-    ORACLE_TAG,
     Store,
     connect,
     fetch_checkpoint,
@@ -43,8 +42,6 @@ from mu.tracking import (
 
 if TYPE_CHECKING:
     from entrypoints.unlearn import UnlearnOptions
-
-ORACLE_WORDS = ("find", "train", "none")
 
 
 def main(
@@ -73,7 +70,7 @@ def main(
             about = prose.describe_model(checkpoint.spec, checkpoint.mask.sparsity)
             print(f"original: run {run_id}, the newest that agrees with what is asked ({about})")
         upstream = Upstream(run_id, checkpoint, dataset, split, options.forget, device)
-    _check_oracle_run(store, options.oracle_run_id, upstream)
+    check_oracle_run(store, options.oracle_run_id, upstream)
 
     def job() -> Job:
         original = upstream
@@ -99,7 +96,7 @@ def go_on(
     pick_device(DeviceOptions.of(device).device)
     store = connect()
     job = job_of_interrupted(store, options.resume_run_id, options, settings, asked, device)
-    _check_oracle_run(store, job.oracle_run_id, job.upstream)
+    check_oracle_run(store, job.oracle_run_id, job.upstream)
     if job.progress is None:
         why = "no epoch was finished" if job.method.iterative else f"{job.name} works in one go"
         print(f"run {job.resume_run_id}: {why}, so it starts again")
@@ -172,33 +169,10 @@ def _forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> 
 # --- the oracle ---------------------------------------------------------------------------
 
 
-def _check_oracle_run(store: Store, oracle_run_id: str, upstream: Upstream | None) -> None:
-    """Refuse a run that is no oracle, or one of another job (once the original is known).
-
-    Raises
-    ------
-    UserError
-        If the run given cannot be the oracle.
-    """
-    if oracle_run_id in ORACLE_WORDS:
-        return
-    key = finished_run(store, oracle_run_id).data.tags.get(ORACLE_TAG)
-    if key is None:
-        raise UserError(
-            f"run {oracle_run_id} is no oracle; give a run of method=retrain, or "
-            f"{', '.join(ORACLE_WORDS)}"
-        )
-    if upstream and key not in {upstream.oracle_key(one) for one in ("upstream", "retain")}:
-        raise UserError(
-            f"run {oracle_run_id} is an oracle of other data, another original or another "
-            "forget set; use oracle_run_id=find or train"
-        )
-
-
 def _oracle(store: Store, job: Job) -> Oracle | None:
     """The oracle asked for, found by fingerprint, trained, or none."""
     upstream, asked = job.upstream, job.oracle_run_id
-    _check_oracle_run(store, asked, upstream)
+    check_oracle_run(store, asked, upstream)
     if asked not in ORACLE_WORDS:
         return Oracle(asked, finished_run(store, asked).data.metrics)
     if asked == "none" or job.name == "retrain":

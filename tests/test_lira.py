@@ -416,7 +416,7 @@ def test_runs_that_cannot_be_attacked(refuses: Refusing, target: Target) -> None
     refuses(f"{start} {failed}", failed, "is FAILED", "FINISHED")
     oracle = f"{start} {target.unlearned} --oracle_run_id"
     refuses(f"{oracle} {target.original}", target.original, "is no oracle")
-    refuses(f"{oracle} train", "lira trains none", "method=retrain")
+    refuses(f"{oracle} train", "only unlearn trains oracles", "method=retrain")
     assert count(store) == before
 
 
@@ -467,7 +467,7 @@ def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> N
         file = io.BytesIO()
         np.save(file, numbers, allow_pickle=False)
         damage(own_target, "forget/indices.npy", file.getvalue())
-        refuses(line, "forget/indices.npy", "does not fit the tag mu.forget")
+        refuses(line, "forget/indices.npy", "not what the tag mu.forget says")
     damage(own_target, "forget/indices.npy", b"no numbers")
     refuses(line, "forget/indices.npy", "is damaged")
     assert count(own_target.store) == 2
@@ -481,7 +481,7 @@ def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     refuses(f"{start} --references 6", "references=6 contradicts", "references=4")
     refuses(f"{start} --gamma 3", "gamma=3.0 contradicts")
     refuses(f"{start} --unlearn_run_id {target.original}", "unlearn_run_id=")
-    refuses(f"--resume_run_id {target.unlearned}", "is a run of unlearn, not of lira")
+    refuses(f"--resume_run_id {target.unlearned}", "is FINISHED: there is nothing left")
     assert store.run(run_id).info.status == "KILLED"
     assert call(*start.split(), "--references", "4") == 0
     refuses(start, run_id, "is FINISHED")

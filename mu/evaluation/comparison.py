@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,41 +12,34 @@ from mu.evaluation.distance.tow import tow
 from mu.evaluation.gap import gaps
 from mu.evaluation.membership import MAIN, called_members
 from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.unlearning import measure
 
 RESAMPLES = 2000
 
 Numbers = NDArray[np.float64]
 
 
-def compare(
-    ours: SplitOutputs,
-    oracle: SplitOutputs,
-    metrics: Mapping[str, float],
-    oracle_metrics: Mapping[str, float],
-    *,
-    seed: int,
-) -> dict[str, float]:
+def compare(ours: SplitOutputs, oracle: SplitOutputs, *, seed: int) -> dict[str, float]:
     """Everything that tells a model from its oracle by their outputs.
 
     Parameters
     ----------
-    metrics, oracle_metrics
-        UA, RA, TA and MIA of both, in percent.
     seed
-        The split's, with which both were measured.
+        The split's: both are attacked with the same samples.
 
     Returns
     -------
     dict
         ``gap``, ``gap_UA``, ...; ``gap_lo`` and ``gap_hi``; ``js_…``, ``agreement_…``; ``tow``.
     """
+    metrics, theirs = (measure(one, seed=seed) for one in (ours, oracle))
     low, high = gap_interval(ours, oracle, seed=seed)
     return {
-        **gaps(metrics, oracle_metrics),
+        **gaps(metrics, theirs),
         "gap_lo": low,
         "gap_hi": high,
         **divergences(ours, oracle),
-        "tow": tow(metrics, oracle_metrics),
+        "tow": tow(metrics, theirs),
     }
 
 

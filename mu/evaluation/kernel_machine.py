@@ -128,45 +128,43 @@ def _minimum(rows: Points, costs: Vector) -> Vector:
     """
     penalty = np.ones(rows.shape[1])
     penalty[-1] = BIAS
-    weights = np.zeros(rows.shape[1])
+    weights, short = np.zeros(rows.shape[1]), np.ones(len(rows))
     for width in WIDTHS:
         for _ in range(STEPS):
-            slope, curvature = _derivatives(weights, rows, costs, penalty, width)
+            slope, curvature = _derivatives(weights, short, rows, costs, penalty, width)
             step = -cho_solve(cho_factor(curvature), slope)
-            before, promise = _objective(weights, rows, costs, penalty, width), float(slope @ step)
+            before, promise = _objective(weights, short, costs, penalty, width), float(slope @ step)
             if -promise < DONE * before:
                 break
-            length = 1.0
+            change, length = rows @ step, 1.0
             while length > SHORTEST:
-                moved = weights + length * step
-                if (
-                    _objective(moved, rows, costs, penalty, width)
-                    <= before + 1e-4 * length * promise
-                ):
-                    weights = moved
+                moved, left = weights + length * step, short - length * change
+                reached = _objective(moved, left, costs, penalty, width)
+                if reached <= before + 1e-4 * length * promise:
                     break
                 length /= 2
             else:
                 break
+            weights, short = moved, left
     return weights
 
 
 def _objective(
-    weights: Vector, rows: Points, costs: Vector, penalty: Vector, width: float
+    weights: Vector, short: Vector, costs: Vector, penalty: Vector, width: float
 ) -> float:
-    short = 1 - rows @ weights
+    """The norm and the losses of points that fall short of the margin by ``short``."""
     corner = np.clip(short + width, 0, None) ** 2 / (4 * width)
     losses = np.where(short < width, corner, short)
     return float(0.5 * penalty @ weights**2 + costs @ losses)
 
 
 def _derivatives(
-    weights: Vector, rows: Points, costs: Vector, penalty: Vector, width: float
+    weights: Vector, short: Vector, rows: Points, costs: Vector, penalty: Vector, width: float
 ) -> tuple[Vector, Points]:
     """Gradient and Hessian."""
-    short = 1 - rows @ weights
     slopes = np.clip((short + width) / (2 * width), 0, 1)
     corner = np.abs(short) < width
-    curved = rows[corner] * (costs[corner] / (2 * width))[:, None]
-    gradient = penalty * weights - rows.T @ (costs * slopes)
-    return gradient, np.diag(penalty) + curved.T @ rows[corner]
+    curved = rows[corner]
+    curved *= np.sqrt(costs[corner] / (2 * width))[:, None]
+    gradient = penalty * weights - (costs * slopes) @ rows
+    return gradient, np.diag(penalty) + curved.T @ curved

@@ -88,9 +88,8 @@ def _calibration(case: Case) -> Numbers:
 def _to_oracle(case: Case) -> Numbers:
     assert case.oracle is not None
     ours, theirs = case.model, case.oracle
-    numbers = (measure(one.outputs, seed=case.seed) for one in (ours, theirs))
     return {
-        **compare(ours.outputs, theirs.outputs, *numbers, seed=case.seed),
+        **compare(ours.outputs, theirs.outputs, seed=case.seed),
         "weight_distance": weight_distance(ours.checkpoint.model, theirs.checkpoint.model),
     }
 

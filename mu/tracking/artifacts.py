@@ -101,7 +101,7 @@ def fetch_forget(store: Store, run: MlflowRun) -> Indices:
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         path = download(store, run, FORGET_FILE, Path(scratch))
         try:
-            numbers = np.asarray(np.load(path, allow_pickle=False), np.int64)
+            numbers = np.asarray(np.load(path, allow_pickle=False), np.int64).reshape(-1)
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"{FORGET_FILE} of run {run_id} is damaged: {error}") from error
     if indices_digest(numbers)[:FINGERPRINT_DIGITS] != run.data.tags.get("mu.forget"):

@@ -34,7 +34,7 @@ from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store
 
-RESUMABLE = ("prune", "unlearn")  # entries whose runs keep what is needed to go on
+RESUMABLE = ("prune", "unlearn", "lira")  # entries whose runs keep what is needed to go on
 
 
 def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
@@ -51,8 +51,7 @@ def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
         raise UserError(f"run {run_id} is the launcher's own and empty; it resumed run {resumed}")
     if own not in RESUMABLE:
         raise UserError(
-            f"run {run_id} (entry {own}) keeps no progress; only runs of "
-            f"{' and '.join(RESUMABLE)} do"
+            f"run {run_id} (entry {own}) keeps no progress; only runs of {', '.join(RESUMABLE)} do"
         )
     if run.info.status == "FINISHED":
         raise UserError(f"run {run_id} is FINISHED: there is nothing left to do in it")

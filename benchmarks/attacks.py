@@ -1,0 +1,129 @@
+"""The membership attacks of one evaluation, against scikit-learn's classifier on all rows.
+
+    python -m benchmarks.attacks                 the paper's size, about 5 minutes
+    python -m benchmarks.attacks --samples 2000  a few seconds
+
+Outputs are made up, but shaped like those of a network that fits its training data: sure of members
+and right, less so of others. For each of the five scores: seconds of fit and prediction the plain
+way and by mu, and the difference between the rates that come out. Then a whole default evaluation
+on outputs that are there already (efficacy and privacy of six attacks, AUC with intervals), and how
+its time grows with the number of samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.svm import SVC
+
+from mu.evaluation import membership
+from mu.evaluation.attacks.svc import COST, ScoreAttack, Scores
+from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.scores import SCORES
+
+CLASSES = 10
+GOALS = {"prob": 5.0}  # how many times as fast; 50 where nothing else is said
+LEAST = 50.0
+
+
+def outputs(count: int, mean: float, spread: float, seed: int) -> Outputs:
+    """Logits whose true class stands out by ``mean``, give or take ``spread``."""
+    draws = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, CLASSES, (count,), generator=draws)
+    logits = 1.5 * torch.randn(count, CLASSES, generator=draws, dtype=torch.float64)
+    ahead = mean + spread * torch.randn(count, generator=draws, dtype=torch.float64)
+    logits[torch.arange(count), labels] += ahead
+    return Outputs(logits, labels)
+
+
+def plain_rate(members: Scores, non_members: Scores, forgotten: Scores) -> float:
+    """Share called non-members, in percent: every row, by scikit-learn."""
+    one, other, asked = (part.reshape(len(part), -1) for part in (members, non_members, forgotten))
+    svc = SVC(C=COST, gamma="auto", kernel="rbf")
+    svc.fit(np.concatenate([one, other]), np.repeat([1, 0], [len(one), len(other)]))
+    return 100.0 * float((svc.predict(asked) == 0).mean())
+
+
+def fast_rate(members: Scores, non_members: Scores, forgotten: Scores) -> float:
+    """The same, by mu."""
+    return 100.0 * float(1 - ScoreAttack(members, non_members).is_member(forgotten).mean())
+
+
+def timed(work: Callable[[], float]) -> tuple[float, float]:
+    """What comes out, and the seconds it took."""
+    start = time.perf_counter()
+    found = work()
+    return found, time.perf_counter() - start
+
+
+def compare(name: str, parts: tuple[Scores, Scores, Scores], rounds: int) -> None:
+    """Print a row: both ways in turn, the plain one once a round."""
+    plain, fast = [], []
+    for _ in range(rounds):
+        expected, seconds = timed(lambda: plain_rate(*parts))
+        plain.append(seconds)
+        found, seconds = timed(lambda: fast_rate(*parts))
+        fast.append(seconds)
+    slow, quick = statistics.median(plain), statistics.median(fast)
+    print(
+        f"| {name} | {expected:.2f} | {abs(found - expected):.2f} | {slow:.2f} | {quick:.3f} | "
+        f"{slow / quick:.0f} | {GOALS.get(name, LEAST):.0f} |",
+        flush=True,
+    )
+
+
+def evaluation(samples: int, forgotten: int) -> Callable[[], float]:
+    """A whole default evaluation; gives the MIA."""
+    split = SplitOutputs(
+        forget=outputs(forgotten, 6, 4, 2),
+        retain=outputs(4 * samples, 9, 2.5, 0),
+        test=outputs(samples, 5, 4.5, 1),
+        test_forgotten=None,
+    )
+    return lambda: membership(split, seed=0)["MIA"]
+
+
+def main() -> None:
+    """Print the table, then whole evaluations of growing size."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", type=int, default=9000, help="members, and non-members")
+    parser.add_argument("--forgotten", type=int, default=4500)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    looks = (
+        outputs(options.samples, 9, 2.5, 0),
+        outputs(options.samples, 5, 4.5, 1),
+        outputs(options.forgotten, 6, 4, 2),
+    )
+    print(f"{options.samples} + {options.samples} samples, {options.forgotten} forgotten\n")
+    print("| score | rate, % | off by | plain, s | mu, s | plain / mu | goal |")
+    print("|---" + "|---:" * 6 + "|")
+    for name, score in SCORES.items():
+        members, non_members, forgotten = (np.asarray(score(one).numpy()) for one in looks)
+        compare(name, (members, non_members, forgotten), options.rounds)
+    print("\n| samples of each kind | a whole evaluation, s | growth, power of the size |")
+    print("|---:|---:|---:|")
+    before: tuple[int, float] | None = None
+    for factor in (1, 2, 4, 8):
+        size = options.samples * factor // 4
+        work = evaluation(size, size // 2)
+        seconds = statistics.median(timed(work)[1] for _ in range(options.rounds))
+        power = math.log(seconds / before[1]) / math.log(size / before[0]) if before else math.nan
+        print(
+            f"| {size} | {seconds:.2f} | {power:.2f} |"
+            if before
+            else f"| {size} | {seconds:.2f} | |"
+        )
+        before = size, seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""An unlearn run that is looked at again: its original, its forget set and its oracle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from entrypoints.originals import data_of
+from entrypoints.unlearn_job import Upstream
+from mu.cli.originals import DeviceOptions
+from mu.data.forget import ForgetSplit
+from mu.errors import UserError
+from mu.tracking import (
+    ORACLE_TAG,
+    Store,
+    fetch_checkpoint,
+    fetch_forget,
+    find_oracle,
+    finished_run,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+ORACLE_WORDS = ("find", "train", "none")
+
+
+def upstream_of(
+    store: Store, run: MlflowRun, device: DeviceOptions, data_dir: str | None
+) -> Upstream:
+    """The original that a finished unlearn run started from, and what it forgot of it.
+
+    Raises
+    ------
+    UserError
+        If something that it handed on is missing or does not fit.
+    """
+    original_id = run.data.tags.get("mu.upstream", "")
+    original = fetch_checkpoint(store, original_id)
+    dataset = data_of(original.spec, {"data_dir": data_dir})
+    split = ForgetSplit.of(dataset, original.spec.split(dataset), fetch_forget(store, run))
+    forget = run.data.params.get("forget", "indices")
+    return Upstream(original_id, original, dataset, split, forget, device)
+
+
+def oracle_of(
+    store: Store, asked: str, upstream: Upstream, linked: str | None = None
+) -> str | None:
+    """The run of the oracle: the one given, that of the unlearn run, or one by fingerprint.
+
+    Parameters
+    ----------
+    asked
+        ``find``, ``none`` or an ID.
+    linked
+        The oracle that the unlearn run was compared with; it may have been deleted since.
+
+    Raises
+    ------
+    UserError
+        If the run given cannot be the oracle, or one is to be trained.
+    """
+    if asked == "none":
+        return None
+    if asked == "train":
+        raise UserError(
+            "oracle_run_id=train: only unlearn trains oracles; give find, none, or an ID, and make "
+            "one with mlflow run . -e unlearn -P method=retrain"
+        )
+    if asked != "find":
+        check_oracle_run(store, asked, upstream)
+        return asked
+    if linked is not None:
+        try:
+            return str(finished_run(store, linked).info.run_id)
+        except UserError:  # it was deleted since
+            pass
+    found = find_oracle(store, upstream.oracle_key("upstream"))
+    return None if found is None else str(found.info.run_id)
+
+
+def check_oracle_run(store: Store, oracle_run_id: str, upstream: Upstream | None) -> None:
+    """Refuse a run that is no oracle, or one of another job (once the original is known).
+
+    Raises
+    ------
+    UserError
+        If the run given cannot be the oracle.
+    """
+    if oracle_run_id in ORACLE_WORDS:
+        return
+    key = finished_run(store, oracle_run_id).data.tags.get(ORACLE_TAG)
+    if key is None:
+        raise UserError(
+            f"run {oracle_run_id} is no oracle; give a run of method=retrain, or "
+            f"{', '.join(ORACLE_WORDS)}"
+        )
+    if upstream and key not in {upstream.oracle_key(one) for one in ("upstream", "retain")}:
+        raise UserError(
+            f"run {oracle_run_id} is an oracle of other data, another original or another "
+            "forget set; use oracle_run_id=find or train"
+        )

@@ -1,0 +1,182 @@
+"""Measuring runs that were made before: numbers, plots, what is compared, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from entrypoints import evaluate
+from mu.cli.main import run as run_command
+from mu.evaluation.catalogue import metric
+from mu.tracking import Store, connect
+from tests.conftest import FinishedPrune, copy_store, store_uri
+from tests.test_entrypoints import PROGRAMS, Program
+from tests.test_main_job import call, files
+
+PLOTS = {f"{name}.png" for name in ("scores", "roc", "classes", "calibration", "confusion")}
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    monkeypatch.setitem(PROGRAMS, "evaluate", evaluate.build)
+    return Program(capsys)
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """A store with two unlearned models of one forget set, two oracles, and another forget set."""
+
+    store: Store
+    original: str
+    runs: tuple[str, str]
+    oracles: tuple[str, str]
+    other: str
+
+
+@pytest.fixture(scope="module")
+def made(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = copy_store(finished_prune.path, tmp_path_factory.mktemp("unlearned"))
+    common = ("--device", "cpu", "--prune_run_id", finished_prune.run_id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+        for seed in ("0", "1"):
+            chosen = ("--forget", "class:3", "--seed", seed, *common)
+            assert call("unlearn", "--method", "retrain", *chosen) == 0
+        for seed in ("0", "1"):
+            chosen = ("--forget", "class:3", "--seed", seed, "--epochs", "1", *common)
+            assert call("unlearn", "--method", "ft", *chosen) == 0
+        assert (
+            call("unlearn", "--method", "ft", "--forget", "random:20", "--epochs", "1", *common)
+            == 0
+        )
+    return path
+
+
+@pytest.fixture
+def unlearned(
+    made: Path, finished_prune: FinishedPrune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Unlearned:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(made, tmp_path / "store")))
+    store = connect()
+    other, second, first, oracle2, oracle1 = (
+        run.info.run_id for run in store.search("tags.`mu.entry` = 'unlearn'")
+    )
+    return Unlearned(store, finished_prune.run_id, (first, second), (oracle1, oracle2), other)
+
+
+def newest(store: Store) -> str:
+    return str(next(store.search("tags.`mu.entry` = 'evaluate'")).info.run_id)
+
+
+def test_everything_is_measured_logged_and_added(unlearned: Unlearned, program: Program) -> None:
+    subject, store = unlearned.runs[0], unlearned.store
+    before = store.run(subject).data.metrics
+    line = f"evaluate --run_id {subject} --metrics all --run_ids {unlearned.runs[1]} --device cpu"
+    status, out, _ = program(f"{line} --oracle_run_ids {unlearned.oracles[0]}")
+    assert status == 0
+    own, after = (store.run(run_id).data.metrics for run_id in (newest(store), subject))
+    for name in ("MIA_prob", "MIA_auc_hi", "ece", "tow", "js_retain", "relearn_steps", "klom_test"):
+        assert own[name] == after[name]
+        assert metric(name).definition
+    # What unlearn had measured of the same model is found again, to the digit.
+    again = {name: value for name, value in own.items() if name in before}
+    assert {"UA", "RA", "TA", "MIA", "gap", "gap_lo", "MIA_privacy_entropy", "tow"} <= set(again)
+    assert again == {name: before[name] for name in again}
+    assert own["UA_oracle"] == store.run(unlearned.oracles[1]).data.metrics["UA"]
+    assert "relearn_steps" in out
+    assert {f"evaluation/{name}" for name in PLOTS} <= set(files(store, subject))
+    assert {f"plots/{name}" for name in PLOTS} <= set(files(store, newest(store)))
+    assert store.run(subject).info.status == "FINISHED"
+    assert store.run(subject).data.tags["mu.evaluation"] == newest(store)
+    assert store.run(newest(store)).data.tags["mu.upstream"] == subject
+
+
+def test_only_what_is_asked_for_is_measured_and_a_run_can_be_left_as_it_is(
+    unlearned: Unlearned, program: Program
+) -> None:
+    subject, store = unlearned.runs[0], unlearned.store
+    before = store.run(subject).data
+    line = f"evaluate --run_id {subject} --metrics ece,gap --add false --device cpu"
+    assert program(line)[0] == 0
+    found = set(store.run(newest(store)).data.metrics)
+    assert found == {"ece", "gap", "gap_lo", "gap_hi", "ece_oracle"}
+    assert store.run(subject).data.metrics == before.metrics
+    assert store.run(subject).data.tags == before.tags
+
+
+def test_an_oracle_as_its_own_oracle_has_no_gap(unlearned: Unlearned, program: Program) -> None:
+    one = unlearned.oracles[0]
+    assert program(f"evaluate --run_id {one} --oracle_run_id {one} --device cpu")[0] == 0
+    found = unlearned.store.run(newest(unlearned.store)).data.metrics
+    for name in ("gap", "gap_lo", "gap_hi", "js_forget", "js_test", "weight_distance"):
+        assert found[name] == 0, name
+    assert (found["tow"], found["agreement_test"]) == (1, 100)
+
+
+def test_the_files_of_a_run_give_what_the_run_gives(
+    unlearned: Unlearned, program: Program, tmp_path: Path
+) -> None:
+    subject, store = unlearned.runs[0], unlearned.store
+    for folder in ("checkpoint", "mask"):
+        store.client.download_artifacts(subject, folder, str(tmp_path))
+    oracle = unlearned.oracles[1]
+    line = f"evaluate --checkpoint {tmp_path} --oracle_run_id {oracle} --device cpu"
+    assert program(line)[0] == 0
+    found, known = (store.run(one).data.metrics for one in (newest(store), subject))
+    for name in ("UA", "RA", "MIA", "MIA_auc", "gap", "js_forget", "tow"):
+        assert found[name] == known[name], name
+    assert program(f"evaluate --checkpoint {tmp_path} --device cpu")[0] == 0
+    assert "gap" not in store.run(newest(store)).data.metrics
+
+
+def test_an_original_is_measured_on_what_it_is_to_forget(
+    unlearned: Unlearned, program: Program
+) -> None:
+    line = f"evaluate --run_id {unlearned.original} --forget class:3 --device cpu"
+    assert program(line)[0] == 0
+    found = unlearned.store.run(newest(unlearned.store)).data.metrics
+    before = unlearned.store.run(unlearned.runs[0]).data.metrics
+    assert found["UA"] == before["UA_before"]
+    assert found["MIA"] == before["MIA_before"]
+
+
+def test_mistakes_are_answered_before_anything_runs(
+    unlearned: Unlearned, program: Program, tmp_path: Path
+) -> None:
+    run, count = unlearned.runs[0], len(list(unlearned.store.search("")))
+    program.refuses("evaluate", "run_id or checkpoint")
+    program.refuses(f"evaluate --run_id {run} --checkpoint {tmp_path}", "one of them")
+    program.refuses(f"evaluate --run_id {run} --metrics gapp", "gapp", "did you mean gap")
+    program.refuses(["evaluate", "--run_id", run, "--metrics", " , "], "names nothing")
+    program.refuses(f"evaluate --run_id {run} --forget class:4", "class:4", "leave forget out")
+    program.refuses(f"evaluate --run_id {unlearned.original}", "give forget")
+    program.refuses(f"evaluate --run_id {run} --oracle_run_id {run}", run, "no oracle")
+    program.refuses(f"evaluate --run_id {run} --oracle_run_id train", "only unlearn trains")
+    program.refuses(
+        f"evaluate --run_id {unlearned.other} --oracle_run_id {unlearned.oracles[0]}", "of other"
+    )
+    program.refuses("evaluate --run_id nonsense", "nonsense")
+    program.refuses(f"evaluate --checkpoint {tmp_path}/nothing", "nothing")
+    assert len(list(unlearned.store.search(""))) == count
+
+
+def test_what_a_measurement_needs_is_named(unlearned: Unlearned, program: Program) -> None:
+    line = f"evaluate --run_id {unlearned.runs[0]} --device cpu"
+    program.refuses(f"{line} --metrics klom", "run_ids and oracle_run_ids")
+    program.refuses(f"{line} --metrics gap --oracle_run_id none", "needs an oracle")
+    more = f"--metrics klom --run_ids {unlearned.other} --oracle_run_ids {unlearned.oracles[0]}"
+    program.refuses(f"{line} {more}", unlearned.other, "not unlearned the same samples")
+    failed = unlearned.store.run(newest(unlearned.store))
+    assert failed.info.status == "FAILED"
+    assert "mu.error" in failed.data.tags
+
+
+def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from mu.cli.mu import mu
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda _: mu, ["metrics"])
+    assert ended.value.code == 0
+    assert "MIA_privacy_prob" in capsys.readouterr().out
