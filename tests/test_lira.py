@@ -486,7 +486,7 @@ def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     assert call(*start.split(), "--references", "4") == 0
     refuses(start, run_id, "is FINISHED")
     with tracked(store, "lira", "alive") as recorder:
-        refuses(f"--resume_run_id {recorder.run_id}", "is RUNNING, as process", "end it first")
+        refuses(f"--resume_run_id {recorder.run_id}", "is RUNNING, as process", "stop it first")
 
 
 # --- names --------------------------------------------------------------------------------

@@ -1,0 +1,111 @@
+"""What all attacks together say of a model: known leaks, perfect oracles, small and odd sets."""
+
+import pytest
+import torch
+from scipy.stats import binomtest
+
+from mu.evaluation.catalogue import metric
+from mu.evaluation.comparison import compare, gap_interval
+from mu.evaluation.membership import efficacy, membership, unseen_of_same_classes
+from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.scores import SCORES
+
+
+def outputs(count, ahead, seed, classes=4, label=None):
+    """Logits whose true class stands out by ``ahead``."""
+    draws = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (count,), generator=draws)
+    if label is not None:
+        labels = torch.full((count,), label)
+    logits = torch.randn(count, classes, generator=draws, dtype=torch.float64)
+    logits[torch.arange(count), labels] += ahead
+    return Outputs(logits, labels)
+
+
+def look(forget=6.0, retain=6.0, test=1.0, sizes=(60, 300, 200), seed=0):
+    parts = (
+        outputs(n, a, seed + i)
+        for i, (n, a) in enumerate(zip(sizes, (forget, retain, test), strict=True))
+    )
+    return SplitOutputs(*parts, test_forgotten=None)
+
+
+def test_a_model_that_memorises_is_found_out():
+    found = membership(look(), seed=0)
+    assert found["MIA"] < 10
+    assert found["MIA_auc"] > 0.95
+    assert found["MIA_tpr_at_1"] > 30
+    for name in ("confidence", "entropy", "m_entropy", "threshold"):
+        assert found[f"MIA_privacy_{name}"] > 80, name
+
+
+def test_a_model_that_treats_all_alike_gives_nothing_away():
+    found = membership(look(2.0, 2.0, 2.0, (400, 1500, 1500)), seed=0)
+    assert found["MIA_auc_lo"] <= 0.5 <= found["MIA_auc_hi"]
+    for name in SCORES:
+        assert abs(found[f"MIA_privacy_{name}"] - 50) < 5, name
+
+
+def test_every_number_is_in_the_catalogue():
+    found = membership(look(), seed=0)
+    assert {f"MIA_{name}" for name in SCORES if name != "confidence"} <= set(found)
+    for name, value in found.items():
+        assert metric(name).definition
+        assert 0 <= value <= 100
+
+
+def test_the_interval_of_the_rate_is_wilsons():
+    found = membership(look(3.0), seed=0)
+    hits = round(found["MIA"] * 60 / 100)
+    wilson = binomtest(hits, 60).proportion_ci(0.95, "wilson")
+    assert (found["MIA_lo"], found["MIA_hi"]) == (100 * wilson.low, 100 * wilson.high)
+
+
+def test_the_order_of_samples_does_not_matter():
+    one = look(3.0)
+    turned = SplitOutputs(
+        one.forget.select(torch.randperm(60, generator=torch.Generator().manual_seed(1))),
+        one.retain, one.test, None,
+    )  # fmt: skip
+    assert membership(one, seed=3) == membership(turned, seed=3)
+
+
+@pytest.mark.parametrize("sizes", [(1, 300, 200), (60, 1, 200), (60, 300, 1), (1, 1, 1), (5, 3, 7)])
+def test_sets_of_one_and_of_unequal_sizes(sizes):
+    found = membership(look(sizes=sizes), seed=0)
+    assert 0 <= found["MIA"] <= 100
+    assert ("MIA_privacy_prob" in found) == (min(sizes[1:]) > 1)
+
+
+def test_unseen_images_are_those_of_the_forget_sets_classes():
+    whole = SplitOutputs(
+        outputs(20, 5, 0, label=2), outputs(50, 5, 1), outputs(40, 1, 2), outputs(9, 1, 3, label=2)
+    )
+    unseen = unseen_of_same_classes(whole)
+    assert set(unseen.labels.tolist()) == {2}
+    assert len(unseen) == 9 + int((whole.test.labels == 2).sum())
+    gone = SplitOutputs(outputs(20, 5, 0, label=3, classes=5), whole.retain, whole.test, None)
+    assert "MIA_auc" not in membership(
+        SplitOutputs(gone.forget, outputs(50, 5, 1, 5, 0), outputs(40, 1, 2, 5, 1), None), seed=0
+    )
+
+
+def test_a_model_is_no_distance_from_itself():
+    found = compare(look(3.0), look(3.0), seed=0)
+    assert {found[name] for name in ("gap", "gap_lo", "gap_hi", "js_forget", "js_test")} == {0.0}
+    assert (found["tow"], found["agreement_retain"]) == (1.0, 100.0)
+
+
+def test_the_gaps_interval_holds_the_gap_and_narrows_with_more_samples():
+    few, many = (
+        gap_interval(look(2.0, 6, 1, s), look(0.5, 6, 1.5, s), seed=0)
+        for s in ((50, 50, 50), (2000, 2000, 2000))
+    )
+    truth = compare(look(2.0, 6, 1, (2000,) * 3), look(0.5, 6, 1.5, (2000,) * 3), seed=0)["gap"]
+    assert many[0] <= truth <= many[1]
+    assert many[1] - many[0] < few[1] - few[0]
+
+
+def test_efficacy_counts_the_forget_set_only():
+    spoilt = look(3.0)
+    assert efficacy(spoilt, "confidence", seed=0) == membership(spoilt, seed=0)["MIA"]
