@@ -46,7 +46,7 @@ class EvaluateOptions(Hyperparameters):
     )
     metrics: str = setting(
         "default",
-        help="default, all, or names with commas: accuracy, membership, calibration, oracle, "
+        help="default, all, or names with commas: accuracy, membership, rates, calibration, oracle, "
         "relearn, klom, or single metrics",
     )
     run_ids: str | None = setting(

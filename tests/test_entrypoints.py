@@ -188,7 +188,7 @@ def test_a_store_that_cannot_be_used(
     [
         ("class:10", ("no class '10' in digits", "0 to 9")),
         ("class:cat", ("no class 'cat' in digits", "0, 1, 2")),
-        ("class:3:5000", ("5000 samples", "of that class")),
+        ("class:3:5000", ("5000 samples", "of class 3")),
         ("random:5000", ("5000 samples", "only 1293")),
         ("random:1293", ("whole training set",)),
         ("indices:/no/such/file.txt", ("no index file '/no/such/file.txt'",)),

@@ -211,6 +211,9 @@ METRICS: dict[str, Metric] = {one.name: one for one in _LIST}
 SUFFIXES = {
     "_lo": "lower end of the 95 % interval of: ",
     "_hi": "upper end of the 95 % interval of: ",
+    "_auc": "AUC (0-1) of the score behind: ",
+    "_tpr_at_1": "true positives at 1 % false ones, of the score behind: ",
+    "_tpr_at_01": "true positives at 0.1 % false ones, of the score behind: ",
     "_before": "of the original: ",
     "_oracle": "of the oracle: ",
     "_mean": "mean instead of a percentile: ",
@@ -230,5 +233,6 @@ def metric(name: str) -> Metric:
     for suffix, words in SUFFIXES.items():
         if name.endswith(suffix) and len(name) > len(suffix):
             base = metric(name.removesuffix(suffix))
-            return replace(base, name=name, definition=f"{words}{base.definition}")
+            unit = "0-1" if suffix == "_auc" else base.unit
+            return replace(base, name=name, definition=f"{words}{base.definition}", unit=unit)
     raise unknown("metric", name, METRICS)

@@ -13,7 +13,7 @@ from mu.evaluation.comparison import compare
 from mu.evaluation.distance.klom import klom_by_part
 from mu.evaluation.distance.relearn import MOST_STEPS, relearn_steps, relearn_target
 from mu.evaluation.distance.weights import weight_distance
-from mu.evaluation.membership import membership
+from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure
 from mu.runs import Run
@@ -81,6 +81,10 @@ def _membership(case: Case) -> Numbers:
     return membership(case.model.outputs, seed=case.seed)
 
 
+def _rates(case: Case) -> Numbers:
+    return rates_of_all(case.model.outputs, seed=case.seed)
+
+
 def _calibration(case: Case) -> Numbers:
     return {"ece": ece(case.model.outputs.test)}
 
@@ -122,17 +126,18 @@ def _klom(case: Case) -> Numbers:
 
 
 RELEARN_LR = 0.01
-_MIA = ("MIA", "MIA_correctness", "MIA_entropy", "MIA_m_entropy", "MIA_prob", "MIA_threshold")
-_PRIVACY = tuple(
-    f"MIA_privacy_{name}"
-    for name in ("correctness", "confidence", "entropy", "m_entropy", "prob", "threshold")
-)
+_MIA = tuple("MIA" if name == MAIN else f"MIA_{name}" for name in ATTACKS)
+_PRIVACY = tuple(f"MIA_privacy_{name}" for name in ATTACKS)
+_RATES = ("auc", "tpr_at_1", "tpr_at_01")
 _PARTS = ("forget", "retain", "test")
 
 GROUPS: dict[str, Group] = {
     "accuracy": Group(("UA", "RA", "TA", "TA_forgotten"), _accuracy),
     "membership": Group(
         (*_MIA, *_PRIVACY, "MIA_auc", "MIA_tpr_at_1", "MIA_tpr_at_01"), _membership
+    ),
+    "rates": Group(
+        tuple(f"{name}_{rate}" for name in (*_MIA, *_PRIVACY) for rate in _RATES), _rates
     ),
     "calibration": Group(("ece",), _calibration),
     "oracle": Group(
@@ -158,6 +163,7 @@ GROUPS: dict[str, Group] = {
         ),
     ),
 }
+OWN = ("accuracy", "membership", "rates", "calibration")  # of a model by itself
 DEFAULT = ("accuracy", "membership", "calibration", "oracle")
 
 
@@ -181,7 +187,8 @@ class Selection:
         if text in ("default", "all"):
             return cls(DEFAULT if text == "default" else tuple(GROUPS), None, required=False)
         words = [word.strip() for word in text.split(",") if word.strip()]
-        home = {name: group for group, one in GROUPS.items() for name in one.names}
+        # Where two groups give a number, the first does.
+        home = {name: group for group in reversed(GROUPS) for name in GROUPS[group].names}
         if not words:
             raise UserError(
                 f"metrics={text!r} names nothing; give default, all or {', '.join(GROUPS)}"
@@ -225,9 +232,10 @@ def measurements(case: Case, selection: Selection) -> Numbers:
 
 def oracles_numbers(case: Case, names: Iterable[str]) -> Mapping[str, float]:
     """The oracle's own accuracies and attacks, by the names of the model's."""
+    wanted = set(names)
     if case.oracle is None:
         return {}
     theirs = Case(case.oracle, case.split, case.run, case.seed)
-    groups = ("accuracy", "membership", "calibration")
-    found = {n: v for group in groups for n, v in GROUPS[group].measure(theirs).items()}
-    return {name: found[name] for name in names if name in found}
+    groups = [GROUPS[one] for one in OWN if wanted & set(GROUPS[one].names)]
+    found = {name: value for group in groups for name, value in group.measure(theirs).items()}
+    return {name: found[name] for name in found if name in wanted}

@@ -17,7 +17,9 @@ confidence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,15 +36,30 @@ from mu.evaluation.scores import SCORES
 MAIN = "confidence"  # whose efficacy is the paper's MIA
 
 
+@dataclass(frozen=True)
+class Attack:
+    """One attack, fitted on members and non-members.
+
+    Parameters
+    ----------
+    calls
+        Gives bool of shape (n_samples,): whether it calls them members.
+    score
+        Gives float64 of shape (n_samples,), higher for what looks like a member: what AUC and rates
+        of true positives are of.
+    """
+
+    calls: Callable[[Outputs], NDArray[np.bool_]]
+    score: Callable[[Outputs], Scores]
+
+
 def called_members(outputs: SplitOutputs, score: str, *, seed: int) -> NDArray[np.bool_]:
-    """Whether the attack on this score calls each sample of the forget set a member, (n,)."""
-    retain, test = _shadow(outputs, seed)
-    attack = ScoreAttack(_of(retain, score), _of(test, score))
-    return attack.is_member(_of(outputs.forget, score))
+    """Whether the attack of that name calls each sample of the forget set a member, (n,)."""
+    return ATTACKS[score](*_shadow(outputs, seed)).calls(outputs.forget)
 
 
 def efficacy(outputs: SplitOutputs, score: str, *, seed: int) -> float:
-    """Share of the forget set that the attack on this score calls non-member, in percent."""
+    """Share of the forget set that the attack of that name calls non-member, in percent."""
     return 100.0 * float(1 - called_members(outputs, score, seed=seed).mean())
 
 
@@ -64,24 +81,42 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
         ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
         :func:`mu.evaluation.attacks.rates.rates` gives them.
     """
-    found = {
-        **{_name(score): efficacy(outputs, score, seed=seed) for score in SCORES},
-        "MIA_threshold": _threshold_efficacy(outputs, seed),
-        **_privacy(outputs, seed),
-    }
+    found = {_name(name): efficacy(outputs, name, seed=seed) for name in ATTACKS}
+    found |= {name: _accuracy(*pair) for name, pair in _private(outputs, seed).items()}
     count = len(outputs.forget)
     interval = binomtest(round(found["MIA"] * count / 100), count).proportion_ci(LEVEL, "wilson")
     found |= {"MIA_lo": 100 * float(interval.low), "MIA_hi": 100 * float(interval.high)}
-    return {**found, **against_unseen(outputs, seed=seed)}
+    return {**found, **against_unseen(outputs, [MAIN], seed=seed)}
 
 
-def against_unseen(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
-    """``MIA_auc`` and rates of true positives; nothing where no test image has such a class."""
+def rates_of_all(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
+    """AUC and rates of true positives of every attack, with their intervals.
+
+    Returns
+    -------
+    dict
+        For each attack ``MIA_entropy_auc`` and so on, telling the forget set from unseen images of
+        its classes, and ``MIA_privacy_entropy_auc`` and so on, telling held-out retain samples
+        from test samples.
+    """
+    found = against_unseen(outputs, ATTACKS, seed=seed)
+    for name, (attack, members, others) in _private(outputs, seed).items():
+        of_one = rates(attack.score(members), attack.score(others), seed=seed)
+        found |= {f"{name}_{rate}": value for rate, value in of_one.items()}
+    return found
+
+
+def against_unseen(outputs: SplitOutputs, names: Iterable[str], *, seed: int) -> dict[str, float]:
+    """Rates of some attacks; nothing where no test image is of a class of the forget set."""
     unseen = unseen_of_same_classes(outputs)
+    found: dict[str, float] = {}
     if not len(unseen):
-        return {}
-    found = rates(_of(outputs.forget, MAIN), _of(unseen, MAIN), seed=seed)
-    return {f"MIA_{name}": value for name, value in found.items()}
+        return found
+    for name in names:
+        attack = ATTACKS[name](*_shadow(outputs, seed))
+        of_one = rates(attack.score(outputs.forget), attack.score(unseen), seed=seed)
+        found |= {f"{_name(name)}_{rate}": value for rate, value in of_one.items()}
+    return found
 
 
 def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:
@@ -94,8 +129,8 @@ def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:
     return known.select(torch.isin(known.labels, outputs.forget.labels))
 
 
-def _privacy(outputs: SplitOutputs, seed: int) -> Mapping[str, float]:
-    """How often each attack is right about held-out samples, in percent; nothing without any."""
+def _private(outputs: SplitOutputs, seed: int) -> dict[str, tuple[Attack, Outputs, Outputs]]:
+    """Each attack fitted on one half, and held-out members and non-members; nothing without any."""
     size = min(len(outputs.retain), len(outputs.test)) // 2
     if not size:
         return {}
@@ -103,27 +138,15 @@ def _privacy(outputs: SplitOutputs, seed: int) -> Mapping[str, float]:
     (retain, held_retain), (test, held_test) = (
         _halves(part, draws.permutation(len(part)), size) for part in (outputs.retain, outputs.test)
     )
-    found = {}
-    for score in SCORES:
-        attack = ScoreAttack(_of(retain, score), _of(test, score))
-        found[score] = (
-            attack.is_member(_of(held_retain, score)).mean(),
-            attack.is_member(_of(held_test, score)).mean(),
-        )
-    by_class = ThresholdAttack(retain, test)
-    found["threshold"] = (
-        by_class.is_member(held_retain).mean(),
-        by_class.is_member(held_test).mean(),
-    )
     return {
-        f"MIA_privacy_{name}": 50.0 * float(member + 1 - other)
-        for name, (member, other) in found.items()
+        f"MIA_privacy_{name}": (fit(retain, test), held_retain, held_test)
+        for name, fit in ATTACKS.items()
     }
 
 
-def _threshold_efficacy(outputs: SplitOutputs, seed: int) -> float:
-    attack = ThresholdAttack(*_shadow(outputs, seed))
-    return 100.0 * float(1 - attack.is_member(outputs.forget).mean())
+def _accuracy(attack: Attack, members: Outputs, others: Outputs) -> float:
+    """How often an attack is right about as many members as non-members, in percent."""
+    return 50.0 * float(attack.calls(members).mean() + 1 - attack.calls(others).mean())
 
 
 def _shadow(outputs: SplitOutputs, seed: int) -> tuple[Outputs, Outputs]:
@@ -144,5 +167,28 @@ def _of(outputs: Outputs, score: str) -> Scores:
     return np.asarray(SCORES[score](outputs).numpy())
 
 
-def _name(score: str) -> str:
-    return "MIA" if score == MAIN else f"MIA_{score}"
+def _name(attack: str) -> str:
+    return "MIA" if attack == MAIN else f"MIA_{attack}"
+
+
+def _by_score(score: str, members: Outputs, non_members: Outputs) -> Attack:
+    """The support-vector classifier on a score; of a vector, its evidence is the score."""
+    fitted = ScoreAttack(_of(members, score), _of(non_members, score))
+    is_vector = _of(members, score).ndim > 1
+    return Attack(
+        calls=lambda outputs: fitted.is_member(_of(outputs, score)),
+        score=lambda outputs: (
+            fitted.evidence(_of(outputs, score)) if is_vector else _of(outputs, score)
+        ),
+    )
+
+
+def _by_threshold(members: Outputs, non_members: Outputs) -> Attack:
+    fitted = ThresholdAttack(members, non_members)
+    return Attack(fitted.is_member, fitted.evidence)
+
+
+ATTACKS: dict[str, Callable[[Outputs, Outputs], Attack]] = {
+    **{score: partial(_by_score, score) for score in SCORES},
+    "threshold": _by_threshold,
+}

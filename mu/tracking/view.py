@@ -64,7 +64,8 @@ class View:
 VIEWS: Final[tuple[View, ...]] = (
     View(
         key="mu-unlearn",
-        shows="metrics.UA >= 0",  # whatever unlearnt something, by whichever entry point
+        # Whatever unlearnt something, by whichever entry point, and not what measured it again.
+        shows='metrics.UA >= 0 and tags."mu.entry" != "evaluate"',
         metrics=("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap", "RTE"),
         params=("method", "forget"),
         order_by="metrics.`gap`",

@@ -6,7 +6,13 @@ from scipy.stats import binomtest
 
 from mu.evaluation.catalogue import metric
 from mu.evaluation.comparison import compare, gap_interval
-from mu.evaluation.membership import efficacy, membership, unseen_of_same_classes
+from mu.evaluation.membership import (
+    ATTACKS,
+    efficacy,
+    membership,
+    rates_of_all,
+    unseen_of_same_classes,
+)
 from mu.evaluation.outputs import Outputs, SplitOutputs
 from mu.evaluation.scores import SCORES
 
@@ -109,3 +115,15 @@ def test_the_gaps_interval_holds_the_gap_and_narrows_with_more_samples():
 def test_efficacy_counts_the_forget_set_only():
     spoilt = look(3.0)
     assert efficacy(spoilt, "confidence", seed=0) == membership(spoilt, seed=0)["MIA"]
+
+
+def test_every_attack_has_its_rates():
+    one = look()
+    found = rates_of_all(one, seed=0)
+    assert found["MIA_auc"] == membership(one, seed=0)["MIA_auc"]
+    for name in ATTACKS:
+        both = ("MIA" if name == "confidence" else f"MIA_{name}", f"MIA_privacy_{name}")
+        for start in both:
+            assert found[f"{start}_auc_lo"] <= found[f"{start}_auc"] <= found[f"{start}_auc_hi"]
+            assert found[f"{start}_auc"] > (0.5 if name == "correctness" else 0.7), start
+            assert metric(f"{start}_auc_lo").unit == "0-1"

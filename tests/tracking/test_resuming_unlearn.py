@@ -388,7 +388,7 @@ def test_runs_that_were_not_interrupted(program: Program, pruned: PrunedStore) -
     program.refuses(f"{again} {finished}", finished, "is FINISHED", "nothing left to do")
     program.refuses(f"{again} {pruned.run_id}", pruned.run_id, "is FINISHED")
     program.refuses(f"{again} {killed}", killed, "a run of prune", "-e prune -P resume_run_id=")
-    program.refuses(f"{again} {foreign}", foreign, "entry backdoor", "prune and unlearn")
+    program.refuses(f"{again} {foreign}", foreign, "entry backdoor", "prune, unlearn, lira")
     program.refuses(f"{again} {deleted}", deleted, "restore")
     program.refuses(f"{again} 0123", "no run '0123'")
     program.refuses(f"{again} {launched.info.run_id}", "entry unknown", "keeps no progress")

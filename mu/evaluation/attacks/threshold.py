@@ -40,11 +40,15 @@ class ThresholdAttack:
             and (theirs := (non_members.labels == label).numpy()).any()
         }
 
-    def is_member(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """Bool of shape (n,)."""
+    def evidence(self, outputs: Outputs) -> Scores:
+        """Of shape (n,): how far each sample's measure lies above its class's threshold."""
         limits = [self._of_class.get(label, self._common) for label in outputs.labels.tolist()]
-        found = modified_entropy(outputs) >= torch.tensor(limits, dtype=torch.float64)
+        found = modified_entropy(outputs) - torch.tensor(limits, dtype=torch.float64)
         return np.asarray(found.numpy())
+
+    def is_member(self, outputs: Outputs) -> NDArray[np.bool_]:
+        """Bool of shape (n,): whether each sample looks like a member."""
+        return self.evidence(outputs) >= 0
 
 
 def threshold(members: Scores, non_members: Scores) -> float:
