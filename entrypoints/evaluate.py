@@ -46,8 +46,8 @@ class EvaluateOptions(Hyperparameters):
     )
     metrics: str = setting(
         "default",
-        help="default, all, or names with commas: accuracy, membership, rates, calibration, oracle, "
-        "relearn, klom, or single metrics",
+        help="default, all, or names with commas: accuracy, membership, rates, calibration, "
+        "oracle, relearn, klom, or single metrics",
     )
     run_ids: str | None = setting(
         None, help="further runs of the same unlearning with other seeds, with commas (klom)"
