@@ -9,12 +9,16 @@ from sklearn.svm import SVC
 from mu.evaluation.attacks.svc import ScoreAttack, shadow_rows
 
 
-def plain_evidence(members, non_members, queries):
+def plain_fit(members, non_members):
     """As the paper's code does it: every row, by scikit-learn."""
-    rows, asked = (x.reshape(len(x), -1) for x in (np.concatenate([members, non_members]), queries))
     svc = SVC(C=3, gamma="auto", kernel="rbf", tol=1e-5)
-    svc.fit(rows, np.repeat([1, 0], [len(members), len(non_members)]))
-    return svc.decision_function(asked)
+    rows = np.concatenate([members, non_members])
+    truth = np.repeat([1, 0], [len(members), len(non_members)])
+    return svc.fit(rows.reshape(len(rows), -1), truth)
+
+
+def plain_evidence(members, non_members, queries):
+    return plain_fit(members, non_members).decision_function(queries.reshape(len(queries), -1))
 
 
 def fitted_like(draws, size):
@@ -28,14 +32,19 @@ def vectors_like(draws, size, classes, scale):
     return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 60), digits=st.integers(1, 9))
 def test_the_evidence_is_that_of_a_plain_fit(seed, size, digits):
     draws = np.random.default_rng(seed)
     members, non_members = (scores.round(digits) for scores in fitted_like(draws, size))
     queries = np.linspace(0, 1, 41) + 1e-3
     found = ScoreAttack(members, non_members).evidence(queries)
-    assert np.abs(found - plain_evidence(members, non_members, queries)).max() < 0.1
+    svc = plain_fit(members, non_members)
+    error = found - svc.decision_function(queries[:, None])
+    pulls = np.abs(svc.dual_coef_)
+    if not ((pulls > 1e-4) & (pulls < 3 - 1e-4)).any():
+        error -= error.mean()  # nothing lies on the margin, so a range of biases is as good
+    assert np.abs(error).max() < 0.1  # of a margin of 1; the corner of the hinge is round
 
 
 @pytest.mark.parametrize("seed", range(3))
