@@ -27,10 +27,10 @@ Vector = NDArray[np.float64]
 MOST_LANDMARKS = 400
 # Of the smooth corner of the hinge, one after the other; within the first lie all points at first.
 WIDTHS = (2.0, 0.4, 0.08, 0.016)
-# Points, spread over all, that are enough at the first two widths: they only say where to start.
+# Points, spread over all, that are enough at all widths but the last: they say where it starts.
 ENOUGH_AT_FIRST = 2048
 STEPS = 50  # of Newton's method at each width, at the most
-DONE = 1e-4  # what a step must promise, relative to the objective, to be worth taking
+DONE = 1e-5  # what a step must promise, relative to the objective, to be worth taking
 SHORTEST = 1e-12  # share of a step that is tried
 BIAS = 1e-8  # weight of the bias in the norm, which a support-vector classifier leaves free
 
@@ -133,9 +133,9 @@ def _minimum(rows: Points, costs: Vector) -> Vector:
     weights = np.zeros(rows.shape[1])
     few = slice(None, None, max(1, len(rows) // ENOUGH_AT_FIRST))
     share = costs.sum() / costs[few].sum()
-    for width in WIDTHS[:2]:
+    for width in WIDTHS[:-1]:
         weights = _newton(weights, rows[few], share * costs[few], penalty, width)
-    for width in WIDTHS[2:]:
+    for width in WIDTHS[-1:]:
         weights = _newton(weights, rows, costs, penalty, width)
     return weights
 
