@@ -416,7 +416,7 @@ def _keep_models(folder: Path, job: Job, views: Mapping[str, View]) -> None:
     for name, view in views.items():
         arrays |= view_arrays(name, view)
     (folder / FOLDER).mkdir(exist_ok=True)
-    np.savez_compressed(folder / FOLDER / "models.npz", allow_pickle=False, **arrays)
+    np.savez_compressed(folder / FOLDER / "models.npz", **arrays)
 
 
 def _original(job: Job) -> str:

@@ -210,7 +210,7 @@ class Reference:
             if (view := getattr(self, name)) is not None:
                 arrays |= view_arrays(name, view)
         file = io.BytesIO()
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         return file.getvalue()
 
     @classmethod
