@@ -253,4 +253,8 @@ def _keep(
     recorder.metrics({**found, **{f"{name}_oracle": value for name, value in theirs.items()}})
     write_json(recorder.folder / "metrics.json", {"model": found, "oracle": theirs})
     outcome_plots.plot_all(case, recorder.folder / "plots")
-    recorder.describe(prose.describe_evaluation(subject.run_id, subject.forget, found, theirs))
+    text = prose.describe_evaluation(subject.run_id, subject.forget, found, theirs)
+    recorder.describe(text)
+    report = recorder.folder / "report" / "summary.md"
+    report.parent.mkdir()
+    report.write_text(f"{text}\n{prose.define_metrics(found)}")

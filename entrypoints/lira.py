@@ -81,12 +81,12 @@ def lira(own: Given, device: Given) -> None:
         What was given explicitly: for the entry and the device.
     """
     options = LiraOptions.of(own)
-    import entrypoints.lira_job as lira_job
+    from entrypoints import attacking
 
     if options.resume_run_id:
-        lira_job.go_on(options, device)
+        attacking.go_on(options, device)
     else:
-        lira_job.main(options, DeviceOptions.of(device))
+        attacking.main(options, DeviceOptions.of(device))
 
 
 if __name__ == "__main__":

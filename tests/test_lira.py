@@ -17,7 +17,7 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from PIL import Image
 
-from entrypoints import lira, lira_job
+from entrypoints import attacking, lira, lira_job
 from entrypoints.lira import LiraOptions
 from entrypoints.unlearn import unlearn
 from mu.cli.main import run as run_command
@@ -268,7 +268,7 @@ PLACES = {
 
 def interrupted(place: str, *line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, lira_job, *PLACES[place])
+        interrupt_at(patch, attacking, *PLACES[place])
         assert call(*QUICK, *line) == 128 + signal.SIGINT
 
 
@@ -284,13 +284,13 @@ def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     assert f"-P resume_run_id={run_id}" in capsys.readouterr().err
     kept = KEPT & set(files(target.store, run_id))
     trained = []
-    work = lira_job.make_reference
+    work = attacking.make_reference
 
     def counted(*arguments: Any) -> Any:
         trained.append(arguments[2])
         return work(*arguments)
 
-    monkeypatch.setattr(lira_job, "make_reference", counted)
+    monkeypatch.setattr(attacking, "make_reference", counted)
     assert call("--resume_run_id", run_id, "--device", "cpu") == 0
     assert trained == list(range(len(kept), REFERENCES))
     assert Whole.of(target.store, run_id) == whole

@@ -1,14 +1,4 @@
-"""Reference networks for membership attacks: trained as the original was, each on its own half.
-
-The game: of the challenge, which is the forget set and as many test images, each reference trains
-on a random half beside the retain set. So for each sample some networks saw it and others did
-not, and a method can be watched unlearning it. References come in pairs: what one saw, its
-partner did not, so each sample was seen by exactly half of them.
-
-References
-----------
-Carlini et al. (2022), Membership Inference Attacks From First Principles, S&P, section V.
-"""
+"""Reference networks: trained as the original was, each on its share of a challenge, and kept."""
 
 from __future__ import annotations
 
@@ -16,160 +6,26 @@ import io
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mu.checkpoints import Checkpoint, DataSpec, Spec
+from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
-from mu.data.images import ImageDataset, Images, Indices, Subset
-from mu.data.splits import SplitSpec
-from mu.errors import UserError
+from mu.data.images import Subset
 from mu.evaluation.attacks.likelihood import Seen, lira, log_odds
 from mu.evaluation.attacks.rates import Scores
 from mu.evaluation.attacks.rmia import log_confidence, rmia
+from mu.evaluation.challenge import Challenge
 from mu.evaluation.outputs import Outputs, predict
-from mu.hyperparameters import LARGEST_SEED
 from mu.rounds import train_network
 from mu.runs import Run
 
 Forget = Callable[[Checkpoint, ForgetSplit, Run], None]
-
-# Of either kind. With fewer, the interval of the AUC would span nearly all there is.
-FEWEST = 10
-MOST_POPULATION = 10_000  # that RMIA compares with; its scores are then exact to 0.01 %
-
-
-@dataclass(frozen=True, eq=False)
-class Challenge:
-    """The samples under attack, and what everyone else of the game trains on.
-
-    Parameters
-    ----------
-    dataset
-        The original's data, whose test images follow its training images: sample numbers of
-        training images are the published ones, and test image t has the number
-        ``n_training + t``.
-    retain, val
-        Sample numbers that all references train on, and that none does.
-    members, non_members
-        Sample numbers under attack: the forget set, and test images.
-    population
-        Sample numbers that nobody trained on and that are not under attack.
-    seed
-        Of everything that is drawn.
-    """
-
-    dataset: ImageDataset
-    retain: Indices
-    val: Indices
-    members: Indices
-    non_members: Indices
-    population: Indices
-    seed: int
-
-    @classmethod
-    def of(cls, split: ForgetSplit, seed: int) -> Challenge:
-        """The challenge of a forget split.
-
-        Test images are drawn class by class, as many as the forget set has of the class; where
-        there are fewer, all of them are taken, and no other class makes up for it. The population
-        is the validation part and the test images that were not drawn; at most 10,000 of them.
-
-        Raises
-        ------
-        UserError
-            If there are fewer than 10 members, or than 10 test images of their classes.
-        """
-        data, draws = split.dataset, np.random.default_rng([seed, 4])
-        labels, first = data.test.labels.numpy(), len(data.train)
-        order = draws.permutation(len(labels))
-        wanted = data.train.labels.numpy()[split.forget]
-        drawn = [order[labels[order] == one][:n] for one, n in _counts(wanted)]
-        chosen = np.sort(np.concatenate(drawn))
-        for count, kind in ((len(wanted), "forgotten samples"), (len(chosen), "test images")):
-            if count < FEWEST:
-                raise UserError(
-                    f"the attack needs at least {FEWEST} {kind} (of the forgotten classes); there "
-                    f"are {count}; take a run that forgets more"
-                )
-        rest = np.concatenate([split.val, first + np.setdiff1d(np.arange(len(labels)), chosen)])
-        if not len(rest):
-            raise UserError(
-                "the attack needs images beside those under attack that nobody trained on; take "
-                "an original with a validation part, or a run that forgets fewer"
-            )
-        population = np.sort(draws.permutation(rest)[:MOST_POPULATION])
-        return cls(
-            _with_test_images(data), split.retain, split.val, split.forget, first + chosen,
-            population, seed,
-        )  # fmt: skip
-
-    @cached_property
-    def samples(self) -> Indices:
-        """Sample numbers under attack, members first."""
-        return np.concatenate([self.members, self.non_members])
-
-    @property
-    def attacked(self) -> Subset:
-        """The samples under attack, members first."""
-        return self.dataset.training_subset(self.samples)
-
-    @property
-    def bystanders(self) -> Subset:
-        """The population."""
-        return self.dataset.training_subset(self.population)
-
-    def seen(self, number: int) -> Seen:
-        """Which of the samples under attack reference ``number`` trains on, bool (n_samples,)."""
-        draws = np.random.default_rng([self.seed, 5, number // 2])
-        half = draws.permutation(len(self.samples)) < len(self.samples) // 2
-        return half ^ bool(number % 2)
-
-    def seed_of(self, number: int) -> int:
-        """The seed of everything that reference ``number`` does."""
-        draws = np.random.default_rng([self.seed, 6, number])
-        return int(draws.integers(LARGEST_SEED, endpoint=True))
-
-    def split_of(self, number: int) -> ForgetSplit:
-        """What reference ``number`` trains on: its share of the challenge is its forget set."""
-        forget = np.sort(self.samples[self.seen(number)])
-        return ForgetSplit(self.dataset, forget, self.retain, self.val)
-
-    def spec_of(self, original: Spec, number: int) -> Spec:
-        """The spec of reference ``number``: the original's recipe from other initial weights.
-
-        It holds all but what the reference trains on to be removed, so that whoever asks it for
-        the training set is told right.
-        """
-        split = self.split_of(number)
-        trained = np.concatenate([split.forget, split.retain])
-        others = np.setdiff1d(np.arange(len(self.dataset.train)), trained)
-        recipe = replace(
-            original.recipe,
-            seed=self.seed_of(number),
-            split=SplitSpec(original.recipe.split.split_seed, val_share=0.0),
-        )
-        return Spec(
-            DataSpec.of(self.dataset), recipe, tuple(int(one) for one in others), original.history
-        )
-
-
-def _counts(labels: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Each class and how many samples it has."""
-    classes, counts = np.unique(labels, return_counts=True)
-    return list(zip(classes.tolist(), counts.tolist(), strict=True))
-
-
-def _with_test_images(data: ImageDataset) -> ImageDataset:
-    """The data set with its test images after its training images."""
-    pixels = torch.cat([data.train.pixels, data.test.pixels])
-    labels = torch.cat([data.train.labels, data.test.labels])
-    return replace(data, train=Images(pixels, labels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +61,12 @@ class Reference:
 
     def to_bytes(self) -> bytes:
         """As npz: ``seen``, and logits as float32, which is what networks give."""
-        arrays: dict[str, NDArray[np.generic]] = {"seen": self.seen}
+        arrays: dict[str, Any] = {"seen": self.seen}
         for name in _VIEWS:
             if (view := getattr(self, name)) is not None:
                 arrays |= view_arrays(name, view)
         file = io.BytesIO()
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays)
         return file.getvalue()
 
     @classmethod

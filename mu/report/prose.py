@@ -186,7 +186,7 @@ def gap_in_words(metrics: Mapping[str, float]) -> str:
 def describe_evaluation(
     run_id: str | None, forget: str, found: Mapping[str, float], oracle: Mapping[str, float]
 ) -> str:
-    """What was measured, each number with its definition.
+    """What was measured; short enough for a run's description (MLflow takes 8,000 letters).
 
     Parameters
     ----------
@@ -199,15 +199,23 @@ def describe_evaluation(
     lines = [
         f"**Evaluation** of {of}, which was to forget `{forget}`.",
         "",
-        "| | value | interval | oracle | better | is |",
-        "|---|---:|---:|---:|---|---|",
+        "| | value | interval | oracle |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {' | '.join(number_cells(name, found, oracle))} |"
+            for name in main_names(found)
+        ),
+        "",
+        "What each number is stands in the artifact `report/summary.md`; `mu metrics` lists all.",
     ]
-    for name in main_names(found):
-        value, interval, theirs = number_cells(name, found, oracle)
-        one = metric(name)
-        lines.append(
-            f"| {name} | {value} | {interval} | {theirs} | {one.better} | {one.definition} |"
-        )
+    return "\n".join(lines) + "\n"
+
+
+def define_metrics(found: Mapping[str, float]) -> str:
+    """The definition of each number, which way is better, and where it comes from."""
+    lines = ["| | better | is | source |", "|---|---|---|---|"]
+    for one in map(metric, main_names(found)):
+        lines.append(f"| {one.name} | {one.better} | {one.definition} | {one.source} |")
     return "\n".join(lines) + "\n"
 
 

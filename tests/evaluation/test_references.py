@@ -17,11 +17,11 @@ from mu.data import load_data
 from mu.data.forget import ForgetSplit
 from mu.data.images import ImageDataset, Images
 from mu.data.splits import SplitSpec
+from mu.evaluation import challenge as challenge_module
 from mu.evaluation import references as module
 from mu.evaluation.attacks.rates import rates
+from mu.evaluation.challenge import FEWEST, Challenge
 from mu.evaluation.references import (
-    FEWEST,
-    Challenge,
     Reference,
     View,
     attack,
@@ -104,7 +104,7 @@ def test_the_seed_draws_the_test_images_and_the_halves():
 
 
 def test_the_population_is_drawn_where_it_is_large(monkeypatch):
-    monkeypatch.setattr(module, "MOST_POPULATION", 15)
+    monkeypatch.setattr(challenge_module, "MOST_POPULATION", 15)
     game, _ = challenge_of(make_dataset(train=60, test=100), np.arange(20))
     assert len(game.population) == 15
     assert not np.intersect1d(game.population, game.samples).size

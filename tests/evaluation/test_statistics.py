@@ -83,7 +83,9 @@ def test_a_comparison_by_hand():
     assert not found.differs
 
 
-numbers = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=9)
+# As metrics are: SciPy itself overflows on differences of 1e-308.
+percent = st.floats(0, 100).map(lambda value: round(value, 6))
+numbers = st.lists(st.tuples(percent, percent), min_size=2, max_size=9)
 
 
 @laws(150)

@@ -4,7 +4,7 @@ References
 ----------
 Song & Mittal (2021), Systematic Evaluation of Privacy Risks of Machine Learning Models, USENIX
 Security; used as in Jia et al. (2023), appendix C.3: C = 3, RBF kernel, gamma ``auto``. It gives
-the predictions of scikit-learn's SVC (``python -m benchmarks.attacks``), two orders of magnitude
+the predictions of scikit-learn's SVC (``python -m benchmarks.attacks``), many times
 faster.
 """
 
@@ -19,8 +19,8 @@ from mu.evaluation.kernel_machine import KernelMachine
 Scores = NDArray[np.float64]
 
 COST = 3.0
-# How well the kernel is spanned. A single score takes few landmarks; a vector takes hundreds, and
-# two digits more cost five times as much and change no rate by more than 0.05 points.
+# How well the kernel is spanned. A single score takes few landmarks; a vector takes a hundred, and
+# with every digit more its cost grows, but hardly its rates change.
 TOLERANCE = 1e-7
 TOLERANCE_OF_VECTORS = 1e-5
 
