@@ -169,13 +169,16 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
 def _oracle_id(store: Store, asked: str, subject: Subject) -> str | None:
     """The run of the oracle, or None; a model from files has only one that is named.
 
+    An oracle is not its own, unless it is said to be: the distances would all be zero.
+
     Raises
     ------
     UserError
         If the run given is no oracle of this forget set.
     """
     if subject.upstream is not None:
-        return oracle_of(store, asked, subject.upstream, subject.oracle_run_id)
+        found = oracle_of(store, asked, subject.upstream, subject.oracle_run_id)
+        return None if asked == "find" and found == subject.run_id else found
     if asked in ("find", "none"):
         return None
     check_oracle_run(store, asked, None)

@@ -116,6 +116,9 @@ def test_an_oracle_as_its_own_oracle_has_no_gap(unlearned: Unlearned, program: P
     for name in ("gap", "gap_lo", "gap_hi", "js_forget", "js_test", "weight_distance"):
         assert found[name] == 0, name
     assert (found["tow"], found["agreement_test"]) == (1, 100)
+    newest_oracle = unlearned.oracles[1]
+    assert program(f"evaluate --run_id {newest_oracle} --device cpu")[0] == 0
+    assert "gap" not in unlearned.store.run(newest(unlearned.store)).data.metrics, "not its own"
 
 
 def test_the_files_of_a_run_give_what_the_run_gives(
