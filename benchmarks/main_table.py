@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import statistics
 from collections.abc import Sequence
 
-from benchmarks.settings import find_or_make_original, run_entry, settings_of
-from entrypoints import unlearn
+from benchmarks.settings import find_or_make_original, find_or_make_unlearned, settings_of
+from mu.evaluation.statistics import summarise
 from mu.methods import METHODS
-from mu.tracking import connect, same_value
 
 FORGET = ("class:5", "random:10%")
 # All of it said, since a store may hold originals of other kinds.
@@ -58,28 +56,25 @@ def cell(
     original: str, forget: str, method: str, seeds: Sequence[int], suffix: str = ""
 ) -> list[str]:
     """The numbers of one row, ``mean ± deviation`` over the seeds."""
-    found = [metrics_of(original, forget, method, seed) for seed in seeds]
+    found = [
+        find_or_make_unlearned(original, forget=forget, method=method, seed=seed).data.metrics
+        for seed in seeds
+    ]
     if suffix:
         found = [{name: row.get(name + suffix) for name in COLUMNS} for row in found]
     texts = []
     for name in COLUMNS:
         values = [row[name] for row in found if row.get(name) is not None]
-        text = f"{statistics.mean(values):.2f}" if values else "-"
-        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        texts.append(text + spread)
+        texts.append(mean_and_spread(values))
     return texts
 
 
-def metrics_of(original: str, forget: str, method: str, seed: int) -> dict[str, float]:
-    """The metrics of one run, which is made if it is not there."""
-    asked = {"forget": forget, "method": method, "seed": seed}
-    query = f"tags.`mu.upstream` = '{original}' and attributes.status = 'FINISHED'"
-    for _ in range(2):
-        for run in connect().search(query):
-            if all(same_value(run.data.params.get(name), value) for name, value in asked.items()):
-                return dict(run.data.metrics)
-        run_entry(unlearn, {**asked, "prune_run_id": original, "oracle_run_id": "train"})
-    raise RuntimeError(f"no run came of {asked}")
+def mean_and_spread(values: Sequence[float]) -> str:
+    """``mean ± standard deviation``; the mean alone of one value, ``-`` of none."""
+    if not values:
+        return "-"
+    found = summarise(values)
+    return f"{found.mean:.2f}" + ("" if found.sd is None else f" ± {found.sd:.2f}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from entrypoints import prune
-from mu.tracking import connect, find_original
+from mlflow.entities import Run as MlflowRun
+
+from entrypoints import prune, unlearn
+from mu.tracking import connect, find_original, same_value
 
 # Images of 32x32 on two cores: few enough for minutes, and long enough that originals fit their
 # training data, without which forgetting is easy and its measurement means nothing.
@@ -37,6 +39,17 @@ def find_or_make_original(asked: Mapping[str, object], data_dir: str) -> str:
         found = find_original(connect(), asked)
     assert found is not None
     return str(found.info.run_id)
+
+
+def find_or_make_unlearned(original: str, **asked: object) -> MlflowRun:
+    """The finished run of ``unlearn`` from that original with these parameters."""
+    query = f"tags.`mu.upstream` = '{original}' and attributes.status = 'FINISHED'"
+    for _ in range(2):
+        for run in connect().search(query):
+            if all(same_value(run.data.params.get(name), value) for name, value in asked.items()):
+                return run
+        run_entry(unlearn, {**asked, "prune_run_id": original, "oracle_run_id": "train"})
+    raise RuntimeError(f"no run came of {asked}")
 
 
 def run_entry(entry: ModuleType, settings: Mapping[str, object]) -> None:
