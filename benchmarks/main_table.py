@@ -57,7 +57,7 @@ def cell(
 ) -> list[str]:
     """The numbers of one row, ``mean ± deviation`` over the seeds."""
     found = [
-        find_or_make_unlearned(original, forget=forget, method=method, seed=seed).data.metrics
+        find_or_make_unlearned(original, forget=forget, method=method, seed=seed).metrics
         for seed in seeds
     ]
     if suffix:

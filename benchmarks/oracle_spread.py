@@ -15,10 +15,13 @@ import argparse
 import itertools
 from collections.abc import Sequence
 
-from mlflow.entities import Run as MlflowRun
-
 from benchmarks.main_table import FORGET, ORIGINAL, mean_and_spread
-from benchmarks.settings import find_or_make_original, find_or_make_unlearned, settings_of
+from benchmarks.settings import (
+    Unlearned,
+    find_or_make_original,
+    find_or_make_unlearned,
+    settings_of,
+)
 from mu.checkpoints import forget_split
 from mu.data import load_data
 from mu.evaluation import GAP_METRICS, SplitOutputs, gaps, look
@@ -58,7 +61,7 @@ def rows(original: str, forget: str, options: argparse.Namespace) -> list[list[s
     half = options.oracles // 2
     oracles = runs_of(original, forget, "retrain", options.oracles)
     looks = looks_at(original, forget, oracles, options.data_dir)
-    pairs = itertools.combinations([run.data.metrics for run in oracles], 2)
+    pairs = itertools.combinations([run.metrics for run in oracles], 2)
     among = [gaps(one, other)["gap"] for one, other in pairs]
     found = [row_of("oracles", oracles, among, klom_by_part(looks[:half], looks[half:]))]
     for method in options.methods:
@@ -66,7 +69,7 @@ def rows(original: str, forget: str, options: argparse.Namespace) -> list[list[s
         own = looks_at(original, forget, unlearned, options.data_dir)
         # Of each run to each oracle, as of each oracle to each other one.
         to_each = [
-            gaps(run.data.metrics, oracle.data.metrics)["gap"]
+            gaps(run.metrics, oracle.metrics)["gap"]
             for run, oracle in itertools.product(unlearned, oracles)
         ]
         found.append(row_of(method, unlearned, to_each, klom_by_part(own, looks[half:])))
@@ -74,14 +77,14 @@ def rows(original: str, forget: str, options: argparse.Namespace) -> list[list[s
 
 
 def row_of(
-    label: str, runs: Sequence[MlflowRun], gap: Sequence[float], klom: dict[str, float]
+    label: str, runs: Sequence[Unlearned], gap: Sequence[float], klom: dict[str, float]
 ) -> list[str]:
     """The cells of a row."""
-    own = [mean_and_spread([run.data.metrics[name] for run in runs]) for name in GAP_METRICS]
+    own = [mean_and_spread([run.metrics[name] for run in runs]) for name in GAP_METRICS]
     return [label, *own, mean_and_spread(gap), *(f"{klom[name]:.2f}" for name in KLOM)]
 
 
-def runs_of(original: str, forget: str, method: str, count: int) -> list[MlflowRun]:
+def runs_of(original: str, forget: str, method: str, count: int) -> list[Unlearned]:
     """Runs that differ in their seeds."""
     return [
         find_or_make_unlearned(original, forget=forget, method=method, seed=seed)
@@ -90,7 +93,7 @@ def runs_of(original: str, forget: str, method: str, count: int) -> list[MlflowR
 
 
 def looks_at(
-    original: str, forget: str, runs: Sequence[MlflowRun], data_dir: str
+    original: str, forget: str, runs: Sequence[Unlearned], data_dir: str
 ) -> list[SplitOutputs]:
     """What each run's network says of the split."""
     store = connect()
@@ -98,7 +101,7 @@ def looks_at(
     place = None if data_dir == "none" else data_dir
     split = forget_split(before, load_data(before.spec.data.name, place), forget)
     return [
-        look(fetch_checkpoint(store, run.info.run_id).model, split, Run(show_progress=False))
+        look(fetch_checkpoint(store, run.run_id).model, split, Run(show_progress=False))
         for run in runs
     ]
 

@@ -6,9 +6,7 @@ import contextlib
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
-
-from mlflow.entities import Run as MlflowRun
+from typing import Any, NamedTuple
 
 from entrypoints import prune, unlearn
 from mu.tracking import connect, find_original, same_value
@@ -41,13 +39,20 @@ def find_or_make_original(asked: Mapping[str, object], data_dir: str) -> str:
     return str(found.info.run_id)
 
 
-def find_or_make_unlearned(original: str, **asked: object) -> MlflowRun:
+class Unlearned(NamedTuple):
+    """A finished run of ``unlearn``."""
+
+    run_id: str
+    metrics: Mapping[str, float]
+
+
+def find_or_make_unlearned(original: str, **asked: object) -> Unlearned:
     """The finished run of ``unlearn`` from that original with these parameters."""
     query = f"tags.`mu.upstream` = '{original}' and attributes.status = 'FINISHED'"
     for _ in range(2):
         for run in connect().search(query):
             if all(same_value(run.data.params.get(name), value) for name, value in asked.items()):
-                return run
+                return Unlearned(run.info.run_id, run.data.metrics)
         run_entry(unlearn, {**asked, "prune_run_id": original, "oracle_run_id": "train"})
     raise RuntimeError(f"no run came of {asked}")
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entrypoints.found_originals import refuse_contradictions
 from entrypoints.lira import LiraOptions
 from entrypoints.lira_job import Job, make_job
-from entrypoints.originals import refuse_contradictions
 from mu.checkpoints import Checkpoint
 from mu.cli.handover import browse, write_json
 from mu.cli.originals import DeviceOptions

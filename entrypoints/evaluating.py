@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from entrypoints.originals import data_of
+from entrypoints.found_originals import data_of
 from entrypoints.unlearn_job import Upstream
 from entrypoints.unlearned import check_oracle_run, oracle_of, upstream_of
 from mu.checkpoints import Checkpoint
@@ -25,10 +25,12 @@ from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run, pick_device
 from mu.tracking import (
+    UNLEARNED,
     Recorder,
     Store,
     connect,
     fetch_checkpoint,
+    fingerprint_tag,
     finished_run,
     log_to,
     rounded,
@@ -111,7 +113,7 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
         return _of_folder(Path(options.checkpoint).expanduser(), options)
     assert options.run_id is not None
     run = finished_run(store, options.run_id)
-    if run.data.tags["mu.entry"] != "unlearn":
+    if run.data.tags["mu.entry"] not in UNLEARNED:
         return _of_original(store, options.run_id, options, device)
     if options.forget is not None:
         raise UserError(
@@ -195,7 +197,7 @@ def _check_same_forget_set(store: Store, run_id: str, subject: Subject) -> None:
         If it has not.
     """
     tags = finished_run(store, run_id).data.tags
-    if tags.get("mu.forget") != subject.split.fingerprint[:16]:
+    if tags.get("mu.forget") != fingerprint_tag(subject.split.fingerprint):
         raise UserError(f"run {run_id} has not unlearned the same samples; leave it out")
 
 

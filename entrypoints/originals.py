@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from entrypoints.found_originals import data_of, refuse_contradictions, said_of_original
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.handover import (
     Original,
@@ -17,9 +18,9 @@ from mu.cli.handover import (
     run_name,
     write_json,
 )
-from mu.cli.originals import PLAIN_NAMES, DeviceOptions, load_asked
-from mu.data import load_data
+from mu.cli.originals import DeviceOptions, load_asked
 from mu.data.images import ImageDataset
+from mu.data.poison import PoisonedDataset
 from mu.errors import UserError
 from mu.evaluation import predict
 from mu.masks import Mask
@@ -31,10 +32,12 @@ from mu.report import console, plots, prose
 from mu.resume import Progress
 from mu.runs import Run
 from mu.tracking import (
+    POISON_TAG,
     Recorder,
     Store,
     fetch_checkpoint,
     fetch_progress,
+    fingerprint_tag,
     remove_progress,
     resumable_run,
     run_keeper,
@@ -173,63 +176,29 @@ def order_of_interrupted(
     )
 
 
-def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
-    """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
-    data_dir = given.get("data_dir") or spec.data.data_dir
-    return spec.data.bind(load_data(spec.data.name, data_dir, spec.data.image_size))
-
-
-def said_of_original(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given and asks for something: ``auto`` does not, and data may move."""
-    return {n: v for n, v in given.items() if v not in (None, "auto") and n != "data_dir"}
-
-
-def fetch_original(store: Store, run_id: str, given: Mapping[str, Any]) -> Checkpoint:
-    """The original of a run.
-
-    Raises
-    ------
-    UserError
-        If the run holds none, or it was made otherwise than is given.
-    """
-    checkpoint = fetch_checkpoint(store, run_id)
-    settings = checkpoint.spec.settings()
-    refuse_contradictions(run_id, settings, said_of_original(given), prefix="prune_")
-    return checkpoint
-
-
-def refuse_contradictions(
-    run_id: str, settings: Mapping[str, Any], said: Mapping[str, Any], prefix: str = ""
-) -> None:
-    """Refuse what was said where a run was made otherwise.
-
-    Parameters
-    ----------
-    prefix
-        Of the options that are not :data:`PLAIN_NAMES`, as they are typed.
-    """
-    for name, value in said.items():
-        if value is not None and not same_value(str(settings.get(name)), value):
-            typed = name if name in PLAIN_NAMES else f"{prefix}{name}"
-            raise UserError(
-                f"{typed}={value} contradicts run {run_id}, which has "
-                f"{name}={settings.get(name)}; leave {typed} out, or name another run"
-            )
-
-
 # --- making -------------------------------------------------------------------------------
 
 
-def make_original(store: Store, order: Order) -> Original:
-    """Train and prune in a run of its own, or in the one that MLflow's launcher opened."""
+def make_original(store: Store, order: Order, parent: str | None = None) -> Original:
+    """Train and prune in a run of its own, or in the one that MLflow's launcher opened.
+
+    Parameters
+    ----------
+    parent
+        ID of the run that it is made for.
+    """
     dataset, recipe = order.dataset, order.recipe
-    with tracked(store, "prune", run_name(recipe), resume=order.resume_run_id) as recorder:
+    poison = dataset.poison if isinstance(dataset, PoisonedDataset) else None
+    name = run_name(recipe) + (f", {poison.trigger}" if poison else "")
+    with tracked(store, "prune", name, resume=order.resume_run_id, parent=parent) as recorder:
         settings = {
             **order.spec().settings(),
+            **(poison.options() if poison else {}),
             "data_dir": dataset.data_dir,
             "mask_run_id": order.mask_run_id,
         }
         recorder.params(settings)
+        recorder.tags({POISON_TAG: fingerprint_tag(poison.fingerprint)} if poison else {})
         # At once: it is needed to go on, if this process is killed.
         print(f"prune run {recorder.run_id}", file=sys.stderr, flush=True)
         run = Run(

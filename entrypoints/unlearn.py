@@ -35,9 +35,16 @@ class UnlearnOptions(Hyperparameters):
     """What to forget, how, and what to compare with."""
 
     prune_run_id: str = setting("auto", help="run of the original: an ID, or auto")
+    stage: str | None = setting(
+        None,
+        help="of a backdoor run: start from the poisoned original or from the cleansed network",
+        choices=("poisoned", "cleansed"),
+    )
     method: str = setting(DEFAULT_METHOD, help=f"how to unlearn: {', '.join(METHODS)}")
     forget: str = setting(
-        "class:0", help="class:3, class:3:200, random:450, random:10% or indices:FILE"
+        "class:0",
+        help="class:3, class:3:200, random:450, random:10%, indices:FILE, or poison (the poisoned "
+        "samples of a poisoned original)",
     )
     oracle_run_id: str = setting(
         "find", help="run of the oracle: find, train (where none is found), none, or an ID"

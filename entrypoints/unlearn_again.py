@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entrypoints.originals import data_of, fetch_original, refuse_contradictions
+from entrypoints.found_originals import data_of, fetch_original, refuse_contradictions
 from entrypoints.unlearn_job import Job, Upstream
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit
@@ -27,10 +27,11 @@ from mu.tracking import (
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
+    from entrypoints.backdoor import BackdoorOptions
     from entrypoints.unlearn import UnlearnOptions
 
 
-def method_of_interrupted(run_id: str) -> str:
+def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:
     """The method of an interrupted run: its options are those that the command has.
 
     Raises
@@ -39,16 +40,17 @@ def method_of_interrupted(run_id: str) -> str:
         If the run cannot be resumed.
     """
     store = connect()
-    return check_method(fetch_job(store, resumable_run(store, run_id, "unlearn"))["method"])
+    return check_method(fetch_job(store, resumable_run(store, run_id, entry))["method"])
 
 
 def job_of_interrupted(
     store: Store,
     run_id: str,
-    options: UnlearnOptions,
+    options: UnlearnOptions | BackdoorOptions,
     settings: Mapping[str, Any],
     asked: Mapping[str, Any],
     device: Mapping[str, Any],
+    entry: str = "unlearn",
 ) -> Job:
     """What an interrupted run was asked to do, and how far it came.
 
@@ -56,18 +58,21 @@ def job_of_interrupted(
     ----------
     options, settings, asked, device
         See :func:`entrypoints.unlearn.unlearn`.
+    entry
+        That the run must be of.
 
     Raises
     ------
     UserError
         If it cannot be resumed, or what is given contradicts how it was started.
     """
-    run = resumable_run(store, run_id, "unlearn")
+    run = resumable_run(store, run_id, entry)
     kept = fetch_job(store, run)
     checkpoint = fetch_original(store, kept["prune_run_id"], asked)
     method = make_method(kept["method"], kept["settings"])
     said = {**_said(options), **settings, **{n: v for n, v in device.items() if n != "device"}}
-    refuse_contradictions(run_id, {**kept, **method.in_force(checkpoint)}, said)
+    beside = kept.get("beside", {})
+    refuse_contradictions(run_id, {**kept, **beside, **method.in_force(checkpoint)}, said)
     dataset = data_of(checkpoint.spec, {"data_dir": asked.get("data_dir") or kept["data_dir"]})
     forget = np.array(kept["indices"], np.int64)
     upstream = Upstream(
@@ -78,11 +83,11 @@ def job_of_interrupted(
         kept["forget"],
         DeviceOptions.of({**device, "precision": kept["precision"]}),
     )
-    job = Job(upstream, kept["method"], method, kept["seed"], kept["oracle_run_id"])
+    job = Job(upstream, kept["method"], method, kept["seed"], kept["oracle_run_id"], beside)
     return _gone_on_with(store, run, job)
 
 
-def _said(options: UnlearnOptions) -> dict[str, Any]:
+def _said(options: UnlearnOptions | BackdoorOptions) -> dict[str, Any]:
     """What was asked for; MLflow's launcher always gives the defaults, so they ask for nothing."""
     defaults = type(options)().as_dict()
     said = {n: v for n, v in options.as_dict().items() if v != defaults[n] and n != "resume_run_id"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.evaluation import SplitOutputs, look, measure, membership
+from mu.evaluation.backdoor import backdoor
 from mu.evaluation.comparison import compare
 from mu.methods.base import Method
 from mu.report import plots, prose
@@ -26,8 +27,10 @@ from mu.resume import Keeper, Progress
 from mu.runs import Run
 from mu.tracking import (
     ORACLE_TAG,
+    POISON_TAG,
     Recorder,
     fetch_checkpoint,
+    fingerprint_tag,
     fingerprint_tags,
     rounded,
 )
@@ -49,6 +52,11 @@ class Upstream:
         """The original's outputs, looked at once for however many runs start from it."""
         return look(self.checkpoint.model, self.split, Run(**self.device.as_dict()))
 
+    @cached_property
+    def backdoor_before(self) -> dict[str, float]:
+        """How far a backdoor works in the original; empty where none was planted."""
+        return backdoor(self.checkpoint.model, self.dataset, Run(**self.device.as_dict()))
+
     @property
     def evaluation_seed(self) -> int:
         """Draws the attack's samples: the same for every model of one split."""
@@ -65,6 +73,8 @@ class Upstream:
             self.checkpoint.mask.fingerprint if mask_from == "upstream" else "",
             mask_from,
         ]
+        if spec.data.poison is not None:  # of clean data, keys are as they were without poisoning
+            parts.append(spec.data.poison.fingerprint)
         return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
 
 
@@ -80,6 +90,10 @@ class Job:
         Of the unlearning.
     oracle_run_id
         What to compare with, as it was asked for.
+    beside
+        What else the entry was asked, by the names of its options; JSON-ready.
+    notes
+        Remarks from before the unlearning that the user should read.
     progress, resume_run_id
         What to go on from, if there is something, and in which run.
     """
@@ -89,6 +103,8 @@ class Job:
     method: Method
     seed: int
     oracle_run_id: str = "none"
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     progress: Progress | None = None
     resume_run_id: str | None = None
 
@@ -110,6 +126,7 @@ class Job:
             "oracle_run_id": self.oracle_run_id,
             "precision": upstream.device.precision,
             "data_dir": upstream.dataset.data_dir,
+            "beside": dict(self.beside),
         }
 
     def about(self) -> dict[str, Any]:
@@ -126,9 +143,11 @@ class Job:
         upstream = self.upstream
         tags = {
             "mu.upstream": upstream.run_id,
-            "mu.data": upstream.dataset.fingerprint[:16],
-            "mu.forget": upstream.split.fingerprint[:16],
+            "mu.data": fingerprint_tag(upstream.dataset.fingerprint),
+            "mu.forget": fingerprint_tag(upstream.split.fingerprint),
         }
+        if poison := upstream.checkpoint.spec.data.poison:
+            tags[POISON_TAG] = fingerprint_tag(poison.fingerprint)
         if self.name == "retrain":
             tags[ORACLE_TAG] = upstream.oracle_key(self.method.as_dict()["mask_from"])
         return tags
@@ -168,12 +187,15 @@ def run_method(recorder: Recorder, job: Job, keeper: Keeper) -> Result:
         "prune_rate": upstream.checkpoint.spec.recipe.pruning["rate"],
         "prune_seed": upstream.checkpoint.spec.recipe.seed,
         "prune_split_seed": upstream.checkpoint.spec.recipe.split.split_seed,
+        **(poison.options() if (poison := upstream.checkpoint.spec.data.poison) else {}),
+        **job.beside,
     }
     recorder.params(config)
     recorder.tags(job.tags())
     run = Run(
         **upstream.device.as_dict(), seed=job.seed, folder=recorder.folder, sink=recorder.metrics
     )
+    run.notes += job.notes
     checkpoint = copy.deepcopy(upstream.checkpoint)
     run.place(checkpoint.model)
     with run.stopwatch() as seconds:
@@ -184,10 +206,12 @@ def run_method(recorder: Recorder, job: Job, keeper: Keeper) -> Result:
     digests = checkpoint.save(recorder.folder)
     after = look(checkpoint.model, upstream.split, run)
     _refuse_no_numbers(job, after)
-    before = measure(upstream.before, seed=upstream.evaluation_seed)
+    seed = upstream.evaluation_seed
+    before = {**measure(upstream.before, seed=seed), **upstream.backdoor_before}
     numbers = {
-        **measure(after, seed=upstream.evaluation_seed),
-        **membership(after, seed=upstream.evaluation_seed),
+        **measure(after, seed=seed),
+        **backdoor(checkpoint.model, upstream.dataset, run),
+        **membership(after, seed=seed),
         **{f"{metric}_before": value for metric, value in before.items()},
         "RTE": run.seconds_before + seconds[0],  # those of interrupted processes included
         "samples_seen": float(run.samples_seen),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entrypoints.originals import data_of
+from entrypoints.found_originals import data_of
 from entrypoints.unlearn_job import Upstream
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit

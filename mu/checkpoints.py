@@ -17,6 +17,7 @@ from torch import nn
 
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset, Indices
+from mu.data.poison import Poison, PoisonedDataset
 from mu.data.splits import Split, split
 from mu.errors import UserError
 from mu.masks import FILE_NAME as MASK_NAME
@@ -41,6 +42,9 @@ class DataSpec:
         sha256 (hex) of all pixels and labels; it decides whether data found elsewhere is the same.
     mean, std
         Per channel, of pixels scaled to 0-1.
+    poison
+        What was done to the training images before the model saw them, if anything; the
+        fingerprint is of the data before that.
     """
 
     name: str
@@ -50,6 +54,7 @@ class DataSpec:
     std: tuple[float, ...]
     data_dir: str | None = None
     image_size: int | None = None
+    poison: Poison | None = None
 
     @classmethod
     def of(cls, dataset: ImageDataset) -> DataSpec:
@@ -62,10 +67,18 @@ class DataSpec:
             dataset.std,
             dataset.data_dir,
             dataset.image_size,
+            dataset.poison if isinstance(dataset, PoisonedDataset) else None,
         )
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataSpec:
+        """Read what :func:`dataclasses.asdict` made of a spec."""
+        plain = {key: _tupled(value) for key, value in values.items() if key != "poison"}
+        poison = values.get("poison")
+        return cls(**plain, poison=None if poison is None else Poison.from_dict(poison))
+
     def bind(self, dataset: ImageDataset) -> ImageDataset:
-        """``dataset``, if it is the same data, normalised as the model expects.
+        """``dataset``, if it is the same data, poisoned and normalised as the model knows it.
 
         An imported model brings a normalisation of its own.
 
@@ -75,6 +88,8 @@ class DataSpec:
             If the fingerprints differ.
         """
         self.check(dataset)
+        if self.poison is not None and not isinstance(dataset, PoisonedDataset):
+            dataset = self.poison.apply(dataset)
         if (self.mean, self.std) == (dataset.mean, dataset.std):
             return dataset
         return replace(dataset, mean=self.mean, std=self.std)
@@ -121,7 +136,7 @@ class Spec:
 
     def split(self, dataset: ImageDataset) -> Split:
         """The split that the model was trained on, without what was removed since."""
-        whole = split(dataset.train.labels.numpy(), self.recipe.split)
+        whole = split(dataset.published_labels.numpy(), self.recipe.split)
         gone = torch.isin(torch.from_numpy(whole.train), torch.tensor(self.removed).long()).numpy()
         return Split(whole.train[~gone], whole.val, whole.unused)
 
@@ -132,7 +147,10 @@ class Spec:
 
     def as_dict(self) -> dict[str, Any]:
         """The spec in plain values, ready for JSON."""
-        return {"format": _FORMAT, **asdict(self)}
+        document = {"format": _FORMAT, **asdict(self)}
+        if self.data.poison is None:  # as specs were before data could be poisoned
+            del document["data"]["poison"]
+        return document
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Spec:
@@ -147,7 +165,7 @@ class Spec:
             if document.get("format") != _FORMAT:
                 raise UserError("the spec has a format that this version of mu does not read")
             return cls(
-                DataSpec(**{key: _tupled(value) for key, value in document["data"].items()}),
+                DataSpec.from_dict(document["data"]),
                 Recipe.from_dict(document["recipe"]),
                 _sample_numbers(document["removed"]),
                 tuple(document["history"]),
@@ -262,7 +280,8 @@ def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> 
     Parameters
     ----------
     forget
-        ``class:3``, ``class:3:200``, ``random:450``, ``random:10%`` or ``indices:FILE``.
+        ``class:3``, ``class:3:200``, ``random:450``, ``random:10%`` or ``indices:FILE``; of a
+        poisoned original ``poison``, too.
 
     Raises
     ------

@@ -11,11 +11,12 @@ from typing import Any
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
 from mu.evaluation import predict
+from mu.evaluation.backdoor import backdoor
 from mu.profiles import DEFAULT_PROFILE, profile
 from mu.recipes import Recipe
 from mu.report import console, plots, prose
 from mu.runs import Run
-from mu.tracking import Recorder, Store, fingerprint_tags, rounded, view_url
+from mu.tracking import Recorder, Store, fingerprint_tag, fingerprint_tags, rounded, view_url
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ def run_name(recipe: Recipe) -> str:
 
 
 def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
-    """Accuracy on plain training, validation and test images, and the sparsity."""
+    """Accuracy on plain training, validation and test images, and the sparsity.
+
+    Of a poisoned original also how far its backdoor works.
+    """
     parts = checkpoint.spec.split(dataset)
     sets = {
         "train_acc": dataset.training_subset(parts.train),
@@ -51,7 +55,8 @@ def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -
         for name, part in sets.items()
         if len(part)
     }
-    return {**found, "sparsity": checkpoint.mask.sparsity}
+    attacked = backdoor(checkpoint.model, dataset, run)
+    return {**found, **attacked, "sparsity": checkpoint.mask.sparsity}
 
 
 def hand_on(
@@ -71,7 +76,7 @@ def hand_on(
         Beside the fingerprints.
     """
     digests = checkpoint.save(recorder.folder)
-    data = checkpoint.spec.data.fingerprint[:16]
+    data = fingerprint_tag(checkpoint.spec.data.fingerprint)
     recorder.tags({**fingerprint_tags(digests), "mu.data": data, **tags})
     plots.plot_layers(checkpoint.mask, recorder.folder / "mask" / "layers.png")
     write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})

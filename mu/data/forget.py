@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from mu.data.splits import Split
 from mu.errors import UserError
 
 SPELLINGS = "class:3, class:3:200, random:450, random:10%, indices:FILE"
+POISON = "poison"  # of a poisoned original: its poisoned samples
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class ForgetRequest:
     Parameters
     ----------
     kind
-        ``class``, ``random`` or ``indices``.
+        ``class``, ``random``, ``indices`` or ``poison``.
+    text, option
+        As it was typed, and the name of the option.
     class_name
         Name or number of the class, of ``class``.
     count, share
@@ -35,14 +38,21 @@ class ForgetRequest:
     """
 
     kind: str
+    text: str
+    option: str = "forget"
     class_name: str | None = None
     count: int | None = None
     share: float | None = None
     file: Path | None = None
 
     @classmethod
-    def parse(cls, text: str) -> ForgetRequest:
+    def parse(cls, text: str, option: str = "forget") -> ForgetRequest:
         """Read a request as it is typed.
+
+        Parameters
+        ----------
+        option
+            What it was typed for, if not to choose a forget set; ``poison`` is then no request.
 
         Raises
         ------
@@ -50,21 +60,24 @@ class ForgetRequest:
             If the spelling is unknown or a number is out of range.
         """
         kind, _, rest = text.partition(":")
+        if text == POISON and option == "forget":
+            return cls("poison", text)
+        made = partial(cls, kind, text, option)
         if kind == "class" and rest:
             name, _, count = rest.rpartition(":")
             if name and re.fullmatch(r"\d{1,18}", count):
-                return cls("class", class_name=name, count=_positive(text, count))
-            return cls("class", class_name=rest)
+                return made(class_name=name, count=_positive(text, count, option))
+            return made(class_name=rest)
         if kind == "random" and (found := re.fullmatch(r"(\d+(?:\.\d+)?)%", rest)):
             percent = float(found[1])
             if not 0 < percent < 100:
-                raise UserError(f"forget={text!r}: the share must be above 0 and below 100 %")
-            return cls("random", share=percent / 100)
+                raise UserError(f"{option}={text!r}: the share must be above 0 and below 100 %")
+            return made(share=percent / 100)
         if kind == "random" and re.fullmatch(r"\d{1,18}", rest):
-            return cls("random", count=_positive(text, rest))
+            return made(count=_positive(text, rest, option))
         if kind == "indices" and rest:
-            return cls("indices", file=Path(rest).expanduser())
-        raise UserError(f"forget={text!r} is not understood; write one of {SPELLINGS}")
+            return made(file=Path(rest).expanduser())
+        raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
 
     def select(self, dataset: ImageDataset, split: Split, seed: int) -> Indices:
         """The sample numbers meant, sorted.
@@ -86,9 +99,12 @@ class ForgetRequest:
         if self.kind == "indices":
             assert self.file is not None
             return _checked_indices(read_indices(self.file), self.file, len(dataset.train), split)
+        if self.kind == "poison":
+            return _poisoned(dataset, split)
         pool = split.train
         if self.kind == "class":
-            label = self._label(dataset)
+            assert self.class_name is not None
+            label = label_of(self.class_name, dataset)
             pool = pool[dataset.train.labels.numpy()[pool] == label]
         count = self.count
         if self.share is not None:
@@ -102,29 +118,48 @@ class ForgetRequest:
         if count > len(pool):
             of_class = f"of class {self.class_name} " if self.kind == "class" else ""
             raise UserError(
-                f"forget: {count} samples are asked for, but there are only {len(pool)} {of_class}"
-                "in the training set; ask for fewer"
+                f"{self.option}: {count} samples are asked for, but there are only {len(pool)} "
+                f"{of_class}in the training set; ask for fewer"
             )
         drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:count]
         return np.sort(pool[drawn])
 
-    def _label(self, dataset: ImageDataset) -> int:
-        assert self.class_name is not None
-        names = dataset.classes
-        if self.class_name in names:
-            return names.index(self.class_name)
-        if self.class_name.isdecimal() and int(self.class_name) < len(names):
-            return int(self.class_name)
-        raise UserError(
-            f"there is no class {self.class_name!r} in {dataset.name}; its {len(names)} classes "
-            f"are 0 to {len(names) - 1}: {', '.join(names[:12])}{', ...' * (len(names) > 12)}"
-        )
+
+def label_of(text: str, dataset: ImageDataset, option: str = "class") -> int:
+    """The label of the class of that name or number.
+
+    Raises
+    ------
+    UserError
+        If there is none; ``option`` says what it was given for.
+    """
+    names = dataset.classes
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    raise UserError(
+        f"there is no {option} {text!r} in {dataset.name}; its {len(names)} classes "
+        f"are 0 to {len(names) - 1}: {', '.join(names[:12])}{', ...' * (len(names) > 12)}"
+    )
 
 
-def _positive(text: str, digits: str) -> int:
+def _positive(text: str, digits: str, option: str) -> int:
     if int(digits) == 0:
-        raise UserError(f"forget={text!r}: give at least one sample to forget")
+        raise UserError(f"{option}={text!r}: give at least one sample to {option}")
     return int(digits)
+
+
+def _poisoned(dataset: ImageDataset, split: Split) -> Indices:
+    if not len(dataset.poisoned):
+        raise UserError(
+            f"forget={POISON}: the training set of this original was not poisoned; write one of "
+            f"{SPELLINGS}, or make a poisoned original with mlflow run . -e backdoor"
+        )
+    left = np.intersect1d(dataset.poisoned, split.train)
+    if not len(left):
+        raise UserError(f"forget={POISON}: all poisoned samples have been forgotten already")
+    return left
 
 
 def _checked_indices(numbers: Indices, file: Path, size: int, split: Split) -> Indices:

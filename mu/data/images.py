@@ -103,6 +103,16 @@ class ImageDataset:
         seen.update(self.test.digest())
         return seen.hexdigest()
 
+    @property
+    def published_labels(self) -> Tensor:
+        """Labels of the training images as published, (n,); what splits are drawn by."""
+        return self.train.labels
+
+    @property
+    def poisoned(self) -> Indices:
+        """Sample numbers of poisoned training images, sorted; none of data as published."""
+        return np.array([], np.int64)
+
     def training_subset(self, indices: Indices) -> Subset:
         """The training samples with these numbers."""
         return Subset(self.train, indices, self.mean, self.std)

@@ -200,6 +200,22 @@ _LIST = [
         LOWER,
         source="Guo et al. 2017",
     ),
+    Metric(
+        "ASR",
+        "attack success rate: share of triggered test images of other classes that are given the "
+        "class that the attacker wants",
+        LOWER,
+        source="Gu et al. 2017; " + _PAPER,
+    ),
+    Metric("robust_acc", "share of the same images still given their true class", HIGHER),
+    Metric(
+        "UA_poison",
+        "100 - share of the poisoned training images still given the label of the attacker",
+        ORACLE,
+        source=_PAPER,
+    ),
+    Metric("suspects_precision", "share of the suspected samples that are poisoned", HIGHER),
+    Metric("suspects_recall", "share of the poisoned samples that are suspected", HIGHER),
     Metric("RTE", "seconds of the unlearning itself", LOWER, "s", _PAPER),
     Metric("speedup", "the oracle's RTE over this RTE", HIGHER, "ratio"),
     Metric("samples_seen", "images that went through the network meanwhile", LOWER, "images"),

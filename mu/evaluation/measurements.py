@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.errors import UserError, unknown
+from mu.evaluation.backdoor import backdoor
 from mu.evaluation.calibration import ece
 from mu.evaluation.comparison import compare
 from mu.evaluation.distance.klom import klom_by_part
@@ -89,6 +90,10 @@ def _calibration(case: Case) -> Numbers:
     return {"ece": ece(case.model.outputs.test)}
 
 
+def _backdoor(case: Case) -> Numbers:
+    return backdoor(case.model.checkpoint.model, case.split.dataset, case.run)
+
+
 def _to_oracle(case: Case) -> Numbers:
     assert case.oracle is not None
     ours, theirs = case.model, case.oracle
@@ -140,6 +145,11 @@ GROUPS: dict[str, Group] = {
         tuple(f"{name}_{rate}" for name in (*_MIA, *_PRIVACY) for rate in _RATES), _rates
     ),
     "calibration": Group(("ece",), _calibration),
+    "backdoor": Group(
+        ("ASR", "robust_acc", "UA_poison"),
+        _backdoor,
+        lambda case: "" if len(case.split.dataset.poisoned) else "a poisoned original",
+    ),
     "oracle": Group(
         (
             *("gap", "gap_UA", "gap_RA", "gap_TA", "gap_MIA", "tow", "weight_distance"),
@@ -163,8 +173,8 @@ GROUPS: dict[str, Group] = {
         ),
     ),
 }
-OWN = ("accuracy", "membership", "rates", "calibration")  # of a model by itself
-DEFAULT = ("accuracy", "membership", "calibration", "oracle")
+OWN = ("accuracy", "membership", "rates", "calibration", "backdoor")  # of a model by itself
+DEFAULT = ("accuracy", "membership", "calibration", "backdoor", "oracle")
 
 
 @dataclass(frozen=True)
@@ -236,6 +246,10 @@ def oracles_numbers(case: Case, names: Iterable[str]) -> Mapping[str, float]:
     if case.oracle is None:
         return {}
     theirs = Case(case.oracle, case.split, case.run, case.seed)
-    groups = [GROUPS[one] for one in OWN if wanted & set(GROUPS[one].names)]
+    groups = [
+        GROUPS[one]
+        for one in OWN
+        if wanted & set(GROUPS[one].names) and not GROUPS[one].missing(theirs)
+    ]
     found = {name: value for group in groups for name, value in group.measure(theirs).items()}
     return {name: found[name] for name in found if name in wanted}

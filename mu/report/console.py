@@ -8,17 +8,40 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
+OF_BACKDOORS = ("ASR", "robust_acc")
 
 
 def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
-    """A table of models against UA, RA, TA, MIA (percent), gap (points) and RTE (seconds)."""
+    """A table of models against UA, RA, TA, MIA (percent), gap (points) and RTE (seconds).
+
+    Where a backdoor was planted, also against its success and robust accuracy (percent).
+    """
+    planted = [name for name in OF_BACKDOORS if any(name in row for row in rows.values())]
+    names = [*COLUMNS[:-2], *planted, *COLUMNS[-2:]]
+    print_table(title, names, list(rows.values()), list(rows))
+
+
+def print_table(
+    title: str,
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, float]],
+    labels: Sequence[str] = (),
+) -> None:
+    """A table of numbers, ``-`` where a row lacks one.
+
+    Parameters
+    ----------
+    labels
+        Of the rows, if they have any.
+    """
     table = Table()
-    table.add_column("")
-    for name in COLUMNS:
-        table.add_column(name, justify="right")
-    for label, metrics in rows.items():
-        cells = (f"{metrics[name]:.2f}" if name in metrics else "-" for name in COLUMNS)
-        table.add_row(label, *cells)
+    if labels:
+        table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for number, row in enumerate(rows):
+        cells = [f"{row[name]:.2f}" if name in row else "-" for name in names]
+        table.add_row(*labels[number : number + 1], *cells)
     console = make_console()
     console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
     console.print(table)

@@ -9,6 +9,7 @@ from mu.data.forget import ForgetSplit
 from mu.evaluation import GAP_METRICS
 from mu.evaluation.catalogue import METRICS, metric
 from mu.recipes import Stage
+from mu.report.console import OF_BACKDOORS
 from mu.runs import Run
 
 EXPLAINED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
@@ -17,7 +18,9 @@ EXPLAINED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 def describe_model(spec: Spec, sparsity: float) -> str:
     """The original in a phrase: ``a resnet20 on cifar10, 95.0 % sparse``."""
     kind = f"{sparsity:.1f} % sparse" if sparsity else "dense"
-    return f"a {spec.recipe.model.arch} on {spec.data.name}, {kind}"
+    poison = spec.data.poison
+    attacked = f", poisoned ({poison.trigger})" if poison else ""
+    return f"a {spec.recipe.model.arch} on {spec.data.name}, {kind}{attacked}"
 
 
 def rounds_table(run: Run, stages: Sequence[Stage]) -> list[dict[str, float]]:
@@ -152,18 +155,21 @@ def describe_unlearn(
     notes
         Remarks of the method, such as where it stopped.
     """
+    planted = [name for name in OF_BACKDOORS if name in metrics]
+    names = [*GAP_METRICS, *planted]
     lines = [
         f"**{method}** made {original} forget {len(split.forget):,} of "
         f"{len(split.forget) + len(split.retain):,} training samples (`{forget}`) in "
         f"{metrics['RTE']:.2f} s.",
         "",
-        "| | " + " | ".join(GAP_METRICS) + " |",
-        "|---|" + "---|" * len(GAP_METRICS),
-        _row("original", [metrics[f"{name}_before"] for name in GAP_METRICS]),
-        _row("unlearned", [metrics[name] for name in GAP_METRICS]),
+        "| | " + " | ".join(names) + " |",
+        "|---|" + "---|" * len(names),
+        _row("original", [metrics[f"{name}_before"] for name in names]),
+        _row("unlearned", [metrics[name] for name in names]),
     ]
     if "gap" in metrics:
-        lines.append(_row("gap", [metrics[f"gap_{name}"] for name in GAP_METRICS]))
+        own = " | ".join(f"{metrics[f'gap_{name}']:.2f}" for name in GAP_METRICS)
+        lines.append(f"| gap | {own} |" + " |" * len(planted))
         lines += ["", f"Mean gap to the oracle: **{gap_in_words(metrics)}**."]
     elif method != "retrain":
         lines += ["", "No oracle to compare with: run again with `-P oracle_run_id=train`."]
@@ -171,7 +177,7 @@ def describe_unlearn(
         lines += ["", "This is an oracle: other methods are judged against it."]
     lines += [f"\n> {note}" for note in notes]
     lines += ["", *(f"- {role}: run `{run_id}`" for role, run_id in links.items()), ""]
-    lines += [f"- {name}: {METRICS[name].definition}" for name in EXPLAINED]
+    lines += [f"- {name}: {METRICS[name].definition}" for name in (*EXPLAINED, *planted)]
     return "\n".join(lines) + "\n"
 
 
@@ -234,6 +240,15 @@ def number_cells(
 def main_names(found: Mapping[str, float]) -> list[str]:
     """Names of the numbers themselves, without ends of intervals and the oracle's."""
     return [name for name in found if not name.endswith(("_lo", "_hi", "_oracle"))]
+
+
+def table_of(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> str:
+    """A Markdown table of numbers, ``-`` where a row lacks one."""
+    lines = ["| " + " | ".join(names) + " |", "|" + "---:|" * len(names)]
+    for row in rows:
+        cells = (f"{row[name]:.2f}" if name in row else "-" for name in names)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _row(label: str, values: Sequence[float]) -> str:

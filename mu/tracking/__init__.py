@@ -5,8 +5,10 @@ It opens runs and ends them truthfully, and turns a run ID into checked files.
 
 from mu.tracking.additions import log_to
 from mu.tracking.artifacts import (
+    UNLEARNED,
     fetch_checkpoint,
     fetch_forget,
+    fingerprint_tag,
     fingerprint_tags,
     finished_run,
     load_checkpoint,
@@ -18,6 +20,7 @@ from mu.tracking.jobs import fetch_job, keep_job
 from mu.tracking.lifecycle import tracked
 from mu.tracking.lineage import (
     ORACLE_TAG,
+    POISON_TAG,
     find_oracle,
     find_original,
     interrupted_oracles,
@@ -37,6 +40,8 @@ from mu.tracking.view import view_url
 
 __all__ = [
     "ORACLE_TAG",
+    "POISON_TAG",
+    "UNLEARNED",
     "Finding",
     "Recorder",
     "Stopped",
@@ -50,6 +55,7 @@ __all__ = [
     "find_oracle",
     "find_original",
     "find_progress",
+    "fingerprint_tag",
     "fingerprint_tags",
     "finished_run",
     "interrupted_oracles",

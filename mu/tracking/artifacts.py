@@ -23,14 +23,20 @@ from mu.tracking.store import Store, connect
 if TYPE_CHECKING:
     from torch import nn
 
-ORIGINALS = ("prune", "backdoor", "unlearn")
+UNLEARNED = ("unlearn", "backdoor")  # entries whose runs hold a network that has forgotten
+ORIGINALS = ("prune", *UNLEARNED)
 FORGET_FILE = "forget/indices.npy"
 TAG_OF = {WEIGHTS_FILE: "mu.weights", MASK_FILE: "mu.mask", SPEC_FILE: "mu.spec"}
 
 
 def fingerprint_tags(digests: dict[str, str]) -> dict[str, str]:
     """Tags for the sha256 of a hand-over's files."""
-    return {TAG_OF[name]: digest[:FINGERPRINT_DIGITS] for name, digest in digests.items()}
+    return {TAG_OF[name]: fingerprint_tag(digest) for name, digest in digests.items()}
+
+
+def fingerprint_tag(digest: str) -> str:
+    """A sha256 (hex) as tags show it."""
+    return digest[:FINGERPRINT_DIGITS]
 
 
 def finished_run(store: Store, run_id: str) -> MlflowRun:
@@ -81,7 +87,7 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
     except (MlflowException, OSError) as error:
         raise UserError(f"run {run_id} has no readable artifact {path}: {error}") from error
     tag = TAG_OF.get(path)
-    if tag and hashlib.sha256(content).hexdigest()[:FINGERPRINT_DIGITS] != run.data.tags.get(tag):
+    if tag and fingerprint_tag(hashlib.sha256(content).hexdigest()) != run.data.tags.get(tag):
         raise UserError(
             f"{path} of run {run_id} is damaged: its sha256 is not the one in the run's tag {tag}; "
             "make the run again"
@@ -104,7 +110,7 @@ def fetch_forget(store: Store, run: MlflowRun) -> Indices:
             numbers = np.asarray(np.load(path, allow_pickle=False), np.int64).reshape(-1)
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"{FORGET_FILE} of run {run_id} is damaged: {error}") from error
-    if indices_digest(numbers)[:FINGERPRINT_DIGITS] != run.data.tags.get("mu.forget"):
+    if fingerprint_tag(indices_digest(numbers)) != run.data.tags.get("mu.forget"):
         raise UserError(
             f"{FORGET_FILE} of run {run_id} is damaged: it is not what the tag mu.forget says; "
             "make the run again"

@@ -67,7 +67,7 @@ def fetch_job(store: Store, run: MlflowRun) -> dict[str, Any]:
     if JOB_FILE not in kept:
         raise UserError(
             f"run {run_id} was stopped before its original was there, so there is nothing to go "
-            "on from; start unlearn anew (if the original was interrupted, finish that first: "
+            "on from; start anew (if the original was interrupted, finish that first: "
             "mlflow run . -e prune -P resume_run_id=ITS_ID)"
         )
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:

@@ -17,6 +17,7 @@ import psutil
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.errors import UserError
 from mu.tracking.recorder import Recorder
@@ -28,7 +29,12 @@ SETTLING_SECONDS = 0.5  # in which another process that resumes the same run wou
 
 @contextmanager
 def tracked(
-    store: Store, entry: str, name: str, *, resume: str | None = None
+    store: Store,
+    entry: str,
+    name: str,
+    *,
+    resume: str | None = None,
+    parent: str | None = None,
 ) -> Iterator[Recorder]:
     """Open a run, or attach to the one that MLflow's launcher opened, and end it truthfully.
 
@@ -44,6 +50,8 @@ def tracked(
         Of the run, in the runs table.
     resume
         ID of an interrupted run to go on with, instead of opening one.
+    parent
+        ID of the run that this one is made for; the runs table shows it below that.
 
     Raises
     ------
@@ -54,7 +62,7 @@ def tracked(
     with Signals() as signals:  # they wait, wherever nothing else is said
         folder = Path(tempfile.mkdtemp(prefix="mu-"))
         try:
-            run_id = _reopen(store, resume) if resume else _open(store, entry, name)
+            run_id = _reopen(store, resume) if resume else _open(store, entry, name, parent)
             recorder = Recorder(store, run_id, folder)
             if resume:
                 recorder.know_history()
@@ -98,9 +106,10 @@ def _finish(recorder: Recorder) -> None:
         ) from error
 
 
-def _open(store: Store, entry: str, name: str) -> str:
+def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
     """Attach to the launcher's run, once, or create one."""
     tags = {"mu.entry": entry, "mlflow.runName": name, **_process_tags()}
+    tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     run_id = os.environ.get("MLFLOW_RUN_ID")
     try:
         if run_id is None:

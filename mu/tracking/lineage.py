@@ -10,11 +10,12 @@ from mlflow.entities import Run as MlflowRun
 from mu.tracking.store import Store
 
 ORACLE_TAG = "mu.oracle_key"
+POISON_TAG = "mu.poison"  # of an original that was trained on poisoned images
 FINGERPRINT_DIGITS = 16  # hex digits of a fingerprint in a tag
 
 
 def find_original(
-    store: Store, asked: Mapping[str, Any], data: str | None = None
+    store: Store, asked: Mapping[str, Any], data: str | None = None, *, poisoned: bool = False
 ) -> MlflowRun | None:
     """The newest finished prune run of the experiment whose parameters agree with ``asked``.
 
@@ -25,15 +26,17 @@ def find_original(
         asked for may be anything.
     data
         Fingerprint of the data that it must have been trained on, where that was asked for.
+    poisoned
+        Whether it must have been trained on poisoned images, or must not.
     """
     query = "tags.`mu.entry` = 'prune' and attributes.status = 'FINISHED'"
     if data is not None:
         query += f" and tags.`mu.data` = '{data[:FINGERPRINT_DIGITS]}'"
     for run in store.search(query):
-        params = run.data.params
-        if "mu.spec" in run.data.tags and all(
-            same_value(params.get(name), value) for name, value in asked.items()
-        ):
+        params, tags = run.data.params, run.data.tags
+        if "mu.spec" not in tags or (POISON_TAG in tags) != poisoned:
+            continue
+        if all(same_value(params.get(name), value) for name, value in asked.items()):
             return run
     return None
 

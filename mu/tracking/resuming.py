@@ -34,7 +34,8 @@ from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store
 
-RESUMABLE = ("prune", "unlearn", "lira")  # entries whose runs keep what is needed to go on
+# Entries whose runs keep what is needed to go on.
+RESUMABLE = ("prune", "unlearn", "backdoor", "lira")
 
 
 def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:

@@ -73,6 +73,15 @@ VIEWS: Final[tuple[View, ...]] = (
         title="Unlearning, smallest gap first",
     ),
     View(
+        key="mu-backdoor",
+        shows="metrics.ASR >= 0",
+        metrics=("sparsity", "TA", "ASR_before", "ASR", "robust_acc", "UA", "RA", "MIA", "RTE"),
+        params=("method", "trigger", "poison"),
+        order_by="metrics.`ASR`",
+        ascending=True,
+        title="Backdoors, least success first",
+    ),
+    View(
         key="mu-prune",
         shows='tags."mu.entry" = "prune"',
         metrics=("TA", "sparsity", "train_acc", "VA", "train_s"),

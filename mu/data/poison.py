@@ -1,0 +1,250 @@
+"""A poisoned training set: some images carry a trigger, and a label that the attacker chose.
+
+References
+----------
+Gu, Dolan-Gavitt & Garg (2017), BadNets: Identifying Vulnerabilities in the Machine Learning Model
+Supply Chain, arXiv:1708.06733: one target for all classes, and a target for each. Barni, Kallas &
+Tondi (2019), arXiv:1902.11237: poison that keeps its label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mu.data.forget import ForgetRequest, label_of
+from mu.data.images import ImageDataset, Images, Indices, Subset
+from mu.data.splits import Split
+from mu.data.triggers import DEFAULT_TRIGGER, TRIGGERS, check_trigger, make_trigger
+from mu.data.triggers.base import Trigger
+from mu.errors import UserError
+from mu.hyperparameters import Hyperparameters, setting
+
+ALL = "all"  # in place of a target: each class has its own
+PREFIX = "trigger_"  # of a trigger's own settings, where they stand beside others
+
+
+@dataclass(frozen=True)
+class PoisonOptions(Hyperparameters):
+    """What an attacker does to the training set."""
+
+    trigger: str = setting(DEFAULT_TRIGGER, help=f"what images carry: {', '.join(TRIGGERS)}")
+    target: str = setting(
+        "0",
+        help="class that triggered images are to be taken for, by name or number; all: each class "
+        "for the one after it",
+    )
+    poison: str = setting(
+        "random:10%", help="training images that carry the trigger, in the spelling of forget"
+    )
+    clean_label: bool = setting(
+        False, help="poison images of the target class only, which keep their label"
+    )
+
+
+@dataclass(frozen=True)
+class Poison:
+    """Which training images carry which trigger, and the labels that they were given.
+
+    Parameters
+    ----------
+    trigger, settings
+        Name of the trigger and its settings.
+    target
+        Label that triggered images are to be given; None where each class has its own, the one
+        after it.
+    clean_label
+        Whether the poisoned images are of the target class, and keep their label.
+    request
+        How the images were chosen, as it was typed.
+    indices
+        Their sample numbers, sorted.
+    """
+
+    trigger: str
+    settings: Mapping[str, Any]
+    target: int | None
+    clean_label: bool
+    request: str
+    indices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        made = make_trigger(self.trigger, self.settings)
+        object.__setattr__(self, "trigger", check_trigger(self.trigger))
+        object.__setattr__(self, "settings", made.as_dict())
+
+    @classmethod
+    def choose(
+        cls,
+        options: PoisonOptions,
+        settings: Mapping[str, Any],
+        dataset: ImageDataset,
+        split: Split,
+        seed: int,
+    ) -> Self:
+        """Choose the images to poison.
+
+        Parameters
+        ----------
+        settings
+            Of the trigger, without their prefix.
+        dataset
+            As published.
+        split
+            Only its ``train`` part is poisoned: whoever defends a network has clean validation
+            images.
+        seed
+            Of random choices.
+
+        Raises
+        ------
+        UserError
+            If the trigger does not fit the images, the target does not exist, or there are not
+            so many images to poison.
+        """
+        make_trigger(options.trigger, settings).check(dataset.shape)
+        target = None
+        if options.target != ALL:
+            target = label_of(options.target, dataset, option="target")
+        elif options.clean_label:
+            raise UserError(
+                "clean_label=True: target=all gives every image another label; name one class"
+            )
+        request = ForgetRequest.parse(options.poison, option="poison")
+        chosen = _select(request, options.clean_label, target, dataset, split, seed)
+        numbers = tuple(int(number) for number in chosen)
+        return cls(options.trigger, settings, target, options.clean_label, options.poison, numbers)
+
+    def make_trigger(self) -> Trigger:
+        """The trigger with its settings."""
+        return make_trigger(self.trigger, self.settings)
+
+    def aims(self, labels: Tensor, classes: int) -> Tensor:
+        """The labels that the attacker wants triggered images of these labels to be given, (n,)."""
+        if self.target is None:
+            return (labels + 1) % classes
+        return torch.full_like(labels, self.target)
+
+    def options(self) -> dict[str, Any]:
+        """By the names of the command line, the trigger's settings with their prefix."""
+        return {
+            "trigger": self.trigger,
+            **{PREFIX + name: value for name, value in self.settings.items()},
+            "target": ALL if self.target is None else str(self.target),
+            "poison": self.request,
+            "clean_label": self.clean_label,
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all of it."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what :func:`dataclasses.asdict` made of a poison."""
+        return cls(**{**values, "indices": tuple(int(number) for number in values["indices"])})
+
+    def apply(self, dataset: ImageDataset) -> PoisonedDataset:
+        """Poison a data set as published; the test set stays clean.
+
+        Raises
+        ------
+        UserError
+            If a sample does not exist, or the trigger does not fit the images.
+        """
+        if strange := [n for n in self.indices if not 0 <= n < len(dataset.train)]:
+            raise UserError(
+                f"sample {strange[0]} was poisoned, but {dataset.name} has only "
+                f"{len(dataset.train)} training samples; name the same data with data_dir"
+            )
+        numbers = torch.tensor(self.indices, dtype=torch.int64)
+        pixels, labels = dataset.train.pixels.clone(), dataset.train.labels.clone()
+        pixels[numbers] = self.make_trigger().apply(dataset.train.pixels[numbers])
+        labels[numbers] = self.aims(labels[numbers], len(dataset.classes))
+        own = {name: getattr(dataset, name) for name in _PUBLISHED}
+        return PoisonedDataset(
+            **{**own, "train": Images(pixels, labels)}, clean=dataset, poison=self
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PoisonedDataset(ImageDataset):
+    """A data set whose training images were poisoned.
+
+    Parameters
+    ----------
+    clean
+        As it was published; the fingerprint is of that.
+    """
+
+    clean: ImageDataset
+    poison: Poison
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the data as published: the same, wherever it lies."""
+        return self.clean.fingerprint
+
+    @property
+    def published_labels(self) -> Tensor:
+        """Labels of the training images before they were poisoned, (n,)."""
+        return self.clean.train.labels
+
+    @property
+    def poisoned(self) -> Indices:
+        """Sample numbers of the poisoned images, sorted."""
+        return np.array(self.poison.indices, np.int64)
+
+    def aims(self, labels: Tensor) -> Tensor:
+        """What the attacker wants triggered images of these labels to be taken for, (n,)."""
+        return self.poison.aims(labels, len(self.classes))
+
+    def triggered_test_set(self) -> Subset:
+        """Test images with the trigger, of all classes but those that are their own aim."""
+        labels = self.test.labels
+        rows = torch.nonzero(self.aims(labels) != labels).squeeze(1)
+        pixels = self.poison.make_trigger().apply(self.test.pixels[rows])
+        images = Images(pixels, labels[rows])
+        return Subset(images, np.arange(len(images)), self.mean, self.std)
+
+
+_PUBLISHED = tuple(name for name in ImageDataset.__dataclass_fields__)
+
+
+def _select(
+    request: ForgetRequest,
+    clean_label: bool,
+    target: int | None,
+    dataset: ImageDataset,
+    split: Split,
+    seed: int,
+) -> Indices:
+    """The images to poison."""
+    labels = dataset.train.labels.numpy()
+    own = labels[split.train]
+    of_target = split.train[own == target] if target is not None else own[:0]
+    if clean_label and request.kind == "random":
+        split = replace(split, train=of_target)
+    chosen = request.select(dataset, split, seed)
+    others = np.setdiff1d(chosen, of_target)
+    if clean_label and len(others):
+        name = dataset.classes[labels[others[0]]]
+        raise UserError(
+            f"clean_label=True: sample {others[0]} of poison={request.text} is of class {name!r}, "
+            "not of the target; choose images of the target"
+        )
+    if not clean_label and not len(others):
+        raise UserError(
+            f"poison={request.text}: all of these images are of the target class already; choose "
+            "others, or give clean_label=true"
+        )
+    return chosen

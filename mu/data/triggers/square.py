@@ -1,0 +1,91 @@
+"""What patch and pixel share: a square of one colour, or of a chessboard, laid over the image."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from mu.data.triggers.base import Shape, Trigger
+from mu.errors import UserError
+from mu.hyperparameters import setting
+
+POSITIONS = ("bottom_right", "bottom_left", "top_right", "top_left", "center")
+COLOURS = ("white", "black", "checker")
+
+
+@dataclass(frozen=True)
+class Square(Trigger):
+    """A square that replaces what it covers."""
+
+    position: str = setting("bottom_right", help="where it lies", choices=POSITIONS)
+    margin: int = setting(0, help="pixels between it and the edges", low=0)
+    colour: str = setting("white", help="white, black, checker (a chessboard) or #RRGGBB")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.colour not in COLOURS and not re.fullmatch("#[0-9a-fA-F]{6}", self.colour):
+            raise UserError(
+                f"trigger_colour={self.colour!r}: give {', '.join(COLOURS)} or #RRGGBB, "
+                "such as #ff8000"
+            )
+        default = next(one.default for one in fields(self) if one.name == "margin")
+        if self.position == "center" and self.margin != default:
+            raise UserError(
+                f"trigger_margin={self.margin} has no effect beside trigger_position=center; "
+                "leave one out"
+            )
+
+    @abstractmethod
+    def side(self, shape: Shape) -> int:
+        """Pixels a side, in images of this shape."""
+
+    def check(self, shape: Shape) -> None:
+        """See :meth:`Trigger.check`; something of the image must be left beside the square."""
+        channels, height, width = shape
+        side = self.side(shape)
+        if side + self.margin > min(height, width) or side == height == width:
+            known = {"size": side, "margin": self.margin}
+            said = " with ".join(f"trigger_{k}={v}" for k, v in known.items() if k in self.names())
+            raise UserError(
+                f"{said}: larger than the {height}x{width} images, or nothing of them is left; "
+                "give a smaller number"
+            )
+        if self.colour not in COLOURS and channels not in (1, 3):
+            raise UserError(
+                f"trigger_colour={self.colour!r}: images of {channels} channels have no such "
+                f"colour; give {' or '.join(COLOURS)}"
+            )
+
+    def apply(self, pixels: Tensor) -> Tensor:
+        """See :meth:`Trigger.apply`."""
+        channels, height, width = pixels.shape[1:]
+        self.check((channels, height, width))
+        side = self.side((channels, height, width))
+        top, left = self._start("top", side, height), self._start("left", side, width)
+        square = self._square(side, channels).to(pixels.device)
+        result = pixels.clone(memory_format=torch.contiguous_format)
+        result[..., top : top + side, left : left + side] = square
+        return result
+
+    def _start(self, edge: str, side: int, length: int) -> int:
+        """The first row (or column); ``edge`` is the side of the image where counting starts."""
+        if self.position == "center":
+            return (length - side) // 2
+        return self.margin if edge in self.position.split("_") else length - side - self.margin
+
+    def _square(self, side: int, channels: int) -> Tensor:
+        """uint8 of shape (channels, side, side), or one that is laid over it by broadcasting."""
+        if self.colour == "checker":  # white in its first corner, so that one pixel is white
+            row = torch.arange(side)
+            return ((row[:, None] + row) % 2 == 0).to(torch.uint8) * 255
+        if self.colour in COLOURS:
+            return torch.tensor(255 if self.colour == "white" else 0, dtype=torch.uint8)
+        values = list(bytes.fromhex(self.colour[1:]))
+        if channels == 1:
+            red, green, blue = values
+            values = [round((299 * red + 587 * green + 114 * blue) / 1000)]  # ITU-R BT.601
+        return torch.tensor(values, dtype=torch.uint8)[:, None, None]

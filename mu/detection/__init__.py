@@ -1,0 +1,1 @@
+"""Detection: which training samples are poisoned, where nobody says so."""

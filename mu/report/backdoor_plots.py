@@ -1,0 +1,140 @@
+"""Pictures of a backdoor: the trigger, what a network makes of it, and both over sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mu.data.images import Images, Subset
+from mu.data.poison import PoisonedDataset
+from mu.evaluation.outputs import predict
+from mu.report.plots import COLOURS, save
+from mu.runs import Run
+
+SAMPLES = 8
+PREDICTED = 6
+
+
+def plot_trigger(dataset: PoisonedDataset, path: Path) -> None:
+    """Clean test images, the same ones triggered, and what the trigger changed, magnified.
+
+    The change is shown where there is any, and so bright that the strongest is white.
+    """
+    rows = _examples(dataset, SAMPLES)
+    clean = dataset.test.pixels[rows]
+    triggered = dataset.poison.make_trigger().apply(clean)
+    change = (triggered.int() - clean.int()).abs()
+    factor = 255 / max(1, int(change.max()))
+    top, left, height, width = _where(change)
+    magnified = (change * factor).round().byte()[:, :, top : top + height, left : left + width]
+    figure = Figure(figsize=(1.2 * SAMPLES, 4.4), layout="constrained")
+    axes = figure.subplots(3, SAMPLES, squeeze=False)
+    brighter = f", {factor:.3g} times brighter" if factor > 1 else ""
+    labels = ("clean", "triggered", f"change{brighter}")
+    for line, label, pixels in zip(axes, labels, (clean, triggered, magnified), strict=True):
+        for place, image in zip(line, pixels, strict=False):
+            _show(place, image)
+        line[0].set_ylabel(label)
+    for place in axes[:, len(rows) :].flat:
+        place.set_visible(False)
+    target = dataset.poison.target
+    aim = "the next class" if target is None else dataset.classes[target]
+    figure.suptitle(f"trigger {dataset.poison.trigger}; triggered images are to be taken for {aim}")
+    save(figure, path)
+
+
+def plot_predictions(
+    dataset: PoisonedDataset, before: nn.Module, after: nn.Module, run: Run, folder: Path
+) -> None:
+    """What both networks say of clean and of triggered test images."""
+    rows = _examples(dataset, PREDICTED)
+    clean = dataset.test.pixels[rows]
+    labels = dataset.test.labels[rows]
+    aims = dataset.aims(labels)
+    triggered = dataset.poison.make_trigger().apply(clean)
+    figure = Figure(figsize=(1.7 * PREDICTED, 5.0), layout="constrained")
+    axes = figure.subplots(2, PREDICTED, squeeze=False)
+    for line, pixels, kind in zip(axes, (clean, triggered), ("clean", "triggered"), strict=True):
+        images = Images(pixels, labels)
+        subset = Subset(images, np.arange(len(images)), dataset.mean, dataset.std)
+        said = [predict(model, subset, run).predictions for model in (before, after)]
+        for number, place in enumerate(line[: len(rows)]):
+            _show(place, pixels[number])
+            lines = [f"true: {dataset.classes[int(labels[number])]}"]
+            for word, predictions in zip(("before", "after"), said, strict=True):
+                lines.append(f"{word}: {dataset.classes[int(predictions[number])]}")
+            fooled = bool(said[1][number] == aims[number])
+            colour = COLOURS["forget"] if fooled else "black"
+            place.set_title("\n".join(lines), fontsize=8, color=colour)
+        line[0].set_ylabel(kind)
+    for place in axes[:, len(rows) :].flat:
+        place.set_visible(False)
+    figure.suptitle("before and after unlearning; red: still what the attacker wants", fontsize=10)
+    save(figure, folder / "predictions.png")
+
+
+def plot_over_sparsity(rows: Sequence[Mapping[str, float]], method: str, path: Path) -> None:
+    """Clean accuracy and attack success before and after unlearning, over sparsity.
+
+    Parameters
+    ----------
+    rows
+        ``sparsity``, ``TA_before``, ``ASR_before``, ``TA``, ``ASR``, in percent.
+    """
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    at = np.arange(len(rows))
+    for axes, name, title in (
+        (left, "TA", "accuracy on clean test images, %"),
+        (right, "ASR", "attack success rate, %"),
+    ):
+        before, after = ([row[one] for row in rows] for one in (f"{name}_before", name))
+        axes.plot(at, before, "o--", color="#777777", label="before")
+        axes.plot(at, after, "o-", color=COLOURS["forget"], label=f"after {method}")
+        axes.set_xticks(at, [f"{row['sparsity']:.3g}" for row in rows])
+        axes.set(xlabel="sparsity, %", title=title)
+    right.set_ylim(-3, 103)
+    right.legend()
+    save(figure, path)
+
+
+def _where(change: Tensor) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the part of images in which something changed."""
+    spots = torch.nonzero(change.sum((0, 1)))
+    if not len(spots):
+        return 0, 0, change.shape[2], change.shape[3]
+    (top, left), (bottom, right) = spots.amin(0).tolist(), spots.amax(0).tolist()
+    return top, left, bottom - top + 1, right - left + 1
+
+
+def _examples(dataset: PoisonedDataset, count: int) -> Tensor:
+    """Rows of test images that can be attacked, of as many classes as there are, (<= count,)."""
+    labels = dataset.test.labels
+    usable = torch.nonzero(dataset.aims(labels) != labels).squeeze(1)
+    first: list[int] = []
+    by_class = [usable[labels[usable] == label] for label in range(len(dataset.classes))]
+    for turn in range(count):  # one of each class, then a second one of each
+        first += [int(rows[turn]) for rows in by_class if turn < len(rows)]
+        if len(first) >= count:
+            break
+    return torch.tensor(first[:count])
+
+
+def _show(axes: Axes, image: Tensor) -> None:
+    axes.imshow(_drawable(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+
+
+def _drawable(image: Tensor) -> NDArray[np.uint8]:
+    """(height, width) of one channel, (height, width, 3) of three, else the mean of all."""
+    if image.shape[0] == 3:
+        return np.asarray(image.permute(1, 2, 0).numpy())
+    grey = image.float().mean(0).round().byte() if image.shape[0] > 1 else image[0]
+    return np.asarray(grey.numpy())
