@@ -211,10 +211,8 @@ def make_original(store: Store, order: Order, parent: str | None = None) -> Orig
         checkpoint, seconds = _train(order, run, recorder)
         metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
         run.log("TA", metrics["TA"], order.stages()[-1].round)
-        run.log_all(
-            {name: metrics[name] for name in ("train_acc", "VA", "train_s") if name in metrics},
-            _next_step(run),
-        )
+        others = {name: one for name, one in metrics.items() if name not in ("TA", "sparsity")}
+        run.log_all(others, _next_step(run))
         _hand_on(recorder, checkpoint, order, metrics, run)
         write_json(recorder.folder / "config.json", {**settings, **order.device.as_dict()})
     remove_progress(recorder)

@@ -110,7 +110,9 @@ def make_plan(store: Store, options: BackdoorOptions, asked: Asked) -> Plan:
     else:
         dataset, spec = data_of(found[1].spec, asked.original), found[1].spec
     plan = Plan(options, name, method, spectral, device, dataset, found, order)
-    if options.suspects != SPECTRAL:  # refuses lists that do not fit
+    if options.suspects == SPECTRAL:
+        spectral.check(dataset)
+    else:  # refuses lists that do not fit
         split = forget_split(spec, dataset, ForgetRequest.parse(plan.forget))
         upstream = Upstream(*found, dataset, split, plan.forget, device) if found else None
         check_oracle_run(store, options.oracle_run_id, upstream)

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from entrypoints import evaluate, lira, prune, unlearn
+from entrypoints import backdoor, evaluate, lira, prune, unlearn
 from mu.cli import originals as options
 from mu.hyperparameters import Hyperparameters
 from mu.methods import DEFAULT_METHOD, method_class
@@ -23,7 +23,13 @@ from mu.tracking.doctor import ENTRY_POINTS
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text())
-PROGRAMS = {"prune": prune, "unlearn": unlearn, "lira": lira, "evaluate": evaluate}
+PROGRAMS = {
+    "prune": prune,
+    "unlearn": unlearn,
+    "backdoor": backdoor,
+    "lira": lira,
+    "evaluate": evaluate,
+}
 each_entry = pytest.mark.parametrize("entry", PROJECT["entry_points"])
 
 
@@ -87,6 +93,7 @@ def test_a_default_is_the_one_that_stands_in_the_code(entry: str) -> None:
             options.DeviceOptions,
         ),
         "unlearn": (unlearn.UnlearnOptions, method_class(DEFAULT_METHOD), options.DeviceOptions),
+        "backdoor": (backdoor.BackdoorOptions, options.DeviceOptions),
         "lira": (lira.LiraOptions, options.DeviceOptions),
         "evaluate": (evaluate.EvaluateOptions, options.DeviceOptions),
     }

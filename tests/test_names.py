@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import evaluate, lira, prune, unlearn
+from entrypoints import backdoor, evaluate, lira, prune, unlearn
 from mu.data import DATASETS
+from mu.data.triggers import ALIASES as TRIGGER_ALIASES
+from mu.data.triggers import TRIGGERS
 from mu.evaluation.catalogue import METRICS
 from mu.evaluation.measurements import GROUPS
 from mu.methods import ALIASES, METHODS
@@ -38,8 +40,25 @@ def test_every_option_of_unlearn_is_on_the_page(method):
     assert originals - {"run_id"} <= NAMES
 
 
+@pytest.mark.parametrize("trigger", sorted(TRIGGERS))
+def test_every_option_of_backdoor_is_on_the_page(trigger):
+    own = options(backdoor.build(["--trigger", trigger]))
+    assert {name for name in own if not name.startswith("prune_")} <= NAMES
+
+
 @pytest.mark.parametrize(
-    "table", [DATASETS, ARCHITECTURES, PRUNERS, METHODS, ALIASES, METRICS, GROUPS]
+    "table",
+    [
+        DATASETS,
+        ARCHITECTURES,
+        PRUNERS,
+        METHODS,
+        ALIASES,
+        METRICS,
+        GROUPS,
+        TRIGGERS,
+        TRIGGER_ALIASES,
+    ],
 )
 def test_every_registered_name_is_on_the_page(table):
     assert set(table) <= NAMES

@@ -52,7 +52,8 @@ def _no_such_option(error: click.NoSuchOption) -> str:
 
 
 def _owners(name: str, known: Sequence[str]) -> list[str]:
-    """The methods or pruners, as they are chosen, that have a setting of that name."""
+    """The methods, pruners or triggers, as they are chosen, that have a setting of that name."""
+    from mu.data.triggers import TRIGGERS, trigger_class
     from mu.methods import METHODS, method_class
     from mu.pruning import PRUNERS, pruner_class
 
@@ -62,6 +63,9 @@ def _owners(name: str, known: Sequence[str]) -> list[str]:
         for one in PRUNERS
         if name in [prefix + own for own in pruner_class(one).names()]
     ]
+    if "trigger" in known:
+        own = name.removeprefix("trigger_") if name.startswith("trigger_") else ""
+        found += [f"trigger={one}" for one in TRIGGERS if own in trigger_class(one).names()]
     if "method" in known:
         found += [f"method={one}" for one in METHODS if name in method_class(one).names()]
     return found

@@ -53,6 +53,17 @@ class SpectralSignatures(Hyperparameters):
         "most; all: every class, as in the paper",
     )
 
+    def check(self, dataset: ImageDataset) -> None:
+        """Refuse a class that ``dataset`` does not have.
+
+        Raises
+        ------
+        UserError
+            If there is none of that name.
+        """
+        if self.among not in ("auto", "all"):
+            label_of(self.among, dataset, option="suspects_among")
+
     def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Indices:
         """Sample numbers of suspected training images, sorted.
 
@@ -68,6 +79,7 @@ class SpectralSignatures(Hyperparameters):
         """
         train = checkpoint.spec.split(dataset).train
         labels = dataset.train.labels.numpy()[train]
+        self.check(dataset)
         chosen = np.unique(labels)
         if self.among not in ("auto", "all"):
             chosen = np.array([label_of(self.among, dataset, option="suspects_among")])

@@ -1,0 +1,336 @@
+"""Planting a backdoor, measuring it, unlearning it: by the entry, and what later entries do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mu
+from entrypoints import backdoor, evaluate
+from mu.cli.main import run as run_command
+from mu.data.poison import Poison, PoisonedDataset
+from mu.tracking import Store, connect, load_checkpoint
+from tests.conftest import copy_store, store_uri
+from tests.test_entrypoints import PROGRAMS, Program
+from tests.test_main_job import files
+
+QUICK = ("--epochs", "2", "--device", "cpu")
+ENDING = ("checkpoint/model.safetensors", "mask/mask.safetensors")
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    monkeypatch.setitem(PROGRAMS, "backdoor", backdoor.build)
+    monkeypatch.setitem(PROGRAMS, "evaluate", evaluate.build)
+    return Program(capsys)
+
+
+def start(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        run_command(backdoor.build, arguments)
+    return int(str(ended.value.code))
+
+
+@pytest.fixture(scope="module")
+def made(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one backdoor run on a sparse original, cleansed by the default method."""
+    path = copy_store(empty_store, tmp_path_factory.mktemp("backdoor"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+        assert start("--prune_rate", "0.95", "--oracle_run_id", "train", "--device", "cpu") == 0
+    return path
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A store with a backdoor run, its poisoned original and its oracle."""
+
+    store: Store
+    run_id: str
+    original: str
+    oracle: str
+
+
+@pytest.fixture
+def planted(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planted:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(made, tmp_path / "store")))
+    store = connect()
+    found = {
+        entry: str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
+        for entry in ("backdoor", "prune", "unlearn")
+    }
+    return Planted(store, found["backdoor"], found["prune"], found["unlearn"])
+
+
+def newest(store: Store, entry: str = "backdoor") -> str:
+    return str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
+
+
+def test_a_planted_backdoor_works_and_unlearning_takes_it_out(planted: Planted) -> None:
+    found = planted.store.run(planted.run_id).data.metrics
+    assert found["ASR_before"] > 95
+    assert found["ASR"] < 10
+    assert found["TA_before"] - found["TA"] <= 2
+    assert found["UA_before"] == 0
+    # A tenth of the poisoned images is of the target class and keeps its label.
+    assert found["UA"] == found["UA_poison"] > 80
+    assert found["robust_acc"] > 80 > found["robust_acc_before"]
+    assert {"RA", "MIA", "RTE", "gap", "robust_acc"} <= set(found)
+    assert planted.store.run(planted.oracle).data.metrics["ASR"] < 5
+
+
+def test_what_was_attacked_and_with_what_is_kept_and_the_lineage_says_so(planted: Planted) -> None:
+    store, run_id = planted.store, planted.run_id
+    kept = set(files(store, run_id))
+    assert {*ENDING, *(f"poisoned/{name}" for name in ENDING)} <= kept
+    assert {"poison/indices.npy", "poison/trigger.json", "forget/indices.npy"} <= kept
+    assert {"plots/trigger.png", "plots/predictions.png"} <= kept
+    tags = store.run(run_id).data.tags
+    assert (tags["mu.upstream"], tags["mu.oracle"]) == (planted.original, planted.oracle)
+    for nested in (planted.original, planted.oracle):
+        assert store.run(nested).data.tags["mlflow.parentRunId"] == run_id
+    params = store.run(planted.original).data.params
+    assert (params["trigger"], params["target"], params["poison"]) == ("patch", "0", "random:10%")
+    assert store.run(planted.original).data.metrics["ASR"] > 95
+    assert store.run(planted.original).data.tags["mu.poison"] == tags["mu.poison"]
+    folder = Path(store.client.download_artifacts(run_id, "poison"))
+    poison = load_checkpoint(planted.original).spec.data.poison
+    assert poison is not None
+    assert np.load(folder / "indices.npy").tolist() == list(poison.indices)
+    about = json.loads((folder / "trigger.json").read_text())
+    assert (about["trigger"], about["target"], about["fingerprint"]) == (
+        *("patch", 0),
+        poison.fingerprint,
+    )
+
+
+def test_saved_mask_and_weights_give_exactly_the_saved_models_predictions(
+    planted: Planted,
+) -> None:
+    # The reference implementation loaded the mask after the weights, which left them random.
+    store = planted.store
+    folder = Path(store.client.download_artifacts(planted.run_id, "poisoned"))
+    kept, handed_on = mu.Checkpoint.load(folder), load_checkpoint(planted.original)
+    data = handed_on.spec.data.bind(mu.load_data("digits"))
+    assert isinstance(data, PoisonedDataset)
+    run = mu.Run(device="cpu", show_progress=False)
+    from mu.evaluation.backdoor import attack, attack_rates
+
+    one, other = (attack(each.model, data, run) for each in (kept, handed_on))
+    assert torch.equal(one.outputs.logits, other.outputs.logits)
+    logged = store.run(planted.original).data.metrics
+    assert attack_rates(one)["ASR"] == pytest.approx(logged["ASR"], abs=1e-3)
+    for checkpoint in (kept, load_checkpoint(planted.run_id)):
+        weights = dict(checkpoint.model.named_parameters())
+        for name, keeps in checkpoint.mask.items():
+            assert (weights[name][~keeps] == 0).all()
+            assert (weights[name][keeps] != 0).any()
+
+
+def test_the_same_original_is_used_again_unless_the_attack_is_another_one(
+    planted: Planted, program: Program
+) -> None:
+    status, out, _ = program(f"backdoor --method ft {' '.join(QUICK)} --prune_rate 0.95")
+    assert status == 0
+    assert f"poisoned original: run {planted.original}" in out
+    assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] == planted.original
+    line = f"backdoor --method ft {' '.join(QUICK)} --trigger blended --prune_epochs 1"
+    assert program(line)[0] == 0
+    assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] != planted.original
+
+
+def test_a_clean_job_never_takes_a_poisoned_original(planted: Planted, program: Program) -> None:
+    status, out, _ = program(f"unlearn --method ft {' '.join(QUICK)} --prune_epochs 1")
+    assert status == 0
+    assert "making one first" in out
+    assert planted.store.run(newest(planted.store, "unlearn")).data.metrics.get("ASR") is None
+
+
+def test_unlearn_takes_the_poisoned_original_of_a_backdoor_run(
+    planted: Planted, program: Program
+) -> None:
+    line = f"unlearn --prune_run_id {planted.run_id} --method ft {' '.join(QUICK)}"
+    status, _, err = program(line)
+    assert (status, "stage=poisoned or stage=cleansed" in err) == (2, True)
+    status, out, _ = program(f"{line} --stage poisoned --forget poison")
+    assert status == 0
+    run = planted.store.run(newest(planted.store, "unlearn"))
+    assert run.data.tags["mu.upstream"] == planted.original
+    assert run.data.tags["mu.oracle"] == planted.oracle  # the same job, so the same oracle
+    assert run.data.metrics["ASR_before"] > 95
+    assert "ASR" in out
+    assert program(f"{line} --stage cleansed --forget class:3")[0] == 0
+    run = planted.store.run(newest(planted.store, "unlearn"))
+    assert run.data.tags["mu.upstream"] == planted.run_id
+    assert run.data.metrics["ASR_before"] < 10
+    status, _, err = program(f"{line} --stage cleansed --forget poison")
+    assert (status, "have been forgotten already" in err) == (2, True)
+    line = f"unlearn --prune_run_id {planted.original} --stage poisoned"
+    assert program(line)[0] == 2
+
+
+def test_evaluate_measures_a_backdoor_run_as_the_run_itself_did(
+    planted: Planted, program: Program
+) -> None:
+    before = planted.store.run(planted.run_id).data.metrics
+    line = f"evaluate --run_id {planted.run_id} --add false --device cpu"
+    assert program(f"{line} --metrics backdoor,accuracy")[0] == 0
+    found = planted.store.run(newest(planted.store, "evaluate")).data.metrics
+    for name in ("ASR", "robust_acc", "UA_poison", "UA", "RA", "TA"):
+        assert found[name] == before[name], name
+    assert found["ASR_oracle"] == planted.store.run(planted.oracle).data.metrics["ASR"]
+
+
+def test_suspects_are_found_or_given_and_their_quality_is_logged(
+    planted: Planted, program: Program, tmp_path: Path
+) -> None:
+    line = f"backdoor --prune_run_id {planted.original} --method ft {' '.join(QUICK)}"
+    poison = load_checkpoint(planted.original).spec.data.poison
+    assert poison is not None
+    half = tmp_path / "half.csv"
+    clean = [number for number in range(400) if number not in poison.indices]
+    parts = load_checkpoint(planted.original).spec.split(mu.load_data("digits"))
+    clean = [number for number in clean if number in parts.train][:10]
+    half.write_text("\n".join(map(str, [*poison.indices[:30], *clean])))
+    status, out, _ = program(f"{line} --suspects {half}")
+    assert status == 0
+    found = planted.store.run(newest(planted.store)).data
+    assert found.metrics["suspects_precision"] == 75
+    assert found.metrics["suspects_recall"] == pytest.approx(100 * 30 / 129, abs=1e-3)
+    assert found.params["suspects"] == str(half)
+    assert "precision" in out
+    assert program(f"{line} --suspects spectral --suspects_among 0 --suspects_share 0.1")[0] == 0
+    found = planted.store.run(newest(planted.store)).data
+    assert found.metrics["suspects_precision"] > 0
+    # Class 0: its own 116 images left clean, and 129 poisoned ones; 1.5 times a tenth of them.
+    kept = Path(planted.store.client.download_artifacts(newest(planted.store), "forget"))
+    assert len(np.load(kept / "indices.npy")) == 37
+    assert found.params["suspects_share"] == "0.1"
+
+
+def test_several_sparsities_are_runs_below_one_with_a_table_and_a_plot(
+    planted: Planted, program: Program
+) -> None:
+    line = f"backdoor --sparsities 0,95 --method ft {' '.join(QUICK)}"
+    status, out, _ = program(line)
+    assert status == 0
+    store = planted.store
+    parent = store.run(next(iter(_children(store).values())))
+    rows = Path(store.client.download_artifacts(parent.info.run_id, "report/sparsity.csv"))
+    lines = rows.read_text().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("sparsity,TA_before,ASR_before,TA,ASR")
+    assert [float(one.split(",")[0]) for one in lines[1:]] == [0, pytest.approx(95, abs=0.1)]
+    assert "plots/sparsity.png" in set(files(store, parent.info.run_id))
+    assert len(_children(store)) == 2
+    assert parent.info.status == "FINISHED"
+    assert f"run {planted.original}" in out  # the sparse original was there
+    history = store.client.get_metric_history(parent.info.run_id, "ASR")
+    assert [one.step for one in history] == [0, 1]
+
+
+def _children(store: Store) -> dict[str, str]:
+    """Backdoor runs below another backdoor run, with the ID of that."""
+    runs = list(store.search("tags.`mu.entry` = 'backdoor'"))
+    ids = {run.info.run_id for run in runs}
+    pairs = {run.info.run_id: run.data.tags.get("mlflow.parentRunId", "") for run in runs}
+    return {child: parent for child, parent in pairs.items() if parent in ids}
+
+
+def test_a_mask_is_taken_from_an_earlier_run(planted: Planted, program: Program) -> None:
+    line = f"backdoor --mask_run_id {planted.original} --prune_epochs 1 --method ft"
+    assert program(f"{line} --trigger pixel {' '.join(QUICK)}")[0] == 0
+    made = load_checkpoint(newest(planted.store, "prune"))
+    assert made.mask.fingerprint == load_checkpoint(planted.original).mask.fingerprint
+    assert made.spec.data.poison is not None
+    assert made.spec.data.poison.trigger == "pixel"
+
+
+def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
+    planted: Planted, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = f"backdoor --prune_run_id {planted.original} --method ft --epochs 3 --device cpu"
+    assert program(line)[0] == 0
+    whole = planted.store.run(newest(planted.store)).data
+    from entrypoints import poisoning
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(poisoning, "_keep", stop)
+    assert program(line)[0] == 130
+    stopped = newest(planted.store)
+    assert planted.store.run(stopped).info.status == "KILLED"
+    monkeypatch.undo()
+    monkeypatch.setitem(PROGRAMS, "backdoor", backdoor.build)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", planted.store.uri)
+    status, _, err = program(f"backdoor --resume_run_id {stopped} --target 3")
+    assert (status, "target=3 contradicts" in err) == (2, True)
+    assert program(f"backdoor --resume_run_id {stopped} --device cpu")[0] == 0
+    again = planted.store.run(stopped)
+    assert again.info.status == "FINISHED"
+    assert again.data.tags["mu.weights"] == whole.tags["mu.weights"]
+    assert again.data.metrics["ASR"] == whole.metrics["ASR"]
+    assert "poison/trigger.json" in set(files(planted.store, stopped))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--trigger_size 9", ("9", "8x8")),
+        ("--trigger pach", ("pach", "patch")),
+        ("--trigger blended --trigger_size 2", ("trigger_size", "patch")),
+        ("--target 10", ("10", "0 to 9")),
+        ("--target all --clean_label true", ("clean_label", "all")),
+        ("--poison random:5000", ("poison: 5000", "1293")),
+        ("--poison poison", ("poison='poison'",)),
+        ("--poison class:0", ("poison=class:0", "target")),
+        ("--suspects nowhere.csv", ("nowhere.csv",)),
+        ("--suspects_share 0.1", ("suspects_share", "spectral")),
+        ("--suspects spectral --suspects_share 0.9", ("0.9",)),
+        ("--suspects spectral --suspects_among 12", ("12",)),
+        ("--sparsities 0,50,x", ("'x'",)),
+        ("--sparsities 50,100", ("100",)),
+        ("--sparsities 50,50", ("50", "once")),
+        ("--sparsities 50 --prune_rate 0.5", ("prune_rate=0.5",)),
+        ("--prune_run_id {original} --trigger_size 3", ("trigger_size=3 contradicts",)),
+        ("--prune_run_id {original} --target 4", ("target=4 contradicts",)),
+        ("--prune_run_id {original} --trigger warping", ("trigger=warping contradicts",)),
+        ("--prune_run_id {original} --mask_run_id {original}", ("mask_run_id",)),
+        ("--prune_run_id {original} --oracle_run_id {original}", ("no oracle",)),
+        ("--resume_run_id {run_id}", ("FINISHED",)),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_run(
+    planted: Planted, program: Program, line: str, words: tuple[str, ...]
+) -> None:
+    before = len(list(planted.store.search("")))
+    told = line.format(original=planted.original, run_id=planted.run_id)
+    status, _, err = program(f"backdoor {told} --device cpu")
+    assert status == 2
+    (message,) = [one for one in err.splitlines() if one.startswith("error:")]
+    for word in words:
+        assert word in message
+    assert "Traceback" not in err
+    assert len(list(planted.store.search(""))) == before
+
+
+def test_an_original_that_was_not_poisoned_is_refused(planted: Planted, program: Program) -> None:
+    assert program("prune --epochs 1 --rate 0 --device cpu")[0] == 0
+    clean = newest(planted.store, "prune")
+    status, _, err = program(f"backdoor --prune_run_id {clean}")
+    assert (status, "was not poisoned" in err) == (2, True)
+    status, _, err = program(f"unlearn --prune_run_id {clean} --forget poison")
+    assert (status, "was not poisoned" in err) == (2, True)
+
+
+def test_the_target_may_be_named(planted: Planted, program: Program) -> None:
+    poison = load_checkpoint(planted.original).spec.data.poison
+    assert isinstance(poison, Poison)
+    line = f"backdoor --prune_run_id {planted.original} --target 0 --trigger badnets --method ft"
+    assert program(f"{line} {' '.join(QUICK)}")[0] == 0
