@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     pass
 
 FOLDER = "references"
+FEW_REFERENCES = 8
 # Endings of the numbers of each model.
 ENDINGS = {"original": "_before", "unlearned": "", "oracle": "_oracle"}
 
@@ -95,7 +96,8 @@ def _run(store: Store, job: Job) -> None:
         recorder.params(job.params())
         recorder.tags(_tags(job))
         with _said_how_to_go_on(recorder):
-            references = [_reference(recorder, job, one) for one in _Counted(job)]
+            numbers = _counted(job.options.references)
+            references = [_reference(recorder, job, one) for one in numbers]
             rows = _judge(recorder, job, references)
     remove_progress(recorder)
     _print(store, job, recorder.run_id, rows)
@@ -124,23 +126,23 @@ def _said_how_to_go_on(recorder: Recorder) -> Iterator[None]:
 # --- references ---------------------------------------------------------------------------
 
 
-class _Counted:
-    """The numbers of the references; says after each how fast it goes."""
+AT_ONCE = 0.5  # seconds within which a reference can only have been a kept one
 
-    def __init__(self, job: Job) -> None:
-        self._count, self._start = job.options.references, time.monotonic()
 
-    def __iter__(self) -> Iterator[int]:
-        for number in range(self._count):
-            yield number
-            done = number + 1
-            passed = time.monotonic() - self._start
-            print(
-                f"reference {done} of {self._count}: {60 * done / max(passed, 1e-9):.1f} a minute, "
-                f"{passed / done * (self._count - done):.0f} s to go",
-                file=sys.stderr,
-                flush=True,
-            )
+def _counted(count: int) -> Iterator[int]:
+    """The numbers of the references; says after each how fast the new ones go."""
+    trained, spent = 0, 0.0
+    for number in range(count):
+        start = time.monotonic()
+        yield number
+        passed = time.monotonic() - start
+        text = f"reference {number + 1} of {count}"
+        if passed > AT_ONCE:
+            trained, spent = trained + 1, spent + passed
+        if trained:
+            each = spent / trained
+            text += f": {60 / each:.1f} a minute, {each * (count - number - 1):.0f} s to go"
+        print(text, file=sys.stderr, flush=True)
 
 
 def _file(number: int) -> str:
@@ -281,6 +283,13 @@ def _print(store: Store, job: Job, run_id: str, rows: Mapping[str, Mapping[str, 
         f"{sizes['non_members']} test images, {sizes['references']} references",
         rows,
     )
+    if sizes["references"] < FEW_REFERENCES:
+        console.print_notes(
+            [
+                f"{sizes['references']} references: deviations are estimated from few values, so "
+                f"LiRA finds less than it could; take {FEW_REFERENCES} or more"
+            ]
+        )
     if "oracle" not in rows and job.unlearns:
         console.print_notes(["no oracle to compare with; make one: unlearn, method=retrain"])
-    console.print_lines({**job.links(), "attacks": run_id, "browse": browse(store, "mu-unlearn")})
+    console.print_lines({**job.links(), "attacks": run_id, "browse": browse(store, run_id=run_id)})

@@ -15,16 +15,26 @@ from entrypoints.unlearned import check_oracle_run, oracle_of, upstream_of
 from mu.checkpoints import Checkpoint
 from mu.cli.handover import browse, write_json
 from mu.cli.originals import DeviceOptions
+from mu.cli.seed_runs import check_alike, check_ids, fetch_seed_run
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import Indices
 from mu.data.splits import Split
 from mu.errors import UserError
-from mu.evaluation import SplitOutputs, look
-from mu.evaluation.measurements import Case, Model, Selection, measurements, oracles_numbers
+from mu.evaluation import look
+from mu.evaluation.measurements import (
+    Case,
+    Model,
+    Selection,
+    check_needs,
+    measurements,
+    oracles_numbers,
+    to_oracle,
+)
 from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run, pick_device
 from mu.tracking import (
+    ORACLE_TAG,
     UNLEARNED,
     Recorder,
     Store,
@@ -51,6 +61,11 @@ class Subject:
         Of the model, where it is a run's.
     upstream
         The original with this forget set, where it is a run's.
+    oracle_run_id
+        What the run was held against when it was made.
+    takes_more
+        Whether numbers may be added to the run: not to an original, which may be measured with
+        many forget sets.
     """
 
     checkpoint: Checkpoint
@@ -59,6 +74,7 @@ class Subject:
     run_id: str | None = None
     upstream: Upstream | None = None
     oracle_run_id: str | None = None
+    takes_more: bool = False
 
     @property
     def title(self) -> str:
@@ -74,17 +90,20 @@ def main(options: EvaluateOptions, device: DeviceOptions) -> None:
     subject = _subject(store, options, device)
     oracle_id = _oracle_id(store, options.oracle_run_id, subject)
     others, oracles = (_listed(text) for text in (options.run_ids, options.oracle_run_ids))
+    ids = Compared(subject.run_id, oracle_id, others, oracles)
+    _check_further(store, subject, ids)
+    run = Run(**device.as_dict(), seed=options.seed)
+    case = _case(store, subject, ids, run)
+    check_needs(case, selection)
     with tracked(store, "evaluate", subject.title) as recorder:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
-        if subject.run_id:
-            recorder.tags({"mu.upstream": subject.run_id})
-        run = Run(**device.as_dict(), seed=options.seed, folder=recorder.folder)
-        case = _case(store, subject, oracle_id, (others, oracles), run)
+        recorder.tags({"mu.upstream": subject.run_id} if subject.run_id else {})
+        recorder.tags({"mu.oracle": oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
-        _keep(recorder, subject, case, found, theirs)
-        if options.add and subject.run_id:
-            log_to(store, subject.run_id, found, recorder.folder / "plots", recorder.run_id)
+        _keep(recorder, subject, case, found, theirs, oracle_id)
+        if options.add:
+            _add(recorder, subject, oracle_id, found, run)
     about = prose.describe_model(subject.checkpoint.spec, subject.checkpoint.mask.sparsity)
     done = subject.checkpoint.spec.history[-1]
     print_metrics(f"{done} on {about}: forget {subject.forget}", found, theirs)
@@ -93,7 +112,7 @@ def main(options: EvaluateOptions, device: DeviceOptions) -> None:
         console.print_notes(["no oracle, so nothing to compare with; give oracle_run_id"])
     lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": recorder.run_id}
     lines |= {"oracle": oracle_id} if oracle_id else {}
-    console.print_lines({**lines, "browse": browse(store, "mu-unlearn")})
+    console.print_lines({**lines, "browse": browse(store, run_id=recorder.run_id)})
 
 
 # --- the model ----------------------------------------------------------------------------
@@ -121,8 +140,15 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
             "leave forget out"
         )
     upstream = upstream_of(store, run, device, options.data_dir)
-    checkpoint, linked = fetch_checkpoint(store, options.run_id), run.data.tags.get("mu.oracle")
-    return Subject(checkpoint, upstream.split, upstream.forget, options.run_id, upstream, linked)
+    return Subject(
+        fetch_checkpoint(store, options.run_id),
+        upstream.split,
+        upstream.forget,
+        options.run_id,
+        upstream,
+        run.data.tags.get("mu.oracle"),
+        takes_more=True,
+    )
 
 
 def _of_original(
@@ -171,7 +197,7 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
 def _oracle_id(store: Store, asked: str, subject: Subject) -> str | None:
     """The run of the oracle, or None; a model from files has only one that is named.
 
-    An oracle is not its own, unless it is said to be: the distances would all be zero.
+    An oracle is found another one, not itself, unless that is asked for.
 
     Raises
     ------
@@ -179,8 +205,8 @@ def _oracle_id(store: Store, asked: str, subject: Subject) -> str | None:
         If the run given is no oracle of this forget set.
     """
     if subject.upstream is not None:
-        found = oracle_of(store, asked, subject.upstream, subject.oracle_run_id)
-        return None if asked == "find" and found == subject.run_id else found
+        linked = subject.oracle_run_id
+        return oracle_of(store, asked, subject.upstream, linked, but=subject.run_id)
     if asked in ("find", "none"):
         return None
     check_oracle_run(store, asked, None)
@@ -205,22 +231,47 @@ def _listed(text: str | None) -> list[str]:
     return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
-def _case(
-    store: Store,
-    subject: Subject,
-    oracle_id: str | None,
-    further: tuple[list[str], list[str]],
-    run: Run,
-) -> Case:
+@dataclass(frozen=True)
+class Compared:
+    """Run IDs of the model, of its oracle, and of further ones of either kind."""
+
+    model: str | None
+    oracle: str | None
+    models: list[str]
+    oracles: list[str]
+
+
+def _check_further(store: Store, subject: Subject, ids: Compared) -> None:
+    """Refuse further runs that are no other seeds of the model, or no other oracles.
+
+    Raises
+    ------
+    UserError
+        If one is given twice, has unlearned other samples, or was made otherwise.
+    """
+    # An oracle may be held against itself, but a distribution needs different ones.
+    check_ids([one for one in (ids.model, *ids.models, *ids.oracles) if one])
+    check_ids([one for one in (ids.oracle, *ids.oracles, *ids.models) if one])
+    for run_id in (*ids.models, *ids.oracles):
+        _check_same_forget_set(store, run_id, subject)
+    for run_id in ids.oracles:
+        check_oracle_run(store, run_id, subject.upstream)
+    if ids.models and ids.model:
+        runs = [fetch_seed_run(store, run_id) for run_id in (ids.model, *ids.models)]
+        check_alike(runs)
+
+
+def _case(store: Store, subject: Subject, ids: Compared, run: Run) -> Case:
     """Look at every model that is needed, each once."""
     seed = subject.checkpoint.spec.recipe.split.split_seed
     model = Model(subject.checkpoint, look(subject.checkpoint.model, subject.split, run))
-    oracle = _fetched(store, oracle_id, subject, run) if oracle_id else None
+    oracle = _fetched(store, ids.oracle, subject, run) if ids.oracle else None
     original = None
     if subject.upstream:
         original = Model(subject.upstream.checkpoint, subject.upstream.before)
     unlearned, oracles = (
-        [_same(store, run_id, subject, run) for run_id in run_ids] for run_ids in further
+        [_fetched(store, run_id, subject, run).outputs for run_id in run_ids]
+        for run_ids in (ids.models, ids.oracles)
     )
     return Case(
         model,
@@ -239,12 +290,6 @@ def _fetched(store: Store, run_id: str, subject: Subject, run: Run) -> Model:
     return Model(checkpoint, look(checkpoint.model, subject.split, run))
 
 
-def _same(store: Store, run_id: str, subject: Subject, run: Run) -> SplitOutputs:
-    """Outputs of a further run, which must have unlearned the same samples."""
-    _check_same_forget_set(store, run_id, subject)
-    return _fetched(store, run_id, subject, run).outputs
-
-
 # --- what is kept -------------------------------------------------------------------------
 
 
@@ -254,12 +299,44 @@ def _keep(
     case: Case,
     found: Mapping[str, float],
     theirs: Mapping[str, float],
+    oracle_id: str | None,
 ) -> None:
     recorder.metrics({**found, **{f"{name}_oracle": value for name, value in theirs.items()}})
     write_json(recorder.folder / "metrics.json", {"model": found, "oracle": theirs})
     outcome_plots.plot_all(case, recorder.folder / "plots")
-    text = prose.describe_evaluation(subject.run_id, subject.forget, found, theirs)
+    text = prose.describe_evaluation(subject.run_id, subject.forget, found, theirs, oracle_id)
     recorder.describe(text)
     report = recorder.folder / "report" / "summary.md"
     report.parent.mkdir()
     report.write_text(f"{text}\n{prose.define_metrics(found)}")
+
+
+def _add(
+    recorder: Recorder,
+    subject: Subject,
+    oracle_id: str | None,
+    found: Mapping[str, float],
+    run: Run,
+) -> None:
+    """Add what was found to the measured run, but nothing that would contradict what it says.
+
+    Its distances are to the oracle that its tag names, so those to another one are kept in the
+    evaluation's own run; an oracle has none of its own.
+    """
+    run_id, store = subject.run_id, recorder.store
+    if run_id is None:
+        return
+    if not subject.takes_more:
+        run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
+        return
+    wanted, is_oracle = dict(found), ORACLE_TAG in store.run(run_id).data.tags
+    own = subject.oracle_run_id or (None if is_oracle else oracle_id)
+    if oracle_id and oracle_id != own:
+        wanted = {name: value for name, value in found.items() if not to_oracle(name)}
+        run.note(
+            f"distances to oracle {oracle_id} are in the evaluation's run only: the measured run "
+            + ("is an oracle itself" if is_oracle else f"is held against {own}")
+        )
+    elif oracle_id and not subject.oracle_run_id:
+        recorder.store.client.set_tag(run_id, "mu.oracle", oracle_id)
+    log_to(store, run_id, wanted, recorder.folder / "plots", recorder.run_id)

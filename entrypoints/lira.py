@@ -41,7 +41,7 @@ class LiraOptions(Hyperparameters):
         16, help="reference models to train, an even number; the paper takes 64 and more", low=2
     )
     gamma: float = setting(
-        2.0, help="of RMIA: how far a sample must be ahead of one of the population", low=1.0
+        1.0, help="of RMIA: how far a sample must be ahead of one of the population", low=1.0
     )
     seed: int = setting(0, help="of test images, halves and references", low=0, high=LARGEST_SEED)
     oracle_run_id: str = setting(

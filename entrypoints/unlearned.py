@@ -43,7 +43,11 @@ def upstream_of(
 
 
 def oracle_of(
-    store: Store, asked: str, upstream: Upstream, linked: str | None = None
+    store: Store,
+    asked: str,
+    upstream: Upstream,
+    linked: str | None = None,
+    but: str | None = None,
 ) -> str | None:
     """The run of the oracle: the one given, that of the unlearn run, or one by fingerprint.
 
@@ -53,6 +57,8 @@ def oracle_of(
         ``find``, ``none`` or an ID.
     linked
         The oracle that the unlearn run was compared with; it may have been deleted since.
+    but
+        A run that is not found: the one that is looked at, which may be an oracle itself.
 
     Raises
     ------
@@ -67,19 +73,26 @@ def oracle_of(
             "one with mlflow run . -e unlearn -P method=retrain"
         )
     if asked != "find":
-        check_oracle_run(store, asked, upstream)
+        check_oracle_run(store, asked, upstream, hint="find, none or another ID")
         return asked
     if linked is not None:
         try:
             return str(finished_run(store, linked).info.run_id)
         except UserError:  # it was deleted since
             pass
-    found = find_oracle(store, upstream.oracle_key("upstream"))
+    found = find_oracle(store, upstream.oracle_key("upstream"), but=but)
     return None if found is None else str(found.info.run_id)
 
 
-def check_oracle_run(store: Store, oracle_run_id: str, upstream: Upstream | None) -> None:
+def check_oracle_run(
+    store: Store, oracle_run_id: str, upstream: Upstream | None, hint: str = "find or train"
+) -> None:
     """Refuse a run that is no oracle, or one of another job (once the original is known).
+
+    Parameters
+    ----------
+    hint
+        What may be given instead.
 
     Raises
     ------
@@ -91,11 +104,10 @@ def check_oracle_run(store: Store, oracle_run_id: str, upstream: Upstream | None
     key = finished_run(store, oracle_run_id).data.tags.get(ORACLE_TAG)
     if key is None:
         raise UserError(
-            f"run {oracle_run_id} is no oracle; give a run of method=retrain, or "
-            f"{', '.join(ORACLE_WORDS)}"
+            f"run {oracle_run_id} is no oracle; give a run of method=retrain, or {hint}"
         )
     if upstream and key not in {upstream.oracle_key(one) for one in ("upstream", "retain")}:
         raise UserError(
             f"run {oracle_run_id} is an oracle of other data, another original or another "
-            "forget set; use oracle_run_id=find or train"
+            f"forget set; use oracle_run_id={hint}"
         )

@@ -116,9 +116,42 @@ def test_an_oracle_as_its_own_oracle_has_no_gap(unlearned: Unlearned, program: P
     for name in ("gap", "gap_lo", "gap_hi", "js_forget", "js_test", "weight_distance"):
         assert found[name] == 0, name
     assert (found["tow"], found["agreement_test"]) == (1, 100)
-    newest_oracle = unlearned.oracles[1]
-    assert program(f"evaluate --run_id {newest_oracle} --device cpu")[0] == 0
-    assert "gap" not in unlearned.store.run(newest(unlearned.store)).data.metrics, "not its own"
+
+
+def test_an_oracle_is_held_against_another_one_and_not_added_to(
+    unlearned: Unlearned, program: Program
+) -> None:
+    store = unlearned.store
+    for one, other in (unlearned.oracles, unlearned.oracles[::-1]):
+        before = set(store.run(one).data.metrics)
+        status, out, _ = program(f"evaluate --run_id {one} --device cpu")
+        assert status == 0
+        assert "is an oracle itself" in out
+        evaluation = store.run(newest(store)).data
+        assert evaluation.tags["mu.oracle"] == other
+        assert evaluation.metrics["gap"] > 0
+        added = set(store.run(one).data.metrics) - before
+        assert "ece" in added
+        assert not {"gap", "gap_UA", "tow", "js_test", "UA_oracle"} & added
+
+
+def test_distances_to_another_oracle_stay_in_the_evaluation(
+    unlearned: Unlearned, program: Program
+) -> None:
+    store, subject = unlearned.store, unlearned.runs[0]
+    own = store.run(subject).data.tags["mu.oracle"]
+    (other,) = set(unlearned.oracles) - {own}
+    before = store.run(subject).data
+    status, out, _ = program(f"evaluate --run_id {subject} --oracle_run_id {other} --device cpu")
+    assert status == 0
+    assert f"held against {own}" in out
+    after, evaluation = store.run(subject).data, store.run(newest(store)).data
+    distances = {"gap", "gap_UA", "gap_MIA", "gap_lo", "js_forget", "tow"}
+    assert {n: after.metrics[n] for n in distances} == {n: before.metrics[n] for n in distances}
+    assert evaluation.metrics["gap"] != before.metrics["gap"]
+    assert (after.tags["mu.oracle"], evaluation.tags["mu.oracle"]) == (own, other)
+    assert "weight_distance" not in after.metrics
+    assert "ece" in after.metrics
 
 
 def test_the_files_of_a_run_give_what_the_run_gives(
@@ -140,9 +173,13 @@ def test_the_files_of_a_run_give_what_the_run_gives(
 def test_an_original_is_measured_on_what_it_is_to_forget(
     unlearned: Unlearned, program: Program
 ) -> None:
-    # Not added to: all copies of the store share this run's artifacts.
-    line = f"evaluate --run_id {unlearned.original} --forget class:3 --add false --device cpu"
-    assert program(line)[0] == 0
+    kept = unlearned.store.run(unlearned.original).data
+    line = f"evaluate --run_id {unlearned.original} --forget class:3 --device cpu"
+    status, out, _ = program(line)
+    assert status == 0
+    assert "no one forget set" in out
+    again = unlearned.store.run(unlearned.original).data
+    assert (again.metrics, again.tags) == (kept.metrics, kept.tags)
     found = unlearned.store.run(newest(unlearned.store)).data.metrics
     before = unlearned.store.run(unlearned.runs[0]).data.metrics
     assert found["UA"] == before["UA_before"]
@@ -175,9 +212,25 @@ def test_what_a_measurement_needs_is_named(unlearned: Unlearned, program: Progra
     program.refuses(f"{line} --metrics gap --oracle_run_id none", "needs an oracle")
     more = f"--metrics klom --run_ids {unlearned.other} --oracle_run_ids {unlearned.oracles[0]}"
     program.refuses(f"{line} {more}", unlearned.other, "not unlearned the same samples")
-    failed = unlearned.store.run(newest(unlearned.store))
-    assert failed.info.status == "FAILED"
-    assert "mu.error" in failed.data.tags
+    (first, second), (oracle, other) = unlearned.runs, unlearned.oracles
+    own = f"{line} --metrics klom"
+    program.refuses(f"{own} --run_ids nonsense --oracle_run_ids {oracle}", "nonsense")
+    program.refuses(f"{own} --run_ids {first} --oracle_run_ids {oracle}", first, "twice")
+    found = f"{own} --oracle_run_id {other} --run_ids {second}"
+    program.refuses(f"{found} --oracle_run_ids {other}", other, "twice")
+    program.refuses(f"{found} --oracle_run_ids {second}", second, "twice")
+    alone = f"{own} --oracle_run_id none"
+    program.refuses(f"{alone} --run_ids {oracle} --oracle_run_ids {other}", "method")
+    program.refuses(
+        f"evaluate --run_id {oracle} --metrics klom --oracle_run_ids {first}", "no oracle"
+    )
+    assert not list(unlearned.store.search("tags.`mu.entry` = 'evaluate'")), "nothing half-made"
+
+
+def test_the_links_of_a_page_lead_to_the_evaluation(unlearned: Unlearned, program: Program) -> None:
+    line = f"evaluate --run_id {unlearned.runs[0]} --metrics ece --add false --device cpu"
+    _, out, _ = program(line)
+    assert f"/runs/{newest(unlearned.store)}" in out
 
 
 def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,7 +154,7 @@ def test_an_attack_end_to_end(
     assert (tags["mu.upstream"], tags["mu.oracle"]) == (target.unlearned, target.oracle)
     assert tags["mu.forget"] == store.run(target.unlearned).data.tags["mu.forget"]
     params = run.data.params
-    assert (params["references"], params["gamma"], params["seed"]) == ("4", "2.0", "0")
+    assert (params["references"], params["gamma"], params["seed"]) == ("4", "1.0", "0")
     assert (params["method"], params["forget"]) == ("ft", "random:10%")
     assert params["unlearn_run_id"] == target.unlearned
     for row in ("original", "unlearned", "oracle"):
@@ -245,7 +245,7 @@ def test_without_an_oracle(target: Target, capsys: pytest.CaptureFixture[str]) -
 def test_what_is_given_by_name_arrives(target: Target) -> None:
     line = ("--unlearn_run_id", target.unlearned, "--references", "2", "--device", "cpu")
     found = []
-    for extra in ((), ("--seed", "3"), ("--gamma", "1"), ("--oracle_run_id", target.oracle)):
+    for extra in ((), ("--seed", "3"), ("--gamma", "2"), ("--oracle_run_id", target.oracle)):
         assert call(*line, *extra) == 0
         found.append(newest(target.store).data.metrics)
     plain, seeded, wider, given = found

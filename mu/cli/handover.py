@@ -16,7 +16,15 @@ from mu.profiles import DEFAULT_PROFILE, profile
 from mu.recipes import Recipe
 from mu.report import console, plots, prose
 from mu.runs import Run
-from mu.tracking import Recorder, Store, fingerprint_tag, fingerprint_tags, rounded, view_url
+from mu.tracking import (
+    Recorder,
+    Store,
+    fingerprint_tag,
+    fingerprint_tags,
+    rounded,
+    run_url,
+    view_url,
+)
 
 
 @dataclass(frozen=True)
@@ -119,9 +127,13 @@ def print_original(
     )
 
 
-def browse(store: Store, view: str) -> str:
-    """How to see the runs: the link, and for a local store the command that serves it."""
-    url = view_url(store.uri, store.experiment_id, view)
+def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:
+    """How to see the runs of a view, or one run: the link, and what serves a local store."""
+    if run_id is not None:
+        url = run_url(store.uri, store.experiment_id, run_id)
+    else:
+        assert view is not None
+        url = view_url(store.uri, store.experiment_id, view)
     if store.uri.startswith("http"):
         return url
     return f"mlflow server --backend-store-uri {store.uri}   then open {url}"

@@ -37,7 +37,7 @@ def doctor(orphan_hours: float) -> None:
     click.echo(f"store {store.uri}, experiment {store.experiment_id}")
     findings = close_dead_runs(store, orphan_hours)
     words = {
-        "dead": "its process is gone: closed as FAILED (prune goes on with resume_run_id)",
+        "dead": "its process is gone: closed as FAILED (its entry goes on with resume_run_id)",
         "alive": "is running",
         "unknown": "RUNNING, but nothing says in which process; left alone",
     }

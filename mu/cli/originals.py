@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 class DataOptions(Hyperparameters):
     """Which data."""
 
-    dataset: str = setting(DEFAULT_DATASET, help=f"data set: {', '.join(DATASETS)}")
+    dataset: str = setting(
+        DEFAULT_DATASET, help=f"data set: {', '.join(DATASETS)} or package.module:function"
+    )
     data_dir: str | None = setting(None, help="where its files lie")
-    image_size: int | None = setting(None, help="side to which imagefolder brings images", low=1)
+    image_size: int | None = setting(
+        None, help="side of the images, of data sets whose images differ in size", low=1
+    )
 
 
 @dataclass(frozen=True)

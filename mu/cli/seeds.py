@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from mu.cli.seed_runs import (
 from mu.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    pass
+    from mu.evaluation.statistics import Summary
 
 SHORT_HELP = "Mean, spread and 95 % interval over runs that differ in their seeds."
 HELP = """Mean, spread and 95 % interval over unlearn runs that differ in their seeds alone.
@@ -112,6 +112,8 @@ def _metrics(runs: Sequence[SeedRun], asked: str | None) -> tuple[list[str], lis
     UserError
         If a metric that was asked for is not in every run, or a value is not finite.
     """
+    from mu.evaluation import catalogue
+
     notes = []
     if asked is None:
         names = []
@@ -130,6 +132,11 @@ def _metrics(runs: Sequence[SeedRun], asked: str | None) -> tuple[list[str], lis
     for name in names:
         for run in runs:
             if name not in run.metrics:
+                if name in catalogue.METRICS:
+                    raise UserError(
+                        f"run {run.run_id} has no {name}; measure it first: mlflow run . -e "
+                        f"evaluate -P run_id={run.run_id} -P metrics={name}"
+                    )
                 raise unknown(f"metric of run {run.run_id}", name, run.metrics)
             if not math.isfinite(run.metrics[name]):
                 raise UserError(
@@ -154,6 +161,8 @@ def describe_seeds(runs: Sequence[SeedRun]) -> str:
 
 def _cautions(runs: Sequence[SeedRun], names: Iterable[str]) -> list[str]:
     """What the reader of the intervals should know."""
+    from mu.evaluation.measurements import to_oracle
+
     notes = []
     triples, varying = {run.seeds for run in runs}, _varying(runs)
     if any(len(values) < len(triples) for values in varying.values()):
@@ -161,13 +170,40 @@ def _cautions(runs: Sequence[SeedRun], names: Iterable[str]) -> list[str]:
             "some runs share a seed that varies, so they are not independent, and the intervals "
             "are too narrow"
         )
-    if "gap" in names and len({run.tags.get("mu.oracle") for run in runs}) == 1:
-        notes.append(
-            "gap: all runs are held against one oracle, whose own chance is in no interval"
-        )
+    if distances := [name for name in names if to_oracle(name)]:
+        by_cell: dict[tuple[int, int], set[str | None]] = {}
+        for run in runs:
+            cell = by_cell.setdefault((run.seeds.split, run.seeds.training), set())
+            cell.add(run.tags.get("mu.oracle"))
+        what = ", ".join(distances)
+        if any(len(oracles) > 1 for oracles in by_cell.values()):
+            notes.append(
+                f"{what}: runs of the same original are held against different oracles, so part "
+                "of the differences may be the oracles'; evaluate them against one"
+            )
+        elif len({run.tags.get("mu.oracle") for run in runs}) == 1:
+            notes.append(
+                f"{what}: all runs are held against one oracle, whose own chance is in no interval"
+            )
     if len({run.tags.get("mu.commit") for run in runs}) > 1:
         notes.append("the runs were made by different commits of mu")
     return notes
+
+
+def _outside(summaries: Mapping[str, Summary]) -> list[str]:
+    """Metrics whose interval goes beyond the scale that they are on."""
+    from mu.evaluation.catalogue import METRICS
+
+    largest = {"%": 100.0, "points": 100.0, "0-1": 1.0}
+    return [
+        name
+        for name, one in summaries.items()
+        if name in METRICS
+        and METRICS[name].unit in largest
+        and one.low is not None
+        and one.high is not None
+        and (one.low < 0 or one.high > largest[METRICS[name].unit])
+    ]
 
 
 def _print(
@@ -183,11 +219,13 @@ def _print(
     from mu.report import seeds as tables
 
     click.echo(describe_seeds(ours))
+    outside: list[str] = []
     for group, other, label in ((ours, theirs, ""), (theirs, ours, "against: ")):
         if group:
             summaries = {n: summarise(_values(group, n), bootstrap=bootstrap) for n in names}
             title = f"{label}{_title(group, other)}: {len(group)} runs"
             tables.print_group(title, summaries, bootstrap=bootstrap)
+            outside += _outside(summaries)
     if theirs:
         comparisons = {n: paired(_values(ours, n), _values(theirs, n)) for n in names}
         title = f"{_title(ours, theirs)} less {_title(theirs, ours)}: {len(ours)} pairs"
@@ -201,6 +239,13 @@ def _print(
             notes.append(
                 f"{len(names)} metrics are tested at 5 % each: one in twenty differs by chance"
             )
+    if outside:
+        names_out = ", ".join(dict.fromkeys(outside))
+        notes = [
+            *notes,
+            f"{names_out}: the t interval of so few runs goes beyond the scale; "
+            "--bootstrap stays inside",
+        ]
     console.print_notes(notes)
 
 

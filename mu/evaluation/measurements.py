@@ -11,7 +11,7 @@ from mu.errors import UserError, unknown
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.calibration import ece
 from mu.evaluation.comparison import compare
-from mu.evaluation.distance.klom import klom_by_part
+from mu.evaluation.distance.klom import MOST_NATS, klom_by_part
 from mu.evaluation.distance.relearn import MOST_STEPS, relearn_steps, relearn_target
 from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
@@ -127,10 +127,18 @@ def _relearn(case: Case) -> Numbers:
 
 
 def _klom(case: Case) -> Numbers:
+    counts = f"{len(case.unlearned)} unlearned models and {len(case.oracles)} oracles"
+    case.run.note(
+        f"KLoM of {counts}: of so few it is near its largest value, {MOST_NATS:.1f} nats, for "
+        "oracles among themselves, too; read the mean beside theirs (the authors take 100 of each)"
+        if min(len(case.unlearned), len(case.oracles)) < FEW_MODELS
+        else f"KLoM of {counts}; at most {MOST_NATS:.1f} nats"
+    )
     return klom_by_part(case.unlearned, case.oracles)
 
 
 RELEARN_LR = 0.01
+FEW_MODELS = 50  # of which histograms of 20 bins are mostly empty
 _MIA = tuple("MIA" if name == MAIN else f"MIA_{name}" for name in ATTACKS)
 _PRIVACY = tuple(f"MIA_privacy_{name}" for name in ATTACKS)
 _RATES = ("auc", "tpr_at_1", "tpr_at_01")
@@ -221,23 +229,45 @@ class Selection:
         return any(name.removesuffix(end) in self.names for end in endings)
 
 
+def check_needs(case: Case, selection: Selection) -> None:
+    """Refuse what was asked for by name where the case lacks what it needs.
+
+    Raises
+    ------
+    UserError
+        If it does.
+    """
+    for name in selection.groups:
+        group = GROUPS[name]
+        if selection.required and (lacking := group.missing(case)):
+            wanted = [one for one in group.names if one in (selection.names or ())]
+            what = name if len(wanted) == len(group.names) else ",".join(wanted)
+            raise UserError(f"metrics={what} needs {lacking}")
+
+
 def measurements(case: Case, selection: Selection) -> Numbers:
     """All numbers of the groups that were selected.
 
     Raises
     ------
     UserError
-        If a group was asked for by name and the case lacks what it needs.
+        See :func:`check_needs`.
     """
+    check_needs(case, selection)
     found: Numbers = {}
     for name in selection.groups:
         group = GROUPS[name]
-        if lacking := group.missing(case):
-            if selection.required:
-                raise UserError(f"metrics={name} needs {lacking}")
-            continue
-        found |= {n: v for n, v in group.measure(case).items() if selection.keeps(n)}
+        if not group.missing(case):
+            found |= {n: v for n, v in group.measure(case).items() if selection.keeps(n)}
     return found
+
+
+def to_oracle(name: str) -> bool:
+    """Whether a number, or the end of its interval, depends on which oracle it is held against."""
+    base = name
+    for ending in ("_lo", "_hi", "_mean"):
+        base = base.removesuffix(ending)
+    return base in (*GROUPS["oracle"].names, *GROUPS["klom"].names) or name.endswith("_oracle")
 
 
 def oracles_numbers(case: Case, names: Iterable[str]) -> Mapping[str, float]:

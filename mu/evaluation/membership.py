@@ -24,10 +24,9 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from mu.data.images import Indices
-from mu.evaluation.attacks.rates import LEVEL, rates
+from mu.evaluation.attacks.rates import rates, wilson
 from mu.evaluation.attacks.svc import ScoreAttack, Scores, shadow_rows
 from mu.evaluation.attacks.threshold import ThresholdAttack
 from mu.evaluation.outputs import Outputs, SplitOutputs
@@ -83,9 +82,7 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     """
     found = {_name(name): efficacy(outputs, name, seed=seed) for name in ATTACKS}
     found |= {name: _accuracy(*pair) for name, pair in _private(outputs, seed).items()}
-    count = len(outputs.forget)
-    interval = binomtest(round(found["MIA"] * count / 100), count).proportion_ci(LEVEL, "wilson")
-    found |= {"MIA_lo": 100 * float(interval.low), "MIA_hi": 100 * float(interval.high)}
+    found["MIA_lo"], found["MIA_hi"] = wilson(found["MIA"], len(outputs.forget))
     return {**found, **against_unseen(outputs, [MAIN], seed=seed)}
 
 

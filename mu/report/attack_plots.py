@@ -19,7 +19,7 @@ LINES = {"original": "#999999", "unlearned": COLOURS["retain"], "oracle": COLOUR
 # Columns of the table and of the description, by the number that they show.
 COLUMNS = {
     "lira_auc": "LiRA AUC",
-    "lira_tpr_at_1": "TPR@1 %",
+    "lira_tpr_at_1": "LiRA TPR@1 %",
     "ulira_auc": "U-LiRA AUC",
     "rmia_auc": "RMIA AUC",
 }
@@ -27,8 +27,8 @@ DEFINITIONS = {
     "AUC": "chance that a forgotten sample looks more trained on than a test image that the "
     "networks never saw: 0.5 is a guess, 1 certainty; in brackets its 95 % interval "
     "(bootstrap over samples)",
-    "TPR@1 %": "share of the forgotten samples that LiRA finds at 1 % false alarms, in percent; "
-    "only with 100 test images or more",
+    "LiRA TPR@1 %": "share of the forgotten samples that LiRA finds at 1 % false alarms, in "
+    "percent; only with 100 test images or more",
     "LiRA": "likelihood ratio of the network's answers, fitted to references as they were trained",
     "U-LiRA": "the same, fitted to references that have unlearned with the same method: the attack "
     "of someone who knows how it was unlearned",

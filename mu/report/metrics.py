@@ -17,9 +17,11 @@ def print_metrics(title: str, found: Mapping[str, float], oracle: Mapping[str, f
     table.add_column("")
     for name in ("value", "95 % interval", "oracle"):
         table.add_column(name, justify="right")
+    table.add_column("unit")
     table.add_column("better")
     for name in main_names(found):
-        table.add_row(name, *number_cells(name, found, oracle), metric(name).better)
+        one = metric(name)
+        table.add_row(name, *number_cells(name, found, oracle), one.unit, one.better)
     console = make_console()
     console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
     console.print(table)

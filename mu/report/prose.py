@@ -190,7 +190,11 @@ def gap_in_words(metrics: Mapping[str, float]) -> str:
 
 
 def describe_evaluation(
-    run_id: str | None, forget: str, found: Mapping[str, float], oracle: Mapping[str, float]
+    run_id: str | None,
+    forget: str,
+    found: Mapping[str, float],
+    oracle: Mapping[str, float],
+    oracle_run_id: str | None = None,
 ) -> str:
     """What was measured; short enough for a run's description (MLflow takes 8,000 letters).
 
@@ -200,10 +204,13 @@ def describe_evaluation(
         Of the model, where it is a run's.
     oracle
         The oracle's own numbers, by the same names.
+    oracle_run_id
+        Its run, where there is one.
     """
+    held = f" Held against the oracle of run `{oracle_run_id}`." if oracle_run_id else ""
     of = f"run `{run_id}`" if run_id else "a model from files"
     lines = [
-        f"**Evaluation** of {of}, which was to forget `{forget}`.",
+        f"**Evaluation** of {of}, which was to forget `{forget}`.{held}",
         "",
         "| | value | interval | oracle |",
         "|---|---:|---:|---:|",

@@ -36,7 +36,7 @@ from mu.tracking.resuming import (
 )
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store, connect
-from mu.tracking.view import view_url
+from mu.tracking.view import run_url, view_url
 
 __all__ = [
     "ORACLE_TAG",
@@ -68,6 +68,7 @@ __all__ = [
     "resumable_run",
     "rounded",
     "run_keeper",
+    "run_url",
     "same_value",
     "tracked",
     "view_url",

@@ -57,7 +57,8 @@ def finished_run(store: Store, run_id: str) -> MlflowRun:
         )
     if entry not in ORIGINALS or "mu.spec" not in run.data.tags:
         raise UserError(
-            f"run {run_id} (entry {entry}) holds no original; give the ID of a prune run"
+            f"run {run_id} (entry {entry}) holds no network; give the ID of a run of "
+            f"{', '.join(ORIGINALS)}"
         )
     return run
 

@@ -41,10 +41,16 @@ def find_original(
     return None
 
 
-def find_oracle(store: Store, key: str) -> MlflowRun | None:
-    """The newest finished Retrain run of the experiment with this oracle key."""
+def find_oracle(store: Store, key: str, but: str | None = None) -> MlflowRun | None:
+    """The newest finished Retrain run of the experiment with this oracle key.
+
+    Parameters
+    ----------
+    but
+        A run that is passed over.
+    """
     query = f"tags.`{ORACLE_TAG}` = '{key}' and attributes.status = 'FINISHED'"
-    return next(store.search(query), None)
+    return next((run for run in store.search(query) if run.info.run_id != but), None)
 
 
 def interrupted_oracles(store: Store, key: str) -> Iterator[MlflowRun]:

@@ -54,13 +54,16 @@ def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
         raise UserError(
             f"run {run_id} (entry {own}) keeps no progress; only runs of {', '.join(RESUMABLE)} do"
         )
-    if run.info.status == "FINISHED":
-        raise UserError(f"run {run_id} is FINISHED: there is nothing left to do in it")
+    finished = run.info.status == "FINISHED"
     if own != entry:
-        raise UserError(
-            f"run {run_id} is a run of {own}, not of {entry}; go on with it by "
-            f"mlflow run . -e {own} -P resume_run_id={run_id}"
+        remedy = (
+            "it is FINISHED"
+            if finished
+            else f"go on with it by mlflow run . -e {own} -P resume_run_id={run_id}"
         )
+        raise UserError(f"run {run_id} is a run of {own}, not of {entry}; {remedy}")
+    if finished:
+        raise UserError(f"run {run_id} is FINISHED: there is nothing left to do in it")
     if run.info.status == "RUNNING" and (verdict := verdict_of(run, orphan_hours=0)) != "dead":
         host, process = (run.data.tags.get(tag, "?") for tag in ("mu.host", "mu.pid"))
         remedy = {

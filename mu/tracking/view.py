@@ -113,6 +113,11 @@ def view_url(tracking_uri: str, experiment_id: str, key: str) -> str:
     return f"{_server(tracking_uri)}/#/experiments/{experiment_id}/runs?{query}"
 
 
+def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str:
+    """The address of one run's page."""
+    return f"{_server(tracking_uri)}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
 def _quoted(kind: str, names: tuple[str, ...]) -> list[str]:
     return [f"{kind}.`{name}`" for name in names]
 

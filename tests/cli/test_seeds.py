@@ -203,6 +203,24 @@ def test_cautions_of_gap_and_commit(store: Store, capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     assert "one oracle" not in text
     assert "different commits" in text
+    assert "gap: runs of the same original are held against different oracles" in text
+    originals = [
+        unlearned(store, {"gap": 2.0 + n}, training=n, tags={"mu.oracle": f"of {n}"})
+        for n in range(2)
+    ]
+    call(*originals)
+    assert "oracle" not in capsys.readouterr().out.replace("oracle_", "")
+
+
+def test_an_interval_beyond_the_scale_is_pointed_out(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [unlearned(store, {"UA": 99.0 + n, "RA": 50.0 + n}, seed=n) for n in range(2)]
+    call(*runs)
+    text = capsys.readouterr().out
+    assert "note: UA: the t interval" in text
+    call(*runs, "--bootstrap")
+    assert "goes beyond" not in capsys.readouterr().out
 
 
 def test_a_metric_that_some_runs_lack_is_left_out(
@@ -213,7 +231,7 @@ def test_a_metric_that_some_runs_lack_is_left_out(
     text = capsys.readouterr().out
     assert f"gap is left out: run {runs[0]} has none" in text
     assert "│ gap" not in text
-    with refused("gap", runs[0], "UA"):
+    with refused("has no gap", runs[0], "metrics=gap"):
         call(*runs, "--metrics", "UA,gap")
     with refused("known: UA, gap"):
         call(runs[1], runs[0], "--metrics", "Accuracy")

@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 Scores = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -106,7 +107,8 @@ def rates(
     -------
     dict
         ``auc``, ``tpr_at_1``, ``tpr_at_01``, and for each ``_lo`` and ``_hi``: the ends of the
-        95 % interval. ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000.
+        95 % interval; of the two rates it is never narrower than Wilson's interval of a share.
+        ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000.
     """
     curve = Curve.of(np.asarray(members, float), np.asarray(non_members, float))
     again = curve.resampled(resamples, np.random.default_rng([seed, 3])) if resamples else None
@@ -115,8 +117,17 @@ def rates(
         found[name] = float(of(curve))
         if again is not None:
             low, high = np.quantile(of(again), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            if name != "auc":  # drawn again, none of n stays none
+                share = wilson(found[name], len(members))
+                low, high = min(low, share[0]), max(high, share[1])
             found |= {f"{name}_lo": float(low), f"{name}_hi": float(high)}
     return found
+
+
+def wilson(percent: float, count: int) -> tuple[float, float]:
+    """Ends of the 95 % interval of a share of ``count`` samples, in percent (Wilson)."""
+    share = binomtest(round(percent * count / 100), count).proportion_ci(LEVEL, "wilson")
+    return 100 * float(share.low), 100 * float(share.high)
 
 
 def _statistics(non_members: int) -> dict[str, Callable[[Curve], NDArray[np.float64]]]:

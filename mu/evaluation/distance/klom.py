@@ -10,6 +10,7 @@ arXiv:2602.16400), which reports the 95th percentile over samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -21,6 +22,7 @@ from mu.evaluation.outputs import Outputs, SplitOutputs
 BINS = 20
 LARGEST_MARGIN = 100.0
 SMALLEST_CHANCE = 1e-5  # of a bin that no oracle fell into; so nothing is above log(1e5) = 11.5
+MOST_NATS = -math.log(SMALLEST_CHANCE)
 PERCENTILE = 0.95
 FEWEST_MODELS = 2
 

@@ -88,3 +88,13 @@ def test_the_curve_ends_where_all_are_called_members():
 def test_refuses_what_has_no_rates(members, others):
     with pytest.raises(ValueError, match=r"at least one|numbers"):
         rates(np.array(members), np.array(others))
+
+
+def test_none_found_of_few_is_not_certain():
+    # Drawn again, none of five stays none; Wilson's interval of 0 of 5 ends at 43 %.
+    found = rates(np.zeros(5), np.ones(200))
+    assert found["tpr_at_1"] == found["tpr_at_1_lo"] == 0
+    assert found["tpr_at_1_hi"] == pytest.approx(43.45, abs=0.01)
+    found = rates(np.ones(5), np.zeros(200))
+    assert found["tpr_at_1_hi"] == 100
+    assert found["tpr_at_1_lo"] == pytest.approx(56.55, abs=0.01)

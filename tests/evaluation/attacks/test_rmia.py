@@ -59,8 +59,8 @@ def test_by_hand_with_a_tie():
     target, population = np.log(np.array([0.5, 0.25])), np.log(np.array([0.5, 0.125]))
     assert rmia(target, half, population, half, gamma=1.0).tolist() == [1.0, 0.5]
     assert rmia(target, half, population, half, gamma=2.0).tolist() == [0.5, 0.5]
-    assert rmia(target, half, population, half).tolist() == [0.5, 0.5]
-    assert GAMMA == 2
+    assert rmia(target, half, population, half).tolist() == [1.0, 0.5]
+    assert GAMMA == 1
 
 
 def test_references_are_averaged_as_probabilities_and_not_as_logarithms():
