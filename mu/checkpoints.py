@@ -80,7 +80,8 @@ class DataSpec:
     def bind(self, dataset: ImageDataset) -> ImageDataset:
         """``dataset``, if it is the same data, poisoned and normalised as the model knows it.
 
-        An imported model brings a normalisation of its own.
+        An imported model brings a normalisation of its own. Data that was poisoned otherwise is
+        taken as it was before.
 
         Raises
         ------
@@ -88,6 +89,8 @@ class DataSpec:
             If the fingerprints differ.
         """
         self.check(dataset)
+        if isinstance(dataset, PoisonedDataset) and dataset.poison != self.poison:
+            dataset = dataset.clean
         if self.poison is not None and not isinstance(dataset, PoisonedDataset):
             dataset = self.poison.apply(dataset)
         if (self.mean, self.std) == (dataset.mean, dataset.std):

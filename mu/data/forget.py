@@ -98,7 +98,7 @@ class ForgetRequest:
         """
         if self.kind == "indices":
             assert self.file is not None
-            return _checked_indices(read_indices(self.file), self.file, len(dataset.train), split)
+            return _checked_indices(self, read_indices(self.file), len(dataset.train), split)
         if self.kind == "poison":
             return _poisoned(dataset, split)
         pool = split.train
@@ -162,11 +162,11 @@ def _poisoned(dataset: ImageDataset, split: Split) -> Indices:
     return left
 
 
-def _checked_indices(numbers: Indices, file: Path, size: int, split: Split) -> Indices:
+def _checked_indices(request: ForgetRequest, numbers: Indices, size: int, split: Split) -> Indices:
     """The numbers, sorted, if each is of a published sample that the model was trained on."""
-    name = str(file)
+    name, verb = str(request.file), request.option
     if not len(numbers):
-        raise UserError(f"{name!r} names no samples; give at least one to forget")
+        raise UserError(f"{name!r} names no samples; give at least one to {verb}")
     if len(out := numbers[(numbers < 0) | (numbers >= size)]):
         raise UserError(
             f"{name!r}: sample {out[0]} does not exist; numbers go from 0 to {size - 1}"
@@ -179,7 +179,7 @@ def _checked_indices(numbers: Indices, file: Path, size: int, split: Split) -> I
     if len(held := np.intersect1d(values, split.val)):
         raise UserError(
             f"{name!r}: {_listed(held)} in the validation part, never trained on, "
-            "and cannot be forgotten; remove from the list what stands here"
+            f"and is none to {verb}; remove from the list what stands here"
         )
     if len(rest := np.setdiff1d(values, split.train)):
         raise UserError(

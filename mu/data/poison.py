@@ -150,8 +150,19 @@ class Poison:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what :func:`dataclasses.asdict` made of a poison."""
-        return cls(**{**values, "indices": tuple(int(number) for number in values["indices"])})
+        """Read what :func:`dataclasses.asdict` made of a poison.
+
+        Raises
+        ------
+        ValueError
+            If a label or sample number is none.
+        """
+        numbers, target = values["indices"], values["target"]
+        if not isinstance(numbers, list | tuple) or not all(map(_is_number, numbers)):
+            raise ValueError("the poisoned samples are no sample numbers")
+        if target is not None and not _is_number(target):
+            raise ValueError(f"{target!r} is no label")
+        return cls(**{**values, "indices": tuple(numbers)})
 
     def apply(self, dataset: ImageDataset) -> PoisonedDataset:
         """Poison a data set as published; the test set stays clean.
@@ -220,6 +231,10 @@ class PoisonedDataset(ImageDataset):
 _PUBLISHED = tuple(name for name in ImageDataset.__dataclass_fields__)
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _select(
     request: ForgetRequest,
     clean_label: bool,
@@ -232,6 +247,11 @@ def _select(
     labels = dataset.train.labels.numpy()
     own = labels[split.train]
     of_target = split.train[own == target] if target is not None else own[:0]
+    if clean_label and target is not None and not len(of_target):
+        raise UserError(
+            "clean_label=True: no training image is of the target class "
+            f"{dataset.classes[target]!r}; choose another target"
+        )
     if clean_label and request.kind == "random":
         split = replace(split, train=of_target)
     chosen = request.select(dataset, split, seed)

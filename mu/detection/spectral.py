@@ -137,7 +137,7 @@ def along_main_direction(features: Tensor) -> NDArray[np.float64]:
 def farthest(place: NDArray[np.float64]) -> float:
     """Distance of the farthest sample from the median, in units of the median distance."""
     distance = np.abs(place - np.median(place))
-    unit = float(np.median(distance))
+    unit = float(np.median(distance)) or float(distance.mean())  # most may be the same
     return float(distance.max() / unit) if unit else 0.0
 
 

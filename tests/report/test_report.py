@@ -4,12 +4,15 @@ import pytest
 import torch
 from PIL import Image
 
+from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data
 from mu.data.forget import ForgetSplit
 from mu.evaluation import Outputs, SplitOutputs, gaps
 from mu.masks import Mask
 from mu.report import console, plots, prose
 from mu.runs import Run
+from tests.data.poisoned import make_poison
+from tests.helpers import make_dataset, make_recipe
 
 BEFORE = {"UA": 0.0, "RA": 100.0, "TA": 90.0, "MIA": 1.0}
 AFTER = {"UA": 95.25, "RA": 99.5, "TA": 89.0, "MIA": 98.0}
@@ -31,6 +34,52 @@ def test_the_table_shows_every_number_and_a_dash_for_what_is_not_known(metrics, 
         "95.25", "99.50", "89.00", "98.00", "2.31", "1.50",
     ]  # fmt: skip
     assert [cell.strip() for cell in cells["original"]][-2:] == ["-", "-"]
+
+
+def cells_of(text, between):
+    """The cells of the lines of a table that have such a letter between them."""
+    rows = [line.split(between)[1:-1] for line in text.splitlines() if between in line]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_a_backdoor_has_columns_where_one_was_planted(metrics, capsys):
+    rows = {"original": {**BEFORE, "ASR": 99.126}, "ft": {**metrics, "robust_acc": 85.0}}
+    console.print_results("ft on digits", rows)
+    found = {row[0]: row[1:] for row in cells_of(capsys.readouterr().out, "│")}
+    assert found["original"][4:] == ["99.13", "-", "-", "-"]
+    assert found["ft"][4:] == ["-", "85.00", "2.31", "1.50"]
+    console.print_results("ft on digits", {"original": BEFORE, "ft": metrics})
+    assert "ASR" not in capsys.readouterr().out
+
+
+ROWS = [{"a": 0.0, "b": 2.346}, {"b": 100.0, "not shown": 7.0}, {}]
+CELLS = [["0.00", "-", "2.35"], ["-", "-", "100.00"], ["-", "-", "-"]]
+
+
+@pytest.mark.parametrize("labels", [(), ("one", "two", "three")])
+def test_a_printed_table_has_a_dash_where_a_row_lacks_a_number(labels, capsys):
+    console.print_table("Title [not markup]", ["a", "c", "b"], ROWS, labels)
+    printed = capsys.readouterr().out
+    expected = [[label, *cells] for label, cells in zip(labels, CELLS, strict=False)]
+    assert printed.startswith("Title [not markup]\n")
+    assert cells_of(printed, "│") == (expected if labels else CELLS)
+    (names,) = cells_of(printed, "┃")
+    assert names == ["", "a", "c", "b"][not labels :]
+
+
+def test_a_table_without_rows_has_its_names(capsys):
+    console.print_table("Nothing", ["a", "b"], [])
+    assert cells_of(capsys.readouterr().out, "┃") == [["a", "b"]]
+    assert prose.table_of(["a", "b"], []) == "| a | b |\n|---:|---:|\n"
+
+
+def test_a_markdown_table_has_a_dash_where_a_row_lacks_a_number():
+    text = prose.table_of(["a", "c", "b"], ROWS)
+    names, line, *cells = cells_of(text, "|")
+    assert names == ["a", "c", "b"]
+    assert line == ["---:"] * 3
+    assert cells == CELLS
+    assert text.endswith("|\n")
 
 
 def test_commands_and_ids_are_printed_in_one_line_each(capsys):
@@ -56,6 +105,37 @@ def test_without_an_oracle_the_description_says_how_to_get_one(metrics):
     split = ForgetSplit(*_cut(load_data("digits")))
     text = prose.describe_unlearn("ft", "class:3", split, "one", alone, {"original": "run1"})
     assert "oracle_run_id=train" in text
+
+
+def test_a_backdoor_is_told_in_the_description(metrics):
+    planted = {"ASR": 1.25, "ASR_before": 98.5, "robust_acc": 87.5, "robust_acc_before": 2.0}
+    split = ForgetSplit(*_cut(load_data("digits")))
+    for known in (metrics, {k: v for k, v in metrics.items() if not k.startswith("gap")}):
+        text = prose.describe_unlearn(
+            "ft", "poison", split, "one", {**known, **planted}, {"original": "run1"}
+        )
+        found = {row[0]: row[1:] for row in cells_of(text, "|")}
+        assert found[""][-2:] == ["ASR", "robust_acc"]
+        assert found["original"][-2:] == ["98.50", "2.00"]
+        assert found["unlearned"][-2:] == ["1.25", "87.50"]
+        assert {len(row) for row in found.values()} == {6}
+        assert "- ASR: attack success rate" in text
+        assert "- robust_acc: " in text
+    text = prose.describe_unlearn("ft", "class:3", split, "one", metrics, {"original": "run1"})
+    assert "ASR" not in text
+
+
+def test_a_poisoned_original_is_told_from_a_clean_one():
+    clean = make_dataset()
+    for dataset, words in (
+        (clean, "a resnet_mini on made_up, dense"),
+        (
+            make_poison(trigger="wanet").apply(clean),
+            "a resnet_mini on made_up, dense, poisoned (warping)",
+        ),
+    ):
+        spec = Spec(DataSpec.of(dataset), make_recipe(dataset))
+        assert prose.describe_model(spec, 0.0) == words
 
 
 def _cut(data):
