@@ -58,7 +58,6 @@ def find_asked(
     asked: Mapping[str, Any],
     *,
     poisoned: bool = False,
-    poison: Mapping[str, Any] | None = None,
 ) -> tuple[str, Checkpoint] | None:
     """The original of the run given, or of the newest one that agrees, or None.
 
@@ -68,8 +67,6 @@ def find_asked(
         An ID or ``auto``.
     poisoned
         Whether ``auto`` means a poisoned original.
-    poison
-        What that must have been poisoned with, by the names of the options.
 
     Raises
     ------
@@ -81,9 +78,10 @@ def find_asked(
     data_dir, said = asked.get("data_dir"), said_of_original(asked)
     fingerprint = None
     if data_dir and "dataset" in said:  # two folders may go by the same name
-        data = load_data(said["dataset"], data_dir, said.get("image_size"))
+        size, stream = said.get("image_size"), said.get("stream")
+        data = load_data(said["dataset"], data_dir, size, stream=stream)
         fingerprint = data.fingerprint
-    run = find_original(store, {**said, **(poison or {})}, fingerprint, poisoned=poisoned)
+    run = find_original(store, said, fingerprint, poisoned=poisoned)
     return None if run is None else (run.info.run_id, fetch_checkpoint(store, run.info.run_id))
 
 
@@ -97,12 +95,15 @@ def forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> F
 def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
     """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
     data_dir = given.get("data_dir") or spec.data.data_dir
-    return spec.data.bind(load_data(spec.data.name, data_dir, spec.data.image_size))
+    stream, workers = spec.data.stream, given.get("workers")
+    size = spec.data.image_size
+    return spec.data.bind(load_data(spec.data.name, data_dir, size, stream=stream, workers=workers))
 
 
 def said_of_original(given: Mapping[str, Any]) -> dict[str, Any]:
     """What was given and asks for something: ``auto`` does not, and data may move."""
-    return {n: v for n, v in given.items() if v not in (None, "auto") and n != "data_dir"}
+    places = ("data_dir", "workers")
+    return {n: v for n, v in given.items() if v not in (None, "auto") and n not in places}
 
 
 def fetch_original(store: Store, run_id: str, given: Mapping[str, Any]) -> Checkpoint:

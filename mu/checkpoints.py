@@ -42,6 +42,8 @@ class DataSpec:
         sha256 (hex) of all pixels and labels; it decides whether data found elsewhere is the same.
     mean, std
         Per channel, of pixels scaled to 0-1.
+    stream
+        Whether its images are decoded as they are needed; the fingerprint is then of their files.
     poison
         What was done to the training images before the model saw them, if anything; the
         fingerprint is of the data before that.
@@ -55,6 +57,7 @@ class DataSpec:
     data_dir: str | None = None
     image_size: int | None = None
     poison: Poison | None = None
+    stream: bool = False
 
     @classmethod
     def of(cls, dataset: ImageDataset) -> DataSpec:
@@ -68,6 +71,7 @@ class DataSpec:
             dataset.data_dir,
             dataset.image_size,
             dataset.poison if isinstance(dataset, PoisonedDataset) else None,
+            dataset.streams,
         )
 
     @classmethod
@@ -134,7 +138,8 @@ class Spec:
 
     def settings(self) -> dict[str, Any]:
         """Data and recipe in one flat mapping, by the names of the command line."""
-        data = {"dataset": self.data.name, "image_size": self.data.image_size}
+        data: dict[str, Any] = {"dataset": self.data.name, "image_size": self.data.image_size}
+        data |= {"stream": True} if self.data.stream else {}
         return {**data, **self.recipe.settings()}
 
     def split(self, dataset: ImageDataset) -> Split:
@@ -153,6 +158,8 @@ class Spec:
         document = {"format": _FORMAT, **asdict(self)}
         if self.data.poison is None:  # as specs were before data could be poisoned
             del document["data"]["poison"]
+        if not self.data.stream:
+            del document["data"]["stream"]
         return document
 
     @classmethod

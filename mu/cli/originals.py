@@ -31,6 +31,13 @@ class DataOptions(Hyperparameters):
     image_size: int | None = setting(
         None, help="side of the images, of data sets whose images differ in size", low=1
     )
+    stream: bool | None = setting(
+        None,
+        help="decode images as they are needed (default: where they do not fit in memory)",
+    )
+    workers: int | None = setting(
+        None, help="processes that decode streamed images (default: one for each core)", low=0
+    )
 
 
 @dataclass(frozen=True)
@@ -118,4 +125,7 @@ def load_asked(given: Mapping[str, Any]) -> tuple[ImageDataset, dict[str, Any]]:
     """The data that was asked for, and what was asked for beside it."""
     data = DataOptions.of({n: v for n, v in given.items() if n in DataOptions.names()})
     rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
-    return load_data(data.dataset, data.data_dir, data.image_size), rest
+    found = load_data(
+        data.dataset, data.data_dir, data.image_size, stream=data.stream, workers=data.workers
+    )
+    return found, rest

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from mu.data.images import Subset
+from mu.data.images import Images, ImageSet, Subset
 
 PADDING = 4
+Placed = tuple[Tensor, Tensor]  # places among the samples (n,), and pixels, uint8
 
 
 def batch_count(samples: int, batch_size: int) -> int:
@@ -37,20 +38,25 @@ class Batches:
     device
         Where batches are wanted.
     augment
-        ``none``, ``crop`` (random shift by up to 4 pixels) or ``crop_flip`` (also mirrored).
+        ``none``, ``crop`` (random shift by up to 4 pixels) or ``crop_flip`` (also mirrored). Of
+        images that are streamed ``crop`` is a random part of the whole image.
     """
 
     def __init__(
         self, subset: Subset, batch_size: int, device: torch.device, *, augment: str = "none"
     ) -> None:
         chosen = torch.from_numpy(subset.indices)
-        self._pixels = subset.images.pixels[chosen].to(device)
+        self._device = device
+        self._source: _Resident | _Streamed
+        if isinstance(subset.images, Images):
+            self._source = _Resident(subset.images.pixels[chosen].to(device), augment)
+        else:
+            self._source = _Streamed(subset.images, chosen, augment)
         self._labels = subset.images.labels[chosen].to(device)
         shape = (1, len(subset.mean), 1, 1)
         self._mean = torch.tensor(subset.mean, device=device).mul(255).view(shape)
         self._scale = torch.tensor(subset.std, device=device).mul(255).reciprocal().view(shape)
         self._batch_size = batch_size
-        self._augment = augment
 
     @property
     def samples(self) -> int:
@@ -69,26 +75,48 @@ class Batches:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of float images (n, channels, height, width) and labels (n,), plain."""
-        for start, end in self._bounds():
-            yield self._normalised(self._pixels[start:end]), self._labels[start:end]
+        places = [torch.arange(start, end) for start, end in self._bounds()]
+        return self._normalised(self._source.plain(places))
 
     def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """The same, shuffled and augmented by draws from ``generator`` (on the CPU)."""
-        device = self._labels.device
-        order = torch.randperm(self.samples, generator=generator).to(device)
+        order = torch.randperm(self.samples, generator=generator).to(self._source.device)
+        places = [order[start:end] for start, end in self._bounds()]
+        return self._normalised(self._source.augmented(places, generator))
+
+    def _normalised(self, batches: Iterator[Placed]) -> Iterator[tuple[Tensor, Tensor]]:
+        for places, pixels in batches:
+            images = pixels.to(self._device, non_blocking=True).float()
+            yield images.sub_(self._mean).mul_(self._scale), self._labels[places.to(self._device)]
+
+
+class _Resident:
+    """Pixels that lie on the device, (n, channels, height, width)."""
+
+    def __init__(self, pixels: Tensor, augment: str) -> None:
+        self._pixels, self._augment = pixels, augment
+        self.device = pixels.device  # where places are wanted: once an epoch, not once a batch
+
+    def plain(self, places: list[Tensor]) -> Iterator[Placed]:
+        """The pixels of these batches of consecutive places."""
+        for place in places:
+            start = int(place[0]) if len(place) else 0
+            yield place, self._pixels[start : start + len(place)]
+
+    def augmented(self, places: list[Tensor], generator: torch.Generator) -> Iterator[Placed]:
+        """The pixels of these batches, cropped and mirrored."""
         shifts, mirrored = self._draw(generator)
-        for start, end in self._bounds():
-            batch = order[start:end]
-            pixels = self._pixels[batch]
+        for place in places:
+            pixels = self._pixels[place]
             if shifts is not None:
-                pixels = _shifted(pixels, shifts[batch])
+                pixels = _shifted(pixels, shifts[place])
             if mirrored is not None:
-                pixels = torch.where(mirrored[batch, None, None, None], pixels.flip(3), pixels)
-            yield self._normalised(pixels), self._labels[batch]
+                pixels = torch.where(mirrored[place, None, None, None], pixels.flip(3), pixels)
+            yield place, pixels
 
     def _draw(self, generator: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """Shifts (n, 2) and mirrorings (n,) of every sample, for one epoch."""
-        device, count = self._labels.device, self.samples
+        device, count = self.device, len(self._pixels)
         if self._augment == "none":
             return None, None
         shifts = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=generator).to(device)
@@ -97,8 +125,26 @@ class Batches:
         mirrored = torch.rand(count, generator=generator) < 0.5
         return shifts, mirrored.to(device)
 
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        return pixels.float().sub_(self._mean).mul_(self._scale)
+
+class _Streamed:
+    """Pixels that worker processes decode."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, images: ImageSet, rows: Tensor, augment: str) -> None:
+        from mu.data.streaming import Stream, StreamedImages  # torchvision is not needed elsewhere
+
+        assert isinstance(images, StreamedImages)
+        self._stream, self._count = Stream(images, rows, augment), len(rows)
+
+    def plain(self, places: list[Tensor]) -> Iterator[Placed]:
+        """The pixels of these batches."""
+        return self._stream.batches(places, None)
+
+    def augmented(self, places: list[Tensor], generator: torch.Generator) -> Iterator[Placed]:
+        """The pixels of these batches, augmented by a seed of its own for each sample."""
+        seeds = torch.randint(2**62, (self._count,), generator=generator)
+        return self._stream.batches(places, seeds)
 
 
 def _shifted(pixels: Tensor, shifts: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Trees of image files, in a folder or a tar, decoded once into memory (and into a cache)."""
+"""Trees of image files, in a folder, tar or zip, decoded once into memory (and into a cache)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import io
 import os
 import tarfile
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from tarfile import HeaderError, ReadError
 from typing import Self
@@ -21,6 +24,8 @@ from mu.errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm"}
 DEFAULT_SIZE = 64
+STREAMED_SIZE = 224  # what networks for ImageNet see
+MEMORY_LIMIT = 8 * 2**30
 
 Sample = tuple[str, int]  # path inside the tree, label
 
@@ -43,26 +48,29 @@ class _StrictTarInfo(tarfile.TarInfo):
 
 
 class ImageTree:
-    """The image files below a folder or inside a tar, by relative path.
+    """The files below a folder or inside a tar or zip, by relative path.
 
     Raises
     ------
     UserError
-        If ``root`` is neither a folder nor a readable tar.
+        As soon as it is read, if ``root`` is neither a folder nor a readable archive.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        if root.is_dir():
-            found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-            self.names = sorted(path.as_posix() for path in found if _is_image(path.name))
-        else:
-            self.names = sorted({name for name, _ in self._members() if _is_image(name)})
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Paths of all images, sorted."""
+        if self.root.is_dir():
+            found = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
+            return sorted(path.as_posix() for path in found if _is_image(path.name))
+        return sorted({name for name, _ in self._members() if _is_image(name)})
 
     def read(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Pairs of path and bytes for the ``wanted`` paths, in the order of storage.
 
-        A member that a tar stores twice comes twice; the later one counts.
+        A member that an archive stores twice comes twice; the later one counts.
         """
         chosen = set(wanted)
         if self.root.is_dir():
@@ -74,18 +82,53 @@ class ImageTree:
                 yield name, content
 
     def _members(self, wanted: set[str] | None = None) -> Iterator[tuple[str, bytes | None]]:
+        kind = "tar"
         try:
-            with tarfile.open(self.root, "r|*", tarinfo=_StrictTarInfo) as archive:
-                for member in archive:
-                    name = member.name.removeprefix("./")
-                    if not member.isfile():
-                        continue
-                    if wanted is None:
-                        yield name, None
-                    elif name in wanted and (stream := archive.extractfile(member)):
-                        yield name, stream.read()
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise UserError(f"{str(self.root)!r} is no readable tar: {error}") from error
+            with self.root.open("rb") as file:
+                kind = "zip" if file.read(len(_ZIP_START)) == _ZIP_START else kind
+            yield from (_zipped if kind == "zip" else _tarred)(self.root, wanted)
+        except _UNREADABLE as error:
+            raise UserError(
+                f"{str(self.root)!r} is no readable {kind} ({error}); name a folder, or an archive "
+                "that is whole, with data_dir"
+            ) from error
+
+
+_ZIP_START = b"PK\x03\x04"
+# A RuntimeError is of a zip with a password, or packed in a way that zipfile does not know.
+_UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def _tarred(root: Path, wanted: set[str] | None) -> Iterator[tuple[str, bytes | None]]:
+    """Names of all files, or names and contents of those ``wanted``."""
+    with tarfile.open(root, "r|*", tarinfo=_StrictTarInfo) as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            if not member.isfile():
+                continue
+            if wanted is None:
+                yield name, None
+            elif name in wanted and (stream := archive.extractfile(member)):
+                yield name, stream.read()
+
+
+def _zipped(root: Path, wanted: set[str] | None) -> Iterator[tuple[str, bytes | None]]:
+    """The same of a zip."""
+    with zipfile.ZipFile(root) as archive:
+        for member in archive.infolist():
+            name = member.filename.removeprefix("./")
+            if wanted is None and not member.is_dir():
+                yield name, None
+            elif wanted is not None and name in wanted:
+                yield name, archive.read(member)
 
 
 def _is_image(name: str) -> bool:
@@ -124,22 +167,47 @@ def common_size(tree: ImageTree, samples: list[Sample]) -> int:
     return width if width == height else DEFAULT_SIZE
 
 
+def fits_memory(count: int, size: int) -> bool:
+    """Whether ``count`` RGB squares of ``size`` pixels are at most 8 GiB."""
+    return count * 3 * size**2 <= MEMORY_LIMIT
+
+
+def check_memory(count: int, size: int, place: str) -> None:
+    """Refuse more images than memory should hold.
+
+    Raises
+    ------
+    UserError
+        If they do not fit.
+    """
+    if not fits_memory(count, size):
+        raise UserError(
+            f"the images of {place!r} at {size} pixels exceed 8 GiB; choose a smaller image_size"
+        )
+
+
 def decode(tree: ImageTree, samples: list[Sample], size: int) -> Images:
     """Decode to RGB squares of ``size`` pixels (shorter side resized, centre cropped).
 
     Raises
     ------
     UserError
-        Naming the file, if one is damaged.
+        Naming the file, if one is damaged, missing, or there twice.
     """
     position = {name: index for index, (name, _) in enumerate(samples)}
+    if len(position) < len(samples):
+        seen_twice = next(name for i, (name, _) in enumerate(samples) if position[name] != i)
+        raise UserError(f"{str(tree.root)!r} lists {seen_twice!r} twice; repair it")
     pixels = np.empty((len(samples), size, size, 3), np.uint8)
     seen = set()
     for name, content in tree.read(position):
-        pixels[position[name]] = _pixels(name, content, size)
+        pixels[position[name]] = square_pixels(name, content, size)
         seen.add(name)
-    if len(seen) != len(samples):
-        raise UserError(f"{str(tree.root)!r} changed while it was read; try again")
+    if missing := sorted(position.keys() - seen):
+        raise UserError(
+            f"{str(tree.root)!r} lacks {missing[0]!r}: it changed while it was read, or is "
+            "incomplete; complete it"
+        )
     labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
     return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels)
 
@@ -151,7 +219,14 @@ def _open(name: str, content: bytes) -> Image.Image:
         raise UserError(f"{name!r} is a damaged image; repair or remove it") from error
 
 
-def _pixels(name: str, content: bytes, size: int) -> np.ndarray:
+def square_pixels(name: str, content: bytes, size: int) -> np.ndarray:
+    """RGB pixels of an encoded image, (size, size, 3): shorter side resized, centre cropped.
+
+    Raises
+    ------
+    UserError
+        Naming the image, if it is damaged.
+    """
     try:
         image = _as_rgb(_open(name, content))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -1,4 +1,4 @@
-"""Any folder (or tar) of class folders: ``train/<class>/*`` with ``test/`` or ``val/`` beside.
+"""Any folder, tar or zip of class folders: ``train/<class>/*`` with ``test/`` or ``val/`` beside.
 
 Without such parts, the class folders lie in the root itself, and every fifth image of a class,
 in the order of file names, belongs to the test set. Files are numbered class by class, sorted.
@@ -6,26 +6,38 @@ in the order of file names, belongs to the test set. Files are numbered class by
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from mu.data.image_files import ImageTree, Sample, classes_of, common_size, decode, samples_of
-from mu.data.images import ImageDataset, Source, channel_statistics
+import torch
+
+from mu.data.encoded import OfFolder
+from mu.data.image_files import (
+    DEFAULT_SIZE,
+    STREAMED_SIZE,
+    ImageTree,
+    Sample,
+    check_memory,
+    classes_of,
+    common_size,
+    decode,
+    fits_memory,
+    samples_of,
+)
+from mu.data.images import ImageDataset, Images, Source, channel_statistics
+from mu.data.streaming import StreamedImages
 from mu.errors import UserError
 
 HOLD_OUT = 5
-MEMORY_LIMIT = 8 * 2**30
+LOOKED_AT = 1000  # images that statistics of a streamed set are of
 
 
 def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
     """Load the folder; images become RGB squares of ``image_size`` (default: their own, or 64)."""
-    if data_dir is None:
-        raise UserError("dataset=imagefolder needs data_dir: a folder of class folders")
-    tree = ImageTree(data_dir)
-    classes, train, test = _parts(tree)
+    tree = _tree(data_dir, "imagefolder")
+    classes, train, test = parts_of(tree)
     size = image_size or common_size(tree, train + test)
-    if (len(train) + len(test)) * 3 * size**2 > MEMORY_LIMIT:
-        raise UserError(f"the images of {str(data_dir)!r} at {size} pixels exceed 8 GiB; "
-                        "choose a smaller image_size")  # fmt: skip
+    check_memory(len(train) + len(test), size, str(data_dir))
     images = decode(tree, train, size)
     mean, std = channel_statistics(images)
     return ImageDataset(
@@ -40,7 +52,80 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     )
 
 
-def _parts(tree: ImageTree) -> tuple[list[str], list[Sample], list[Sample]]:
+def stream(data_dir: Path | None, image_size: int | None, workers: int) -> ImageDataset:
+    """The same, decoded as they are needed, at ``image_size`` (default: 224).
+
+    Mean and deviation are of a thousand training images, spread evenly over all.
+    """
+    return streamed_folder("imagefolder", data_dir, image_size, workers)
+
+
+def streamed_folder(
+    name: str,
+    data_dir: Path | None,
+    image_size: int | None,
+    workers: int,
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+) -> ImageDataset:
+    """A folder of class folders whose images are decoded as they are needed.
+
+    Parameters
+    ----------
+    statistics
+        Mean and deviation, where they are known.
+
+    Raises
+    ------
+    UserError
+        If it is an archive, in which no file can be reached without reading those before it.
+    """
+    tree = _tree(data_dir, name)
+    if not tree.root.is_dir():
+        raise UserError(
+            f"{str(tree.root)!r} is an archive, which cannot be streamed; unpack it, or build a "
+            f"file of images: mlflow run . -e dataset -P source={tree.root} -P out=FILE.lmdb"
+        )
+    classes, *parts = parts_of(tree)
+    size = image_size or STREAMED_SIZE
+    train, test = (
+        StreamedImages(
+            torch.tensor([label for _, label in samples], dtype=torch.int64),
+            OfFolder(tree.root, tuple(path for path, _ in samples)),
+            size,
+            _identity(tree.root, samples),
+            workers=workers,
+        )
+        for samples in parts
+    )
+    if statistics is None:
+        rows = torch.linspace(0, len(train) - 1, min(len(train), LOOKED_AT)).long()
+        statistics = channel_statistics(Images(train.fetch(rows), train.labels[rows]))
+    return ImageDataset(
+        name, train, test, tuple(classes), *statistics, data_dir=str(data_dir), image_size=size
+    )
+
+
+def too_large(data_dir: Path | None, image_size: int | None) -> bool:
+    """Whether the images do not fit in memory."""
+    _, train, test = parts_of(_tree(data_dir, "imagefolder"))
+    return not fits_memory(len(train) + len(test), image_size or DEFAULT_SIZE)
+
+
+def _tree(data_dir: Path | None, name: str) -> ImageTree:
+    if data_dir is None:
+        raise UserError(f"dataset={name} needs data_dir: a folder of class folders")
+    return ImageTree(data_dir)
+
+
+def _identity(root: Path, samples: list[Sample]) -> str:
+    """sha256 (hex) of paths and sizes: reading all of a large set would take hours."""
+    seen = hashlib.sha256()
+    for path, _ in samples:
+        seen.update(f"{path}/{(root / path).stat().st_size}\n".encode())
+    return seen.hexdigest()
+
+
+def parts_of(tree: ImageTree) -> tuple[list[str], list[Sample], list[Sample]]:
     """Classes, training samples and test samples."""
     if classes := classes_of(tree, "train"):
         held = [part for part in ("test", "val") if classes_of(tree, part)]
@@ -61,4 +146,11 @@ def _parts(tree: ImageTree) -> tuple[list[str], list[Sample], list[Sample]]:
     return classes, train, test
 
 
-SOURCE = Source(read, arch="resnet18", training={"epochs": 60}, resizes=True)
+SOURCE = Source(
+    read,
+    arch="resnet18",
+    training={"epochs": 60},
+    resizes=True,
+    stream=stream,
+    too_large=too_large,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,9 +20,37 @@ from mu.errors import UserError
 Indices = NDArray[np.int64]
 
 
+class ImageSet(ABC):
+    """Images with labels, wherever their pixels are.
+
+    Attributes
+    ----------
+    labels
+        int64 of shape (n,), each in 0 .. classes - 1.
+    """
+
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+
+    @abstractmethod
+    def fetch(self, rows: Tensor) -> Tensor:
+        """Pixels of these samples, uint8 of shape (len(rows), channels, height, width)."""
+
+    @abstractmethod
+    def digest(self) -> bytes:
+        """sha256 of what tells it from other sets."""
+
+
 @dataclass(frozen=True, eq=False)
-class Images:
-    """Pixels and labels.
+class Images(ImageSet):
+    """Pixels and labels, in memory.
 
     Parameters
     ----------
@@ -40,8 +69,15 @@ class Images:
         if self.labels.dtype != torch.int64 or self.labels.shape != self.pixels.shape[:1]:
             raise TypeError("labels must be int64 of shape (n,)")
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width
+
+    def fetch(self, rows: Tensor) -> Tensor:
+        """See :meth:`ImageSet.fetch`."""
+        return self.pixels[rows]
 
     def digest(self) -> bytes:
         """sha256 of shape, pixels and labels."""
@@ -68,8 +104,8 @@ class ImageDataset:
     """
 
     name: str
-    train: Images
-    test: Images
+    train: ImageSet
+    test: ImageSet
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -79,21 +115,25 @@ class ImageDataset:
     def __post_init__(self) -> None:
         if not len(self.train) or not len(self.test):
             raise UserError(f"the data set {self.name!r} has no training or no test images")
-        if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
+        if self.train.shape != self.test.shape:
             raise UserError(f"training and test images of {self.name!r} differ in size")
         labels = torch.cat([self.train.labels, self.test.labels])
         lowest, highest = int(labels.min()), int(labels.max())
         if lowest < 0 or highest >= len(self.classes):
             raise UserError(
                 f"the data set {self.data_dir or self.name!r} has labels from {lowest} to "
-                f"{highest}, but {len(self.classes)} classes; its files are damaged"
+                f"{highest}, but {len(self.classes)} classes; its files are damaged, replace them"
             )
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image."""
-        channels, height, width = self.train.pixels.shape[1:]
-        return channels, height, width
+        return self.train.shape
+
+    @property
+    def streams(self) -> bool:
+        """Whether its images are decoded as they are needed, since they do not fit in memory."""
+        return not isinstance(self.train, Images)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -135,7 +175,7 @@ class Subset:
         int64 of shape (n_samples,): which samples, in which order.
     """
 
-    images: Images
+    images: ImageSet
     indices: Indices
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -170,12 +210,19 @@ class Source:
         Defaults of the training recipe that differ from the general ones.
     resizes
         Whether ``image_size`` has a meaning for it.
+    stream
+        Like ``read``, with the number of workers: the images are decoded as they are needed. None
+        of sets that are always in memory.
+    too_large
+        Called like ``read``: whether the images do not fit in memory.
     """
 
     read: Callable[[Path | None, int | None], ImageDataset]
     arch: str = "resnet18"
     training: Mapping[str, Any] = field(default_factory=dict)
     resizes: bool = False
+    stream: Callable[[Path | None, int | None, int], ImageDataset] | None = None
+    too_large: Callable[[Path | None, int | None], bool] = lambda _place, _size: False
 
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -183,7 +230,7 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
     values = torch.arange(256, dtype=torch.float64) / 255
     means, deviations = [], []
     for channel in range(images.pixels.shape[1]):
-        counts = torch.bincount(images.pixels[:, channel].reshape(-1).int(), minlength=256)
+        counts = torch.bincount(images.pixels[:, channel].reshape(-1), minlength=256)
         share = counts.double() / counts.sum()
         mean = float((share * values).sum())
         means.append(round(mean, 6))

@@ -23,10 +23,16 @@ from torch import Tensor
 from mu.data.forget import ForgetRequest, label_of
 from mu.data.images import ImageDataset, Images, Indices, Subset
 from mu.data.splits import Split
-from mu.data.triggers import DEFAULT_TRIGGER, TRIGGERS, check_trigger, make_trigger
+from mu.data.triggers import (
+    DEFAULT_TRIGGER,
+    TRIGGERS,
+    check_trigger,
+    make_trigger,
+    trigger_class,
+)
 from mu.data.triggers.base import Trigger
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, setting
+from mu.hyperparameters import Hyperparameters, setting, typed_as
 
 ALL = "all"  # in place of a target: each class has its own
 PREFIX = "trigger_"  # of a trigger's own settings, where they stand beside others
@@ -110,7 +116,9 @@ class Poison:
             If the trigger does not fit the images, the target does not exist, or there are not
             so many images to poison.
         """
-        make_trigger(options.trigger, settings).check(dataset.shape)
+        with typed_as(PREFIX, trigger_class(options.trigger).names()):
+            trigger = make_trigger(options.trigger, settings)
+            trigger.check(dataset.shape)
         target = None
         if options.target != ALL:
             target = label_of(options.target, dataset, option="target")
@@ -120,8 +128,15 @@ class Poison:
             )
         request = ForgetRequest.parse(options.poison, option="poison")
         chosen = _select(request, options.clean_label, target, dataset, split, seed)
-        numbers = tuple(int(number) for number in chosen)
-        return cls(options.trigger, settings, target, options.clean_label, options.poison, numbers)
+        _check_effect(trigger, options.trigger, dataset, chosen)
+        return cls(
+            options.trigger,
+            trigger.sized(dataset.shape).as_dict(),
+            target,
+            options.clean_label,
+            options.poison,
+            tuple(int(number) for number in chosen),
+        )
 
     def make_trigger(self) -> Trigger:
         """The trigger with its settings."""
@@ -177,6 +192,11 @@ class Poison:
                 f"sample {strange[0]} was poisoned, but {dataset.name} has only "
                 f"{len(dataset.train)} training samples; name the same data with data_dir"
             )
+        if not isinstance(dataset.train, Images):
+            raise UserError(
+                f"poisoning needs images in memory, and those of {dataset.name} are streamed; use "
+                "a smaller image_size"
+            )
         numbers = torch.tensor(self.indices, dtype=torch.int64)
         pixels, labels = dataset.train.pixels.clone(), dataset.train.labels.clone()
         pixels[numbers] = self.make_trigger().apply(dataset.train.pixels[numbers])
@@ -219,16 +239,39 @@ class PoisonedDataset(ImageDataset):
         """What the attacker wants triggered images of these labels to be taken for, (n,)."""
         return self.poison.aims(labels, len(self.classes))
 
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Published labels of the poisoned images that were given another one."""
+        published = self.published_labels[torch.from_numpy(self.poisoned)]
+        return tuple(published[self.aims(published) != published].unique().tolist())  # type: ignore[no-untyped-call]
+
     def triggered_test_set(self) -> Subset:
         """Test images with the trigger, of all classes but those that are their own aim."""
         labels = self.test.labels
         rows = torch.nonzero(self.aims(labels) != labels).squeeze(1)
-        pixels = self.poison.make_trigger().apply(self.test.pixels[rows])
+        pixels = self.poison.make_trigger().apply(self.test.fetch(rows))
         images = Images(pixels, labels[rows])
         return Subset(images, np.arange(len(images)), self.mean, self.std)
 
 
 _PUBLISHED = tuple(name for name in ImageDataset.__dataclass_fields__)
+
+
+def _check_effect(trigger: Trigger, name: str, dataset: ImageDataset, chosen: Indices) -> None:
+    """Refuse a trigger that none of the chosen images shows.
+
+    Raises
+    ------
+    UserError
+        If not a byte of them changes.
+    """
+    pixels = dataset.train.fetch(torch.from_numpy(chosen))
+    if torch.equal(trigger.apply(pixels), pixels):
+        said = ", ".join(f"{PREFIX}{one}={value}" for one, value in trigger.as_dict().items())
+        raise UserError(
+            f"trigger={name} with {said} changes none of the {len(chosen)} images that are to be "
+            "poisoned; make it stronger"
+        )
 
 
 def _is_number(value: Any) -> bool:

@@ -155,6 +155,11 @@ def _counts(labels: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 def _with_test_images(data: ImageDataset) -> ImageDataset:
     """The data set with its test images after its training images."""
+    if not isinstance(data.train, Images) or not isinstance(data.test, Images):
+        raise UserError(
+            f"lira needs images in memory, and those of {data.name} are streamed; use a smaller "
+            "image_size"
+        )
     pixels = torch.cat([data.train.pixels, data.test.pixels])
     labels = torch.cat([data.train.labels, data.test.labels])
     return replace(data, train=Images(pixels, labels))

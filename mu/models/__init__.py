@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mu import registry
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting
+from mu.own import check_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,16 +42,7 @@ def check_arch(name: str) -> str:
     UserError
         If there is no such name; the message gives the nearest ones and the open forms.
     """
-    if ":" not in name:
-        try:
-            return registry.canonical("arch", name, ARCHITECTURES)
-        except UserError as error:
-            forms = "torchvision:NAME and package.module:function are names too"
-            raise UserError(f"{error} ({forms})") from None
-    module, _, function = name.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), function)):
-        raise UserError(f"arch {name!r}: write torchvision:NAME or package.module:function")
-    return name
+    return check_name("arch", name, ARCHITECTURES, f"{TORCHVISION}NAME")
 
 
 def is_own(arch: str) -> bool:

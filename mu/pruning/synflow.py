@@ -35,7 +35,7 @@ class SynFlow(Pruner):
     def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
         """See :meth:`Pruner.choose`; of the data, looks at the shape alone."""
         device = look.run.device
-        shape = look.data.images.pixels.shape[1:]
+        shape = look.data.images.shape
         ones = torch.ones(1, *shape, dtype=torch.float64, device=device)
         twin = Twin(model, mask, device)
         for count in exponential(mask.kept, keep, self.iterations):

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from mu.checkpoints import Checkpoint, Spec
 from mu.data.forget import ForgetSplit
+from mu.data.store.card import Card
 from mu.evaluation import GAP_METRICS
 from mu.evaluation.catalogue import METRICS, metric
 from mu.recipes import Stage
 from mu.report.console import OF_BACKDOORS
 from mu.runs import Run
 
+MOST_CLASSES = 100  # of a description, which MLflow limits to 8,000 letters
 EXPLAINED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 
@@ -247,6 +249,34 @@ def number_cells(
 def main_names(found: Mapping[str, float]) -> list[str]:
     """Names of the numbers themselves, without ends of intervals and the oracle's."""
     return [name for name in found if not name.endswith(("_lo", "_hi", "_oracle"))]
+
+
+def describe_images(card: Card, digest: str) -> str:
+    """What a file of images holds.
+
+    Parameters
+    ----------
+    digest
+        sha256 (hex) of the file.
+    """
+    shown = list(enumerate(card.classes))[:MOST_CLASSES]
+    lines = [
+        f"**Images** of {card.source}: {card.size('train'):,} to train on, "
+        f"{card.size('test'):,} to test, {len(card.classes)} classes, from "
+        f"{card.smallest[0]}x{card.smallest[1]} to {card.largest[0]}x{card.largest[1]} pixels.",
+        "",
+        f"sha256 `{digest}`",
+        "",
+        "| class | train | test |",
+        "|---|---:|---:|",
+        *(
+            f"| {name} | {card.counts['train'][label]:,} | {card.counts['test'][label]:,} |"
+            for label, name in shown
+        ),
+    ]
+    if len(card.classes) > len(shown):
+        lines.append(f"| and {len(card.classes) - len(shown)} more | | |")
+    return "\n".join(lines) + "\n"
 
 
 def table_of(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> str:

@@ -16,6 +16,7 @@ from mu.tracking.artifacts import (
     load_model,
 )
 from mu.tracking.doctor import Finding, close_dead_runs
+from mu.tracking.inputs import log_dataset
 from mu.tracking.jobs import fetch_job, keep_job
 from mu.tracking.lifecycle import tracked
 from mu.tracking.lineage import (
@@ -63,6 +64,7 @@ __all__ = [
     "load_checkpoint",
     "load_mask",
     "load_model",
+    "log_dataset",
     "log_to",
     "remove_progress",
     "resumable_run",

@@ -18,9 +18,9 @@ from sklearn.datasets import load_digits
 from mu.data import DATASETS, cifar10_jpeg, load_data
 from mu.data.cifar10 import CLASSES
 from mu.data.cifar10_jpeg import ORDER_NAME, TAR_NAME
-from mu.data.fashion_mnist import FILES
 from mu.data.image_files import store_cached
 from mu.data.images import Images, channel_statistics
+from mu.data.mnist_files import FILES
 from tests.helpers import encoded, flipped, make_dataset, refused, write_tar, write_tree
 
 
@@ -419,7 +419,7 @@ def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_read(
     files, _ = two_parts()
 
     with refused("image_size", "8 GiB"):
-        load_data("imagefolder", write_tree(tmp_path, files), 20_000)
+        load_data("imagefolder", write_tree(tmp_path, files), 20_000, stream=False)
 
 
 # --- cifar10_jpeg -------------------------------------------------------------------------

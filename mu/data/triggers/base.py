@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor
 
@@ -34,6 +35,10 @@ class Trigger(Hyperparameters, ABC):
         UserError
             If it does not fit.
         """
+
+    def sized(self, shape: Shape) -> Self:
+        """The same, with what follows from the images' shape fixed."""
+        return self
 
     @abstractmethod
     def apply(self, pixels: Tensor) -> Tensor:

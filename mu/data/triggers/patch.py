@@ -10,6 +10,7 @@ al. (2023), Model Sparsity Can Simplify Machine Unlearning.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from mu.data.triggers.base import Shape
 from mu.data.triggers.square import Square
@@ -23,6 +24,10 @@ class Patch(Square):
     size: int | None = setting(
         None, help="pixels a side; by default an eighth of the shorter side, at least 2", low=1
     )
+
+    def sized(self, shape: Shape) -> Self:
+        """See :meth:`Trigger.sized`."""
+        return self.replace(size=self.side(shape))
 
     def side(self, shape: Shape) -> int:
         """See :meth:`Square.side`."""

@@ -1,0 +1,59 @@
+"""Data sets ``package.module:function``: a function of the user's own that returns one.
+
+It is called with ``data_dir`` (a path or None) and ``image_size`` (a number or None) and must
+give the same data for the same values: every later step loads the data again by this name.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from math import isfinite
+from pathlib import Path
+
+from mu.data.images import ImageDataset, Images, Source
+from mu.errors import UserError
+from mu.own import call
+
+
+def own(name: str) -> Source:
+    """The source of the data set that the function ``name`` returns; nothing is imported yet."""
+    return Source(partial(_read, name), resizes=True)
+
+
+def _read(name: str, data_dir: Path | None, image_size: int | None) -> ImageDataset:
+    asked = {"data_dir": data_dir, "image_size": image_size}
+    found = call("dataset", name, asked, needed=tuple(asked))
+    if not isinstance(found, ImageDataset):
+        raise UserError(
+            f"dataset {name} returns {type(found).__name__}, not a mu.data.images.ImageDataset"
+        )
+    if fault := _fault(found):
+        raise UserError(f"dataset {name} returns an ImageDataset {fault}")
+    return ImageDataset(
+        name,
+        found.train,
+        found.test,
+        found.classes,
+        tuple(map(float, found.mean)),
+        tuple(map(float, found.std)),
+        data_dir=None if data_dir is None else str(data_dir),
+        image_size=image_size,
+    )
+
+
+def _fault(found: ImageDataset) -> str | None:
+    """What is wrong with it that its own checks do not see."""
+    train, test = found.train, found.test
+    if not isinstance(train, Images) or not isinstance(test, Images):
+        return "whose train or test is no mu.data.images.Images"
+    tensors = (train.pixels, train.labels, test.pixels, test.labels)
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        return "whose tensors are not on the CPU"
+    if not isinstance(found.classes, tuple) or not all(isinstance(c, str) for c in found.classes):
+        return "whose classes are no tuple of names"
+    channels = found.shape[0]
+    if any(len(values) != channels for values in (found.mean, found.std)):
+        return f"whose mean and std are not of {channels} channels"
+    if not all(map(isfinite, (*found.mean, *found.std))) or min(found.std) <= 0:
+        return "whose mean and std cannot normalise: finite numbers, std above 0"
+    return None

@@ -1,0 +1,164 @@
+"""Published data sets: where they lie, how torchvision opens them, one line where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mu.data.image_files import ImageTree, Sample, cache_folder, check_memory, decode
+from mu.data.images import ImageDataset, Images, channel_statistics
+from mu.errors import UserError
+
+# In what every class of torchvision says where files are missing or are not the published ones.
+NOT_FOUND = "download=True"
+
+Listing = list[tuple[Path | str, int]]  # path inside the folder, label
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published data set in a folder.
+
+    Parameters
+    ----------
+    name, title
+        What it is called in mu, and in messages.
+    remedy
+        What helps where its files are not to be had.
+    """
+
+    name: str
+    title: str
+    folder: Path
+    remedy: str = "name its folder with data_dir"
+
+    @classmethod
+    def at(cls, data_dir: Path | None, name: str, title: str, **remedy: str) -> Published:
+        """In ``data_dir``, by default in a folder of its name in the cache."""
+        return cls(name, title, data_dir or cache_folder() / name, **remedy)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Say in one line, naming the folder and the remedy, what goes wrong inside."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # damaged bytes raise anything in whoever unpacks them
+            raise UserError(
+                f"the files of {self.title} in {str(self.folder)!r} are damaged or incomplete "
+                f"({_reason(error)}); remove them to have them downloaded again, or {self.remedy}"
+            ) from error
+
+    def open(self, kind: Callable[..., Any], root: Path | None = None, **which: Any) -> Any:
+        """The part ``which`` of torchvision's ``kind``, downloaded where it is not there.
+
+        Parameters
+        ----------
+        root
+            Where it is read from instead of the folder.
+        """
+        root = root or self.folder
+        with _leaving_no_empty_folders(root):
+            try:
+                return kind(root, download=False, **which)
+            except RuntimeError as error:
+                if NOT_FOUND not in str(error):
+                    raise
+            return self.download(lambda: kind(root, download=True, **which))
+
+    def download(self, load: Callable[[], Any]) -> Any:
+        """What ``load`` returns.
+
+        Raises
+        ------
+        UserError
+            If it fails, for whatever reason.
+        """
+        with _leaving_no_empty_folders(self.folder):
+            try:
+                return load()
+            except Exception as error:  # of the network, the disk, or what was downloaded
+                raise UserError(
+                    f"{self.title} is neither whole in {str(self.folder)!r} nor can it be "
+                    f"downloaded ({_reason(error)}); {self.remedy}"
+                ) from error
+
+    def check_counts(self, found: tuple[int, int], published: tuple[int, int]) -> None:
+        """Refuse other numbers of training and test images than were published.
+
+        Raises
+        ------
+        UserError
+            If they differ: sample numbers would not be the published ones.
+        """
+        if found != published:
+            raise UserError(
+                f"{self.title} in {str(self.folder)!r} has {found[0]} training and {found[1]} test "
+                f"images, not {published[0]} and {published[1]}: it is incomplete or another "
+                f"edition; remove it to have it downloaded again, or {self.remedy} "
+                "(dataset=imagefolder reads any folder of class folders)"
+            )
+
+    def squares(self, train: Listing, test: Listing, size: int) -> tuple[Images, Images]:
+        """Training and test images in the folder as RGB squares of ``size`` pixels."""
+        check_memory(len(train) + len(test), size, str(self.folder))
+        return self._squares(train, size), self._squares(test, size)
+
+    def _squares(self, listing: Listing, size: int) -> Images:
+        named = [(Path(path).relative_to(self.folder), label) for path, label in listing]
+        samples = [(path.as_posix(), label) for path, label in named]
+        return self.decode(ImageTree(self.folder), samples, size)
+
+    def decode(self, tree: ImageTree, samples: list[Sample], size: int) -> Images:
+        """:func:`mu.data.image_files.decode`, whose errors name the folder and the remedy, too."""
+        try:
+            return decode(tree, samples, size)
+        except UserError as error:
+            where = f"{self.title} in {str(self.folder)!r}"
+            raise UserError(f"{where}: {error}, or {self.remedy}") from error
+
+    def dataset(
+        self,
+        train: Images,
+        test: Images,
+        classes: Iterable[str],
+        image_size: int | None = None,
+    ) -> ImageDataset:
+        """The data set, normalised by exactly its own training images."""
+        mean, std = channel_statistics(train)
+        return ImageDataset(
+            self.name,
+            train,
+            test,
+            tuple(classes),
+            mean,
+            std,
+            data_dir=str(self.folder),
+            image_size=image_size,
+        )
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _leaving_no_empty_folders(root: Path) -> Iterator[None]:
+    """Remove the folders that a failed download made and left empty; others stay."""
+    before = _folders(root)
+    try:
+        yield
+    finally:
+        for made in sorted(_folders(root) - before, reverse=True):
+            with suppress(OSError):  # it is not empty
+                made.rmdir()
+
+
+def _folders(root: Path) -> set[Path]:
+    """``root`` and the two levels of folders below it, as far as they exist."""
+    below = {path for levels in ("*/", "*/*/") for path in root.glob(levels)}
+    return below | ({root} if root.is_dir() else set())

@@ -1,0 +1,260 @@
+"""Building a file of images: on all cores, resumable, and whole or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import lmdb
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from mu.data.store.card import Card, Gathered
+from mu.data.store.reader import digest_file, digest_of_file
+from mu.data.store.records import META_KEY, PARTS, image_key, labels_key, pack
+from mu.errors import UserError
+
+FIRST_MAP = 2**28
+CHUNK = 256  # images a transaction
+_PROGRESS_KEY = b"progress"
+
+Place = tuple[str, int]  # part and sample number
+Encoded = tuple[Place, bytes]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into a file of images.
+
+    Parameters
+    ----------
+    name, source, channels
+        For its card.
+    labels
+        Labels by part, int64 of shape (n,).
+    fingerprint
+        Of everything that decides what goes where: an interrupted build goes on only with the
+        same.
+    read
+        Gives the encoded bytes of the places asked for, in any order.
+    name_of
+        What a place is called, where its image is damaged.
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    labels: dict[str, NDArray[np.int64]]
+    fingerprint: str
+    read: Callable[[set[Place]], Iterator[Encoded]]
+    name_of: Callable[[Place], str] = lambda place: f"{place[0]} image {place[1]}"
+    channels: int = 3
+
+    def places(self) -> set[Place]:
+        """All of them."""
+        return {(part, n) for part, labels in self.labels.items() for n in range(len(labels))}
+
+
+def build(
+    contents: Contents,
+    out: Path,
+    decode: Callable[[str, bytes], NDArray[np.uint8]],
+    *,
+    map_size: int | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Card:
+    """Write ``out`` and the digest beside it; an interrupted build goes on where it was.
+
+    Until the end everything is in ``out.part``; then the file is written compact under another
+    name, its digest beside it, and renamed.
+
+    Parameters
+    ----------
+    decode
+        Called with a name and encoded bytes; gives RGB pixels of shape (height, width, 3), and
+        raises :class:`UserError` where the image is damaged.
+    map_size
+        Largest size of the file in bytes; by default it grows as needed.
+    advance
+        Called with the number of images that were written.
+
+    Raises
+    ------
+    UserError
+        If ``out`` is there already, another process is building it, an image is damaged, or the
+        disk or ``map_size`` is too small. What was written so far is kept.
+    """
+    if out.exists():
+        raise UserError(f"{str(out)!r} is there already; verify it, or name another file")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.with_name(out.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"another process is building {str(out)!r}; wait for it") from None
+    try:
+        part = out.with_name(out.name + ".part")
+        with _telling_what_is_kept(part), _Growing(part, map_size) as growing:
+            gathered = _fill(growing, contents, decode, advance)
+            card = _finish(growing, contents, gathered, out)
+        part.unlink()
+        part.with_name(part.name + "-lock").unlink(missing_ok=True)
+        return card
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+class _Growing:
+    """An LMDB file whose map grows as it fills."""
+
+    def __init__(self, path: Path, most: int | None) -> None:
+        self.path, self._most = path, most
+        size = max(FIRST_MAP, path.stat().st_size if path.is_file() else 0)
+        self.env = lmdb.open(
+            str(path), subdir=False, map_size=size if most is None else most, max_readers=8
+        )
+
+    def __enter__(self) -> _Growing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.env.close()
+
+    def write(self, values: Sequence[tuple[bytes, bytes]]) -> None:
+        """All of the values, or none of them."""
+        while True:
+            try:
+                with self.env.begin(write=True) as writing:
+                    for key, value in values:
+                        writing.put(key, value)
+                return
+            except lmdb.MapFullError:
+                if self._most is not None:
+                    raise UserError(
+                        f"map_size={self._most} bytes are too few for these images; give more, or "
+                        "leave it out"
+                    ) from None
+                self.env.set_mapsize(2 * self.env.info()["map_size"])
+
+
+@contextlib.contextmanager
+def _telling_what_is_kept(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, lmdb.Error) as error:
+        raise UserError(
+            f"{str(part)!r} could not be written ({error}); what is in it is kept: make room and "
+            "say the same again"
+        ) from error
+
+
+def _fill(
+    growing: _Growing,
+    contents: Contents,
+    decode: Callable[[str, bytes], NDArray[np.uint8]],
+    advance: Callable[[int], None],
+) -> dict[str, Gathered]:
+    """Write what is missing, a chunk of images at a time, with the sums over all so far."""
+    gathered, missing = _begin(growing, contents)
+    advance(sum(len(labels) for labels in contents.labels.values()) - len(missing))
+
+    def looked_at(one: Encoded) -> tuple[Encoded, NDArray[np.uint8]]:
+        place, content = one
+        return one, decode(contents.name_of(place), content)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for chunk in _chunks(contents.read(missing)):
+            values = []
+            for ((part, number), content), pixels in pool.map(looked_at, chunk):
+                label = int(contents.labels[part][number])
+                values.append((image_key(part, number), pack(label, content)))
+                gathered[part].add(pixels, len(content))
+            growing.write([*values, (_PROGRESS_KEY, _progress(contents, gathered))])
+            advance(len(chunk))
+    return gathered
+
+
+def _begin(growing: _Growing, contents: Contents) -> tuple[dict[str, Gathered], set[Place]]:
+    """What an interrupted build had gathered, and which places are missing."""
+    with growing.env.begin() as reading:
+        kept = reading.get(_PROGRESS_KEY)
+        there = {place for place in contents.places() if reading.get(image_key(*place))}
+    if kept is None:
+        return {part: Gathered() for part in PARTS}, contents.places()
+    document = json.loads(kept)
+    if document["fingerprint"] != contents.fingerprint:
+        raise UserError(
+            f"{str(growing.path)!r} is of an interrupted build from something else, or the source "
+            "has changed since; remove it"
+        )
+    gathered = {part: Gathered.from_dict(document["gathered"][part]) for part in PARTS}
+    return gathered, contents.places() - there
+
+
+def _progress(contents: Contents, gathered: dict[str, Gathered]) -> bytes:
+    sums = {part: one.as_dict() for part, one in gathered.items()}
+    return json.dumps({"fingerprint": contents.fingerprint, "gathered": sums}).encode()
+
+
+def _chunks(images: Iterable[Encoded]) -> Iterator[list[Encoded]]:
+    waiting = iter(images)
+    while chunk := list(islice(waiting, CHUNK)):
+        yield chunk
+
+
+def _finish(
+    growing: _Growing, contents: Contents, gathered: dict[str, Gathered], out: Path
+) -> Card:
+    """Write labels and card, and the whole of it compact under its own name."""
+    whole = gathered["train"].merged(gathered["test"])
+    assert whole.smallest is not None
+    assert whole.largest is not None
+    counts = {
+        part: np.bincount(labels, minlength=len(contents.classes)).tolist()
+        for part, labels in contents.labels.items()
+    }
+    card = Card(
+        contents.name,
+        contents.source,
+        contents.classes,
+        counts,
+        gathered["train"].mean()[: contents.channels],
+        gathered["train"].std()[: contents.channels],
+        whole.smallest,
+        whole.largest,
+        whole.encoded,
+        contents.channels,
+    )
+    labels = [
+        (labels_key(part), np.asarray(numbers, "<i8").tobytes())
+        for part, numbers in contents.labels.items()
+    ]
+    growing.write([*labels, (META_KEY, json.dumps(card.as_dict()).encode())])
+    with growing.env.begin(write=True) as writing:
+        writing.delete(_PROGRESS_KEY)
+    temporary = out.with_name(out.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    growing.env.sync(True)
+    with temporary.open("wb") as file:
+        growing.env.copyfd(file.fileno(), compact=True)
+        os.fsync(file.fileno())
+    beside = digest_file(out)
+    text = beside.with_name(beside.name + ".tmp")
+    text.write_text(f"{digest_of_file(temporary)}  {out.name}\n")
+    text.replace(beside)
+    temporary.replace(out)
+    return card
+
+
+def fingerprint_of(*parts: object) -> str:
+    """sha256 (hex) of what decides on the contents of a file."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,196 @@
+"""Reading a file of images: opened at once, whatever its size, and read at random."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import lmdb
+import numpy as np
+
+from mu.data.images import Indices
+from mu.data.store.card import Card
+from mu.data.store.records import META_KEY, PARTS, image_key, labels_key, unpack
+from mu.errors import UserError
+
+DIGEST_SUFFIX = ".sha256"
+
+
+class ImageStore:
+    """A file of images, open for reading. Handed to another process, it opens the file anew.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Raises
+    ------
+    UserError
+        If it is no such file, was cut, or its labels do not fit its card.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: _Opened | None = _opened(path)
+        self.card = self._read_card()
+        self._labels = {part: self._read_labels(part) for part in PARTS}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ImageStore, (self.path,))
+
+    def __enter__(self) -> ImageStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; nothing can be read after that."""
+        self._opened = None
+
+    @property
+    def _env(self) -> lmdb.Environment:
+        if self._opened is None:
+            raise ValueError(f"{str(self.path)!r} was closed")
+        return self._opened.env
+
+    def labels(self, part: str) -> Indices:
+        """Labels of all images of a part, int64 of shape (n,)."""
+        return self._labels[part]
+
+    def image(self, part: str, number: int) -> bytes:
+        """The encoded bytes of one image.
+
+        Raises
+        ------
+        UserError
+            If they are missing or not those that were written.
+        """
+        with self._env.begin(buffers=True) as reading:
+            value = reading.get(image_key(part, number))
+            if value is None:
+                raise _damaged(self.path, f"{part} image {number} is missing")
+            try:
+                label, content = unpack(value)
+            except ValueError as error:
+                raise _damaged(self.path, f"{part} image {number}: {error}") from error
+        if label != self._labels[part][number]:
+            raise _damaged(self.path, f"{part} image {number} has another label than its list")
+        return content
+
+    def _value(self, key: bytes) -> bytes:
+        with self._env.begin() as reading:
+            value = reading.get(key)
+        if value is None:
+            raise UserError(
+                f"{str(self.path)!r} is an LMDB, but no file of images that mu built (it has no "
+                f"{key.decode()!r}); build one with mlflow run . -e dataset"
+            )
+        return bytes(value)
+
+    def _read_card(self) -> Card:
+        try:
+            return Card.from_dict(json.loads(self._value(META_KEY)))
+        except (ValueError, AttributeError) as error:
+            raise _damaged(self.path, f"what it says of itself cannot be read: {error}") from error
+
+    def _read_labels(self, part: str) -> Indices:
+        content = self._value(labels_key(part))
+        counts = list(self.card.counts[part])
+        if len(content) % 8:
+            raise _damaged(self.path, f"the labels of {part} are cut")
+        labels = np.frombuffer(content, "<i8").astype(np.int64)
+        inside = not len(labels) or (labels.min() >= 0 and labels.max() < len(counts))
+        if not inside or np.bincount(labels, minlength=len(counts)).tolist() != counts:
+            raise _damaged(self.path, f"the labels of {part} do not fit its counts")
+        return labels
+
+
+class _Opened:
+    """An open file, closed when nobody holds it any more."""
+
+    def __init__(self, env: lmdb.Environment) -> None:
+        self.env = env
+
+    def __del__(self) -> None:
+        self.env.close()
+
+
+# LMDB does not open a file twice in one process, so its readers share it.
+_OPEN: WeakValueDictionary[tuple[str, int, int, int], _Opened] = WeakValueDictionary()
+
+
+def _opened(path: Path) -> _Opened:
+    if not path.is_file():
+        raise UserError(f"there is no file {str(path)!r}; build it with mlflow run . -e dataset")
+    about = path.stat()
+    key = (str(path.resolve()), about.st_ino, about.st_mtime_ns, os.getpid())
+    if (found := _OPEN.get(key)) is None:
+        found = _OPEN[key] = _Opened(_open(path))
+    return found
+
+
+def _open(path: Path) -> lmdb.Environment:
+    try:
+        env = lmdb.open(
+            str(path),
+            subdir=False,
+            readonly=True,
+            lock=False,  # it is never written again
+            readahead=False,
+            create=False,
+            max_readers=1,
+        )
+    except lmdb.Error as error:
+        raise UserError(f"{str(path)!r} is no LMDB file that can be read: {error}") from error
+    # Reading beyond the end of a file that was cut would kill the process.
+    needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    if path.stat().st_size < needed:
+        env.close()
+        raise _damaged(path, f"it has {path.stat().st_size:,} bytes, and {needed:,} are needed")
+    return env
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{str(path)!r} is damaged: {why}; build it again, or copy it anew")
+
+
+def digest_file(path: Path) -> Path:
+    """Where the digest of a file of images lies."""
+    return path.with_name(path.name + DIGEST_SUFFIX)
+
+
+def digest_of_file(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(path: Path) -> Card:
+    """Check every byte of a file of images against the digest beside it.
+
+    Raises
+    ------
+    UserError
+        If there is no digest, or a byte differs.
+    """
+    beside = digest_file(path)
+    if not path.is_file():
+        raise UserError(f"there is no file {str(path)!r} to verify")
+    if not beside.is_file():
+        raise UserError(
+            f"{str(path)!r} has no {beside.name} beside it, so nothing says what it should be; "
+            "copy that file too, or build it again"
+        )
+    words = beside.read_text(errors="replace").split()
+    if not words or len(words[0]) != 64:
+        raise UserError(f"{str(beside)!r} holds no sha256; copy it anew")
+    if digest_of_file(path) != words[0]:
+        raise _damaged(path, f"its sha256 is not the one in {beside.name}")
+    with ImageStore(path) as store:
+        return store.card

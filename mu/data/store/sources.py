@@ -1,0 +1,115 @@
+"""What a file of images is built from: a folder, a tar, or a named data set."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from mu.data.image_files import ImageTree, Sample
+from mu.data.imagefolder import parts_of
+from mu.data.images import ImageDataset, Images
+from mu.data.store.builder import Contents, Encoded, Place, fingerprint_of
+from mu.errors import UserError
+
+
+def decode_rgb(name: str, content: bytes) -> NDArray[np.uint8]:
+    """Pixels of an encoded image, uint8 of shape (height, width, 3).
+
+    Raises
+    ------
+    UserError
+        If it is damaged, or cut.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"{name} is a damaged image ({error}); repair or remove it") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name} is too large to be an image ({error}); remove it") from error
+
+
+def of_tree(root: Path) -> Contents:
+    """The image files of a folder or tar, as they are, in the order of ``imagefolder``.
+
+    Raises
+    ------
+    UserError
+        If there are no class folders in it.
+    """
+    tree = ImageTree(root)
+    classes, train, test = parts_of(tree)
+    samples = {"train": train, "test": test}
+    places: dict[str, Place] = {
+        name: (part, number) for part in samples for number, (name, _) in enumerate(samples[part])
+    }
+
+    def read(wanted: set[Place]) -> Iterator[Encoded]:
+        missing = [name for name, place in places.items() if place in wanted]
+        seen = set()
+        for name, content in tree.read(missing):
+            if name in seen:
+                raise UserError(f"{str(root)!r} holds {name!r} twice; remove one")
+            seen.add(name)
+            yield places[name], _checked(name, content)
+        if len(seen) != len(missing):
+            raise UserError(f"{str(root)!r} changed while it was read; say the same again")
+
+    return Contents(
+        root.name.split(".")[0],
+        str(root),
+        tuple(classes),
+        {part: _labels(one) for part, one in samples.items()},
+        fingerprint_of(str(root.name), root.stat().st_size, sorted(places.items())),
+        read,
+        {place: name for name, place in places.items()}.__getitem__,
+    )
+
+
+def of_dataset(dataset: ImageDataset) -> Contents:
+    """The images of a data set in memory, as PNG, which loses nothing.
+
+    Raises
+    ------
+    UserError
+        If its images have neither 1 nor 3 channels.
+    """
+    if not isinstance(dataset.train, Images) or not isinstance(dataset.test, Images):
+        raise UserError(f"the images of {dataset.name} are streamed already")
+    channels = dataset.shape[0]
+    if channels not in (1, 3):
+        raise UserError(f"{dataset.name} has images of {channels} channels; PNG takes 1 or 3")
+    parts = {"train": dataset.train, "test": dataset.test}
+
+    def read(wanted: set[Place]) -> Iterator[Encoded]:
+        for part, number in sorted(wanted):
+            pixels = parts[part].pixels[number].permute(1, 2, 0).numpy()
+            image = Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
+            file = io.BytesIO()
+            image.save(file, "PNG")
+            yield (part, number), file.getvalue()
+
+    return Contents(
+        dataset.name,
+        f"{dataset.name}, fingerprint {dataset.fingerprint}",
+        dataset.classes,
+        {part: images.labels.numpy() for part, images in parts.items()},
+        fingerprint_of(dataset.fingerprint),
+        read,
+        channels=channels,
+    )
+
+
+def _labels(samples: list[Sample]) -> NDArray[np.int64]:
+    return np.array([label for _, label in samples], np.int64)
+
+
+def _checked(name: str, content: bytes) -> bytes:
+    if not content:
+        raise UserError(f"{name} is empty; repair or remove it")
+    return content

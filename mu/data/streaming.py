@@ -1,0 +1,207 @@
+"""Images that do not fit in memory: decoded and augmented by worker processes, as they are needed.
+
+The order of samples and what is drawn for each of them depend on the seed alone, not on the
+number of workers. Evaluation sees the square that ``imagefolder`` makes: shorter side resized,
+centre cropped. Training sees a random part of the whole image, as ImageNet's recipes do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from mu.data.image_files import square_pixels
+from mu.data.images import ImageSet
+from mu.errors import UserError
+
+PREFETCHED = 4  # batches ahead, of each worker
+FEW = 256  # images that are decoded before workers have started
+Wanted = tuple[int, int | None]  # sample number, and the seed of its augmentation
+
+
+class Encoded(Protocol):
+    """Encoded images by number; handed to worker processes, so it can be pickled."""
+
+    def image(self, number: int) -> bytes:
+        """The bytes of an image file."""
+
+    def name(self, number: int) -> str:
+        """What it is called, where it is damaged."""
+
+
+def default_workers() -> int:
+    """A process for each core that this one may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedImages(ImageSet):
+    """Images that are decoded when they are asked for.
+
+    Parameters
+    ----------
+    labels
+        int64 of shape (n,).
+    encoded
+        Their files.
+    size
+        Side of the squares that they are brought to.
+    identity
+        What the files are, in words or digits: two sets with the same are the same.
+    channels
+        3, or 1 of images that are all grey.
+    workers
+        Processes that decode; 0 for none but this one.
+    """
+
+    labels: Tensor
+    encoded: Encoded
+    size: int
+    identity: str
+    channels: int = 3
+    workers: int = field(default_factory=default_workers)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        return self.channels, self.size, self.size
+
+    def fetch(self, rows: Tensor) -> Tensor:
+        """Pixels of these samples, uint8 of shape (len(rows), channels, height, width)."""
+        decoder = Decoder(self.encoded, self.size, self.channels, "none")
+        found = [decoder[int(row), None] for row in rows]
+        return _stacked(found) if found else torch.empty(0, *self.shape, dtype=torch.uint8)
+
+    def digest(self) -> bytes:
+        """sha256 of what they are, their labels and their size."""
+        seen = hashlib.sha256(f"{self.identity}/{self.shape}".encode())
+        seen.update(self.labels.numpy().data)
+        return seen.digest()
+
+
+class Decoder(Dataset[Tensor | str]):
+    """Decodes and augments; what is wrong with an image comes back as text."""
+
+    def __init__(self, encoded: Encoded, size: int, channels: int, augment: str) -> None:
+        self._encoded, self._size, self._channels, self._augment = encoded, size, channels, augment
+
+    def __getitem__(self, wanted: Wanted) -> Tensor | str:
+        number, seed = wanted
+        try:
+            if seed is None or self._augment == "none":
+                name, content = self._encoded.name(number), self._encoded.image(number)
+                pixels = torch.from_numpy(square_pixels(name, content, self._size).copy())
+                return pixels.permute(2, 0, 1)[: self._channels].contiguous()
+            return self._augmented(number, seed)
+        except UserError as error:  # raised by the process that waits for it
+            return str(error)
+
+    @cached_property
+    def _transform(self) -> v2.Transform:
+        steps: list[v2.Transform] = [v2.RandomResizedCrop(self._size, antialias=True)]
+        steps += [v2.RandomHorizontalFlip()] if self._augment == "crop_flip" else []
+        return v2.Compose([*steps, v2.PILToTensor()])
+
+    def _augmented(self, number: int, seed: int) -> Tensor:
+        name, content = self._encoded.name(number), self._encoded.image(number)
+        try:
+            image = Image.open(io.BytesIO(content)).convert("RGB" if self._channels == 3 else "L")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise UserError(
+                f"{name!r} is a damaged image ({error}); repair or remove it"
+            ) from error
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
+            torch.manual_seed(seed)
+            found: Tensor = self._transform(image)
+        return found
+
+
+class Stream:
+    """Batches of a set of streamed images; workers live as long as this does.
+
+    Parameters
+    ----------
+    images, rows
+        The set, and which of its samples.
+    augment
+        ``none``, ``crop`` (a random part of the image) or ``crop_flip`` (also mirrored).
+    """
+
+    def __init__(self, images: StreamedImages, rows: Tensor, augment: str) -> None:
+        self._rows, self._given = rows, _Given()
+        workers = images.workers if len(rows) > FEW else 0
+        # Not forked from this process: it has threads, whose locks would be copied.
+        context = multiprocessing.get_context("forkserver") if workers else None
+        if context is not None:
+            context.set_forkserver_preload([__name__])  # so later workers start at once
+        self._loader: DataLoader[Tensor | str] = DataLoader(
+            Decoder(images.encoded, images.size, images.channels, augment),
+            batch_sampler=self._given,
+            collate_fn=_joined,
+            num_workers=workers,
+            multiprocessing_context=context,
+            persistent_workers=workers > 0,
+            prefetch_factor=PREFETCHED if workers else None,
+            generator=torch.Generator(),  # else each pass draws from the global one
+        )
+
+    def batches(
+        self, places: Sequence[Tensor], seeds: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each batch of places among the rows: these places, and their pixels, uint8.
+
+        Parameters
+        ----------
+        seeds
+            Of the augmentation, by place; None for none.
+        """
+        rows, drawn = self._rows.tolist(), None if seeds is None else seeds.tolist()
+        self._given.batches = [
+            [(rows[place], None if drawn is None else drawn[place]) for place in one.tolist()]
+            for one in places
+        ]
+        for place, pixels in zip(places, self._loader, strict=True):
+            if isinstance(pixels, str):
+                raise UserError(pixels)
+            yield place, pixels
+
+
+class _Given:
+    """What the loader is to read next; set anew for each pass."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Wanted]] = []
+
+    def __iter__(self) -> Iterator[list[Wanted]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _joined(images: Iterable[Tensor | str]) -> Tensor | str:
+    """A batch, or the first thing that is wrong with one of its images."""
+    found = list(images)
+    wrong = next((one for one in found if isinstance(one, str)), None)
+    if wrong is not None:
+        return wrong
+    return torch.stack([one for one in found if isinstance(one, Tensor)])
+
+
+def _stacked(found: Iterable[Tensor | str]) -> Tensor:
+    pixels = _joined(found)
+    if isinstance(pixels, str):
+        raise UserError(pixels)
+    return pixels

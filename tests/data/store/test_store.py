@@ -1,0 +1,422 @@
+"""Files of images: what goes in comes out, damage is noticed, and a build is whole or not there."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from filelock import FileLock
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mu.data.store import builder
+from mu.data.store.builder import Contents, build, fingerprint_of
+from mu.data.store.card import Card, Gathered
+from mu.data.store.reader import ImageStore, digest_file, verify
+from mu.data.store.records import image_key, pack, unpack
+from mu.data.store.sources import decode_rgb, of_dataset, of_tree
+from tests.helpers import encoded, laws, make_dataset, refused, write_tree
+
+# --- records ------------------------------------------------------------------------------
+
+
+@laws(60)
+@given(label=st.integers(0, 2**40), content=st.binary(max_size=200))
+def test_a_record_gives_back_what_was_packed(label: int, content: bytes) -> None:
+    assert unpack(pack(label, content)) == (label, content)
+
+
+@laws(200)
+@given(content=st.binary(min_size=1, max_size=60), data=st.data())
+def test_any_flipped_bit_of_the_bytes_is_noticed(content: bytes, data: st.DataObject) -> None:
+    value = bytearray(pack(3, content))
+    place = data.draw(st.integers(8, len(value) - 1))  # the label is checked against the list
+    value[place] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(ValueError, match="bytes"):
+        unpack(bytes(value))
+
+
+@pytest.mark.parametrize("cut", [0, 5, 19, 21])
+def test_a_record_that_was_cut_is_noticed(cut: int) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        unpack(pack(1, b"abc")[:cut])
+
+
+def test_keys_are_in_the_order_of_sample_numbers() -> None:
+    numbers = [0, 1, 255, 256, 65536, 10**9]
+    keys = [image_key("train", number) for number in numbers]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == len(keys)
+
+
+# --- sums over images ---------------------------------------------------------------------
+
+
+def test_statistics_are_those_of_all_pixels_whatever_the_order_and_the_cuts() -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (h, w, 3), np.uint8) for h, w in ((4, 6), (3, 3), (9, 2))]
+    halves = Gathered(), Gathered()
+    for number, image in enumerate(images):
+        halves[number % 2].add(image, 10)
+    both = halves[0].merged(halves[1])
+    flat = np.concatenate([image.reshape(-1, 3) for image in images]) / 255
+    assert both.mean() == pytest.approx(flat.mean(0), abs=1e-6)
+    assert both.std() == pytest.approx(flat.std(0), abs=1e-6)
+    assert (both.images, both.pixels, both.encoded) == (3, len(flat), 30)
+    assert (both.smallest, both.largest) == ((3, 3), (6, 4))
+    assert Gathered.from_dict(both.as_dict()) == both
+    assert Gathered().merged(both) == both
+
+
+# --- building and reading -----------------------------------------------------------------
+
+
+def contents_of(count: int = 20, classes: int = 3, name: str = "made up") -> Contents:
+    """Small random pictures as PNG."""
+    rng = np.random.default_rng(count)
+    labels = {"train": np.arange(count) % classes, "test": np.arange(classes)}
+    encoded = {}
+    for part, own in labels.items():
+        for number in range(len(own)):
+            file = io.BytesIO()
+            Image.fromarray(rng.integers(0, 256, (5, 4, 3), np.uint8)).save(file, "PNG")
+            encoded[part, number] = file.getvalue()
+    return Contents(
+        name,
+        "nowhere",
+        tuple("abcdefgh"[:classes]),
+        labels,
+        fingerprint_of(name, count),
+        lambda wanted: ((place, encoded[place]) for place in sorted(wanted)),
+    )
+
+
+def everything(path: Path) -> dict[tuple[str, int], bytes]:
+    with ImageStore(path) as store:
+        return {
+            (part, n): store.image(part, n)
+            for part in ("train", "test")
+            for n in range(len(store.labels(part)))
+        }
+
+
+def test_what_went_in_comes_out(tmp_path: Path) -> None:
+    contents = contents_of()
+    told: list[int] = []
+    card = build(contents, tmp_path / "a.lmdb", decode_rgb, advance=told.append)
+    assert sum(told) == 23
+    assert everything(tmp_path / "a.lmdb") == dict(contents.read(contents.places()))
+    with ImageStore(tmp_path / "a.lmdb") as store:
+        assert store.card == card
+        for part, labels in contents.labels.items():
+            assert store.labels(part).tolist() == labels.tolist()
+    assert card.counts == {"train": [7, 7, 6], "test": [1, 1, 1]}
+    assert (card.smallest, card.largest) == ((4, 5), (4, 5))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.lmdb", "a.lmdb.sha256"]
+    assert verify(tmp_path / "a.lmdb") == card
+
+
+def test_the_digest_is_one_that_sha256sum_reads(tmp_path: Path) -> None:
+    build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    command = ["sha256sum", "--check", "a.lmdb.sha256"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+def test_a_folder_gives_the_numbers_and_labels_of_imagefolder(tmp_path: Path) -> None:
+    from mu.data import load_data
+
+    rng = np.random.default_rng(1)
+    tree = {
+        f"{part}/{name}/{number}.png": encoded(rng.integers(0, 256, (8, 8, 3), np.uint8))
+        for part, count in (("train", 4), ("val", 2))
+        for name in ("cat", "dog")
+        for number in range(count)
+    }
+    write_tree(tmp_path / "images", tree)
+    build(of_tree(tmp_path / "images"), tmp_path / "a.lmdb", decode_rgb)
+    plain = load_data("imagefolder", tmp_path / "images")
+    packed = load_data("lmdb", tmp_path / "a.lmdb")
+    assert packed.classes == plain.classes == ("cat", "dog")
+    for one, other in ((packed.train, plain.train), (packed.test, plain.test)):
+        assert (one.pixels == other.pixels).all()
+        assert (one.labels == other.labels).all()
+    assert packed.mean == pytest.approx(plain.mean, abs=2e-6)
+    assert packed.std == pytest.approx(plain.std, abs=2e-6)
+    assert packed.fingerprint == plain.fingerprint, "the same data, wherever it lies"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_named_set_comes_back_as_it_was(tmp_path: Path, channels: int) -> None:
+    from mu.data import load_data
+
+    dataset = make_dataset(channels=channels)
+    build(of_dataset(dataset), tmp_path / "a.lmdb", decode_rgb)
+    again = load_data("lmdb", tmp_path / "a.lmdb")
+    assert again.shape == dataset.shape
+    assert again.fingerprint == dataset.fingerprint
+
+
+def test_sizes_that_differ_become_squares(tmp_path: Path) -> None:
+    from mu.data import load_data
+
+    rng = np.random.default_rng(1)
+    sizes = [(8, 8), (10, 6), (7, 9), (8, 8)]
+    tree = {
+        f"train/{name}/{n}.png": encoded(rng.integers(0, 256, (*size, 3), np.uint8))
+        for name in "ab"
+        for n, size in enumerate(sizes)
+    }
+    tree |= {f"test/{name}/0.png": encoded(np.zeros((8, 8, 3), np.uint8)) for name in "ab"}
+    write_tree(tmp_path / "images", tree)
+    build(of_tree(tmp_path / "images"), tmp_path / "a.lmdb", decode_rgb)
+    assert load_data("lmdb", tmp_path / "a.lmdb").shape == (3, 64, 64)
+    packed = load_data("lmdb", tmp_path / "a.lmdb", 16)
+    plain = load_data("imagefolder", tmp_path / "images", 16)
+    assert (packed.train.pixels == plain.train.pixels).all()
+
+
+def test_a_file_of_images_opens_in_another_process(tmp_path: Path) -> None:
+    build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    with ImageStore(tmp_path / "a.lmdb") as store:
+        again = pickle.loads(pickle.dumps(store))  # what a worker is given
+        assert again.image("train", 3) == store.image("train", 3)
+        again.close()
+
+
+# --- damage -------------------------------------------------------------------------------
+
+
+def test_verifying_finds_every_flipped_byte(tmp_path: Path) -> None:
+    path = tmp_path / "a.lmdb"
+    build(contents_of(4), path, decode_rgb)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in (0, len(whole) - 1, *rng.integers(0, len(whole), 30)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(damaged))
+        with refused("damaged", "a.lmdb"):
+            verify(path)
+    path.write_bytes(whole)
+    verify(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_file_that_was_cut_is_refused_and_kills_nobody(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "a.lmdb"
+    build(contents_of(200), path, decode_rgb)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with refused("a.lmdb"):
+        ImageStore(path)
+    with refused("a.lmdb"):
+        verify(path)
+
+
+def test_what_is_no_file_of_images_is_refused(tmp_path: Path) -> None:
+    with refused("nothing.lmdb", "mlflow run . -e dataset"):
+        ImageStore(tmp_path / "nothing.lmdb")
+    (tmp_path / "text.lmdb").write_text("hello " * 1000)
+    with refused("text.lmdb", "no LMDB"):
+        ImageStore(tmp_path / "text.lmdb")
+    other = str(tmp_path / "other.lmdb")
+    with lmdb.open(other, subdir=False) as env, env.begin(write=True) as writing:
+        writing.put(b"key", b"value")
+    with refused("other.lmdb", "no file of images"):
+        ImageStore(Path(other))
+
+
+def test_a_file_without_its_digest_cannot_be_verified(tmp_path: Path) -> None:
+    path = tmp_path / "a.lmdb"
+    build(contents_of(), path, decode_rgb)
+    beside = digest_file(path)
+    beside.write_text("none")
+    with refused("a.lmdb.sha256", "no sha256"):
+        verify(path)
+    beside.unlink()
+    with refused("no a.lmdb.sha256 beside"):
+        verify(path)
+
+
+@pytest.mark.parametrize("key", ["labels/test", "meta", "train"])
+def test_damage_inside_is_one_line(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "a.lmdb"
+    build(contents_of(), path, decode_rgb)
+    with lmdb.open(str(path), subdir=False, map_size=2**24) as env, env.begin(write=True) as w:
+        name = image_key("train", 2) if key == "train" else key.encode()
+        value = bytearray(w.get(name))
+        value[-1] ^= 1
+        w.put(name, bytes(value))
+    with refused("damaged", "a.lmdb"):
+        everything(path)
+
+
+def test_a_card_of_another_format_is_refused() -> None:
+    for document in ({}, {"format": "mu.images/9"}, {"format": "mu.images/1", "name": "x"}):
+        with pytest.raises(ValueError, match=r"format|missing"):
+            Card.from_dict(document)
+
+
+# --- builds that end badly ----------------------------------------------------------------
+
+
+def test_a_damaged_image_is_named_and_what_was_written_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "CHUNK", 4)
+    rng = np.random.default_rng(1)
+    tree = {
+        f"{part}/{name}/{n}.png": encoded(rng.integers(0, 256, (8, 8, 3), np.uint8))
+        for part in ("train", "test")
+        for name in "ab"
+        for n in range(5)
+    }
+    write_tree(tmp_path / "images", tree)
+    bad = tmp_path / "images" / "train" / "b" / "4.png"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:40])
+    out = tmp_path / "a.lmdb"
+    with refused("train/b/4.png", "damaged"):
+        build(of_tree(tmp_path / "images"), out, decode_rgb)
+    assert not out.exists()
+    bad.write_bytes(whole)
+    told: list[int] = []
+    build(of_tree(tmp_path / "images"), out, decode_rgb, advance=told.append)
+    assert told[0] > 0, "what was written before is not written again"
+    assert sum(told) == 20
+    build(of_tree(tmp_path / "images"), tmp_path / "b.lmdb", decode_rgb)
+    assert everything(out) == everything(tmp_path / "b.lmdb")
+
+
+def test_another_source_is_not_mixed_into_an_interrupted_build(tmp_path: Path) -> None:
+    contents = contents_of(600)
+
+    def stops(name: str, content: bytes) -> np.ndarray:
+        if "train image 580" in name:
+            raise KeyboardInterrupt
+        return decode_rgb(name, content)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(contents, tmp_path / "a.lmdb", stops)
+    with refused("a.lmdb.part", "something else"):
+        build(contents_of(601), tmp_path / "a.lmdb", decode_rgb)
+    build(contents, tmp_path / "a.lmdb", decode_rgb)
+    assert everything(tmp_path / "a.lmdb") == dict(contents.read(contents.places()))
+
+
+def test_a_map_that_is_too_small_is_said_and_one_that_grows_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refused("map_size=65536"):
+        build(contents_of(600), tmp_path / "a.lmdb", decode_rgb, map_size=2**16)
+    monkeypatch.setattr(builder, "FIRST_MAP", 2**16)
+    build(contents_of(600), tmp_path / "a.lmdb", decode_rgb)
+    assert len(everything(tmp_path / "a.lmdb")) == 603
+
+
+def test_a_full_disk_is_one_line_and_nothing_looks_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with refused("a.lmdb.part", "No space left", "is kept"):
+            build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    assert not (tmp_path / "a.lmdb").exists()
+    build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    verify(tmp_path / "a.lmdb")
+
+
+def test_two_builders_do_not_meet(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "a.lmdb.lock"), refused("another process", "a.lmdb"):
+        build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    with refused("is there already"):
+        build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+
+
+def _build_slowly(path: str) -> None:
+    def slow(name: str, content: bytes) -> np.ndarray:
+        time.sleep(0.002)
+        return decode_rgb(name, content)
+
+    builder.CHUNK = 8
+    build(contents_of(800), Path(path), slow)
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    out = tmp_path / "a.lmdb"
+    rng = np.random.default_rng(0)
+    kills = 0
+    while not out.exists() and kills < 20:
+        process = context.Process(target=_build_slowly, args=(str(out),))
+        process.start()
+        process.join(float(rng.uniform(1.5, 3.0)))
+        if process.is_alive():
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            kills += 1
+            assert not out.exists() or digest_file(out).exists()
+    if not out.exists():
+        build(contents_of(800), out, decode_rgb)
+    build(contents_of(800), tmp_path / "b.lmdb", decode_rgb)
+    assert everything(out) == everything(tmp_path / "b.lmdb")
+    verify(out)
+
+
+# --- at scale -----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_million_entries_open_without_being_read(tmp_path: Path) -> None:
+    program = f"""
+import json, numpy as np, lmdb, resource
+from pathlib import Path
+from mu.data.store.records import *
+from mu.data.store.card import Card
+path, n = {str(tmp_path / "big.lmdb")!r}, 1_000_000
+with lmdb.open(path, subdir=False, map_size=2**30) as env:
+    with env.begin(write=True) as w:
+        for i in range(n):
+            w.put(image_key("train", i), pack(i % 10, b"x"), append=False)
+        labels = np.arange(n) % 10
+        w.put(labels_key("train"), labels.astype("<i8").tobytes())
+        w.put(labels_key("test"), np.arange(10).astype("<i8").tobytes())
+        counts = {{"train": [n // 10] * 10, "test": [1] * 10}}
+        card = Card("big", "-", tuple("abcdefghij"), counts, (0.,)*3, (1.,)*3, (1, 1), (1, 1), n)
+        w.put(META_KEY, json.dumps(card.as_dict()).encode())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    reading = f"""
+import resource, time
+import mu.data.store.reader as reader
+from pathlib import Path
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+store = reader.ImageStore(Path({str(tmp_path / "big.lmdb")!r}))
+seconds = time.perf_counter() - start
+assert len(store.labels("train")) == 1_000_000
+assert store.image("train", 999_999) == b"x"
+print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", reading], check=True, capture_output=True, text=True
+    )
+    _, mebibytes = map(float, done.stdout.split())
+    assert mebibytes < 100

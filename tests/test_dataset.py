@@ -1,0 +1,71 @@
+"""The dataset entry: build, verify, train from the file, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from entrypoints import dataset
+from mu.tracking import Store
+from tests.test_entrypoints import PROGRAMS, Program
+from tests.test_main_job import files
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    monkeypatch.setitem(PROGRAMS, "dataset", dataset.build)
+    return Program(capsys)
+
+
+def newest(store: Store, entry: str = "dataset") -> str:
+    return str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
+
+
+def test_a_named_set_becomes_a_file_that_originals_train_on(
+    store: Store, program: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "digits.lmdb"
+    status, text, _ = program(f"dataset --source digits --out {out}")
+    assert status == 0
+    assert f"dataset=lmdb -P data_dir={out}" in text
+    run = store.run(newest(store))
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"train_images": 1437, "test_images": 360}
+    assert {"card.json", "plots/contact_sheet.png"} <= set(files(store, run.info.run_id))
+    (logged,) = run.inputs.dataset_inputs
+    card = json.loads(logged.dataset.profile)
+    assert (logged.dataset.name, card["channels"], len(card["classes"])) == ("digits", 1, 10)
+    digest = out.with_name("digits.lmdb.sha256").read_text()
+    assert digest.startswith(logged.dataset.digest)
+    status, text, _ = program(f"dataset --verify {out}")
+    assert (status, "every byte" in text) == (0, True)
+    line = f"--dataset lmdb --data_dir {out} --arch resnet_mini --epochs 1 --rate 0 --device cpu"
+    assert program(f"prune {line}")[0] == 0
+    params = store.run(newest(store, "prune")).data.params
+    assert (params["dataset"], params["image_size"]) == ("lmdb", "8")
+    run_id = newest(store, "prune")
+    quick = "--method ft --epochs 1 --device cpu"
+    assert program(f"unlearn --prune_run_id {run_id} --forget class:3 {quick}")[0] == 0
+
+
+def test_a_mistake_is_one_line_and_leaves_no_run(
+    store: Store, program: Program, tmp_path: Path
+) -> None:
+    out, folder = tmp_path / "a.lmdb", tmp_path / "images"
+    folder.mkdir()
+    program.refuses("dataset", "source and out", "verify")
+    program.refuses("dataset --source digits", "give out")
+    program.refuses(f"dataset --source digits --out {out} --verify {out}", "verify to check one")
+    program.refuses(f"dataset --source digitz --out {out}", "digitz", "digits")
+    program.refuses(f"dataset --source {folder} --out {out}", "images", "class folders")
+    program.refuses(f"dataset --source {folder} --out {out} --image_size 3", "image_size=3")
+    program.refuses(f"dataset --source digits --out {out} --map_size 12", "map_size=12")
+    program.refuses(f"dataset --verify {out}", "no file", "a.lmdb")
+    out.write_bytes(b"something")
+    program.refuses(f"dataset --source digits --out {out}", "is there already")
+    program.refuses(f"dataset --verify {out}", "a.lmdb.sha256")
+    program.refuses(f"prune --dataset lmdb --data_dir {out}", "a.lmdb", "no LMDB")
+    program.refuses("prune --dataset lmdb", "dataset=lmdb needs data_dir")
+    assert not list(store.search(""))
