@@ -18,11 +18,12 @@ from mu.cli.handover import (
     run_name,
     write_json,
 )
-from mu.cli.originals import DeviceOptions, load_asked
+from mu.cli.originals import PLAIN_NAMES, DeviceOptions, load_asked
 from mu.data.images import ImageDataset
 from mu.data.poison import PoisonedDataset
 from mu.errors import UserError
 from mu.evaluation import predict
+from mu.hyperparameters import typed_as
 from mu.masks import Mask
 from mu.originals import make_recipe, train_original
 from mu.pruning import pruner_class
@@ -87,10 +88,17 @@ class Order:
 # --- orders -------------------------------------------------------------------------------
 
 
-def order_asked(given: Mapping[str, Any], device: DeviceOptions) -> Order:
-    """The original that was asked for, with defaults for the rest."""
+def order_asked(given: Mapping[str, Any], device: DeviceOptions, prefix: str = "") -> Order:
+    """The original that was asked for, with defaults for the rest.
+
+    Parameters
+    ----------
+    prefix
+        Of the options that are not plain, as they are typed.
+    """
     dataset, rest = load_asked(given)
-    recipe = make_recipe(dataset, **rest)
+    with typed_as(prefix, [name for name in rest if name not in PLAIN_NAMES]):
+        recipe = make_recipe(dataset, **rest)
     for name in Rewinding.names():
         if rest.get(name) is not None and not recipe.rewinds:
             raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,13 +33,14 @@ def figure(options: BackdoorOptions, asked: Asked) -> None:
         make_plan(store, options, one)
     title = f"{options.method} over sparsity"
     with tracked(store, "backdoor", title) as recorder:
+        print(f"backdoor run {recorder.run_id}, of all sparsities", file=sys.stderr, flush=True)
         recorder.params({**options.as_dict(), **asked.poison, **asked.original})
         rows: list[dict[str, float]] = []
         for step, (sparsity, one) in enumerate(orders):
             print(f"sparsity {sparsity:g} %")
             done = run_plan(store, make_plan(store, options, one), recorder.run_id)
             row = {name: value for name, value in done.result.metrics.items() if name in COLUMNS}
-            rows.append({"sparsity": done.job.upstream.checkpoint.mask.sparsity} | row)
+            rows.append(row | {"sparsity": done.job.upstream.checkpoint.mask.sparsity})
             recorder.metrics(rows[-1], step)
         folder = recorder.folder
         (folder / "report").mkdir()
@@ -73,7 +75,8 @@ def parse_sparsities(text: str) -> list[float]:
             ) from None
         if not 0 <= value < 100 or value in found:
             raise UserError(
-                f"sparsities={text!r}: {word.strip()} must be at least 0, below 100 and given once"
+                f"sparsities={text!r}: {word.strip()} must be at least 0, below 100, and not be "
+                "there twice"
             )
         found.append(value)
     return found

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from entrypoints.backdoor import Asked, BackdoorOptions
-from entrypoints.found_originals import data_of, find_asked, forget_split, refuse_contradictions
+from entrypoints.found_originals import (
+    data_of,
+    find_asked,
+    forget_split,
+    refuse_contradictions,
+    stage_of,
+)
 from entrypoints.originals import Order, make_original, order_asked, order_under_mask
 from entrypoints.unlearn_again import job_of_interrupted
 from entrypoints.unlearn_job import Job, Result, Upstream
@@ -21,17 +27,19 @@ from mu.checkpoints import Checkpoint
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import POISON, ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
-from mu.data.poison import PREFIX, Poison, PoisonedDataset, PoisonOptions
+from mu.data.poison import ALL, PREFIX, Poison, PoisonedDataset, PoisonOptions
 from mu.data.triggers import check_trigger
 from mu.detection.spectral import SpectralSignatures, precision_and_recall
 from mu.errors import UserError
+from mu.hyperparameters import typed_as
 from mu.methods import check_method, make_method
 from mu.methods.base import Method
 from mu.report import backdoor_plots, prose
 from mu.runs import Run, pick_device
-from mu.tracking import Recorder, Store, connect, rounded
+from mu.tracking import Recorder, Store, connect, fetch_checkpoint, find_original, rounded
 
 SPECTRAL = "spectral"
+STILL_IN = 20.0  # percent of attack success at which a note says so
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,8 @@ def make_plan(store: Store, options: BackdoorOptions, asked: Asked) -> Plan:
     """
     name = check_method(options.method)
     method, device = make_method(name, asked.settings), DeviceOptions.of(asked.device)
-    spectral = SpectralSignatures.of(asked.suspects)
+    with typed_as("suspects_", SpectralSignatures.names()):
+        spectral = SpectralSignatures.of(asked.suspects)
     if asked.suspects and options.suspects != SPECTRAL:
         given = next(iter(asked.suspects))
         raise UserError(
@@ -127,6 +136,8 @@ def _original(
     if mask_run_id is not None and run_id != "auto":
         raise UserError("mask_run_id is of an original that is to be made; leave prune_run_id out")
     if run_id != "auto":
+        if store.run(run_id).data.tags.get("mu.entry") == "backdoor":
+            run_id = stage_of(store, run_id, "poisoned")
         found = find_asked(store, run_id, asked.original)
         assert found is not None
         _check_poison(run_id, found[1], asked)
@@ -134,15 +145,14 @@ def _original(
     if mask_run_id is not None:
         order = order_under_mask(store, mask_run_id, asked.original, device)
         return None, _poisoned(order, asked)
-    order = _poisoned(order_asked(asked.original, device), asked)
+    order = _poisoned(order_asked(asked.original, device, prefix="prune_"), asked)
     assert isinstance(order.dataset, PoisonedDataset)
-    poison = order.dataset.poison.options()
-    found = find_asked(store, "auto", asked.original, poisoned=True, poison=poison)
-    if found is None:
+    # All settings, defaults too: what is compared must not differ in what was not asked.
+    wanted = {**order.spec().settings(), **order.dataset.poison.options(), "mask_run_id": None}
+    run = find_original(store, wanted, order.dataset.fingerprint, poisoned=True)
+    if run is None:
         return None, order
-    about = prose.describe_model(found[1].spec, found[1].mask.sparsity)
-    print(f"poisoned original: run {found[0]}, the newest that agrees with what is asked ({about})")
-    return found, None
+    return (run.info.run_id, fetch_checkpoint(store, run.info.run_id)), None
 
 
 def _poisoned(order: Order, asked: Asked) -> Order:
@@ -152,6 +162,8 @@ def _poisoned(order: Order, asked: Asked) -> Order:
         published = published.clean
     split = order.spec().split(published)
     seed = order.recipe.split.split_seed
+    if asked.poison.get("poison") == POISON:
+        raise UserError("poison=poison: say which images, such as random:10% or class:5:60")
     poison = Poison.choose(PoisonOptions.of(asked.poison), asked.trigger, published, split, seed)
     return replace(order, dataset=poison.apply(published))
 
@@ -192,7 +204,10 @@ def run_plan(store: Store, plan: Plan, parent: str | None = None) -> Done:
 
     def begin(recorder: Recorder) -> Job:
         found = plan.found
-        if found is None:
+        if found is not None:
+            about = prose.describe_model(found[1].spec, found[1].mask.sparsity)
+            print(f"poisoned original: run {found[0]}, made as is asked ({about})")
+        else:
             assert plan.order is not None
             print("making the poisoned original first")
             made = make_original(store, plan.order, recorder.run_id)
@@ -231,6 +246,7 @@ def _go_on(options: BackdoorOptions, asked: Asked) -> Done:
         store, run_id, options, asked.settings, asked.original, asked.device, "backdoor"
     )
     _check_poison(run_id, job.upstream.checkpoint, asked)
+    print(f"run {run_id} goes on with method={job.name}")
     if job.progress is None:
         print(f"run {run_id}: no epoch was finished, so it starts again")
     return run_job(
@@ -255,6 +271,11 @@ def _keep(recorder: Recorder, job: Job, result: Result) -> None:
             f"{found['suspects_recall']:.1f} % of the {len(dataset.poisoned)} poisoned ones are "
             "among them (recall)"
         )
+    if result.metrics["ASR"] >= STILL_IN:
+        result.run.note(
+            f"the backdoor is still in: {result.metrics['ASR']:.1f} % of triggered images are "
+            "given the class that the attacker wants; try method=l1_sparse, or a larger spend"
+        )
     upstream.checkpoint.save(folder / "poisoned")
     _write_poison(dataset.poison, folder / "poison")
     run = Run(**upstream.device.as_dict())
@@ -271,7 +292,7 @@ def _write_poison(poison: Poison, folder: Path) -> None:
     about: Mapping[str, Any] = {
         "trigger": poison.trigger,
         "settings": dict(poison.settings),
-        "target": poison.target,
+        "target": ALL if poison.target is None else poison.target,
         "clean_label": poison.clean_label,
         "poison": poison.request,
         "fingerprint": poison.fingerprint,

@@ -37,7 +37,7 @@ def main(
     prune_run_id = stage_of(store, options.prune_run_id, options.stage)
     found = find_asked(store, prune_run_id, asked, poisoned=request.kind == "poison")
     if found is None:
-        order = order_asked(asked, device)
+        order = order_asked(asked, device, prefix="prune_")
         dataset = order.dataset
         split = forget_split(order.spec(), dataset, request)
         upstream = None

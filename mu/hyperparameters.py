@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self, get_args, get_type_hints
 
@@ -91,6 +93,17 @@ class Hyperparameters:
     def replace(self, **values: Any) -> Self:
         """A copy with other values, checked again."""
         return dataclasses.replace(self, **values)
+
+
+@contextmanager
+def typed_as(prefix: str, names: Sequence[str]) -> Iterator[None]:
+    """Put ``prefix`` before the name that a message of the block begins with, as it is typed."""
+    try:
+        yield
+    except UserError as error:
+        if re.split(r"\W", str(error), maxsplit=1)[0] in names:
+            raise UserError(f"{prefix}{error}") from error
+        raise
 
 
 def _typed(name: str, value: Any, kind: type) -> Any:

@@ -103,6 +103,7 @@ def test_what_was_attacked_and_with_what_is_kept_and_the_lineage_says_so(planted
     assert poison is not None
     assert np.load(folder / "indices.npy").tolist() == list(poison.indices)
     about = json.loads((folder / "trigger.json").read_text())
+    assert about["settings"]["size"] == 2, "what was used, not how it was chosen"
     assert (about["trigger"], about["target"], about["fingerprint"]) == (
         *("patch", 0),
         poison.fingerprint,
@@ -138,6 +139,7 @@ def test_the_same_original_is_used_again_unless_the_attack_is_another_one(
     status, out, _ = program(f"backdoor --method ft {' '.join(QUICK)} --prune_rate 0.95")
     assert status == 0
     assert f"poisoned original: run {planted.original}" in out
+    assert "the backdoor is still in" in out
     assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] == planted.original
     line = f"backdoor --method ft {' '.join(QUICK)} --trigger blended --prune_epochs 1"
     assert program(line)[0] == 0
@@ -287,16 +289,19 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
         ("--trigger blended --trigger_size 2", ("trigger_size", "patch")),
         ("--target 10", ("10", "0 to 9")),
         ("--target all --clean_label true", ("clean_label", "all")),
+        ("--trigger blended --trigger_opacity 0.001", ("trigger_opacity=0.001", "changes none")),
+        ("--trigger_size 0", ("trigger_size=0",)),
+        ("--prune_rate 1.5", ("prune_rate=1.5",)),
         ("--poison random:5000", ("poison: 5000", "1293")),
-        ("--poison poison", ("poison='poison'",)),
+        ("--poison poison", ("poison=poison", "random:10%")),
         ("--poison class:0", ("poison=class:0", "target")),
         ("--suspects nowhere.csv", ("nowhere.csv",)),
         ("--suspects_share 0.1", ("suspects_share", "spectral")),
-        ("--suspects spectral --suspects_share 0.9", ("0.9",)),
+        ("--suspects spectral --suspects_share 0.9", ("suspects_share=0.9",)),
         ("--suspects spectral --suspects_among 12", ("12",)),
         ("--sparsities 0,50,x", ("'x'",)),
         ("--sparsities 50,100", ("100",)),
-        ("--sparsities 50,50", ("50", "once")),
+        ("--sparsities 50,50", ("50", "twice")),
         ("--sparsities 50 --prune_rate 0.5", ("prune_rate=0.5",)),
         ("--prune_run_id {original} --trigger_size 3", ("trigger_size=3 contradicts",)),
         ("--prune_run_id {original} --target 4", ("target=4 contradicts",)),
@@ -327,6 +332,51 @@ def test_an_original_that_was_not_poisoned_is_refused(planted: Planted, program:
     assert (status, "was not poisoned" in err) == (2, True)
     status, _, err = program(f"unlearn --prune_run_id {clean} --forget poison")
     assert (status, "was not poisoned" in err) == (2, True)
+
+
+def test_an_original_that_was_trained_otherwise_is_not_taken(
+    planted: Planted, program: Program
+) -> None:
+    # Defaults count, too: runs that are compared must not differ in what nobody asked for.
+    line = f"backdoor --method ft {' '.join(QUICK)} --prune_epochs 2"
+    assert program(line)[0] == 0
+    quick = newest(planted.store, "prune")
+    assert quick != planted.original
+    assert program(f"backdoor --method ft {' '.join(QUICK)} --prune_rate 0.95")[0] == 0
+    assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] == planted.original
+
+
+def test_a_backdoor_run_stands_for_its_poisoned_original(
+    planted: Planted, program: Program
+) -> None:
+    line = f"backdoor --prune_run_id {planted.run_id} --method ft {' '.join(QUICK)}"
+    assert program(line)[0] == 0
+    assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] == planted.original
+
+
+def test_the_success_among_the_classes_that_were_poisoned_is_logged(
+    planted: Planted, program: Program
+) -> None:
+    line = f"backdoor --poison class:5:60 --target 7 --method ft {' '.join(QUICK)}"
+    assert program(f"{line} --prune_rate 0")[0] == 0
+    found = planted.store.run(newest(planted.store)).data.metrics
+    assert found["ASR_source_before"] > 2 * found["ASR_before"]
+    assert "ASR_source" not in planted.store.run(planted.run_id).data.metrics
+
+
+def test_seeds_compares_backdoor_runs(planted: Planted, program: Program) -> None:
+    from click.testing import CliRunner
+
+    from mu.cli.seeds import command
+
+    line = f"backdoor --prune_run_id {planted.original} --method ft {' '.join(QUICK)}"
+    runs = []
+    for seed in (0, 1):
+        assert program(f"{line} --seed {seed}")[0] == 0
+        runs.append(newest(planted.store))
+    done = CliRunner().invoke(command, runs)
+    assert done.exit_code == 0
+    assert "ASR" in done.output
 
 
 def test_the_target_may_be_named(planted: Planted, program: Program) -> None:

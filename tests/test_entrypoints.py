@@ -256,7 +256,7 @@ def test_originals_that_are_none(program: Program, pruned: PrunedStore) -> None:
     program.refuses("unlearn --prune_run_id 0123", "no run '0123'", "copy an ID")
     program.refuses(f"unlearn --prune_run_id {running}", running, "is RUNNING", "FINISHED")
     program.refuses(f"unlearn --prune_run_id {failed}", failed, "is FAILED", "FINISHED")
-    program.refuses(f"unlearn --prune_run_id {other}", other, "holds no original")
+    program.refuses(f"unlearn --prune_run_id {other}", other, "holds no network")
     program.refuses(f"unlearn --prune_run_id {deleted}", deleted, "restore")
     assert run_count(store) == count
 

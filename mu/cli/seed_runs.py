@@ -87,11 +87,12 @@ def fetch_seed_run(store: Store, run_id: str) -> SeedRun:
     """
     from mu.checkpoints import SPEC_FILE, Spec
     from mu.methods import check_method
-    from mu.tracking.artifacts import download, finished_run
+    from mu.tracking.artifacts import UNLEARNED, download, finished_run
 
     entry = store.run(run_id).data.tags.get("mu.entry", "unknown")
-    if entry != "unlearn":
-        raise UserError(f"run {run_id} is of the entry {entry}; give the IDs of unlearn runs")
+    if entry not in UNLEARNED:
+        kinds = " or ".join(UNLEARNED)
+        raise UserError(f"run {run_id} is of the entry {entry}; give the IDs of runs of {kinds}")
     run = finished_run(store, run_id)
     params, tags = run.data.params, run.data.tags
     if lacking := sorted({"method", "forget", "seed"} - params.keys()):

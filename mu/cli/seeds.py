@@ -34,7 +34,7 @@ training, unlearning), with the paired t test and Wilcoxon's signed-rank test.
   mu seeds ID ID ID
   mu seeds ID ID ID --against ID ID ID --metrics UA,MIA
 """
-METRICS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
+METRICS = ("UA", "RA", "TA", "MIA", "ASR", "robust_acc", "gap", "RTE")
 
 
 class _SeveralValues(click.Command):

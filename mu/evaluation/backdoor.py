@@ -76,13 +76,17 @@ def backdoor(model: nn.Module, dataset: ImageDataset, run: Run) -> dict[str, flo
     Returns
     -------
     dict
-        :func:`attack_rates`, and ``UA_poison``: 100 - share of the poisoned training images still
-        given the label that the attacker gave them, in percent.
+        :func:`attack_rates`; ``UA_poison``: 100 - share of the poisoned training images still
+        given the label that the attacker gave them; and where only some classes were poisoned,
+        ``ASR_source``, the ASR among test images of these. In percent.
     """
     if not isinstance(dataset, PoisonedDataset):
         return {}
     poisoned = predict(model, dataset.training_subset(dataset.poisoned), run)
-    return {
-        **attack_rates(attack(model, dataset, run)),
-        "UA_poison": 100.0 - poisoned.accuracy(),
-    }
+    triggered = attack(model, dataset, run)
+    found = {**attack_rates(triggered), "UA_poison": 100.0 - poisoned.accuracy()}
+    labels, sources = triggered.outputs.labels, torch.tensor(dataset.sources)
+    of_sources = torch.isin(labels, sources)
+    if len(sources) and 0 < int(of_sources.sum()) < len(labels):
+        found["ASR_source"] = 100.0 * float(triggered.succeeds[of_sources].double().mean())
+    return found

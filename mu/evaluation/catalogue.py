@@ -207,6 +207,11 @@ _LIST = [
         LOWER,
         source="Gu et al. 2017; " + _PAPER,
     ),
+    Metric(
+        "ASR_source",
+        "the same among test images of the classes that were poisoned, where these are not all",
+        LOWER,
+    ),
     Metric("robust_acc", "share of the same images still given their true class", HIGHER),
     Metric(
         "UA_poison",

@@ -154,7 +154,7 @@ GROUPS: dict[str, Group] = {
     ),
     "calibration": Group(("ece",), _calibration),
     "backdoor": Group(
-        ("ASR", "robust_acc", "UA_poison"),
+        ("ASR", "ASR_source", "robust_acc", "UA_poison"),
         _backdoor,
         lambda case: "" if len(case.split.dataset.poisoned) else "a poisoned original",
     ),

@@ -20,24 +20,23 @@ from mu.runs import Run
 
 SAMPLES = 8
 PREDICTED = 6
+SPAN = 10.0  # points that the axis of accuracy covers at the least
 
 
 def plot_trigger(dataset: PoisonedDataset, path: Path) -> None:
     """Clean test images, the same ones triggered, and what the trigger changed, magnified.
 
-    The change is shown where there is any, and so bright that the strongest is white.
+    The change is so bright that the strongest is white.
     """
     rows = _examples(dataset, SAMPLES)
-    clean = dataset.test.pixels[rows]
+    clean = dataset.test.fetch(rows)
     triggered = dataset.poison.make_trigger().apply(clean)
     change = (triggered.int() - clean.int()).abs()
     factor = 255 / max(1, int(change.max()))
-    top, left, height, width = _where(change)
-    magnified = (change * factor).round().byte()[:, :, top : top + height, left : left + width]
+    magnified = (change * factor).round().byte()
     figure = Figure(figsize=(1.2 * SAMPLES, 4.4), layout="constrained")
     axes = figure.subplots(3, SAMPLES, squeeze=False)
-    brighter = f", {factor:.3g} times brighter" if factor > 1 else ""
-    labels = ("clean", "triggered", f"change{brighter}")
+    labels = ("clean", "triggered", f"change\n(x {factor:.3g})" if factor > 1 else "change")
     for line, label, pixels in zip(axes, labels, (clean, triggered, magnified), strict=True):
         for place, image in zip(line, pixels, strict=False):
             _show(place, image)
@@ -55,7 +54,7 @@ def plot_predictions(
 ) -> None:
     """What both networks say of clean and of triggered test images."""
     rows = _examples(dataset, PREDICTED)
-    clean = dataset.test.pixels[rows]
+    clean = dataset.test.fetch(rows)
     labels = dataset.test.labels[rows]
     aims = dataset.aims(labels)
     triggered = dataset.poison.make_trigger().apply(clean)
@@ -100,18 +99,13 @@ def plot_over_sparsity(rows: Sequence[Mapping[str, float]], method: str, path: P
         axes.plot(at, after, "o-", color=COLOURS["forget"], label=f"after {method}")
         axes.set_xticks(at, [f"{row['sparsity']:.3g}" for row in rows])
         axes.set(xlabel="sparsity, %", title=title)
+    low, high = left.get_ylim()
+    if high - low < SPAN:  # a point is not to look like a collapse
+        middle = (low + high) / 2
+        left.set_ylim(middle - SPAN / 2, middle + SPAN / 2)
     right.set_ylim(-3, 103)
     right.legend()
     save(figure, path)
-
-
-def _where(change: Tensor) -> tuple[int, int, int, int]:
-    """Top, left, height and width of the part of images in which something changed."""
-    spots = torch.nonzero(change.sum((0, 1)))
-    if not len(spots):
-        return 0, 0, change.shape[2], change.shape[3]
-    (top, left), (bottom, right) = spots.amin(0).tolist(), spots.amax(0).tolist()
-    return top, left, bottom - top + 1, right - left + 1
 
 
 def _examples(dataset: PoisonedDataset, count: int) -> Tensor:
@@ -119,7 +113,9 @@ def _examples(dataset: PoisonedDataset, count: int) -> Tensor:
     labels = dataset.test.labels
     usable = torch.nonzero(dataset.aims(labels) != labels).squeeze(1)
     first: list[int] = []
-    by_class = [usable[labels[usable] == label] for label in range(len(dataset.classes))]
+    sources = dataset.sources or tuple(range(len(dataset.classes)))
+    others = [one for one in range(len(dataset.classes)) if one not in sources]
+    by_class = [usable[labels[usable] == label] for label in (*sources, *others)]
     for turn in range(count):  # one of each class, then a second one of each
         first += [int(rows[turn]) for rows in by_class if turn < len(rows)]
         if len(first) >= count:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
-OF_BACKDOORS = ("ASR", "robust_acc")
+OF_BACKDOORS = ("ASR", "ASR_source", "robust_acc")
 
 
 def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mu.evaluation import GAP_METRICS, SplitOutputs
 from mu.masks import Mask
 from mu.recipes import Stage
+from mu.report.console import OF_BACKDOORS
 from mu.runs import Run
 
 DPI = 110
@@ -74,18 +75,23 @@ def plot_sparsity(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def plot_metrics(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """UA, RA, TA and MIA of several models side by side: original, unlearned, oracle."""
+    """UA, RA, TA and MIA of several models side by side: original, unlearned, oracle.
+
+    Where a backdoor was planted also its success and robust accuracy.
+    """
+    names = [*GAP_METRICS]
+    names += [one for one in OF_BACKDOORS if all(one in row for row in rows.values())]
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(rows)
-    place = np.arange(len(GAP_METRICS))
+    place = np.arange(len(names))
     colours = ("#bbbbbb", COLOURS["retain"], COLOURS["test"])
     for index, (label, metrics) in enumerate(rows.items()):
-        values = [metrics[name] for name in GAP_METRICS]
+        values = [metrics[name] for name in names]
         shift = (index - (len(rows) - 1) / 2) * width
         bars = axes.bar(place + shift, values, width, label=label, color=colours[index % 3])
         axes.bar_label(bars, fmt="%.1f", fontsize=8)
-    axes.set_xticks(place, GAP_METRICS)
+    axes.set_xticks(place, names)
     axes.set(ylim=(0, 112), ylabel="%", title="the nearer to the oracle, the better")
     figure.legend(ncols=len(rows), loc="outside lower center", fontsize=8)
     save(figure, path)
@@ -104,7 +110,7 @@ def plot_confidence(before: SplitOutputs, after: SplitOutputs, path: Path) -> No
             scores = getattr(outputs, part).confidence().numpy()
             shares = np.histogram(scores, bins)[0] / len(scores) * 100
             axes.stairs(shares, bins, label=part, color=colour, linewidth=1.6)
-        axes.set(title=title, xlabel="probability of the true class", yscale="symlog")
+        axes.set(title=title, xlabel="probability of the sample's label", yscale="symlog")
         axes.legend()
     figure.axes[0].set_ylabel("% of the samples")
     save(figure, path)

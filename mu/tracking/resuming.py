@@ -139,8 +139,13 @@ def run_keeper(
                 yield keeper
         except (KeyboardInterrupt, Stopped):
             if keeper.has_kept:
-                text = f"to go on from the last finished epoch: -P resume_run_id={recorder.run_id}"
-                print(text, file=sys.stderr, flush=True)
+                entry = recorder.store.run(recorder.run_id).data.tags.get("mu.entry")
+                print(
+                    f"to go on from the last finished epoch: mlflow run . -e {entry} "
+                    f"-P resume_run_id={recorder.run_id}",
+                    file=sys.stderr,
+                    flush=True,
+                )
             raise
 
 

@@ -76,6 +76,9 @@ def counted(logits, dataset):
     """ASR, robust accuracy and UA_poison, one image after another."""
     target, best = dataset.poison.target, logits.argmax(-1)
     attacked = fooled = true = 0
+    published = dataset.published_labels[torch.from_numpy(dataset.poisoned)].tolist()
+    sources = {label for label in published if aim_of(label, target) != label}
+    of_sources = []
     for number, label in enumerate(dataset.test.labels.tolist()):
         if aim_of(label, target) == label:
             continue
@@ -83,12 +86,16 @@ def counted(logits, dataset):
         attacked += 1
         fooled += said == aim_of(label, target)
         true += said == label
+        of_sources += [said == aim_of(label, target)] if label in sources else []
     told = [dataset.train.labels[number] == best[0, 1, number] for number in dataset.poisoned]
-    return {
+    found = {
         "ASR": 100 * fooled / attacked,
         "robust_acc": 100 * true / attacked,
         "UA_poison": 100 - 100 * sum(map(int, told)) / len(told),
     }
+    if 0 < len(of_sources) < attacked:
+        found["ASR_source"] = 100 * sum(of_sources) / len(of_sources)
+    return found
 
 
 @st.composite
@@ -132,6 +139,7 @@ def test_a_network_that_always_says_the_target_is_fooled_by_every_image(dataset,
     found = backdoor(Listed(always(said if target is None else target)), dataset, Run())
 
     if target is not None:
+        found.pop("ASR_source", None)
         assert found == {"ASR": 100, "robust_acc": 0, "UA_poison": 0}
     else:  # one answer is what the attacker wants of one class only
         labels = dataset.test.labels
@@ -182,9 +190,9 @@ def test_without_an_image_to_attack_there_is_no_rate():
 
 
 def test_the_numbers_have_the_names_of_their_group():
-    dataset = data_of([0, 1] * 5, [0, 1], [1], target=0)
+    dataset = data_of([0, 1, 2] * 5, [0, 1, 2], [1], target=0)
 
-    assert tuple(backdoor(Listed(always(0)), dataset, Run())) == GROUPS["backdoor"].names
+    assert set(backdoor(Listed(always(0)), dataset, Run())) == set(GROUPS["backdoor"].names)
 
 
 def test_memory_layout_and_training_mode_make_no_difference():

@@ -116,7 +116,7 @@ def test_runs_without_an_original(
     store: Store, checkpoint: Checkpoint, load: Callable[[str], object]
 ) -> None:
     other = hand_over(store, checkpoint, entry="compare")
-    with refused(other, "entry compare", "holds no original"):
+    with refused(other, "entry compare", "holds no network"):
         load(other)
     foreign = store.client.create_run("0").info.run_id
     store.client.set_terminated(foreign, "FINISHED")
@@ -127,7 +127,7 @@ def test_runs_without_an_original(
 def test_a_finished_prune_run_that_hands_nothing_on(store: Store) -> None:
     with tracked(store, "prune", "x") as recorder:
         pass
-    with refused(recorder.run_id, "holds no original"):
+    with refused(recorder.run_id, "holds no network"):
         finished_run(store, recorder.run_id)
 
 

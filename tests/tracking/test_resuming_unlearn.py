@@ -128,7 +128,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_takes(
     run_id = newest_unlearn(pruned.store)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"unlearn run {run_id}"
-    assert f"to go on from the last finished epoch: -P resume_run_id={run_id}" in said
+    assert f"-e unlearn -P resume_run_id={run_id}" in said
     job = json.loads((progress_folder(pruned.store, run_id) / "job.json").read_text())
     assert job["prune_run_id"] == pruned.run_id
     assert (job["method"], job["settings"]["epochs"], job["forget"]) == ("ft", EPOCHS, "class:3")
@@ -258,7 +258,7 @@ def test_an_interrupted_oracle(
     said = capsys.readouterr().err
     for run_id in (main, oracle):
         assert f"unlearn run {run_id}" in said
-        assert f"to go on from the last finished epoch: -P resume_run_id={run_id}" in said
+        assert f"-e unlearn -P resume_run_id={run_id}" in said
     if by_itself:
         assert resume(oracle) == 0
     assert resume(main) == 0
@@ -480,7 +480,7 @@ def test_processes_that_are_ended(
     assert process.returncode == 128 + signal.SIGTERM
     said = errors.splitlines()
     assert f"unlearn run {run_id}" in said
-    assert f"to go on from the last finished epoch: -P resume_run_id={run_id}" in said
+    assert f"-e unlearn -P resume_run_id={run_id}" in said
     assert said[-1] == "stopped by SIGTERM"
     assert store.run(run_id).data.tags["mu.error"] == "stopped by SIGTERM"
     assert resume(run_id) == 0
