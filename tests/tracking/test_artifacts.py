@@ -120,7 +120,7 @@ def test_runs_without_an_original(
         load(other)
     foreign = store.client.create_run("0").info.run_id
     store.client.set_terminated(foreign, "FINISHED")
-    with refused(foreign, "entry unknown", "give the ID of a prune run"):
+    with refused(foreign, "entry unknown", "give the ID of a run of prune"):
         load(foreign)
 
 
