@@ -14,7 +14,7 @@ from mu.report.prose import main_names, number_cells
 def print_metrics(title: str, found: Mapping[str, float], oracle: Mapping[str, float]) -> None:
     """What was measured: value, interval, the oracle's value, and which direction is better."""
     table = Table()
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("value", "95 % interval", "oracle"):
         table.add_column(name, justify="right")
     table.add_column("unit")
