@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mu.data.images import ImageDataset, Indices, Subset
 from mu.data.index_files import read_indices
@@ -253,6 +254,12 @@ class ForgetSplit:
         """Classes of which nothing is retained, those that were forgotten earlier among them."""
         labels = self.dataset.train.labels.numpy()
         return np.setdiff1d(labels, labels[self.retain])
+
+    @cached_property
+    def mislabelled(self) -> NDArray[np.bool_]:
+        """Which samples of the forget set were poisoned with a label that is not theirs, (n,)."""
+        trained, published = self.dataset.train.labels, self.dataset.published_labels
+        return np.asarray((trained != published).numpy())[self.forget]
 
     @property
     def forget_set(self) -> Subset:

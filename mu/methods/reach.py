@@ -7,7 +7,7 @@ looks at the original's own data and at no test image:
 
 - go on until the network is no surer of the forget set than of images of the same classes that
   the original never saw: its validation part. Of a class that is forgotten as a whole, nothing is
-  to be recognised;
+  to be recognised, and no poisoned sample is to be given its false label;
 - but never so far that the retain set loses more than ``spend`` points of accuracy.
 """
 
@@ -18,7 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mu.data.forget import ForgetSplit
@@ -95,7 +97,8 @@ class Reach:
         draws = run.generator("images that tell how far to go")
         self._retain = split.retain_set.drawn(LOOKED_AT, draws)
         self._forget = split.forget_set.drawn(LOOKED_AT, draws)
-        self._gone = split.forgotten_classes
+        known = torch.from_numpy(~_not_to_be_recognised(split))
+        self._gone = ~known[torch.from_numpy(np.searchsorted(split.forget, self._forget.indices))]
         self.spend, self.until_forgotten = spend, until_forgotten
         self.lowest = self._accuracy(model, self._retain) - spend
         self.wanted = _unseen_confidence(model, split, run) if until_forgotten else -math.inf
@@ -109,9 +112,8 @@ class Reach:
         outputs = self._outputs(model, self._forget)
         if outputs is None:
             return True
-        gone = torch.isin(outputs.labels, torch.tensor(self._gone, dtype=torch.int64))
         right = (outputs.predictions == outputs.labels).double()
-        known = torch.where(gone, right, outputs.confidence())
+        known = torch.where(self._gone, right, outputs.confidence())
         return 100.0 * float(known.mean()) <= self.wanted
 
     def shortfall(self) -> str:
@@ -134,15 +136,21 @@ class Reach:
         return outputs if bool(torch.isfinite(outputs.logits).all()) else None
 
 
+def _not_to_be_recognised(split: ForgetSplit) -> NDArray[np.bool_]:
+    """Which samples of the forget set are not to be given their label at all, (n,)."""
+    labels = split.dataset.train.labels.numpy()[split.forget]
+    return np.isin(labels, split.forgotten_classes) | split.mislabelled
+
+
 def _unseen_confidence(model: nn.Module, split: ForgetSplit, run: Run) -> float:
     """Mean probability of the true class of validation samples, in percent.
 
-    Their classes are weighted as in the forget set, where those that are forgotten as a whole
-    count as zero. Classes of which there is no validation sample are left out; where nothing is
-    left, 0.
+    Their classes are weighted as in the forget set, where samples whose label is not to be
+    recognised count as zero. Classes of which there is no validation sample are left out; where
+    nothing is left, 0.
     """
     labels, unseen = split.forget_set.labels, split.val_set
-    gone = torch.isin(labels, torch.tensor(split.forgotten_classes, dtype=torch.int64))
+    gone = torch.from_numpy(_not_to_be_recognised(split))
     wanted = labels[~gone & torch.isin(labels, unseen.labels)]
     if not len(wanted):
         return 0.0

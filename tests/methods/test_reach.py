@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from mu.data.forget import ForgetSplit
 from mu.data.images import ImageDataset, Images
+from mu.data.poison import Poison, PoisonedDataset
 from mu.errors import UserError
 from mu.fisher.free import FreeWeights
 from mu.masks import Mask
@@ -79,6 +81,22 @@ def test_a_class_that_is_forgotten_as_a_whole_is_not_to_be_recognised_at_all():
     assert reach_of(three_to_one, RETAIN, val).wanted == pytest.approx(
         100 * (0.5 * 0.75 + 0.25 * 0.5)
     )
+
+
+def test_a_false_label_is_not_to_be_recognised_at_all():
+    # Two of four samples were poisoned with label 0; of clean images of class 0, 3 in 4 are known.
+    split = split_of([*right(0, 2), (0, 0), (0, 1)], RETAIN, VAL)
+    published = split.dataset.train.labels.clone()
+    published[2:4] = torch.tensor([2, 1])
+    clean = replace(split.dataset, train=Images(split.dataset.train.pixels, published))
+    own = {name: getattr(split.dataset, name) for name in ImageDataset.__dataclass_fields__}
+    poison = Poison("patch", {}, 0, False, "random:2", (2, 3))
+    poisoned = PoisonedDataset(**own, clean=clean, poison=poison)
+    split = replace(split, dataset=poisoned)
+    assert split.mislabelled.tolist() == [False, False, True, True]
+    found = Reach(Reader(CLASSES), split, Run(device="cpu"), 1.0)
+    assert found.wanted == pytest.approx(100 * 0.75 / 2, abs=0.1)
+    assert not found.is_forgotten(Reader(CLASSES)), "the first poisoned sample is still called 0"
 
 
 def test_classes_without_validation_images_are_as_the_others():
