@@ -481,7 +481,7 @@ def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     refuses(f"{start} --references 6", "references=6 contradicts", "references=4")
     refuses(f"{start} --gamma 3", "gamma=3.0 contradicts")
     refuses(f"{start} --unlearn_run_id {target.original}", "unlearn_run_id=")
-    refuses(f"--resume_run_id {target.unlearned}", "is FINISHED: there is nothing left")
+    refuses(f"--resume_run_id {target.unlearned}", "a run of unlearn, not of lira")
     assert store.run(run_id).info.status == "KILLED"
     assert call(*start.split(), "--references", "4") == 0
     refuses(start, run_id, "is FINISHED")

@@ -74,7 +74,7 @@ VIEWS: Final[tuple[View, ...]] = (
     ),
     View(
         key="mu-backdoor",
-        shows="metrics.ASR >= 0",
+        shows='metrics.ASR >= 0 and tags."mu.entry" != "evaluate"',
         metrics=("sparsity", "TA", "ASR_before", "ASR", "robust_acc", "UA", "RA", "MIA", "RTE"),
         params=("method", "trigger", "poison"),
         order_by="metrics.`ASR`",

@@ -36,7 +36,7 @@ def test_a_misspelt_name_gets_the_nearest():
 @pytest.mark.parametrize(
     ("text", "groups", "kept", "not_kept"),
     [
-        ("default", ("accuracy", "membership", "calibration", "oracle"), "UA", None),
+        ("default", ("accuracy", "membership", "calibration", "backdoor", "oracle"), "UA", None),
         ("all", tuple(GROUPS), "klom_test", None),
         ("tow, ece", ("calibration", "oracle"), "tow", "gap"),
         ("gap", ("oracle",), "gap_lo", "gap_UA"),

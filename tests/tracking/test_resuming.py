@@ -415,14 +415,14 @@ def test_no_epoch_was_finished(program: Program, store: Store) -> None:
 def test_runs_that_were_not_interrupted(program: Program, store: Store) -> None:
     finished = hand_over(store)
     unlearnt = hand_over(store, entry="unlearn", status="FAILED")
-    foreign = hand_over(store, entry="backdoor", status="FAILED")
+    foreign = hand_over(store, entry="compare", status="FAILED")
     deleted = hand_over(store, status="FAILED")
     store.client.delete_run(deleted)
     launched = store.client.create_run("0", tags={"mlflow.project.entryPoint": "prune"})
     resume = "prune --resume_run_id"
     program.refuses(f"{resume} {finished}", finished, "is FINISHED", "nothing left to do")
     program.refuses(f"{resume} {unlearnt}", unlearnt, "-e unlearn -P resume_run_id=")
-    program.refuses(f"{resume} {foreign}", foreign, "entry backdoor", "keeps no progress")
+    program.refuses(f"{resume} {foreign}", foreign, "entry compare", "keeps no progress")
     program.refuses(f"{resume} {deleted}", deleted, "restore")
     program.refuses(f"{resume} 0123", "no run '0123'")
     program.refuses(f"{resume} {launched.info.run_id}", "entry unknown", "keeps no progress")

@@ -21,9 +21,10 @@ def decoded(view: View) -> tuple[dict[str, Any], dict[str, Any]]:
 each_view = pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.key)
 
 
-def test_two_views_are_kept_under_mlflows_tag_names() -> None:
+def test_the_views_are_kept_under_mlflows_tag_names() -> None:
     assert list(experiment_tags()) == [
         "mlflow.sharedViewState.mu-unlearn",
+        "mlflow.sharedViewState.mu-backdoor",
         "mlflow.sharedViewState.mu-prune",
     ]
 
@@ -70,7 +71,7 @@ def test_unlearn_view_is_a_leaderboard_by_gap() -> None:
 
 
 def test_prune_view_shows_the_newest_run_first() -> None:
-    _, state = decoded(VIEWS[1])
+    _, state = decoded(VIEWS[2])
     assert state["selectedColumns"] == [
         "params.`dataset`",
         "params.`arch`",
@@ -125,9 +126,14 @@ def test_mlflow_accepts_order_and_filter(view: View) -> None:
         f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"
     )
     order = (kind, search.translate_key_alias(key), ascending)
-    assert order in [("metric", "gap", True), ("attribute", "start_time", False)]
+    assert order in [
+        ("metric", "gap", True),
+        ("metric", "ASR", True),
+        ("attribute", "start_time", False),
+    ]
     clauses = search.parse_search_filter(state["searchFilter"])
     assert {(one["type"], one["key"], one["value"]) for one in clauses} in [
         {("metric", "UA", "0"), ("tag", "mu.entry", "evaluate")},
+        {("metric", "ASR", "0"), ("tag", "mu.entry", "evaluate")},
         {("tag", "mu.entry", "prune")},
     ]
