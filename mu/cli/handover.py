@@ -120,7 +120,8 @@ def print_original(
             **(about or {}),
             **numbers,
             "run": run_id,
-            "unlearn": f"mlflow run . -e unlearn -P prune_run_id={run_id} -P forget=class:0",
+            "unlearn": f"mlflow run . -e unlearn -P prune_run_id={run_id} "
+            f"-P forget={prose.forget_first(spec)}",
             "mask": f"mlflow artifacts download -r {run_id} -a mask -d DIR",
             "browse": browse(store, "mu-prune"),
         },

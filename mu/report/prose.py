@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mu.checkpoints import Checkpoint, Spec
-from mu.data.forget import ForgetSplit
+from mu.data.forget import POISON, ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation import GAP_METRICS
 from mu.evaluation.catalogue import METRICS, metric
@@ -64,7 +64,7 @@ def describe_prune(
         lines += ["| round | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
         lines += [_row(f"{row['round']:.0f}", [row[name] for name in names]) for row in rows]
         lines += [""]
-    return "\n".join([*lines, *_how_to_go_on(run_id)]) + "\n"
+    return "\n".join([*lines, *_how_to_go_on(run_id, checkpoint.spec)]) + "\n"
 
 
 def describe_import(
@@ -93,7 +93,7 @@ def describe_import(
         *(f"- {name}: {text}" for name, text in taken.items()),
         *(f"- {note}" for note in notes),
         "",
-        *_how_to_go_on(run_id),
+        *_how_to_go_on(run_id, checkpoint.spec),
     ]
     return "\n".join(lines) + "\n"
 
@@ -106,9 +106,15 @@ def _what_it_gives(metrics: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _how_to_go_on(run_id: str) -> list[str]:
+def forget_first(spec: Spec) -> str:
+    """What to try first on an original: its poison, where it was poisoned."""
+    return POISON if spec.data.poison else "class:0"
+
+
+def _how_to_go_on(run_id: str, spec: Spec) -> list[str]:
     return [
-        f"Make it forget: `mlflow run . -e unlearn -P prune_run_id={run_id} -P forget=class:0`",
+        "Make it forget: `mlflow run . -e unlearn "
+        f"-P prune_run_id={run_id} -P forget={forget_first(spec)}`",
         "",
         f"Fetch its mask: `mlflow artifacts download -r {run_id} -a mask -d DIR`, or "
         f'`mu.load_mask("{run_id}")`',
