@@ -7,10 +7,11 @@ from pathlib import Path
 from entrypoints.dataset import DatasetOptions
 from mu.cli.handover import browse, write_json
 from mu.data import DATASETS, load_data
+from mu.data.image_files import decode_rgb
 from mu.data.store.builder import Contents, build
 from mu.data.store.card import Card
 from mu.data.store.reader import ImageStore, digest_file, verify
-from mu.data.store.sources import decode_rgb, of_dataset, of_tree
+from mu.data.store.sources import of_dataset, of_tree
 from mu.errors import UserError
 from mu.report import console, contact_sheet, prose
 from mu.runs import Run

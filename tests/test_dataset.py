@@ -65,7 +65,7 @@ def test_a_mistake_is_one_line_and_leaves_no_run(
     program.refuses(f"dataset --verify {out}", "no file", "a.lmdb")
     out.write_bytes(b"something")
     program.refuses(f"dataset --source digits --out {out}", "is there already")
-    program.refuses(f"dataset --verify {out}", "a.lmdb.sha256")
+    program.refuses(f"dataset --verify {out}", "a.lmdb", "is no LMDB file")
     program.refuses(f"prune --dataset lmdb --data_dir {out}", "a.lmdb", "no LMDB")
     program.refuses("prune --dataset lmdb", "dataset=lmdb needs data_dir")
     assert not list(store.search(""))

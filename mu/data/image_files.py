@@ -219,6 +219,25 @@ def _open(name: str, content: bytes) -> Image.Image:
         raise UserError(f"{name!r} is a damaged image; repair or remove it") from error
 
 
+def decode_rgb(name: str, content: bytes) -> np.ndarray:
+    """Pixels of an encoded image at its own size, uint8 of shape (height, width, 3).
+
+    Raises
+    ------
+    UserError
+        Naming the image, if it is damaged, or cut.
+    """
+    return np.asarray(open_rgb(name, content))
+
+
+def open_rgb(name: str, content: bytes) -> Image.Image:
+    """An encoded image, decoded, as RGB of 8 bits a channel; errors as :func:`decode_rgb`'s."""
+    try:
+        return as_rgb(_open(name, content))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{name!r} is a damaged image ({error}); repair or remove it") from error
+
+
 def square_pixels(name: str, content: bytes, size: int) -> np.ndarray:
     """RGB pixels of an encoded image, (size, size, 3): shorter side resized, centre cropped.
 
@@ -227,16 +246,13 @@ def square_pixels(name: str, content: bytes, size: int) -> np.ndarray:
     UserError
         Naming the image, if it is damaged.
     """
-    try:
-        image = _as_rgb(_open(name, content))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name!r} is a damaged image ({error}); repair or remove it") from error
+    image = open_rgb(name, content)
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
     """RGB, 8 bits a channel; greys of 16 bits are scaled, where Pillow would clip them."""
     if image.mode.startswith("I"):
         grey = np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8)

@@ -133,10 +133,15 @@ def parts_of(tree: ImageTree) -> tuple[list[str], list[Sample], list[Sample]]:
             raise UserError(f"{str(tree.root)!r} has train/ but neither test/ nor val/ beside it")
         if extra := set(classes_of(tree, held[0])) - set(classes):
             raise UserError(f"{held[0]}/ has classes that train/ lacks: {', '.join(sorted(extra))}")
+        if len(classes) < 2:
+            raise UserError(f"{str(tree.root)!r} has one class only in train/: {classes[0]}")
         return classes, samples_of(tree, "train", classes), samples_of(tree, held[0], classes)
     classes = classes_of(tree, "")
     if len(classes) < 2:
-        raise UserError(f"{str(tree.root)!r} holds no class folders with images, or only one")
+        raise UserError(
+            f"{str(tree.root)!r} holds no class folders with images, or only one; name a folder or "
+            "archive with train/ and test/ (or val/), or the class folders themselves, at its top"
+        )
     train: list[Sample] = []
     test: list[Sample] = []
     seen = dict.fromkeys(range(len(classes)), 0)

@@ -21,8 +21,8 @@ from mu.data.image_files import (
     fits_memory,
     square_pixels,
 )
-from mu.data.images import ImageDataset, Images, ImageSet, Source
-from mu.data.store.reader import ImageStore, digest_file
+from mu.data.images import ImageDataset, Images, ImageSet, Source, channel_statistics
+from mu.data.store.reader import ImageStore
 from mu.data.streaming import StreamedImages
 from mu.errors import UserError
 
@@ -39,31 +39,25 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
         size = image_size or _own_size(store) or DEFAULT_SIZE
         check_memory(_count(store), size, str(data_dir))
         train, test = (_decoded(store, part, size) for part in ("train", "test"))
-        return _dataset(store, train, test, size)
+        return _dataset(store, train, test, size, channel_statistics(train))
 
 
 def stream(data_dir: Path | None, image_size: int | None, workers: int) -> ImageDataset:
     """The same, decoded as they are needed, at ``image_size`` (default: their own, or 224)."""
     store = _opened(data_dir)
     size = image_size or _own_size(store) or STREAMED_SIZE
-    identity = digest_file(store.path)
-    if not identity.is_file():
-        raise UserError(
-            f"{str(store.path)!r} has no {identity.name} beside it, which says what it is; copy "
-            "that file too"
-        )
     train, test = (
         StreamedImages(
             torch.from_numpy(store.labels(part)),
             OfStore(store, part),
             size,
-            f"{part} of {identity.read_text().split()[0]}",
+            f"{part} of {store.card.contents}",
             store.card.channels,
             workers,
         )
         for part in ("train", "test")
     )
-    return _dataset(store, train, test, size)
+    return _dataset(store, train, test, size, (store.card.mean, store.card.std))
 
 
 def too_large(data_dir: Path | None, image_size: int | None) -> bool:
@@ -83,15 +77,19 @@ def _count(store: ImageStore) -> int:
     return store.card.size("train") + store.card.size("test")
 
 
-def _dataset(store: ImageStore, train: ImageSet, test: ImageSet, size: int) -> ImageDataset:
-    card = store.card
+def _dataset(
+    store: ImageStore,
+    train: ImageSet,
+    test: ImageSet,
+    size: int,
+    statistics: tuple[tuple[float, ...], tuple[float, ...]],
+) -> ImageDataset:
     return ImageDataset(
         "lmdb",
         train,
         test,
-        card.classes,
-        card.mean,
-        card.std,
+        store.card.classes,
+        *statistics,
         data_dir=str(store.path),
         image_size=size,
     )

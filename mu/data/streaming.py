@@ -8,7 +8,6 @@ centre cropped. Training sees a random part of the whole image, as ImageNet's re
 from __future__ import annotations
 
 import hashlib
-import io
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,12 +16,11 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from mu.data.image_files import square_pixels
+from mu.data.image_files import open_rgb, square_pixels
 from mu.data.images import ImageSet
 from mu.errors import UserError
 
@@ -116,12 +114,9 @@ class Decoder(Dataset[Tensor | str]):
 
     def _augmented(self, number: int, seed: int) -> Tensor:
         name, content = self._encoded.name(number), self._encoded.image(number)
-        try:
-            image = Image.open(io.BytesIO(content)).convert("RGB" if self._channels == 3 else "L")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise UserError(
-                f"{name!r} is a damaged image ({error}); repair or remove it"
-            ) from error
+        image = open_rgb(name, content)
+        if self._channels == 1:
+            image = image.convert("L")
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
             torch.manual_seed(seed)
             found: Tensor = self._transform(image)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from mu.data.image_files import decode_rgb
 from mu.data.store.reader import ImageStore
-from mu.data.store.sources import decode_rgb
 from mu.report.plots import save
 
 CLASSES = 10  # shown at the most

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from mu.data.store.card import Card, Gathered
 from mu.data.store.reader import digest_file, digest_of_file
-from mu.data.store.records import META_KEY, PARTS, image_key, labels_key, pack
+from mu.data.store.records import META_KEY, PARTS, header, image_key, labels_key, pack
 from mu.errors import UserError
 
 FIRST_MAP = 2**28
 CHUNK = 256  # images a transaction
 _PROGRESS_KEY = b"progress"
+_STAMP = b"stamp/"
 
 Place = tuple[str, int]  # part and sample number
 Encoded = tuple[Place, bytes]
@@ -45,6 +46,8 @@ class Contents:
         same.
     read
         Gives the encoded bytes of the places asked for, in any order.
+    stamp_of
+        Tells whether the image of a place has changed since it was written.
     name_of
         What a place is called, where its image is damaged.
     """
@@ -55,6 +58,7 @@ class Contents:
     labels: dict[str, NDArray[np.int64]]
     fingerprint: str
     read: Callable[[set[Place]], Iterator[Encoded]]
+    stamp_of: Callable[[Place], str] = lambda _: ""
     name_of: Callable[[Place], str] = lambda place: f"{place[0]} image {place[1]}"
     channels: int = 3
 
@@ -94,12 +98,17 @@ def build(
     """
     if out.exists():
         raise UserError(f"{str(out)!r} is there already; verify it, or name another file")
-    out.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out.with_name(out.name + ".lock"))
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        Path(lock.lock_file).touch()  # says at once where no file can be made
         lock.acquire(timeout=0)
     except Timeout:
         raise UserError(f"another process is building {str(out)!r}; wait for it") from None
+    except OSError as error:
+        raise UserError(
+            f"{str(out)!r} cannot be written ({error}); name a file in a folder that can"
+        ) from error
     try:
         part = out.with_name(out.name + ".part")
         with _telling_what_is_kept(part), _Growing(part, map_size) as growing:
@@ -176,7 +185,9 @@ def _fill(
             values = []
             for ((part, number), content), pixels in pool.map(looked_at, chunk):
                 label = int(contents.labels[part][number])
-                values.append((image_key(part, number), pack(label, content)))
+                key = image_key(part, number)
+                values.append((key, pack(label, content)))
+                values.append((_STAMP + key, contents.stamp_of((part, number)).encode()))
                 gathered[part].add(pixels, len(content))
             growing.write([*values, (_PROGRESS_KEY, _progress(contents, gathered))])
             advance(len(chunk))
@@ -188,6 +199,7 @@ def _begin(growing: _Growing, contents: Contents) -> tuple[dict[str, Gathered], 
     with growing.env.begin() as reading:
         kept = reading.get(_PROGRESS_KEY)
         there = {place for place in contents.places() if reading.get(image_key(*place))}
+        stamps = {place: bytes(reading.get(_STAMP + image_key(*place)) or b"") for place in there}
     if kept is None:
         return {part: Gathered() for part in PARTS}, contents.places()
     document = json.loads(kept)
@@ -196,6 +208,12 @@ def _begin(growing: _Growing, contents: Contents) -> tuple[dict[str, Gathered], 
             f"{str(growing.path)!r} is of an interrupted build from something else, or the source "
             "has changed since; remove it"
         )
+    for place, stamp in sorted(stamps.items()):
+        if stamp != contents.stamp_of(place).encode():
+            raise UserError(
+                f"{contents.name_of(place)} has changed since an interrupted build wrote it to "
+                f"{str(growing.path)!r}; remove that, and build anew"
+            )
     gathered = {part: Gathered.from_dict(document["gathered"][part]) for part in PARTS}
     return gathered, contents.places() - there
 
@@ -232,6 +250,7 @@ def _finish(
         whole.smallest,
         whole.largest,
         whole.encoded,
+        _contents_digest(growing, contents),
         contents.channels,
     )
     labels = [
@@ -241,6 +260,8 @@ def _finish(
     growing.write([*labels, (META_KEY, json.dumps(card.as_dict()).encode())])
     with growing.env.begin(write=True) as writing:
         writing.delete(_PROGRESS_KEY)
+        for place in contents.places():
+            writing.delete(_STAMP + image_key(*place))
     temporary = out.with_name(out.name + ".tmp")
     temporary.unlink(missing_ok=True)
     growing.env.sync(True)
@@ -253,6 +274,17 @@ def _finish(
     text.replace(beside)
     temporary.replace(out)
     return card
+
+
+def _contents_digest(growing: _Growing, contents: Contents) -> str:
+    """sha256 (hex) of the headers of all images, in the order of their numbers."""
+    seen = hashlib.sha256()
+    with growing.env.begin(buffers=True) as reading:
+        for part, labels in contents.labels.items():
+            seen.update(f"{part} {len(labels)}\n".encode())
+            for number in range(len(labels)):
+                seen.update(header(reading.get(image_key(part, number)) or b""))
+    return seen.hexdigest()
 
 
 def fingerprint_of(*parts: object) -> str:

@@ -106,6 +106,9 @@ class Card:
         (width, height) over all images.
     encoded
         Bytes of all encoded images.
+    contents
+        sha256 (hex) of labels, lengths and checksums of all images: the same images in the same
+        order, whatever they were built from.
     channels
         3, or 1 where all images are grey.
     """
@@ -119,6 +122,7 @@ class Card:
     smallest: tuple[int, int]
     largest: tuple[int, int]
     encoded: int
+    contents: str
     channels: int = 3
 
     def size(self, part: str) -> int:

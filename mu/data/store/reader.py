@@ -18,6 +18,7 @@ from mu.data.store.records import META_KEY, PARTS, image_key, labels_key, unpack
 from mu.errors import UserError
 
 DIGEST_SUFFIX = ".sha256"
+_MAGIC = bytes.fromhex("dec0efbe")  # of LMDB, in the first page
 
 
 class ImageStore:
@@ -183,6 +184,9 @@ def verify(path: Path) -> Card:
     if not path.is_file():
         raise UserError(f"there is no file {str(path)!r} to verify")
     if not beside.is_file():
+        with path.open("rb") as file:  # not opened as an LMDB: a damaged one could kill the process
+            if _MAGIC not in file.read(32):
+                raise UserError(f"{str(path)!r} is no LMDB file; name one that dataset built")
         raise UserError(
             f"{str(path)!r} has no {beside.name} beside it, so nothing says what it should be; "
             "copy that file too, or build it again"

@@ -20,6 +20,11 @@ def labels_key(part: str) -> bytes:
     return f"labels/{part}".encode()
 
 
+def header(value: bytes | memoryview) -> bytes:
+    """The header of a record."""
+    return bytes(value[: _HEADER.size])
+
+
 def pack(label: int, content: bytes) -> bytes:
     """Header and bytes of an image."""
     return _HEADER.pack(label, len(content), zlib.crc32(content)) + content

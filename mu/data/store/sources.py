@@ -8,30 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mu.data.image_files import ImageTree, Sample
 from mu.data.imagefolder import parts_of
 from mu.data.images import ImageDataset, Images
 from mu.data.store.builder import Contents, Encoded, Place, fingerprint_of
 from mu.errors import UserError
-
-
-def decode_rgb(name: str, content: bytes) -> NDArray[np.uint8]:
-    """Pixels of an encoded image, uint8 of shape (height, width, 3).
-
-    Raises
-    ------
-    UserError
-        If it is damaged, or cut.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{name} is a damaged image ({error}); repair or remove it") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{name} is too large to be an image ({error}); remove it") from error
 
 
 def of_tree(root: Path) -> Contents:
@@ -49,6 +32,8 @@ def of_tree(root: Path) -> Contents:
         name: (part, number) for part in samples for number, (name, _) in enumerate(samples[part])
     }
 
+    names = {place: name for name, place in places.items()}
+
     def read(wanted: set[Place]) -> Iterator[Encoded]:
         missing = [name for name, place in places.items() if place in wanted]
         seen = set()
@@ -65,9 +50,10 @@ def of_tree(root: Path) -> Contents:
         str(root),
         tuple(classes),
         {part: _labels(one) for part, one in samples.items()},
-        fingerprint_of(str(root.name), root.stat().st_size, sorted(places.items())),
+        fingerprint_of(sorted(places.items())),
         read,
-        {place: name for name, place in places.items()}.__getitem__,
+        lambda place: _stamp(root / names[place] if root.is_dir() else root),
+        names.__getitem__,
     )
 
 
@@ -103,6 +89,12 @@ def of_dataset(dataset: ImageDataset) -> Contents:
         read,
         channels=channels,
     )
+
+
+def _stamp(file: Path) -> str:
+    """Size and time of a file."""
+    about = file.stat()
+    return f"{about.st_size} {about.st_mtime_ns}"
 
 
 def _labels(samples: list[Sample]) -> NDArray[np.int64]:

@@ -15,17 +15,19 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from mu.data.image_files import decode_rgb
 from mu.data.store import builder
 from mu.data.store.builder import Contents, build, fingerprint_of
 from mu.data.store.card import Card, Gathered
 from mu.data.store.reader import ImageStore, digest_file, verify
 from mu.data.store.records import image_key, pack, unpack
-from mu.data.store.sources import decode_rgb, of_dataset, of_tree
+from mu.data.store.sources import of_dataset, of_tree
 from tests.helpers import encoded, laws, make_dataset, refused, write_tree
 
 # --- records ------------------------------------------------------------------------------
@@ -151,8 +153,7 @@ def test_a_folder_gives_the_numbers_and_labels_of_imagefolder(tmp_path: Path) ->
     for one, other in ((packed.train, plain.train), (packed.test, plain.test)):
         assert (one.pixels == other.pixels).all()
         assert (one.labels == other.labels).all()
-    assert packed.mean == pytest.approx(plain.mean, abs=2e-6)
-    assert packed.std == pytest.approx(plain.std, abs=2e-6)
+    assert (packed.mean, packed.std) == (plain.mean, plain.std)
     assert packed.fingerprint == plain.fingerprint, "the same data, wherever it lies"
 
 
@@ -183,7 +184,66 @@ def test_sizes_that_differ_become_squares(tmp_path: Path) -> None:
     assert load_data("lmdb", tmp_path / "a.lmdb").shape == (3, 64, 64)
     packed = load_data("lmdb", tmp_path / "a.lmdb", 16)
     plain = load_data("imagefolder", tmp_path / "images", 16)
+    assert (packed.mean, packed.std) == (plain.mean, plain.std), "of what is trained on"
     assert (packed.train.pixels == plain.train.pixels).all()
+
+
+def test_greys_of_16_bits_are_scaled_wherever_they_are_decoded(tmp_path: Path) -> None:
+    from mu.data import load_data
+    from mu.data.encoded import OfStore
+    from mu.data.streaming import Decoder
+
+    rng = np.random.default_rng(0)
+    tree = {
+        f"{part}/{name}/{n}.png": encoded(rng.integers(0, 65536, (16, 16), np.uint16))
+        for part in ("train", "test")
+        for name in "ab"
+        for n in range(4)
+    }
+    write_tree(tmp_path / "images", tree)
+    card = build(of_tree(tmp_path / "images"), tmp_path / "a.lmdb", decode_rgb)
+    assert card.mean == pytest.approx([0.5] * 3, abs=0.02)
+    packed = load_data("lmdb", tmp_path / "a.lmdb")
+    with ImageStore(tmp_path / "a.lmdb") as store:
+        decoder = Decoder(OfStore(store, "train"), 16, 3, "crop")
+        augmented = decoder[0, 5]
+    assert not isinstance(augmented, str)
+    assert float(augmented.float().mean()) == pytest.approx(
+        float(packed.train.fetch(torch.tensor([0])).float().mean()), abs=25
+    )
+
+
+def test_a_source_that_changed_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "CHUNK", 2)
+    rng = np.random.default_rng(1)
+    pictures = [encoded(rng.integers(0, 256, (8, 8, 3), np.uint8)) for _ in range(9)]
+    parts = ("test", "train")
+    names = [f"{part}/{name}/{n}.png" for part in parts for name in "ab" for n in (0, 1)]
+    write_tree(tmp_path / "images", dict(zip(names, pictures, strict=False)))
+    last = tmp_path / "images" / "train/b/1.png"
+    last.write_bytes(b"not yet")
+    with refused("train/b/1.png"):
+        build(of_tree(tmp_path / "images"), tmp_path / "a.lmdb", decode_rgb)
+    (tmp_path / "images" / "test/a/0.png").write_bytes(pictures[8])
+    last.write_bytes(pictures[7])
+    with refused("test/a/0.png", "a.lmdb.part", "has changed since"):
+        build(of_tree(tmp_path / "images"), tmp_path / "a.lmdb", decode_rgb)
+
+
+def test_contents_are_the_same_whatever_they_were_built_from(tmp_path: Path) -> None:
+    one = build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    other = build(contents_of(name="another"), tmp_path / "b.lmdb", decode_rgb)
+    third = build(contents_of(21), tmp_path / "c.lmdb", decode_rgb)
+    assert one.contents == other.contents != third.contents
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "a.lmdb", Path("/proc/nowhere/a.lmdb")):
+        with refused("a.lmdb", "cannot be written"):
+            build(contents_of(), out, decode_rgb)
 
 
 def test_a_file_of_images_opens_in_another_process(tmp_path: Path) -> None:
@@ -399,7 +459,8 @@ with lmdb.open(path, subdir=False, map_size=2**30) as env:
         w.put(labels_key("train"), labels.astype("<i8").tobytes())
         w.put(labels_key("test"), np.arange(10).astype("<i8").tobytes())
         counts = {{"train": [n // 10] * 10, "test": [1] * 10}}
-        card = Card("big", "-", tuple("abcdefghij"), counts, (0.,)*3, (1.,)*3, (1, 1), (1, 1), n)
+        three = (0.,) * 3, (1.,) * 3
+        card = Card("big", "-", tuple("abcdefghij"), counts, *three, (1, 1), (1, 1), n, "-")
         w.put(META_KEY, json.dumps(card.as_dict()).encode())
 """
     subprocess.run([sys.executable, "-c", program], check=True)
