@@ -258,7 +258,7 @@ def test_an_interrupted_oracle(
     said = capsys.readouterr().err
     for run_id in (main, oracle):
         assert f"unlearn run {run_id}" in said
-        assert any(line.endswith(f"-e unlearn -P resume_run_id={run_id}") for line in said)
+        assert f"-e unlearn -P resume_run_id={run_id}\n" in said
     if by_itself:
         assert resume(oracle) == 0
     assert resume(main) == 0
