@@ -89,23 +89,27 @@ def passes(dataset: ImageDataset, images: int):  # type: ignore[no-untyped-def]
 def floor(path: Path, workers: int, images: int) -> float:
     """Images a second that so many processes decode and transform, each its share."""
     context = multiprocessing.get_context("spawn")
-    ready, go = context.Barrier(workers + 1), context.Barrier(workers + 1)
+    # Everything is ready, go, all is decoded: neither start nor end of a process is timed.
+    barriers = [context.Barrier(workers + 1) for _ in range(3)]
     processes = [
-        context.Process(target=decode, args=(path, range(one, images, workers), ready, go))
+        context.Process(target=decode, args=(path, range(one, images, workers), *barriers))
         for one in range(workers)
     ]
     for process in processes:
         process.start()
+    ready, go, done = barriers
     ready.wait()
     start = time.perf_counter()
     go.wait()
+    done.wait()
+    rate = images / (time.perf_counter() - start)
     for process in processes:
         process.join()
-    return images / (time.perf_counter() - start)
+    return rate
 
 
-def decode(path: Path, numbers: range, ready, go) -> None:  # type: ignore[no-untyped-def]
-    """Decode these images; between the barriers everything is ready."""
+def decode(path: Path, numbers: range, ready, go, done) -> None:  # type: ignore[no-untyped-def]
+    """Decode these images between the second and the third barrier."""
     torch.set_num_threads(1)
     decoder = Decoder(OfStore(ImageStore(path), "train"), SIZE, 3, "crop_flip")
     decoder[0, 1]
@@ -113,6 +117,7 @@ def decode(path: Path, numbers: range, ready, go) -> None:  # type: ignore[no-un
     go.wait()
     for number in numbers:
         decoder[number, number]
+    done.wait()
 
 
 if __name__ == "__main__":
