@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
+from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +68,7 @@ def main() -> None:
     print(f"\nIn memory, at 64 pixels: {rate:.0f} images a second.")
 
 
-def passes(dataset: ImageDataset, images: int):  # type: ignore[no-untyped-def]
+def passes(dataset: ImageDataset, images: int) -> Iterator[float]:
     """Images a second of each pass in turn; workers are started before the first."""
     subset = dataset.training_subset(np.arange(images))
     batches = Batches(subset, BATCH, CPU, augment="crop_flip")
@@ -108,7 +110,7 @@ def floor(path: Path, workers: int, images: int) -> float:
     return rate
 
 
-def decode(path: Path, numbers: range, ready, go, done) -> None:  # type: ignore[no-untyped-def]
+def decode(path: Path, numbers: range, ready: Barrier, go: Barrier, done: Barrier) -> None:
     """Decode these images between the second and the third barrier."""
     torch.set_num_threads(1)
     decoder = Decoder(OfStore(ImageStore(path), "train"), SIZE, 3, "crop_flip")

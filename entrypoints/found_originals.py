@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from entrypoints.unlearn import STAGES
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.originals import PLAIN_NAMES
 from mu.data import load_data
@@ -12,8 +13,6 @@ from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.tracking import Store, fetch_checkpoint, find_original, same_value
-
-STAGES = ("poisoned", "cleansed")
 
 
 def stage_of(store: Store, run_id: str, stage: str | None) -> str:

@@ -30,6 +30,9 @@ an original is made. The options of the method are those of --method.
 """
 
 
+STAGES = ("poisoned", "cleansed")  # of a backdoor run
+
+
 @dataclass(frozen=True)
 class UnlearnOptions(Hyperparameters):
     """What to forget, how, and what to compare with."""
@@ -38,7 +41,7 @@ class UnlearnOptions(Hyperparameters):
     stage: str | None = setting(
         None,
         help="of a backdoor run: start from the poisoned original or from the cleansed network",
-        choices=("poisoned", "cleansed"),
+        choices=STAGES,
     )
     method: str = setting(DEFAULT_METHOD, help=f"how to unlearn: {', '.join(METHODS)}")
     forget: str = setting(

@@ -19,6 +19,7 @@ from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset, Indices
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.splits import Split, split
+from mu.digests import digest_of
 from mu.errors import UserError
 from mu.masks import FILE_NAME as MASK_NAME
 from mu.masks import Mask
@@ -205,11 +206,6 @@ class Spec:
             return spec, dict(document["files"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
-
-
-def digest_of(document: Mapping[str, Any]) -> str:
-    """sha256 (hex) of a JSON document, however it is laid out."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _sample_numbers(values: Any) -> tuple[int, ...]:

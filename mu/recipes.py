@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mu.data.splits import SplitSpec
+from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.models import ModelSpec
@@ -171,7 +170,7 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of all settings."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return digest_of(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:

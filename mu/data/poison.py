@@ -9,8 +9,6 @@ Tondi (2019), arXiv:1902.11237: poison that keeps its label.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -31,6 +29,7 @@ from mu.data.triggers import (
     trigger_class,
 )
 from mu.data.triggers.base import Trigger
+from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting, typed_as
 
@@ -161,7 +160,7 @@ class Poison:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of all of it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return digest_of(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

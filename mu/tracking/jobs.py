@@ -11,7 +11,7 @@ from typing import Any
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
-from mu.checkpoints import digest_of
+from mu.digests import digest_of
 from mu.errors import UserError
 from mu.resume import FOLDER, write_whole
 from mu.tracking.artifacts import download

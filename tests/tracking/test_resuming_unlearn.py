@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from entrypoints import unlearn_job, unlearn_run, unlearning
-from mu.checkpoints import Checkpoint, digest_of
+from mu.checkpoints import Checkpoint
 from mu.data import load_data
+from mu.digests import digest_of
 from mu.methods import METHODS
 from mu.resume import FOLDER, Progress, file_name, progress_files, read_newest
 from mu.tracking import Store, connect, jobs, load_checkpoint, tracked

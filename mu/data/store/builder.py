@@ -285,8 +285,3 @@ def _contents_digest(growing: _Growing, contents: Contents) -> str:
             for number in range(len(labels)):
                 seen.update(header(reading.get(image_key(part, number)) or b""))
     return seen.hexdigest()
-
-
-def fingerprint_of(*parts: object) -> str:
-    """sha256 (hex) of what decides on the contents of a file."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

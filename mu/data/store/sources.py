@@ -13,7 +13,8 @@ from PIL import Image
 from mu.data.image_files import ImageTree, Sample
 from mu.data.imagefolder import parts_of
 from mu.data.images import ImageDataset, Images
-from mu.data.store.builder import Contents, Encoded, Place, fingerprint_of
+from mu.data.store.builder import Contents, Encoded, Place
+from mu.digests import digest_of
 from mu.errors import UserError
 
 
@@ -50,7 +51,7 @@ def of_tree(root: Path) -> Contents:
         str(root),
         tuple(classes),
         {part: _labels(one) for part, one in samples.items()},
-        fingerprint_of(sorted(places.items())),
+        digest_of(sorted(places.items())),
         read,
         lambda place: _stamp(root / names[place] if root.is_dir() else root),
         names.__getitem__,
@@ -85,7 +86,7 @@ def of_dataset(dataset: ImageDataset) -> Contents:
         f"{dataset.name}, fingerprint {dataset.fingerprint}",
         dataset.classes,
         {part: images.labels.numpy() for part, images in parts.items()},
-        fingerprint_of(dataset.fingerprint),
+        digest_of(dataset.fingerprint),
         read,
         channels=channels,
     )

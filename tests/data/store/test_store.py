@@ -23,11 +23,12 @@ from PIL import Image
 
 from mu.data.image_files import decode_rgb
 from mu.data.store import builder
-from mu.data.store.builder import Contents, build, fingerprint_of
+from mu.data.store.builder import Contents, build
 from mu.data.store.card import Card, Gathered
 from mu.data.store.reader import ImageStore, digest_file, verify
 from mu.data.store.records import image_key, pack, unpack
 from mu.data.store.sources import of_dataset, of_tree
+from mu.digests import digest_of
 from tests.helpers import encoded, laws, make_dataset, refused, write_tree
 
 # --- records ------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ def contents_of(count: int = 20, classes: int = 3, name: str = "made up") -> Con
         "nowhere",
         tuple("abcdefgh"[:classes]),
         labels,
-        fingerprint_of(name, count),
+        digest_of([name, count]),
         lambda wanted: ((place, encoded[place]) for place in sorted(wanted)),
     )
 
