@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entrypoints.lira import LiraOptions
 from entrypoints.unlearn_job import Upstream
-from entrypoints.unlearned import oracle_of, upstream_of
+from entrypoints.unlearned import method_of, oracle_of, unlearn_run, upstream_of
 from mu.checkpoints import Checkpoint
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit
-from mu.errors import UserError
 from mu.evaluation.challenge import Challenge
-from mu.methods import check_method, make_method, method_class
 from mu.methods.base import Method
 from mu.runs import Run
 from mu.tracking import (
-    ORACLE_TAG,
     Store,
     fetch_checkpoint,
-    finished_run,
 )
-from mu.tracking.artifacts import download
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -120,9 +112,9 @@ def make_job(
         If the run is no unlearn run, something that it handed on is missing or does not fit, or
         it forgot too little to attack.
     """
-    run = _unlearn_run(store, options.unlearn_run_id)
+    run = unlearn_run(store, options.unlearn_run_id)
     run_id = run.info.run_id
-    name, method = _method(store, run)
+    name, method = method_of(store, run)
     upstream = upstream_of(store, run, device, options.data_dir)
     linked = run.data.tags.get("mu.oracle")
     oracle = None
@@ -133,38 +125,3 @@ def make_job(
         models["oracle"] = fetch_checkpoint(store, oracle)
     challenge = Challenge.of(upstream.split, options.seed)
     return Job(options, run_id, name, method, upstream, models, oracle, challenge, resume)
-
-
-def _unlearn_run(store: Store, run_id: str) -> MlflowRun:
-    """The run of that ID, or the newest finished unlearn run that is no oracle."""
-    if run_id == "auto":
-        for run in store.search("tags.`mu.entry` = 'unlearn' and attributes.status = 'FINISHED'"):
-            if ORACLE_TAG not in run.data.tags and "mu.spec" in run.data.tags:
-                return run
-        raise UserError(
-            "unlearn_run_id=auto: there is no finished unlearn run to attack; make one: "
-            "mlflow run . -e unlearn"
-        )
-    entry = store.run(run_id).data.tags.get("mu.entry", "unknown")
-    if entry != "unlearn":
-        raise UserError(
-            f"run {run_id} (entry {entry}) has unlearned nothing; give the ID of a run of unlearn"
-        )
-    return finished_run(store, run_id)
-
-
-def _method(store: Store, run: MlflowRun) -> tuple[str, Method]:
-    """How a run unlearned, by its name and with its hyperparameters."""
-    run_id = run.info.run_id
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        text = download(store, run, "config.json", Path(scratch)).read_text(errors="replace")
-    try:
-        config = dict(json.loads(text))
-        name = check_method(str(config["method"]))
-        settings = {one: config[one] for one in method_class(name).names()}
-        return name, make_method(name, settings)
-    except (ValueError, KeyError, TypeError, UserError) as error:
-        raise UserError(
-            f"config.json of run {run_id} does not say how it unlearned ({error}); "
-            "unlearn again, and attack that run"
-        ) from error

@@ -34,7 +34,7 @@ STAGES = ("poisoned", "cleansed")  # of a backdoor run
 
 
 @dataclass(frozen=True)
-class UnlearnOptions(Hyperparameters):
+class ForgetOptions(Hyperparameters):
     """What to forget, how, and what to compare with."""
 
     prune_run_id: str = setting("auto", help="run of the original: an ID, or auto")
@@ -46,12 +46,18 @@ class UnlearnOptions(Hyperparameters):
     method: str = setting(DEFAULT_METHOD, help=f"how to unlearn: {', '.join(METHODS)}")
     forget: str = setting(
         "class:0",
-        help="class:3, class:3:200, random:450, random:10%, indices:FILE, or poison (the poisoned "
-        "samples of a poisoned original)",
+        help="class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, or poison "
+        "(the poisoned samples of a poisoned original)",
     )
     oracle_run_id: str = setting(
         "find", help="run of the oracle: find, train (where none is found), none, or an ID"
     )
+
+
+@dataclass(frozen=True)
+class UnlearnOptions(ForgetOptions):
+    """What ``unlearn`` is asked, beside the settings of the method and of the original."""
+
     seed: int = setting(0, help="of the unlearning", low=0, high=LARGEST_SEED)
     resume_run_id: str | None = setting(
         None,

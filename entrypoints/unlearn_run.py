@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from entrypoints.unlearn_again import oracle_gone_on_with
-from entrypoints.unlearn_job import Job, Oracle, Result, finish, rows_of, run_method
+from entrypoints.unlearn_job import Job, Oracle, Result, Upstream, finish, rows_of, run_method
 from entrypoints.unlearned import ORACLE_WORDS, check_oracle_run
 from mu.cli.handover import browse
 from mu.methods import make_method
@@ -94,14 +94,26 @@ def _oracle(store: Store, job: Job, parent: str | None) -> Oracle | None:
     found = find_oracle(store, upstream.oracle_key("upstream"))
     if found is not None:
         return Oracle(found.info.run_id, found.data.metrics)
-    return _train_oracle(store, job, parent) if asked == "train" else None
+    if asked == "find":
+        return None
+    return train_oracle(store, upstream, parent, go_on=job.resume_run_id is not None)
 
 
-def _train_oracle(store: Store, job: Job, parent: str | None) -> Oracle:
-    """Retrain, in a run of its own; a job that was interrupted may have left one unfinished."""
-    seed = job.upstream.checkpoint.spec.recipe.seed
-    oracle = Job(job.upstream, "retrain", make_method("retrain"), seed)
-    if job.resume_run_id:
+def train_oracle(
+    store: Store, upstream: Upstream, parent: str | None = None, *, go_on: bool = False
+) -> Oracle:
+    """Retrain, in a run of its own.
+
+    Parameters
+    ----------
+    parent
+        The run that the oracle is made for.
+    go_on
+        Whether to go on in a run that an interrupted job left unfinished, where there is one.
+    """
+    seed = upstream.checkpoint.spec.recipe.seed
+    oracle = Job(upstream, "retrain", make_method("retrain"), seed)
+    if go_on:
         oracle = oracle_gone_on_with(store, oracle)
     resume = oracle.resume_run_id
     done = run_job(store, oracle.title, lambda _: oracle, resume=resume, parent=parent)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints.found_originals import data_of
@@ -9,19 +12,82 @@ from entrypoints.unlearn_job import Upstream
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit
 from mu.errors import UserError
+from mu.methods import check_method, make_method, method_class
+from mu.methods.base import Method
 from mu.tracking import (
     ORACLE_TAG,
     Store,
+    connect,
     fetch_checkpoint,
     fetch_forget,
     find_oracle,
     finished_run,
 )
+from mu.tracking.artifacts import download
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 ORACLE_WORDS = ("find", "train", "none")
+
+
+def unlearn_run(store: Store, run_id: str) -> MlflowRun:
+    """The run of that ID, or with ``auto`` the newest finished unlearn run that is no oracle.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is no finished unlearn run.
+    """
+    if run_id == "auto":
+        for run in store.search("tags.`mu.entry` = 'unlearn' and attributes.status = 'FINISHED'"):
+            if ORACLE_TAG not in run.data.tags and "mu.spec" in run.data.tags:
+                return run
+        raise UserError(
+            "unlearn_run_id=auto: there is no finished unlearn run; make one: "
+            "mlflow run . -e unlearn"
+        )
+    entry = store.run(run_id).data.tags.get("mu.entry", "unknown")
+    if entry != "unlearn":
+        raise UserError(
+            f"run {run_id} (entry {entry}) has unlearned nothing; give the ID of a run of unlearn"
+        )
+    return finished_run(store, run_id)
+
+
+def method_of(store: Store, run: MlflowRun) -> tuple[str, Method]:
+    """How a run unlearned, by its name and with its hyperparameters.
+
+    Raises
+    ------
+    UserError
+        If the run does not say it.
+    """
+    run_id = run.info.run_id
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        text = download(store, run, "config.json", Path(scratch)).read_text(errors="replace")
+    try:
+        config = dict(json.loads(text))
+        name = check_method(str(config["method"]))
+        settings = {one: config[one] for one in method_class(name).names()}
+        return name, make_method(name, settings)
+    except (ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(
+            f"config.json of run {run_id} does not say how it unlearned ({error}); "
+            "unlearn again, and take that run"
+        ) from error
+
+
+def method_of_run(run_id: str) -> str:
+    """The name of the method of a finished unlearn run, by its ID or ``auto``.
+
+    Raises
+    ------
+    UserError
+        If it is no finished unlearn run.
+    """
+    store = connect()
+    return method_of(store, unlearn_run(store, run_id))[0]
 
 
 def upstream_of(

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from mu.tracking import load_checkpoint as load_checkpoint
     from mu.tracking import load_mask as load_mask
     from mu.tracking import load_model as load_model
+    from mu.transfer.verb import transfer_training as transfer_training
+    from mu.transfer.verb import transferred as transferred
 
 _HOME = {
     "Checkpoint": "mu.checkpoints",
@@ -64,6 +66,8 @@ _HOME = {
     "make_pruner": "mu.pruning",
     "make_recipe": "mu.originals",
     "train_original": "mu.originals",
+    "transfer_training": "mu.transfer.verb",
+    "transferred": "mu.transfer.verb",
 }
 __all__ = sorted(_HOME)
 

@@ -286,8 +286,8 @@ def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> 
     Parameters
     ----------
     forget
-        ``class:3``, ``class:3:200``, ``random:450``, ``random:10%`` or ``indices:FILE``; of a
-        poisoned original ``poison``, too.
+        ``class:3``, ``class:0,3,7``, ``class:3:200``, ``random:450``, ``random:10%`` or
+        ``indices:FILE``; of a poisoned original ``poison``, too.
 
     Raises
     ------

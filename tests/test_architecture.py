@@ -115,6 +115,7 @@ def test_nothing_in_mu_imports_the_entry_points() -> None:
         ("mu.training", ("mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP)),
         ("mu.pruning", ("mu.methods", *ON_TOP)),
         ("mu.methods", ON_TOP),
+        ("mu.transfer", ("mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP)),
         ("mu.evaluation", ("mu.pruning", "mu.methods", *ON_TOP)),
         ("mu.report", ("mu.methods", "mu.tracking", "mu.cli")),
         ("mu.tracking", ("mu.methods", "mu.report", "mu.cli")),

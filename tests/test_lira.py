@@ -17,7 +17,7 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from PIL import Image
 
-from entrypoints import attacking, lira, lira_job
+from entrypoints import attacking, lira, unlearned
 from entrypoints.lira import LiraOptions
 from entrypoints.unlearn import unlearn
 from mu.cli.main import run as run_command
@@ -214,7 +214,7 @@ def test_the_references_are_of_the_networks_that_they_say(target: Target) -> Non
 
 
 def test_references_unlearn_with_the_runs_own_hyperparameters(target: Target) -> None:
-    name, method = lira_job._method(target.store, target.store.run(target.unlearned))
+    name, method = unlearned.method_of(target.store, target.store.run(target.unlearned))
     assert (name, type(method).__name__) == ("ft", "FineTune")
     assert (method.as_dict()["epochs"], method.as_dict()["batch_size"]) == (1, 64)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import backdoor, dataset, evaluate, lira, prune, unlearn
+from entrypoints import backdoor, dataset, evaluate, lira, prune, transfer, unlearn
 from mu.data import DATASETS
 from mu.data.triggers import ALIASES as TRIGGER_ALIASES
 from mu.data.triggers import TRIGGERS
@@ -14,6 +14,7 @@ from mu.evaluation.measurements import GROUPS
 from mu.methods import ALIASES, METHODS
 from mu.models import ARCHITECTURES
 from mu.pruning import PRUNERS
+from mu.transfer import TUNES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "names.md").read_text()
 NAMES = set(re.findall(r"`([^`]+)`", PAGE))
@@ -46,6 +47,13 @@ def test_every_option_of_backdoor_is_on_the_page(trigger):
     assert {name for name in own if not name.startswith("prune_")} <= NAMES
 
 
+def test_every_option_of_transfer_is_on_the_page():
+    own = {name for name in options(transfer.build([])) if not name.startswith("prune_")}
+    training = {name.removeprefix("transfer_") for name in own if name.startswith("transfer_")}
+    assert {name for name in own if not name.startswith("transfer_")} <= NAMES
+    assert training <= NAMES
+
+
 @pytest.mark.parametrize(
     "table",
     [
@@ -58,6 +66,7 @@ def test_every_option_of_backdoor_is_on_the_page(trigger):
         GROUPS,
         TRIGGERS,
         TRIGGER_ALIASES,
+        TUNES,
     ],
 )
 def test_every_registered_name_is_on_the_page(table):

@@ -16,7 +16,7 @@ from mu.data.index_files import read_indices
 from mu.data.splits import Split
 from mu.errors import UserError
 
-SPELLINGS = "class:3, class:3:200, random:450, random:10%, indices:FILE"
+SPELLINGS = "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE"
 POISON = "poison"  # of a poisoned original: its poisoned samples
 
 
@@ -31,9 +31,10 @@ class ForgetRequest:
     text, option
         As it was typed, and the name of the option.
     class_name
-        Name or number of the class, of ``class``.
+        Name or number of the class, of ``class``; or several, with commas.
     count, share
-        How many samples, or which share of the training set (0-1); None for all.
+        How many samples, or which share of the training set (0-1); None for all. Of several
+        classes, how many of them together.
     file
         Of ``indices``.
     """
@@ -94,28 +95,20 @@ class ForgetRequest:
         Raises
         ------
         UserError
-            If the class does not exist, more is asked than there is, a sample was never
-            trained on, or the index file is not a list of sample numbers.
+            If a class does not exist or is named twice, more is asked than there is, a sample was
+            never trained on, or the index file is not a list of sample numbers.
         """
         if self.kind == "indices":
             assert self.file is not None
             return _checked_indices(self, read_indices(self.file), len(dataset.train), split)
         if self.kind == "poison":
             return _poisoned(dataset, split)
-        pool = split.train
-        if self.kind == "class":
-            assert self.class_name is not None
-            label = label_of(self.class_name, dataset)
-            pool = pool[dataset.train.labels.numpy()[pool] == label]
+        pool = split.train if self.kind == "random" else self._of_classes(dataset, split)
         count = self.count
         if self.share is not None:
             count = max(1, round(self.share * len(pool)))
         if count is None:
             count = len(pool)
-        if not len(pool):
-            raise UserError(
-                f"nothing of class {self.class_name} is left in the training set; choose another"
-            )
         if count > len(pool):
             of_class = f"of class {self.class_name} " if self.kind == "class" else ""
             raise UserError(
@@ -124,6 +117,44 @@ class ForgetRequest:
             )
         drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:count]
         return np.sort(pool[drawn])
+
+    def _of_classes(self, dataset: ImageDataset, split: Split) -> Indices:
+        """Sample numbers of the classes meant, of the training set."""
+        assert self.class_name is not None
+        named = labels_of(self.class_name, dataset)
+        labels = dataset.train.labels.numpy()[split.train]
+        for name, label in named:
+            if label not in labels:
+                raise UserError(
+                    f"nothing of class {name} is left in the training set; choose another"
+                )
+        if len(named) > len(chosen := {label for _, label in named}):
+            raise UserError(f"{self.option}={self.text!r} names a class twice; once is enough")
+        pool: Indices = split.train[np.isin(labels, sorted(chosen))]
+        return pool
+
+
+def labels_of(text: str, dataset: ImageDataset) -> list[tuple[str, int]]:
+    """The classes of a list with commas: each as it was written, and its label.
+
+    A name may hold commas itself (``tench, Tinca tinca``): as many words as make a name are taken
+    for one.
+
+    Raises
+    ------
+    UserError
+        If there is no class of that name or number.
+    """
+    if text in dataset.classes:  # with its spaces, if it has any
+        return [(text, label_of(text, dataset))]
+    words, found = text.split(","), []
+    while words:
+        sizes = range(len(words), 0, -1)
+        joined = [(size, ",".join(words[:size]).strip()) for size in sizes]
+        size, name = next((one for one in joined if one[1] in dataset.classes), joined[-1])
+        found.append((name, label_of(name, dataset)))
+        words = words[size:]
+    return found
 
 
 def label_of(text: str, dataset: ImageDataset, option: str = "class") -> int:

@@ -226,6 +226,25 @@ _LIST = [
     Metric("samples_seen", "images that went through the network meanwhile", LOWER, "images"),
     Metric("peak_memory_mb", "highest memory use meanwhile", LOWER, "MiB"),
     Metric("sparsity", "share of prunable weights that are pruned", NEITHER),
+    Metric("zeros", "share of prunable weights that are zero, epoch by epoch", NEITHER),
+    Metric("alpha", "scale of a method, as given or as its rule found it", NEITHER, "number"),
+    Metric("step_share", "share of the first step that ascent still takes", NEITHER, "0-1"),
+    Metric("loss", "mean loss of an epoch, in training mode", LOWER, "nats"),
+    Metric("lr", "learning rate of an epoch's last step", NEITHER, "number"),
+    Metric("train_acc", "accuracy on training images; by epoch, while they are trained on", HIGHER),
+    Metric("VA", "accuracy on the validation images", HIGHER),
+    Metric("train_s", "seconds of training an original, all rounds", LOWER, "s"),
+    Metric("reference_s", "seconds of making a reference model", LOWER, "s"),
+    Metric("target_acc", "accuracy on the target's test images after the transfer", HIGHER),
+    Metric("target_train_acc", "the same on its training images", HIGHER),
+    Metric(
+        "target_gain",
+        "target_acc of the unlearned network - that of the original",
+        HIGHER,
+        "points",
+        "Newcombe (1998), method 10, for its interval",
+    ),
+    Metric("transfer_s", "seconds of the training on the target", LOWER, "s"),
 ]
 METRICS: dict[str, Metric] = {one.name: one for one in _LIST}
 

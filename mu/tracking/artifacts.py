@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 UNLEARNED = ("unlearn", "backdoor")  # entries whose runs hold a network that has forgotten
 ORIGINALS = ("prune", *UNLEARNED)
+TRANSFERRED = "transfer"  # whose runs hold a network that was trained on for other data
 FORGET_FILE = "forget/indices.npy"
 TAG_OF = {WEIGHTS_FILE: "mu.weights", MASK_FILE: "mu.mask", SPEC_FILE: "mu.spec"}
 
@@ -39,8 +40,13 @@ def fingerprint_tag(digest: str) -> str:
     return digest[:FINGERPRINT_DIGITS]
 
 
-def finished_run(store: Store, run_id: str) -> MlflowRun:
+def finished_run(store: Store, run_id: str, *, transferred: bool = False) -> MlflowRun:
     """The run of that ID, if it is finished and holds an original.
+
+    Parameters
+    ----------
+    transferred
+        Whether it may hold a network that was trained on for other data, too.
 
     Raises
     ------
@@ -55,7 +61,12 @@ def finished_run(store: Store, run_id: str) -> MlflowRun:
             f"run {run_id} is {run.info.status}{f' ({why})' if why else ''}; "
             "give the ID of a FINISHED run"
         )
-    if entry not in ORIGINALS or "mu.spec" not in run.data.tags:
+    if entry == TRANSFERRED and not transferred:
+        raise UserError(
+            f"run {run_id} (entry {entry}) holds a network that was trained on for other data, so "
+            f"it is no original; give the ID of a run of {', '.join(ORIGINALS)}"
+        )
+    if entry not in (*ORIGINALS, TRANSFERRED) or "mu.spec" not in run.data.tags:
         raise UserError(
             f"run {run_id} (entry {entry}) holds no network; give the ID of a run of "
             f"{', '.join(ORIGINALS)}"
@@ -125,16 +136,16 @@ def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:
     Parameters
     ----------
     run_id
-        Of a finished prune, unlearn or backdoor run.
+        Of a finished prune, unlearn, backdoor or transfer run.
     tracking_uri
         Default: as :func:`mu.tracking.connect` finds it.
     """
-    return fetch_checkpoint(connect(tracking_uri), run_id)
+    return fetch_checkpoint(connect(tracking_uri), run_id, transferred=True)
 
 
-def fetch_checkpoint(store: Store, run_id: str) -> Checkpoint:
-    """:func:`load_checkpoint`, from an open store."""
-    run = finished_run(store, run_id)
+def fetch_checkpoint(store: Store, run_id: str, *, transferred: bool = False) -> Checkpoint:
+    """:func:`load_checkpoint`, from an open store; ``transferred`` as in :func:`finished_run`."""
+    run = finished_run(store, run_id, transferred=transferred)
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         for path in (SPEC_FILE, WEIGHTS_FILE, MASK_FILE):
             download(store, run, path, Path(scratch))
@@ -152,6 +163,6 @@ def load_model(run_id: str, tracking_uri: str | None = None) -> nn.Module:
 def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
     """The mask that a run handed on; its weights are not fetched."""
     store = connect(tracking_uri)
-    run = finished_run(store, run_id)
+    run = finished_run(store, run_id, transferred=True)
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         return Mask.load(download(store, run, MASK_FILE, Path(scratch)))

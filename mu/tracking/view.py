@@ -64,8 +64,9 @@ class View:
 VIEWS: Final[tuple[View, ...]] = (
     View(
         key="mu-unlearn",
-        # Whatever unlearnt something, by whichever entry point, and not what measured it again.
-        shows='metrics.UA >= 0 and tags."mu.entry" != "evaluate"',
+        # Whatever unlearnt something, by whichever entry point, and not what measured it again or
+        # went on from it.
+        shows='metrics.UA >= 0 and tags."mu.entry" != "evaluate" and tags."mu.entry" != "transfer"',
         metrics=("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap", "RTE"),
         params=("method", "forget"),
         order_by="metrics.`gap`",
@@ -80,6 +81,18 @@ VIEWS: Final[tuple[View, ...]] = (
         order_by="metrics.`ASR`",
         ascending=True,
         title="Backdoors, least success first",
+    ),
+    View(
+        key="mu-transfer",
+        shows='tags."mu.entry" = "transfer"',
+        metrics=(
+            *("target_acc_before", "target_acc", "target_acc_oracle"),
+            *("target_gain", "target_gain_lo", "target_gain_hi", "UA", "RA", "TA", "sparsity"),
+        ),
+        params=("target", "tune", "method", "forget"),
+        order_by="metrics.`target_gain`",
+        ascending=False,
+        title="Transfer, largest gain first",
     ),
     View(
         key="mu-prune",

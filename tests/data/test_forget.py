@@ -9,6 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mu.data.forget import ForgetRequest, ForgetSplit, indices_digest
+from mu.data.forget import labels_of as mu_labels_of
 from mu.data.index_files import read_indices
 from mu.data.splits import Split, SplitSpec, split
 from mu.errors import UserError
@@ -57,6 +58,8 @@ def assert_partition(found, parts):
         ("class:3:200", {"kind": "class", "class_name": "3", "count": 200}),
         ("class:cat", {"kind": "class", "class_name": "cat"}),
         ("class:cat:7", {"kind": "class", "class_name": "cat", "count": 7}),
+        ("class:0,3,7", {"kind": "class", "class_name": "0,3,7"}),
+        ("class:0,cat:200", {"kind": "class", "class_name": "0,cat", "count": 200}),
         ("class:a:b", {"kind": "class", "class_name": "a:b"}),
         ("class:a:b:5", {"kind": "class", "class_name": "a:b", "count": 5}),
         ("random:450", {"kind": "random", "count": 450}),
@@ -114,6 +117,92 @@ def test_forgetting_a_class_leaves_none_of_it(situation, data):
     assert set(labels_of(dataset, found.forget)) == {label}
     assert label not in labels_of(dataset, found.retain)
     assert found.forgotten_classes == (label,)
+
+
+@laws(60)
+@given(situation=situations(), data=st.data(), seed=st.integers(0, 99))
+def test_several_classes_are_forgotten_as_a_whole_or_a_number_of_samples_together(
+    situation, data, seed
+):
+    dataset, parts = situation
+    trained = sorted(set(labels_of(dataset, parts.train).tolist()))
+    chosen = data.draw(st.lists(st.sampled_from(trained), unique=True, min_size=1))
+    assume(len(chosen) < len(trained))
+    words = [data.draw(st.sampled_from([str(one), dataset.classes[one]])) for one in chosen]
+    text = f"class:{','.join(words)}"
+
+    whole = cut(dataset, parts, text, seed)
+    count = data.draw(st.integers(1, len(whole.forget)))
+    some = cut(dataset, parts, f"{text}:{count}", seed)
+
+    for found in (whole, some):
+        assert_partition(found, parts)
+    assert whole.forgotten_classes == tuple(sorted(chosen))
+    of_these = np.isin(labels_of(dataset, parts.train), chosen)
+    assert np.array_equal(whole.forget, np.sort(parts.train[of_these]))
+    assert len(some.forget) == count
+    assert set(some.forget) <= set(whole.forget)
+
+
+def test_samples_of_several_classes_are_drawn_from_all_of_them_together():
+    dataset = make_dataset([0] * 40 + [1] * 20 + [2] * 20)
+    parts = split(dataset.train.labels.numpy(), SplitSpec(val_share=0.0))
+    drawn = [cut(dataset, parts, "class:0,1:30", seed).forget for seed in range(100)]
+
+    share = np.mean([np.mean(labels_of(dataset, one) == 0) for one in drawn])
+    assert share == pytest.approx(40 / 60, abs=0.03)
+    assert {2} & set(labels_of(dataset, np.concatenate(drawn))) == set()
+
+
+NAMES = ("tench, Tinca tinca", "cat", "Tinca tinca", "cat, big", "1", " a,b ", "cat, big, grey")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("tench, Tinca tinca", [0]),
+        ("tench, Tinca tinca,1", [0, 4]),  # a name goes before a number
+        ("cat,tench, Tinca tinca,3", [1, 0, 3]),
+        ("Tinca tinca,tench, Tinca tinca", [2, 0]),
+        ("cat, big", [3]),  # the longest name, not the class cat and another one
+        ("cat, big, grey,cat, big,cat", [6, 3, 1]),
+        ("cat,Tinca tinca", [1, 2]),
+        (" 0 , 2 ", [0, 2]),
+        (" a,b ", [5]),
+    ],
+)
+def test_class_names_may_hold_commas(text, labels):
+    dataset = make_dataset(range(len(NAMES)), names=NAMES)
+
+    assert [label for _, label in mu_labels_of(text, dataset)] == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "texts"),
+    [
+        ("class:0,6", ("there is no class '6'", "0 to 2")),
+        ("class:0,,1", ("there is no class ''",)),
+        ("class:0,1,", ("there is no class ''",)),
+        ("class:1,0,class_1", ("class:1,0,class_1", "twice")),
+        ("class:0,1:50", ("50 samples", "of class 0,1")),
+        ("class:0,1,2", ("whole training set",)),
+    ],
+)
+def test_lists_of_classes_that_do_not_fit_are_refused(text, texts):
+    dataset = make_dataset(train=60)
+    parts = split(dataset.train.labels.numpy(), SplitSpec())
+
+    with refused(*texts):
+        cut(dataset, parts, text)
+
+
+def test_a_class_of_a_list_of_which_nothing_is_left_is_named():
+    dataset = make_dataset(train=60)
+    whole = split(dataset.train.labels.numpy(), SplitSpec())
+    left = whole.train[labels_of(dataset, whole.train) != 1]
+
+    with refused("nothing of class class_1 is left"):
+        cut(dataset, Split(left, whole.val, whole.unused), "class:0,class_1")
 
 
 @laws(60)

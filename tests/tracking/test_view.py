@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mu.tracking import Store
 from mu.tracking.view import TAG_PREFIX, VIEWS, View, experiment_tags, view_url
 
 
@@ -25,6 +26,7 @@ def test_the_views_are_kept_under_mlflows_tag_names() -> None:
     assert list(experiment_tags()) == [
         "mlflow.sharedViewState.mu-unlearn",
         "mlflow.sharedViewState.mu-backdoor",
+        "mlflow.sharedViewState.mu-transfer",
         "mlflow.sharedViewState.mu-prune",
     ]
 
@@ -67,11 +69,25 @@ def test_unlearn_view_is_a_leaderboard_by_gap() -> None:
         "metrics.`RTE`",
     ]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`gap`", True)
-    assert state["searchFilter"] == 'metrics.UA >= 0 and tags."mu.entry" != "evaluate"'
+    assert state["searchFilter"] == (
+        'metrics.UA >= 0 and tags."mu.entry" != "evaluate" and tags."mu.entry" != "transfer"'
+    )
+
+
+def test_unlearn_view_leaves_out_what_only_repeats_numbers_of_an_unlearning(store: Store) -> None:
+    made = {}
+    for entry in ("unlearn", "backdoor", "evaluate", "transfer", "prune"):
+        tags = {"mu.entry": entry}
+        run_id = store.client.create_run(store.experiment_id, tags=tags).info.run_id
+        if entry != "prune":
+            store.client.log_metric(run_id, "UA", 3.0)
+        made[run_id] = entry
+    shown = {made[run.info.run_id] for run in store.search(VIEWS[0].shows)}
+    assert shown == {"unlearn", "backdoor"}
 
 
 def test_prune_view_shows_the_newest_run_first() -> None:
-    _, state = decoded(VIEWS[2])
+    _, state = decoded(VIEWS[3])
     assert state["selectedColumns"] == [
         "params.`dataset`",
         "params.`arch`",
@@ -129,11 +145,13 @@ def test_mlflow_accepts_order_and_filter(view: View) -> None:
     assert order in [
         ("metric", "gap", True),
         ("metric", "ASR", True),
+        ("metric", "target_gain", False),
         ("attribute", "start_time", False),
     ]
     clauses = search.parse_search_filter(state["searchFilter"])
     assert {(one["type"], one["key"], one["value"]) for one in clauses} in [
-        {("metric", "UA", "0"), ("tag", "mu.entry", "evaluate")},
+        {("metric", "UA", "0"), ("tag", "mu.entry", "evaluate"), ("tag", "mu.entry", "transfer")},
         {("metric", "ASR", "0"), ("tag", "mu.entry", "evaluate")},
+        {("tag", "mu.entry", "transfer")},
         {("tag", "mu.entry", "prune")},
     ]

@@ -1,0 +1,303 @@
+"""What a transfer starts from: an unlearning that is done for it, or a finished one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from entrypoints.found_originals import (
+    fetch_original,
+    forget_split,
+    refuse_contradictions,
+    stage_of,
+)
+from entrypoints.transfer import Asked, TransferOptions
+from entrypoints.unlearn_job import Upstream
+from entrypoints.unlearn_run import train_oracle
+from entrypoints.unlearned import method_of, oracle_of, unlearn_run, upstream_of
+from entrypoints.unlearning import Plan, make_plan, run_plan
+from mu.checkpoints import Checkpoint, Spec
+from mu.cli.originals import DeviceOptions
+from mu.data.forget import ForgetRequest
+from mu.errors import UserError
+from mu.methods import check_method
+from mu.methods.base import Method
+from mu.report import console
+from mu.runs import pick_device
+from mu.tracking import Store, connect, fetch_checkpoint, finished_run
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+BEFORE = "_before"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, its run, and its numbers on the source by name."""
+
+    run_id: str
+    checkpoint: Checkpoint
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Models:
+    """The networks whose transfer is compared.
+
+    Parameters
+    ----------
+    method, forget
+        How the original was unlearned, and what.
+    forget_tag
+        Fingerprint of the forget set.
+    """
+
+    method: str
+    forget: str
+    forget_tag: str
+    original: Model
+    unlearned: Model
+    oracle: Model | None
+
+    def by_role(self) -> dict[str, Model]:
+        """All of them by role: ``original``, the name of the method, ``oracle``."""
+        found = {"original": self.original, self.method: self.unlearned}
+        return found | ({"oracle (retrain)": self.oracle} if self.oracle else {})
+
+
+class Source(Protocol):
+    """Where the networks come from; everything is checked before a run is opened."""
+
+    @property
+    def store(self) -> Store:
+        """Where the runs are."""
+
+    @property
+    def method_name(self) -> str:
+        """How the original is unlearned."""
+
+    @property
+    def spec(self) -> Spec:
+        """Of the original."""
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the source's images, where they were looked at."""
+
+    def models(self, parent: str) -> Models:
+        """The networks; what is still to be made is shown below the run ``parent``."""
+
+
+def make_source(options: TransferOptions, asked: Asked, device: DeviceOptions) -> Source:
+    """The unlearning that was asked for, checked as far as it can be.
+
+    Raises
+    ------
+    UserError
+        If something does not fit.
+    """
+    if options.unlearn_run_id == "none":
+        return Planned(make_plan(options, options.seed, asked.settings, asked.original, device))
+    pick_device(device.device)
+    return Finished.of(connect(), options, asked, device)
+
+
+# --- to be done ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An unlearning that is done for the transfer, in a run of its own below it."""
+
+    plan: Plan
+
+    @property
+    def store(self) -> Store:
+        """See :class:`Source`."""
+        return self.plan.store
+
+    @property
+    def method_name(self) -> str:
+        """See :class:`Source`."""
+        return self.plan.name
+
+    @property
+    def spec(self) -> Spec:
+        """See :class:`Source`."""
+        return self.plan.spec
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See :class:`Source`."""
+        return self.plan.dataset.shape
+
+    def models(self, parent: str) -> Models:
+        """See :class:`Source`."""
+        done = run_plan(self.plan, parent)
+        console.print_notes(done.result.run.notes)
+        oracle = None
+        if done.oracle is not None:
+            theirs = fetch_checkpoint(self.store, done.oracle.run_id)
+            oracle = Model(done.oracle.run_id, theirs, done.oracle.metrics)
+        upstream, metrics = done.job.upstream, done.result.metrics
+        return Models(
+            done.job.name,
+            upstream.forget,
+            done.job.tags()["mu.forget"],
+            Model(upstream.run_id, upstream.checkpoint, of_original(metrics)),
+            Model(done.run_id, done.result.checkpoint, metrics),
+            oracle,
+        )
+
+
+# --- done before --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished unlearn run.
+
+    Parameters
+    ----------
+    original_id, original
+        What it started from.
+    oracle_id
+        What it is compared with, where that is there already.
+    wants_oracle
+        Whether one is to be trained where there is none.
+    """
+
+    store: Store
+    run: MlflowRun
+    method_name: str
+    method: Method
+    original_id: str
+    original: Checkpoint
+    device: DeviceOptions
+    data_dir: str | None
+    oracle_id: str | None = None
+    wants_oracle: bool = False
+
+    @classmethod
+    def of(
+        cls, store: Store, options: TransferOptions, asked: Asked, device: DeviceOptions
+    ) -> Finished:
+        """The run that was asked for, with the oracle that was.
+
+        Raises
+        ------
+        UserError
+            If it is no finished unlearn run, it was made otherwise than is asked, or the run
+            given is not its oracle.
+        """
+        run = unlearn_run(store, options.unlearn_run_id)
+        name, method = method_of(store, run)
+        original_id = run.data.tags.get("mu.upstream", "")
+        original = fetch_original(store, original_id, asked.original)
+        data_dir = asked.original.get("data_dir")
+        found = cls(store, run, name, method, original_id, original, device, data_dir)
+        found._refuse_contradictions(asked)
+        if name == "retrain":  # it is an oracle itself
+            return found
+        wanted = options.oracle_run_id
+        oracle_id = found._oracle_id("find" if wanted == "train" else wanted)
+        return cls(
+            store, run, name, method, original_id, original, device, data_dir,
+            oracle_id, wants_oracle=wanted == "train" and oracle_id is None,
+        )  # fmt: skip
+
+    @property
+    def spec(self) -> Spec:
+        """See :class:`Source`."""
+        return self.original.spec
+
+    @property
+    def shape(self) -> None:
+        """See :class:`Source`; the source's images are not needed, so they may be elsewhere."""
+
+    @cached_property
+    def upstream(self) -> Upstream:
+        """The original with its data and its forget set; only where these are needed."""
+        return upstream_of(self.store, self.run, self.device, self.data_dir)
+
+    def models(self, parent: str) -> Models:
+        """See :class:`Source`."""
+        oracle_id, data = self.oracle_id, self.run.data
+        if self.wants_oracle:
+            oracle_id = train_oracle(self.store, self.upstream, parent).run_id
+        oracle = None
+        if oracle_id is not None:
+            metrics = finished_run(self.store, oracle_id).data.metrics
+            oracle = Model(oracle_id, fetch_checkpoint(self.store, oracle_id), metrics)
+        run_id = self.run.info.run_id
+        return Models(
+            self.method_name,
+            data.params.get("forget", "indices"),
+            data.tags["mu.forget"],
+            Model(self.original_id, self.original, of_original(data.metrics)),
+            Model(run_id, fetch_checkpoint(self.store, run_id), data.metrics),
+            oracle,
+        )
+
+    def _oracle_id(self, asked: str) -> str | None:
+        """The run of the oracle; that of the unlearn run itself is taken without its data."""
+        linked = self.run.data.tags.get("mu.oracle")
+        if asked == "none":
+            return None
+        if asked in ("find", linked) and linked is not None:
+            try:
+                return str(finished_run(self.store, linked).info.run_id)
+            except UserError:  # it was deleted since
+                pass
+        return oracle_of(self.store, asked, self.upstream, but=self.run.info.run_id)
+
+    def _refuse_contradictions(self, asked: Asked) -> None:
+        """Refuse what was asked where the run was made otherwise.
+
+        Raises
+        ------
+        UserError
+            If there is such a thing.
+        """
+        run_id, own = self.run.info.run_id, asked.own
+        made = {
+            **self.method.in_force(self.original),
+            "method": self.method_name,
+            "stage": self.run.data.params.get("stage"),
+            "prune_run_id": self.original_id,
+        }
+        said = {n: own[n] for n in ("method", "stage", "prune_run_id") if own.get(n)}
+        if "method" in said:
+            said["method"] = check_method(said["method"])
+        if said.get("prune_run_id") == "auto":
+            del said["prune_run_id"]
+        if "prune_run_id" in said:
+            said["prune_run_id"] = stage_of(
+                self.store, said["prune_run_id"], said.pop("stage", None)
+            )
+        refuse_contradictions(run_id, made, {**said, **asked.settings})
+        self._refuse_other_forget_set(own.get("forget"))
+
+    def _refuse_other_forget_set(self, given: str | None) -> None:
+        """Refuse another forget set; the same one may be spelt in another way."""
+        kept = self.run.data.params.get("forget")
+        if given is None or given == kept:
+            return
+        upstream = self.upstream
+        request = ForgetRequest.parse(given)
+        split = forget_split(self.original.spec, upstream.dataset, request)
+        if not np.array_equal(split.forget, upstream.split.forget):
+            raise UserError(
+                f"forget={given} contradicts run {self.run.info.run_id}, which has forget={kept}; "
+                "leave forget out, or name another run"
+            )
+
+
+def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The original's numbers among those of a run that unlearned it."""
+    return {n.removesuffix(BEFORE): v for n, v in metrics.items() if n.endswith(BEFORE)}

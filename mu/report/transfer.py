@@ -1,0 +1,86 @@
+"""What the page of a transfer run shows: a description and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mu.report.plots import COLOURS, save
+from mu.report.prose import table_of
+
+COLUMNS = ("target_acc", "target_train_acc", "target_gain", "UA", "RA", "TA")
+_WHAT = {
+    "head": "Only a new linear head was trained; the features stayed as they were",
+    "all": "A new linear head and all weights that are not pruned were trained",
+}
+_READ = (
+    "target_acc, target_train_acc: accuracy on the target's test and training images, percent; "
+    "target_gain: ahead of the original by so many points. UA, RA, TA are of the source, before "
+    "the transfer."
+)
+
+
+def describe_transfer(
+    target: str,
+    tune: str,
+    method: str,
+    forget: str,
+    rows: Mapping[str, Mapping[str, float]],
+    metrics: Mapping[str, float],
+    links: Mapping[str, str],
+    notes: Sequence[str] = (),
+) -> str:
+    """What a transfer run did, its numbers, and its lineage; Markdown.
+
+    Parameters
+    ----------
+    rows
+        Numbers of each network, by what it is called.
+    metrics
+        Of the run: ``target_gain`` with its interval.
+    links
+        Run IDs by role.
+    notes
+        Remarks that the reader should know.
+    """
+    header, rule, *lines = table_of(COLUMNS, list(rows.values())).splitlines()
+    named = [f"| {name} {line}" for name, line in zip(rows, lines, strict=True)]
+    text = [
+        f"**Transfer** to `{target}`: `{method}` made the source model forget `{forget}`, then "
+        f"each network below was trained on in the same way from the same new head. {_WHAT[tune]}.",
+        "",
+        "\n".join([f"| {header}", f"|---{rule}", *named]),
+        "",
+        f"Gain of the unlearned network over the original: **{gain_in_words(metrics)}**.",
+        *(f"\n> {note}" for note in notes),
+        "",
+        *(f"- {role}: run `{run_id}`" for role, run_id in links.items()),
+        "",
+        _READ,
+    ]
+    return "\n".join(text) + "\n"
+
+
+def gain_in_words(metrics: Mapping[str, float]) -> str:
+    """The gain and its interval."""
+    low, high = metrics["target_gain_lo"], metrics["target_gain_hi"]
+    return f"{metrics['target_gain']:+.2f} points, {low:+.2f} to {high:+.2f} with other test images"
+
+
+def plot_transfer(rows: Mapping[str, Mapping[str, float]], target: str, path: Path) -> None:
+    """Accuracy on the target's test and training images, of each network."""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    place = np.arange(len(rows))
+    series = (("target_acc", "test", "retain"), ("target_train_acc", "training", "test"))
+    for shift, (name, label, colour) in zip((-0.2, 0.2), series, strict=True):
+        values = [row[name] for row in rows.values()]
+        bars = axes.bar(place + shift, values, 0.4, label=label, color=COLOURS[colour])
+        axes.bar_label(bars, fmt="%.1f", fontsize=8)
+    axes.set_xticks(place, list(rows))
+    axes.set(ylim=(0, 112), ylabel="accuracy, %", title=f"after transfer to {target}")
+    figure.legend(ncols=2, loc="outside lower center", fontsize=8)
+    save(figure, path)

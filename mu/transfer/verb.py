@@ -1,0 +1,231 @@
+"""The verb of transfer: from a checkpoint of one data set to a checkpoint of another.
+
+References
+----------
+Jia et al. (2023), Model Sparsity Can Simplify Machine Unlearning, NeurIPS, section 5; Jain, Salman,
+Khaddaj, Wong, Park & Madry (2023), A Data-Based Perspective on Transfer Learning, CVPR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mu.checkpoints import Checkpoint, DataSpec, Spec
+from mu.data import source
+from mu.data.images import ImageDataset
+from mu.errors import UserError, unknown
+from mu.masks import Mask
+from mu.models import ModelSpec
+from mu.models.head import head_of
+from mu.runs import Run
+from mu.training import Training, train
+from mu.transfer import DEFAULT_TUNE, TUNES
+
+DONE = "transfer"  # in a spec's history
+
+
+def transfer_training(target: str, tune: str = DEFAULT_TUNE, **settings: Any) -> Training:
+    """The settings of a transfer to a data set: what is given, then the defaults of ``tune``.
+
+    Augmentation is by default what suits the data set.
+
+    Raises
+    ------
+    UserError
+        If a name is unknown or a value is out of range.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    own = {n: v for n, v in source(target).training.items() if n == "augment"}
+    training = Training.of({**own, **TUNES[_check_tune(tune)], **given})
+    if training.sam_adaptive and not training.sam_rho:
+        raise UserError("sam_adaptive=True: there is no radius; give sam_rho, too, such as 1")
+    return training
+
+
+def transferred(
+    checkpoint: Checkpoint,
+    target: ImageDataset,
+    training: Training,
+    run: Run,
+    *,
+    tune: str = DEFAULT_TUNE,
+    seed: int | None = None,
+    label: str | None = None,
+) -> Checkpoint:
+    """The network of ``checkpoint`` with a new head, trained on for ``target``.
+
+    Pruned weights stay exactly zero; ``checkpoint`` is left as it is.
+
+    Parameters
+    ----------
+    target
+        All its training images are trained on. The network goes on to see images normalised as
+        those of its source.
+    training
+        See :func:`transfer_training`.
+    tune
+        ``head``: only the new head is trained, and everything before it stays as it is, to the
+        bit, statistics of batch normalisation too. ``all``: everything is.
+    seed
+        Of the new head and the order of samples; by default the run's. Networks of one
+        architecture get the same head.
+    label
+        Of the progress that is shown.
+
+    Returns
+    -------
+    Checkpoint
+        Its spec is of the target, with the source's mean and deviation; nothing is removed of
+        that. The weights of a head that can be pruned are all kept.
+
+    Raises
+    ------
+    UserError
+        If the target does not fit the network, or the network has no head to exchange.
+    DivergedError
+        If the loss becomes no number.
+    """
+    _check_tune(tune)
+    _check_shape(checkpoint.spec, target)
+    seed = run.seed if seed is None else seed
+    spec = transferred_spec(checkpoint.spec, target)
+    model, name = _with_new_head(checkpoint, spec.recipe.model, seed)
+    mask = _with_dense_head(checkpoint.mask, model, name)
+    data = spec.data.bind(target).training_subset(np.arange(len(target.train)))
+    label = label or f"transfer to {target.name}"
+    probes = tune == "head"
+    with _only_trainable(model, model.get_submodule(name) if probes else model):
+        train(model, data, training, run, mask=mask, seed=seed, label=label, frozen=probes)
+    return Checkpoint(model.eval(), mask, spec)
+
+
+def transferred_spec(spec: Spec, target: ImageDataset) -> Spec:
+    """The spec of a checkpoint that was trained on for ``target``."""
+    data = replace(DataSpec.of(target), mean=spec.data.mean, std=spec.data.std)
+    model = spec.recipe.model.replace(num_classes=len(target.classes))
+    recipe = replace(spec.recipe, model=model)
+    return Spec(data, recipe, history=(*spec.history, DONE))
+
+
+def check_target(
+    spec: Spec, target: ImageDataset, shape: tuple[int, int, int] | None = None
+) -> None:
+    """Refuse a target whose images a network does not take, or a network without a head.
+
+    Parameters
+    ----------
+    shape
+        (channels, height, width) of the source's images, where it is known; by default they are
+        taken to be square.
+
+    Raises
+    ------
+    UserError
+        If it is one.
+    """
+    _check_shape(spec, target, shape)
+    _head_name(spec.recipe.model, spec.recipe.model.build(0))
+
+
+def _check_shape(
+    spec: Spec, target: ImageDataset, shape: tuple[int, int, int] | None = None
+) -> None:
+    model = spec.recipe.model
+    wanted = shape or (model.in_channels, model.image_size, model.image_size)
+    if target.shape != wanted:
+        theirs, ours = ("x".join(map(str, one)) for one in (target.shape, wanted))
+        raise UserError(
+            f"target {target.name}: its images are {theirs} (channels x height x width), but the "
+            f"original takes {ours}; take a target of such images, or an original of the target's"
+        )
+
+
+def _check_tune(tune: str) -> str:
+    if tune not in TUNES:
+        raise unknown("tune", tune, TUNES)
+    return tune
+
+
+# --- the head -----------------------------------------------------------------------------
+
+
+def _head_name(spec: ModelSpec, model: nn.Module) -> str:
+    """The name of the linear layer that gives the logits.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    head = head_of(model)
+    if head is None or head[1].out_features != spec.num_classes:
+        raise UserError(
+            f"arch {spec.arch} has no linear head that gives its {spec.num_classes} logits, so "
+            "there is nothing to exchange for the target's classes; use another arch"
+        )
+    return head[0]
+
+
+def _with_new_head(checkpoint: Checkpoint, spec: ModelSpec, seed: int) -> tuple[nn.Module, str]:
+    """The network that ``spec`` describes, its head drawn by ``seed``, the rest taken over.
+
+    Returns
+    -------
+    tuple
+        The network, and the name of its head.
+
+    Raises
+    ------
+    UserError
+        If more than the head depends on the number of classes, or there is none.
+    """
+    model = spec.build(seed)
+    name = _head_name(spec, model)
+    fresh = {key: one for key, one in model.state_dict().items() if key.startswith(f"{name}.")}
+    weights: Mapping[str, Tensor] = {**checkpoint.model.state_dict(), **fresh}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"arch {spec.arch}: more than its head depends on the number of classes ({reason}); "
+            "use another arch"
+        ) from error
+    return model, name
+
+
+def _with_dense_head(mask: Mask, model: nn.Module, name: str) -> Mask:
+    """The mask for the new network: a new head was never pruned."""
+    shapes = dict(model.named_parameters())
+    return Mask(
+        {
+            key: torch.ones_like(shapes[key], dtype=torch.bool)
+            if key.startswith(f"{name}.")
+            else kept
+            for key, kept in mask.items()
+        }
+    )
+
+
+@contextmanager
+def _only_trainable(model: nn.Module, part: nn.Module) -> Iterator[None]:
+    """Only the parameters of ``part`` get gradients in the block.
+
+    Optimisers pass over what has none, so nothing else moves, and none is computed.
+    """
+    before = [(one, one.requires_grad) for one in model.parameters()]
+    own = {id(one) for one in part.parameters()}
+    try:
+        for one, wanted in before:
+            one.requires_grad_(wanted and id(one) in own)
+        yield
+    finally:
+        for one, wanted in before:
+            one.requires_grad_(wanted)
