@@ -18,7 +18,7 @@ from mu.data.forget import ForgetSplit
 from mu.errors import UserError
 from mu.evaluation.challenge import Challenge
 from mu.methods import check_method, make_method, method_class
-from mu.methods.base import Method
+from mu.methods.base import Method, unlearn
 from mu.runs import Run
 from mu.tracking import (
     ORACLE_TAG,
@@ -67,7 +67,7 @@ class Job:
 
     def forget(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
         """Unlearn as the run under attack did."""
-        self.method.unlearn(checkpoint, split, run)
+        unlearn(self.method, checkpoint, split, run)
 
     def as_dict(self) -> dict[str, Any]:
         """What is kept while the run lasts, so that the job can be done again; JSON-ready."""

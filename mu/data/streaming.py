@@ -132,11 +132,13 @@ class Stream:
         The set, and which of its samples.
     augment
         ``none``, ``crop`` (a random part of the image) or ``crop_flip`` (also mirrored).
+    ranks
+        How many processes have streams like this one, and share the workers.
     """
 
-    def __init__(self, images: StreamedImages, rows: Tensor, augment: str) -> None:
+    def __init__(self, images: StreamedImages, rows: Tensor, augment: str, ranks: int = 1) -> None:
         self._rows, self._given = rows, _Given()
-        workers = images.workers if len(rows) > FEW else 0
+        workers = -(-images.workers // ranks) if len(rows) > FEW else 0
         # Not forked from this process: it has threads, whose locks would be copied.
         context = multiprocessing.get_context("forkserver") if workers else None
         if context is not None:

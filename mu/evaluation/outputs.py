@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mu.data.batches import Batches
 from mu.data.images import Subset
+from mu.distributed import everywhere
 from mu.runs import Run
 
 BATCH_SIZE = 512
@@ -74,6 +75,7 @@ class SplitOutputs:
     test_forgotten: Outputs | None
 
 
+@everywhere
 @torch.no_grad()
 def predict(model: nn.Module, subset: Subset, run: Run, *, batch_size: int = BATCH_SIZE) -> Outputs:
     """Pass ``subset`` through ``model`` once, in evaluation mode, without augmentation.
@@ -82,9 +84,13 @@ def predict(model: nn.Module, subset: Subset, run: Run, *, batch_size: int = BAT
     """
     was_training = model.training
     run.place(model).eval()
+    first, last = run.ranks.part(0, len(subset))
     logits = []
-    for images, _ in Batches(subset, batch_size, run.device).in_order():
+    # A rank without samples looks at one all the same, for the number of classes.
+    own = subset.part(first, last) if last > first else subset.part(0, 1)
+    for images, _ in Batches(own, batch_size, run.device).in_order():
         with run.autocast():
             logits.append(model(images).float())
     model.train(was_training)
-    return Outputs(torch.cat(logits).cpu().double(), subset.labels)
+    found = torch.cat(logits)[: last - first]
+    return Outputs(run.ranks.gather(found, len(subset)).cpu().double(), subset.labels)
