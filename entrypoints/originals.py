@@ -210,8 +210,7 @@ def make_original(store: Store, order: Order, parent: str | None = None) -> Orig
         # At once: it is needed to go on, if this process is killed.
         print(f"prune run {recorder.run_id}", file=sys.stderr, flush=True)
         run = Run(
-            device=order.device.device,
-            precision=order.device.precision,
+            **order.device.as_dict(),
             seed=recipe.seed,
             folder=recorder.folder,
             sink=recorder.metrics,

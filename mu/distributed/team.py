@@ -21,7 +21,7 @@ from torch.multiprocessing import spawn  # type: ignore[attr-defined]
 from mu.distributed.messages import Copying, receive, send
 from mu.distributed.ranks import Ranks
 from mu.distributed.worker import Answer, Call, Failure, Ready, Seat, work
-from mu.errors import UserError
+from mu.errors import ProcessDiedError, UserError
 
 if TYPE_CHECKING:
     from mu.resume import Keeper
@@ -73,7 +73,7 @@ class Team:
             for rank, (_, theirs) in enumerate(ends)
         ]
         # Not forked from this process: it has threads, whose locks would be copied.
-        context = spawn(work, (seats,), nprocs=size, join=False)
+        context = spawn(work, (seats,), nprocs=size, join=False)  # type: ignore[no-untyped-call]
         self._processes = context.processes
         for _, theirs in ends:
             theirs.close()  # so that each end closes with its process
@@ -174,11 +174,11 @@ class Team:
             time.sleep(0.1)
         return RankFailedError(f"process {failure.rank + 1} of {self._size}:\n{failure.text}")
 
-    def _failed(self, rank: int) -> UserError:
+    def _failed(self, rank: int) -> ProcessDiedError:
         process = self._processes[rank]
         process.join(PATIENCE)
         how = _how(process.exitcode)
-        return UserError(
+        return ProcessDiedError(
             f"process {rank + 1} of {self._size} {how}, so the work of all of them ended"
         )
 
