@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
 from mu.checkpoints import Checkpoint
 from mu.cli.handover import write_json
@@ -232,7 +231,7 @@ def _refuse_no_numbers(job: Job, after: SplitOutputs) -> None:
         If an output is no number.
     """
     parts = (after.forget, after.retain, after.test)
-    if all(bool(torch.isfinite(part.logits).all()) for part in parts):
+    if all(part.finite for part in parts):
         return
     settings = job.method.as_dict()
     given = [name for name in ("alpha", "lr") if settings.get(name) is not None]

@@ -69,16 +69,24 @@ class Ranks:
         Parameters
         ----------
         rows
-            Of shape (part's size, ...): what came of this rank's :meth:`part` of ``total``.
+            Of shape (part's size, ...): what came of this rank's :meth:`part` of ``total``. Of a
+            rank without a part, rows count for their shape alone.
         """
         if self.size == 1:
             return rows
         sizes = [last - first for first, last in self._parts(total)]
+        # As bytes, since not all kinds of numbers can be sent.
         padded = rows.new_zeros(max(sizes), *rows.shape[1:], device=self.device)
         padded[: len(rows)] = rows
-        found = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(found, padded)
-        whole = torch.cat([one[:size] for one, size in zip(found, sizes, strict=True)])
+        sent = padded.reshape(-1).view(torch.uint8)
+        found = [torch.empty_like(sent) for _ in sizes]
+        dist.all_gather(found, sent)
+        whole = torch.cat(
+            [
+                one.view(rows.dtype).view(padded.shape)[:size]
+                for one, size in zip(found, sizes, strict=True)
+            ]
+        )
         return whole.to(rows.device)
 
     def _parts(self, total: int) -> list[tuple[int, int]]:

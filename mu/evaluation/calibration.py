@@ -24,8 +24,8 @@ def reliability(outputs: Outputs, bins: int = BINS) -> tuple[Numbers, Numbers, N
     counts, confidence, right
         Each of shape (bins,); the last two are 0-1, and 0 where a bin is empty.
     """
-    surest = outputs.logits.softmax(1).max(1).values.numpy()
-    right = (outputs.predictions == outputs.labels).numpy()
+    surest = outputs.surest().numpy()
+    right = outputs.right.numpy()
     place = np.clip(np.ceil(surest * bins).astype(int) - 1, 0, bins - 1)
     counts, sums, hits = (
         np.bincount(place, weights=values, minlength=bins)

@@ -25,6 +25,7 @@ from mu.data.images import ImageDataset, Images, Indices, Subset
 from mu.data.splits import SplitSpec
 from mu.errors import UserError
 from mu.evaluation.attacks.likelihood import Seen
+from mu.evaluation.outputs import MOST_LOGITS
 from mu.hyperparameters import LARGEST_SEED
 
 # Of either kind. With fewer, the interval of the AUC would span nearly all there is.
@@ -71,7 +72,8 @@ class Challenge:
         Raises
         ------
         UserError
-            If there are fewer than 10 members, or than 10 test images of their classes.
+            If there are fewer than 10 members, or than 10 test images of their classes; or so
+            many samples that their logits, all of which every reference keeps, are too many.
         """
         data, draws = split.dataset, np.random.default_rng([seed, 4])
         labels, first = data.test.labels.numpy(), len(data.train)
@@ -92,6 +94,7 @@ class Challenge:
                 "an original with a validation part, or a run that forgets fewer"
             )
         population = np.sort(draws.permutation(rest)[:MOST_POPULATION])
+        _refuse_too_many(max(len(wanted) + len(chosen), len(population)), len(data.classes))
         return cls(
             _with_test_images(data), split.retain, split.val, split.forget, first + chosen,
             population, seed,
@@ -151,6 +154,26 @@ def _counts(labels: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Each class and how many samples it has."""
     classes, counts = np.unique(labels, return_counts=True)
     return list(zip(classes.tolist(), counts.tolist(), strict=True))
+
+
+def _refuse_too_many(samples: int, classes: int) -> None:
+    """Refuse a challenge whose logits are too many, before any reference is trained.
+
+    Parameters
+    ----------
+    samples
+        Under attack or in the population, whichever are more.
+
+    Raises
+    ------
+    UserError
+        If they are.
+    """
+    if samples * classes > MOST_LOGITS:
+        raise UserError(
+            f"lira keeps the logits of all samples that it looks at, and {samples:,} samples x "
+            f"{classes:,} classes are too many; take a run that forgets fewer"
+        )
 
 
 def _with_test_images(data: ImageDataset) -> ImageDataset:

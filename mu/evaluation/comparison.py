@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mu.evaluation.attacks.rates import LEVEL
@@ -30,7 +29,8 @@ def compare(ours: SplitOutputs, oracle: SplitOutputs, *, seed: int) -> dict[str,
     Returns
     -------
     dict
-        ``gap``, ``gap_UA``, ...; ``gap_lo`` and ``gap_hi``; ``js_…``, ``agreement_…``; ``tow``.
+        ``gap``, ``gap_UA``, ...; ``gap_lo`` and ``gap_hi``; ``agreement_…``; ``tow``; and ``js_…``
+        of the parts that have logits.
     """
     metrics, theirs = (measure(one, seed=seed) for one in (ours, oracle))
     low, high = gap_interval(ours, oracle, seed=seed)
@@ -64,7 +64,7 @@ def gap_interval(ours: SplitOutputs, oracle: SplitOutputs, *, seed: int) -> tupl
 
 
 def _right(outputs: Outputs) -> NDArray[np.bool_]:
-    return np.asarray(torch.eq(outputs.predictions, outputs.labels).numpy())
+    return np.asarray(outputs.right.numpy())
 
 
 def _difference(

@@ -16,6 +16,7 @@ from mu.evaluation.distance.relearn import MOST_STEPS, relearn_steps, relearn_ta
 from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.scores import VECTORS
 from mu.evaluation.unlearning import measure
 from mu.runs import Run
 
@@ -235,7 +236,7 @@ def check_needs(case: Case, selection: Selection) -> None:
     Raises
     ------
     UserError
-        If it does.
+        If it does; of numbers that need logits, if nothing else was asked for.
     """
     for name in selection.groups:
         group = GROUPS[name]
@@ -243,6 +244,21 @@ def check_needs(case: Case, selection: Selection) -> None:
             wanted = [one for one in group.names if one in (selection.names or ())]
             what = name if len(wanted) == len(group.names) else ",".join(wanted)
             raise UserError(f"metrics={what} needs {lacking}")
+    if selection.names and selection.names <= _need_logits(case.model.outputs):
+        raise UserError(
+            f"metrics={','.join(sorted(selection.names))} needs whole vectors of logits, and a set "
+            "is too large to keep them; ask for other metrics"
+        )
+
+
+def _need_logits(outputs: SplitOutputs) -> set[str]:
+    """Names of the numbers that cannot be measured since logits are not kept."""
+    if outputs.has_logits:
+        return set()
+    attacks = [f"{start}_{score}" for start in ("MIA", "MIA_privacy") for score in VECTORS]
+    rates = [f"{attack}_{rate}" for attack in attacks for rate in _RATES]
+    gone = [part for part in _PARTS if not outputs.parts()[part].has_logits]
+    return {*attacks, *rates, *(f"js_{part}" for part in gone)}
 
 
 def measurements(case: Case, selection: Selection) -> Numbers:

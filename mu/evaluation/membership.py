@@ -29,8 +29,8 @@ from mu.data.images import Indices
 from mu.evaluation.attacks.rates import rates, wilson
 from mu.evaluation.attacks.svc import ScoreAttack, Scores, shadow_rows
 from mu.evaluation.attacks.threshold import ThresholdAttack
-from mu.evaluation.outputs import Outputs, SplitOutputs
-from mu.evaluation.scores import SCORES
+from mu.evaluation.outputs import Outputs, SplitOutputs, joined
+from mu.evaluation.scores import SCORES, VECTORS
 
 MAIN = "confidence"  # whose efficacy is the paper's MIA
 
@@ -52,6 +52,9 @@ class Attack:
     score: Callable[[Outputs], Scores]
 
 
+Fit = Callable[[Outputs, Outputs], Attack]  # from members and non-members
+
+
 def called_members(outputs: SplitOutputs, score: str, *, seed: int) -> NDArray[np.bool_]:
     """Whether the attack of that name calls each sample of the forget set a member, (n,)."""
     return ATTACKS[score](*_shadow(outputs, seed)).calls(outputs.forget)
@@ -63,7 +66,7 @@ def efficacy(outputs: SplitOutputs, score: str, *, seed: int) -> float:
 
 
 def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
-    """All attacks that need no further models.
+    """All attacks that need no further models and that the outputs have what it takes for.
 
     Parameters
     ----------
@@ -78,16 +81,17 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
         ``MIA_prob`` and ``MIA_threshold``, in percent, with ``MIA_lo`` and ``MIA_hi``, the 95 %
         interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six; ``MIA_auc``,
         ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
-        :func:`mu.evaluation.attacks.rates.rates` gives them.
+        :func:`mu.evaluation.attacks.rates.rates` gives them. ``MIA_prob`` and
+        ``MIA_privacy_prob`` are left out where a part is too large to keep its logits.
     """
-    found = {_name(name): efficacy(outputs, name, seed=seed) for name in ATTACKS}
+    found = {_name(name): efficacy(outputs, name, seed=seed) for name in _attacks(outputs)}
     found |= {name: _accuracy(*pair) for name, pair in _private(outputs, seed).items()}
     found["MIA_lo"], found["MIA_hi"] = wilson(found["MIA"], len(outputs.forget))
     return {**found, **against_unseen(outputs, [MAIN], seed=seed)}
 
 
 def rates_of_all(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
-    """AUC and rates of true positives of every attack, with their intervals.
+    """AUC and rates of true positives of the same attacks, with their intervals.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def rates_of_all(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
         its classes, and ``MIA_privacy_entropy_auc`` and so on, telling held-out retain samples
         from test samples.
     """
-    found = against_unseen(outputs, ATTACKS, seed=seed)
+    found = against_unseen(outputs, _attacks(outputs), seed=seed)
     for name, (attack, members, others) in _private(outputs, seed).items():
         of_one = rates(attack.score(members), attack.score(others), seed=seed)
         found |= {f"{name}_{rate}": value for rate, value in of_one.items()}
@@ -119,10 +123,7 @@ def against_unseen(outputs: SplitOutputs, names: Iterable[str], *, seed: int) ->
 def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:
     """Test samples of the classes that occur in the forget set."""
     parts = [outputs.test, outputs.test_forgotten]
-    known = Outputs(
-        torch.cat([part.logits for part in parts if part is not None]),
-        torch.cat([part.labels for part in parts if part is not None]),
-    )
+    known = joined([part for part in parts if part is not None])
     return known.select(torch.isin(known.labels, outputs.forget.labels))
 
 
@@ -137,7 +138,7 @@ def _private(outputs: SplitOutputs, seed: int) -> dict[str, tuple[Attack, Output
     )
     return {
         f"MIA_privacy_{name}": (fit(retain, test), held_retain, held_test)
-        for name, fit in ATTACKS.items()
+        for name, fit in _attacks(outputs).items()
     }
 
 
@@ -185,7 +186,12 @@ def _by_threshold(members: Outputs, non_members: Outputs) -> Attack:
     return Attack(fitted.is_member, fitted.evidence)
 
 
-ATTACKS: dict[str, Callable[[Outputs, Outputs], Attack]] = {
+def _attacks(outputs: SplitOutputs) -> dict[str, Fit]:
+    """Those of :data:`ATTACKS` for which the outputs have what it takes."""
+    return {name: fit for name, fit in ATTACKS.items() if outputs.has_logits or name not in VECTORS}
+
+
+ATTACKS: dict[str, Fit] = {
     **{score: partial(_by_score, score) for score in SCORES},
     "threshold": _by_threshold,
 }

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.data.images import Subset
-from mu.evaluation.attacks.likelihood import Seen, lira, log_odds
+from mu.evaluation.attacks.likelihood import Seen, lira
 from mu.evaluation.attacks.rates import Scores
-from mu.evaluation.attacks.rmia import log_confidence, rmia
+from mu.evaluation.attacks.rmia import rmia
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.outputs import Outputs, predict
 from mu.rounds import train_network
@@ -173,15 +173,15 @@ def attack(
     """
     return {
         "lira": lira(
-            log_odds(target.attacked),
-            np.stack([log_odds(one.attacked) for one in references]),
+            target.attacked.margin().numpy(),
+            np.stack([one.attacked.margin().numpy() for one in references]),
             seen,
         ),
         "rmia": rmia(
-            log_confidence(target.attacked),
-            np.stack([log_confidence(one.attacked) for one in references]),
-            log_confidence(target.bystanders),
-            np.stack([log_confidence(one.bystanders) for one in references]),
+            target.attacked.log_confidence().numpy(),
+            np.stack([one.attacked.log_confidence().numpy() for one in references]),
+            target.bystanders.log_confidence().numpy(),
+            np.stack([one.bystanders.log_confidence().numpy() for one in references]),
             gamma=gamma,
         ),
     }

@@ -5,20 +5,56 @@ from __future__ import annotations
 from torch import nn
 
 from mu.data.forget import ForgetSplit
+from mu.data.images import Subset
+from mu.evaluation.distance.parts import PARTS
 from mu.evaluation.membership import MAIN, efficacy
-from mu.evaluation.outputs import SplitOutputs, predict
+from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs, predict
 from mu.runs import Run
 
+SETS = {
+    "forget": "forget set",
+    "retain": "retain set",
+    "test": "test set",
+    "test_forgotten": "test set of forgotten classes",
+}
 
-def look(model: nn.Module, split: ForgetSplit, run: Run) -> SplitOutputs:
-    """Pass every part of the split through the model, once."""
+
+def look(
+    model: nn.Module, split: ForgetSplit, run: Run, *, most_logits: int = MOST_LOGITS
+) -> SplitOutputs:
+    """Pass every part of the split through the model, once.
+
+    What cannot be measured since a part is too large is a note of the run, once.
+
+    Parameters
+    ----------
+    most_logits
+        Of each part; see :func:`mu.evaluation.outputs.predict`.
+    """
+
+    def of(part: Subset) -> Outputs:
+        return predict(model, part, run, most_logits=most_logits)
+
     left_out = split.test_forgotten_set
-    return SplitOutputs(
-        forget=predict(model, split.forget_set, run),
-        retain=predict(model, split.retain_set, run),
-        test=predict(model, split.test_set, run),
-        test_forgotten=predict(model, left_out, run) if len(left_out) else None,
+    outputs = SplitOutputs(
+        forget=of(split.forget_set),
+        retain=of(split.retain_set),
+        test=of(split.test_set),
+        test_forgotten=of(left_out) if len(left_out) else None,
     )
+    _note_what_is_left_out(outputs, run)
+    return outputs
+
+
+def _note_what_is_left_out(outputs: SplitOutputs, run: Run) -> None:
+    for name, part in outputs.parts().items():
+        if part.has_logits:
+            continue
+        size = f"{len(part):,} samples x {part.classes:,} classes"
+        lost = f"MIA_prob and js_{name} are" if name in PARTS else "MIA_prob is"
+        text = f"the {SETS[name]} is too large to keep its logits ({size}), so {lost} left out"
+        if text not in run.notes:  # several models may be looked at in one run
+            run.note(text)
 
 
 def measure(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:

@@ -133,7 +133,7 @@ class Reach:
         """What ``model`` says of the images, or None where it is no number."""
         self._run.samples_seen += len(subset)
         outputs = predict(model, subset, self._run)
-        return outputs if bool(torch.isfinite(outputs.logits).all()) else None
+        return outputs if outputs.finite else None
 
 
 def _not_to_be_recognised(split: ForgetSplit) -> NDArray[np.bool_]:

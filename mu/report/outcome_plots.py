@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from mu.evaluation.attacks.rates import Curve
 from mu.evaluation.calibration import ece, reliability
 from mu.evaluation.measurements import Case, Model
 from mu.evaluation.membership import unseen_of_same_classes
-from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.outputs import Outputs, SplitOutputs, joined
 from mu.evaluation.scores import SCORES
 from mu.report.plots import COLOURS, save
 
@@ -32,7 +31,7 @@ def plot_all(case: Case, folder: Path) -> None:
     plot_roc(case, folder / "roc.png")
     plot_classes(case, folder / "classes.png")
     plot_calibration(case, folder / "calibration.png")
-    if case.model.outputs.test.logits.shape[1] <= MOST_CLASSES:
+    if case.model.outputs.test.classes <= MOST_CLASSES:
         plot_confusion(case, folder / "confusion.png")
 
 
@@ -82,7 +81,7 @@ def plot_roc(case: Case, path: Path) -> None:
 def plot_classes(case: Case, path: Path) -> None:
     """Accuracy on the test images of each class."""
     models = dict(_models(case))
-    count = case.model.outputs.test.logits.shape[1]
+    count = case.model.outputs.test.classes
     names = case.split.dataset.classes
     figure = Figure(figsize=(max(6.0, 0.45 * count), 3.2), layout="constrained")
     axes = figure.subplots()
@@ -100,7 +99,7 @@ def plot_classes(case: Case, path: Path) -> None:
 def plot_confusion(case: Case, path: Path) -> None:
     """Confusion on test images, of the original where it is known and of the model."""
     shown = [pair for pair in _models(case) if pair[0] != "oracle"]
-    count = case.model.outputs.test.logits.shape[1]
+    count = case.model.outputs.test.classes
     figure = Figure(figsize=(4.6 * len(shown), 4.4), layout="constrained")
     for axes, (role, model) in zip(
         np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True
@@ -135,10 +134,7 @@ def whole_test(outputs: SplitOutputs) -> Outputs:
     """All test samples, those of a forgotten class among them."""
     if outputs.test_forgotten is None:
         return outputs.test
-    parts = (outputs.test, outputs.test_forgotten)
-    return Outputs(
-        torch.cat([one.logits for one in parts]), torch.cat([one.labels for one in parts])
-    )
+    return joined([outputs.test, outputs.test_forgotten])
 
 
 def _models(case: Case) -> Iterator[tuple[str, Model]]:

@@ -16,6 +16,7 @@ from mu.data.forget import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.distributed import everywhere
 from mu.evaluation.outputs import predict
+from mu.evaluation.reductions import REDUCTIONS
 from mu.evaluation.unlearning import evaluate
 from mu.fisher.diagonal import diagonal
 from mu.fisher.free import FreeWeights
@@ -196,6 +197,12 @@ def test_evaluation_sees_every_sample_once(sparse):
         one, two = (predict(original.model, subset, run_of(devices)) for devices in (1, 2))
         torch.testing.assert_close(one.logits, two.logits, rtol=1e-6, atol=1e-7)
         assert torch.equal(one.labels, two.labels)
+        few = [predict(original.model, subset, run_of(n), most_logits=1) for n in (1, 2)]
+        assert not any(outputs.has_logits for outputs in few)
+        for name in REDUCTIONS:
+            ours, theirs = (outputs.score(name) for outputs in few)
+            assert ours.dtype == theirs.dtype
+            torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
     alone, shared = (evaluate(original.model, split, run_of(devices)) for devices in (1, 2))
     assert alone == pytest.approx(shared)
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.evaluation.outputs import Outputs
-from mu.evaluation.scores import LOWEST, SCORES
+from mu.evaluation.reductions import LOWEST
+from mu.evaluation.scores import SCORES
 
 logit = st.floats(-5, 5)
 rows = st.lists(st.tuples(st.lists(logit, min_size=3, max_size=3), st.integers(0, 2)), min_size=1)

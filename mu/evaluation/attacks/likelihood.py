@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mu.evaluation.attacks.rates import Scores
-from mu.evaluation.outputs import Outputs
 
 Seen = NDArray[np.bool_]
 
@@ -26,19 +25,6 @@ ENOUGH = 64
 # Least deviation of the log-odds. Where all references say the very same of a sample, or each side
 # has only one, there is none to estimate; real networks differ by far more than this.
 FLOOR = 1e-3
-
-
-def log_odds(outputs: Outputs) -> Scores:
-    """Log-odds of the true class, float64 of shape (n_samples,).
-
-    ``log(p) - log(1 - p)`` of the probability p of the true class, which over many trainings is
-    close to normal. As the true logit minus the log-sum-exp of the others it is finite and exact
-    where p is so near 1 that ``1 - p`` is lost.
-    """
-    labels = outputs.labels[:, None]
-    true = outputs.logits.gather(1, labels).squeeze(1)
-    others = outputs.logits.scatter(1, labels, -float("inf")).logsumexp(1)
-    return np.asarray((true - others).numpy(), float)
 
 
 def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -> Scores:
@@ -50,7 +36,8 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
     Parameters
     ----------
     phi
-        Log-odds that the attacked network gives, of shape (n_samples,).
+        Log-odds of the true class (:meth:`mu.evaluation.outputs.Outputs.margin`) that the attacked
+        network gives, of shape (n_samples,). Over many trainings they are close to normal.
     references
         Those that the references give, of shape (n_references, n_samples).
     seen

@@ -14,16 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 from mu.evaluation.attacks.rates import Scores
-from mu.evaluation.outputs import Outputs
 
 GAMMA = 1.0  # the paper takes 2, by which few samples are ahead where a network fits its data
 TIE = 1e-9  # in logs: so near, two ratios are equal, however they were rounded
-
-
-def log_confidence(outputs: Outputs) -> Scores:
-    """Log-probability of the true class, float64 of shape (n_samples,)."""
-    logs = outputs.logits.log_softmax(1).gather(1, outputs.labels[:, None]).squeeze(1)
-    return np.asarray(logs.numpy(), float)
 
 
 def rmia(

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from mu.evaluation.outputs import Outputs
-from mu.evaluation.scores import modified_entropy
 
 Scores = NDArray[np.float64]
 
@@ -31,11 +30,11 @@ class ThresholdAttack:
     """
 
     def __init__(self, members: Outputs, non_members: Outputs) -> None:
-        one, other = (modified_entropy(part).numpy() for part in (members, non_members))
+        one, other = (part.modified_entropy().numpy() for part in (members, non_members))
         self._common = threshold(one, other)
         self._of_class = {
             label: threshold(one[mine], other[theirs])
-            for label in range(members.logits.shape[1])
+            for label in range(members.classes)
             if (mine := (members.labels == label).numpy()).any()
             and (theirs := (non_members.labels == label).numpy()).any()
         }
@@ -43,7 +42,7 @@ class ThresholdAttack:
     def evidence(self, outputs: Outputs) -> Scores:
         """Of shape (n,): how far each sample's measure lies above its class's threshold."""
         limits = [self._of_class.get(label, self._common) for label in outputs.labels.tolist()]
-        found = modified_entropy(outputs) - torch.tensor(limits, dtype=torch.float64)
+        found = outputs.modified_entropy() - torch.tensor(limits, dtype=torch.float64)
         return np.asarray(found.numpy())
 
     def is_member(self, outputs: Outputs) -> NDArray[np.bool_]:

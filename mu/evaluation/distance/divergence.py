@@ -19,6 +19,7 @@ from mu.evaluation.outputs import Outputs, SplitOutputs
 
 # Above it exp overflows; the product with a probability that small is nothing all the same.
 LARGEST_LOG_RATIO = 700.0
+DIVERGED = "logits must be numbers; a model has diverged"
 
 
 def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
@@ -28,9 +29,10 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
     -------
     dict
         ``js_forget``, ``js_retain``, ``js_test``: the mean divergence of a sample, in bits
-        (0-1); ``agreement_forget``, ``agreement_retain``, ``agreement_test``: the share of
-        samples that both give the same class, in percent (0-100). A model against itself gives
-        exactly 0 and 100. A class that is forgotten as a whole is not in the test part.
+        (0-1), of the parts that have logits; ``agreement_forget``, ``agreement_retain``,
+        ``agreement_test``: the share of samples that both give the same class, in percent
+        (0-100). A model against itself gives exactly 0 and 100. A class that is forgotten as a
+        whole is not in the test part.
 
     Raises
     ------
@@ -41,7 +43,10 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
     for part in PARTS:
         one, other = getattr(ours, part), getattr(oracle, part)
         check_same_samples(one, other, part)
-        found[f"js_{part}"] = float(js_divergence(one.logits, other.logits).mean())
+        if one.has_logits and other.has_logits:
+            found[f"js_{part}"] = float(js_divergence(one.logits, other.logits).mean())
+        else:
+            _check_not_diverged(one, other)
         found[f"agreement_{part}"] = agreement(one, other)
     return found
 
@@ -66,7 +71,7 @@ def js_divergence(ours: Tensor, oracle: Tensor) -> Tensor:
     """
     p, q = ours.double().log_softmax(1), oracle.double().log_softmax(1)
     if bool(p.isnan().any() | q.isnan().any()):
-        raise ValueError("logits must be numbers; a model has diverged")
+        raise ValueError(DIVERGED)
     both = _to_mixture(p, q) + _to_mixture(q, p)
     return (both / (2 * math.log(2))).clamp(0, 1)
 
@@ -80,6 +85,18 @@ def _to_mixture(p: Tensor, q: Tensor) -> Tensor:
     ratio = (q - p).clamp(max=LARGEST_LOG_RATIO)
     terms = -p.exp() * torch.log1p(ratio.expm1() / 2)
     return torch.where(p.exp() > 0, terms, 0.0).sum(1)
+
+
+def _check_not_diverged(*models: Outputs) -> None:
+    """Refuse without logits what :func:`js_divergence` refuses of them.
+
+    Raises
+    ------
+    ValueError
+        If a row makes no probabilities: then its entropy is no number either.
+    """
+    if any(bool(one.entropy().isnan().any()) for one in models):
+        raise ValueError(DIVERGED)
 
 
 def agreement(ours: Outputs, oracle: Outputs) -> float:

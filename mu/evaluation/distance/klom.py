@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mu.evaluation.distance.parts import PARTS, check_same_samples
-from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.outputs import SplitOutputs
 
 BINS = 20
 LARGEST_MARGIN = 100.0
@@ -54,21 +54,11 @@ def klom_by_part(
         looks = [getattr(one, part) for one in [*unlearned, *oracles]]
         for one in looks:
             check_same_samples(one, looks[0], part)
-        all_margins = torch.stack([margins(one) for one in looks])
-        values = klom(all_margins[: len(unlearned)], all_margins[len(unlearned) :])
+        margins = torch.stack([one.margin() for one in looks])
+        values = klom(margins[: len(unlearned)], margins[len(unlearned) :])
         found[f"klom_{part}"] = float(values.quantile(PERCENTILE))
         found[f"klom_{part}_mean"] = float(values.mean())
     return found
-
-
-def margins(outputs: Outputs) -> Tensor:
-    """Logit of the true class less the logsumexp of the others, float64 of shape (n_samples,).
-
-    That is the log-odds of the true class; infinite where its probability is exactly 0 or 1.
-    """
-    true = outputs.labels[:, None]
-    others = outputs.logits.scatter(1, true, -torch.inf).logsumexp(1)
-    return outputs.logits.gather(1, true).squeeze(1) - others
 
 
 def klom(unlearned: Tensor, oracles: Tensor) -> Tensor:

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from mu.evaluation import Outputs
-from mu.evaluation.attacks.likelihood import ENOUGH, FLOOR, lira, log_odds
+from mu.evaluation.attacks.likelihood import ENOUGH, FLOOR, lira
 from mu.evaluation.attacks.rates import rates
 from tests.helpers import laws
 
@@ -141,21 +139,3 @@ def test_shapes_that_do_not_fit_and_values_that_are_no_numbers():
         lira(np.array([0.0, np.nan]), np.zeros((2, 2)), seen)
     with pytest.raises(ValueError, match="finite"):
         lira(np.zeros(2), np.array([[0.0, np.inf], [0, 0]]), seen)
-
-
-# --- log-odds -----------------------------------------------------------------------------
-
-
-def test_log_odds_are_those_of_the_probability():
-    draws = torch.Generator().manual_seed(0)
-    logits = torch.randn(50, 4, generator=draws, dtype=torch.float64)
-    outputs = Outputs(logits, torch.arange(50) % 4)
-    p = outputs.confidence().numpy()
-    assert log_odds(outputs) == pytest.approx(np.log(p) - np.log1p(-p), abs=1e-12)
-
-
-def test_log_odds_stay_exact_where_the_network_is_certain():
-    logits = torch.tensor([[900.0, 0.0, 0.0], [0.0, 900.0, 0.0]], dtype=torch.float64)
-    found = log_odds(Outputs(logits, torch.tensor([0, 0])))
-    assert found == pytest.approx([900 - np.log(2), -900])
-    assert logits[0, 0] == 900  # the outputs are as they were

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mu.evaluation import Outputs
 from mu.evaluation.attacks.rates import rates
-from mu.evaluation.attacks.rmia import GAMMA, log_confidence, rmia
+from mu.evaluation.attacks.rmia import GAMMA, rmia
 from tests.helpers import laws
 
 
@@ -103,9 +101,3 @@ def test_what_cannot_be_compared_is_refused():
         rmia(one[0], one, one[0], np.zeros((0, 1)))
     with pytest.raises(ValueError, match="finite"):
         rmia(np.array([-np.inf]), one, one[0], one)
-
-
-def test_log_confidence_is_finite_where_the_probability_is_not_to_be_told_from_zero():
-    logits = torch.tensor([[0.0, 2000.0], [1.0, 0.0]], dtype=torch.float64)
-    found = log_confidence(Outputs(logits, torch.tensor([0, 0])))
-    assert found == pytest.approx([-2000.0, -np.log1p(np.exp(-1))])

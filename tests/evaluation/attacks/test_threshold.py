@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from mu.evaluation.attacks.threshold import ThresholdAttack, threshold
 from mu.evaluation.outputs import Outputs
-from mu.evaluation.scores import modified_entropy
 
 scores = st.lists(st.integers(0, 6), min_size=1, max_size=20)
 
@@ -51,4 +50,4 @@ def test_a_class_that_is_not_there_is_judged_by_all():
 
 def test_higher_scores_are_members():
     sure, unsure = outputs([0.99], [0]), outputs([0.4], [0])
-    assert float(modified_entropy(sure)) > float(modified_entropy(unsure))
+    assert float(sure.modified_entropy()) > float(unsure.modified_entropy())

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from mu.evaluation.distance import klom, klom_by_part, margins
-from tests.evaluation.distance.looks import SIZES, look, outputs, reordered
+from mu.evaluation.distance import klom, klom_by_part
+from tests.evaluation.distance.looks import SIZES, look, reordered
 
 BINS, SMALLEST_CHANCE = 20, 1e-5  # the authors'
 
@@ -89,29 +89,13 @@ def test_few_oracles_look_far_from_each_other():
     assert few > 5 > 0.1 > many
 
 
-def test_margins_are_the_log_odds_of_the_true_class():
-    one = outputs(40, 5, seed=3)
-    found = margins(one)
-    for row, label, margin in zip(one.logits.tolist(), one.labels, found, strict=True):
-        others = sum(math.exp(value) for k, value in enumerate(row) if k != label)
-        assert float(margin) == pytest.approx(row[label] - math.log(others), rel=1e-12)
-    torch.testing.assert_close(found, one.confidence().logit())
-
-
-def test_margins_of_probabilities_0_and_1():
-    logits = torch.tensor([[0.0, -torch.inf], [-torch.inf, 0.0], [2000.0, 0.0]])
-    one = type(outputs())(logits.double(), torch.tensor([0, 0, 0]))
-    assert margins(one).tolist() == [torch.inf, -torch.inf, 2000.0]
-    assert one.logits[0, 0] == 0  # what was given is left as it was
-
-
 def test_a_percentile_and_the_mean_of_each_part():
     ours, oracles = [look(seed) for seed in (1, 2, 3)], [look(seed) for seed in (4, 5)]
     found = klom_by_part(ours, oracles)
     assert set(found) == {f"klom_{part}{end}" for part in SIZES for end in ("", "_mean")}
     for part in SIZES:
         one, other = (
-            np.array([margins(getattr(model, part)).numpy() for model in models])
+            np.array([getattr(model, part).margin().numpy() for model in models])
             for models in (ours, oracles)
         )
         expected = [of_one_sample(one[:, n], other[:, n]) for n in range(SIZES[part])]
