@@ -24,35 +24,40 @@ from mu.data.store.builder import Contents, Place, build
 MILLION = 1_000_000
 SIDE = 64
 OPENING = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
+import psutil
 from mu.data.store.reader import ImageStore
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = psutil.Process().memory_info().rss
 start = time.perf_counter()
 store = ImageStore(Path(sys.argv[1]))
 seconds = time.perf_counter() - start
 store.image("train", len(store.labels("train")) - 1)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(seconds, (after - before) / 1024)
+print(seconds, (psutil.Process().memory_info().rss - before) / 2**20)
 """
 READING = """
 import sys, time
+from pathlib import Path
 import numpy as np, psutil, torch
-from mu import memory
 from mu.data import load_data
 from mu.data.batches import Batches
+def taken(process):
+    # Not the pages of the file that is read, which the system takes back when it needs them.
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    kib = [int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem"))]
+    return sum(kib) / 1024
 def main():
-    data = load_data("lmdb", sys.argv[1], stream=True, workers=1)
+    data = load_data("lmdb", sys.argv[1], stream=True, workers=1, image_size=224)
     cpu = torch.device("cpu")
-    whole, some = (data.training_subset(np.arange(count)) for count in (len(data.train), 512))
+    whole, some = (data.training_subset(np.arange(count)) for count in (len(data.train), 400))
     batches, few = (Batches(one, 64, cpu, augment="crop_flip") for one in (whole, some))
     for _ in few.shuffled(torch.Generator()): pass
     start, peak = time.perf_counter(), 0
     for number, _ in enumerate(batches.shuffled(torch.Generator())):
-        if number % 16 == 0:
+        if number % 8 == 7:
             family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-            peak = max(peak, sum(one.memory_full_info().uss for one in family))
-    print(time.perf_counter() - start, peak / 2**20)
+            peak = max(peak, sum(taken(one) for one in family))
+    print(time.perf_counter() - start, peak)
 if __name__ == "__main__":
     main()
 """
@@ -110,10 +115,10 @@ def encoded(seed: int, side: int) -> bytes:
 
 def measured(program: str, path: Path) -> list[float]:
     """The two numbers that a program prints of a file."""
-    script = path.with_suffix(".py")
+    script = path.with_name("measured.py")
     script.write_text(program)
     command = [sys.executable, str(script), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [float(number) for number in done.stdout.split()]
 
 
