@@ -103,11 +103,7 @@ def epoch(work: Work, run: Run) -> float:
 @everywhere
 def bare(work: Work, run: Run) -> float:
     """Seconds of the passes of each part of each batch, by itself."""
-    model, data, training = (
-        ModelSpec(work.arch, 10, 3, "cifar").build(0),
-        work.data(),
-        work.training(),
-    )
+    model, data = ModelSpec(work.arch, 10, 3, "cifar").build(0), work.data()
     run.place(model).train()
     images, labels = next(Batches(data, work.batch_size, run.device, ranks=run.ranks).in_order())
     images = images.contiguous(memory_format=torch.channels_last)
