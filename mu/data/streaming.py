@@ -17,7 +17,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 
 from mu.data.image_files import open_rgb, square_pixels
@@ -194,7 +194,8 @@ def _joined(images: Iterable[Tensor | str]) -> Tensor | str:
     wrong = next((one for one in found if isinstance(one, str)), None)
     if wrong is not None:
         return wrong
-    return torch.stack([one for one in found if isinstance(one, Tensor)])
+    stacked: Tensor = default_collate(found)  # in a worker, into memory that the other process sees
+    return stacked
 
 
 def _stacked(found: Iterable[Tensor | str]) -> Tensor:
