@@ -122,6 +122,7 @@ def test_a_defect_shows_where_it_came_from():
 
 @pytest.mark.parametrize("number", [verbs.SIGKILL, verbs.SIGSEGV], ids=["SIGKILL", "SIGSEGV"])
 def test_a_rank_that_is_killed_ends_the_work_and_all_processes(number):
+    end_teams()
     run = run_of()
     before = time.monotonic()
     with refused("process 2 of 2 was ended by", number.name):
