@@ -28,7 +28,7 @@ from mu.evaluation.references import (
     view_arrays,
 )
 from mu.report import attack_plots, console, prose
-from mu.runs import Run, pick_device
+from mu.runs import Run
 from mu.tracking import (
     Recorder,
     Stopped,
@@ -54,7 +54,7 @@ ENDINGS = {"original": "_before", "unlearned": "", "oracle": "_oracle"}
 
 def main(options: LiraOptions, device: DeviceOptions) -> None:
     """The attack on an unlearn run; see :func:`entrypoints.lira.lira`."""
-    pick_device(device.device)
+    device.check()
     store = connect()
     job = make_job(store, options, device)
     if options.unlearn_run_id == "auto":
@@ -65,13 +65,13 @@ def main(options: LiraOptions, device: DeviceOptions) -> None:
 def go_on(options: LiraOptions, device: Mapping[str, Any]) -> None:
     """The attack of an interrupted run, in that run; its references are not trained again."""
     assert options.resume_run_id is not None
-    pick_device(DeviceOptions.of(device).device)
+    DeviceOptions.of(device).check()
     store = connect()
     run = resumable_run(store, options.resume_run_id, "lira")
     kept = fetch_job(store, run)
     defaults = LiraOptions().as_dict()
     said = {n: v for n, v in options.as_dict().items() if v != defaults[n]}
-    said |= {n: v for n, v in device.items() if n != "device"}
+    said |= {n: v for n, v in device.items() if n == "precision"}
     places = ("resume_run_id", "data_dir")
     said = {n: v for n, v in said.items() if n not in places}
     refuse_contradictions(options.resume_run_id, kept, said)

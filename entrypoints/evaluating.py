@@ -32,7 +32,7 @@ from mu.evaluation.measurements import (
 )
 from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
-from mu.runs import Run, pick_device
+from mu.runs import Run
 from mu.tracking import (
     ORACLE_TAG,
     UNLEARNED,
@@ -85,7 +85,7 @@ class Subject:
 def main(options: EvaluateOptions, device: DeviceOptions) -> None:
     """Measure what was asked for; everything that can be checked is checked before a run opens."""
     selection = Selection.parse(options.metrics)
-    pick_device(device.device)
+    device.check()
     store = connect()
     subject = _subject(store, options, device)
     oracle_id = _oracle_id(store, options.oracle_run_id, subject)

@@ -13,7 +13,7 @@ from mu.checkpoints import Checkpoint
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit
 from mu.evaluation.challenge import Challenge
-from mu.methods.base import Method
+from mu.methods.base import Method, unlearn
 from mu.runs import Run
 from mu.tracking import (
     Store,
@@ -59,7 +59,7 @@ class Job:
 
     def forget(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
         """Unlearn as the run under attack did."""
-        self.method.unlearn(checkpoint, split, run)
+        unlearn(self.method, checkpoint, split, run)
 
     def as_dict(self) -> dict[str, Any]:
         """What is kept while the run lasts, so that the job can be done again; JSON-ready."""

@@ -19,7 +19,7 @@ from mu.cli.handover import (
     write_json,
 )
 from mu.cli.originals import PLAIN_NAMES, DeviceOptions, load_asked
-from mu.data.images import ImageDataset
+from mu.data.images import ImageDataset, Subset
 from mu.data.poison import PoisonedDataset
 from mu.errors import UserError
 from mu.evaluation import predict
@@ -170,7 +170,7 @@ def order_of_interrupted(
     progress, about = fetch_progress(store, resumable_run(store, run_id, "prune"))
     spec = Spec.from_dict(about["spec"])
     settings = {**spec.settings(), "precision": about["precision"]}
-    said = {**said_of_original(given), **{n: v for n, v in device.items() if n != "device"}}
+    said = {**said_of_original(given), **{n: v for n, v in device.items() if n == "precision"}}
     refuse_contradictions(run_id, settings, said)
     dataset = data_of(spec, given)
     return Order(
@@ -210,8 +210,7 @@ def make_original(store: Store, order: Order, parent: str | None = None) -> Orig
         # At once: it is needed to go on, if this process is killed.
         print(f"prune run {recorder.run_id}", file=sys.stderr, flush=True)
         run = Run(
-            device=order.device.device,
-            precision=order.device.precision,
+            **order.device.as_dict(),
             seed=recipe.seed,
             folder=recorder.folder,
             sink=recorder.metrics,
@@ -230,12 +229,6 @@ def make_original(store: Store, order: Order, parent: str | None = None) -> Orig
 
 def _train(order: Order, run: Run, recorder: Recorder) -> tuple[Checkpoint, float]:
     """The original and the seconds it took, those of interrupted processes included."""
-    last = order.stages()[-1].round
-
-    def after_round(number: int, model: nn.Module) -> None:
-        if number != last:  # the finished network is evaluated in any case
-            run.log("TA", predict(model, order.dataset.test_subset(), run).accuracy(), number)
-
     with (
         run_keeper(recorder, order.about(), order.progress) as keeper,
         run.stopwatch() as seconds,
@@ -246,9 +239,24 @@ def _train(order: Order, run: Run, recorder: Recorder) -> tuple[Checkpoint, floa
             run,
             mask=order.mask,
             keeper=keeper,
-            after_round=after_round,
+            after_round=_TestAccuracy(order.dataset.test_subset(), order.stages()[-1].round),
         )
     return checkpoint, run.seconds_before + seconds[0]
+
+
+@dataclass(frozen=True)
+class _TestAccuracy:
+    """Logs the accuracy on test images after each round but the last.
+
+    The finished network is evaluated in any case.
+    """
+
+    test: Subset
+    last: int
+
+    def __call__(self, number: int, model: nn.Module, run: Run) -> None:
+        if number != self.last:
+            run.log("TA", predict(model, self.test, run).accuracy(), number)
 
 
 def _hand_on(

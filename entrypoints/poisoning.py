@@ -35,7 +35,7 @@ from mu.hyperparameters import typed_as
 from mu.methods import check_method, make_method
 from mu.methods.base import Method
 from mu.report import backdoor_plots, prose
-from mu.runs import Run, pick_device
+from mu.runs import Run
 from mu.tracking import Recorder, Store, connect, fetch_checkpoint, find_original, rounded
 
 SPECTRAL = "spectral"
@@ -111,7 +111,7 @@ def make_plan(store: Store, options: BackdoorOptions, asked: Asked) -> Plan:
         raise UserError(
             f"suspects_{given} is a setting of suspects=spectral; leave it out, or give that"
         )
-    pick_device(device.device)
+    device.check()
     found, order = _original(store, options, asked, device)
     if found is None:
         assert order is not None
@@ -240,7 +240,7 @@ def _go_on(options: BackdoorOptions, asked: Asked) -> Done:
     assert run_id is not None
     if options.sparsities is not None:
         raise UserError("resume_run_id goes on with one run; leave sparsities out")
-    pick_device(DeviceOptions.of(asked.device).device)
+    DeviceOptions.of(asked.device).check()
     store = connect()
     job = job_of_interrupted(
         store, run_id, options, asked.settings, asked.original, asked.device, "backdoor"

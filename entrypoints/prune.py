@@ -68,11 +68,10 @@ def prune(
     """
     from entrypoints import originals
     from mu.cli.handover import print_original
-    from mu.runs import pick_device
     from mu.tracking import connect
 
     options, settings = PruneOptions.of(earlier or {}), DeviceOptions.of(device)
-    pick_device(settings.device)
+    settings.check()
     if options.mask_run_id and options.resume_run_id:
         raise UserError("resume_run_id goes on with a run as it was started; leave mask_run_id out")
     if options.resume_run_id:

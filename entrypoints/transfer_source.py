@@ -27,7 +27,6 @@ from mu.errors import UserError
 from mu.methods import check_method
 from mu.methods.base import Method
 from mu.report import console
-from mu.runs import pick_device
 from mu.tracking import Store, connect, fetch_checkpoint, finished_run
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def make_source(options: TransferOptions, asked: Asked, device: DeviceOptions) -
     """
     if options.unlearn_run_id == "none":
         return Planned(make_plan(options, options.seed, asked.settings, asked.original, device))
-    pick_device(device.device)
+    device.check()
     return Finished.of(connect(), options, asked, device)
 
 

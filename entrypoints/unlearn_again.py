@@ -70,7 +70,7 @@ def job_of_interrupted(
     kept = fetch_job(store, run)
     checkpoint = fetch_original(store, kept["prune_run_id"], asked)
     method = make_method(kept["method"], kept["settings"])
-    said = {**_said(options), **settings, **{n: v for n, v in device.items() if n != "device"}}
+    said = {**_said(options), **settings, **{n: v for n, v in device.items() if n == "precision"}}
     beside = kept.get("beside", {})
     refuse_contradictions(run_id, {**kept, **beside, **method.in_force(checkpoint)}, said)
     dataset = data_of(checkpoint.spec, {"data_dir": asked.get("data_dir") or kept["data_dir"]})

@@ -20,7 +20,7 @@ from mu.errors import UserError
 from mu.evaluation import SplitOutputs, look, measure, membership
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.comparison import compare
-from mu.methods.base import Method
+from mu.methods.base import Method, unlearn
 from mu.report import plots, prose
 from mu.resume import Keeper, Progress
 from mu.runs import Run
@@ -198,7 +198,7 @@ def run_method(recorder: Recorder, job: Job, keeper: Keeper) -> Result:
     checkpoint = copy.deepcopy(upstream.checkpoint)
     run.place(checkpoint.model)
     with run.stopwatch() as seconds:
-        job.method.unlearn(checkpoint, upstream.split, run, keeper)
+        unlearn(job.method, checkpoint, upstream.split, run, keeper)
     peak = run.peak_memory_mb()
     checkpoint.spec = checkpoint.spec.without(upstream.split.forget, job.name)
     # At once: whatever fails from here on, the result of the work is on disk.

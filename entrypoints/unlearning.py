@@ -19,7 +19,6 @@ from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method
 from mu.methods.base import Method
 from mu.report import prose
-from mu.runs import pick_device
 from mu.tracking import Store, connect
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def make_plan(
     name = check_method(options.method)
     method = make_method(name, settings)
     request = ForgetRequest.parse(options.forget)
-    pick_device(device.device)
+    device.check()
     store = connect()
     prune_run_id = stage_of(store, options.prune_run_id, options.stage)
     found = find_asked(store, prune_run_id, asked, poisoned=request.kind == "poison")
@@ -158,7 +157,7 @@ def go_on(
 ) -> None:
     """The main job of an interrupted run, in that run; arguments as of :func:`main`."""
     assert options.resume_run_id is not None
-    pick_device(DeviceOptions.of(device).device)
+    DeviceOptions.of(device).check()
     store = connect()
     job = job_of_interrupted(store, options.resume_run_id, options, settings, asked, device)
     check_oracle_run(store, job.oracle_run_id, job.upstream)

@@ -13,6 +13,10 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class ProcessDiedError(UserError):
+    """A process that did part of the work was ended from outside; the work can be gone on with."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """An error that names the nearest known spellings of a misspelt ``name``."""
     names = sorted(known)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mu.data.images import Subset
+from mu.distributed import everywhere
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.pruning.base import prunable
@@ -19,9 +20,10 @@ from mu.runs import Run
 from mu.training.loop import train
 from mu.training.resumable import Bookmark
 
-AfterRound = Callable[[int, nn.Module], None]
+AfterRound = Callable[[int, nn.Module, Run], None]
 
 
+@everywhere
 def train_network(
     recipe: Recipe,
     data: Subset,
@@ -52,12 +54,13 @@ def train_network(
         Keeps the progress after each epoch. Where it holds some already, training goes on there,
         and on the CPU ends with the very weights that it would have had without the interruption.
     after_round
-        Called with the round and the network when a round is over; 0 is the dense one.
+        Called with the round, the network and the run when a round is over; 0 is the dense one. On
+        several devices each rank calls it, so it must be something that can be sent there.
 
     Returns
     -------
     tuple
-        The network, on the run's device, and its mask.
+        The network, on the run's device (on the CPU, where there are several), and its mask.
     """
     stages = recipe.stages(mask_is_known=mask is not None)
     seed = run.seed if seed is None else seed
@@ -75,7 +78,7 @@ def train_network(
                 whole.prune_and_rewind(stage)
             whole.train(stage)
         if after_round is not None:
-            after_round(stage.round, whole.model)
+            after_round(stage.round, whole.model, run)
     return whole.model, whole.mask
 
 
@@ -118,9 +121,10 @@ class _Whole:
 
     def _prune(self, number: int) -> None:
         keep = self.pruner.keeps(self.mask.total, number)
-        self.mask = self.pruner.prune(
+        found = self.pruner.prune(
             self.model, self.mask, self.data, self.run, keep=keep, seed=self.seed
         )
+        self.mask = self.run.ranks.same(found)  # a GPU's rounding may rank two weights otherwise
         self.run.log("sparsity", self.mask.sparsity, number)
 
     def train(

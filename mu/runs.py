@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mu import memory
+from mu.distributed.ranks import ALONE
 from mu.errors import UserError
 
 Sink = Callable[[Mapping[str, float], int | None], None]
@@ -29,6 +30,18 @@ class Record(NamedTuple):
     step: int | None
 
 
+class RunState(NamedTuple):
+    """What a rank needs to know of the run that it works for, and that run of what was done."""
+
+    seed: int
+    precision: str
+    sync_bn: bool
+    records: list[Record]
+    notes: list[str]
+    samples_seen: int
+    seconds_before: float
+
+
 class Run:
     """Device, seed, folder and log of one piece of work.
 
@@ -42,11 +55,26 @@ class Run:
         Where artifacts are written; None where none are wanted.
     precision
         ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA, fp32 elsewhere.
+    devices
+        How many processes train and look at samples together: on CUDA a GPU each, else parts of
+        the CPU. See :mod:`mu.distributed`.
+    sync_bn
+        Whether batch normalisation takes its statistics over the batches of all devices, on CUDA.
     sink
         Called with every batch of numbers and their step; MLflow's recorder is one.
     show_progress
         Whether long work draws progress bars. By default it does where the output is a terminal,
         and elsewhere says a line now and then.
+
+    Attributes
+    ----------
+    ranks
+        This process's place among those that do the work of the run together.
+
+    Raises
+    ------
+    UserError
+        If there are no such devices on this machine.
     """
 
     def __init__(
@@ -56,14 +84,20 @@ class Run:
         seed: int = 0,
         folder: Path | None = None,
         precision: str = "auto",
+        devices: int = 1,
+        sync_bn: bool = False,
         sink: Sink | None = None,
         show_progress: bool | None = None,
     ) -> None:
         self.device = pick_device(device)
+        check_devices(device, devices, sync_bn)
+        self.devices, self.sync_bn = devices, sync_bn
+        self.ranks = ALONE
         self.seed = seed
         self.folder = folder
         if precision not in PRECISIONS:
             raise UserError(f"precision={precision!r}: give one of {', '.join(PRECISIONS)}")
+        self.precision = precision
         self.bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         self._sink = sink
         self._draws_bars = sys.stderr.isatty() if show_progress is None else show_progress
@@ -72,6 +106,7 @@ class Run:
         self.notes: list[str] = []
         self.samples_seen = 0
         self.seconds_before = 0.0  # spent on this work by processes before this one
+        self._peak_of_ranks = 0.0  # MiB
 
     def go_on(
         self, records: Sequence[Record], notes: Sequence[str], samples_seen: int, seconds: float
@@ -87,6 +122,32 @@ class Run:
         self.notes += [note for note in notes if note not in self.notes]
         self.samples_seen += samples_seen
         self.seconds_before = seconds
+
+    # --- ranks ---------------------------------------------------------------------------
+
+    def state(self) -> RunState:
+        """What ranks need to know of it."""
+        return RunState(
+            self.seed,
+            self.precision,
+            self.sync_bn,
+            self.records,
+            self.notes,
+            self.samples_seen,
+            self.seconds_before,
+        )
+
+    def catch_up(self, state: RunState, peak_mb: float) -> None:
+        """Take over what the first rank had noted and spent in the end.
+
+        Parameters
+        ----------
+        peak_mb
+            Its highest memory use, MiB.
+        """
+        self.notes[:] = state.notes
+        self.samples_seen, self.seconds_before = state.samples_seen, state.seconds_before
+        self._peak_of_ranks = max(self._peak_of_ranks, peak_mb)
 
     # --- numbers --------------------------------------------------------------------------
 
@@ -145,6 +206,11 @@ class Run:
         The mark of the highest memory use is reset, too: both are the costs of the block.
         """
         seconds: list[float] = []
+        if self.devices > 1:
+            from mu.distributed.team import team_of  # not needed elsewhere
+
+            team_of(self)  # starting it is no cost of the block
+        self._peak_of_ranks = 0.0
         memory.reset_peak(self.device)
         self.synchronize()
         start = time.perf_counter()
@@ -153,8 +219,11 @@ class Run:
         seconds.append(time.perf_counter() - start)
 
     def peak_memory_mb(self) -> float:
-        """Highest memory use since the last stopwatch started, MiB; see :mod:`mu.memory`."""
-        return memory.peak_mb(self.device)
+        """Highest memory use of a process since the last stopwatch started, MiB.
+
+        See :mod:`mu.memory`.
+        """
+        return max(memory.peak_mb(self.device), self._peak_of_ranks)
 
     # --- progress -------------------------------------------------------------------------
 
@@ -249,3 +318,32 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UserError(f"device={name!r} cannot be used here ({reason}); try auto") from error
     return device
+
+
+def check_devices(device: str, devices: int, sync_bn: bool) -> None:
+    """Refuse more devices than there are, and what only several can do.
+
+    Raises
+    ------
+    UserError
+        If there are fewer, one is named and several are asked for, or batch normalisation cannot
+        be synchronised.
+    """
+    if sync_bn and (devices == 1 or pick_device(device).type != "cuda"):
+        raise UserError(
+            f"sync_bn={sync_bn} with device={device} and devices={devices}: torch synchronises "
+            "batch normalisation over several GPUs only; leave sync_bn out"
+        )
+    if devices == 1:
+        return
+    kind, _, number = str(device).partition(":")
+    if number:
+        raise UserError(
+            f"device={device} is one device, but devices={devices}; give device={kind}, or leave "
+            "devices out"
+        )
+    if pick_device(device).type == "cuda" and devices > (there := torch.cuda.device_count()):
+        raise UserError(
+            f"devices={devices}, but there are {there} GPUs here; give devices={there}, or "
+            "device=cpu"
+        )

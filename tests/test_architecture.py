@@ -112,6 +112,10 @@ def test_nothing_in_mu_imports_the_entry_points() -> None:
             "mu.fisher",
             ("mu.training", "mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP),
         ),
+        (
+            "mu.distributed",
+            ("mu.models", "mu.training", "mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP),
+        ),
         ("mu.training", ("mu.pruning", "mu.methods", "mu.evaluation", *ON_TOP)),
         ("mu.pruning", ("mu.methods", *ON_TOP)),
         ("mu.methods", ON_TOP),
@@ -132,7 +136,8 @@ def test_imports_point_one_way(package: str, forbidden: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize(
-    "name", of("mu.fisher", "mu.methods", "mu.pruning", "mu.training", "mu.evaluation")
+    "name",
+    of("mu.distributed", "mu.fisher", "mu.methods", "mu.pruning", "mu.training", "mu.evaluation"),
 )
 def test_the_library_reaches_neither_tracking_nor_command_line_nor_pages(name: str) -> None:
     assert not [one for one in reaches(name) if inside(one, *ON_TOP)]
@@ -167,6 +172,11 @@ def test_nothing_is_unpickled(name: str) -> None:
         if called in ("np.load", "np.save", "numpy.load", "numpy.save"):
             assert keywords(call).get("allow_pickle") == "False", f"say allow_pickle in {name}"
         assert called not in ("eval", "exec", "yaml.load", "torch.hub.load")
+
+
+def test_only_messages_between_processes_are_pickled() -> None:
+    """Those never lie in a file; see the module."""
+    assert importers("multiprocessing.reduction") == {"mu.distributed.messages"}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -402,7 +402,7 @@ class Original:
         tell = fail or (lambda *_: None)
         keeper = None if self.folder is None else Telling(self.folder, self.about, tell)
 
-        def after_round(number: int, model: nn.Module) -> None:
+        def after_round(number: int, model: nn.Module, run: Run) -> None:
             run.log("norm", sum(float(one.detach().norm()) for one in model.parameters()), number)
             tell("round", number, None)
 

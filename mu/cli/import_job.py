@@ -21,7 +21,7 @@ from mu.data.images import ImageDataset
 from mu.foreign.files import read_weight_file
 from mu.foreign.originals import Imported, import_original
 from mu.report import console, prose
-from mu.runs import Run, pick_device
+from mu.runs import Run
 from mu.tracking import connect, tracked
 
 NEAR_CHANCE = 0.1  # of the way from chance to 100 %
@@ -36,7 +36,7 @@ def import_file(file: str, given: Mapping[str, Any], device: DeviceOptions) -> N
         What was given explicitly: data, and the settings of
         :func:`mu.foreign.originals.import_original`.
     """
-    pick_device(device.device)
+    device.check()
     weights = read_weight_file(file)
     dataset, settings = load_asked(given)
     imported = import_original(weights, dataset, **settings)

@@ -5,12 +5,14 @@ Names are checked before anything heavy is imported, so that a misspelt one is a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mu.cli.options import Group, peek
 from mu.data import DATASETS, DEFAULT_DATASET, check_dataset, load_data, source
+from mu.errors import UserError
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.models import ARCHITECTURES, STEMS, check_arch
 from mu.profiles import DEFAULT_PROFILE, PROFILES, profile
@@ -76,6 +78,34 @@ class DeviceOptions(Hyperparameters):
     precision: str = setting(
         "auto", help="auto is bf16 on CUDA, fp32 elsewhere", choices=("auto", "fp32", "bf16")
     )
+    devices: int = setting(
+        1,
+        help="processes that train and look at samples together, each with a GPU of its own or "
+        "its part of the CPU",
+        low=1,
+    )
+    sync_bn: bool = setting(
+        False, help="whether batch normalisation sees the batches of all GPUs as one"
+    )
+
+    def check(self) -> None:
+        """Refuse devices that this machine does not have; loads torch.
+
+        Raises
+        ------
+        UserError
+            If it does not have them, or torch's launcher started this process as one of several.
+        """
+        from mu.runs import check_devices, pick_device
+
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ:
+            raise UserError(
+                f"this is process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} of a "
+                "launcher's, and each would open a run of its own; start mu once, and give "
+                "devices: it starts its processes by itself"
+            )
+        pick_device(self.device)
+        check_devices(self.device, self.devices, self.sync_bn)
 
 
 PLAIN = (Group(DataOptions), Group(ModelOptions))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mu.data.images import Images, ImageSet, Subset
+from mu.distributed.ranks import ALONE, Ranks
 
 PADDING = 4
 Placed = tuple[Tensor, Tensor]  # places among the samples (n,), and pixels, uint8
@@ -18,6 +20,29 @@ Placed = tuple[Tensor, Tensor]  # places among the samples (n,), and pixels, uin
 def batch_count(samples: int, batch_size: int) -> int:
     """How many batches :class:`Batches` makes of so many samples."""
     return max(1, min(math.ceil(samples / batch_size), samples // 2))
+
+
+class Share(NamedTuple):
+    """A rank's part of a batch.
+
+    Parameters
+    ----------
+    own, whole
+        Samples of the part, and of the batch.
+    ranks
+        How many share it.
+    """
+
+    own: int
+    whole: int
+    ranks: int
+
+    @property
+    def weight(self) -> float:
+        """What the part is in proportion to an equal share: the mean over ranks of a part's mean
+        times its weight is the mean over the batch.
+        """
+        return self.own * self.ranks / self.whole if self.whole else 1.0
 
 
 class Batches:
@@ -40,10 +65,19 @@ class Batches:
     augment
         ``none``, ``crop`` (random shift by up to 4 pixels) or ``crop_flip`` (also mirrored). Of
         images that are streamed ``crop`` is a random part of the whole image.
+    ranks
+        Who shares the batches: each rank gets its part of every one. A part without samples, of a
+        batch of fewer than there are ranks, holds one of another's, which has no weight.
     """
 
     def __init__(
-        self, subset: Subset, batch_size: int, device: torch.device, *, augment: str = "none"
+        self,
+        subset: Subset,
+        batch_size: int,
+        device: torch.device,
+        *,
+        augment: str = "none",
+        ranks: Ranks = ALONE,
     ) -> None:
         chosen = torch.from_numpy(subset.indices)
         self._device = device
@@ -51,17 +85,26 @@ class Batches:
         if isinstance(subset.images, Images):
             self._source = _Resident(subset.images.pixels[chosen].to(device), augment)
         else:
-            self._source = _Streamed(subset.images, chosen, augment)
+            self._source = _Streamed(subset.images, chosen, augment, ranks.size)
         self._labels = subset.images.labels[chosen].to(device)
         shape = (1, len(subset.mean), 1, 1)
         self._mean = torch.tensor(subset.mean, device=device).mul(255).view(shape)
         self._scale = torch.tensor(subset.std, device=device).mul(255).reciprocal().view(shape)
-        self._batch_size = batch_size
+        self._batch_size, self._ranks = batch_size, ranks
 
     @property
     def samples(self) -> int:
-        """Samples an epoch."""
+        """Samples an epoch, of all ranks together."""
         return len(self._labels)
+
+    @property
+    def shares(self) -> list[Share]:
+        """What this rank's part of each batch is."""
+        parts = [(self._ranks.part(*bounds), bounds) for bounds in self._bounds()]
+        return [
+            Share(last - first, end - start, self._ranks.size)
+            for (first, last), (start, end) in parts
+        ]
 
     def __len__(self) -> int:
         return len(self._bounds())
@@ -73,15 +116,28 @@ class Batches:
         starts = [number * size + min(number, larger) for number in range(count + 1)]
         return list(itertools.pairwise(starts))
 
+    def _own(self) -> list[tuple[int, int]]:
+        """The same of this rank's parts."""
+        found = []
+        for start, end in self._bounds():
+            first, last = self._ranks.part(start, end)
+            found.append((first, last) if last > first else (start, min(start + 1, end)))
+        return found
+
+    def few(self) -> tuple[Tensor, Tensor]:
+        """The first two images and labels, plain."""
+        found = self._source.plain([torch.arange(min(2, self.samples))])
+        return next(self._normalised(found))
+
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of float images (n, channels, height, width) and labels (n,), plain."""
-        places = [torch.arange(start, end) for start, end in self._bounds()]
+        places = [torch.arange(start, end) for start, end in self._own()]
         return self._normalised(self._source.plain(places))
 
     def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """The same, shuffled and augmented by draws from ``generator`` (on the CPU)."""
         order = torch.randperm(self.samples, generator=generator).to(self._source.device)
-        places = [order[start:end] for start, end in self._bounds()]
+        places = [order[start:end] for start, end in self._own()]
         return self._normalised(self._source.augmented(places, generator))
 
     def _normalised(self, batches: Iterator[Placed]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -131,11 +187,11 @@ class _Streamed:
 
     device = torch.device("cpu")
 
-    def __init__(self, images: ImageSet, rows: Tensor, augment: str) -> None:
+    def __init__(self, images: ImageSet, rows: Tensor, augment: str, ranks: int) -> None:
         from mu.data.streaming import Stream, StreamedImages  # torchvision is not needed elsewhere
 
         assert isinstance(images, StreamedImages)
-        self._stream, self._count = Stream(images, rows, augment), len(rows)
+        self._stream, self._count = Stream(images, rows, augment, ranks), len(rows)
 
     def plain(self, places: list[Tensor]) -> Iterator[Placed]:
         """The pixels of these batches."""

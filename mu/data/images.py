@@ -188,6 +188,10 @@ class Subset:
         """int64 of shape (n_samples,)."""
         return self.images.labels[torch.from_numpy(self.indices)]
 
+    def part(self, first: int, last: int) -> Subset:
+        """The samples at the places ``first <= place < last``."""
+        return replace(self, indices=self.indices[first:last])
+
     def drawn(self, count: int, draws: torch.Generator) -> Subset:
         """At most ``count`` of the samples, in their order."""
         if count >= len(self):

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 
 from mu.data.image_files import open_rgb, square_pixels
@@ -132,11 +132,13 @@ class Stream:
         The set, and which of its samples.
     augment
         ``none``, ``crop`` (a random part of the image) or ``crop_flip`` (also mirrored).
+    ranks
+        How many processes have streams like this one, and share the workers.
     """
 
-    def __init__(self, images: StreamedImages, rows: Tensor, augment: str) -> None:
+    def __init__(self, images: StreamedImages, rows: Tensor, augment: str, ranks: int = 1) -> None:
         self._rows, self._given = rows, _Given()
-        workers = images.workers if len(rows) > FEW else 0
+        workers = -(-images.workers // ranks) if len(rows) > FEW else 0
         # Not forked from this process: it has threads, whose locks would be copied.
         context = multiprocessing.get_context("forkserver") if workers else None
         if context is not None:
@@ -192,7 +194,8 @@ def _joined(images: Iterable[Tensor | str]) -> Tensor | str:
     wrong = next((one for one in found if isinstance(one, str)), None)
     if wrong is not None:
         return wrong
-    return torch.stack([one for one in found if isinstance(one, Tensor)])
+    stacked: Tensor = default_collate(found)  # in a worker, into memory that the other process sees
+    return stacked
 
 
 def _stacked(found: Iterable[Tensor | str]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mu.data.batches import Batches
 from mu.data.images import Subset
+from mu.distributed import Ranks, everywhere
 from mu.evaluation.reductions import REDUCTIONS
 from mu.runs import Run
 
@@ -216,6 +217,7 @@ class SplitOutputs:
         return all(part.has_logits for part in self.parts().values())
 
 
+@everywhere
 @torch.no_grad()
 def predict(
     model: nn.Module,
@@ -227,7 +229,8 @@ def predict(
 ) -> Outputs:
     """Pass ``subset`` through ``model`` once, in evaluation mode, without augmentation.
 
-    The model is left in the mode that it was in.
+    The model is left in the mode that it was in. Ranks share the samples, and each has the outputs
+    of all.
 
     Parameters
     ----------
@@ -237,9 +240,14 @@ def predict(
     """
     was_training = model.training
     run.place(model).eval()
-    outputs = _assembled(_logits(model, subset, run, batch_size), subset.labels, most_logits)
+    first, last = run.ranks.part(0, len(subset))
+    # A rank without samples looks at one all the same, which tells the number of classes.
+    own = subset.part(first, last) if last > first else subset.part(0, 1)
+    outputs = _assembled(
+        _logits(model, own, run, batch_size), own.labels, most_logits, samples=len(subset)
+    )
     model.train(was_training)
-    return outputs
+    return _gathered(outputs, subset.labels, run.ranks)
 
 
 def _logits(model: nn.Module, subset: Subset, run: Run, batch_size: int) -> Iterator[Tensor]:
@@ -250,14 +258,16 @@ def _logits(model: nn.Module, subset: Subset, run: Run, batch_size: int) -> Iter
         yield logits.float()
 
 
-def _assembled(batches: Iterator[Tensor], labels: Tensor, most_logits: int) -> Outputs:
+def _assembled(
+    batches: Iterator[Tensor], labels: Tensor, most_logits: int, samples: int
+) -> Outputs:
     """Outputs from the logits of consecutive batches, with logits or reduced.
 
-    Logits that are kept leave the device together at the end: a copy of each batch would make
-    the device wait.
+    How many ``samples`` there are in all, those of other ranks among them, decides. Logits that
+    are kept leave the device together at the end: a copy of each batch would make the device wait.
     """
     first = next(batches)
-    if len(labels) * first.shape[1] <= most_logits:
+    if samples * first.shape[1] <= most_logits:
         return Outputs(torch.cat([first, *batches]).cpu().double(), labels)
     return _reduced(itertools.chain([first], batches), labels)
 
@@ -280,3 +290,13 @@ def _reduced(batches: Iterator[Tensor], labels: Tensor) -> ReducedOutputs:
             whole[name][start:end] = values
         start = end
     return ReducedOutputs(whole, labels, part.classes)
+
+
+def _gathered(part: Outputs, labels: Tensor, ranks: Ranks) -> Outputs:
+    """The outputs of all ranks, from this one's."""
+    if ranks.size == 1:
+        return part
+    if part.has_logits:
+        return Outputs(ranks.gather(part.logits, len(labels)), labels)
+    scores = {name: ranks.gather(part.score(name), len(labels)) for name in REDUCTIONS}
+    return ReducedOutputs(scores, labels, part.classes)

@@ -40,6 +40,8 @@ def diagonal(
 ) -> list[Tensor]:
     """The mean over ``data`` of the squared gradients, for every parameter in its shape.
 
+    Ranks share the samples, and draw each for its own.
+
     Parameters
     ----------
     model
@@ -57,18 +59,18 @@ def diagonal(
     run.place(model)
     first = next(model.parameters())
     sums = {one: torch.zeros_like(one).reshape(-1) for one in model.parameters()}
-    draws = run.generator("labels of the Fisher information")
-    batches = Batches(data, chunk_size, run.device)
-    with per_sample(model) as look, run.progress("Fisher information", len(data)) as advance:
-        for images, _ in batches.in_order():
+    draws = run.generator("labels of the Fisher information" + run.ranks.suffix)
+    own = data.part(*run.ranks.part(0, len(data)))
+    with per_sample(model) as look, run.progress("Fisher information", len(own)) as advance:
+        for images, _ in Batches(own, chunk_size, run.device).in_order() if len(own) else ():
             batch = look.batch(images.to(first.dtype))
             for weights in _weights(batch.logits, labels, draws):
                 for parameter, start, values in batch.gradients(weights, last=labels != "exact"):
                     squares = values.square().sum(0)
                     sums[parameter][start : start + len(squares)] += squares
-            run.samples_seen += len(images)
             advance(len(images), "")
-    return [(total / len(data)).view(one.shape) for one, total in sums.items()]
+    run.samples_seen += len(data)
+    return [(run.ranks.add_up(total) / len(data)).view(one.shape) for one, total in sums.items()]
 
 
 def _weights(logits: Tensor, labels: str, draws: torch.Generator) -> Iterator[Tensor]:

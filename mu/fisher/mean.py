@@ -15,17 +15,22 @@ BATCH_SIZE = 128
 
 
 def mean_gradient(model: nn.Module, free: FreeWeights, data: Subset, run: Run) -> Tensor:
-    """Of the mean cross-entropy of ``data`` by the free weights: a vector (free weights,)."""
+    """Of the mean cross-entropy of ``data`` by the free weights: a vector (free weights,).
+
+    Ranks share the samples.
+    """
     parameters = list(model.parameters())
     result = parameters[0].new_zeros(free.size)
+    own = data.part(*run.ranks.part(0, len(data)))
     with evaluating(model):
         model.requires_grad_(True)  # of parameters that are never trained, too
-        for images, labels in Batches(data, BATCH_SIZE, run.device).in_order():
+        batches = Batches(own, BATCH_SIZE, run.device).in_order() if len(own) else ()
+        for images, labels in batches:
             logits = model(images.to(parameters[0].dtype))
             errors = score(logits.detach(), labels) / -len(data)
             found = torch.autograd.grad(
                 logits, parameters, errors, allow_unused=True, materialize_grads=True
             )
             result += free.vector(found)
-            run.samples_seen += len(labels)
-    return result
+    run.samples_seen += len(data)
+    return run.ranks.add_up(result)

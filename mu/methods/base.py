@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
+from mu.distributed import everywhere
 from mu.hyperparameters import Hyperparameters
 from mu.resume import Keeper
 from mu.runs import Run
@@ -47,3 +48,29 @@ class Method(Hyperparameters, ABC):
             the original again, and unlearning goes on there; on the CPU it ends with the very
             weights that it would have had without the interruption.
         """
+
+
+def unlearn(
+    method: Method,
+    checkpoint: Checkpoint,
+    split: ForgetSplit,
+    run: Run,
+    keeper: Keeper | None = None,
+) -> None:
+    """:meth:`Method.unlearn`, on all devices of ``run``."""
+    made = _unlearned(method, checkpoint, split, run, keeper)
+    if made is not checkpoint:
+        checkpoint.model.load_state_dict(made.model.state_dict())
+        checkpoint.mask = made.mask
+
+
+@everywhere
+def _unlearned(
+    method: Method,
+    checkpoint: Checkpoint,
+    split: ForgetSplit,
+    run: Run,
+    keeper: Keeper | None = None,
+) -> Checkpoint:
+    method.unlearn(checkpoint, split, run, keeper)
+    return checkpoint

@@ -19,7 +19,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
-from mu.errors import UserError
+from mu.errors import ProcessDiedError, UserError
 from mu.resume import (
     FOLDER,
     FolderKeeper,
@@ -137,7 +137,7 @@ def run_keeper(
         try:
             with closing(keeper):
                 yield keeper
-        except (KeyboardInterrupt, Stopped):
+        except (KeyboardInterrupt, Stopped, ProcessDiedError):
             if keeper.has_kept:
                 entry = recorder.store.run(recorder.run_id).data.tags.get("mu.entry")
                 print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -11,18 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mu.data.batches import Batches
+from mu.data.batches import Batches, Share
 from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import BoundMask, Mask
 from mu.runs import Run, generator, seeded
+from mu.training.objective import Loss, Objective, Penalty, averaged, share_statistics
 from mu.training.optimizers import make_optimizer, restore_optimizer
 from mu.training.recipe import Training
 from mu.training.sam import ascended
 from mu.training.schedules import learning_rate_factor
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-Penalty = Callable[[int], Tensor]
 MakeOptimizer = Callable[[nn.Module, Training], Optimizer]
 AfterStep = Callable[[int, float], None]
 AfterEpoch = Callable[[int, Optimizer], None]
@@ -54,6 +53,9 @@ def train(
 ) -> None:
     """Train ``model`` in place by gradient descent.
 
+    Where several ranks do it together, each takes its part of every batch, and all of them make
+    the step that one process would make of the whole batch.
+
     Parameters
     ----------
     data
@@ -62,8 +64,8 @@ def train(
         Its pruned weights are set to zero at the start, get no gradient, and are zero after
         every step.
     loss
-        Of logits (n, classes) and labels (n,); a scalar. By default cross-entropy, with the
-        label smoothing of ``training``.
+        Of logits (n, classes) and labels (n,): a mean over the samples. By default cross-entropy,
+        with the label smoothing of ``training``.
     penalty
         Of the epoch; a scalar that is added to the loss.
     start_epoch, stop_epoch
@@ -94,7 +96,9 @@ def train(
         If the loss of an epoch is not finite.
     """
     run.place(model)
-    batches = Batches(data, training.batch_size, run.device, augment=training.augment)
+    batches = Batches(
+        data, training.batch_size, run.device, augment=training.augment, ranks=run.ranks
+    )
     bound = None if mask is None or mask.is_dense else mask.bind(model)
     if bound is not None:
         bound.apply()
@@ -103,29 +107,28 @@ def train(
         restore_optimizer(optimizer, model, optimizer_state)
     if loss is None:
         loss = partial(F.cross_entropy, label_smoothing=training.label_smoothing)
-    step = _Step(model, optimizer, training, run, bound, loss, penalty, after_step)
     stop = training.epochs if stop_epoch is None else stop_epoch
     seed = run.seed if seed is None else seed
-    with run.progress(label, (stop - start_epoch) * batches.samples) as advance:
+    with (
+        averaged(Objective(model, loss, penalty, run), batches.few, run) as objective,
+        run.progress(label, (stop - start_epoch) * batches.samples) as advance,
+    ):
+        step = _Step(model, objective, optimizer, training, bound, after_step)
         for epoch in range(start_epoch, stop):
             model.train(not frozen)
             totals = torch.zeros(2, device=run.device)
             order = batches.shuffled(generator(seed, f"order of epoch {epoch}"))
-            with seeded(seed, f"draws of epoch {epoch}", run.device):
-                for moment, (images, labels) in _moments(order, epoch, len(batches)):
-                    totals += step(images, labels, moment)
-                    advance(len(labels), f"epoch {epoch + 1}/{stop}")
+            # No two ranks drop the same units of different samples.
+            with seeded(seed, f"draws of epoch {epoch}{run.ranks.suffix}", run.device):
+                for number, (batch, share) in enumerate(zip(order, batches.shares, strict=True)):
+                    totals += step(*batch, share, epoch + number / len(batches))
+                    advance(share.whole, f"epoch {epoch + 1}/{stop}")
+            share_statistics(model, run)
             run.samples_seen += batches.samples
+            totals = run.ranks.add_up(totals)
             _log_epoch(run, totals, batches.samples, epoch, first_step, step.rate)
             if after_epoch is not None:
                 after_epoch(epoch, optimizer)
-
-
-def _moments(
-    order: Iterable[tuple[Tensor, Tensor]], epoch: int, batches: int
-) -> Iterable[tuple[float, tuple[Tensor, Tensor]]]:
-    """Each batch with the epochs that have passed before it."""
-    return ((epoch + number / batches, batch) for number, batch in enumerate(order))
 
 
 class _Step:
@@ -134,32 +137,31 @@ class _Step:
     def __init__(
         self,
         model: nn.Module,
+        objective: nn.Module,
         optimizer: Optimizer,
         training: Training,
-        run: Run,
         bound: BoundMask | None,
-        loss: Loss,
-        penalty: Penalty | None,
         after: AfterStep | None,
     ) -> None:
-        self.model, self.optimizer, self.training, self.run = model, optimizer, training, run
-        self.bound, self.loss, self.penalty, self.after = bound, loss, penalty, after
+        self.model, self.objective, self.optimizer = model, objective, optimizer
+        self.training, self.bound, self.after = training, bound, after
         self.rate = 0.0  # of the last step
 
-    def __call__(self, images: Tensor, labels: Tensor, moment: float) -> Tensor:
-        """Take the step; gives the batch's sums of losses and of right answers, shape (2,)."""
+    def __call__(self, images: Tensor, labels: Tensor, share: Share, moment: float) -> Tensor:
+        """Take the step; gives this rank's sums of losses and of right answers, shape (2,)."""
         self._set_rate(moment)
-        logits, value = self._gradient(images, labels, int(moment))
+        logits, value = self._gradient(images, labels, int(moment), share.weight)
         if self.training.sam_rho:
             with ascended(self.model, self.training.sam_rho, adaptive=self.training.sam_adaptive):
-                self._gradient(images, labels, int(moment))
+                self._gradient(images, labels, int(moment), share.weight)
         self.optimizer.step()
         if self.bound is not None:
             self.bound.apply()
         if self.after is not None:
             self.after(int(moment), self.rate)
         right = (logits.argmax(1) == labels).sum()
-        return torch.stack([value.float() * len(labels), right.float()])
+        sums = torch.stack([value.float() * len(labels), right.float()])
+        return sums if share.own else torch.zeros_like(sums)
 
     def _set_rate(self, moment: float) -> None:
         one = self.training
@@ -168,17 +170,16 @@ class _Step:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
 
-    def _gradient(self, images: Tensor, labels: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+    def _gradient(
+        self, images: Tensor, labels: Tensor, epoch: int, weight: float
+    ) -> tuple[Tensor, Tensor]:
         """Leave the gradient of the objective in the parameters; gives logits and loss."""
-        with self.run.autocast():
-            logits = self.model(images)
-            value = self.loss(logits, labels)
-        objective = value if self.penalty is None else value + self.penalty(epoch)
+        logits, value, whole = self.objective(images, labels, epoch, weight)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(objective)
+        torch.autograd.backward(whole)
         if self.bound is not None:
             self.bound.mask_gradients()
-        return logits.detach(), value.detach()
+        return logits, value
 
 
 def _log_epoch(

@@ -107,7 +107,7 @@ def test_whatever_needs_no_dense_training_is_one_stage(epochs, rounds):
 def test_the_loop_is_called_as_the_stages_say(calls, rewind):
     one = recipe(pruner="imp", rate=0.3, rounds=2, rewind=rewind)
     run, told = Run(), []
-    train_network(one, training_set(one), run, after_round=lambda number, _: told.append(number))
+    train_network(one, training_set(one), run, after_round=lambda number, *_: told.append(number))
     stages = one.stages()
     assert told == [0, 1, 2]
     assert calls.each("start_epoch") == [stage.start_epoch for stage in stages]
@@ -231,7 +231,7 @@ def test_pruning_initial_weights_is_followed_by_one_training(calls):
     one = recipe(pruner="omp", rate=0.7, when="initial")
     data = training_set(one)
     run, told = Run(), []
-    model, mask = train_network(one, data, run, after_round=lambda n, _: told.append(n))
+    model, mask = train_network(one, data, run, after_round=lambda n, *_: told.append(n))
     initial = one.model.build(one.seed)
     everything = Mask.dense(initial, prunable(initial))
     expected = one.make_pruner().prune(initial, everything, data, Run())
@@ -312,7 +312,7 @@ def test_after_each_round_its_network_is_shown():
     one = recipe(pruner="imp", rate=0.5, rounds=2, epochs=2)
     shown = []
 
-    def look(number, model):
+    def look(number, model, _run):
         pruned = sum(int((model.get_parameter(n) == 0).sum()) for n in prunable(model))
         shown.append((number, pruned))
 

@@ -138,13 +138,16 @@ class _Growing:
     def __exit__(self, *_: object) -> None:
         self.env.close()
 
-    def write(self, values: Sequence[tuple[bytes, bytes]]) -> None:
-        """All of the values, or none of them."""
+    def write(self, values: Sequence[tuple[bytes, bytes]], without: Iterable[bytes] = ()) -> None:
+        """Write all of the values and delete all keys ``without``, or none of them."""
+        gone = list(without)
         while True:
             try:
                 with self.env.begin(write=True) as writing:
                     for key, value in values:
                         writing.put(key, value)
+                    for key in gone:
+                        writing.delete(key)
                 return
             except lmdb.MapFullError:
                 if self._most is not None:
@@ -257,11 +260,14 @@ def _finish(
         (labels_key(part), np.asarray(numbers, "<i8").tobytes())
         for part, numbers in contents.labels.items()
     ]
-    growing.write([*labels, (META_KEY, json.dumps(card.as_dict()).encode())])
-    with growing.env.begin(write=True) as writing:
-        writing.delete(_PROGRESS_KEY)
-        for place in contents.places():
-            writing.delete(_STAMP + image_key(*place))
+    growing.write(
+        [*labels, (META_KEY, json.dumps(card.as_dict()).encode())],
+        # Of a million images this takes room, too: pages are copied before they change.
+        without=[
+            _PROGRESS_KEY,
+            *(_STAMP + image_key(*place) for place in sorted(contents.places())),
+        ],
+    )
     temporary = out.with_name(out.name + ".tmp")
     temporary.unlink(missing_ok=True)
     growing.env.sync(True)
