@@ -7,7 +7,7 @@ import sys
 import click
 
 from mu import __version__
-from mu.cli import importing, seeds
+from mu.cli import completion, importing, listing, seeds, showing
 from mu.cli.main import run
 from mu.cli.options import Late
 
@@ -15,10 +15,16 @@ from mu.cli.options import Late
 @click.group(context_settings={"help_option_names": ["--help", "-h"]})
 @click.version_option(__version__, prog_name="mu")
 def mu() -> None:
-    """Machine unlearning of image classifiers: prune first, then unlearn.
+    r"""Machine unlearning of image classifiers: prune first, then unlearn.
 
     The work itself is started by `mlflow run . -e prune` and `mlflow run . -e unlearn`, or by
-    `python -m entrypoints.prune` and `python -m entrypoints.unlearn`.
+    `python -m entrypoints.prune` and `python -m entrypoints.unlearn`; this command looks at what
+    came of it.
+
+    \b
+      mu runs --entry unlearn --sort gap   the best unlearning first
+      mu show ID                           one run, from its data to its oracle
+      mu metrics                           what each number means
     """
 
 
@@ -58,6 +64,9 @@ def metrics() -> None:
 
 mu.add_command(Late("import", importing.SHORT_HELP, importing.build))
 mu.add_command(seeds.command)
+mu.add_command(listing.command)
+mu.add_command(showing.command)
+mu.add_command(completion.command)
 
 
 def main() -> None:

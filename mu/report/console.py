@@ -68,6 +68,11 @@ def print_notes(notes: Sequence[str]) -> None:
         make_console().print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
 
 
+def wide_console() -> Console:
+    """As wide as the terminal; off a terminal, wide enough that nothing is cut."""
+    return Console(width=None if Console().is_terminal else 300, highlight=False)
+
+
 def make_console() -> Console:
     """As wide as the terminal; off a terminal, a hundred letters."""
     return Console(width=None if Console().is_terminal else 100)

@@ -1,0 +1,178 @@
+"""``mu runs``: the runs of the experiment with the numbers that matter, newest or best first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from mu.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from mu.tracking.records import Record
+
+SHORT_HELP = "List runs with their metrics."
+HELP = """List the runs of the experiment with their metrics, newest first.
+
+\b
+  mu runs                            everything
+  mu runs --entry unlearn --sort gap the best unlearning first
+  mu runs --method ft --limit 5
+  mu runs --status FAILED            with the reason
+  mu runs --json                     one object a line, with all parameters and tags
+
+The experiment is that of MLFLOW_EXPERIMENT_NAME, in the store of MLFLOW_TRACKING_URI.
+"""
+COLUMNS = (  # where a run has them
+    *("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap", "RTE"),
+    *("target_acc", "target_gain"),
+)
+SHORT = 8  # digits of an ID, where a line is too short for all
+WIDE = 130  # letters of a line that has room for all
+
+
+@click.command(
+    "runs",
+    help=HELP,
+    short_help=SHORT_HELP,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+@click.option("--entry", metavar="NAME", help="Of that entry point only: prune, unlearn, ...")
+@click.option("--method", metavar="NAME", help="Of that unlearning method only.")
+@click.option("--status", metavar="NAME", help="FINISHED, FAILED, KILLED or RUNNING only.")
+@click.option(
+    "--sort",
+    metavar="METRIC",
+    help="Best first by that metric (see `mu metrics`); runs without it are left out.",
+)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Most runs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+def command(
+    entry: str | None,
+    method: str | None,
+    status: str | None,
+    sort: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Print them."""
+    from mu.tracking import connect
+    from mu.tracking.records import records
+
+    query = query_of(entry, method, status)
+    found = list(records(connect(), query, None if sort else limit))
+    if sort:
+        found = best_first(found, sort)[:limit]
+    if as_json:
+        for one in found:
+            click.echo(json.dumps(as_dict(one)))
+        return
+    if not found:
+        click.echo("no such run; start one: mlflow run . -e prune")
+        return
+    print_runs(found)
+
+
+def query_of(entry: str | None, method: str | None, status: str | None) -> str:
+    """MLflow's query for what was asked.
+
+    Raises
+    ------
+    UserError
+        If a name is unknown.
+    """
+    from mu.methods import check_method
+    from mu.tracking.doctor import ENTRY_POINTS
+
+    parts = []
+    if entry is not None:
+        if entry not in ENTRY_POINTS:
+            raise unknown("entry", entry, ENTRY_POINTS)
+        parts.append(f"tags.`mu.entry` = '{entry}'")
+    if method is not None:
+        parts.append(f"params.method = '{check_method(method)}'")
+    if status is not None:
+        known = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+        if status.upper() not in known:
+            raise unknown("status", status, known)
+        parts.append(f"attributes.status = '{status.upper()}'")
+    return " and ".join(parts)
+
+
+def best_first(found: Sequence[Record], name: str) -> list[Record]:
+    """The runs that have a number, the best one first.
+
+    Raises
+    ------
+    UserError
+        If none has it.
+    """
+    own = [one for one in found if name in one.metrics]
+    if not own:
+        from mu.evaluation.catalogue import metric
+
+        metric(name)  # says which name was meant, where it is none
+        raise UserError(f"sort={name}: no run has that metric; see which do with `mu runs`")
+    return sorted(own, key=lambda one: one.metrics[name], reverse=not smallest_is_best(name))
+
+
+def smallest_is_best(name: str) -> bool:
+    """Whether less of a metric is better, by the catalogue; of one that is neither, more is first.
+
+    Names that the catalogue does not know are sorted down, too.
+    """
+    from mu.evaluation.catalogue import LOWER, metric
+
+    try:
+        return metric(name).better == LOWER
+    except UserError:
+        return False
+
+
+def as_dict(one: Record) -> dict[str, object]:
+    """All that is known of a run, JSON-ready."""
+    return {
+        "run_id": one.run_id,
+        "entry": one.entry,
+        "name": one.name,
+        "status": one.status,
+        "started": one.started.isoformat(timespec="seconds"),
+        "seconds": one.seconds,
+        "params": dict(one.params),
+        "metrics": dict(one.metrics),
+        "tags": {name: value for name, value in one.tags.items() if name.startswith("mu.")},
+    }
+
+
+def print_runs(found: Sequence[Record]) -> None:
+    """A table; below it why runs failed."""
+    from rich.table import Table
+
+    from mu.report.console import print_notes, wide_console
+
+    console = wide_console()
+    digits = None if console.width >= WIDE else SHORT
+    names = [name for name in COLUMNS if any(name in one.metrics for one in found)]
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "entry", "name"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found:
+        numbers = [f"{one.metrics[name]:.2f}" if name in one.metrics else "-" for name in names]
+        table.add_row(one.run_id[:digits], one.entry, _titled(one), *numbers)
+    console.print(table)
+    reasons = [one for one in found if "mu.error" in one.tags]
+    print_notes([f"{one.run_id[:digits]}: {one.tags['mu.error']}" for one in reasons])
+
+
+def _titled(one: Record) -> Text:
+    """The run's name, whatever is in it, and what is special about it."""
+    from rich.text import Text
+
+    state = "" if one.status == "FINISHED" else f" ({one.status.lower()})"
+    return Text(f"{one.name}{', oracle' if one.is_oracle else ''}{state}")

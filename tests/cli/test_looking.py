@@ -1,0 +1,285 @@
+"""``mu runs``, ``mu show`` and ``mu completion``: looking at what came of the work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from mu.cli import listing, showing
+from mu.cli.main import run as run_command
+from mu.cli.mu import mu as mu_command
+from mu.tracking import Store, tracked
+from mu.tracking.records import derived, find_record, record_of, records
+from tests.helpers import refused
+from tests.processes import run_python
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda _: mu_command, arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def made(
+    store: Store,
+    entry: str,
+    name: str = "it",
+    *,
+    metrics: Mapping[str, float] | None = None,
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    parent: str | None = None,
+) -> str:
+    with tracked(store, entry, name, parent=parent) as recorder:
+        recorder.params(params or {})
+        recorder.metrics(metrics or {})
+        recorder.tags(tags or {})
+    return recorder.run_id
+
+
+def failed(store: Store, reason: str) -> str:
+    with pytest.raises(RuntimeError), tracked(store, "unlearn", "broken") as recorder:
+        raise RuntimeError(reason)
+    return recorder.run_id
+
+
+@pytest.fixture
+def family(store: Store) -> dict[str, str]:
+    """An original, its oracle, two unlearned models, and one that failed."""
+    original = made(
+        store,
+        "prune",
+        "net 95 %",
+        metrics={"TA": 94.0, "sparsity": 95.0, "loss": 0.1},
+        params={"dataset": "digits", "data_dir": "none"},
+        tags={"mu.data": "0123456789abcdef", "mu.mask": "m"},
+    )
+    up = {"mu.upstream": original}
+    oracle = made(
+        store,
+        "unlearn",
+        "retrain class:0",
+        metrics={"UA": 100.0, "RA": 99.0, "RTE": 9.0},
+        params={"method": "retrain"},
+        tags={**up, "mu.oracle_key": "k"},
+    )
+    compared = {**up, "mu.oracle": oracle}
+    ft = made(
+        store,
+        "unlearn",
+        "ft class:0",
+        metrics={"UA": 80.0, "UA_before": 0.0, "RA": 98.0, "gap": 20.0},
+        params={"method": "ft"},
+        tags=compared,
+    )
+    l1 = made(
+        store,
+        "unlearn",
+        "l1_sparse [red]class:0",
+        metrics={"UA": 99.0, "gap": 0.5},
+        params={"method": "l1_sparse"},
+        tags=compared,
+    )
+    broken = failed(store, "the disk is full")
+    return {"original": original, "oracle": oracle, "ft": ft, "l1": l1, "failed": broken}
+
+
+# --- mu runs ------------------------------------------------------------------------------
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert call("runs", *arguments) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_all_runs_newest_first_with_their_numbers(store, family, capsys):
+    head, *rows, note = listed(capsys)
+    assert head.split() == ["run", "entry", "name", "sparsity", "UA", "RA", "TA", "gap", "RTE"]
+    order = ("failed", "l1", "ft", "oracle", "original")
+    assert [row.split()[0] for row in rows] == [family[name] for name in order]
+    assert "broken (failed)" in rows[0]
+    assert "l1_sparse [red]class:0" in rows[1]
+    assert rows[2].split()[-6:] == ["-", "80.00", "98.00", "-", "20.00", "-"]
+    assert rows[4].split()[-6:] == ["95.00", "-", "-", "94.00", "-", "-"]
+    assert note == f"note: {family['failed']}: the disk is full"
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        (["--entry", "prune"], ["original"]),
+        (["--method", "FT"], ["ft"]),
+        (["--status", "failed"], ["failed"]),
+        (["--sort", "gap"], ["l1", "ft"]),
+        (["--sort", "UA"], ["oracle", "l1", "ft"]),
+        (["--sort", "RTE"], ["oracle"]),
+        (["--sort", "UA", "--limit", "1"], ["oracle"]),
+        (["--entry", "unlearn", "--status", "FINISHED", "--limit", "2"], ["l1", "ft"]),
+    ],
+)
+def test_some_runs(store, family, capsys, line, names):
+    found = [json.loads(text)["run_id"] for text in listed(capsys, "--json", *line)]
+    assert found == [family[name] for name in names]
+
+
+def test_json_has_all_of_a_run(store, family, capsys):
+    (text,) = listed(capsys, "--json", "--method", "ft")
+    one = json.loads(text)
+    assert one["metrics"] == {"UA": 80.0, "UA_before": 0.0, "RA": 98.0, "gap": 20.0}
+    assert one["params"]["method"] == "ft"
+    assert one["tags"]["mu.upstream"] == family["original"]
+    assert one["entry"] == "unlearn"
+    assert one["seconds"] >= 0
+
+
+def test_ids_are_short_where_a_line_is(store, family, capsys, monkeypatch):
+    monkeypatch.setattr("mu.report.console.wide_console", lambda: Console(width=100))
+    rows = listed(capsys)[1:]
+    assert rows[0].split()[0] == family["failed"][: listing.SHORT]
+
+
+def test_an_empty_experiment_says_how_to_begin(store, capsys):
+    assert listed(capsys) == ["no such run; start one: mlflow run . -e prune"]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (["--entry", "unlern"], "did you mean unlearn"),
+        (["--method", "f"], "unknown method 'f'"),
+        (["--status", "done"], "unknown status 'done'"),
+        (["--sort", "gpa"], "did you mean gap"),
+        (["--sort", "ece"], "no run has that metric"),
+        (["--limit", "0"], "0"),
+    ],
+)
+def test_what_is_misspelt_is_one_line(store, family, capsys, line, text):
+    assert call("runs", *line) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+
+
+def test_less_is_better_of_gap_and_time_only():
+    names = ("gap", "RTE", "UA", "TA", "alpha", "unheard_of")
+    assert [name for name in names if listing.smallest_is_best(name)] == ["gap", "RTE"]
+
+
+# --- mu show ------------------------------------------------------------------------------
+
+
+def shown(capsys: pytest.CaptureFixture[str], run_id: str) -> str:
+    assert call("show", run_id) == 0
+    return capsys.readouterr().out
+
+
+def above_the_numbers(text: str) -> str:
+    return text.split("\nmetric")[0]
+
+
+def test_a_run_with_its_lineage(store, family, capsys):
+    text = shown(capsys, family["ft"])
+    lines = text.splitlines()
+    assert lines[0] == f"unlearn run {family['ft']}"
+    assert "digits (fingerprint 0123456789abcdef)" in lines
+    tree = [line.split("── ")[1] for line in lines if "──" in line]
+    first = [one.split(" ")[0] for one in tree]
+    assert first == [family["original"], family["ft"], "compared"]
+    assert family["oracle"] in tree[2]
+    assert "(TA 94.00, sparsity 95.00)" in tree[0]
+    assert f"mlflow run . -e evaluate -P run_id={family['ft']}" in text
+
+
+def test_numbers_stand_beside_the_originals_and_the_oracles(store, family, capsys):
+    text = shown(capsys, family["ft"]).split("\nmetric")[1]
+    rows = {line.split()[0]: line.split()[1:] for line in f"metric{text}".splitlines() if line}
+    assert rows["metric"] == ["value", "before", "oracle"]
+    assert rows["UA"] == ["80", "0", "100"]
+    assert rows["RA"] == ["98", "-", "99"]
+    assert rows["gap"] == ["20", "-", "-"]
+
+
+def test_an_original_shows_what_came_of_it(store, family, capsys):
+    text = shown(capsys, family["original"][:10])
+    there = [name for name in family if family[name] in above_the_numbers(text)]
+    assert there == ["original", "oracle", "ft", "l1"]
+    assert f"-P prune_run_id={family['original']}" in text
+    assert f"mlflow artifacts download -r {family['original']} -a mask" in text
+
+
+def test_a_failed_run_says_why_and_how_to_go_on(store, family, capsys):
+    text = shown(capsys, family["failed"])
+    assert "the disk is full" in text
+    assert f"-P resume_run_id={family['failed']}" in text
+
+
+def test_names_of_runs_are_no_markup(store, family, capsys):
+    assert "l1_sparse [red]class:0" in shown(capsys, family["l1"])
+
+
+def test_runs_that_are_gone_are_left_out(store, family, capsys):
+    for name in ("original", "oracle"):
+        store.client.delete_run(family[name])
+    text = above_the_numbers(shown(capsys, family["ft"]))
+    assert family["original"] not in text
+    assert "compared" not in text
+
+
+def test_many_that_came_of_a_run_are_counted(store, family, capsys, monkeypatch):
+    monkeypatch.setattr(showing, "MOST_DERIVED", 1)
+    assert "and 2 more" in shown(capsys, family["original"])
+
+
+def test_runs_below_a_run_are_shown(store, capsys):
+    outer = made(store, "backdoor", "outer")
+    inner = made(store, "prune", "inner", parent=outer)
+    assert inner in shown(capsys, outer)
+    assert [one.run_id for one in derived(store, outer)] == [inner]
+    assert find_record(store, inner).links == {"parent": outer}
+
+
+def test_ids_that_are_unclear_are_refused(store, family):
+    with refused("give at least 4 digits"):
+        find_record(store, "abc")
+    with refused("no run of the experiment begins with 'zzzz'", "mu runs"):
+        find_record(store, "zzzz")
+    with refused("there is no run"):
+        find_record(store, "f" * 32)
+    found = list(records(store))
+    assert find_record(store, found[0].run_id[:12]).run_id == found[0].run_id
+
+
+def test_digits_that_several_runs_begin_with_are_refused(store, monkeypatch):
+    one = record_of(store.run(made(store, "prune")))
+    twins = [replace(one, run_id=f"abcd{number}") for number in range(3)]
+    monkeypatch.setattr("mu.tracking.records.records", lambda _: iter(twins))
+    with refused("3 runs begin with 'abcd'", "give more digits"):
+        find_record(store, "abcd")
+
+
+# --- mu completion ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_are_told_how_to_complete(shell, capsys):
+    assert call("completion", shell) == 0
+    assert "_MU_COMPLETE" in capsys.readouterr().out
+
+
+def test_an_unknown_shell_is_refused(capsys):
+    assert call("completion", "cmd") == 2
+    assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_completion_completes():
+    code = (
+        "import os; os.environ |= {'_MU_COMPLETE': 'bash_complete', 'COMP_WORDS': 'mu sh', "
+        "'COMP_CWORD': '1'}\nfrom mu.cli.mu import mu; mu(prog_name='mu')"
+    )
+    assert run_python("-c", code).stdout.strip() == "plain,show"
