@@ -32,6 +32,7 @@ from mu.tracking import (
     fingerprint_tag,
     fingerprint_tags,
     rounded,
+    save_checkpoint,
 )
 
 
@@ -202,7 +203,7 @@ def run_method(recorder: Recorder, job: Job, keeper: Keeper) -> Result:
     peak = run.peak_memory_mb()
     checkpoint.spec = checkpoint.spec.without(upstream.split.forget, job.name)
     # At once: whatever fails from here on, the result of the work is on disk.
-    digests = checkpoint.save(recorder.folder)
+    digests = save_checkpoint(recorder, checkpoint)
     after = look(checkpoint.model, upstream.split, run)
     _refuse_no_numbers(job, after)
     seed = upstream.evaluation_seed

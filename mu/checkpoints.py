@@ -266,18 +266,49 @@ class Checkpoint:
         UserError
             If a file is missing, differs from the sha256 in the spec, or does not fit.
         """
-        spec, files = Spec.from_json(_read(folder, SPEC_FILE).decode("utf-8", "replace"))
-        for name in (WEIGHTS_FILE, MASK_FILE):
-            if hashlib.sha256(_read(folder, name)).hexdigest() != files.get(name):
-                raise UserError(f"{name} is damaged: its sha256 is not the one in {SPEC_FILE}")
-        model = spec.recipe.model.build(seed=spec.recipe.seed)
-        try:
-            model.load_state_dict(load_tensors(_read(folder, WEIGHTS_FILE)))
-        except (SafetensorError, RuntimeError) as error:
-            raise UserError(
-                f"{WEIGHTS_FILE} does not fit {spec.recipe.model.arch}: {error}"
-            ) from error
-        return cls(model.eval(), Mask.load(folder / MASK_FILE), spec)
+        model, spec = load_network(folder / Path(SPEC_FILE).parent)
+        _read_checked(folder, MASK_FILE, _files(folder / SPEC_FILE)[1])
+        return cls(model, Mask.load(folder / MASK_FILE), spec)
+
+
+def load_network(folder: Path) -> tuple[nn.Module, Spec]:
+    """Read the network of a ``checkpoint/`` folder, without its mask; pruned weights are zero.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, differs from the sha256 in the spec, or does not fit.
+    """
+    spec, files = _files(folder / Path(SPEC_FILE).name)
+    weights = _read_checked(folder.parent, WEIGHTS_FILE, files, folder / Path(WEIGHTS_FILE).name)
+    model = spec.recipe.model.build(seed=spec.recipe.seed)
+    try:
+        model.load_state_dict(load_tensors(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{WEIGHTS_FILE} does not fit {spec.recipe.model.arch}: {error}") from error
+    return model.eval(), spec
+
+
+def _files(path: Path) -> tuple[Spec, dict[str, str]]:
+    """The spec of a checkpoint, and the sha256 of its files."""
+    return Spec.from_json(_read(path.parents[1], SPEC_FILE, path).decode("utf-8", "replace"))
+
+
+def _read_checked(
+    folder: Path, name: str, files: Mapping[str, str], path: Path | None = None
+) -> bytes:
+    content = _read(folder, name, path)
+    if hashlib.sha256(content).hexdigest() != files.get(name):
+        raise UserError(f"{name} is damaged: its sha256 is not the one in {SPEC_FILE}")
+    return content
+
+
+def _read(folder: Path, name: str, path: Path | None = None) -> bytes:
+    """A file of a checkpoint in ``folder``; it may lie elsewhere than its name says."""
+    path = path or folder / name
+    if not path.is_file():
+        raise UserError(f"there is no {name} in {str(folder)!r}; it is not a checkpoint of mu")
+    return path.read_bytes()
 
 
 def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> ForgetSplit:
@@ -299,10 +330,3 @@ def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> 
     parts = spec.split(dataset)
     chosen = ForgetRequest.parse(forget).select(dataset, parts, spec.recipe.split.split_seed)
     return ForgetSplit.of(dataset, parts, chosen)
-
-
-def _read(folder: Path, name: str) -> bytes:
-    path = folder / name
-    if not path.is_file():
-        raise UserError(f"there is no {name} in {str(folder)!r}; it is not a checkpoint of mu")
-    return path.read_bytes()

@@ -23,6 +23,7 @@ from mu.tracking import (
     fingerprint_tags,
     rounded,
     run_url,
+    save_checkpoint,
     view_url,
 )
 
@@ -83,7 +84,7 @@ def hand_on(
     tags
         Beside the fingerprints.
     """
-    digests = checkpoint.save(recorder.folder)
+    digests = save_checkpoint(recorder, checkpoint)
     data = fingerprint_tag(checkpoint.spec.data.fingerprint)
     recorder.tags({**fingerprint_tags(digests), "mu.data": data, **tags})
     plots.plot_layers(checkpoint.mask, recorder.folder / "mask" / "layers.png")

@@ -35,6 +35,7 @@ from mu.tracking.resuming import (
     resumable_run,
     run_keeper,
 )
+from mu.tracking.serving import save_checkpoint
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store, connect
 from mu.tracking.view import run_url, view_url
@@ -72,6 +73,7 @@ __all__ = [
     "run_keeper",
     "run_url",
     "same_value",
+    "save_checkpoint",
     "tracked",
     "view_url",
 ]

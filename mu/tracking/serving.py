@@ -1,0 +1,115 @@
+"""A checkpoint as a model of MLflow: `mlflow models serve` answers with it, the registry keeps it.
+
+An MLmodel file beside weights and spec is all there is to it: nothing is stored twice, and nothing
+is pickled. Loading it runs mu's own code and no other, unless the architecture is a function of the
+user's; the file then names that function.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from numpy.typing import NDArray
+
+from mu.checkpoints import SPEC_FILE, Checkpoint, Spec, load_network
+from mu.errors import UserError
+from mu.tracking.recorder import Recorder
+
+FOLDER = Path(SPEC_FILE).parent.name  # among a run's artifacts
+BATCH_SIZE = 256
+# What a place that serves it has to have, beside mu itself.
+REQUIRED = ("mlflow", "numpy", "safetensors", "torch", "torchvision")
+
+
+def save_checkpoint(recorder: Recorder, checkpoint: Checkpoint) -> dict[str, str]:
+    """Write a checkpoint among what a run keeps, so that it can be served, too.
+
+    Returns
+    -------
+    dict
+        See :meth:`mu.checkpoints.Checkpoint.save`.
+    """
+    digests = checkpoint.save(recorder.folder)
+    describe_model(recorder.folder, checkpoint.spec)
+    return digests
+
+
+def describe_model(folder: Path, spec: Spec) -> None:
+    """Write what makes ``checkpoint/`` below ``folder`` a model of MLflow."""
+    place = folder / FOLDER
+    requirements = place / "requirements.txt"
+    lines = [f"{name}=={version(name).partition('+')[0]}" for name in REQUIRED]
+    requirements.write_text("\n".join(["# beside mu itself", *lines, ""]))
+    model = Model(signature=signature_of(spec), metadata=metadata_of(spec))
+    model.add_flavor("python_function", loader_module=__name__)
+    model.save(str(place / "MLmodel"))
+
+
+def signature_of(spec: Spec) -> ModelSignature:
+    """Images in, as image libraries give them; probabilities out."""
+    model = spec.recipe.model
+    image = (-1, model.image_size, model.image_size, model.in_channels)
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), image)]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, model.num_classes))]),
+    )
+
+
+def metadata_of(spec: Spec) -> dict[str, Any]:
+    """What someone who finds the model should know."""
+    arch = spec.recipe.model.arch
+    own_code = ":" in arch and not arch.startswith("torchvision:")
+    return {
+        "arch": arch,
+        "classes": list(spec.data.classes),
+        "history": list(spec.history),
+        "samples_forgotten": len(spec.removed),
+        "runs_code_of": arch if own_code else "mu alone",
+    }
+
+
+class ServedModel:
+    """Answers with probabilities."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model, self._spec = load_network(folder)
+        data = self._spec.data
+        shape = (1, len(data.mean), 1, 1)
+        self._mean = torch.tensor(data.mean).mul(255).view(shape)
+        self._std = torch.tensor(data.std).mul(255).view(shape)
+
+    @torch.no_grad()
+    def predict(
+        self, images: NDArray[np.uint8], params: dict[str, Any] | None = None
+    ) -> NDArray[np.float32]:
+        """Probabilities (n, classes), 0-1, of images (n, height, width, channels), 0-255.
+
+        Raises
+        ------
+        UserError
+            If the images are of another shape.
+        """
+        model = self._spec.recipe.model
+        wanted = (model.image_size, model.image_size, model.in_channels)
+        if images.ndim != 4 or images.shape[1:] != wanted:
+            raise UserError(
+                f"images of shape {images.shape}: give (n, height, width, channels) with "
+                f"{' x '.join(map(str, wanted))}"
+            )
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+        found = [
+            self._model(part.float().sub_(self._mean).div_(self._std)).float().softmax(1)
+            for part in torch.split(pixels, BATCH_SIZE)
+        ]
+        return torch.cat(found).numpy()
+
+
+def _load_pyfunc(path: str) -> ServedModel:
+    """What MLflow calls with the folder of the MLmodel file."""
+    return ServedModel(Path(path))
