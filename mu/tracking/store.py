@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
 from mu.errors import UserError
-from mu.tracking.view import experiment_tags
+from mu.tracking.view import experiment_description, experiment_tags
 
 # MLflow's own patience with a server that is down is about four minutes. The first request finds
 # that out at once, or in 20 s where nothing answers at all; later ones outlast a short failure.
@@ -190,10 +190,15 @@ def _active(experiment: Experiment) -> str:
 
 
 def give_views(store: Store) -> None:
-    """Give the experiment its saved views; a store that refuses costs only the views."""
+    """Give the experiment its saved views, and a description where it has none.
+
+    A store that refuses costs only these.
+    """
     try:
         present = store.client.get_experiment(store.experiment_id).tags
-        for name, value in experiment_tags().items():
+        about = experiment_description(store.experiment_id)
+        missing = {name: value for name, value in about.items() if name not in present}
+        for name, value in {**experiment_tags(), **missing}.items():
             if present.get(name) != value:
                 store.client.set_experiment_tag(store.experiment_id, name, value)
     except MlflowException:

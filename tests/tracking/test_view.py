@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mu.tracking import Store
+from mu.tracking.store import give_views
 from mu.tracking.view import TAG_PREFIX, VIEWS, View, experiment_tags, view_url
 
 
@@ -54,19 +55,32 @@ def test_tag_fits_into_mlflows_limit(view: View) -> None:
     assert len(experiment_tags()[f"{TAG_PREFIX}{view.key}"]) < limit
 
 
+def test_an_experiment_is_described_once(store: Store) -> None:
+    give_views(store)
+    tags = store.client.get_experiment(store.experiment_id).tags
+    note = tags["mlflow.note.content"]
+    assert all(f"viewStateShareKey={view.key})" in note for view in VIEWS)
+    assert f"(#/experiments/{store.experiment_id}/runs?" in note
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    store.client.set_experiment_tag(store.experiment_id, "mlflow.note.content", "my own words")
+    give_views(store)
+    tags = store.client.get_experiment(store.experiment_id).tags
+    assert tags["mlflow.note.content"] == "my own words"
+
+
 def test_unlearn_view_is_a_leaderboard_by_gap() -> None:
     _, state = decoded(VIEWS[0])
     assert state["selectedColumns"] == [
         "params.`method`",
         "params.`forget`",
-        "metrics.`sparsity`",
+        "metrics.`gap`",
         "metrics.`UA`",
         "metrics.`RA`",
         "metrics.`TA`",
         "metrics.`MIA`",
-        "metrics.`ASR`",
-        "metrics.`gap`",
+        "metrics.`sparsity`",
         "metrics.`RTE`",
+        "metrics.`ASR`",
     ]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`gap`", True)
     assert state["searchFilter"] == (
