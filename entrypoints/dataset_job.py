@@ -76,7 +76,7 @@ def _keep(recorder: Recorder, path: Path, card: Card) -> None:
     recorder.describe(prose.describe_images(card, digest))
     with ImageStore(path) as images:
         contact_sheet.plot_contact_sheet(images, recorder.folder / "plots" / "contact_sheet.png")
-    log_dataset(recorder, card.name, digest[:16], str(path), card.as_dict())
+    log_dataset(recorder, card.name, digest[:16], str(path), card.as_dict(), "built")
 
 
 def _print(store: Store, run_id: str, path: Path, card: Card, done: str) -> None:

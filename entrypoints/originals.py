@@ -15,6 +15,7 @@ from mu.cli.handover import (
     Original,
     evaluate_original,
     hand_on,
+    log_data,
     run_name,
     write_json,
 )
@@ -206,6 +207,7 @@ def make_original(store: Store, order: Order, parent: str | None = None) -> Orig
             "mask_run_id": order.mask_run_id,
         }
         recorder.params(settings)
+        log_data(recorder, dataset)
         recorder.tags({POISON_TAG: fingerprint_tag(poison.fingerprint)} if poison else {})
         # At once: it is needed to go on, if this process is killed.
         print(f"prune run {recorder.run_id}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mu.checkpoints import Checkpoint
-from mu.cli.handover import write_json
+from mu.cli.handover import log_data, write_json
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
@@ -191,6 +191,7 @@ def run_method(recorder: Recorder, job: Job, keeper: Keeper) -> Result:
         **job.beside,
     }
     recorder.params(config)
+    log_data(recorder, upstream.dataset)
     recorder.tags(job.tags())
     run = Run(
         **upstream.device.as_dict(), seed=job.seed, folder=recorder.folder, sink=recorder.metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from tests.conftest import PrunedStore
 from tests.processes import PATIENCE, ROOT, environment
 
 HAND_OVER = {
+    "checkpoint/MLmodel",
     "checkpoint/model.safetensors",
+    "checkpoint/requirements.txt",
     "checkpoint/spec.json",
     "config.json",
     "mask/layers.png",
@@ -150,6 +153,13 @@ def test_a_prune_run_tells_what_it_did(pruned: PrunedStore) -> None:
     assert mu.load_mask(pruned.run_id).sparsity == pytest.approx(95, abs=0.1)
     losses = pruned.store.client.get_metric_history(pruned.run_id, "loss")
     assert [one.step for one in losses] == [0, 1, 2]  # two epochs dense, one rewound and sparse
+
+
+def test_the_page_of_a_run_shows_its_data(pruned: PrunedStore) -> None:
+    (one,) = pruned.store.run(pruned.run_id).inputs.dataset_inputs
+    assert (one.dataset.name, [tag.value for tag in one.tags]) == ("digits", ["training"])
+    assert one.dataset.digest == mu.load_data("digits").fingerprint[:16]
+    assert json.loads(one.dataset.profile)["train"] == 1437
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit(pruned: PrunedStore) -> None:

@@ -21,6 +21,7 @@ from mu.tracking import (
     Store,
     fingerprint_tag,
     fingerprint_tags,
+    log_dataset,
     rounded,
     run_url,
     save_checkpoint,
@@ -46,6 +47,19 @@ def run_name(recipe: Recipe) -> str:
     words += [recipe.pruner] if chosen and pruner.rate else []
     words += ["given mask"] if recipe.given_mask else []
     return " ".join([*words, f"{100 * (1 - (1 - pruner.rate) ** pruner.rounds):.3g} %"])
+
+
+def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
+    """Have the run's page show which data it used."""
+    profile = {
+        "train": len(dataset.train),
+        "test": len(dataset.test),
+        "shape": list(dataset.shape),
+        "classes": list(dataset.classes),
+        "poisoned": len(dataset.poisoned),
+    }
+    place = dataset.data_dir or dataset.name
+    log_dataset(recorder, dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
 
 
 def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:

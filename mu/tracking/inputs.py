@@ -14,7 +14,12 @@ MOST = 60_000  # letters of a profile; MLflow takes 65,535 at the least
 
 
 def log_dataset(
-    recorder: Recorder, name: str, digest: str, place: str, profile: Mapping[str, Any]
+    recorder: Recorder,
+    name: str,
+    digest: str,
+    place: str,
+    profile: Mapping[str, Any],
+    use: str = "training",
 ) -> None:
     """Log a data set as an input of the run; a store that refuses costs that, not the work.
 
@@ -26,6 +31,8 @@ def log_dataset(
         Where it lies.
     profile
         What it holds, JSON-ready.
+    use
+        What the run does with it, as MLflow's page shows it.
     """
     about = Dataset(
         name=name,
@@ -35,7 +42,7 @@ def log_dataset(
         profile=json.dumps(profile)[:MOST],
     )
     try:
-        one = DatasetInput(about, [InputTag("mlflow.data.context", "built")])
+        one = DatasetInput(about, [InputTag("mlflow.data.context", use)])
         recorder.store.client.log_inputs(recorder.run_id, datasets=[one])
     except Exception as error:
         recorder.warn("the data set could not be logged", error)
