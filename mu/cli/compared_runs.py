@@ -63,7 +63,7 @@ def choose_runs(
         raise UserError(f"{' and '.join(names)} are given; give one of them")
     if run_ids is not None:
         ids = _listed(run_ids)
-        runs, notes = [_fetch(store, run_id) for run_id in ids], []
+        runs, notes = [_fetch(store, run_id) for run_id in ids], list[str]()
         words = f"{len(ids)} runs that were named"
     elif parent is not None:
         runs, notes = _readable(store, _ids_below(store, parent))

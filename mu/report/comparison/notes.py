@@ -57,10 +57,10 @@ def _without_oracle(methods: Sequence[SeedRun], oracles: Mapping[str, SeedRun]) 
     if lacking:
         first = lacking[0]
         original = first.tags.get("mu.upstream", "ID")
+        what = first.forget if " " not in first.forget else "indices:FILE"
         notes.append(
-            f"no oracle, so no gap: {_listed(lacking)}; make one: mlflow run . -e unlearn -P "
-            f"method=retrain -P prune_run_id={original} -P forget={first.forget}, then measure "
-            f"again: mlflow run . -e evaluate -P run_id={first.run_id}"
+            f"no oracle, so no gap: {_listed(lacking)}; make one and compare again: mlflow run . "
+            f"-e unlearn -P method=retrain -P prune_run_id={original} -P forget={what}"
         )
     if gone:
         notes.append(

@@ -22,7 +22,7 @@ from mu.report.comparison.groups import (
 from mu.report.comparison.headings import heading, shared_words
 from mu.report.comparison.notes import notes_of
 from mu.report.comparison.oracles import floor_of, link, without_misjudged
-from mu.report.comparison.records import SeedRun
+from mu.report.comparison.records import ORACLE_METHOD, SeedRun
 
 # The paper's order; ASR only where a backdoor was planted.
 COLUMNS = ("UA", "MIA", "RA", "TA", "ASR", "gap", "RTE")
@@ -58,7 +58,8 @@ class Row:
     Parameters
     ----------
     cells
-        For each block in order, the cells by metric; a metric that no run has is missing.
+        For each block in order, the cells by metric, those that figures need among them; a metric
+        that no run has is missing.
     """
 
     label: str
@@ -68,7 +69,7 @@ class Row:
     @property
     def is_oracle(self) -> bool:
         """Whether the others are judged against it."""
-        return self.method == "retrain"
+        return self.method == ORACLE_METHOD
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,12 @@ def _table(
     keys = _ordered_blocks({block for _, block in cells}, cells)
     labels = row_labels(list({row for row, _ in cells}))
     names = _columns(metrics, [run for own in cells.values() for run in own], oracles)
+    known = tuple(dict.fromkeys((*names, *COLUMNS)))
     rows = [
-        Row(label, key[0], tuple(_cells(names, cells.get((key, one), []), oracles) for one in keys))
+        Row(label, key[0], tuple(_cells(known, cells.get((key, one), []), oracles) for one in keys))
         for key, label in labels.items()
     ]
-    rows = _marked(rows, len(keys), names)
+    rows = _marked(rows, len(keys), known)
     kept = [run for key in labels for one in keys for run in cells.get((key, one), [])]
     blocks = _blocks(keys, {one: [r for (_, b), own in cells.items() if b == one for r in own]
                             for one in keys})  # fmt: skip
