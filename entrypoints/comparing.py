@@ -88,12 +88,11 @@ def _title(tables: Sequence[Table]) -> str:
 
 
 def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:
-    behind = sum(len(table.runs) for table in tables)
-    words = f"{chosen.words}: {chosen.count}" if not chosen.words[0].isdigit() else chosen.words
-    oracles = len(chosen.runs) - chosen.count
-    extra = f", and {oracles} oracles that they are held against" if oracles else ""
-    groups = f" in {len(tables)} groups that are not mixed" if len(tables) > 1 else ""
-    return f"{words}{extra}; {behind} stand behind the numbers{groups}."
+    """What was compared, in a sentence."""
+    further = len(chosen.runs) - chosen.count
+    oracles = f", beside {further} oracles that they are held against" if further else ""
+    groups = f", in {len(tables)} groups" if len(tables) > 1 else ""
+    return f"{chosen.count} unlearn runs: {chosen.words}{oracles}{groups}."
 
 
 def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Table]) -> None:
@@ -127,7 +126,7 @@ def _say(recorder: Recorder, chosen: Chosen, tables: Sequence[Table]) -> None:
 
 def describe(chosen: Chosen, tables: Sequence[Table]) -> str:
     """The summary and the tables in Markdown, the tables left out where they are too long."""
-    head = [f"**Comparison** of {escape(chosen.words)}. The page: artifact `{PAGE}`.", ""]
+    head = [f"**Comparison** of {escape(_lead(chosen, tables))} The page: artifact `{PAGE}`.", ""]
     for table in tables:
         head += [f"**{escape(table.heading)}**", ""]
         head += [f"- {escape(sentence)}" for sentence in summarise_table(table)]

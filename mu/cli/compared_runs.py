@@ -64,10 +64,10 @@ def choose_runs(
     if run_ids is not None:
         ids = _listed(run_ids)
         runs, notes = [_fetch(store, run_id) for run_id in ids], list[str]()
-        words = f"{len(ids)} runs that were named"
+        words = "those named"
     elif parent is not None:
         runs, notes = _readable(store, _ids_below(store, parent))
-        words = f"the runs below run {parent}"
+        words = f"those below run {parent}"
     else:
         runs, notes, words = _of_experiment(store, experiment)
     if not runs:
@@ -110,7 +110,7 @@ def _of_experiment(store: Store, name: str | None) -> tuple[list[SeedRun], list[
     if not ids:
         raise UserError(f"there is no finished unlearn run in experiment {called!r}; {MAKE_ONE}")
     runs, notes = _readable(store, ids)
-    return runs, notes, f"all finished runs of experiment {called}"
+    return runs, notes, f"all finished ones of experiment {called}"
 
 
 def _readable(store: Store, run_ids: Iterable[str]) -> tuple[list[SeedRun], list[str]]:

@@ -13,11 +13,12 @@ Ranked = list[tuple[Row, Cell]]
 
 
 def summarise_table(table: Table) -> list[str]:
-    """Sentences: which method is nearest to the oracle, how sure that is, what sparsity did."""
-    sentences = []
-    for place, block in enumerate(table.blocks):
-        sentences += _of_block(block, ranked(table, place), named=len(table.blocks) > 1)
-    return [*sentences, *_of_sparsity(table)]
+    """Paragraphs: which method is nearest to the oracle, how sure that is, what sparsity did."""
+    paragraphs = [
+        " ".join(_of_block(block, ranked(table, place), named=len(table.blocks) > 1))
+        for place, block in enumerate(table.blocks)
+    ]
+    return [*paragraphs, *_of_sparsity(table)]
 
 
 def ranked(table: Table, block: int) -> Ranked:
@@ -41,7 +42,7 @@ def _gap_of(row: Row, block: int) -> Cell | None:
 
 
 def _of_block(block: Block, order: Ranked, *, named: bool) -> list[str]:
-    where = f"On {_originals(block)} originals, " if named else ""
+    where = f"On {block.label} originals, " if named else ""
     if not order:
         words = "no run has been measured against an oracle, so nothing can be ranked"
         return [_sentence(where + words)]
@@ -52,12 +53,9 @@ def _of_block(block: Block, order: Ranked, *, named: bool) -> list[str]:
         return [_sentence(where + words + ", and no other method has a gap"), *_floor(block, first)]
     other, second = order[1]
     ahead = number("gap", second.mean - first.mean)
-    words += f", {ahead} ahead of {other.label}"
+    level = float(ahead) == 0
+    words += f", level with {other.label}" if level else f", {ahead} ahead of {other.label}"
     return [_sentence(where + words), _overlap(row, first, other, second), *_floor(block, first)]
-
-
-def _originals(block: Block) -> str:
-    return block.label
 
 
 def _count(cell: Cell) -> str:
@@ -122,7 +120,7 @@ def _of_sparsity(table: Table) -> list[str]:
     parts += (
         [f"changed the gap of {_listed(same)} by no more than {SLIGHT:g} points"] if same else []
     )
-    return [f"Sparsity ({label}) {_listed(parts)}."]
+    return [f"By the means, sparsity ({label}) {_listed(parts)}."]
 
 
 def _change(label: str, before: float, after: float) -> str:

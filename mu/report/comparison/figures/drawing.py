@@ -28,6 +28,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False, "legend.frameon": False, "legend.fontsize": 8.5,
     "hatch.linewidth": 0.5, "text.parse_math": False,
 }  # fmt: skip
+LONGEST_LABEL = 26  # letters in a figure
 WIDTH = 5.4  # inches; a page on a phone shows it at about its own size
 
 
@@ -129,6 +130,16 @@ def row_looks(table: Table) -> dict[str, RowLook]:
         look = look_of(row.method, others)
         line = look.line if number == 0 else _VARIANTS[number % len(_VARIANTS)]
         found[row.label] = RowLook(look, line, number)
+    return found
+
+
+def short_labels(labels: Sequence[str]) -> dict[str, str]:
+    """Labels that leave room for the figure, no two of them the same; foreign ones may be long."""
+    found: dict[str, str] = {}
+    for place, label in enumerate(labels, 1):
+        short = label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+        taken = short in found.values()
+        found[label] = f"{label[: LONGEST_LABEL - 5]}… {place}" if taken else short
     return found
 
 

@@ -6,7 +6,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mu.report.comparison.cells import Cell
-from mu.report.comparison.figures.drawing import INK, WIDTH, Drawing, row_looks, sentences
+from mu.report.comparison.figures.drawing import (
+    INK,
+    WIDTH,
+    Drawing,
+    row_looks,
+    sentences,
+    short_labels,
+)
 from mu.report.comparison.table import Table
 from mu.report.comparison.wording import number, write
 
@@ -67,6 +74,7 @@ def _draw(table: Table, cells: dict[tuple[str, int], Cell]) -> Figure:
     looks = row_looks(table)
     names = list(dict.fromkeys(name for name, _ in cells))
     blocks = len(table.blocks)
+    kinds = list(short_labels([block.label for block in table.blocks]).values())
     figure = Figure(figsize=(WIDTH, 1.1 + 0.3 * len(names) * (blocks + 0.6)), layout="constrained")
     axes = figure.subplots()
     height = 0.84 / blocks
@@ -83,15 +91,15 @@ def _draw(table: Table, cells: dict[tuple[str, int], Cell]) -> Figure:
             axes.plot([low, high], [y, y], color=INK, lw=1.3, marker="|", ms=6)
         end = max(high or 0, cell.mean)
         axes.text(end + 0.02 * widest, y, number("gap", cell.mean), va="center", fontsize=8)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), list(short_labels(names).values()))
     axes.invert_yaxis()
     axes.set(xlim=(0, widest * 1.14 or 1), xlabel="gap, points")
     axes.grid(axis="y", visible=False)
     if blocks > 1:
         handles = [
-            Patch(fc="none", ec=INK, lw=0.6, label=block.label,
+            Patch(fc="none", ec=INK, lw=0.6, label=kind,
                   hatch=_HATCHES[place % len(_HATCHES)])
-            for place, block in enumerate(table.blocks)
+            for place, kind in enumerate(kinds)
         ]  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure

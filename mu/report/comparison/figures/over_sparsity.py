@@ -16,6 +16,7 @@ from mu.report.comparison.figures.drawing import (
     legend_below,
     row_looks,
     sentences,
+    short_labels,
 )
 from mu.report.comparison.table import Block, Table
 from mu.report.comparison.wording import number, write
@@ -124,6 +125,7 @@ def _draw(
 
 def _panel(axes: Axes, table: Table, places: Sequence[int], name: str) -> None:
     looks = row_looks(table)
+    short = short_labels(list(looks))
     for row in table.rows:
         found: list[tuple[int, Cell]] = [
             (x, row.cells[place][name])
@@ -136,7 +138,7 @@ def _panel(axes: Axes, table: Table, places: Sequence[int], name: str) -> None:
         axes.errorbar(
             [x for x, _ in found], [cell.mean for _, cell in found],
             [cell.sd or 0.0 for _, cell in found], ls=look.line, color=look.colour,
-            marker=look.look.marker, ms=5, lw=1.5, elinewidth=1, capsize=2, label=row.label,
+            marker=look.look.marker, ms=5, lw=1.5, elinewidth=1, capsize=2, label=short[row.label],
             mfc="none" if look.variant else look.colour,
         )  # fmt: skip
     axes.margins(y=0.12)

@@ -7,7 +7,14 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from mu.evaluation.gap import GAP_METRICS
-from mu.report.comparison.figures.drawing import WIDTH, Drawing, legend_below, row_looks, sentences
+from mu.report.comparison.figures.drawing import (
+    WIDTH,
+    Drawing,
+    legend_below,
+    row_looks,
+    sentences,
+    short_labels,
+)
 from mu.report.comparison.table import Row, Table
 
 SPOKES = ("UA", "RA", "TA", "MIA", "RTE")
@@ -63,12 +70,13 @@ def _radar(table: Table, series: dict[str, list[float]], place: int, label: str)
         axes.set_theta_offset(np.pi / 2)
         axes.set_theta_direction(-1)
         angles = np.linspace(0, 2 * np.pi, len(SPOKES), endpoint=False)
+        short = short_labels(list(series))
         for name, values in series.items():
             look = looks[name]
             closed = [*values, values[0]]
             axes.plot(
-                [*angles, angles[0]], closed, look.line, color=look.colour, label=name, lw=1.8,
-                marker=look.look.marker, ms=5, mfc="none" if look.variant else look.colour,
+                [*angles, angles[0]], closed, look.line, color=look.colour, label=short[name],
+                lw=1.8, marker=look.look.marker, ms=5, mfc="none" if look.variant else look.colour,
             )  # fmt: skip
             axes.fill([*angles, angles[0]], closed, color=look.colour, alpha=0.07)
         axes.set_xticks(angles, LABELS)

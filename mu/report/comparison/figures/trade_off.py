@@ -16,6 +16,7 @@ from mu.report.comparison.figures.drawing import (
     fill_of,
     row_looks,
     sentences,
+    short_labels,
 )
 from mu.report.comparison.table import Row, Table
 
@@ -125,17 +126,19 @@ def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figu
         axis.set_major_locator(FixedLocator([0, 0.5, 1, 2, 5, 10, 20, 50, 100]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(FixedLocator([]))
+    short = short_labels(list(looks))
     shown = {one.label for one in points}
     handles = [
-        Line2D([], [], color=look.colour, marker=look.look.marker, ls="", ms=7, label=label,
+        Line2D([], [], color=look.colour, marker=look.look.marker, ls="", ms=7, label=short[label],
                alpha=1 / (1 + 0.4 * look.variant))
         for label, look in looks.items() if label in shown
     ]  # fmt: skip
     if len(table.blocks) > 1:
+        kinds = short_labels([block.label for block in table.blocks]).values()
         handles += [
-            Line2D([], [], color=INK, marker="o", ls="", ms=7, label=block.label,
+            Line2D([], [], color=INK, marker="o", ls="", ms=7, label=kind,
                    fillstyle=fill_of(place), markerfacecoloralt="none")
-            for place, block in enumerate(table.blocks)
+            for place, kind in enumerate(kinds)
         ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure

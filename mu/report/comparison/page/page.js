@@ -13,7 +13,7 @@
     return sign * a.text.localeCompare(b.text, "en", { numeric: true });
   };
   for (const table of document.querySelectorAll("table.sortable")) {
-    const heads = [...table.querySelectorAll("thead th[scope=col]")];
+    const heads = [...table.tHead.querySelectorAll("th[scope=col]")];
     heads.forEach((head, column) => {
       head.setAttribute("aria-sort", "none");
       head.querySelector("button").addEventListener("click", () => {
