@@ -209,8 +209,10 @@ def looked_at(page: str, width: int, folder: Path) -> dict[str, Any]:
     done = subprocess.run(
         [
             str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
-            f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000",
-            "--window-size=1600,1000", owner.as_uri(),
+            f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=30000",
+            # In one process with its owner, or virtual time would not wait for the frame.
+            "--disable-features=IsolateSandboxedIframes,SitePerProcess", "--window-size=1600,1000",
+            owner.as_uri(),
         ],
         capture_output=True, text=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
