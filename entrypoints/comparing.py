@@ -31,7 +31,7 @@ def main(options: CompareOptions) -> None:
     chosen = choose_runs(store, options.run_ids, options.parent, options.experiment)
     tables = tabulate(chosen.runs, metrics)
     _check_found(metrics, tables)
-    title = options.title or _title(tables)
+    title = options.title or f"{chosen.count} unlearn runs compared"
     with tracked(store, "compare", f"compare {chosen.count} runs") as recorder:
         recorder.params(options.as_dict())
         _write(recorder, title, chosen, tables)
@@ -81,18 +81,12 @@ def _check_found(metrics: Sequence[str] | None, tables: Sequence[Table]) -> None
             )
 
 
-def _title(tables: Sequence[Table]) -> str:
-    if len(tables) == 1:
-        return tables[0].heading
-    return f"{len(tables)} groups of unlearn runs"
-
-
 def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:
     """What was compared, in a sentence."""
     further = len(chosen.runs) - chosen.count
     oracles = f", beside {further} oracles that they are held against" if further else ""
     groups = f", in {len(tables)} groups" if len(tables) > 1 else ""
-    return f"{chosen.count} unlearn runs: {chosen.words}{oracles}{groups}."
+    return f"{chosen.count} unlearn runs, {chosen.words}{oracles}{groups}."
 
 
 def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Table]) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -147,6 +148,20 @@ def test_only_addresses_of_pages_become_links(url: str) -> None:
     tree = Tree(page_of([replace(make_run("a"), url=url)]))
     assert not [own for own in tree.all("a") if own["href"][:1] != "#"]
     assert "a" in "".join(tree.texts)
+
+
+def test_what_the_page_is_made_of_is_installed_with_it() -> None:
+    root = Path(__file__).parents[3]
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    for package, patterns in project["tool"]["setuptools"]["package-data"].items():
+        folder = root / package.replace(".", "/")
+        named = {path for pattern in patterns for path in folder.glob(pattern)}
+        assert named == {one for one in folder.iterdir() if one.suffix in (".html", ".css", ".js")}
+    other = [
+        path for path in (root / "mu").rglob("*.*")
+        if path.suffix not in (".py", ".pyc") and path.is_file() and path.parent != FOLDER
+    ]  # fmt: skip
+    assert not other
 
 
 # --- a real browser -----------------------------------------------------------------------

@@ -83,7 +83,8 @@ def _draw(table: Table, cells: dict[tuple[str, int], Cell]) -> Figure:
         y = names.index(name) + (place - (blocks - 1) / 2) * height
         look = looks[name]
         axes.barh(
-            y, cell.mean, height * 0.9, color=look.colour, alpha=1 if place == 0 else 0.55,
+            y, cell.mean, height * 0.9, color=look.colour,
+            alpha=1 - 0.65 * place / max(1, blocks - 1),
             hatch=_HATCHES[place % len(_HATCHES)], ec=INK, lw=0.5,
         )  # fmt: skip
         low, high = ends_of(cell)
