@@ -42,7 +42,7 @@ class CompareOptions(Hyperparameters):
         help="columns, with commas: UA,MIA,gap (default: UA, MIA, RA, TA, ASR where there is "
         "one, gap, RTE)",
     )
-    title: str | None = setting(None, help="of the page (default: how many runs are compared)")
+    title: str | None = setting(None, help="heading of the page")
 
 
 def build(arguments: Sequence[str]) -> click.Command:

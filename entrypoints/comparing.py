@@ -21,6 +21,7 @@ from mu.report.comparison.terminal import print_tables
 from mu.tracking import Recorder, connect, tracked
 
 PAGE = "report/report.html"
+TITLE = "Unlearn runs compared"
 LONGEST = 7500  # letters of a description; MLflow takes 8,000
 
 
@@ -31,7 +32,7 @@ def main(options: CompareOptions) -> None:
     chosen = choose_runs(store, options.run_ids, options.parent, options.experiment)
     tables = tabulate(chosen.runs, metrics)
     _check_found(metrics, tables)
-    title = options.title or f"{chosen.count} unlearn runs compared"
+    title = options.title or TITLE
     with tracked(store, "compare", f"compare {chosen.count} runs") as recorder:
         recorder.params(options.as_dict())
         _write(recorder, title, chosen, tables)
