@@ -20,6 +20,7 @@ class ProcessDiedError(UserError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """An error that names the nearest known spellings of a misspelt ``name``."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    folded = {one.lower(): one for one in names}  # UAA is near to UA
+    near = [folded[one] for one in difflib.get_close_matches(name.lower(), folded, 3, 0.5)]
     remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return UserError(f"unknown {kind} {name!r}; {remedy}")

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from entrypoints import backdoor, dataset, evaluate, lira, prune, transfer, unlearn
+from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, transfer, unlearn
 from mu.cli import originals as options
 from mu.hyperparameters import Hyperparameters
 from mu.methods import DEFAULT_METHOD, method_class
@@ -30,6 +30,7 @@ PROGRAMS = {
     "lira": lira,
     "evaluate": evaluate,
     "transfer": transfer,
+    "compare": compare,
     "dataset": dataset,
 }
 each_entry = pytest.mark.parametrize("entry", PROJECT["entry_points"])
@@ -96,6 +97,7 @@ def test_a_default_is_the_one_that_stands_in_the_code(entry: str) -> None:
         ),
         "unlearn": (unlearn.UnlearnOptions, method_class(DEFAULT_METHOD), options.DeviceOptions),
         "backdoor": (backdoor.BackdoorOptions, options.DeviceOptions),
+        "compare": (compare.CompareOptions,),
         "dataset": (dataset.DatasetOptions,),
         "lira": (lira.LiraOptions, options.DeviceOptions),
         "evaluate": (evaluate.EvaluateOptions, options.DeviceOptions),

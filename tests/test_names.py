@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import backdoor, dataset, evaluate, lira, prune, transfer, unlearn
+from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, transfer, unlearn
 from mu.data import DATASETS
 from mu.data.triggers import ALIASES as TRIGGER_ALIASES
 from mu.data.triggers import TRIGGERS
@@ -28,7 +28,7 @@ def test_every_option_of_prune_is_on_the_page():
     assert options(prune.build([])) <= NAMES
 
 
-@pytest.mark.parametrize("entry", [evaluate, lira, dataset])
+@pytest.mark.parametrize("entry", [evaluate, lira, dataset, compare])
 def test_every_option_of_the_measuring_entries_is_on_the_page(entry):
     assert options(entry.build([])) <= NAMES
 

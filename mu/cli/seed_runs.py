@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mu.errors import UserError
+from mu.report.comparison.records import SeedRun, Seeds, same_setting
 
 if TYPE_CHECKING:
     from mu.tracking import Store
@@ -20,45 +20,10 @@ SHOWN = 4  # of the settings in which runs differ
 # what the checkpoint's spec says better. Those that start with `prune_` are the original's.
 NO_SETTINGS = {
     "method", "forget", "seed", "oracle_run_id", "resume_run_id", "device", "precision", "workers",
-    "dataset", "data_dir", "image_size", "arch", "stem",
+    "dataset", "data_dir", "image_size", "arch", "stem", "mask_run_id",
 }  # fmt: skip
 PLAIN = {"dataset", "image_size", "arch", "stem"}  # of an original's settings: without `prune_`
 SEEDS_OF_ORIGINAL = {"seed", "split_seed"}
-
-
-class Seeds(NamedTuple):
-    """The three seeds that an unlearned model depends on."""
-
-    split: int
-    training: int
-    unlearning: int
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self._asdict().items())
-
-
-@dataclass(frozen=True)
-class SeedRun:
-    """A finished unlearn run: its seeds, what else it depends on, and its numbers.
-
-    Parameters
-    ----------
-    settings
-        Hyperparameters of the method, as logged.
-    original
-        Everything but seeds that the original depends on, data included.
-    forget
-        What to forget, as it was asked for; an index file by its contents.
-    """
-
-    run_id: str
-    method: str
-    settings: Mapping[str, str]
-    original: Mapping[str, Any]
-    forget: str
-    seeds: Seeds
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
 
 
 def check_ids(run_ids: Sequence[str]) -> None:
@@ -88,6 +53,7 @@ def fetch_seed_run(store: Store, run_id: str) -> SeedRun:
     from mu.checkpoints import SPEC_FILE, Spec
     from mu.methods import check_method
     from mu.tracking.artifacts import UNLEARNED, download, finished_run
+    from mu.tracking.view import run_url
 
     entry = store.run(run_id).data.tags.get("mu.entry", "unknown")
     if entry not in UNLEARNED:
@@ -103,6 +69,7 @@ def fetch_seed_run(store: Store, run_id: str) -> SeedRun:
     forget = params["forget"]
     if forget.startswith("indices:"):  # a file may be elsewhere, or have changed
         forget = f"indices of fingerprint {tags.get('mu.forget')}"
+    poison = spec.data.poison.options() if spec.data.poison else {}
     original = (
         {
             name if name in PLAIN else f"prune_{name}": value
@@ -116,6 +83,7 @@ def fetch_seed_run(store: Store, run_id: str) -> SeedRun:
             "given mask": spec.recipe.given_mask is not None,
             "history": spec.history[:-1],  # the last is this method
         }
+        | poison
     )
     return SeedRun(
         run_id,
@@ -123,13 +91,16 @@ def fetch_seed_run(store: Store, run_id: str) -> SeedRun:
         {
             name: value
             for name, value in params.items()
-            if name not in NO_SETTINGS and not name.startswith("prune_")
+            if name not in NO_SETTINGS | poison.keys() and not name.startswith("prune_")
         },
         original,
         forget,
         Seeds(spec.recipe.split.split_seed, spec.recipe.seed, _whole(run_id, params["seed"])),
         dict(run.data.metrics),
         dict(tags),
+        name=run.info.run_name or "",
+        url=run_url(store.uri, run.info.experiment_id, run_id),
+        started=run.info.start_time or 0,
     )
 
 
@@ -229,16 +200,3 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     words = [f"{name} ({a} and {b})" for name, a, b in found[:SHOWN]]
     more = len(found) - SHOWN
     return ", ".join(words) + (f" and {more} more" if more > 0 else "")
-
-
-def same_setting(one: Any, other: Any) -> bool:
-    """Whether two values mean the same; MLflow's launcher logs 0.10 as it was typed."""
-    if one == other:
-        return True
-    try:
-        return float(one) == float(other)
-    except (TypeError, ValueError):
-        return False
-
-
-# --- numbers ------------------------------------------------------------------------------

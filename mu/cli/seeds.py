@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mu.cli.seed_runs import (
-    SeedRun,
-    Seeds,
-    check_alike,
-    check_count,
-    check_ids,
-    fetch_seed_run,
-    matched,
-    same_setting,
-)
+from mu.cli.seed_runs import check_alike, check_count, check_ids, fetch_seed_run, matched
 from mu.errors import UserError, unknown
+from mu.report.comparison.records import SeedRun, Seeds, same_setting
 
 if TYPE_CHECKING:
     from mu.evaluation.statistics import Summary

@@ -15,6 +15,7 @@ from mu.tracking.artifacts import (
     load_mask,
     load_model,
 )
+from mu.tracking.choosing import below, experiment_name, of_experiment, oracles_of, unlearned_of
 from mu.tracking.doctor import Finding, close_dead_runs
 from mu.tracking.inputs import log_dataset
 from mu.tracking.jobs import fetch_job, keep_job
@@ -48,8 +49,10 @@ __all__ = [
     "Recorder",
     "Stopped",
     "Store",
+    "below",
     "close_dead_runs",
     "connect",
+    "experiment_name",
     "fetch_checkpoint",
     "fetch_forget",
     "fetch_job",
@@ -67,6 +70,8 @@ __all__ = [
     "load_model",
     "log_dataset",
     "log_to",
+    "of_experiment",
+    "oracles_of",
     "remove_progress",
     "resumable_run",
     "rounded",
@@ -75,5 +80,6 @@ __all__ = [
     "same_value",
     "save_checkpoint",
     "tracked",
+    "unlearned_of",
     "view_url",
 ]

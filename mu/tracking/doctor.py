@@ -12,7 +12,10 @@ from mlflow.entities import Run as MlflowRun
 from mu.tracking.store import Store
 
 # Of MLproject. The launcher's runs of other projects say nothing of their process.
-ENTRY_POINTS = ("prune", "unlearn", "backdoor", "lira", "evaluate", "transfer", "dataset")
+ENTRY_POINTS = (
+    *("prune", "unlearn", "backdoor", "lira", "evaluate"),
+    *("transfer", "compare", "dataset"),
+)
 _CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
 
 

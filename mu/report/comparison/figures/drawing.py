@@ -1,0 +1,160 @@
+"""A figure with its words and its data, drawn for a file or for a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mu.report.comparison.table import Table
+from mu.report.palette import Look, look_of
+from mu.report.plots import save
+
+# Drawn with these two colours; a page puts its own in their place, which follow light and dark.
+INK, LINES = "#1f2430", "#c9ced6"
+_VARIABLES = {INK: "var(--ink)", LINES: "var(--lines)"}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "mu", "font.family": "sans-serif", "font.size": 9,
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": LINES, "axes.titlesize": 9.5,
+    "xtick.color": INK, "ytick.color": INK, "grid.color": LINES, "grid.linewidth": 0.6,
+    "axes.grid": True, "axes.axisbelow": True, "axes.spines.top": False, "hatch.color": INK,
+    "axes.spines.right": False, "legend.frameon": False, "legend.fontsize": 8.5,
+    "hatch.linewidth": 0.5, "text.parse_math": False,
+}  # fmt: skip
+LONGEST_LABEL = 26  # letters in a figure
+WIDTH = 5.4  # inches; a page on a phone shows it at about its own size
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure.
+
+    Parameters
+    ----------
+    name
+        Of its file, without ending.
+    title, caption
+        Plain text.
+    alt
+        What it shows, for who does not see it.
+    header, rows
+        Its data as a table.
+    draw
+        Makes it anew.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    draw: Callable[[], Figure]
+
+    def save(self, folder: Path) -> None:
+        """Write it as png."""
+        with mpl.rc_context(_STYLE):
+            figure = self.draw()
+            figure.suptitle(self.title)
+            save(figure, folder / f"{self.name}.png")
+
+    def svg(self, prefix: str) -> str:
+        """It as an SVG element for a page, in the page's colours.
+
+        Parameters
+        ----------
+        prefix
+            Put before its IDs, which must not be those of another figure.
+        """
+        text = io.StringIO()
+        with mpl.rc_context(_STYLE):
+            figure = self.draw()
+            figure.patch.set_alpha(0)
+            for axes in figure.axes:
+                axes.patch.set_alpha(0)
+            figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        return _inline(text.getvalue(), prefix)
+
+
+def _inline(document: str, prefix: str) -> str:
+    """The SVG element of a document, without what belongs to a file of its own."""
+    found = document[document.index("<svg") :]
+    found = re.sub(r"<metadata>.*?</metadata>", "", found, flags=re.DOTALL)
+    found = re.sub(r'(\bid=")', rf"\1{prefix}", found)
+    found = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\1{prefix}", found)
+    found = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">',
+                   found, count=1)  # fmt: skip
+    found = re.sub(r"'DejaVu Sans'[^;\"]*|sans-serif", "inherit", found)
+    found = found.replace("xlink:href", "href")
+    for colour, variable in _VARIABLES.items():
+        found = found.replace(colour, variable)
+    return found
+
+
+# --- how rows and blocks look -------------------------------------------------------------
+
+Fill = Literal["full", "none", "left", "right", "top", "bottom"]
+_FILLS: Final[tuple[Fill, ...]] = ("full", "none", "left", "right", "top", "bottom")
+_VARIANTS = ("-", ":", "--", "-.")
+
+
+@dataclass(frozen=True)
+class RowLook:
+    """How a row is drawn: its method's colour, and another line for other settings of it."""
+
+    look: Look
+    line: str
+    variant: int
+
+    @property
+    def colour(self) -> str:
+        """``#rrggbb``, the same for all settings of a method."""
+        return self.look.colour
+
+
+def row_looks(table: Table) -> dict[str, RowLook]:
+    """The look of each row, by its label."""
+    others = tuple(sorted({row.method for row in table.rows}))
+    found: dict[str, RowLook] = {}
+    seen: dict[str, int] = {}
+    for row in table.rows:
+        number = seen.setdefault(row.method, 0)
+        seen[row.method] += 1
+        look = look_of(row.method, others)
+        line = look.line if number == 0 else _VARIANTS[number % len(_VARIANTS)]
+        found[row.label] = RowLook(look, line, number)
+    return found
+
+
+def short_labels(labels: Sequence[str]) -> dict[str, str]:
+    """Labels that leave room for the figure, no two of them the same; foreign ones may be long."""
+    found: dict[str, str] = {}
+    for place, label in enumerate(labels, 1):
+        short = label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+        taken = short in found.values()
+        found[label] = f"{label[: LONGEST_LABEL - 5]}… {place}" if taken else short
+    return found
+
+
+def fill_of(block: int) -> Fill:
+    """How a marker is filled, to tell blocks apart where colours tell methods."""
+    return _FILLS[block % len(_FILLS)]
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """The legend of ``axes`` under the figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(handles)))
+
+
+def sentences(parts: Sequence[str]) -> str:
+    """Parts of an alternative text, one after the other."""
+    return "; ".join(parts) + "."

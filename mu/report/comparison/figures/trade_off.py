@@ -1,0 +1,144 @@
+"""Forgetting against utility: how far a method is from the oracle in either of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from mu.report.comparison.figures.drawing import (
+    INK,
+    WIDTH,
+    Drawing,
+    fill_of,
+    row_looks,
+    sentences,
+    short_labels,
+)
+from mu.report.comparison.table import Row, Table
+
+FORGETTING, UTILITY = ("UA", "MIA"), ("RA", "TA")
+
+
+class Point(NamedTuple):
+    """A method on one kind of original; both distances are in points."""
+
+    label: str
+    block: int
+    forgetting: float
+    utility: float
+
+
+def points_of(table: Table) -> list[Point]:
+    """A point for each method and block with all four distances."""
+    found = []
+    for row in table.methods:
+        for place in range(len(table.blocks)):
+            ends = [_mean_distance(row, place, names) for names in (FORGETTING, UTILITY)]
+            if ends[0] is not None and ends[1] is not None:
+                found.append(Point(row.label, place, ends[0], ends[1]))
+    return found
+
+
+def _mean_distance(row: Row, block: int, names: Sequence[str]) -> float | None:
+    cells = row.cells[block]
+    known = [cells[name].distance for name in names if name in cells]
+    values = [one for one in known if one is not None]
+    return sum(values) / len(values) if len(values) == len(names) else None
+
+
+def pareto_front(points: Sequence[Point]) -> list[Point]:
+    """Points than which none is better in one distance without being worse in the other."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda one: (one.forgetting, one.utility, one.label)):
+        if not front or point.utility < front[-1].utility:
+            front.append(point)
+    return front
+
+
+def trade_off(table: Table) -> list[Drawing]:
+    """The scatter, if a method has all four distances."""
+    points = points_of(table)
+    if not points:
+        return []
+    front = pareto_front(points)
+    labels = [block.label for block in table.blocks]
+    names = [f"{one.label}, {labels[one.block]}" for one in points]
+    best = [f"{one.label} on {labels[one.block]}" for one in front]
+    return [
+        Drawing(
+            "trade_off",
+            "Forgetting against utility",
+            "Distance to the oracle in what is to be forgotten (mean of UA and MIA) and in what "
+            "is to be kept (mean of RA and TA), in points; both scales are linear up to 1 and "
+            "logarithmic beyond. Lower left is best; the line is the Pareto front.",
+            sentences(
+                [
+                    "Scatter of the distance to the oracle in forgetting and in utility, in points",
+                    *(
+                        f"{name}: {one.forgetting:.2f} and {one.utility:.2f}"
+                        for name, one in zip(names, points, strict=True)
+                    ),
+                    f"on the Pareto front: {', '.join(best)}",
+                ]
+            ),
+            ("method", "original", "forgetting", "utility", "on the front"),
+            tuple(
+                (
+                    one.label,
+                    labels[one.block],
+                    f"{one.forgetting:.2f}",
+                    f"{one.utility:.2f}",
+                    "yes" if one in front else "no",
+                )
+                for one in points
+            ),
+            lambda: _draw(table, points, front),
+        )
+    ]
+
+
+def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figure:
+    looks = row_looks(table)
+    figure = Figure(figsize=(WIDTH, WIDTH * 0.86), layout="constrained")
+    axes = figure.subplots()
+    axes.step(
+        [one.forgetting for one in front], [one.utility for one in front], where="post",
+        color=INK, lw=1, ls="--", alpha=0.6, zorder=1,
+    )  # fmt: skip
+    for one in points:
+        look = looks[one.label]
+        axes.plot(
+            one.forgetting, one.utility, look.look.marker, color=look.colour, ms=9, mew=1.6,
+            fillstyle=fill_of(one.block), markerfacecoloralt="none", zorder=3, clip_on=False,
+            alpha=1 / (1 + 0.4 * look.variant),
+        )  # fmt: skip
+    axes.set(xlabel="forgetting: distance of UA and MIA", ylabel="utility: distance of RA and TA")
+    for axis, scale, limit, top in (
+        (axes.xaxis, axes.set_xscale, axes.set_xlim, max(one.forgetting for one in points)),
+        (axes.yaxis, axes.set_yscale, axes.set_ylim, max(one.utility for one in points)),
+    ):
+        scale("symlog", linthresh=1)
+        limit(-0.12, max(2.0, top * 1.6))
+        axis.set_major_locator(FixedLocator([0, 0.5, 1, 2, 5, 10, 20, 50, 100]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_locator(FixedLocator([]))
+    short = short_labels(list(looks))
+    shown = {one.label for one in points}
+    handles = [
+        Line2D([], [], color=look.colour, marker=look.look.marker, ls="", ms=7, label=short[label],
+               alpha=1 / (1 + 0.4 * look.variant))
+        for label, look in looks.items() if label in shown
+    ]  # fmt: skip
+    if len(table.blocks) > 1:
+        kinds = short_labels([block.label for block in table.blocks]).values()
+        handles += [
+            Line2D([], [], color=INK, marker="o", ls="", ms=7, label=kind,
+                   fillstyle=fill_of(place), markerfacecoloralt="none")
+            for place, kind in enumerate(kinds)
+        ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure

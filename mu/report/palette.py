@@ -1,0 +1,58 @@
+"""One look for each method, the same in every figure and on every page.
+
+The colours are told apart by people who see few of them (after Okabe & Ito 2008), on white and on
+black; their lightness, markers and line styles differ too, so that grey prints can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn.
+
+    Parameters
+    ----------
+    colour
+        ``#rrggbb``.
+    marker, line, hatch
+        As matplotlib names them.
+    """
+
+    colour: str
+    marker: str
+    line: str
+    hatch: str
+
+
+# In the order of the paper's table: the oracle, then methods, its own last.
+LOOKS = {
+    "retrain": Look("#7f7f7f", "*", "--", ""),
+    "ft": Look("#3f8fd6", "o", "-", "//"),
+    "ga": Look("#d9822b", "s", "--", "\\\\"),
+    "ff": Look("#c25fa5", "D", "-.", "xx"),
+    "iu": Look("#17a58c", "^", ":", ".."),
+    "l1_sparse": Look("#d64545", "P", "-", ""),
+}
+_OTHERS = (
+    Look("#8f7ae5", "v", "-", "++"),
+    Look("#a08a1c", "X", "--", "oo"),
+    Look("#4c9a2a", "<", "-.", "--"),
+    Look("#6b7d8f", ">", ":", "||"),
+)
+
+
+def method_rank(method: str) -> tuple[int, str]:
+    """Orders methods: as in :data:`LOOKS`, others after them by name."""
+    known = list(LOOKS)
+    return (known.index(method) if method in LOOKS else len(known), method)
+
+
+def look_of(method: str, others: tuple[str, ...] = ()) -> Look:
+    """The look of a method; of one that has none of its own, by its place among ``others``."""
+    if method in LOOKS:
+        return LOOKS[method]
+    place = others.index(method) if method in others else sum(map(ord, method))
+    return _OTHERS[place % len(_OTHERS)]

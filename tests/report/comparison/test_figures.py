@@ -1,0 +1,174 @@
+"""Figures: what is drawn, what is said of it, and that a page can hold it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mu.methods import METHODS
+from mu.report.comparison.figures import draw_all
+from mu.report.comparison.figures.drawing import INK, LINES, LONGEST_LABEL, row_looks, short_labels
+from mu.report.comparison.figures.gap_bars import ends_of
+from mu.report.comparison.figures.radar import closeness, oracle_rte
+from mu.report.comparison.figures.trade_off import Point, pareto_front, points_of
+from mu.report.comparison.table import Table, tabulate
+from mu.report.palette import LOOKS, look_of, method_rank
+from tests.helpers import laws
+from tests.report.comparison.made import a_study, make_run
+
+
+@pytest.fixture(scope="module")
+def study() -> Table:
+    (table,) = tabulate(a_study())
+    return table
+
+
+def test_all_that_there_is_material_for(study: Table) -> None:
+    (own,) = draw_all([study])
+    assert [one.name for one in own] == ["gap", "trade_off", "sparsity", "radar_1", "radar_2"]
+    (poor,) = draw_all(tabulate([make_run("a")]))
+    assert poor == []
+    attacked = tabulate([make_run("a", metrics={"ASR": 90.0, "ASR_before": 99.0})])
+    (curve,) = draw_all(attacked)[0]
+    assert curve.name == "backdoor"
+    assert curve.rows == (
+        ("ft", "dense", "90.00", "94.00"),
+        ("original", "dense", "99.00", "95.00"),
+    )
+
+
+def test_names_are_apart_where_there_are_several_groups(study: Table) -> None:
+    names = [one.name for own in draw_all([study, study]) for one in own]
+    assert len(set(names)) == len(names)
+
+
+def test_the_words_hold_the_numbers(study: Table) -> None:
+    gap, scatter, *_ = draw_all([study])[0]
+    assert "l1_sparse on dense: 1.12 ± 0.18" in gap.alt
+    assert ("l1_sparse", "dense", "1.12", "0.95", "1.30", "2") in gap.rows
+    assert ("ft", "dense", "40.25", "0.00", "no") in scatter.rows
+    assert "on the Pareto front: l1_sparse on 95 % sparse" in scatter.alt
+
+
+def test_a_file_and_an_element_of_a_page(study: Table, tmp_path: Path) -> None:
+    for drawing in draw_all([study])[0]:
+        drawing.save(tmp_path)
+        with Image.open(tmp_path / f"{drawing.name}.png") as image:
+            assert image.width > 400
+        one, other = (drawing.svg(prefix) for prefix in ("a-", "b-"))
+        assert one.startswith("<svg viewBox=")
+        assert drawing.svg("a-") == one  # the same each time
+        found = [set(re.findall(r'\bid="([^"]*)"', text)) for text in (one, other)]
+        assert found[0]
+        assert not found[0] & found[1]
+        used = re.findall(r'(?:href="#|url\(#)([^")]*)', one)
+        assert set(used) <= found[0]
+        for foreign in ("http:", "https:", "@import", "<script", INK, LINES):
+            assert foreign not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", one)
+        assert "var(--ink)" in one
+        assert len(one) < 200_000
+
+
+def test_foreign_text_in_a_figure_means_itself() -> None:
+    runs = [
+        make_run("o", "retrain"),
+        make_run("a", oracle="o", settings={"x": "<b>$y$</b>"}, metrics={"gap": 1.0}),
+        make_run("b", oracle="o", settings={"x": "z" + 99 * "x"}, metrics={"gap": 2.0}),
+    ]
+    for drawing in draw_all(tabulate(runs))[0]:
+        svg = drawing.svg("a-")
+        assert "<b>" not in svg
+        assert 30 * "x" not in svg  # a long one leaves room for the figure
+        assert "&lt;b&gt;$y$&lt;/b&gt;" in svg
+
+
+# --- numbers behind them ------------------------------------------------------------------
+
+POINTS = st.lists(
+    st.tuples(st.integers(0, 6), st.integers(0, 6)).map(
+        lambda pair: Point("m", 0, float(pair[0]), float(pair[1]))
+    ),
+    max_size=10,
+)
+
+
+@laws(100)
+@given(POINTS)
+def test_the_pareto_front(points: list[Point]) -> None:
+    def dominated(one: Point) -> bool:
+        return any(
+            other.forgetting <= one.forgetting
+            and other.utility <= one.utility
+            and (other.forgetting, other.utility) != (one.forgetting, one.utility)
+            for other in points
+        )
+
+    front = pareto_front(points)
+    assert set(front) == {one for one in points if not dominated(one)}
+    assert front == sorted(front)
+
+
+def test_distances_and_closeness(study: Table) -> None:
+    point = next(one for one in points_of(study) if one.label == "ft" and one.block == 0)
+    assert (point.forgetting, point.utility) == (40.25, 0.0)
+    ft = next(row for row in study.rows if row.label == "ft")
+    assert oracle_rte(study, 0) == 8.0
+    assert closeness(ft, 8.0, 0) == pytest.approx([60, 100, 100, 59.5, 100 * (1 - 2.5 / 8)])
+    assert closeness(ft, 1.0, 0) == pytest.approx([60, 100, 100, 59.5, 0])
+    assert closeness(ft, None, 0) is None
+
+
+def test_whiskers(study: Table) -> None:
+    cell = next(row for row in study.rows if row.label == "ft").cells[0]["gap"]
+    assert cell.sd is not None
+    assert ends_of(cell) == (cell.mean - cell.sd, cell.mean + cell.sd)
+    (single,) = tabulate([run for run in a_study() if run.run_id in ("ft-d0", "retrain-d0")])
+    assert ends_of(single.methods[0].cells[0]["gap"]) == (19.5, 20.5)
+
+
+# --- one look -----------------------------------------------------------------------------
+
+
+def lightness(colour: str) -> float:
+    """Relative luminance, 0-1 (WCAG)."""
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_every_method_has_a_look_of_its_own() -> None:
+    assert set(METHODS) <= set(LOOKS)
+    for part in ("colour", "marker"):
+        values = [getattr(look, part) for look in LOOKS.values()]
+        assert len(set(values)) == len(values)
+    for look in LOOKS.values():  # seen on white and on black
+        light = lightness(look.colour)
+        assert 1.05 / (light + 0.05) >= 2.5
+        assert (light + 0.05) / 0.06 >= 2.5
+
+
+def test_short_labels_are_never_the_same() -> None:
+    long = [f"ft (path={'a' * 40}{n})" for n in range(3)]
+    found = short_labels(["ft", *long])
+    assert found["ft"] == "ft"
+    assert len(set(found.values())) == 4
+    assert max(map(len, found.values())) <= LONGEST_LABEL
+
+
+def test_a_method_keeps_its_colour_whatever_stands_beside_it(study: Table) -> None:
+    alone = tabulate([make_run("a"), make_run("b", settings={"lr": "1"})])[0]
+    looks = row_looks(alone)
+    assert {look.colour for look in looks.values()} == {row_looks(study)["ft"].colour}
+    assert len({look.line for look in looks.values()}) == 2
+    assert look_of("new") == look_of("new")
+    assert look_of("b", ("a", "b")) != look_of("a", ("a", "b"))
+
+
+def test_the_oracle_comes_first_and_unknown_methods_last() -> None:
+    names = sorted(["zeta", "l1_sparse", "ft", "retrain", "alpha"], key=method_rank)
+    assert names == ["retrain", "ft", "l1_sparse", "alpha", "zeta"]

@@ -1,0 +1,373 @@
+"""From runs to tables: what is averaged, what is never mixed, what is best."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mu.report.comparison.records import SeedRun, canonical, same_setting
+from mu.report.comparison.table import Row, Table, tabulate
+from tests.helpers import laws
+from tests.report.comparison.made import a_study, make_run
+
+PERCENT = st.floats(0, 100).map(lambda value: round(value, 3))
+
+
+def only(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> Table:
+    (table,) = tabulate(runs, metrics)
+    return table
+
+
+def row(table: Table, label: str) -> Row:
+    return next(one for one in table.rows if one.label == label)
+
+
+def ids(table: Table) -> set[str]:
+    return {run.run_id for run in table.runs}
+
+
+# --- numbers ------------------------------------------------------------------------------
+
+
+def test_dense_beside_sparse_with_the_oracle_first() -> None:
+    table = only(a_study())
+    assert table.heading == "digits, resnet_mini: forget class:0"
+    assert table.metrics == ("UA", "MIA", "RA", "TA", "gap", "RTE")
+    assert [block.label for block in table.blocks] == ["dense", "95 % sparse"]
+    assert [one.label for one in table.rows] == ["retrain", "ft", "l1_sparse"]
+    dense, sparse = row(table, "ft").cells
+    assert (dense["UA"].mean, sparse["UA"].mean) == (60.0, 96.0)
+    assert dense["MIA"].distance == pytest.approx(40.5)
+    assert dense["gap"].mean == pytest.approx((20 + 20.25) / 2)
+    assert (dense["RTE"].mean, dense["RTE"].distance) == (2.5, None)
+    assert row(table, "retrain").cells[0]["UA"].distance is None
+    assert "gap" not in row(table, "retrain").cells[0]
+    assert table.blocks[0].originals == {"UA": 0.0, "MIA": 1.0, "RA": 100.0, "TA": 95.0}
+
+
+@laws(60)
+@given(st.lists(PERCENT, min_size=1, max_size=6))
+def test_means_and_deviations(values: list[float]) -> None:
+    runs = [make_run(str(n), seed=n, metrics={"TA": v}) for n, v in enumerate(values)]
+    cell = row(only(runs), "ft").cells[0]["TA"]
+    assert cell.mean == pytest.approx(statistics.mean(values))
+    if len(values) == 1:
+        assert cell.sd is None
+    else:
+        assert cell.sd == pytest.approx(statistics.stdev(values), abs=1e-9)
+    assert [one.value for one in cell.values] == values
+
+
+@laws(40)
+@given(st.lists(st.tuples(PERCENT, PERCENT), min_size=1, max_size=5))
+def test_the_distance_is_the_mean_of_each_runs_own(pairs: list[tuple[float, float]]) -> None:
+    runs = []
+    for n, (ours, theirs) in enumerate(pairs):
+        runs.append(make_run(f"o{n}", "retrain", training=n, metrics={"UA": theirs}))
+        runs.append(make_run(f"f{n}", training=n, oracle=f"o{n}", metrics={"UA": ours}))
+    random.Random(0).shuffle(runs)
+    cell = row(only(runs), "ft").cells[0]["UA"]
+    assert cell.distance == pytest.approx(statistics.mean(abs(a - b) for a, b in pairs))
+
+
+@laws(25)
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_runs_does_not_matter(chance: random.Random) -> None:
+    runs = [
+        *a_study(),
+        make_run("again", seed=1, training=1, started=9),
+        make_run("other", forget="class:1"),
+        make_run("slow", settings={"lr": "0.01"}),
+    ]
+    expected = tabulate(runs)
+    chance.shuffle(runs)
+    assert tabulate(runs) == expected
+
+
+def test_an_interval_is_over_seeds_or_of_a_single_run_over_samples() -> None:
+    runs = a_study()
+    several = row(only(runs), "ft").cells[0]["gap"]
+    assert several.over_seeds
+    single = row(only([run for run in runs if run.run_id.endswith("d0")]), "ft").cells[0]["gap"]
+    assert not single.over_seeds
+    assert (single.low, single.mean, single.high) == (19.5, 20.0, 20.5)
+
+
+def test_numbers_that_are_none_are_left_out_and_said() -> None:
+    runs = [
+        make_run("a", seed=0, metrics={"TA": 90.0}),
+        make_run("b", seed=1, metrics={"TA": float("nan")}),
+        make_run("c", seed=2, metrics={"TA": 92.0}, without=("UA",)),
+    ]
+    table = only(runs)
+    cells = row(table, "ft").cells[0]
+    assert cells["TA"].mean == 91.0
+    assert len(cells["UA"].values) == 2
+    assert any("no number" in note and "run b" in note for note in table.notes)
+
+
+def test_columns_that_are_asked_for() -> None:
+    assert only(a_study(), ["gap", "TA"]).metrics == ("gap", "TA")
+    attacked = [replace(run, metrics={**run.metrics, "ASR": 3.0}) for run in a_study()]
+    assert only(attacked).metrics == ("UA", "MIA", "RA", "TA", "ASR", "gap", "RTE")
+
+
+# --- groups -------------------------------------------------------------------------------
+
+FACETS: dict[str, list[dict[str, Any]]] = {
+    "data": [{}, {"original": {"data": "bb" * 8}}],
+    "arch": [{}, {"original": {"arch": "resnet14"}}],
+    "training": [{}, {"original": {"prune_epochs": 40}}],
+    "poison": [{}, {"original": {"trigger": "patch", "poison": "random:10%"}}],
+    "forget": [{}, {"forget": "class:1"}],
+    "history": [{}, {"original": {"history": ("pruned", "ft")}}],
+}
+CHOICES = st.tuples(*(st.integers(0, 1) for _ in FACETS), st.booleans(), st.integers(0, 2))
+
+
+@laws(60)
+@given(st.lists(CHOICES, min_size=1, max_size=12))
+def test_what_cannot_be_compared_is_never_mixed(choices: list[tuple[int, ...]]) -> None:
+    runs, facets = [], {}
+    for number, (*chosen, sparse, seed) in enumerate(choices):
+        given: dict[str, Any] = {"original": {}}
+        for picked, options in zip(chosen, FACETS.values(), strict=True):
+            extra = options[picked]
+            given["original"] |= extra.get("original", {})
+            given |= {n: v for n, v in extra.items() if n != "original"}
+        runs.append(make_run(str(number), sparse=bool(sparse), seed=seed, **given))
+        facets[str(number)] = tuple(chosen)
+    tables = tabulate(runs)
+    assert len(tables) == len(set(facets.values()))
+    assert len({table.heading for table in tables}) == len(tables)
+    for table in tables:
+        assert len({facets[run_id] for run_id in ids(table)}) == 1
+        for one in table.rows:
+            for block, cells in zip(table.blocks, one.cells, strict=True):
+                for cell in cells.values():
+                    assert {value.run.sparsity for value in cell.values} == {block.sparsity}
+    kept = {run_id for table in tables for run_id in ids(table)}
+    distinct = {(run.forget, str(run.original), run.seeds) for run in runs}
+    assert len(kept) == len(distinct)
+
+
+def test_other_oracles_are_another_group() -> None:
+    clean = make_run("clean", "retrain", settings={"mask_from": "retain"}, sparse=True)
+    usual = make_run("usual", "retrain", sparse=True)
+    runs = [
+        clean, usual, make_run("a", sparse=True, oracle="clean"),
+        make_run("b", sparse=True, oracle="usual"),
+    ]  # fmt: skip
+    tables = tabulate(runs)
+    assert sorted(map(sorted, map(ids, tables))) == [["a", "clean"], ["b", "usual"]]
+    assert sum("mask of its own" in table.heading for table in tables) == 1
+
+
+def test_one_request_that_means_other_samples_of_the_same_split_is_two_groups() -> None:
+    runs = [make_run("a"), make_run("b", tags={"mu.forget": "elsewhere"})]
+    tables = tabulate(runs)
+    assert sorted(map(sorted, map(ids, tables))) == [["a"], ["b"]]
+    assert all("forget set" in table.heading for table in tables)
+
+
+def test_pruners_at_one_sparsity_are_blocks_that_say_so() -> None:
+    runs = [
+        make_run("a", sparse=True),
+        make_run("b", sparse=True, original={"prune_pruner": "synflow"}),
+        make_run("c"),
+        make_run("d", original={"prune_pruner": "synflow"}),  # dense: nothing was pruned
+    ]
+    labels = [block.label for block in only(runs).blocks]
+    assert labels == ["dense", "95 % sparse (pruner=omp)", "95 % sparse (pruner=synflow)"]
+
+
+def test_rows_say_in_what_settings_differ() -> None:
+    runs = [
+        make_run("a", settings={"lr": "0.1", "epochs": "2"}),
+        make_run("b", settings={"lr": "0.10", "epochs": "2"}, seed=1),
+        make_run("c", settings={"lr": "0.01", "epochs": "2"}),
+        make_run("d", "ga", settings={"lr": "none"}),
+    ]
+    table = only(runs)
+    assert [one.label for one in table.rows] == ["ft (lr=0.01)", "ft (lr=0.1)", "ga"]
+    assert len(row(table, "ft (lr=0.1)").cells[0]["UA"].values) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("0.10", 0.1, True), ("True", True, True), ("0.1", "0.2", False), ("ft", "ft", True),
+        ("1234567890123456", "1234567890123457", False), ("nan", "nan", True),
+        ("12e4567890123456", "13e4567890123456", False),
+    ],
+)  # fmt: skip
+def test_spellings_of_a_setting(one: Any, other: Any, same: bool) -> None:
+    assert (canonical(one) == canonical(other)) == same
+    if len(str(one)) < 10 and one != "True":
+        assert same_setting(one, other) == same
+
+
+def test_of_repetitions_the_newest_counts() -> None:
+    runs = [
+        make_run("old", started=1, metrics={"UA": 10.0}),
+        make_run("new", started=2, metrics={"UA": 20.0}),
+    ]
+    table = only(runs)
+    assert row(table, "ft").cells[0]["UA"].mean == 20.0
+    assert any("run old" in note and "repetitions" in note for note in table.notes)
+
+
+def test_of_repeated_oracles_the_one_that_judges_counts() -> None:
+    runs = [
+        make_run("judge", "retrain", started=1, metrics={"UA": 98.0}),
+        make_run("later", "retrain", started=2, metrics={"UA": 97.0}),
+        make_run("a", oracle="judge"),
+    ]
+    assert row(only(runs), "retrain").cells[0]["UA"].mean == 98.0
+
+
+# --- oracles ------------------------------------------------------------------------------
+
+
+def test_without_an_oracle_the_gap_is_empty_and_the_note_says_how_to_get_one() -> None:
+    table = only([make_run("alone")])
+    assert "gap" in table.metrics
+    assert "gap" not in row(table, "ft").cells[0]
+    (note,) = [note for note in table.notes if "no oracle" in note]
+    assert "method=retrain -P prune_run_id=o00False -P forget=class:0" in note
+
+
+def test_a_run_that_points_to_none_finds_the_oracle_of_its_original() -> None:
+    runs = [
+        make_run("theirs", "retrain", training=1),
+        make_run("mine", "retrain", metrics={"UA": 100.0}),
+        make_run("clean", "retrain", settings={"mask_from": "retain"}, started=9),
+        make_run("a", metrics={"UA": 90.0}),
+    ]
+    tables = tabulate(runs)
+    (table,) = [one for one in tables if "mine" in ids(one)]
+    assert row(table, "ft").cells[0]["gap"].mean == 2.5
+    assert row(table, "ft").cells[0]["UA"].distance == 10.0
+
+
+def test_another_mask_is_another_original() -> None:
+    oracle = make_run("mine", "retrain")
+    table = only([replace(oracle, original_mask="another"), make_run("a")])
+    assert "gap" not in row(table, "ft").cells[0]
+
+
+@pytest.mark.parametrize("where", [{"split": 1}, {"training": 1}])
+def test_an_oracle_of_another_split_or_original_says_nothing(where: dict[str, int]) -> None:
+    logged = {"gap": 1.0, "gap_UA": 1.0}
+    runs = [
+        make_run("wrong", "retrain", **where), make_run("a", oracle="wrong", metrics=logged),
+    ]  # fmt: skip
+    table = only(runs)
+    cells = row(table, "ft").cells[0]
+    assert "gap" not in cells
+    assert cells["UA"].distance is None
+    assert any("another original, split or forget set" in note for note in table.notes)
+
+
+def test_of_a_deleted_oracle_what_was_logged_counts() -> None:
+    table = only([make_run("a", oracle="gone", metrics={"gap": 3.0, "gap_UA": 4.0})])
+    cells = row(table, "ft").cells[0]
+    assert (cells["gap"].mean, cells["UA"].distance, cells["RA"].distance) == (3.0, 4.0, None)
+    assert any("cannot be read any more" in note for note in table.notes)
+
+
+def test_how_far_oracles_are_apart() -> None:
+    runs = [
+        make_run("one", "retrain", seed=0, metrics={"UA": 100.0}),
+        make_run("two", "retrain", seed=1, metrics={"UA": 96.0}),
+        make_run("far", "retrain", training=1, metrics={"UA": 0.0}),
+        make_run("sparse", "retrain", sparse=True),
+    ]
+    dense, sparse = only(runs).blocks
+    assert dense.floor == 1.0
+    assert sparse.floor is None
+
+
+# --- the best -----------------------------------------------------------------------------
+
+
+def bests(table: Table, metric: str) -> set[str]:
+    return {
+        one.label for one in table.rows for cells in one.cells
+        if metric in cells and cells[metric].best
+    }  # fmt: skip
+
+
+def against(values: dict[str, dict[str, float]]) -> Table:
+    oracle = make_run("o", "retrain", metrics={"UA": 95.0, "RTE": 9.0, "ASR": 0.0})
+    runs = [make_run(n, n, oracle="o", metrics=values[n]) for n in values]
+    return only([oracle, *runs])
+
+
+def test_the_best_is_the_nearest_the_lowest_or_the_highest() -> None:
+    table = against(
+        {
+            "ft": {"UA": 100.0, "RTE": 3.0, "ASR": 50.0, "gap": 2.0},
+            "ga": {"UA": 92.0, "RTE": 1.0, "ASR": 60.0, "gap": 4.0},
+        }
+    )
+    assert bests(table, "UA") == {"ga"}  # 3 points below beats 5 above
+    assert bests(table, "RTE") == {"ga"}
+    assert bests(table, "ASR") == {"ft"}
+    assert bests(table, "gap") == {"ft"}
+    values = {"ft": {"robust_acc": 50.0}, "ga": {"robust_acc": 60.0}}
+    runs = [make_run(n, n, metrics=values[n]) for n in values]
+    assert bests(only(runs, ["robust_acc"]), "robust_acc") == {"ga"}
+
+
+def test_what_looks_the_same_is_equally_good() -> None:
+    table = against({"ft": {"RTE": 1.001}, "ga": {"RTE": 1.004}, "iu": {"RTE": 1.02}})
+    assert bests(table, "RTE") == {"ft", "ga"}
+
+
+def test_what_is_missing_or_no_number_is_never_best() -> None:
+    table = against(
+        {"ft": {"RTE": float("nan")}, "ga": {"RTE": 5.0}, "iu": {"RTE": 6.0}, "ff": {"gap": 1.0}}
+    )
+    assert bests(table, "RTE") == {"ff"}  # of make_run: 2 s
+    assert bests(table, "gap") == set()  # nobody to be better than
+    assert bests(against({"ft": {"RTE": 1.0}}), "RTE") == set()
+
+
+def test_without_an_oracle_nothing_is_nearest() -> None:
+    table = only([make_run("a", "ft"), make_run("b", "ga", metrics={"RTE": 1.0})])
+    assert bests(table, "UA") == set()
+    assert bests(table, "RTE") == {"ga"}
+
+
+# --- cautions -----------------------------------------------------------------------------
+
+
+def said(runs: Sequence[SeedRun], text: str) -> bool:
+    return any(text in note for note in only(runs).notes)
+
+
+def test_cautions() -> None:
+    study = a_study()
+    assert not only(study).notes
+    assert said([make_run("a"), make_run("b", "ga")], "one seed only")
+    assert said([make_run("a"), make_run("b", seed=1)], "share the training seed 0")
+    assert said([make_run("a", training=1), make_run("b")], "share the unlearning seed 0")
+    assert said([*study, make_run("c", "ga")], "over different seeds")
+    weak = [replace(run, metrics={**run.metrics, "RA_before": 90.0}) for run in study]
+    assert said(weak, "RA down to 90.0 %")
+    other = replace(study[-1], tags={**study[-1].tags, "mu.commit": "x", "mu.dirty": "true"})
+    assert said([*study[:-1], other], "different commits")
+    assert said([*study[:-1], other], "in no commit")
+    two = [
+        make_run("o", "retrain"), make_run("p", "retrain", seed=1), make_run("a", oracle="o"),
+        make_run("b", "ga", oracle="p"),
+    ]  # fmt: skip
+    assert said(two, "different oracles")
