@@ -130,6 +130,7 @@ def _make(sweep: Sweep, resume: str | None) -> None:
         _describe(recorder, sweep)
         schedule = Schedule(plan, sweep.options.retries)
         tracebacks = _drive(sweep, schedule, recorder)
+        (recorder.folder / "grid.yaml").write_text(sweep.grid, encoding="utf-8")
         write_report(recorder, sweep.planned, schedule, tracebacks)
         print_report(store, recorder.run_id, sweep.planned, schedule)
         if line := missing(sweep.planned, schedule):
@@ -144,7 +145,6 @@ def _describe(recorder: Recorder, sweep: Sweep) -> None:
     counts = {PLURAL[kind]: len(plan.of_kind(kind)) for kind in KINDS}
     recorder.params({**sweep.options.as_dict(), **counts})
     recorder.tags({SWEEP_TAG: fingerprint_tag(plan.digest)})
-    (recorder.folder / "grid.yaml").write_text(sweep.grid, encoding="utf-8")
 
 
 def _drive(sweep: Sweep, schedule: Schedule, recorder: Recorder) -> dict[str, str]:

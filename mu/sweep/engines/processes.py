@@ -98,6 +98,7 @@ class Processes:
         """See :class:`~mu.sweep.engines.base.Engine`."""
         for worker in self._workers:
             worker.process.terminate()
+            worker.pipe.close()  # one that has missed the signal ends with its task
         end = time.monotonic() + PATIENCE
         killed = []
         for worker in self._workers:
@@ -107,7 +108,6 @@ class Processes:
                 worker.process.join()
             if worker.key is not None:
                 killed.append(worker.seat)
-            worker.pipe.close()
         self._workers = []
         return killed
 

@@ -7,7 +7,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,13 +82,15 @@ class Ray:
 
     def __init__(self, perform: Perform, jobs: int | None, address: str | None, gpus: int) -> None:
         self._perform, self._local = perform, address is None
-        _connect(jobs, address)
+        with _own_signals():
+            _connect(jobs, address)
         resources = ray.cluster_resources()
         gpus = gpus if resources.get("GPU", 0) else 0
         most = resources["GPU"] / gpus if gpus else resources.get("CPU", 1)
         self.jobs = jobs or max(1, int(most))
         self._actor: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(_Worker)
         self._places: list[_Place] = []
+        self._listener = ThreadPoolExecutor(1)
 
     @property
     def free(self) -> int:
@@ -101,6 +105,10 @@ class Ray:
 
     def wait(self, seconds: float) -> Sequence[Ended | Died]:
         """See :class:`~mu.sweep.engines.base.Engine`."""
+        # In another thread: a signal's exception is lost inside Ray, but not while this one waits.
+        return self._listener.submit(self._listen, seconds).result()
+
+    def _listen(self, seconds: float) -> Sequence[Ended | Died]:
         busy = {one.answer: one for one in self._places if one.key is not None}
         for place in busy.values():
             place.ask(0)
@@ -109,6 +117,7 @@ class Ray:
 
     def close(self) -> Sequence[Seat]:
         """See :class:`~mu.sweep.engines.base.Engine`."""
+        self._listener.shutdown()
         busy = [one for one in self._places if one.key is not None]
         for place in busy:
             place.ask(PATIENCE)
@@ -134,13 +143,15 @@ class Ray:
         except RayError as error:
             self._places.remove(place)
             ray.kill(place.actor)  # where it is not its process that failed
-            line = str(error).strip().splitlines()[-1].strip()
+            line = str(error).strip().splitlines()[0]
             return Died(key, place.seat, f"its worker died ({type(error).__name__}: {line[:200]})")
 
 
 def _connect(jobs: int | None, address: str | None) -> None:
     """Reach the cluster, or start one; its workers find mu where this process has it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # As later versions of Ray do by themselves; without it, it warns.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     plain: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address is None:
@@ -159,6 +170,18 @@ def _connect(jobs: int | None, address: str | None) -> None:
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         line = str(error).strip().splitlines()[0]
         raise UserError(f"ray_address={address or 'none'}: no cluster answers ({line})") from error
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's handlers: Ray puts one in their place that aborts."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _python_path() -> list[str]:

@@ -22,10 +22,10 @@ def serve(connection: Connection, perform: Perform) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
-            content = connection.recv_bytes()
-        except (EOFError, OSError):
+            answer = perform(json.loads(connection.recv_bytes()))
+            connection.send_bytes(json.dumps(answer).encode())
+        except (EOFError, OSError):  # nobody is at the other end
             return
-        connection.send_bytes(json.dumps(perform(json.loads(content))).encode())
 
 
 def _end_with_parent() -> None:
