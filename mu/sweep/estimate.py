@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MUST_AGREE = ("dataset", "arch")
@@ -65,11 +65,6 @@ class Estimator:
         nearest = [one for one in similar if _agreement(one.load, load) == best]
         rate = statistics.median(one.seconds / one.load.work for one in nearest)
         return rate * load.work + statistics.median(one.beside for one in nearest)
-
-    def total(self, loads: Iterable[Load]) -> tuple[float, int]:
-        """The seconds of all that can be estimated, and how many cannot."""
-        found = [self.seconds(load) for load in loads]
-        return sum(one for one in found if one is not None), found.count(None)
 
 
 def _comparable(one: Load, other: Load) -> bool:
