@@ -26,8 +26,10 @@ from mu.tracking import (
     Stopped,
     Store,
     connect,
+    find_progress,
     find_unfinished,
     fingerprint_tag,
+    resumable_run,
 )
 
 
@@ -92,10 +94,11 @@ def _original(store: Store, document: Mapping[str, Any]) -> dict[str, Any]:
 def _gone_on_with(store: Store, order: Order, document: Mapping[str, Any]) -> Order:
     """The order; where a run of just that was interrupted, it goes on in that run."""
     for run in find_unfinished(store, "prune", ORIGINAL_TAG, document["key"]):
-        with contextlib.suppress(UserError):  # it is alive, or had not finished an epoch
-            return order_of_interrupted(
-                store, run.info.run_id, document["data"], document["device"]
-            )
+        run_id = run.info.run_id
+        with contextlib.suppress(UserError):  # it is alive, say, or damaged
+            if find_progress(store, resumable_run(store, run_id, "prune")) is None:
+                return replace(order, resume_run_id=run_id)  # from the beginning
+            return order_of_interrupted(store, run_id, document["data"], document["device"])
     return order
 
 

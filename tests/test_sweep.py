@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import prune, sweep, sweep_task, sweeping, unlearn, unlearn_run
+from entrypoints import originals, prune, sweep, sweep_task, sweeping, unlearn, unlearn_run
 from mu.cli.main import run as run_command
 from mu.tracking import CELL_TAG, ORIGINAL_TAG, Store, connect, load_checkpoint
 from tests.conftest import copy_store, store_uri
@@ -57,11 +58,18 @@ def runs(store: Store) -> list[MlflowRun]:
     return list(store.search(""))
 
 
-def made(store: Store) -> Counter[str]:
+def made(store: Store, which: Callable[[MlflowRun], bool] = lambda _: True) -> Counter[str]:
     """How many runs there are of each entry, those of unlearn by their methods."""
     return Counter(
-        run.data.params.get("method") or run.data.tags["mu.entry"] for run in runs(store)
+        run.data.params.get("method") or run.data.tags["mu.entry"]
+        for run in runs(store)
+        if which(run)
     )
+
+
+def finished(store: Store) -> Counter[str]:
+    """The same, of those that are finished."""
+    return made(store, lambda run: run.info.status == "FINISHED")
 
 
 def sweeps(store: Store) -> list[MlflowRun]:
@@ -340,7 +348,7 @@ def test_without_ray_a_line_says_how_to_get_it(
         sweep.sweep({"grid": write(tmp_path, GRID), "engine": "ray"}, {})
 
 
-def interrupted(*_: object) -> None:
+def interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -449,6 +457,18 @@ def test_an_original_goes_on_from_its_last_epoch(
     assert original.data.tags["mu.resumed"] == "1"
 
 
+def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run(
+    store: Store, tmp_path: Path
+) -> None:
+    line = ("--grid", write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0}}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(originals, "train_original", interrupted)
+        assert call(*line) == 128 + signal.SIGINT
+    assert call(*line) == 0
+    assert made(store) == finished(store)
+    assert made(store)["prune"] == 1
+
+
 def test_another_grid_does_not_go_on_in_that_run(store: Store, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, unlearn_run, "run_method", 1)
@@ -486,12 +506,7 @@ def kill_one_worker(store: Store, process: subprocess.Popen[str]) -> None:
     assert "is tried again" in out
     (parent,) = sweeps(store)
     assert parent.info.status == "FINISHED"
-    finished = Counter(
-        run.data.params.get("method") or run.data.tags["mu.entry"]
-        for run in runs(store)
-        if run.info.status == "FINISHED"
-    )
-    assert finished == {**COUNTS, "sweep": 1}
+    assert finished(store) == {**COUNTS, "sweep": 1}
     assert finished_once(store)
     open_runs = [run for run in runs(store) if run.info.status == "RUNNING"]
     assert open_runs == []
@@ -548,9 +563,8 @@ def test_a_stopped_sweep_ends_killed_with_no_process_left_and_goes_on(
         time.sleep(0.1)
     assert {run.info.status for run in runs(store)} == {"FINISHED", "KILLED"}
     assert call("--grid", grid) == 0
-    assert {run.info.status for run in runs(store)} == {"FINISHED"}
+    assert finished(store) == {**COUNTS, "sweep": 1}
     assert finished_once(store)
-    assert made(store) == {**COUNTS, "sweep": 1}
 
 
 @pytest.mark.slow
