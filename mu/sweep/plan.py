@@ -104,11 +104,9 @@ def make_plan(
     labels = _Labels(originals, methods)
     tasks: dict[str, Task] = {}
     for original in originals:
-        if original.key in tasks:
-            continue
         name = labels.of_original(original.settings)
         what: dict[str, Any] = {"settings": dict(original.settings)}
-        tasks[original.key] = Task(original.key, "original", name, (), what)
+        tasks.setdefault(original.key, Task(original.key, "original", name, (), what))
         for forget, forget_set in original.forget_sets.items():
             about = {"forget": forget, "forget_set": forget_set}
             needs: tuple[str, ...] = (original.key,)

@@ -120,8 +120,9 @@ def test_closing_ends_workers_at_once_and_names_those_that_had_a_task(
 ) -> None:
     engine = start(2)
     mark = tmp_path / "begun"
-    engine.submit("idle", {})
-    all_of(engine, 1)
+    for key in ("one", "other"):  # two workers, of which one then has nothing to do
+        engine.submit(key, {"sleep": 0.2})
+    all_of(engine, 2)
     engine.submit("busy", {"sleep": 600, "touch": str(mark)})
     wait_until(lambda: mark.exists() and mark.read_text() != "")
     (seat,) = engine.close()
