@@ -34,6 +34,7 @@ from mu.report import console, plots, prose
 from mu.resume import Progress
 from mu.runs import Run
 from mu.tracking import (
+    ORIGINAL_TAG,
     POISON_TAG,
     Recorder,
     Store,
@@ -97,7 +98,13 @@ def order_asked(given: Mapping[str, Any], device: DeviceOptions, prefix: str = "
     prefix
         Of the options that are not plain, as they are typed.
     """
-    dataset, rest = load_asked(given)
+    return order_on(*load_asked(given), device, prefix)
+
+
+def order_on(
+    dataset: ImageDataset, rest: Mapping[str, Any], device: DeviceOptions, prefix: str = ""
+) -> Order:
+    """:func:`order_asked`, on data that is loaded; ``rest`` is what was given beside it."""
     with typed_as(prefix, [name for name in rest if name not in PLAIN_NAMES]):
         recipe = make_recipe(dataset, **rest)
     for name in Rewinding.names():
@@ -209,6 +216,7 @@ def make_original(store: Store, order: Order, parent: str | None = None) -> Orig
         recorder.params(settings)
         log_data(recorder, dataset)
         recorder.tags({POISON_TAG: fingerprint_tag(poison.fingerprint)} if poison else {})
+        recorder.tags({ORIGINAL_TAG: fingerprint_tag(order.spec().fingerprint)})
         # At once: it is needed to go on, if this process is killed.
         print(f"prune run {recorder.run_id}", file=sys.stderr, flush=True)
         run = Run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,12 @@ def _said(options: UnlearnOptions | BackdoorOptions) -> dict[str, Any]:
 
 def oracle_gone_on_with(store: Store, job: Job) -> Job:
     """The job of an oracle; where a run of just that was interrupted, it goes on in that run."""
-    for run in interrupted_oracles(store, job.tags()[ORACLE_TAG]):
+    return gone_on_with(store, job, interrupted_oracles(store, job.tags()[ORACLE_TAG]))
+
+
+def gone_on_with(store: Store, job: Job, runs: Iterable[MlflowRun]) -> Job:
+    """The job; where one of ``runs`` is just that, and was interrupted, it goes on in that run."""
+    for run in runs:
         try:
             found = resumable_run(store, run.info.run_id, "unlearn")
             if {**fetch_job(store, found), "data_dir": None} == {**job.as_dict(), "data_dir": None}:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mu.checkpoints import Checkpoint
+from mu.checkpoints import Checkpoint, Spec
 from mu.cli.handover import log_data, write_json
 from mu.cli.originals import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
+from mu.digests import digest_of
 from mu.errors import UserError
 from mu.evaluation import SplitOutputs, look, measure, membership
 from mu.evaluation.backdoor import backdoor
@@ -25,6 +26,7 @@ from mu.report import plots, prose
 from mu.resume import Keeper, Progress
 from mu.runs import Run
 from mu.tracking import (
+    CELL_TAG,
     ORACLE_TAG,
     POISON_TAG,
     Recorder,
@@ -64,18 +66,52 @@ class Upstream:
 
     def oracle_key(self, mask_from: str) -> str:
         """Fingerprint of everything that an oracle of this job depends on, but its seed."""
-        spec = self.checkpoint.spec
-        parts = [
-            spec.data.fingerprint,
-            repr((spec.data.mean, spec.data.std)),
-            spec.recipe.fingerprint,
-            indices_digest(self.split.retain),
-            self.checkpoint.mask.fingerprint if mask_from == "upstream" else "",
-            mask_from,
-        ]
-        if spec.data.poison is not None:  # of clean data, keys are as they were without poisoning
-            parts.append(spec.data.poison.fingerprint)
-        return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+        retain, mask = indices_digest(self.split.retain), self.checkpoint.mask.fingerprint
+        return oracle_key(self.checkpoint.spec, retain, mask, mask_from)
+
+    @cached_property
+    def network(self) -> tuple[str, str]:
+        """Fingerprints of the original's weights and mask, as the tags of its run have them."""
+        weights, mask = self.checkpoint.fingerprint, self.checkpoint.mask.fingerprint
+        return fingerprint_tag(weights), fingerprint_tag(mask)
+
+
+def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
+    """Fingerprint of everything that an oracle depends on, but its seed.
+
+    Parameters
+    ----------
+    spec
+        Of the original.
+    retain, mask
+        sha256 (hex) of the retained sample numbers and of the original's mask.
+    mask_from
+        See :class:`mu.methods.retrain.Retrain`.
+    """
+    parts = [
+        spec.data.fingerprint,
+        repr((spec.data.mean, spec.data.std)),
+        spec.recipe.fingerprint,
+        retain,
+        mask if mask_from == "upstream" else "",
+        mask_from,
+    ]
+    if spec.data.poison is not None:  # of clean data, keys are as they were without poisoning
+        parts.append(spec.data.poison.fingerprint)
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+
+
+def cell_key(network: tuple[str, str], forget: str, name: str, method: Method, seed: int) -> str:
+    """Fingerprint of one unlearning: the same one gives the same result.
+
+    Parameters
+    ----------
+    network
+        See :attr:`Upstream.network`.
+    forget
+        sha256 (hex) of the forget set's sample numbers.
+    """
+    return fingerprint_tag(digest_of([network, forget, name, method.as_dict(), seed]))
 
 
 @dataclass(frozen=True)
@@ -146,6 +182,8 @@ class Job:
             "mu.data": fingerprint_tag(upstream.dataset.fingerprint),
             "mu.forget": fingerprint_tag(upstream.split.fingerprint),
         }
+        forget = upstream.split.fingerprint
+        tags[CELL_TAG] = cell_key(upstream.network, forget, self.name, self.method, self.seed)
         if poison := upstream.checkpoint.spec.data.poison:
             tags[POISON_TAG] = fingerprint_tag(poison.fingerprint)
         if self.name == "retrain":

@@ -143,6 +143,16 @@ class Spec:
         data |= {"stream": True} if self.data.stream else {}
         return {**data, **self.recipe.settings()}
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of what makes two originals the same: the data, and how it is made.
+
+        Where the data lies is no part of it, nor what was unlearned since.
+        """
+        data = self.data
+        poison = "" if data.poison is None else data.poison.fingerprint
+        return digest_of([data.fingerprint, data.mean, data.std, poison, self.recipe.fingerprint])
+
     def split(self, dataset: ImageDataset) -> Split:
         """The split that the model was trained on, without what was removed since."""
         whole = split(dataset.published_labels.numpy(), self.recipe.split)
@@ -237,6 +247,14 @@ class Checkpoint:
     def __post_init__(self) -> None:
         self.mask.check(self.model)
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the weights, as the file that :meth:`save` writes has it."""
+        return hashlib.sha256(self._weights()).hexdigest()
+
+    def _weights(self) -> bytes:
+        return save_tensors(plain(self.model.state_dict()), metadata={"format": "pt"})
+
     def save(self, folder: Path) -> dict[str, str]:
         """Write ``checkpoint/`` and ``mask/`` below ``folder``.
 
@@ -245,8 +263,7 @@ class Checkpoint:
         dict
             The sha256 (hex) of weights, mask and spec, by relative path.
         """
-        weights = save_tensors(plain(self.model.state_dict()), metadata={"format": "pt"})
-        contents = {WEIGHTS_FILE: weights, MASK_FILE: self.mask.to_bytes()}
+        contents = {WEIGHTS_FILE: self._weights(), MASK_FILE: self.mask.to_bytes()}
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         contents[SPEC_FILE] = self.spec.to_json(digests).encode()
         digests[SPEC_FILE] = hashlib.sha256(contents[SPEC_FILE]).hexdigest()

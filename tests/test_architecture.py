@@ -99,6 +99,10 @@ def test_only_the_command_line_knows_click() -> None:
     assert importers("click") <= {*of("mu.cli", "entrypoints")}
 
 
+def test_only_its_engine_knows_ray() -> None:
+    assert importers("ray") == {"mu.sweep.engines.ray"}
+
+
 def test_nothing_in_mu_imports_the_entry_points() -> None:
     assert not [name for name in importers("entrypoints") if inside(name, "mu")]
 
@@ -123,6 +127,10 @@ def test_nothing_in_mu_imports_the_entry_points() -> None:
         ("mu.evaluation", ("mu.pruning", "mu.methods", *ON_TOP)),
         ("mu.report", ("mu.methods", "mu.tracking", "mu.cli")),
         ("mu.tracking", ("mu.methods", "mu.report", "mu.cli")),
+        (
+            "mu.sweep",
+            ("mu.training", "mu.pruning", "mu.methods", "mu.evaluation", "mu.data", *ON_TOP),
+        ),
         ("mu.cli.options", ("mu.methods", "mu.training", "mu.tracking", "mu.report")),
     ],
 )
@@ -205,7 +213,7 @@ def loaded_by(code: str) -> set[str]:
     [
         "import mu; dir(mu)",
         "import mu.cli.mu, mu.registry, mu.errors, mu.methods, mu.models, mu.data, mu.pruning",
-        "import entrypoints.prune, entrypoints.unlearn",
+        "import entrypoints.prune, entrypoints.unlearn, entrypoints.sweep",
     ],
 )
 def test_names_and_options_are_known_before_anything_heavy_is_loaded(code: str) -> None:

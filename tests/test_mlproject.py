@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, transfer, unlearn
+from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep, transfer, unlearn
 from mu.cli import originals as options
 from mu.hyperparameters import Hyperparameters
 from mu.methods import DEFAULT_METHOD, method_class
@@ -32,6 +32,7 @@ PROGRAMS = {
     "transfer": transfer,
     "compare": compare,
     "dataset": dataset,
+    "sweep": sweep,
 }
 each_entry = pytest.mark.parametrize("entry", PROJECT["entry_points"])
 
@@ -102,6 +103,7 @@ def test_a_default_is_the_one_that_stands_in_the_code(entry: str) -> None:
         "lira": (lira.LiraOptions, options.DeviceOptions),
         "evaluate": (evaluate.EvaluateOptions, options.DeviceOptions),
         "transfer": (transfer.TransferOptions, options.DeviceOptions),
+        "sweep": (sweep.SweepOptions, options.DeviceOptions),
     }
     from mu.data.splits import SplitSpec
 
@@ -152,6 +154,14 @@ def test_pins_and_bounds_name_the_same_packages_in_order() -> None:
 @pytest.mark.parametrize("name", sorted(BOUNDS))
 def test_a_pin_lies_inside_the_bounds(name: str) -> None:
     assert pinned(name) in BOUNDS[name].specifier
+
+
+def test_ray_is_an_extra_of_its_own() -> None:
+    # Everything but engine=ray works without it, and it is large.
+    (ray,) = map(Requirement, PYPROJECT["optional-dependencies"]["ray"])
+    assert ray.name == "ray"
+    assert {one.operator for one in ray.specifier} == {">=", "<"}
+    assert "ray" not in {*PINS, *BOUNDS}
 
 
 def test_torch_2_13_is_excluded() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, transfer, unlearn
+from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep, transfer, unlearn
 from mu.data import DATASETS
 from mu.data.triggers import ALIASES as TRIGGER_ALIASES
 from mu.data.triggers import TRIGGERS
@@ -14,6 +14,8 @@ from mu.evaluation.measurements import GROUPS
 from mu.methods import ALIASES, METHODS
 from mu.models import ARCHITECTURES
 from mu.pruning import PRUNERS
+from mu.sweep.engines import ENGINES
+from mu.sweep.grid import KEYS
 from mu.transfer import TUNES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "names.md").read_text()
@@ -28,7 +30,7 @@ def test_every_option_of_prune_is_on_the_page():
     assert options(prune.build([])) <= NAMES
 
 
-@pytest.mark.parametrize("entry", [evaluate, lira, dataset, compare])
+@pytest.mark.parametrize("entry", [evaluate, lira, dataset, compare, sweep])
 def test_every_option_of_the_measuring_entries_is_on_the_page(entry):
     assert options(entry.build([])) <= NAMES
 
@@ -67,6 +69,8 @@ def test_every_option_of_transfer_is_on_the_page():
         TRIGGERS,
         TRIGGER_ALIASES,
         TUNES,
+        ENGINES,
+        KEYS,
     ],
 )
 def test_every_registered_name_is_on_the_page(table):

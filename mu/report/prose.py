@@ -285,11 +285,24 @@ def describe_images(card: Card, digest: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def table_of(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> str:
-    """A Markdown table of numbers, ``-`` where a row lacks one."""
-    lines = ["| " + " | ".join(names) + " |", "|" + "---:|" * len(names)]
-    for row in rows:
-        cells = (f"{row[name]:.2f}" if name in row else "-" for name in names)
+def table_of(
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, float]],
+    labels: Sequence[str] = (),
+) -> str:
+    """A Markdown table of numbers, ``-`` where a row lacks one.
+
+    Parameters
+    ----------
+    labels
+        Of the rows, if they have any.
+    """
+    first = [""] if labels else []
+    lines = ["| " + " | ".join([*first, *names]) + " |"]
+    lines += ["|" + "---|" * len(first) + "---:|" * len(names)]
+    for number, row in enumerate(rows):
+        cells = [f"{row[name]:.2f}" if name in row else "-" for name in names]
+        cells = [*labels[number : number + 1], *cells]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -8,6 +8,7 @@ from mu.tracking.artifacts import (
     UNLEARNED,
     fetch_checkpoint,
     fetch_forget,
+    fetch_mask,
     fingerprint_tag,
     fingerprint_tags,
     finished_run,
@@ -16,15 +17,20 @@ from mu.tracking.artifacts import (
     load_model,
 )
 from mu.tracking.choosing import below, experiment_name, of_experiment, oracles_of, unlearned_of
-from mu.tracking.doctor import Finding, close_dead_runs
+from mu.tracking.doctor import Finding, close_dead_runs, close_runs_of, verdict_of
 from mu.tracking.inputs import log_dataset
 from mu.tracking.jobs import fetch_job, keep_job
 from mu.tracking.lifecycle import tracked
 from mu.tracking.lineage import (
+    CELL_TAG,
     ORACLE_TAG,
+    ORIGINAL_TAG,
     POISON_TAG,
+    SWEEP_TAG,
+    find_finished,
     find_oracle,
     find_original,
+    find_unfinished,
     interrupted_oracles,
     same_value,
 )
@@ -42,8 +48,11 @@ from mu.tracking.store import Store, connect
 from mu.tracking.view import run_url, view_url
 
 __all__ = [
+    "CELL_TAG",
     "ORACLE_TAG",
+    "ORIGINAL_TAG",
     "POISON_TAG",
+    "SWEEP_TAG",
     "UNLEARNED",
     "Finding",
     "Recorder",
@@ -51,15 +60,19 @@ __all__ = [
     "Store",
     "below",
     "close_dead_runs",
+    "close_runs_of",
     "connect",
     "experiment_name",
     "fetch_checkpoint",
     "fetch_forget",
     "fetch_job",
+    "fetch_mask",
     "fetch_progress",
+    "find_finished",
     "find_oracle",
     "find_original",
     "find_progress",
+    "find_unfinished",
     "fingerprint_tag",
     "fingerprint_tags",
     "finished_run",
@@ -81,5 +94,6 @@ __all__ = [
     "save_checkpoint",
     "tracked",
     "unlearned_of",
+    "verdict_of",
     "view_url",
 ]

@@ -162,7 +162,11 @@ def load_model(run_id: str, tracking_uri: str | None = None) -> nn.Module:
 
 def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
     """The mask that a run handed on; its weights are not fetched."""
-    store = connect(tracking_uri)
+    return fetch_mask(connect(tracking_uri), run_id)
+
+
+def fetch_mask(store: Store, run_id: str) -> Mask:
+    """:func:`load_mask`, from an open store."""
     run = finished_run(store, run_id, transferred=True)
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         return Mask.load(download(store, run, MASK_FILE, Path(scratch)))

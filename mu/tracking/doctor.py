@@ -14,7 +14,7 @@ from mu.tracking.store import Store
 # Of MLproject. The launcher's runs of other projects say nothing of their process.
 ENTRY_POINTS = (
     *("prune", "unlearn", "backdoor", "lira", "evaluate"),
-    *("transfer", "compare", "dataset"),
+    *("transfer", "compare", "sweep", "dataset"),
 )
 _CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
 
@@ -65,6 +65,22 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
             )
         )
     return findings
+
+
+def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
+    """Close the runs that a process had open when it died; their IDs.
+
+    Parameters
+    ----------
+    status
+        ``FAILED`` or ``KILLED``.
+    """
+    query = f"tags.`mu.host` = '{host}' and tags.`mu.pid` = '{pid}'"
+    runs = list(store.search(f"{query} and attributes.status = 'RUNNING'"))
+    for run in runs:
+        store.client.set_tag(run.info.run_id, "mu.error", reason)
+        store.client.set_terminated(run.info.run_id, status)
+    return [run.info.run_id for run in runs]
 
 
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:

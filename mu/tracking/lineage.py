@@ -10,6 +10,9 @@ from mlflow.entities import Run as MlflowRun
 from mu.tracking.store import Store
 
 ORACLE_TAG = "mu.oracle_key"
+ORIGINAL_TAG = "mu.original_key"  # of data and recipe: what makes two originals the same
+SWEEP_TAG = "mu.sweep"  # of a sweep: of all that is to be there in its end
+CELL_TAG = "mu.cell"  # of original, forget set, method, settings and seed: the same unlearning
 POISON_TAG = "mu.poison"  # of an original that was trained on poisoned images
 FINGERPRINT_DIGITS = 16  # hex digits of a fingerprint in a tag
 
@@ -51,6 +54,19 @@ def find_oracle(store: Store, key: str, but: str | None = None) -> MlflowRun | N
     """
     query = f"tags.`{ORACLE_TAG}` = '{key}' and attributes.status = 'FINISHED'"
     return next((run for run in store.search(query) if run.info.run_id != but), None)
+
+
+def find_finished(store: Store, entry: str, tag: str, key: str) -> Iterator[MlflowRun]:
+    """Finished runs of ``entry`` that hold a network and have this tag, newest first."""
+    query = f"tags.`{tag}` = '{key}' and tags.`mu.entry` = '{entry}'"
+    found = store.search(f"{query} and attributes.status = 'FINISHED'")
+    return (run for run in found if "mu.spec" in run.data.tags)
+
+
+def find_unfinished(store: Store, entry: str, tag: str, key: str) -> Iterator[MlflowRun]:
+    """Runs of ``entry`` with this tag that are not finished, newest first."""
+    query = f"tags.`{tag}` = '{key}' and tags.`mu.entry` = '{entry}'"
+    return store.search(f"{query} and attributes.status != 'FINISHED'")
 
 
 def interrupted_oracles(store: Store, key: str) -> Iterator[MlflowRun]:

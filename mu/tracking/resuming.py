@@ -35,7 +35,7 @@ from mu.tracking.signals import Stopped
 from mu.tracking.store import Store
 
 # Entries whose runs keep what is needed to go on.
-RESUMABLE = ("prune", "unlearn", "backdoor", "lira")
+RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
 
 
 def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:

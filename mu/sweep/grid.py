@@ -1,0 +1,201 @@
+"""The grid file: which originals, forget sets, methods and seeds are to be combined."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mu.errors import UserError, unknown
+
+KEYS = ("originals", "forget", "methods", "seed", "oracle", "device")
+ORACLES = ("train", "none")
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is to be combined: every original with every forget set, method and seed.
+
+    Values are as they were written: whether there is such a setting, and whether it may have the
+    value, is for those to say whose settings they are.
+
+    Parameters
+    ----------
+    originals
+        The settings of each, by the names of ``prune``; lists are multiplied out.
+    forget, seeds
+        Spellings of forget sets; seeds of the unlearning.
+    methods
+        Name and settings of each; lists are multiplied out.
+    oracle
+        Settings of ``retrain``; None where no oracle is wanted.
+    device
+        Where all of it runs, by the names of the command line.
+    """
+
+    originals: tuple[Settings, ...]
+    forget: tuple[str, ...]
+    methods: tuple[tuple[str, Settings], ...]
+    seeds: tuple[Any, ...]
+    oracle: Settings | None
+    device: Settings
+
+    @classmethod
+    def of(cls, document: Any, defaults: Mapping[str, Any]) -> Grid:
+        """Read a grid.
+
+        Parameters
+        ----------
+        document
+            What the file holds.
+        defaults
+            What stands for the keys ``forget``, ``methods`` and ``seed`` where they are left out.
+
+        Raises
+        ------
+        UserError
+            If a key is unknown, or something is not written as it has to be.
+        """
+        if not isinstance(document, Mapping):
+            raise UserError(f"the grid is no mapping; it has the keys {', '.join(KEYS)}")
+        for key in document:
+            if key not in KEYS:
+                raise unknown("key of the grid", str(key), KEYS)
+        whole = {"originals": {}, "oracle": ORACLES[0], "device": {}, **defaults, **document}
+        return cls(
+            tuple(one for block in _blocks(whole["originals"]) for one in _combined(*block)),
+            tuple(map(str, _axis("forget", whole["forget"]))),
+            tuple(_methods(whole["methods"])),
+            tuple(_axis("seed", whole["seed"])),
+            _oracle(whole["oracle"]),
+            _device(whole["device"]),
+        )
+
+
+def read_grid(path: Path, defaults: Mapping[str, Any]) -> Grid:
+    """Read a grid file; see :meth:`Grid.of`.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, is no YAML, or is no grid.
+    """
+    return Grid.of(load_yaml(read_text(path), str(path)), defaults)
+
+
+def read_text(path: Path) -> str:
+    """The text of a grid file.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
+    try:
+        return path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"grid={str(path)!r} cannot be read: {error}") from error
+
+
+def load_yaml(text: str, name: str) -> Any:
+    """Read YAML safely; a key that stands twice is refused, where YAML takes the last.
+
+    Raises
+    ------
+    UserError
+        If it is no YAML; ``name`` says of which file.
+    """
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise UserError(f"grid={name!r} is no YAML: {error}") from error
+    finally:
+        loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, for plain values only."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
+                line = node.value[place][0].start_mark.line + 1
+                raise UserError(f"the grid has {key!r} twice, the second time in line {line}")
+        return super().construct_mapping(node, deep)
+
+
+# --- what stands under the keys -----------------------------------------------------------
+
+
+def _blocks(written: Any) -> Iterator[tuple[str, Any]]:
+    """Blocks of originals, each to be multiplied out by itself, with their names in messages."""
+    if isinstance(written, list) and written:
+        for number, block in enumerate(written):
+            yield f"originals[{number}]", block
+    else:
+        yield "originals", written
+
+
+def _combined(owner: str, written: Any) -> Iterator[Settings]:
+    """Every combination of settings of which some have a list of values."""
+    if written is None:
+        written = {}
+    if not isinstance(written, Mapping):
+        raise UserError(f"{owner}: {written!r} are no settings; write name: value, or {{}}")
+    axes = {str(name): _axis(f"{owner}.{name}", values) for name, values in written.items()}
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _methods(written: Any) -> Iterator[tuple[str, Settings]]:
+    """Names, and names with settings; an empty list means none."""
+    for one in written if isinstance(written, list) else [written]:
+        if isinstance(one, str):
+            yield one, {}
+        elif isinstance(one, Mapping) and len(one) == 1:
+            ((name, settings),) = one.items()
+            for combination in _combined(f"methods.{name}", settings):
+                yield str(name), combination
+        else:
+            raise UserError(
+                f"methods: {one!r} is not understood; write a name, or name: {{setting: value}}"
+            )
+
+
+def _oracle(written: Any) -> Settings | None:
+    if isinstance(written, Mapping):
+        (settings, *others) = _combined("oracle", written)
+        if others:
+            raise UserError("oracle: a list of values makes several oracles; give one value")
+        return settings
+    word = "none" if written is None else str(written)
+    if word not in ORACLES:
+        raise unknown("oracle", word, ORACLES)
+    return {} if word == "train" else None
+
+
+def _device(written: Any) -> Settings:
+    if written is None or isinstance(written, str):
+        return {"device": written} if written else {}
+    (settings, *others) = _combined("device", written)
+    if others:
+        raise UserError("device: a list of values has no meaning; give one value")
+    return settings
+
+
+def _axis(owner: str, written: Any) -> list[Any]:
+    """One value, or a list of them."""
+    values = written if isinstance(written, list) else [written]
+    if not values:
+        raise UserError(f"{owner}=[]: give at least one value, or leave it out")
+    for value in values:
+        if isinstance(value, list | Mapping):
+            raise UserError(f"{owner}={value!r}: give plain values, or a list of them")
+    return values

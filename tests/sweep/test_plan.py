@@ -1,0 +1,140 @@
+"""The plan: every combination once, whatever the order in which it was written."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mu.sweep.grid import Grid
+from mu.sweep.plan import Plan, PlannedOriginal, make_plan
+from tests.helpers import laws
+from tests.sweep.plans import needs_come_first, small_plan
+
+VALUES = st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True)
+
+
+def planned(grid: Grid) -> Plan:
+    """The plan of a grid whose originals are what their settings say."""
+    originals = [
+        PlannedOriginal(
+            repr(sorted(one.items())), one, {text: f"set {text}" for text in grid.forget}
+        )
+        for one in grid.originals
+    ]
+    return make_plan(originals, grid.methods, grid.seeds, grid.oracle)
+
+
+def described(plan: Plan) -> list[Any]:
+    """Each cell as what it is, without any key."""
+    found = []
+    for task in plan.of_kind("cell"):
+        what = task.what
+        original = plan[task.needs[0]].what["settings"]
+        about = (what["forget"], what["method"], sorted(what["settings"].items()), what["seed"])
+        found.append((sorted(original.items()), *about))
+    return sorted(found)
+
+
+@laws(80)
+@given(
+    axes=st.dictionaries(st.sampled_from(["rate", "seed", "epochs", "lr"]), VALUES, max_size=3),
+    forget=st.lists(st.sampled_from(["class:0", "class:1", "random:5"]), min_size=1, unique=True),
+    methods=st.lists(
+        st.tuples(
+            st.sampled_from(["ft", "ga", "iu"]),
+            st.dictionaries(st.sampled_from(["epochs", "alpha"]), VALUES, max_size=2),
+        ),
+        max_size=3,
+        unique_by=lambda one: one[0],
+    ),
+    seeds=VALUES,
+    oracle=st.sampled_from(["train", "none"]),
+    data=st.data(),
+)
+def test_every_combination_is_there_exactly_once_in_whatever_order(
+    axes: dict[str, list[int]],
+    forget: list[str],
+    methods: list[tuple[str, dict[str, list[int]]]],
+    seeds: list[int],
+    oracle: str,
+    data: st.DataObject,
+) -> None:
+    def shuffled(values: Any) -> Any:
+        return data.draw(st.permutations(list(values)))
+
+    document = {
+        "originals": axes,
+        "forget": forget,
+        "methods": [{name: settings} for name, settings in methods],
+        "seed": seeds,
+        "oracle": oracle,
+    }
+    again = {
+        "seed": shuffled(seeds),
+        "methods": shuffled(
+            {name: {n: shuffled(v) for n, v in shuffled(settings.items())}}
+            for name, settings in methods
+        ),
+        "forget": shuffled(forget),
+        "oracle": oracle,
+        "originals": {name: shuffled(values) for name, values in shuffled(axes.items())},
+    }
+    plan, other = planned(Grid.of(document, {})), planned(Grid.of(again, {}))
+
+    def combinations(axes: dict[str, list[int]]) -> list[list[tuple[str, int]]]:
+        named = [[(name, value) for value in values] for name, values in sorted(axes.items())]
+        return [list(one) for one in itertools.product(*named)]
+
+    expected = sorted(
+        (original, text, name, settings, seed)
+        for original in combinations(axes)
+        for text in forget
+        for name, own in methods
+        for settings in combinations(own)
+        for seed in seeds
+    )
+    assert described(plan) == described(other) == expected
+    originals = len(combinations(axes))
+    assert len(plan.of_kind("original")) == originals
+    assert len(plan.of_kind("oracle")) == (originals * len(forget) if oracle == "train" else 0)
+    assert len({task.key for task in plan.tasks}) == len(plan.tasks)
+    assert plan.digest == other.digest
+    assert needs_come_first(plan)
+    assert needs_come_first(other)
+
+
+def test_what_is_the_same_is_planned_once() -> None:
+    original = PlannedOriginal(
+        "o", {"rate": 0}, {"class:0": "f", "class:zero": "f", "class:1": "g"}
+    )
+    same = PlannedOriginal("o", {"rate": 0.0}, original.forget_sets)
+    plan = make_plan([original, same], [("ft", {"lr": 1}), ("ft", {"lr": 1})], [0, 0], {})
+    assert [task.kind for task in plan.tasks] == ["original", *["oracle", "cell"] * 2]
+
+
+def test_a_cell_needs_its_original_and_its_own_oracle() -> None:
+    plan = small_plan(originals=2, forgets=2)
+    for cell in plan.of_kind("cell"):
+        original, oracle = cell.needs
+        assert plan[original].kind == "original"
+        assert plan[oracle].needs == (original,)
+        assert plan[oracle].what["forget_set"] == cell.what["forget_set"]
+        assert plan[oracle].what["seed"] is None
+    without = make_plan([PlannedOriginal("o", {}, {"class:0": "f"})], [("ft", {})], [0], None)
+    assert [task.needs for task in without.tasks] == [(), ("o",)]
+
+
+def test_another_setting_another_digest() -> None:
+    plans = [small_plan(), small_plan(originals=3), small_plan(methods=3), small_plan(seeds=2)]
+    assert len({plan.digest for plan in plans}) == 4
+
+
+def test_labels_say_what_differs() -> None:
+    labels = [task.label for task in small_plan(originals=2, methods=2).tasks]
+    assert labels[0] == "seed=0"
+    assert labels[2] == "ft epochs=0 class:0 seed=0, seed=0"
+    assert len(set(labels)) == len(labels)
+    assert small_plan(originals=1).tasks[0].label == "the original"

@@ -1,0 +1,590 @@
+"""The sweep entry on a real store: each run once, wherever it was made, however it was stopped."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Run as MlflowRun
+
+from entrypoints import originals, prune, sweep, sweep_task, sweeping, unlearn, unlearn_run
+from mu.cli.main import run as run_command
+from mu.tracking import CELL_TAG, ORIGINAL_TAG, Store, connect, load_checkpoint
+from tests.conftest import copy_store, store_uri
+from tests.helpers import refused
+from tests.processes import PATIENCE, python
+from tests.test_main_job import files, launch
+from tests.tracking.test_resuming import interrupt_at
+
+ORIGINALS = {"rate": [0, 0.5], "epochs": 2, "train_size": 120}
+GRID = {
+    "originals": ORIGINALS,
+    "forget": ["class:0"],
+    "methods": ["ga", {"ft": {"epochs": [1]}}],
+    "device": "cpu",
+}
+COUNTS = {"prune": 2, "retrain": 2, "ga": 2, "ft": 2}
+
+
+def write(folder: Path, document: dict[str, Any], name: str = "grid.yaml") -> str:
+    path = folder / name
+    path.write_text(yaml.safe_dump(document))
+    return str(path)
+
+
+def call(*arguments: str, build: Any = sweep.build) -> int:
+    """Run an entry point in this process; its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        run_command(build, arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def runs(store: Store) -> list[MlflowRun]:
+    return list(store.search(""))
+
+
+def made(store: Store, which: Callable[[MlflowRun], bool] = lambda _: True) -> Counter[str]:
+    """How many runs there are of each entry, those of unlearn by their methods."""
+    return Counter(
+        run.data.params.get("method") or run.data.tags["mu.entry"]
+        for run in runs(store)
+        if which(run)
+    )
+
+
+def finished(store: Store) -> Counter[str]:
+    """The same, of those that are finished."""
+    return made(store, lambda run: run.info.status == "FINISHED")
+
+
+def sweeps(store: Store) -> list[MlflowRun]:
+    return list(store.search("tags.`mu.entry` = 'sweep'"))
+
+
+def tasks(store: Store, run: MlflowRun) -> list[dict[str, Any]]:
+    path = download_artifacts(
+        run_id=run.info.run_id, artifact_path="sweep.json", tracking_uri=store.uri
+    )
+    found: list[dict[str, Any]] = json.loads(Path(path).read_text())["tasks"]
+    return found
+
+
+def finished_once(store: Store) -> bool:
+    """Whether no original and no unlearning was finished twice."""
+    done = [run for run in runs(store) if run.info.status == "FINISHED"]
+    keys = [
+        run.data.tags[tag] for run in done for tag in (CELL_TAG, ORIGINAL_TAG)
+        if tag in run.data.tags
+    ]  # fmt: skip
+    return len(keys) == len(set(keys))
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A store with a finished sweep; copy it, do not write to it."""
+
+    path: Path
+    run_id: str
+
+
+@pytest.fixture(scope="module")
+def finished_sweep(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    folder = tmp_path_factory.mktemp("finished-sweep")
+    path = copy_store(empty_store, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+        assert call("--grid", write(folder, GRID)) == 0
+        (run,) = sweeps(connect())
+    return Swept(path, run.info.run_id)
+
+
+@pytest.fixture
+def swept(finished_sweep: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The test's own copy of a store with a finished sweep."""
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", store_uri(copy_store(finished_sweep.path, tmp_path / "store"))
+    )
+    return connect()
+
+
+# --- a whole sweep ------------------------------------------------------------------------
+
+
+def test_a_sweep_makes_every_run_once_below_its_own(swept: Store, finished_sweep: Swept) -> None:
+    parent = swept.run(finished_sweep.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["cells"] == "4"
+    others = [run for run in runs(swept) if run.info.run_id != parent.info.run_id]
+    assert made(swept) == {**COUNTS, "sweep": 1}
+    assert all(run.info.status == "FINISHED" for run in others)
+    assert {run.data.tags["mlflow.parentRunId"] for run in others} == {parent.info.run_id}
+    originals = {run.info.run_id for run in others if run.data.tags["mu.entry"] == "prune"}
+    oracles = {
+        run.data.tags["mu.upstream"]: run.info.run_id
+        for run in others
+        if run.data.params.get("method") == "retrain"
+    }
+    assert set(oracles) == originals
+    for run in others:
+        if run.data.params.get("method") in ("ga", "ft"):
+            assert run.data.tags["mu.oracle"] == oracles[run.data.tags["mu.upstream"]]
+            assert "gap" in run.data.metrics
+    assert finished_once(swept)
+
+
+def test_its_run_keeps_the_grid_every_task_and_the_cells(
+    swept: Store, finished_sweep: Swept
+) -> None:
+    parent = swept.run(finished_sweep.run_id)
+    assert set(files(swept, parent.info.run_id)) == {
+        "grid.yaml", "sweep.json", "report/sweep.csv", "report/summary.md",
+    }  # fmt: skip
+    kept = tasks(swept, parent)
+    assert Counter(one["kind"] for one in kept) == {"original": 2, "oracle": 2, "cell": 4}
+    assert {one["state"] for one in kept} == {"done"}
+    assert {one["run_id"] for one in kept} == {
+        run.info.run_id for run in runs(swept) if run.info.run_id != parent.info.run_id
+    }
+    table = download_artifacts(
+        run_id=parent.info.run_id, artifact_path="report/sweep.csv", tracking_uri=swept.uri
+    )
+    with Path(table).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert Counter((row["prune_rate"], row["method"]) for row in rows) == {
+        (rate, method): 1 for rate in ("0.0", "0.5") for method in ("ga", "ft")
+    }
+    for row in rows:
+        metrics = swept.run(row["run_id"]).data.metrics
+        assert float(row["gap"]) == pytest.approx(metrics["gap"])
+    assert "| ga class:0" in parent.data.tags["mlflow.note.content"]
+
+
+def test_the_tag_of_a_cell_is_of_the_network_that_the_files_hold(swept: Store) -> None:
+    for run in swept.search("tags.`mu.entry` = 'prune'"):
+        digest = load_checkpoint(run.info.run_id, swept.uri).fingerprint
+        assert run.data.tags["mu.weights"] == digest[:16]
+
+
+def test_a_second_start_makes_nothing(
+    swept: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = {**GRID, "methods": [{"ft": {"epochs": 1}}, "ga"]}  # the same, written otherwise
+    assert call("--grid", write(tmp_path, again)) == 0
+    assert made(swept) == {**COUNTS, "sweep": 2}
+    newest, first = sweeps(swept)
+    assert newest.info.status == "FINISHED"
+    assert {one["run_id"] for one in tasks(swept, newest)} == {
+        one["run_id"] for one in tasks(swept, first)
+    }
+
+
+def test_a_dry_run_opens_nothing_and_says_what_is_there(
+    swept: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = made(swept)
+    larger = {**GRID, "originals": {**ORIGINALS, "rate": [0, 0.5, 0.6]}, "seed": [0, 1]}
+    assert call("--grid", write(tmp_path, larger), "--dry_run", "true") == 0
+    lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    table = {words[0]: words[1:] for words in lines if words}
+    assert table["originals"][:3] == ["3", "2", "1"]
+    assert table["oracles"][:3] == ["3", "2", "1"]
+    assert table["cells"][:3] == ["12", "4", "8"]
+    assert all("unknown" not in table[kind] for kind in ("originals", "oracles", "cells"))
+    assert made(swept) == before
+
+
+def test_a_dry_run_in_an_empty_store_knows_no_times(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
+    assert capsys.readouterr().out.count("unknown") == 3
+    assert runs(store) == []
+
+
+# --- what is there already ----------------------------------------------------------------
+
+
+def test_runs_of_the_single_entries_are_found_wherever_they_were_made(
+    store: Store, tmp_path: Path
+) -> None:
+    line = ("--epochs", "2", "--train_size", "120", "--rate", "0.5", "--device", "cpu")
+    assert call(*line, build=prune.build) == 0
+    (original,) = runs(store)
+    line = ("--prune_run_id", original.info.run_id, "--device", "cpu", "--method", "ga")
+    assert call(*line, "--oracle_run_id", "train", build=unlearn.build) == 0
+    before = {run.info.run_id for run in runs(store)}
+    assert call("--grid", write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0.5}})) == 0
+    assert made(store) == {"prune": 1, "retrain": 1, "ga": 1, "ft": 1, "sweep": 1}
+    (parent,) = sweeps(store)
+    assert before < {one["run_id"] for one in tasks(store, parent)}
+    for run_id in before:  # linked, but where they were
+        assert "mlflow.parentRunId" not in store.run(run_id).data.tags
+
+
+def test_cells_that_were_not_compared_are_made_again_where_an_oracle_is_wanted(
+    store: Store, tmp_path: Path
+) -> None:
+    small = {**GRID, "originals": {**ORIGINALS, "rate": 0.5}, "methods": ["ga"]}
+    assert call("--grid", write(tmp_path, {**small, "oracle": "none"})) == 0
+    assert made(store) == {"prune": 1, "ga": 1, "sweep": 1}
+    assert call("--grid", write(tmp_path, small)) == 0
+    assert made(store) == {"prune": 1, "ga": 2, "retrain": 1, "sweep": 2}
+    assert call("--grid", write(tmp_path, {**small, "oracle": "none"})) == 0
+    assert made(store) == {"prune": 1, "ga": 2, "retrain": 1, "sweep": 3}
+    retain = {**small, "oracle": {"mask_from": "retain"}}
+    assert call("--grid", write(tmp_path, retain)) == 0
+    assert made(store) == {"prune": 1, "ga": 3, "retrain": 2, "sweep": 4}
+
+
+def test_retrain_with_the_seed_of_the_oracle_is_the_oracle(swept: Store, tmp_path: Path) -> None:
+    grid = {**GRID, "methods": ["retrain"], "seed": [0, 4]}
+    grid["originals"] = {**ORIGINALS, "rate": 0}
+    assert call("--grid", write(tmp_path, grid)) == 0
+    assert made(swept)["retrain"] == COUNTS["retrain"] + 1
+    kept = tasks(swept, sweeps(swept)[0])
+    (oracle,) = [one["run_id"] for one in kept if one["kind"] == "oracle"]
+    same, other = [one["run_id"] for one in kept if one["kind"] == "cell"]
+    assert same == oracle != other
+    # Though the other one is newer, cells are still compared with the oracle of that seed.
+    assert call("--grid", write(tmp_path, grid)) == 0
+    (again,) = [one["run_id"] for one in tasks(swept, sweeps(swept)[0]) if one["kind"] == "oracle"]
+    assert again == oracle
+
+
+def test_originals_may_be_trained_under_the_mask_of_a_run(swept: Store, tmp_path: Path) -> None:
+    sparse = next(swept.search("tags.`mu.entry` = 'prune' and params.rate = '0.5'"))
+    grid = {
+        "originals": {"mask_run_id": sparse.info.run_id, "seed": [5, 6]},
+        "methods": ["ga"],
+        "device": "cpu",
+    }
+    assert call("--grid", write(tmp_path, grid)) == 0
+    assert made(swept)["prune"] == COUNTS["prune"] + 2
+    with refused("mask_from=retain", "mask_run_id"):
+        sweep.sweep({"grid": write(tmp_path, {**grid, "oracle": {"mask_from": "retain"}})}, {})
+
+
+# --- mistakes -----------------------------------------------------------------------------
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    return {**GRID, **parts}
+
+
+@pytest.mark.parametrize(
+    ("document", "texts"),
+    [
+        (changed(methosd=["ft"]), ("'methosd'", "did you mean methods?")),
+        (changed(originals={"epoch": 2}), ("setting of originals 'epoch'", "epochs")),
+        (changed(originals={"rate": 1.5}), ("rate=1.5",)),
+        (changed(originals={"rate": "much"}), ("rate='much'", "float")),
+        (changed(originals={"dataset": "digit"}), ("'digit'", "digits")),
+        (changed(originals={"pruner": "omq"}), ("'omq'", "omp")),
+        (changed(originals={"iterations": 3}), ("'iterations'",)),
+        (changed(originals={"epochs": None}), ("epochs='none'",)),
+        (changed(originals={"resume_run_id": "a" * 32}), ("resume_run_id", "leave it out")),
+        (changed(originals={"train_size": 10**6}), ("train_size=1000000",)),
+        (changed(originals={"seed": [0, -1]}), ("seed=-1",)),
+        (changed(forget=["class:0", "class:11"]), ("'11'", "digits")),
+        (changed(forget="some"), ("forget='some'",)),
+        (changed(forget="poison"), ("forget=poison", "not poisoned")),
+        (changed(methods=["ftt"]), ("method 'ftt'", "ft")),
+        (changed(methods=[{"ft": {"epoch": 1}}]), ("setting of method ft 'epoch'", "epochs")),
+        (changed(methods=[{"ft": {"epochs": [1, 0]}}]), ("epochs=0",)),
+        (changed(methods=[{"iu": {"alpha": 1.0, "spend": 2.0}}]), ("spend",)),
+        (changed(oracle={"mask_form": "retain"}), ("setting of oracle 'mask_form'", "mask_from")),
+        (changed(seed=[0, 2**32]), ("seed=4294967296",)),
+        (changed(seed=["one"]), ("seed='one'",)),
+        (changed(device="cpuu"), ("cpuu",)),
+        (changed(device={"devise": "cpu"}), ("setting of device 'devise'", "device")),
+    ],
+)
+def test_mistakes_are_refused_before_a_run_is_opened(
+    store: Store, tmp_path: Path, document: dict[str, Any], texts: tuple[str, ...]
+) -> None:
+    with refused(*texts):
+        sweep.sweep({"grid": write(tmp_path, document)}, {})
+    assert runs(store) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "texts"),
+    [
+        ({}, ("grid=FILE.yaml", "resume_run_id")),
+        ({"grid": "g", "jobs": 2}, ("jobs=2", "engine=processes")),
+        ({"grid": "g", "ray_address": "auto"}, ("ray_address=auto", "engine=ray")),
+        ({"grid": "g", "engine": "threads"}, ("threads",)),
+        ({"grid": "nowhere.yaml"}, ("nowhere.yaml", "cannot be read")),
+        ({"resume_run_id": "0" * 32}, ("there is no run",)),
+    ],
+)
+def test_options_that_do_not_go_together(
+    store: Store, given: dict[str, Any], texts: tuple[str, ...]
+) -> None:
+    with refused(*texts):
+        sweep.sweep(given, {})
+
+
+def test_without_ray_a_line_says_how_to_get_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with refused("engine=ray", "mu-unlearning[ray]", "engine=processes"):
+        sweep.sweep({"grid": write(tmp_path, GRID), "engine": "ray"}, {})
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_many_runs_are_made_only_if_that_is_meant(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = changed(seed=list(range(100)), originals={**ORIGINALS, "rate": 0})
+    path = write(tmp_path, grid)  # an original, its oracle, and twice a hundred cells
+    with refused("makes 202 runs", "more than 200", "yes=true"):
+        sweep.sweep({"grid": path}, {})
+    assert runs(store) == []
+    monkeypatch.setattr(sweeping, "open_engine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep({"grid": path, "yes": True}, {})
+    path = write(tmp_path, {**grid, "seed": list(range(99))})  # exactly 200
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep({"grid": path}, {})
+
+
+def test_numbers_are_read_as_the_command_line_reads_them(store: Store, tmp_path: Path) -> None:
+    # YAML takes 1e-2 for a text.
+    grid = changed(originals={**ORIGINALS, "rate": "5e-1", "lr": "1e-2"}, methods=[])
+    assert call("--grid", write(tmp_path, grid), "--dry_run", "true") == 0
+
+
+# --- what fails ---------------------------------------------------------------------------
+
+
+def test_a_cell_that_fails_is_tried_again_and_reported_and_the_others_go_on(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = {"ft": {"epochs": 1, "lr": [0.01, 1e30]}}
+    grid = changed(methods=[bad, "ga"], originals={**ORIGINALS, "rate": 0})
+    line = ("--grid", write(tmp_path, grid))
+    assert call(*line) == 2
+    said = capsys.readouterr()
+    assert "is tried again" in said.out
+    assert said.err.strip().splitlines()[-1].startswith("error: 1 of 5 runs of the sweep")
+    (parent,) = sweeps(store)
+    assert parent.info.status == "FAILED"
+    assert "lr=1e+30" in parent.data.tags["mu.error"]
+    kept = tasks(store, parent)
+    assert Counter(one["state"] for one in kept) == {"done": 4, "failed": 1}
+    (failed,) = [one for one in kept if one["state"] == "failed"]
+    assert "lower lr" in failed["error"]
+    assert "report/failures.txt" in set(files(store, parent.info.run_id))
+    # The same command tries just that one again, in the same run.
+    assert call(*line, "--retries", "0") == 2
+    (parent,) = sweeps(store)
+    assert parent.data.tags["mu.resumed"] == "1"
+    assert made(store)["ga"] == 1
+    assert finished_once(store)
+
+
+def test_what_needs_a_failed_original_is_not_tried(store: Store, tmp_path: Path) -> None:
+    grid = changed(originals={**ORIGINALS, "rate": 0, "lr": [0.1, 1e30]})
+    assert call("--grid", write(tmp_path, grid), "--retries", "0") == 2
+    (parent,) = sweeps(store)
+    states = Counter((one["kind"], one["state"]) for one in tasks(store, parent))
+    assert states == {
+        ("original", "done"): 1, ("oracle", "done"): 1, ("cell", "done"): 2,
+        ("original", "failed"): 1, ("oracle", "failed"): 1, ("cell", "failed"): 2,
+    }  # fmt: skip
+    assert "original lr=1e+30" in parent.data.tags["mu.error"]
+
+
+# --- interruptions ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["the same command", "its ID"])
+def test_an_interrupted_sweep_goes_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    line = ("--grid", write(tmp_path, GRID))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, unlearn_run, "run_method", 3)  # within the second cell
+        assert call(*line) == 128 + signal.SIGINT
+    (parent,) = sweeps(store)
+    assert parent.info.status == "KILLED"
+    unfinished = [run.info.run_id for run in runs(store) if run.info.status != "FINISHED"]
+    assert len(unfinished) == 2
+    monkeypatch.chdir(tmp_path)
+    assert (
+        call(*(line if by == "the same command" else ("--resume_run_id", parent.info.run_id))) == 0
+    )
+    assert [run.info.run_id for run in sweeps(store)] == [parent.info.run_id]
+    assert made(store) == {**COUNTS, "sweep": 1}  # the cell went on in its own run, too
+    assert all(run.info.status == "FINISHED" for run in runs(store))
+    assert finished_once(store)
+    assert "resume/job.json" not in set(files(store, parent.info.run_id))
+    with refused("FINISHED"):
+        sweep.sweep({"resume_run_id": parent.info.run_id}, {})
+
+
+def test_an_original_goes_on_from_its_last_epoch(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mu.tracking import resuming
+
+    line = ("--grid", write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0}}))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, resuming._RunKeeper, "save", 1)
+        assert call(*line) == 128 + signal.SIGINT
+    assert call(*line) == 0
+    (original,) = store.search("tags.`mu.entry` = 'prune'")
+    assert original.data.tags["mu.resumed"] == "1"
+
+
+def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run(
+    store: Store, tmp_path: Path
+) -> None:
+    line = ("--grid", write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0}}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(originals, "train_original", interrupted)
+        assert call(*line) == 128 + signal.SIGINT
+    assert call(*line) == 0
+    assert made(store) == finished(store)
+    assert made(store)["prune"] == 1
+
+
+def test_another_grid_does_not_go_on_in_that_run(store: Store, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, unlearn_run, "run_method", 1)
+        assert call("--grid", write(tmp_path, GRID)) == 128 + signal.SIGINT
+    (parent,) = sweeps(store)
+    other = write(tmp_path, {**GRID, "seed": 3}, "other.yaml")
+    with refused("another grid"):
+        sweep.sweep({"grid": other, "resume_run_id": parent.info.run_id}, {})
+    assert len(sweeps(store)) == 1
+
+
+# --- several processes --------------------------------------------------------------------
+
+PROCESSES = ("-m", "entrypoints.sweep", "--engine", "processes", "--jobs", "2", "--grid")
+RAY = ("-m", "entrypoints.sweep", "--engine", "ray", "--jobs", "2", "--grid")
+
+
+def pid_at_work(store: Store, process: subprocess.Popen[str], query: str) -> int:
+    """The process of a run that is open now and matches, once there is one."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        for run in store.search(f"attributes.status = 'RUNNING' and {query}"):
+            return int(run.data.tags["mu.pid"])
+        time.sleep(0.02)
+    raise AssertionError(f"no such run was opened: {process.communicate()}")
+
+
+def kill_one_worker(store: Store, process: subprocess.Popen[str]) -> None:
+    """Kill a worker in the middle of an unlearning, and let the sweep end."""
+    pid = pid_at_work(store, process, "tags.`mu.entry` = 'unlearn'")
+    assert pid != process.pid
+    os.kill(pid, signal.SIGKILL)
+    out, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert "is tried again" in out
+    (parent,) = sweeps(store)
+    assert parent.info.status == "FINISHED"
+    assert finished(store) == {**COUNTS, "sweep": 1}
+    assert finished_once(store)
+    open_runs = [run for run in runs(store) if run.info.status == "RUNNING"]
+    assert open_runs == []
+    for run in runs(store):
+        if run.info.status == "FAILED":
+            assert "worker" in run.data.tags["mu.error"]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_no_cell_and_none_is_done_twice(store: Store, tmp_path: Path) -> None:
+    with python(*PROCESSES, write(tmp_path, GRID)) as process:
+        kill_one_worker(store, process)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None,
+    reason='Ray is not installed: pip install "mu-unlearning[ray]"',
+)
+def test_a_killed_worker_of_ray_loses_no_cell_and_none_is_done_twice(
+    store: Store, tmp_path: Path
+) -> None:
+    with python(*RAY, write(tmp_path, GRID)) as process:
+        kill_one_worker(store, process)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "line",
+    [
+        PROCESSES,
+        pytest.param(
+            RAY,
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec("ray") is None,
+                reason='Ray is not installed: pip install "mu-unlearning[ray]"',
+            ),
+        ),
+    ],
+)
+def test_a_stopped_sweep_ends_killed_with_no_process_left_and_goes_on(
+    store: Store, tmp_path: Path, line: tuple[str, ...]
+) -> None:
+    grid = write(tmp_path, GRID)
+    with python(*line, grid) as process:
+        worker = pid_at_work(store, process, "tags.`mu.entry` = 'unlearn'")
+        family = [one.pid for one in psutil.Process(process.pid).children(recursive=True)]
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 128 + signal.SIGTERM, errors
+    end = time.monotonic() + PATIENCE
+    while any(psutil.pid_exists(pid) for pid in (worker, *family)):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert {run.info.status for run in runs(store)} == {"FINISHED", "KILLED"}
+    assert call("--grid", grid) == 0
+    assert finished(store) == {**COUNTS, "sweep": 1}
+    assert finished_once(store)
+
+
+@pytest.mark.slow
+def test_by_the_launcher(swept: Store, tmp_path: Path) -> None:
+    done = launch("sweep", grid=write(tmp_path, GRID))
+    assert done.returncode == 0, done.stderr
+    assert made(swept) == {**COUNTS, "sweep": 2}
+    assert sweeps(swept)[0].info.status == "FINISHED"
+
+
+# --- what a worker answers ----------------------------------------------------------------
+
+
+def test_a_defect_in_a_task_is_told_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_document: Any) -> Any:
+        print("warning: the disk is nearly full")
+        raise ZeroDivisionError("one\ntwo")
+
+    monkeypatch.setattr(sweep_task, "_do", broken)
+    answer = sweep_task.perform({})
+    assert answer["error"] == "ZeroDivisionError: one two"
+    assert "in broken" in answer["traceback"]
+    assert answer["warnings"] == ["warning: the disk is nearly full"]
