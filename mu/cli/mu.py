@@ -11,7 +11,6 @@ from mu.cli import completion, importing, listing, seeds, showing
 from mu.cli.main import run
 from mu.cli.options import Late
 
-
 HELP = """Machine unlearning of image classifiers: prune first, then unlearn.
 
 The work itself is started by `mlflow run . -e prune` and `mlflow run . -e unlearn`, or by
