@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
 
@@ -71,3 +72,12 @@ def test_the_import_of_the_papers_checkpoints_is_a_command() -> None:
     page = (ROOT / "docs" / "from-the-paper.md").read_text()
     (line,) = re.findall(r"^mu import (.+)$", page, re.MULTILINE)
     importing.build(shlex.split(line)).make_context("import", shlex.split(line))
+
+
+def test_the_drawing_says_in_words_what_it_shows() -> None:
+    svg = "{http://www.w3.org/2000/svg}"
+    drawing = ET.parse(ROOT / "docs" / "idea.svg").getroot()
+    assert drawing.get("role") == "img"
+    named = {one.get("id"): one for one in drawing if one.tag in (f"{svg}title", f"{svg}desc")}
+    for name in str(drawing.get("aria-labelledby")).split():
+        assert named[name].text
