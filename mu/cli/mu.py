@@ -11,21 +11,23 @@ from mu.cli import completion, importing, listing, seeds, showing
 from mu.cli.main import run
 from mu.cli.options import Late
 
+HELP = """Machine unlearning of image classifiers: prune first, then unlearn.
 
-@click.group(context_settings={"help_option_names": ["--help", "-h"]})
+The work itself is started by `mlflow run . -e prune` and `mlflow run . -e unlearn`, or by
+`python -m entrypoints.prune` and `python -m entrypoints.unlearn`; this command looks at what
+came of it.
+
+\b
+  mu runs --entry unlearn --sort gap   the best unlearning first
+  mu show ID                           one run, from its data to its oracle
+  mu metrics                           what each number means
+"""
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["--help", "-h"]})
 @click.version_option(__version__, prog_name="mu")
 def mu() -> None:
-    r"""Machine unlearning of image classifiers: prune first, then unlearn.
-
-    The work itself is started by `mlflow run . -e prune` and `mlflow run . -e unlearn`, or by
-    `python -m entrypoints.prune` and `python -m entrypoints.unlearn`; this command looks at what
-    came of it.
-
-    \b
-      mu runs --entry unlearn --sort gap   the best unlearning first
-      mu show ID                           one run, from its data to its oracle
-      mu metrics                           what each number means
-    """
+    """Run the `mu` command."""
 
 
 @mu.command()
@@ -55,11 +57,15 @@ def doctor(orphan_hours: float) -> None:
 
 
 @mu.command()
-def metrics() -> None:
+@click.option("--markdown", is_flag=True, help="As a page of Markdown: docs/metrics.md.")
+def metrics(markdown: bool) -> None:
     """List every metric: unit, which direction is better, definition and source."""
-    from mu.report.metrics import print_catalogue
+    from mu.report.metrics import catalogue_page, print_catalogue
 
-    print_catalogue()
+    if markdown:
+        click.echo(catalogue_page(), nl=False)
+    else:
+        print_catalogue()
 
 
 mu.add_command(Late("import", importing.SHORT_HELP, importing.build))

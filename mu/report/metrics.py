@@ -1,14 +1,29 @@
-"""Numbers with their definitions, in the terminal."""
+"""Numbers with their definitions, in the terminal and as a page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
 from mu.evaluation.catalogue import METRICS, SUFFIXES, metric
 from mu.report.console import make_console
 from mu.report.prose import main_names, number_cells
+
+_PAGE = """# Metrics
+
+What every number means that a run logs. `mu metrics` prints the same in the terminal; this page is what `mu metrics --markdown` prints.
+
+Shares and accuracies are percentages, 0 to 100. *Better* says which way is: where it is the oracle's value, a higher number is no better than a lower one. How the numbers are measured, and how sure they are: [evaluation](evaluate.md).
+
+{metrics}
+
+## Endings
+
+A name may carry one ending or several, read from the right: `lira_auc_lo_before` is the lower end of the interval of LiRA's AUC on the original.
+
+{endings}
+"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
 def print_metrics(title: str, found: Mapping[str, float], oracle: Mapping[str, float]) -> None:
@@ -38,3 +53,22 @@ def print_catalogue() -> None:
     console.print(table)
     for suffix, words in SUFFIXES.items():
         console.print(f"  …{suffix:8} {words.removesuffix(': ')}", markup=False, highlight=False)
+
+
+def catalogue_page() -> str:
+    """The same as a page of Markdown, which ends with a line break."""
+    metrics = (
+        (f"`{one.name}`", one.definition, one.unit, one.better, one.source)
+        for one in METRICS.values()
+    )
+    endings = ((f"`{name}`", words.removesuffix(": ")) for name, words in SUFFIXES.items())
+    return _PAGE.format(
+        metrics=_markdown(("metric", "definition", "unit", "better", "source"), metrics),
+        endings=_markdown(("ending", "what it makes of a number"), endings),
+    )
+
+
+def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |".replace("  ", " ") for line in lines)
