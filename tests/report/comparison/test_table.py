@@ -280,14 +280,16 @@ def test_an_oracle_of_another_split_or_original_says_nothing(where: dict[str, in
     runs = [
         make_run("wrong", "retrain", **where), make_run("a", oracle="wrong", metrics=logged),
     ]  # fmt: skip
-    runs = [replace(run, original_mask="of both") for run in runs]
+    same = {"original_mask": "of both"}  # and a list of samples that both splits have
+    runs = [replace(r, tags={**r.tags, "mu.forget": "list"}, **same) for r in runs]
     table = only(runs)
     cells = row(table, "ft").cells[0]
     assert "gap" not in cells
     assert cells["UA"].distance is None
     assert any("another original, split or forget set" in note for note in table.notes)
     # Its own oracle beside it: the gap is taken anew, and the interval was of the other one.
-    right = replace(make_run("right", "retrain", metrics={"UA": 98.0}), original_mask="of both")
+    judge = make_run("right", "retrain", metrics={"UA": 98.0}, tags={"mu.forget": "list"})
+    right = replace(judge, original_mask="of both")
     gap = row(only([*runs, right]), "ft").cells[0]["gap"]
     assert (gap.mean, gap.low, gap.high) == (2.0, None, None)
 
