@@ -19,8 +19,8 @@ SHOWN = 4  # of the settings in which runs differ
 # Parameters that are no settings of the method: what MLflow's launcher logs as it was typed, and
 # what the checkpoint's spec says better. Those that start with `prune_` are the original's.
 NO_SETTINGS = {
-    "method", "forget", "seed", "oracle_run_id", "resume_run_id", "device", "precision", "workers",
-    "dataset", "data_dir", "image_size", "arch", "stem", "mask_run_id",
+    "method", "forget", "seed", "oracle_run_id", "resume_run_id", "device", "devices", "precision",
+    "workers", "dataset", "data_dir", "image_size", "arch", "stem", "mask_run_id",
 }  # fmt: skip
 PLAIN = {"dataset", "image_size", "arch", "stem"}  # of an original's settings: without `prune_`
 SEEDS_OF_ORIGINAL = {"seed", "split_seed"}

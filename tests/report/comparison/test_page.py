@@ -245,15 +245,16 @@ def test_in_a_browser(width: int, tmp_path: Path) -> None:
         make_run(f"w{n}", sparse=True, forget="class:1", original={"prune_rate": n / 10})
         for n in range(1, 9)
     ]
+    odd = make_run("odd", "ga", training=1, seed=1, without=("UA",))  # it has no gap
     # A long name without a place to break, and a table far wider than any screen.
-    page = page_of([*a_study(), evil, *several], title="A" * 200, notes=[EVIL + "x" * 300])
+    page = page_of([*a_study(), odd, evil, *several], title="A" * 200, notes=[EVIL + "x" * 300])
     found = looked_at(page, width, tmp_path)
     assert found["troubles"] == []
     assert found["width"] == width
     assert found["wide"] <= 0
     assert found["overflowing"] == []
-    assert found["up"] == ["ascending", ["retrain", "l1_sparse", "ft"]]
-    assert found["down"] == ["descending", ["retrain", "ft", "l1_sparse"]]
+    assert found["up"] == ["ascending", ["retrain", "l1_sparse", "ft", "ga"]]
+    assert found["down"] == ["descending", ["retrain", "ft", "l1_sparse", "ga"]]
     assert found["told"][0]
     assert METRICS["UA"].definition in found["told"][1]
     assert (found["opened"], found["inside"]) == (1, True)

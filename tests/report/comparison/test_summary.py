@@ -44,7 +44,7 @@ def test_sparsity_may_hurt_or_do_nothing() -> None:
             continue
         place = {"training": run.seeds.training, "seed": run.seeds.unlearning}
         sparse = run.sparsity != 0
-        for method, values in (("ga", (1.0, 9.0)), ("ff", (5.0, 5.4))):
+        for method, values in (("ga", (1.0, 9.0)), ("ff", (5.4, 5.0))):
             swapped.append(
                 make_run(
                     f"{method}{run.run_id}", method, sparse=sparse, oracle=run.oracle_run_id,

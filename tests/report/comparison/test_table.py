@@ -194,6 +194,7 @@ def test_rows_say_in_what_settings_differ() -> None:
         make_run("b", settings={"lr": "0.10", "epochs": "2"}, seed=1),
         make_run("c", settings={"lr": "0.01", "epochs": "2"}),
         make_run("d", "ga", settings={"lr": "none"}),
+        make_run("e", "ga", seed=1),
     ]
     table = only(runs)
     assert [one.label for one in table.rows] == ["ft (lr=0.01)", "ft (lr=0.1)", "ga"]
@@ -257,6 +258,16 @@ def test_a_run_that_points_to_none_finds_the_oracle_of_its_original() -> None:
     assert row(table, "ft").cells[0]["UA"].distance == 10.0
 
 
+def test_of_several_oracles_the_newest_is_found() -> None:
+    runs = [
+        make_run("new", "retrain", started=2, seed=1, metrics={"UA": 94.0}),
+        make_run("old", "retrain", started=1, metrics={"UA": 98.0}),
+        make_run("a"),
+    ]
+    for order in (runs, runs[::-1]):
+        assert row(only(order), "ft").cells[0]["UA"].distance == 4.0
+
+
 def test_another_mask_is_another_original() -> None:
     oracle = make_run("mine", "retrain")
     table = only([replace(oracle, original_mask="another"), make_run("a")])
@@ -265,15 +276,22 @@ def test_another_mask_is_another_original() -> None:
 
 @pytest.mark.parametrize("where", [{"split": 1}, {"training": 1}])
 def test_an_oracle_of_another_split_or_original_says_nothing(where: dict[str, int]) -> None:
-    logged = {"gap": 1.0, "gap_UA": 1.0}
+    logged = {"gap": 1.0, "gap_UA": 1.0, "gap_lo": 0.5, "gap_hi": 1.5}
     runs = [
         make_run("wrong", "retrain", **where), make_run("a", oracle="wrong", metrics=logged),
     ]  # fmt: skip
+    same = {"original_mask": "of both"}  # and a list of samples that both splits have
+    runs = [replace(r, tags={**r.tags, "mu.forget": "list"}, **same) for r in runs]
     table = only(runs)
     cells = row(table, "ft").cells[0]
     assert "gap" not in cells
     assert cells["UA"].distance is None
     assert any("another original, split or forget set" in note for note in table.notes)
+    # Its own oracle beside it: the gap is taken anew, and the interval was of the other one.
+    judge = make_run("right", "retrain", metrics={"UA": 98.0}, tags={"mu.forget": "list"})
+    right = replace(judge, original_mask="of both")
+    gap = row(only([*runs, right]), "ft").cells[0]["gap"]
+    assert (gap.mean, gap.low, gap.high) == (2.0, None, None)
 
 
 def test_of_a_deleted_oracle_what_was_logged_counts() -> None:
@@ -281,6 +299,14 @@ def test_of_a_deleted_oracle_what_was_logged_counts() -> None:
     cells = row(table, "ft").cells[0]
     assert (cells["gap"].mean, cells["UA"].distance, cells["RA"].distance) == (3.0, 4.0, None)
     assert any("cannot be read any more" in note for note in table.notes)
+
+
+def test_an_oracle_that_was_held_against_another_has_no_distance_here() -> None:
+    logged = {"gap": 1.0, "gap_UA": 1.0}
+    runs = [make_run("o", "retrain", oracle="p", metrics=logged), make_run("a", oracle="o")]
+    cells = row(only(runs), "retrain").cells[0]
+    assert cells["UA"].distance is None
+    assert "gap" not in cells
 
 
 def test_how_far_oracles_are_apart() -> None:
@@ -330,6 +356,8 @@ def test_the_best_is_the_nearest_the_lowest_or_the_highest() -> None:
 def test_what_looks_the_same_is_equally_good() -> None:
     table = against({"ft": {"RTE": 1.001}, "ga": {"RTE": 1.004}, "iu": {"RTE": 1.02}})
     assert bests(table, "RTE") == {"ft", "ga"}
+    table = against({"ft": {"UA": 94.001}, "ga": {"UA": 95.996}, "iu": {"UA": 93.9}})
+    assert bests(table, "UA") == {"ft", "ga"}
 
 
 def test_what_is_missing_or_no_number_is_never_best() -> None:

@@ -86,7 +86,7 @@ class Drawing:
 def _inline(document: str, prefix: str) -> str:
     """The SVG element of a document, without what belongs to a file of its own."""
     found = document[document.index("<svg") :]
-    found = re.sub(r"<metadata>.*?</metadata>", "", found, flags=re.DOTALL)
+    found = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", found, flags=re.DOTALL)
     found = re.sub(r'(\bid=")', rf"\1{prefix}", found)
     found = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\1{prefix}", found)
     found = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">',

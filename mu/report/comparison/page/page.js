@@ -6,7 +6,7 @@
     const text = cell.dataset.value ?? cell.textContent.trim();
     return { text, number: text === "" || text === "-" ? NaN : Number(text) };
   };
-  const absent = (one) => one.text === "" || one.text === "-" || one.text === "none";
+  const absent = (one) => one.text === "" || one.text === "-";
   const compare = (a, b, sign) => {
     if (absent(a) || absent(b)) return absent(a) - absent(b); // last, whichever way
     if (!Number.isNaN(a.number) && !Number.isNaN(b.number)) return sign * (a.number - b.number);
