@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -116,8 +117,10 @@ def pasts(store: Store) -> Iterator[Past]:
     for entry, read in (("prune", _past_original), ("unlearn", _past_method)):
         query = f"tags.`mu.entry` = '{entry}' and attributes.status = 'FINISHED'"
         for run in itertools.islice(store.search(query), MOST_PASTS):
-            if (past := read(run)) is not None:
-                yield past
+            # MLflow's launcher logs parameters as they were typed, so one may be no number.
+            with contextlib.suppress(KeyError, ValueError):
+                if (past := read(run)) is not None:
+                    yield past
 
 
 def _past_original(run: MlflowRun) -> Past | None:

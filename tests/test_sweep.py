@@ -216,6 +216,19 @@ def test_a_dry_run_in_an_empty_store_knows_no_times(
     assert runs(store) == []
 
 
+def test_a_run_with_odd_parameters_is_no_ground_for_an_estimate(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for params in ({}, {"epochs": "'10'", "rate": "0", "rewind": "none"}):
+        run = store.client.create_run("0", tags={"mu.entry": "prune"})
+        for name, value in params.items():
+            store.client.log_param(run.info.run_id, name, value)
+        store.client.log_metric(run.info.run_id, "train_s", 1.0)
+        store.client.set_terminated(run.info.run_id)
+    assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
+    assert capsys.readouterr().out.count("unknown") == 3
+
+
 # --- what is there already ----------------------------------------------------------------
 
 
