@@ -272,9 +272,12 @@ def _keep(recorder: Recorder, job: Job, result: Result) -> None:
             "among them (recall)"
         )
     if result.metrics["ASR"] >= STILL_IN:
+        own = {"spend": "a larger spend", "shrink": "a larger shrink"}
+        remedies = [words for name, words in own.items() if name in job.method.names()]
+        remedies += ["method=l1_sparse"] if job.name != "l1_sparse" else []
         result.run.note(
             f"the backdoor is still in: {result.metrics['ASR']:.1f} % of triggered images are "
-            "given the class that the attacker wants; try method=l1_sparse, or a larger spend"
+            f"given the class that the attacker wants; try {' or '.join(remedies)}"
         )
     upstream.checkpoint.save(folder / "poisoned")
     _write_poison(dataset.poison, folder / "poison")
