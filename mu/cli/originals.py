@@ -96,6 +96,7 @@ class DeviceOptions(Hyperparameters):
         UserError
             If it does not have them, or torch's launcher started this process as one of several.
         """
+        from mu.data.streaming import default_workers
         from mu.runs import check_devices, pick_device
 
         if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ:
@@ -104,10 +105,16 @@ class DeviceOptions(Hyperparameters):
                 "launcher's, and each would open a run of its own; start mu once, and give "
                 "devices: it starts its processes by itself"
             )
-        pick_device(self.device)
+        where = pick_device(self.device)
+        cores = max(FEWEST_CORES, default_workers())
+        if where.type == "cpu" and self.devices > cores:
+            raise UserError(
+                f"devices={self.devices}, but this machine has {cores} cores; give devices={cores}"
+            )
         check_devices(self.device, self.devices, self.sync_bn)
 
 
+FEWEST_CORES = 2  # so that two processes can be tried anywhere
 PLAIN = (Group(DataOptions), Group(ModelOptions))
 PLAIN_NAMES = (*DataOptions.names(), *ModelOptions.names())
 

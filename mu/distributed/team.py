@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 PATIENCE = 5.0  # seconds in which a rank that died shows itself, once another has failed
 
 _TEAMS: dict[tuple[str, int], Team] = {}
+
+
+AS_IT_STARTED = (
+    "it had not begun: a script of your own must do its work below "
+    'if __name__ == "__main__":, since its processes read it again'
+)
 
 
 class RankFailedError(RuntimeError):
@@ -63,26 +70,38 @@ class Team:
     """
 
     def __init__(self, device: torch.device, size: int) -> None:
+        _check_main(size)
         self._size, self._copying = size, Copying()
         self._folder = Path(tempfile.mkdtemp(prefix="mu-team-"))
+        self._pipes: list[Connection] = []
+        self._processes: list[BaseProcess] = []
+        others = multiprocessing.active_children()
+        try:
+            self._start(device)
+            for _ in self._messages(Ready):
+                raise AssertionError("ranks that join have nothing else to say")
+        except BaseException as error:
+            # Whatever was started, even if an interruption came between one process and the next.
+            started = multiprocessing.active_children()
+            self._processes = [one for one in started if one not in others]
+            self.end()
+            if isinstance(error, ProcessDiedError):
+                raise ProcessDiedError(f"{error}; {AS_IT_STARTED}") from error
+            raise
+
+    def _start(self, device: torch.device) -> None:
         meeting = str(self._folder / "meeting")
-        ends = [multiprocessing.Pipe() for _ in range(size)]
-        self._pipes: list[Connection] = [ours for ours, _ in ends]
+        ends = [multiprocessing.Pipe() for _ in range(self._size)]
+        self._pipes = [ours for ours, _ in ends]
         seats = [
-            Seat(Ranks(rank, size, device.type), meeting, theirs, _library())
+            Seat(Ranks(rank, self._size, device.type), meeting, theirs, _library())
             for rank, (_, theirs) in enumerate(ends)
         ]
         # Not forked from this process: it has threads, whose locks would be copied.
-        context = spawn(work, (seats,), nprocs=size, join=False)  # type: ignore[no-untyped-call]
+        context = spawn(work, (seats,), nprocs=self._size, join=False)  # type: ignore[no-untyped-call]
         self._processes = context.processes
         for _, theirs in ends:
             theirs.close()  # so that each end closes with its process
-        try:
-            for _ in self._messages(Ready):
-                raise AssertionError("ranks that join have nothing else to say")
-        except BaseException:
-            self.end()
-            raise
 
     def call(
         self,
@@ -193,6 +212,27 @@ class Team:
         for pipe in self._pipes:
             pipe.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _check_main(size: int) -> None:
+    """Refuse to start processes that could not read what this one runs.
+
+    Raises
+    ------
+    UserError
+        If this process is one that is being started itself, or its program is no file.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UserError(
+            "this script is read again by the processes that it starts; put its work below "
+            'if __name__ == "__main__":'
+        )
+    place = getattr(sys.modules["__main__"], "__file__", None)
+    if place is not None and not Path(place).exists():
+        raise UserError(
+            f"devices={size}: other processes cannot read {place!r} again; write the program to a "
+            "file, or give it to python -c"
+        )
 
 
 def _library() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import torch
@@ -104,7 +106,7 @@ def work(rank: int, seats: Sequence[Seat]) -> None:
     for other in seats:
         if other is not seat:
             other.pipe.close()
-    _end_with_the_parent()
+    _end_with_the_parent(Path(seat.meeting).parent)
     try:
         for name in seat.modules:
             importlib.import_module(name)
@@ -115,14 +117,18 @@ def work(rank: int, seats: Sequence[Seat]) -> None:
         _tell_failure(seat, error)
 
 
-def _end_with_the_parent() -> None:
-    """Leave when the process that started this one dies, whatever this one is at."""
+def _end_with_the_parent(folder: Path) -> None:
+    """Leave when the process that started this one dies, whatever this one is at.
+
+    Its ``folder`` is removed, since nobody else is left to do that.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
     sentinel = parent.sentinel
 
     def watch() -> None:
         wait([sentinel])
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -93,6 +93,7 @@ def test_a_backdoor_by_two_processes(store, calls):
     [
         (["--devices", "0"], "devices"),
         (["--devices", "two"], "devices"),
+        (["--devices", "1000", "--device", "cpu"], "cores; give devices="),
         (["--sync_bn", "true", "--device", "cpu"], "leave sync_bn out"),
         (["--devices", "2", "--device", "cpu:0"], "give device=cpu"),
     ],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from mu.resume import FolderKeeper, Progress
 from mu.runs import Run
 from tests.distributed import verbs
 from tests.helpers import refused
-from tests.processes import PATIENCE, ROOT, environment
+from tests.processes import PATIENCE, ROOT, environment, run_python
 
 pytestmark = pytest.mark.slow
 
@@ -163,6 +165,60 @@ def test_processes_end_with_the_one_that_started_them_however_it_ends(tmp_path):
         process.kill()
     _, alive = psutil.wait_procs(ranks, timeout=PATIENCE)
     assert not alive
+
+
+def test_an_interruption_as_they_start_leaves_nothing(monkeypatch, tmp_path):
+    """Wherever between one process and the next it comes."""
+    end_teams()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    starts = []
+    begin = multiprocessing.process.BaseProcess.start
+
+    def interrupted(self):
+        begin(self)
+        starts.append(self)
+        if len(starts) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        verbs.ranks_of(run_of(4))
+    assert len(starts) == 2
+    assert children() == []
+    assert not list(tmp_path.glob("mu-team-*"))
+
+
+SCRIPT = """
+from mu.runs import Run
+from tests.distributed import verbs
+print(len(verbs.ranks_of(Run(device="cpu", devices=2))))
+"""
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = run_python(str(script), cwd=ROOT)
+    assert done.returncode != 0
+    assert 'below if __name__ == "__main__":' in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_program_that_cannot_be_read_again_is_refused():
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=SCRIPT,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert "other processes cannot read" in done.stderr.strip().splitlines()[-1]
+
+
+def test_what_is_given_as_a_word_needs_no_guard():
+    assert run_python("-c", SCRIPT).stdout.strip() == "2"
 
 
 def _started(folder: Path) -> list[psutil.Process]:
