@@ -32,7 +32,6 @@ PATIENCE = 5.0  # seconds in which a rank that died shows itself, once another h
 
 _TEAMS: dict[tuple[str, int], Team] = {}
 
-
 AS_IT_STARTED = (
     "it had not begun: a script of your own must do its work below "
     'if __name__ == "__main__":, since its processes read it again'
@@ -81,11 +80,12 @@ class Team:
             for _ in self._messages(Ready):
                 raise AssertionError("ranks that join have nothing else to say")
         except BaseException as error:
+            gave_up = any(one.exitcode == 1 for one in self._processes)
             # Whatever was started, even if an interruption came between one process and the next.
             started = multiprocessing.active_children()
             self._processes = [one for one in started if one not in others]
             self.end()
-            if isinstance(error, ProcessDiedError):
+            if isinstance(error, ProcessDiedError) and gave_up:
                 raise ProcessDiedError(f"{error}; {AS_IT_STARTED}") from error
             raise
 
