@@ -15,6 +15,7 @@ from mu.report.console import COLUMNS
 from mu.sweep.plan import Task
 from mu.sweep.schedule import Schedule
 from mu.tracking import Recorder, Store
+from mu.tracking.choosing import SWEEP_FILE
 
 MOST_ROWS = 40  # of the table that is printed
 _MOST_LETTERS = 7000  # of a description; MLflow takes 8,000
@@ -26,7 +27,7 @@ def write_report(
     """Write the runs of all tasks, the cells as a table, and what went wrong."""
     folder = recorder.folder
     (folder / "report").mkdir()
-    write_json(folder / "sweep.json", {"tasks": [_entry(one, schedule) for one in _tasks(sweep)]})
+    write_json(folder / SWEEP_FILE, {"tasks": [_entry(one, schedule) for one in _tasks(sweep)]})
     rows = [_row(sweep, task, schedule) for task in _done_cells(sweep, schedule)]
     _write_csv(rows, folder / "report" / "sweep.csv")
     text = _describe(sweep, schedule)

@@ -105,7 +105,9 @@ def ancestors(store: Store, one: Record) -> list[Record]:
 
 def data_in_words(first: Record) -> str:
     """The data that the first run of a lineage saw."""
-    name = first.params.get("dataset", "unknown data")
+    if "dataset" not in first.params:
+        return "no data of its own"
+    name = first.params["dataset"]
     place = first.params.get("data_dir", "none")
     where = "" if place == "none" else f" in {place}"
     digits = first.tags.get("mu.data")

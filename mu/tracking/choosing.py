@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
@@ -11,9 +15,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.errors import UserError, unknown
-from mu.tracking.artifacts import UNLEARNED
+from mu.tracking.artifacts import UNLEARNED, download
 from mu.tracking.lineage import ORACLE_TAG
 from mu.tracking.store import Store, failure
+
+SWEEP_FILE = "sweep.json"  # every task of a sweep and its run
 
 
 def of_experiment(store: Store, name: str) -> Store:
@@ -58,6 +64,8 @@ def unlearned_of(store: Store) -> Iterator[MlflowRun]:
 def below(store: Store, run_id: str) -> list[MlflowRun]:
     """All runs below a run, at whatever depth, in the experiment of that run.
 
+    Of a sweep also the runs that it found made already, which are shown elsewhere.
+
     Raises
     ------
     UserError
@@ -72,7 +80,26 @@ def below(store: Store, run_id: str) -> list[MlflowRun]:
         children = [run for run in there.search(query) if run.info.run_id not in found]
         found |= {run.info.run_id: run for run in children}
         waiting += [run.info.run_id for run in children]
+    for one in tasks_of(store, parent):
+        found.setdefault(one.info.run_id, one)
     return list(found.values())
+
+
+def tasks_of(store: Store, sweep: MlflowRun) -> list[MlflowRun]:
+    """The runs of all tasks of a sweep that has ended, as far as they are there; none of others."""
+    run_id = sweep.info.run_id
+    try:
+        if SWEEP_FILE not in [one.path for one in store.client.list_artifacts(run_id)]:
+            return []
+    except MlflowException as error:
+        raise failure(store.uri, error) from error
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        text = download(store, sweep, SWEEP_FILE, Path(scratch)).read_text()
+    found = []
+    for task in json.loads(text)["tasks"]:
+        with suppress(UserError):  # it was deleted since
+            found += [store.run(task["run_id"])] if task["run_id"] else []
+    return found
 
 
 def oracles_of(store: Store, forget: str, data: str) -> Iterator[MlflowRun]:

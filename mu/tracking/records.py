@@ -11,6 +11,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.errors import UserError
+from mu.tracking.choosing import tasks_of
 from mu.tracking.lineage import ORACLE_TAG
 from mu.tracking.store import Store
 
@@ -101,8 +102,10 @@ def find_record(store: Store, run_id: str) -> Record:
 
 
 def derived(store: Store, run_id: str) -> list[Record]:
-    """Runs that started from a run, or are shown below it, newest first."""
+    """Runs that started from a run, are shown below it, or are tasks of it, newest first."""
     found: dict[str, Record] = {}
     for tag in ("mu.upstream", MLFLOW_PARENT_RUN_ID):
         found |= {one.run_id: one for one in records(store, f"tags.`{tag}` = '{run_id}'")}
+    for task in tasks_of(store, store.run(run_id)):  # of a sweep, which found some made already
+        found.setdefault(task.info.run_id, record_of(task))
     return sorted(found.values(), key=lambda one: one.started, reverse=True)

@@ -67,7 +67,7 @@ def train(
         Of logits (n, classes) and labels (n,): a mean over the samples. By default cross-entropy,
         with the label smoothing of ``training``.
     penalty
-        Of the epoch; a scalar that is added to the loss.
+        Of the epoch alone, however often it is called; a scalar that is added to the loss.
     start_epoch, stop_epoch
         Part of the schedule to run, ``start_epoch <= epoch < stop_epoch``; by default all.
         The order of samples of an epoch, and all else that is drawn in it, depends on the seed

@@ -12,7 +12,7 @@ from rich.console import Console
 from mu.cli import listing, showing
 from mu.cli.main import run as run_command
 from mu.cli.mu import mu as mu_command
-from mu.tracking import Store, tracked
+from mu.tracking import Store, below, tracked
 from mu.tracking.records import derived, find_record, record_of, records
 from tests.helpers import refused
 from tests.processes import run_python
@@ -241,6 +241,14 @@ def test_runs_below_a_run_are_shown(store, capsys):
     assert inner in shown(capsys, outer)
     assert [one.run_id for one in derived(store, outer)] == [inner]
     assert find_record(store, inner).links == {"parent": outer}
+
+
+def test_a_sweep_has_the_runs_that_it_found_made_already(store, family, capsys):
+    tasks = [{"run_id": family["ft"]}, {"run_id": None}, {"run_id": "f" * 32}]
+    with tracked(store, "sweep", "1 cell") as recorder:
+        (recorder.folder / "sweep.json").write_text(json.dumps({"tasks": tasks}))
+    assert family["ft"] in shown(capsys, recorder.run_id)
+    assert [one.info.run_id for one in below(store, recorder.run_id)] == [family["ft"]]
 
 
 def test_ids_that_are_unclear_are_refused(store, family):
