@@ -65,8 +65,10 @@ def command(
 
     query = query_of(entry, method, status)
     found = list(records(connect(), query, None if sort else limit))
+    left_out = 0
     if sort:
-        found = best_first(found, sort)[:limit]
+        ranked = best_first(found, sort)
+        found, left_out = ranked[:limit], len(found) - len(ranked)
     if as_json:
         for one in found:
             click.echo(json.dumps(as_dict(one)))
@@ -75,6 +77,8 @@ def command(
         click.echo("no such run; start one: mlflow run . -e prune")
         return
     print_runs(found)
+    if left_out:
+        click.echo(f"{left_out} more without {sort}")
 
 
 def query_of(entry: str | None, method: str | None, status: str | None) -> str:

@@ -127,6 +127,11 @@ def test_some_runs(store, family, capsys, line, names):
     assert found == [family[name] for name in names]
 
 
+def test_runs_without_the_number_are_counted(store, family, capsys):
+    assert listed(capsys, "--sort", "gap")[-1] == "3 more without gap"
+    assert "more without" not in " ".join(listed(capsys, "--sort", "gap", "--json"))
+
+
 def test_json_has_all_of_a_run(store, family, capsys):
     (text,) = listed(capsys, "--json", "--method", "ft")
     one = json.loads(text)
