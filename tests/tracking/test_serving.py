@@ -29,7 +29,6 @@ with warnings.catch_warnings():  # of MLflow's own type hints, as it loads
 
 @pytest.fixture
 def served(pruned: PrunedStore) -> mlflow.pyfunc.PyFuncModel:
-    mlflow.set_tracking_uri(pruned.store.uri)
     return mlflow.pyfunc.load_model(f"runs:/{pruned.run_id}/checkpoint")
 
 
@@ -111,7 +110,6 @@ def test_damaged_weights_are_not_served(tmp_path):
 
 
 def test_it_can_be_registered_with_an_alias(pruned):
-    mlflow.set_tracking_uri(pruned.store.uri)
     uri = f"runs:/{pruned.run_id}/checkpoint"
     version = mlflow.register_model(uri, "digits").version
     pruned.store.client.set_registered_model_alias("digits", "unlearned", version)
