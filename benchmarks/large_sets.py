@@ -13,6 +13,7 @@ import io
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def built(path: Path, count: int, side: int) -> Path:
     start = time.perf_counter()
     some = [encoded(number, side) for number in range(16)]
 
-    def read(places: set[Place]):  # type: ignore[no-untyped-def]
+    def read(places: set[Place]) -> Iterator[tuple[Place, bytes]]:
         return ((place, some[place[1] % len(some)]) for place in sorted(places))
 
     labels = {"train": np.arange(count) % 10, "test": np.arange(10)}
