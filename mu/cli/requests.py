@@ -17,11 +17,12 @@ from mu.methods import DEFAULT_METHOD, METHODS
 from mu.models import ARCHITECTURES, STEMS
 from mu.profiles import DEFAULT_PROFILE, PROFILES
 from mu.pruning import PRUNERS
-from mu.sweep.engines import ENGINES
+
 from mu.transfer import DEFAULT_TUNE, TUNES
 
 STAGES = ("poisoned", "cleansed")  # of a backdoor run
 ORACLE_WORDS = ("find", "train", "none")  # of oracle_run_id; else it is an ID
+ENGINES = ("local", "processes", "ray")  # that perform the tasks of a sweep
 MOST_RUNS = 200  # that a sweep makes without yes=true
 TRANSFER_PREFIX = "transfer_"  # of the options of the training for the target
 

@@ -1,21 +1,16 @@
-"""What a run that makes an original shows and hands on, whichever command opened it."""
+"""What runs keep and print, written in one way."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
-from mu.evaluation import predict
-from mu.evaluation.backdoor import backdoor
-from mu.profiles import DEFAULT_PROFILE, profile
-from mu.recipes import Recipe
-from mu.report import console, plots, prose
-from mu.runs import Run
+from mu.report import plots
 from mu.tracking import (
     Recorder,
     Store,
@@ -27,26 +22,6 @@ from mu.tracking import (
     save_checkpoint,
     view_url,
 )
-
-
-@dataclass(frozen=True)
-class Original:
-    """An original and the run that holds it."""
-
-    run_id: str
-    checkpoint: Checkpoint
-    metrics: Mapping[str, float]
-
-
-def run_name(recipe: Recipe) -> str:
-    """Short, as the runs table shows about twenty letters: ``resnet18 imp 67.2 %``."""
-    pruner = recipe.make_pruner()
-    words = [recipe.model.arch.partition(":")[2] or recipe.model.arch]
-    words += [recipe.profile] if recipe.profile != DEFAULT_PROFILE else []
-    chosen = recipe.pruner != profile(recipe.profile).pruner
-    words += [recipe.pruner] if chosen and pruner.rate else []
-    words += ["given mask"] if recipe.given_mask else []
-    return " ".join([*words, f"{100 * (1 - (1 - pruner.rate) ** pruner.rounds):.3g} %"])
 
 
 def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
@@ -62,41 +37,21 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
     log_dataset(recorder, dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
 
 
-def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
-    """Accuracy on plain training, validation and test images, and the sparsity.
-
-    Of a poisoned original also how far its backdoor works.
-    """
-    parts = checkpoint.spec.split(dataset)
-    sets = {
-        "train_acc": dataset.training_subset(parts.train),
-        "VA": dataset.training_subset(parts.val),
-        "TA": dataset.test_subset(),
-    }
-    found = {
-        name: predict(checkpoint.model, part, run).accuracy()
-        for name, part in sets.items()
-        if len(part)
-    }
-    attacked = backdoor(checkpoint.model, dataset, run)
-    return {**found, **attacked, "sparsity": checkpoint.mask.sparsity}
-
-
-def hand_on(
+def save_network(
     recorder: Recorder,
     checkpoint: Checkpoint,
     metrics: Mapping[str, float],
     text: str,
     tags: Mapping[str, str],
 ) -> None:
-    """Write what later runs take and every original's page shows.
+    """Write a network that later runs start from, and what its run's page shows.
 
     Parameters
     ----------
     text
         The description of the run, in Markdown.
     tags
-        Beside the fingerprints.
+        In addition to the fingerprints.
     """
     digests = save_checkpoint(recorder, checkpoint)
     data = fingerprint_tag(checkpoint.spec.data.fingerprint)
@@ -104,9 +59,7 @@ def hand_on(
     plots.plot_layers(checkpoint.mask, recorder.folder / "mask" / "layers.png")
     write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})
     recorder.describe(text)
-    report = recorder.folder / "report" / "summary.md"
-    report.parent.mkdir()
-    report.write_text(text)
+    write_text(recorder.folder / "report" / "summary.md", text)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -114,33 +67,25 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=1, default=str) + "\n")
 
 
-def print_original(
-    store: Store, original: Original, about: Mapping[str, str] | None = None
-) -> None:
-    """What a run that made an original says when it is done.
+def write_text(path: Path, text: str) -> None:
+    """Write a text, with its folder."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
+    """Write rows as CSV, with their folder.
 
     Parameters
     ----------
-    about
-        Lines that come before the numbers, by name.
+    names
+        The columns; by default all names, in the order in which they first occur.
     """
-    metrics, spec = original.metrics, original.checkpoint.spec
-    run_id = original.run_id
-    numbers = {name: f"{metrics[name]:.2f} %" for name in ("train_acc", "TA", "sparsity")}
-    if "train_s" in metrics:
-        numbers["train_s"] = f"{metrics['train_s']:.1f} s"
-    console.print_summary(
-        f"original: {prose.describe_model(spec, metrics['sparsity'])}",
-        {
-            **(about or {}),
-            **numbers,
-            "run": run_id,
-            "unlearn": f"mlflow run . -e unlearn -P prune_run_id={run_id} "
-            f"-P forget={prose.forget_first(spec)}",
-            "mask": f"mlflow artifacts download -r {run_id} -a mask -d DIR",
-            "browse": browse(store, "mu-prune"),
-        },
-    )
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names or list(dict.fromkeys(n for row in rows for n in row)))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:

@@ -1,18 +1,67 @@
-"""Earlier originals: found by run ID or by what was asked, and held against what was asked."""
+"""From run IDs and words to what they stand for: originals, data, forget sets, methods, oracles."""
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from entrypoints.unlearn import STAGES
 from mu.checkpoints import Checkpoint, Spec
-from mu.cli.originals import PLAIN_NAMES
+from mu.cli.requests import ORACLE_WORDS, PLAIN_NAMES, STAGES, DataOptions, DeviceOptions
 from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.errors import UserError
-from mu.tracking import Store, fetch_checkpoint, find_original, same_value
+from mu.methods import check_method, make_method, method_class
+from mu.methods.base import Method
+from mu.tasks.problem import UnlearningProblem
+from mu.tracking import (
+    ORACLE_TAG,
+    Store,
+    connect,
+    fetch_checkpoint,
+    fetch_forget,
+    find_oracle,
+    find_original,
+    finished_run,
+    same_value,
+)
+from mu.tracking.artifacts import download
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+# --- data and forget sets -----------------------------------------------------------------
+
+
+def load_requested(given: Mapping[str, Any]) -> tuple[ImageDataset, dict[str, Any]]:
+    """The data that was requested, and what was given apart from it."""
+    data = DataOptions.of({n: v for n, v in given.items() if n in DataOptions.names()})
+    rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
+    found = load_data(
+        data.dataset, data.data_dir, data.image_size, stream=data.stream, workers=data.workers
+    )
+    return found, rest
+
+
+def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
+    """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
+    data_dir = given.get("data_dir") or spec.data.data_dir
+    stream, workers = spec.data.stream, given.get("workers")
+    size = spec.data.image_size
+    return spec.data.bind(load_data(spec.data.name, data_dir, size, stream=stream, workers=workers))
+
+
+def forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> ForgetSplit:
+    """What is to be forgotten of an original with that spec."""
+    parts = spec.split(dataset)
+    chosen = request.select(dataset, parts, spec.recipe.split.split_seed)
+    return ForgetSplit.of(dataset, parts, chosen)
+
+
+# --- originals ----------------------------------------------------------------------------
 
 
 def stage_of(store: Store, run_id: str, stage: str | None) -> str:
@@ -51,10 +100,10 @@ def stage_of(store: Store, run_id: str, stage: str | None) -> str:
     return str(upstream)
 
 
-def find_asked(
+def find_requested(
     store: Store,
     run_id: str,
-    asked: Mapping[str, Any],
+    given: Mapping[str, Any],
     *,
     poisoned: bool = False,
 ) -> tuple[str, Checkpoint] | None:
@@ -70,37 +119,20 @@ def find_asked(
     Raises
     ------
     UserError
-        If the run given holds no original, or was made otherwise than asked.
+        If the run given holds no original, or was made otherwise than requested.
     """
     if run_id != "auto":
-        return run_id, fetch_original(store, run_id, asked)
-    data_dir, said = asked.get("data_dir"), said_of_original(asked)
+        return run_id, fetch_original(store, run_id, given)
+    data_dir, wanted = given.get("data_dir"), settings_given(given)
     fingerprint = None
-    if data_dir and "dataset" in said:  # two folders may go by the same name
-        size, stream = said.get("image_size"), said.get("stream")
-        data = load_data(said["dataset"], data_dir, size, stream=stream)
-        fingerprint = data.fingerprint
-    run = find_original(store, said, fingerprint, poisoned=poisoned)
+    if data_dir and "dataset" in wanted:  # two folders may go by the same name
+        fingerprint = load_requested({**wanted, "data_dir": data_dir})[0].fingerprint
+    run = find_original(store, wanted, fingerprint, poisoned=poisoned)
     return None if run is None else (run.info.run_id, fetch_checkpoint(store, run.info.run_id))
 
 
-def forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> ForgetSplit:
-    """What is to be forgotten of an original with that spec."""
-    parts = spec.split(dataset)
-    chosen = request.select(dataset, parts, spec.recipe.split.split_seed)
-    return ForgetSplit.of(dataset, parts, chosen)
-
-
-def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
-    """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
-    data_dir = given.get("data_dir") or spec.data.data_dir
-    stream, workers = spec.data.stream, given.get("workers")
-    size = spec.data.image_size
-    return spec.data.bind(load_data(spec.data.name, data_dir, size, stream=stream, workers=workers))
-
-
-def said_of_original(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given and asks for something: ``auto`` does not, and data may move."""
+def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given and requests something: ``auto`` does not, and data may move."""
     places = ("data_dir", "workers")
     return {n: v for n, v in given.items() if v not in (None, "auto") and n not in places}
 
@@ -115,24 +147,186 @@ def fetch_original(store: Store, run_id: str, given: Mapping[str, Any]) -> Check
     """
     checkpoint = fetch_checkpoint(store, run_id)
     settings = checkpoint.spec.settings()
-    refuse_contradictions(run_id, settings, said_of_original(given), prefix="prune_")
+    refuse_contradictions(run_id, settings, settings_given(given), prefix="prune_")
     return checkpoint
 
 
 def refuse_contradictions(
-    run_id: str, settings: Mapping[str, Any], said: Mapping[str, Any], prefix: str = ""
+    run_id: str, settings: Mapping[str, Any], given: Mapping[str, Any], prefix: str = ""
 ) -> None:
-    """Refuse what was said where a run was made otherwise.
+    """Refuse what is given where a run was made otherwise.
 
     Parameters
     ----------
     prefix
         Of the options that are not :data:`PLAIN_NAMES`, as they are typed.
+
+    Raises
+    ------
+    UserError
+        If a value contradicts.
     """
-    for name, value in said.items():
+    for name, value in given.items():
         if value is not None and not same_value(str(settings.get(name)), value):
             typed = name if name in PLAIN_NAMES else f"{prefix}{name}"
             raise UserError(
                 f"{typed}={value} contradicts run {run_id}, which has "
                 f"{name}={settings.get(name)}; leave {typed} out, or name another run"
             )
+
+
+# --- finished unlearn runs ----------------------------------------------------------------
+
+
+def unlearn_run(store: Store, run_id: str) -> MlflowRun:
+    """The run of that ID, or with ``auto`` the newest finished unlearn run that is no oracle.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is no finished unlearn run.
+    """
+    if run_id == "auto":
+        for run in store.search("tags.`mu.entry` = 'unlearn' and attributes.status = 'FINISHED'"):
+            if ORACLE_TAG not in run.data.tags and "mu.spec" in run.data.tags:
+                return run
+        raise UserError(
+            "unlearn_run_id=auto: there is no finished unlearn run; make one: "
+            "mlflow run . -e unlearn"
+        )
+    entry = store.run(run_id).data.tags.get("mu.entry", "unknown")
+    if entry != "unlearn":
+        raise UserError(
+            f"run {run_id} (entry {entry}) has unlearned nothing; give the ID of a run of unlearn"
+        )
+    return finished_run(store, run_id)
+
+
+def method_of(store: Store, run: MlflowRun) -> tuple[str, Method]:
+    """How a run unlearned, by its name and with its hyperparameters.
+
+    Raises
+    ------
+    UserError
+        If the run does not say it.
+    """
+    run_id = run.info.run_id
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        text = download(store, run, "config.json", Path(scratch)).read_text(errors="replace")
+    try:
+        config = dict(json.loads(text))
+        name = check_method(str(config["method"]))
+        settings = {one: config[one] for one in method_class(name).names()}
+        return name, make_method(name, settings)
+    except (ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(
+            f"config.json of run {run_id} does not say how it unlearned ({error}); "
+            "unlearn again, and take that run"
+        ) from error
+
+
+def method_of_run(run_id: str) -> str:
+    """The name of the method of a finished unlearn run, by its ID or ``auto``.
+
+    Raises
+    ------
+    UserError
+        If it is no finished unlearn run.
+    """
+    store = connect()
+    return method_of(store, unlearn_run(store, run_id))[0]
+
+
+def problem_of(
+    store: Store, run: MlflowRun, device: DeviceOptions, data_dir: str | None
+) -> UnlearningProblem:
+    """The original that a finished unlearn run started from, and what it forgot of it.
+
+    Raises
+    ------
+    UserError
+        If something that the run kept is missing or does not fit.
+    """
+    original_id = run.data.tags.get("mu.upstream", "")
+    original = fetch_checkpoint(store, original_id)
+    dataset = data_of(original.spec, {"data_dir": data_dir})
+    split = ForgetSplit.of(dataset, original.spec.split(dataset), fetch_forget(store, run))
+    forget = run.data.params.get("forget", "indices")
+    return UnlearningProblem(original_id, original, dataset, split, forget, device)
+
+
+# --- oracles ------------------------------------------------------------------------------
+
+
+def oracle_of(
+    store: Store,
+    requested: str,
+    problem: UnlearningProblem,
+    linked: str | None = None,
+    but: str | None = None,
+) -> str | None:
+    """The run of the oracle: the one given, that of the unlearn run, or one by fingerprint.
+
+    Parameters
+    ----------
+    requested
+        ``find``, ``none`` or an ID.
+    linked
+        The oracle that the unlearn run was compared with; it may have been deleted since.
+    but
+        A run that is not found: the one that is measured, which may be an oracle itself.
+
+    Raises
+    ------
+    UserError
+        If the run given cannot be the oracle, or one is to be trained.
+    """
+    if requested == "none":
+        return None
+    if requested == "train":
+        raise UserError(
+            "oracle_run_id=train: only unlearn trains oracles; give find, none, or an ID, and make "
+            "one with mlflow run . -e unlearn -P method=retrain"
+        )
+    if requested != "find":
+        check_oracle_run(store, requested, problem, hint="find, none or another ID")
+        return requested
+    if linked is not None:
+        try:
+            return str(finished_run(store, linked).info.run_id)
+        except UserError:  # it was deleted since
+            pass
+    found = find_oracle(store, problem.oracle_key("upstream"), but=but)
+    return None if found is None else str(found.info.run_id)
+
+
+def check_oracle_run(
+    store: Store,
+    oracle_run_id: str,
+    problem: UnlearningProblem | None,
+    hint: str = "find or train",
+) -> None:
+    """Refuse a run that is no oracle, or one of another problem (once the original is known).
+
+    Parameters
+    ----------
+    hint
+        What may be given instead.
+
+    Raises
+    ------
+    UserError
+        If the run given cannot be the oracle.
+    """
+    if oracle_run_id in ORACLE_WORDS:
+        return
+    key = finished_run(store, oracle_run_id).data.tags.get(ORACLE_TAG)
+    if key is None:
+        raise UserError(
+            f"run {oracle_run_id} is no oracle; give a run of method=retrain, or {hint}"
+        )
+    if problem and key not in {problem.oracle_key(one) for one in ("upstream", "retain")}:
+        raise UserError(
+            f"run {oracle_run_id} is an oracle of other data, another original or another "
+            f"forget set; use oracle_run_id={hint}"
+        )

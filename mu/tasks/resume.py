@@ -1,122 +1,140 @@
-"""An interrupted unlearn run: what it was asked to do, and how far it came."""
+"""Interrupted runs: what they were to do, how far they came, and what may be said on top."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from entrypoints.found_originals import data_of, fetch_original, refuse_contradictions
-from entrypoints.unlearn_job import Job, Upstream
-from mu.cli.originals import DeviceOptions
-from mu.data.forget import ForgetSplit
 from mu.errors import UserError
-from mu.methods import check_method, make_method
-from mu.tracking import (
-    ORACLE_TAG,
-    Store,
-    connect,
-    fetch_job,
-    find_progress,
-    interrupted_oracles,
-    resumable_run,
-)
+from mu.hyperparameters import Hyperparameters
+from mu.resume import Progress
+from mu.tasks.problem import TrainTask, UnlearnTask
+from mu.tasks.resolve import data_of, refuse_contradictions
+from mu.tracking import Store, fetch_document, find_progress, resumable_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-    from entrypoints.backdoor import BackdoorOptions
-    from entrypoints.unlearn import UnlearnOptions
+PLACES = ("data_dir", "workers", "resume_run_id")  # may differ from one process to the next
 
 
-def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:
-    """The method of an interrupted run: its options are those that the command has.
-
-    Raises
-    ------
-    UserError
-        If the run cannot be resumed.
-    """
-    store = connect()
-    return check_method(fetch_job(store, resumable_run(store, run_id, entry))["method"])
-
-
-def job_of_interrupted(
-    store: Store,
-    run_id: str,
-    options: UnlearnOptions | BackdoorOptions,
-    settings: Mapping[str, Any],
-    asked: Mapping[str, Any],
-    device: Mapping[str, Any],
-    entry: str = "unlearn",
-) -> Job:
-    """What an interrupted run was asked to do, and how far it came.
+@dataclass(frozen=True)
+class Interrupted:
+    """An interrupted run.
 
     Parameters
     ----------
-    options, settings, asked, device
-        See :func:`entrypoints.unlearn.unlearn`.
-    entry
-        That the run must be of.
+    document
+        What it was to do, as the task wrote it when the run began.
+    progress
+        Of its training; None where no epoch was finished, or nothing of it is kept.
+    about
+        What the progress is about.
+    """
+
+    run: MlflowRun
+    document: Mapping[str, Any]
+    progress: Progress | None = None
+    about: Mapping[str, Any] | None = None
+
+    @property
+    def run_id(self) -> str:
+        """Of the run."""
+        return str(self.run.info.run_id)
+
+
+def interrupted(store: Store, run_id: str, entry: str) -> Interrupted:
+    """What an interrupted run of ``entry`` was to do, and how far it came.
 
     Raises
     ------
     UserError
-        If it cannot be resumed, or what is given contradicts how it was started.
+        If it cannot be resumed.
     """
     run = resumable_run(store, run_id, entry)
-    kept = fetch_job(store, run)
-    checkpoint = fetch_original(store, kept["prune_run_id"], asked)
-    method = make_method(kept["method"], kept["settings"])
-    said = {**_said(options), **settings, **{n: v for n, v in device.items() if n == "precision"}}
-    beside = kept.get("beside", {})
-    refuse_contradictions(run_id, {**kept, **beside, **method.in_force(checkpoint)}, said)
-    dataset = data_of(checkpoint.spec, {"data_dir": asked.get("data_dir") or kept["data_dir"]})
-    forget = np.array(kept["indices"], np.int64)
-    upstream = Upstream(
-        kept["prune_run_id"],
-        checkpoint,
-        dataset,
-        ForgetSplit.of(dataset, checkpoint.spec.split(dataset), forget),
-        kept["forget"],
-        DeviceOptions.of({**device, "precision": kept["precision"]}),
-    )
-    job = Job(upstream, kept["method"], method, kept["seed"], kept["oracle_run_id"], beside)
-    return _gone_on_with(store, run, job)
+    progress, about = find_progress(store, run) or (None, None)
+    # Runs of prune of earlier versions kept it with their progress only.
+    document = about if entry == "prune" and about else fetch_document(store, run)
+    return Interrupted(run, document, progress, about)
 
 
-def _said(options: UnlearnOptions | BackdoorOptions) -> dict[str, Any]:
-    """What was asked for; MLflow's launcher always gives the defaults, so they ask for nothing."""
+def overrides(options: Hyperparameters) -> dict[str, Any]:
+    """Options that were given to say something.
+
+    MLflow's launcher always passes on the defaults, so these say nothing; neither do places.
+    """
     defaults = type(options)().as_dict()
-    said = {n: v for n, v in options.as_dict().items() if v != defaults[n] and n != "resume_run_id"}
-    return {name: check_method(v) if name == "method" else v for name, v in said.items()}
+    given = options.as_dict().items()
+    return {name: v for name, v in given if v != defaults[name] and name not in PLACES}
 
 
-def oracle_gone_on_with(store: Store, job: Job) -> Job:
-    """The job of an oracle; where a run of just that was interrupted, it goes on in that run."""
-    return gone_on_with(store, job, interrupted_oracles(store, job.tags()[ORACLE_TAG]))
+def same_device(kept_precision: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The device of a resumed run: anywhere, with any number, but with the same precision."""
+    return {**given, "precision": kept_precision}
 
 
-def gone_on_with(store: Store, job: Job, runs: Iterable[MlflowRun]) -> Job:
-    """The job; where one of ``runs`` is just that, and was interrupted, it goes on in that run."""
-    for run in runs:
-        try:
-            found = resumable_run(store, run.info.run_id, "unlearn")
-            if {**fetch_job(store, found), "data_dir": None} == {**job.as_dict(), "data_dir": None}:
-                return _gone_on_with(store, found, job)
-        except UserError:  # it is still alive, say, or damaged
-            continue
-    return job
+def check_overrides(
+    found: Interrupted,
+    made: Mapping[str, Any],
+    given: Mapping[str, Any],
+    device: Mapping[str, Any],
+) -> None:
+    """Refuse what is given for a run that was started otherwise.
+
+    Parameters
+    ----------
+    made
+        How it was started, by the names of options.
+    given, device
+        What is given for the entry, and of the device.
+
+    Raises
+    ------
+    UserError
+        If something contradicts.
+    """
+    precision = {name: value for name, value in device.items() if name == "precision"}
+    refuse_contradictions(found.run_id, made, {**given, **precision})
 
 
-def _gone_on_with(store: Store, run: MlflowRun, job: Job) -> Job:
-    """The job from where an interrupted run of it stands."""
-    run_id = run.info.run_id
-    progress, about = find_progress(store, run) or (None, job.about())
-    if about != job.about():
+def continued(task: UnlearnTask, found: Interrupted) -> UnlearnTask:
+    """The task from where an interrupted run of it stands.
+
+    Raises
+    ------
+    UserError
+        If the progress in the run is of another task.
+    """
+    if found.about is not None and found.about != task.about():
         raise UserError(
-            f"run {run_id} cannot be resumed: the progress in it is of another job; start it anew"
+            f"run {found.run_id} cannot be resumed: the progress in it is of another task; start "
+            "it anew"
         )
-    return replace(job, progress=progress, resume_run_id=run_id)
+    return replace(task, progress=found.progress, resume_run_id=found.run_id)
+
+
+def continue_unlearning(
+    store: Store, task: UnlearnTask, candidates: Iterable[MlflowRun]
+) -> UnlearnTask:
+    """The task; where one of the ``candidates`` is an interrupted run of it, in that run."""
+    for run in candidates:
+        with suppress(UserError):  # it is still alive, say, or damaged
+            found = interrupted(store, run.info.run_id, "unlearn")
+            if {**found.document, "data_dir": None} == {**task.document(), "data_dir": None}:
+                return continued(task, found)
+    return task
+
+
+def continue_training(
+    store: Store, task: TrainTask, candidates: Iterable[MlflowRun]
+) -> TrainTask:
+    """The same of an original that is to be trained; candidates have its recipe and data."""
+    for run in candidates:
+        with suppress(UserError):
+            progress = find_progress(store, resumable_run(store, run.info.run_id, "prune"))
+            if progress is None or progress[1] == task.document():
+                found = progress[0] if progress else None
+                return replace(task, progress=found, resume_run_id=run.info.run_id)
+    return task

@@ -19,7 +19,7 @@ from mu.tracking.artifacts import (
 from mu.tracking.choosing import below, experiment_name, of_experiment, oracles_of, unlearned_of
 from mu.tracking.doctor import Finding, close_dead_runs, close_runs_of, verdict_of
 from mu.tracking.inputs import log_dataset
-from mu.tracking.jobs import fetch_job, keep_job
+from mu.tracking.documents import fetch_document, keep_document
 from mu.tracking.lifecycle import tracked
 from mu.tracking.lineage import (
     CELL_TAG,
@@ -65,7 +65,7 @@ __all__ = [
     "experiment_name",
     "fetch_checkpoint",
     "fetch_forget",
-    "fetch_job",
+    "fetch_document",
     "fetch_mask",
     "fetch_progress",
     "find_finished",
@@ -77,7 +77,7 @@ __all__ = [
     "fingerprint_tags",
     "finished_run",
     "interrupted_oracles",
-    "keep_job",
+    "keep_document",
     "load_checkpoint",
     "load_mask",
     "load_model",

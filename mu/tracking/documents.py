@@ -1,4 +1,4 @@
-"""What an unlearn run was asked to do: kept while the run lasts, so that it can be done again."""
+"""The resume document: what a run is to do, kept while it lasts, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mu.tracking.recorder import Recorder
 from mu.tracking.resuming import local_folder
 from mu.tracking.store import Store, failure
 
-JOB_FILE = f"{FOLDER}/job.json"
+DOCUMENT_FILE = f"{FOLDER}/job.json"
 _FORMAT = "mu.job/1"
 
 
-def keep_job(recorder: Recorder, job: Mapping[str, Any]) -> None:
-    """Keep a job among a run's artifacts; a store that fails costs that, but not the work.
+def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
+    """Keep it among a run's artifacts; a store that fails costs that, but not the work.
 
     Parameters
     ----------
-    job
+    task
         JSON-ready: everything that is needed to start it again.
     """
-    document = {"format": _FORMAT, **job}
+    document = {"format": _FORMAT, **task}
     text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
     try:
         _write(recorder, text.encode())
@@ -40,7 +40,7 @@ def keep_job(recorder: Recorder, job: Mapping[str, Any]) -> None:
 
 
 def _write(recorder: Recorder, content: bytes) -> None:
-    name = Path(JOB_FILE).name
+    name = Path(DOCUMENT_FILE).name
     if folder := local_folder(recorder.store.run(recorder.run_id)):
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / name, content)
@@ -51,8 +51,8 @@ def _write(recorder: Recorder, content: bytes) -> None:
         recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
 
 
-def fetch_job(store: Store, run: MlflowRun) -> dict[str, Any]:
-    """What an interrupted unlearn run was asked to do.
+def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
+    """What an interrupted run was to do.
 
     Raises
     ------
@@ -64,19 +64,19 @@ def fetch_job(store: Store, run: MlflowRun) -> dict[str, Any]:
         kept = [one.path for one in store.client.list_artifacts(run_id, FOLDER)]
     except MlflowException as error:
         raise failure(store.uri, error) from error
-    if JOB_FILE not in kept:
+    if DOCUMENT_FILE not in kept:
         raise UserError(
             f"run {run_id} was stopped before its original was there, so there is nothing to go "
             "on from; start anew (if the original was interrupted, finish that first: "
             "mlflow run . -e prune -P resume_run_id=ITS_ID)"
         )
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        text = download(store, run, JOB_FILE, Path(scratch)).read_bytes()
+        text = download(store, run, DOCUMENT_FILE, Path(scratch)).read_bytes()
     try:
         return _read(text)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"run {run_id} cannot be resumed: {JOB_FILE} is damaged ({error!r}); start it anew"
+            f"run {run_id} cannot be resumed: {DOCUMENT_FILE} is damaged ({error!r}); start it anew"
         ) from error
 
 
