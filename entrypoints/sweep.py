@@ -40,7 +40,7 @@ than {MOST_RUNS} runs are made only with yes=true.
 def build(_arguments: Sequence[str]) -> click.Command:
     """The command; its options are always the same."""
     groups = {"entry": [Group(SweepOptions)], "device": [Group(DeviceOptions)]}
-    return entry_command("sweep", HELP, groups, "mu.tasks.sweep:sweep")
+    return entry_command("sweep", HELP, groups, "mu.tasks.sweep.run:sweep")
 
 
 if __name__ == "__main__":

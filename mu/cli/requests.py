@@ -17,7 +17,6 @@ from mu.methods import DEFAULT_METHOD, METHODS
 from mu.models import ARCHITECTURES, STEMS
 from mu.profiles import DEFAULT_PROFILE, PROFILES
 from mu.pruning import PRUNERS
-
 from mu.transfer import DEFAULT_TUNE, TUNES
 
 STAGES = ("poisoned", "cleansed")  # of a backdoor run

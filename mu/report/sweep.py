@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 
 from mu.report.console import make_console
-from mu.sweep.plan import KINDS, Task
-from mu.sweep.schedule import STATES
+from mu.tasks.sweep.plan import KINDS, Task
+from mu.tasks.sweep.schedule import STATES
 
 PLURAL = {"original": "originals", "oracle": "oracles", "cell": "cells"}
 

@@ -1,13 +1,12 @@
-"""The work of the entry point compare: choose runs, make tables, write them in every form."""
+"""The entry compare: choose runs, make tables, write them in every form."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from entrypoints.compare import CompareOptions
 from mu.cli.compared_runs import Chosen, choose_runs
-from mu.cli.handover import browse
+from mu.cli.requests import CompareOptions, Request
 from mu.errors import UserError
 from mu.report import console
 from mu.report.comparison.csv_file import to_csv
@@ -18,39 +17,44 @@ from mu.report.comparison.page import make_page
 from mu.report.comparison.summary import best_gap, summarise_table
 from mu.report.comparison.table import Table, check_metrics, tabulate
 from mu.report.comparison.terminal import print_tables
-from mu.tracking import Recorder, connect, tracked
+from mu.tasks.base import run_task
+from mu.tasks.outputs import browse, write_text
+from mu.tracking import Recorder, connect
 
 PAGE = "report/report.html"
 TITLE = "Unlearn runs compared"
 LONGEST = 7500  # letters of a description; MLflow takes 8,000
 
 
-def main(options: CompareOptions) -> None:
-    """Compare the runs that were asked for, in a run of its own."""
+def compare(request: Request) -> None:
+    """Compare the runs that were requested, in a run of its own."""
+    options = CompareOptions.of(request.entry)
     metrics = _metrics(options.metrics)
     store = connect()
     chosen = choose_runs(store, options.run_ids, options.parent, options.experiment)
     tables = tabulate(chosen.runs, metrics)
     _check_found(metrics, tables)
-    title = options.title or TITLE
-    with tracked(store, "compare", f"compare {chosen.count} runs") as recorder:
+
+    def work(recorder: Recorder) -> None:
         recorder.params(options.as_dict())
-        _write(recorder, title, chosen, tables)
-        _say(recorder, chosen, tables)
+        _write(recorder, options.title or TITLE, chosen, tables)
+        _log(recorder, chosen, tables)
+
+    done = run_task(store, "compare", f"compare {chosen.count} runs", work)
     print_tables(tables)
     console.print_notes(chosen.notes)
     console.print_lines(
         {
             "runs": str(chosen.count),
-            "comparison": recorder.run_id,
+            "comparison": done.run_id,
             "page": PAGE,
-            "browse": browse(store, run_id=recorder.run_id),
+            "browse": browse(store, run_id=done.run_id),
         }
     )
 
 
 def _metrics(text: str | None) -> list[str] | None:
-    """The columns asked for, in their order.
+    """The columns requested, in their order.
 
     Raises
     ------
@@ -102,15 +106,13 @@ def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Tabl
         "table.html": make_page(title, lead, tables, [[] for _ in tables], notes=chosen.notes),
         Path(PAGE).name: page,
     }
-    folder = recorder.folder / Path(PAGE).parent
-    folder.mkdir()
     for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_text(recorder.folder / Path(PAGE).parent / name, text)
     for drawing in (one for own in drawings for one in own):
         drawing.save(recorder.folder / "plots")
 
 
-def _say(recorder: Recorder, chosen: Chosen, tables: Sequence[Table]) -> None:
+def _log(recorder: Recorder, chosen: Chosen, tables: Sequence[Table]) -> None:
     """What the runs table and the run's own page show."""
     recorder.metrics({"runs": chosen.count, "groups": len(tables)})
     for step, table in enumerate(tables):

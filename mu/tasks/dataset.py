@@ -1,11 +1,10 @@
-"""The dataset entry as a tracked run: build or verify, then show and log what the file holds."""
+"""The entry dataset: build a file of images or verify one, then show and log what it holds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from entrypoints.dataset import DatasetOptions
-from mu.cli.handover import browse, write_json
+from mu.cli.requests import DatasetOptions, Request
 from mu.data import DATASETS, load_data
 from mu.data.image_files import decode_rgb
 from mu.data.store.builder import Contents, build
@@ -15,31 +14,44 @@ from mu.data.store.sources import of_dataset, of_tree
 from mu.errors import UserError
 from mu.report import console, contact_sheet, prose
 from mu.runs import Run
-from mu.tracking import Recorder, Store, connect, log_dataset, tracked
+from mu.tasks.base import run_task
+from mu.tasks.outputs import browse, write_json
+from mu.tracking import Recorder, Store, connect, log_dataset
 
 
-def main(options: DatasetOptions) -> None:
+def dataset(request: Request) -> None:
     """Build or verify; everything that can be checked is checked before a run is opened."""
+    options = DatasetOptions.of(request.entry)
     if (options.verify is None) == (options.source is None):
         raise UserError("give source and out to build a file, or verify to check one")
     if options.verify is not None:
-        path = Path(options.verify).expanduser().absolute()
-        card = verify(path)
-        store = connect()
-        with tracked(store, "dataset", f"verifies {path.name}"[:20]) as recorder:
-            recorder.params(options.as_dict())
-            _keep(recorder, path, card)
-        _print(store, recorder.run_id, path, card, "verified: every byte is as it was written")
-        return
-    if options.out is None:
+        _verify(options, Path(options.verify).expanduser().absolute())
+    elif options.out is None:
         raise UserError("give out, the file to build, beside source")
-    out = Path(options.out).expanduser().absolute()
+    else:
+        _build(options, Path(options.out).expanduser().absolute())
+
+
+def _verify(options: DatasetOptions, path: Path) -> None:
+    card = verify(path)
+    store = connect()
+
+    def work(recorder: Recorder) -> None:
+        recorder.params(options.as_dict())
+        _save(recorder, path, card)
+
+    done = run_task(store, "dataset", f"verifies {path.name}"[:20], work)
+    _print(store, done.run_id, path, card, "verified: every byte is as it was written")
+
+
+def _build(options: DatasetOptions, out: Path) -> None:
     if out.exists():
         raise UserError(f"{str(out)!r} is there already; verify it, or name another file")
     contents = _contents(options)
     total = len(contents.places())
     store = connect()
-    with tracked(store, "dataset", f"builds {out.name}"[:20]) as recorder:
+
+    def work(recorder: Recorder) -> Card:
         recorder.params(options.as_dict())
         with Run(device="cpu").progress(f"building {out.name}", total) as advance:
             written = 0
@@ -50,8 +62,12 @@ def main(options: DatasetOptions) -> None:
                 advance(images, f"{written:,} of {total:,} images")
 
             card = build(contents, out, decode_rgb, map_size=options.map_size, advance=more)
-        _keep(recorder, out, card)
-    _print(store, recorder.run_id, out, card, f"built, with {digest_file(out).name} beside it")
+        _save(recorder, out, card)
+        return card
+
+    done = run_task(store, "dataset", f"builds {out.name}"[:20], work)
+    beside = digest_file(out).name
+    _print(store, done.run_id, out, done.value, f"built, with {beside} beside it")
 
 
 def _contents(options: DatasetOptions) -> Contents:
@@ -68,7 +84,7 @@ def _contents(options: DatasetOptions) -> Contents:
     return of_tree(place.absolute())
 
 
-def _keep(recorder: Recorder, path: Path, card: Card) -> None:
+def _save(recorder: Recorder, path: Path, card: Card) -> None:
     """What the run shows: the card, some pictures, and the file as an MLflow dataset."""
     digest = digest_file(path).read_text().split()[0]
     recorder.metrics({"train_images": card.size("train"), "test_images": card.size("test")})

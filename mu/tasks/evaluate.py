@@ -1,20 +1,15 @@
-"""Evaluation as a tracked run: find the model and its oracle, measure, add to the model's run."""
+"""The entry evaluate: find the model and its oracle, measure, add to the model's run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from entrypoints.found_originals import data_of
-from entrypoints.unlearn_job import Upstream
-from entrypoints.unlearned import check_oracle_run, oracle_of, upstream_of
 from mu.checkpoints import Checkpoint
-from mu.cli.handover import browse, write_json
-from mu.cli.originals import DeviceOptions
+from mu.cli.requests import DeviceOptions, EvaluateOptions, Request
 from mu.cli.seed_runs import check_alike, check_ids, fetch_seed_run
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import Indices
@@ -33,6 +28,10 @@ from mu.evaluation.measurements import (
 from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run
+from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.outputs import browse, write_json, write_text
+from mu.tasks.problem import UnlearningProblem
+from mu.tasks.resolve import check_oracle_run, data_of, forget_split, oracle_of, problem_of
 from mu.tracking import (
     ORACLE_TAG,
     UNLEARNED,
@@ -44,11 +43,7 @@ from mu.tracking import (
     finished_run,
     log_to,
     rounded,
-    tracked,
 )
-
-if TYPE_CHECKING:
-    from entrypoints.evaluate import EvaluateOptions
 
 
 @dataclass(frozen=True)
@@ -59,10 +54,10 @@ class Subject:
     ----------
     run_id
         Of the model, where it is a run's.
-    upstream
+    problem
         The original with this forget set, where it is a run's.
     oracle_run_id
-        What the run was held against when it was made.
+        What the run was compared with when it was made.
     takes_more
         Whether numbers may be added to the run: not to an original, which may be measured with
         many forget sets.
@@ -72,7 +67,7 @@ class Subject:
     split: ForgetSplit
     forget: str
     run_id: str | None = None
-    upstream: Upstream | None = None
+    problem: UnlearningProblem | None = None
     oracle_run_id: str | None = None
     takes_more: bool = False
 
@@ -82,37 +77,42 @@ class Subject:
         return f"evaluates {(self.run_id or 'a file')[:8]}"
 
 
-def main(options: EvaluateOptions, device: DeviceOptions) -> None:
-    """Measure what was asked for; everything that can be checked is checked before a run opens."""
+def evaluate(request: Request) -> None:
+    """Measure what was requested; everything that can be checked is checked before a run opens."""
+    options, device = EvaluateOptions.of(request.entry), DeviceOptions.of(request.device)
     selection = Selection.parse(options.metrics)
-    device.check()
+    checked_device(device)
     store = connect()
     subject = _subject(store, options, device)
     oracle_id = _oracle_id(store, options.oracle_run_id, subject)
     others, oracles = (_listed(text) for text in (options.run_ids, options.oracle_run_ids))
     ids = Compared(subject.run_id, oracle_id, others, oracles)
     _check_further(store, subject, ids)
-    run = Run(**device.as_dict(), seed=options.seed)
+    run = make_run(device, seed=options.seed)
     case = _case(store, subject, ids, run)
     check_needs(case, selection)
-    with tracked(store, "evaluate", subject.title) as recorder:
+
+    def work(recorder: Recorder) -> tuple[dict[str, float], dict[str, float]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.tags({"mu.upstream": subject.run_id} if subject.run_id else {})
         recorder.tags({"mu.oracle": oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
-        _keep(recorder, subject, case, found, theirs, oracle_id)
+        _save(recorder, subject, case, found, theirs, oracle_id)
         if options.add:
             _add(recorder, subject, oracle_id, found, run)
+        return found, theirs
+
+    done = run_task(store, "evaluate", subject.title, work)
     about = prose.describe_model(subject.checkpoint.spec, subject.checkpoint.mask.sparsity)
-    done = subject.checkpoint.spec.history[-1]
-    print_metrics(f"{done} on {about}: forget {subject.forget}", found, theirs)
+    method = subject.checkpoint.spec.history[-1]
+    print_metrics(f"{method} on {about}: forget {subject.forget}", *done.value)
     console.print_notes(run.notes)
     if oracle_id is None:
         console.print_notes(["no oracle, so nothing to compare with; give oracle_run_id"])
-    lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": recorder.run_id}
+    lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": done.run_id}
     lines |= {"oracle": oracle_id} if oracle_id else {}
-    console.print_lines({**lines, "browse": browse(store, run_id=recorder.run_id)})
+    console.print_lines({**lines, "browse": browse(store, run_id=done.run_id)})
 
 
 # --- the model ----------------------------------------------------------------------------
@@ -139,13 +139,13 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
             f"forget={options.forget}: run {options.run_id} has unlearned its own forget set; "
             "leave forget out"
         )
-    upstream = upstream_of(store, run, device, options.data_dir)
+    problem = problem_of(store, run, device, options.data_dir)
     return Subject(
         fetch_checkpoint(store, options.run_id),
-        upstream.split,
-        upstream.forget,
+        problem.split,
+        problem.forget,
         options.run_id,
-        upstream,
+        problem,
         run.data.tags.get("mu.oracle"),
         takes_more=True,
     )
@@ -159,12 +159,9 @@ def _of_original(
         raise UserError(f"run {run_id} has unlearned nothing; give forget=class:3, say, beside it")
     checkpoint = fetch_checkpoint(store, run_id)
     dataset = data_of(checkpoint.spec, {"data_dir": options.data_dir})
-    parts = checkpoint.spec.split(dataset)
-    seed = checkpoint.spec.recipe.split.split_seed
-    chosen = ForgetRequest.parse(options.forget).select(dataset, parts, seed)
-    split = ForgetSplit.of(dataset, parts, chosen)
-    upstream = Upstream(run_id, checkpoint, dataset, split, options.forget, device)
-    return Subject(checkpoint, split, options.forget, run_id, upstream)
+    split = forget_split(checkpoint.spec, dataset, ForgetRequest.parse(options.forget))
+    problem = UnlearningProblem(run_id, checkpoint, dataset, split, options.forget, device)
+    return Subject(checkpoint, split, options.forget, run_id, problem)
 
 
 def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
@@ -194,24 +191,24 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
 # --- what it is compared with -------------------------------------------------------------
 
 
-def _oracle_id(store: Store, asked: str, subject: Subject) -> str | None:
+def _oracle_id(store: Store, requested: str, subject: Subject) -> str | None:
     """The run of the oracle, or None; a model from files has only one that is named.
 
-    An oracle is found another one, not itself, unless that is asked for.
+    An oracle is found another one, not itself, unless that is requested.
 
     Raises
     ------
     UserError
         If the run given is no oracle of this forget set.
     """
-    if subject.upstream is not None:
+    if subject.problem is not None:
         linked = subject.oracle_run_id
-        return oracle_of(store, asked, subject.upstream, linked, but=subject.run_id)
-    if asked in ("find", "none"):
+        return oracle_of(store, requested, subject.problem, linked, but=subject.run_id)
+    if requested in ("find", "none"):
         return None
-    check_oracle_run(store, asked, None)
-    _check_same_forget_set(store, asked, subject)
-    return asked
+    check_oracle_run(store, requested, None)
+    _check_same_forget_set(store, requested, subject)
+    return requested
 
 
 def _check_same_forget_set(store: Store, run_id: str, subject: Subject) -> None:
@@ -249,13 +246,13 @@ def _check_further(store: Store, subject: Subject, ids: Compared) -> None:
     UserError
         If one is given twice, has unlearned other samples, or was made otherwise.
     """
-    # An oracle may be held against itself, but a distribution needs different ones.
+    # An oracle may be compared with itself, but a distribution needs different ones.
     check_ids([one for one in (ids.model, *ids.models, *ids.oracles) if one])
     check_ids([one for one in (ids.oracle, *ids.oracles, *ids.models) if one])
     for run_id in (*ids.models, *ids.oracles):
         _check_same_forget_set(store, run_id, subject)
     for run_id in ids.oracles:
-        check_oracle_run(store, run_id, subject.upstream)
+        check_oracle_run(store, run_id, subject.problem)
     if ids.models and ids.model:
         runs = [fetch_seed_run(store, run_id) for run_id in (ids.model, *ids.models)]
         check_alike(runs)
@@ -267,8 +264,8 @@ def _case(store: Store, subject: Subject, ids: Compared, run: Run) -> Case:
     model = Model(subject.checkpoint, look(subject.checkpoint.model, subject.split, run))
     oracle = _fetched(store, ids.oracle, subject, run) if ids.oracle else None
     original = None
-    if subject.upstream:
-        original = Model(subject.upstream.checkpoint, subject.upstream.before)
+    if subject.problem:
+        original = Model(subject.problem.checkpoint, subject.problem.before)
     unlearned, oracles = (
         [_fetched(store, run_id, subject, run).outputs for run_id in run_ids]
         for run_ids in (ids.models, ids.oracles)
@@ -293,7 +290,7 @@ def _fetched(store: Store, run_id: str, subject: Subject, run: Run) -> Model:
 # --- what is kept -------------------------------------------------------------------------
 
 
-def _keep(
+def _save(
     recorder: Recorder,
     subject: Subject,
     case: Case,
@@ -306,9 +303,8 @@ def _keep(
     outcome_plots.plot_all(case, recorder.folder / "plots")
     text = prose.describe_evaluation(subject.run_id, subject.forget, found, theirs, oracle_id)
     recorder.describe(text)
-    report = recorder.folder / "report" / "summary.md"
-    report.parent.mkdir()
-    report.write_text(f"{text}\n{prose.define_metrics(found)}")
+    summary = f"{text}\n{prose.define_metrics(found)}"
+    write_text(recorder.folder / "report" / "summary.md", summary)
 
 
 def _add(
@@ -330,12 +326,12 @@ def _add(
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
     wanted, is_oracle = dict(found), ORACLE_TAG in store.run(run_id).data.tags
-    own = subject.oracle_run_id or (None if is_oracle else oracle_id)
-    if oracle_id and oracle_id != own:
+    linked = subject.oracle_run_id or (None if is_oracle else oracle_id)
+    if oracle_id and oracle_id != linked:
         wanted = {name: value for name, value in found.items() if not to_oracle(name)}
         run.note(
             f"distances to oracle {oracle_id} are in the evaluation's run only: the measured run "
-            + ("is an oracle itself" if is_oracle else f"is held against {own}")
+            + ("is an oracle itself" if is_oracle else f"is compared with {linked}")
         )
     elif oracle_id and not subject.oracle_run_id:
         recorder.store.client.set_tag(run_id, "mu.oracle", oracle_id)

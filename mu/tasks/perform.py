@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from mu.cli.requests import ORACLE_WORDS
 from mu.errors import UserError
 from mu.evaluation import look, measure, membership
 from mu.evaluation.backdoor import backdoor
@@ -18,7 +19,7 @@ from mu.resume import Keeper
 from mu.tasks.base import make_run, run_task
 from mu.tasks.outputs import browse, log_data, write_json
 from mu.tasks.problem import Oracle, Unlearned, UnlearningProblem, UnlearnResult, UnlearnTask
-from mu.tasks.resolve import ORACLE_WORDS, check_oracle_run
+from mu.tasks.resolve import check_oracle_run
 from mu.tasks.resume import continue_unlearning
 from mu.tracking import (
     ORACLE_TAG,

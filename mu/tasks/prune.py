@@ -197,11 +197,11 @@ def _train(task: TrainTask, recorder: Recorder) -> Original:
     if task.resume_run_id is None:
         keep_document(recorder, task.document())
     dataset, settings = task.dataset, _settings(task)
-    rectask.params(settings)
+    recorder.params(settings)
     log_data(recorder, dataset)
-    rectask.tags({ORIGINAL_TAG: fingerprint_tag(task.spec().fingerprint)})
+    recorder.tags({ORIGINAL_TAG: fingerprint_tag(task.spec().fingerprint)})
     if isinstance(dataset, PoisonedDataset):
-        rectask.tags({POISON_TAG: fingerprint_tag(dataset.poison.fingerprint)})
+        recorder.tags({POISON_TAG: fingerprint_tag(dataset.poison.fingerprint)})
     run = make_run(task.device, recorder, task.recipe.seed)
     checkpoint, seconds = _trained(task, run, recorder)
     metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
@@ -209,9 +209,9 @@ def _train(task: TrainTask, recorder: Recorder) -> Original:
     others = {name: one for name, one in metrics.items() if name not in ("TA", "sparsity")}
     run.log_all(others, _next_step(run))
     _save(recorder, checkpoint, task, metrics, run)
-    write_json(rectask.folder / "config.json", {**settings, **task.device.as_dict()})
+    write_json(recorder.folder / "config.json", {**settings, **task.device.as_dict()})
     console.print_notes(run.notes)
-    return Original(rectask.run_id, checkpoint, metrics)
+    return Original(recorder.run_id, checkpoint, metrics)
 
 
 def _settings(task: TrainTask) -> dict[str, Any]:
@@ -267,12 +267,12 @@ def _save(
     """Write everything that the run's page shows and later runs take."""
     stages = task.stages()
     rows = prose.rounds_table(run, stages)
-    text = prose.describe_prune(checkpoint, metrics, rows, rectask.run_id)
+    text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
     tags = {"mu.upstream": task.mask_run_id} if task.mask_run_id else {}
     save_network(recorder, checkpoint, metrics, text, tags)
-    plots.plot_history(run, rectask.folder / "plots" / "training.png", stages)
+    plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
     if len(stages) > 1:
-        plots.plot_sparsity(rows, rectask.folder / "plots" / "sparsity.png")
+        plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")
 
 
 def _next_step(run: Run) -> int:

@@ -11,7 +11,7 @@ from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters
 from mu.resume import Progress
 from mu.tasks.problem import TrainTask, UnlearnTask
-from mu.tasks.resolve import data_of, refuse_contradictions
+from mu.tasks.resolve import refuse_contradictions
 from mu.tracking import Store, fetch_document, find_progress, resumable_run
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ def continue_unlearning(
     return task
 
 
-def continue_training(
-    store: Store, task: TrainTask, candidates: Iterable[MlflowRun]
-) -> TrainTask:
+def continue_training(store: Store, task: TrainTask, candidates: Iterable[MlflowRun]) -> TrainTask:
     """The same of an original that is to be trained; candidates have its recipe and data."""
     for run in candidates:
         with suppress(UserError):

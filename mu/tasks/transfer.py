@@ -1,9 +1,8 @@
-"""The transfer entry: unlearn or find it done, train each network on for the target, compare."""
+"""The entry transfer: unlearn or find it done, train each network on for the target, compare."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from entrypoints.transfer import PREFIX, Asked, TransferOptions
-from entrypoints.transfer_source import BEFORE, Model, Models, Source, make_source
 from mu.checkpoints import Checkpoint, Spec
-from mu.cli.handover import browse, hand_on, write_json
-from mu.cli.originals import DeviceOptions
+from mu.cli.requests import TRANSFER_PREFIX, DeviceOptions, Request, TransferOptions
 from mu.data import load_data
 from mu.data.images import ImageDataset
 from mu.errors import UserError
@@ -25,7 +21,10 @@ from mu.hyperparameters import typed_as
 from mu.report import console, plots, prose
 from mu.report import transfer as page
 from mu.runs import Run
-from mu.tracking import Recorder, rounded, tracked
+from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.outputs import browse, save_network, write_json
+from mu.tasks.transfer_models import BEFORE, Model, Models, Source, make_source
+from mu.tracking import Recorder, Store, rounded
 from mu.training import DivergedError, Training
 from mu.transfer.verb import check_target, transfer_training, transferred
 
@@ -33,7 +32,7 @@ COPIED = (*GAP_METRICS, *(f"{name}{BEFORE}" for name in GAP_METRICS), "gap", "RT
 
 
 @dataclass(frozen=True)
-class Job:
+class TransferTask:
     """A transfer that is to be done."""
 
     options: TransferOptions
@@ -49,7 +48,9 @@ class Job:
             "target": self.target.name,
             "target_dir": self.target.data_dir,
             "tune": self.options.tune,
-            **{f"{PREFIX}{name}": value for name, value in self.training.as_dict().items()},
+            **{
+                f"{TRANSFER_PREFIX}{name}": value for name, value in self.training.as_dict().items()
+            },
             "seed": self.options.seed,
             "method": self.source.method_name,
             "dataset": self.source.spec.data.name,
@@ -85,48 +86,65 @@ class Outcome:
         }
 
 
-def main(asked: Asked) -> None:
-    """The entry point: everything that can be checked is checked before a run is opened."""
-    job = _make_job(asked)
-    source = job.source
-    with tracked(source.store, "transfer", f"{source.method_name} {job.target.name}") as recorder:
-        print(f"transfer run {recorder.run_id}", file=sys.stderr, flush=True)
-        recorder.params(job.config())
-        models = source.models(recorder.run_id)
-        outcomes = {
-            role: _outcome(job, role, model, recorder if model is models.unlearned else None)
-            for role, model in models.by_role().items()
-        }
-        metrics = _metrics(models, outcomes)
-        rows = _rows(models, outcomes)
-        notes = _notes(job, models, metrics)
-        _keep(recorder, job, models, outcomes[models.method], rows, metrics, notes)
-    _print(recorder, job, models, rows, metrics, notes)
+@dataclass(frozen=True)
+class Findings:
+    """What the run found: the networks, their numbers, and remarks."""
+
+    models: Models
+    rows: Mapping[str, Mapping[str, float]]
+    metrics: Mapping[str, float]
+    notes: list[str]
 
 
-# --- what was asked -----------------------------------------------------------------------
+def transfer(request: Request) -> None:
+    """Make an original forget, train it on for a target, and compare with the original.
+
+    Everything that can be checked is checked before a run is opened.
+    """
+    task = _make_task(request)
+    store = task.source.store
+    title = f"{task.source.method_name} {task.target.name}"
+    done = run_task(store, "transfer", title, lambda recorder: _work(recorder, task))
+    _print(store, done.run_id, task, done.value)
 
 
-def _make_job(asked: Asked) -> Job:
-    """What was asked for, checked as far as it can be: the cheap first.
+def _work(recorder: Recorder, task: TransferTask) -> Findings:
+    """Unlearn or find it done, train every network on for the target, and keep what came of it."""
+    recorder.params(task.config())
+    models = task.source.models(recorder.run_id)
+    outcomes = {
+        role: _outcome(task, role, model, recorder if model is models.unlearned else None)
+        for role, model in models.by_role().items()
+    }
+    metrics = _metrics(models, outcomes)
+    found = Findings(models, _rows(models, outcomes), metrics, _notes(task, models, metrics))
+    _save(recorder, task, outcomes[models.method], found)
+    return found
+
+
+# --- what was requested -------------------------------------------------------------------
+
+
+def _make_task(request: Request) -> TransferTask:
+    """What was requested, checked as far as it can be: the cheap first.
 
     Raises
     ------
     UserError
         If something does not fit.
     """
-    options = TransferOptions.of(asked.own)
+    options = TransferOptions.of(request.entry)
     if options.target is None:
         raise UserError(
             "give target, the data set to train on for: target=imagefolder with target_dir=DIR, say"
         )
-    with typed_as(PREFIX, Training.names()):
-        training = transfer_training(options.target, options.tune, **asked.training)
-    device = DeviceOptions.of(asked.device)
-    source = make_source(options, asked, device)
-    target = _load_target(options, source.spec, asked.original.get("workers"))
+    with typed_as(TRANSFER_PREFIX, Training.names()):
+        training = transfer_training(options.target, options.tune, **request.training)
+    device = checked_device(DeviceOptions.of(request.device))
+    source = make_source(options, request, device)
+    target = _load_target(options, source.spec, request.original.get("workers"))
     check_target(source.spec, target, source.shape)
-    return Job(options, source, target, training, device)
+    return TransferTask(options, source, target, training, device)
 
 
 def _load_target(options: TransferOptions, spec: Spec, workers: int | None) -> ImageDataset:
@@ -161,7 +179,7 @@ def _as_of_target() -> Iterator[None]:
 # --- doing --------------------------------------------------------------------------------
 
 
-def _outcome(job: Job, role: str, model: Model, recorder: Recorder | None) -> Outcome:
+def _outcome(task: TransferTask, role: str, model: Model, recorder: Recorder | None) -> Outcome:
     """The transfer of one network.
 
     Parameters
@@ -172,23 +190,20 @@ def _outcome(job: Job, role: str, model: Model, recorder: Recorder | None) -> Ou
     Raises
     ------
     UserError
-        If the loss becomes no number.
+        If the loss becomes NaN or infinite.
     """
-    run = Run(
-        **job.device.as_dict(),
-        seed=job.options.seed,
-        folder=recorder.folder if recorder else None,
-        sink=recorder.metrics if recorder else None,
-    )
-    target = job.target
-    label, tune = f"transfer of {role}", job.options.tune
+    run = make_run(task.device, recorder, task.options.seed)
+    target = task.target
+    label, tune = f"transfer of {role}", task.options.tune
     try:
         with run.stopwatch() as seconds:
-            found = transferred(model.checkpoint, target, job.training, run, tune=tune, label=label)
+            found = transferred(
+                model.checkpoint, target, task.training, run, tune=tune, label=label
+            )
     except DivergedError as error:
         raise UserError(
-            f"{label} to {target.name}: the loss is no number any more; lower {PREFIX}lr="
-            f"{job.training.lr:g}"
+            f"{label} to {target.name}: the loss is NaN or infinite; lower {TRANSFER_PREFIX}lr="
+            f"{task.training.lr:g}"
         ) from error
     seen = found.spec.data.bind(target)
     parts = seen.test_subset(), seen.training_subset(np.arange(len(seen.train)))
@@ -233,13 +248,13 @@ def _rows(models: Models, outcomes: Mapping[str, Outcome]) -> dict[str, dict[str
 # --- what is kept and printed -------------------------------------------------------------
 
 
-def _notes(job: Job, models: Models, metrics: Mapping[str, float]) -> list[str]:
+def _notes(task: TransferTask, models: Models, metrics: Mapping[str, float]) -> list[str]:
     """Remarks that the user should read."""
     notes = []
     low, high = metrics["target_gain_lo"], metrics["target_gain_hi"]
     if low <= 0 <= high:
         notes.append(
-            f"{len(job.target.test)} test images do not tell the unlearned network's accuracy on "
+            f"{len(task.target.test)} test images do not tell the unlearned network's accuracy on "
             "the target from the original's"
         )
     if models.oracle is None and models.method != "retrain":
@@ -253,17 +268,9 @@ def _links(models: Models) -> dict[str, str]:
     return links | ({"oracle": models.oracle.run_id} if models.oracle else {})
 
 
-def _keep(
-    recorder: Recorder,
-    job: Job,
-    models: Models,
-    outcome: Outcome,
-    rows: Mapping[str, Mapping[str, float]],
-    metrics: Mapping[str, float],
-    notes: list[str],
-) -> None:
+def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:
     """Write everything that the run's page shows and later work takes."""
-    folder, links, options = recorder.folder, _links(models), job.options
+    folder, models = recorder.folder, found.models
     made = {
         "forget": models.forget,
         "prune_run_id": models.original.run_id,
@@ -271,42 +278,42 @@ def _keep(
         "oracle_run_id": models.oracle.run_id if models.oracle else "none",
     }
     recorder.params(made)
-    recorder.metrics(metrics)
+    recorder.metrics(found.metrics)
     text = page.describe_transfer(
-        job.target.name, options.tune, models.method, models.forget, rows, metrics, links, notes
+        task.target.name,
+        task.options.tune,
+        models.method,
+        models.forget,
+        found.rows,
+        found.metrics,
+        _links(models),
+        found.notes,
     )
     tags = {"mu.upstream": models.unlearned.run_id, "mu.forget": models.forget_tag}
     tags |= {"mu.oracle": models.oracle.run_id} if models.oracle else {}
-    hand_on(recorder, outcome.checkpoint, metrics, text, tags)
-    write_json(folder / "config.json", {**job.config(), **made, **job.device.as_dict()})
+    save_network(recorder, outcome.checkpoint, found.metrics, text, tags)
+    write_json(folder / "config.json", {**task.config(), **made, **task.device.as_dict()})
     plots.plot_history(outcome.run, folder / "plots" / "training.png")
-    page.plot_transfer(rows, job.target.name, folder / "plots" / "target.png")
+    page.plot_transfer(found.rows, task.target.name, folder / "plots" / "target.png")
 
 
-def _print(
-    recorder: Recorder,
-    job: Job,
-    models: Models,
-    rows: Mapping[str, Mapping[str, float]],
-    metrics: Mapping[str, float],
-    notes: list[str],
-) -> None:
-    """What the entry says when it is done."""
-    original, target = models.original.checkpoint, job.target
+def _print(store: Store, run_id: str, task: TransferTask, found: Findings) -> None:
+    """What the entry prints when it is done."""
+    original, target = found.models.original.checkpoint, task.target
     about = prose.describe_model(original.spec, original.mask.sparsity)
     console.print_table(
-        f"{about}, forgets {models.forget}; then tune={job.options.tune} on {target.name} "
+        f"{about}, forgets {found.models.forget}; then tune={task.options.tune} on {target.name} "
         f"({len(target.train)} training, {len(target.test)} test images)",
         page.COLUMNS,
-        list(rows.values()),
-        list(rows),
+        list(found.rows.values()),
+        list(found.rows),
     )
-    console.print_notes(notes)
+    console.print_notes(found.notes)
     lines = {
-        **_links(models),
-        "transfer": recorder.run_id,
-        "gain": page.gain_in_words(metrics),
-        "model": f'mu.load_model("{recorder.run_id}")',
-        "browse": browse(recorder.store, "mu-transfer"),
+        **_links(found.models),
+        "transfer": run_id,
+        "gain": page.gain_in_words(found.metrics),
+        "model": f'mu.load_model("{run_id}")',
+        "browse": browse(store, "mu-transfer"),
     }
     console.print_lines(lines)

@@ -1,4 +1,4 @@
-"""What a transfer starts from: an unlearning that is done for it, or a finished one."""
+"""What a transfer starts from: an unlearning that is done for it, or a finished run."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from entrypoints.found_originals import (
-    fetch_original,
-    forget_split,
-    refuse_contradictions,
-    stage_of,
-)
-from entrypoints.transfer import Asked, TransferOptions
-from entrypoints.unlearn_job import Upstream
-from entrypoints.unlearn_run import train_oracle
-from entrypoints.unlearned import method_of, oracle_of, unlearn_run, upstream_of
-from entrypoints.unlearning import Plan, make_plan, run_plan
 from mu.checkpoints import Checkpoint, Spec
-from mu.cli.originals import DeviceOptions
+from mu.cli.requests import DeviceOptions, Request, TransferOptions
 from mu.data.forget import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
 from mu.methods.base import Method
 from mu.report import console
+from mu.tasks.perform import train_oracle
+from mu.tasks.problem import UnlearningProblem
+from mu.tasks.resolve import (
+    fetch_original,
+    forget_split,
+    method_of,
+    oracle_of,
+    problem_of,
+    refuse_contradictions,
+    stage_of,
+    unlearn_run,
+)
+from mu.tasks.unlearn import UnlearnPlan, make_plan, run_plan
 from mu.tracking import Store, connect, fetch_checkpoint, finished_run
 
 if TYPE_CHECKING:
@@ -92,8 +94,8 @@ class Source(Protocol):
         """The networks; what is still to be made is shown below the run ``parent``."""
 
 
-def make_source(options: TransferOptions, asked: Asked, device: DeviceOptions) -> Source:
-    """The unlearning that was asked for, checked as far as it can be.
+def make_source(options: TransferOptions, request: Request, device: DeviceOptions) -> Source:
+    """The unlearning that was requested, checked as far as it can be.
 
     Raises
     ------
@@ -101,9 +103,8 @@ def make_source(options: TransferOptions, asked: Asked, device: DeviceOptions) -
         If something does not fit.
     """
     if options.unlearn_run_id == "none":
-        return Planned(make_plan(options, options.seed, asked.settings, asked.original, device))
-    device.check()
-    return Finished.of(connect(), options, asked, device)
+        return Planned(make_plan(options, options.seed, request, device))
+    return Finished.of(connect(), options, request, device)
 
 
 # --- to be done ---------------------------------------------------------------------------
@@ -113,7 +114,7 @@ def make_source(options: TransferOptions, asked: Asked, device: DeviceOptions) -
 class Planned:
     """An unlearning that is done for the transfer, in a run of its own below it."""
 
-    plan: Plan
+    plan: UnlearnPlan
 
     @property
     def store(self) -> Store:
@@ -143,12 +144,12 @@ class Planned:
         if done.oracle is not None:
             theirs = fetch_checkpoint(self.store, done.oracle.run_id)
             oracle = Model(done.oracle.run_id, theirs, done.oracle.metrics)
-        upstream, metrics = done.job.upstream, done.result.metrics
+        problem, metrics = done.task.problem, done.result.metrics
         return Models(
-            done.job.name,
-            upstream.forget,
-            done.job.tags()["mu.forget"],
-            Model(upstream.run_id, upstream.checkpoint, of_original(metrics)),
+            done.task.name,
+            problem.forget,
+            done.task.tags()["mu.forget"],
+            Model(problem.run_id, problem.checkpoint, of_original(metrics)),
             Model(done.run_id, done.result.checkpoint, metrics),
             oracle,
         )
@@ -184,23 +185,23 @@ class Finished:
 
     @classmethod
     def of(
-        cls, store: Store, options: TransferOptions, asked: Asked, device: DeviceOptions
+        cls, store: Store, options: TransferOptions, request: Request, device: DeviceOptions
     ) -> Finished:
-        """The run that was asked for, with the oracle that was.
+        """The run that was requested, with the oracle that was requested.
 
         Raises
         ------
         UserError
-            If it is no finished unlearn run, it was made otherwise than is asked, or the run
+            If it is no finished unlearn run, it was made otherwise than requested, or the run
             given is not its oracle.
         """
         run = unlearn_run(store, options.unlearn_run_id)
         name, method = method_of(store, run)
         original_id = run.data.tags.get("mu.upstream", "")
-        original = fetch_original(store, original_id, asked.original)
-        data_dir = asked.original.get("data_dir")
+        original = fetch_original(store, original_id, request.original)
+        data_dir = request.original.get("data_dir")
         found = cls(store, run, name, method, original_id, original, device, data_dir)
-        found._refuse_contradictions(asked)
+        found._refuse_contradictions(request)
         if name == "retrain":  # it is an oracle itself
             return found
         wanted = options.oracle_run_id
@@ -220,15 +221,15 @@ class Finished:
         """See :class:`Source`; the source's images are not needed, so they may be elsewhere."""
 
     @cached_property
-    def upstream(self) -> Upstream:
+    def problem(self) -> UnlearningProblem:
         """The original with its data and its forget set; only where these are needed."""
-        return upstream_of(self.store, self.run, self.device, self.data_dir)
+        return problem_of(self.store, self.run, self.device, self.data_dir)
 
     def models(self, parent: str) -> Models:
         """See :class:`Source`."""
         oracle_id, data = self.oracle_id, self.run.data
         if self.wants_oracle:
-            oracle_id = train_oracle(self.store, self.upstream, parent).run_id
+            oracle_id = train_oracle(self.store, self.problem, parent).run_id
         oracle = None
         if oracle_id is not None:
             metrics = finished_run(self.store, oracle_id).data.metrics
@@ -243,54 +244,54 @@ class Finished:
             oracle,
         )
 
-    def _oracle_id(self, asked: str) -> str | None:
+    def _oracle_id(self, requested: str) -> str | None:
         """The run of the oracle; that of the unlearn run itself is taken without its data."""
         linked = self.run.data.tags.get("mu.oracle")
-        if asked == "none":
+        if requested == "none":
             return None
-        if asked in ("find", linked) and linked is not None:
+        if requested in ("find", linked) and linked is not None:
             try:
                 return str(finished_run(self.store, linked).info.run_id)
             except UserError:  # it was deleted since
                 pass
-        return oracle_of(self.store, asked, self.upstream, but=self.run.info.run_id)
+        return oracle_of(self.store, requested, self.problem, but=self.run.info.run_id)
 
-    def _refuse_contradictions(self, asked: Asked) -> None:
-        """Refuse what was asked where the run was made otherwise.
+    def _refuse_contradictions(self, request: Request) -> None:
+        """Refuse what was requested where the run was made otherwise.
 
         Raises
         ------
         UserError
             If there is such a thing.
         """
-        run_id, own = self.run.info.run_id, asked.own
+        run_id, given = self.run.info.run_id, request.entry
         made = {
             **self.method.in_force(self.original),
             "method": self.method_name,
             "stage": self.run.data.params.get("stage"),
             "prune_run_id": self.original_id,
         }
-        said = {n: own[n] for n in ("method", "stage", "prune_run_id") if own.get(n)}
-        if "method" in said:
-            said["method"] = check_method(said["method"])
-        if said.get("prune_run_id") == "auto":
-            del said["prune_run_id"]
-        if "prune_run_id" in said:
-            said["prune_run_id"] = stage_of(
-                self.store, said["prune_run_id"], said.pop("stage", None)
+        wanted = {n: given[n] for n in ("method", "stage", "prune_run_id") if given.get(n)}
+        if "method" in wanted:
+            wanted["method"] = check_method(wanted["method"])
+        if wanted.get("prune_run_id") == "auto":
+            del wanted["prune_run_id"]
+        if "prune_run_id" in wanted:
+            wanted["prune_run_id"] = stage_of(
+                self.store, wanted["prune_run_id"], wanted.pop("stage", None)
             )
-        refuse_contradictions(run_id, made, {**said, **asked.settings})
-        self._refuse_other_forget_set(own.get("forget"))
+        refuse_contradictions(run_id, made, {**wanted, **request.method})
+        self._refuse_other_forget_set(given.get("forget"))
 
     def _refuse_other_forget_set(self, given: str | None) -> None:
         """Refuse another forget set; the same one may be spelt in another way."""
         kept = self.run.data.params.get("forget")
         if given is None or given == kept:
             return
-        upstream = self.upstream
+        problem = self.problem
         request = ForgetRequest.parse(given)
-        split = forget_split(self.original.spec, upstream.dataset, request)
-        if not np.array_equal(split.forget, upstream.split.forget):
+        split = forget_split(self.original.spec, problem.dataset, request)
+        if not np.array_equal(split.forget, problem.split.forget):
             raise UserError(
                 f"forget={given} contradicts run {self.run.info.run_id}, which has forget={kept}; "
                 "leave forget out, or name another run"

@@ -123,9 +123,7 @@ def make_plan(
             print(f"original: run {run_id}, the newest that agrees with the request ({about})")
         found = UnlearningProblem(run_id, checkpoint, dataset, split, options.forget, device)
     check_oracle_run(store, options.oracle_run_id, found)
-    return UnlearnPlan(
-        store, options, name, method, seed, device, dataset, split, found, missing
-    )
+    return UnlearnPlan(store, options, name, method, seed, device, dataset, split, found, missing)
 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
@@ -148,9 +146,7 @@ def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
                 made.run_id, made.checkpoint, plan.dataset, plan.split, options.forget, plan.device
             )
         extra = {"stage": options.stage} if options.stage else {}
-        return UnlearnTask(
-            problem, plan.name, plan.method, plan.seed, options.oracle_run_id, extra
-        )
+        return UnlearnTask(problem, plan.name, plan.method, plan.seed, options.oracle_run_id, extra)
 
     return perform(plan.store, plan.title, begin, parent=parent, nest=parent is not None)
 
@@ -194,7 +190,8 @@ def interrupted_task(
     method, extra = make_method(kept["method"], kept["settings"]), kept.get("beside", {})
     made = {**kept, **extra, **method.in_force(checkpoint)}
     check_overrides(found, made, {**_named(overrides(options)), **request.method}, request.device)
-    dataset = data_of(checkpoint.spec, {**given, "data_dir": _place(given, kept)})
+    place = given.get("data_dir") or kept["data_dir"]
+    dataset = data_of(checkpoint.spec, {**given, "data_dir": place})
     forget = np.array(kept["indices"], np.int64)
     problem = UnlearningProblem(
         kept["prune_run_id"],
@@ -204,19 +201,13 @@ def interrupted_task(
         kept["forget"],
         DeviceOptions.of(same_device(kept["precision"], request.device)),
     )
-    task = UnlearnTask(
-        problem, kept["method"], method, kept["seed"], kept["oracle_run_id"], extra
-    )
+    task = UnlearnTask(problem, kept["method"], method, kept["seed"], kept["oracle_run_id"], extra)
     return continued(task, found)
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:
     """With the registered name of the method."""
     return {n: check_method(value) if n == "method" else value for n, value in given.items()}
-
-
-def _place(given: Mapping[str, Any], kept: Mapping[str, Any]) -> str | None:
-    return given.get("data_dir") or kept["data_dir"]
 
 
 def _resume(store: Store, run_id: str, options: UnlearnOptions, request: Request) -> Unlearned:

@@ -18,8 +18,8 @@ from mu.tracking.artifacts import (
 )
 from mu.tracking.choosing import below, experiment_name, of_experiment, oracles_of, unlearned_of
 from mu.tracking.doctor import Finding, close_dead_runs, close_runs_of, verdict_of
-from mu.tracking.inputs import log_dataset
 from mu.tracking.documents import fetch_document, keep_document
+from mu.tracking.inputs import log_dataset
 from mu.tracking.lifecycle import tracked
 from mu.tracking.lineage import (
     CELL_TAG,
@@ -64,8 +64,8 @@ __all__ = [
     "connect",
     "experiment_name",
     "fetch_checkpoint",
-    "fetch_forget",
     "fetch_document",
+    "fetch_forget",
     "fetch_mask",
     "fetch_progress",
     "find_finished",

@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from entrypoints.found_originals import forget_split
-from entrypoints.prune import PruneOptions
-from entrypoints.sweep_loads import order_for
-from entrypoints.unlearn import UnlearnOptions
 from mu.checkpoints import Spec
+from mu.cli.entry import given_settings
+from mu.cli.groups import original_groups
 from mu.cli.options import Group, command
-from mu.cli.originals import DataOptions, DeviceOptions, given_settings, original_groups
+from mu.cli.requests import DataOptions, DeviceOptions, PruneOptions, UnlearnOptions
 from mu.data.forget import ForgetRequest, ForgetSplit, indices_digest
 from mu.errors import UserError, unknown
 from mu.methods import check_method, make_method, method_class
-from mu.sweep.estimate import Load
-from mu.sweep.grid import Grid
-from mu.sweep.plan import Plan, PlannedOriginal, Task, make_plan
+from mu.tasks.base import checked_device
+from mu.tasks.resolve import forget_split
+from mu.tasks.sweep.estimate import Load
+from mu.tasks.sweep.grid import Grid
+from mu.tasks.sweep.loads import order_for
+from mu.tasks.sweep.plan import Plan, PlannedOriginal, Task, make_plan
 from mu.tracking import Store, fingerprint_tag
 
 
@@ -141,7 +142,7 @@ def plan_of(
     seeds = [UnlearnOptions.of({"seed": seed}).seed for seed in grid.seeds]
     on = {**_typed("device", [Group(DeviceOptions)], grid.device), **device}
     if check_device:
-        DeviceOptions.of(on).check()
+        checked_device(DeviceOptions.of(on))
     originals = [checked_original(settings) for settings in grid.originals]
     specs: dict[str, Spec] = {}
     retained: dict[tuple[str, str], str] = {}

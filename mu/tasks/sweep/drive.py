@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mu.sweep.engines.base import Died, Document, Ended, Engine, Seat
-from mu.sweep.plan import Task
-from mu.sweep.schedule import Schedule
+from mu.tasks.sweep.engines.base import Died, Document, Ended, Engine, Seat
+from mu.tasks.sweep.plan import Task
+from mu.tasks.sweep.schedule import Schedule
 
 REDRAW_SECONDS = 1.0
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from entrypoints.sweep_plan import SweepPlan, load_of_method, load_of_original
-from entrypoints.unlearn_job import cell_key, oracle_key
 from mu.errors import UserError
 from mu.methods import METHODS, make_method, method_class
-from mu.sweep.estimate import Load, Past
-from mu.sweep.plan import Task
+from mu.tasks.problem import oracle_key, unlearning_key
+from mu.tasks.sweep.checks import SweepPlan, load_of_method, load_of_original
+from mu.tasks.sweep.estimate import Load, Past
+from mu.tasks.sweep.plan import Task
 from mu.tracking import (
     CELL_TAG,
     ORACLE_TAG,
@@ -86,7 +86,7 @@ class Finder:
         what = task.what
         method = make_method(what["method"], what["settings"])
         network, seed = self._network(original), self._sweep.seed(task)
-        key = cell_key(network, what["forget_set"], what["method"], method, seed)
+        key = unlearning_key(network, what["forget_set"], what["method"], method, seed)
         return find_finished(self._store, "unlearn", CELL_TAG, key)
 
     def _compared(self, run: MlflowRun, oracle: str) -> bool:

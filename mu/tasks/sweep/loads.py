@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from entrypoints.found_originals import forget_split
-from entrypoints.originals import Order, order_on, order_under_mask
-from entrypoints.unlearn_job import Upstream
-from mu.cli.originals import DataOptions, DeviceOptions, load_asked
+from mu.cli.requests import DataOptions, DeviceOptions
 from mu.data.forget import ForgetRequest
 from mu.data.images import ImageDataset
+from mu.tasks.problem import TrainTask, UnlearningProblem
+from mu.tasks.prune import task_on, task_under_mask
+from mu.tasks.resolve import forget_split, load_requested
 from mu.tracking import Store, fetch_checkpoint
 
 
-def order_for(given: Mapping[str, Any], device: DeviceOptions, store: Callable[[], Store]) -> Order:
+def order_for(
+    given: Mapping[str, Any], device: DeviceOptions, store: Callable[[], Store]
+) -> TrainTask:
     """The original that a task is about.
 
     Parameters
@@ -28,9 +30,9 @@ def order_for(given: Mapping[str, Any], device: DeviceOptions, store: Callable[[
     """
     settings = {name: value for name, value in given.items() if name != "mask_run_id"}
     if run_id := given.get("mask_run_id"):
-        return order_under_mask(store(), run_id, settings, device)
+        return task_under_mask(store(), run_id, settings, device)
     rest = {name: value for name, value in settings.items() if name not in DataOptions.names()}
-    return order_on(dataset_for(settings), rest, device)
+    return task_on(dataset_for(settings), rest, device)
 
 
 def dataset_for(given: Mapping[str, Any]) -> ImageDataset:
@@ -41,7 +43,7 @@ def dataset_for(given: Mapping[str, Any]) -> ImageDataset:
 
 @lru_cache(maxsize=1)
 def _dataset(asked: str) -> ImageDataset:
-    return load_asked(json.loads(asked))[0]
+    return load_requested(json.loads(asked))[0]
 
 
 def upstream_for(
@@ -50,7 +52,7 @@ def upstream_for(
     forget: str,
     data: Mapping[str, Any],
     device: Mapping[str, Any],
-) -> Upstream:
+) -> UnlearningProblem:
     """A finished original and what is to be forgotten of it.
 
     Parameters
@@ -62,10 +64,10 @@ def upstream_for(
 
 
 @lru_cache(maxsize=1)  # as cells of one original and forget set follow each other
-def _upstream(store: Store, run_id: str, forget: str, data: str, device: str) -> Upstream:
+def _upstream(store: Store, run_id: str, forget: str, data: str, device: str) -> UnlearningProblem:
     checkpoint = fetch_checkpoint(store, run_id)
     dataset = checkpoint.spec.data.bind(dataset_for(json.loads(data)))
     split = forget_split(checkpoint.spec, dataset, ForgetRequest.parse(forget))
-    return Upstream(
+    return UnlearningProblem(
         run_id, checkpoint, dataset, split, forget, DeviceOptions.of(json.loads(device))
     )

@@ -7,13 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from entrypoints.sweep import SweepOptions
-from entrypoints.sweep_task import perform, perform_in_worker
-from mu.cli.originals import DeviceOptions
+from mu.cli.requests import DeviceOptions, SweepOptions
 from mu.errors import UserError
-from mu.sweep.engines.base import Engine
-from mu.sweep.engines.local import Local
-from mu.sweep.engines.processes import Processes
+from mu.tasks.sweep.engines.base import Engine
+from mu.tasks.sweep.engines.local import Local
+from mu.tasks.sweep.engines.processes import Processes
+from mu.tasks.sweep.perform import perform, perform_in_worker
 
 
 def check_engine(engine: str) -> None:
@@ -42,7 +41,7 @@ def open_engine(options: SweepOptions, device: Mapping[str, Any]) -> tuple[Engin
     if options.engine == "local":
         return Local(perform), 1
     if options.engine == "ray":
-        from mu.sweep.engines.ray import Ray
+        from mu.tasks.sweep.engines.ray import Ray
 
         gpus = 0 if device.get("device") == "cpu" else int(device.get("devices", 1))
         ray = Ray(perform_in_worker, options.jobs, options.ray_address, gpus)

@@ -12,24 +12,22 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from entrypoints.originals import Order, make_original, order_of_interrupted
-from entrypoints.sweep_loads import order_for, upstream_for
-from entrypoints.unlearn_again import gone_on_with
-from entrypoints.unlearn_job import Job
-from entrypoints.unlearn_run import run_job
-from mu.cli.originals import DeviceOptions
+from mu.cli.requests import DeviceOptions
 from mu.errors import UserError
 from mu.methods import make_method
+from mu.tasks.perform import perform as perform_unlearning
+from mu.tasks.problem import UnlearnTask
+from mu.tasks.prune import train
+from mu.tasks.resume import continue_training, continue_unlearning
+from mu.tasks.sweep.loads import order_for, upstream_for
 from mu.tracking import (
     CELL_TAG,
     ORIGINAL_TAG,
     Stopped,
     Store,
     connect,
-    find_progress,
     find_unfinished,
     fingerprint_tag,
-    resumable_run,
 )
 
 
@@ -82,42 +80,30 @@ def _store(uri: str, experiment_id: str) -> Store:
 
 
 def _original(store: Store, document: Mapping[str, Any]) -> dict[str, Any]:
-    order = order_for(
+    task = order_for(
         document["what"]["settings"], DeviceOptions.of(document["device"]), lambda: store
     )
-    if fingerprint_tag(order.spec().fingerprint) != document["key"]:
+    key = fingerprint_tag(task.spec().fingerprint)
+    if key != document["key"]:
         raise UserError("the data or the mask has changed since the sweep was planned")
-    made = make_original(store, _gone_on_with(store, order, document), document["parent"])
+    unfinished = find_unfinished(store, "prune", ORIGINAL_TAG, key)
+    made = train(store, continue_training(store, task, unfinished), document["parent"])
     return {"run_id": made.run_id, "metrics": dict(made.metrics)}
-
-
-def _gone_on_with(store: Store, order: Order, document: Mapping[str, Any]) -> Order:
-    """The order; where a run of just that was interrupted, it goes on in that run."""
-    for run in find_unfinished(store, "prune", ORIGINAL_TAG, document["key"]):
-        run_id = run.info.run_id
-        with contextlib.suppress(UserError):  # it is alive, say, or damaged
-            if find_progress(store, resumable_run(store, run_id, "prune")) is None:
-                return replace(order, resume_run_id=run_id)  # from the beginning
-            return order_of_interrupted(store, run_id, document["data"], document["device"])
-    return order
 
 
 def _unlearning(store: Store, document: Mapping[str, Any]) -> dict[str, Any]:
     what = document["what"]
-    upstream = upstream_for(
+    problem = upstream_for(
         store, document["original"], what["forget"], document["data"], document["device"]
     )
-    if upstream.split.fingerprint != what["forget_set"]:
+    if problem.split.fingerprint != what["forget_set"]:
         raise UserError(f"forget={what['forget']} means other samples than when it was planned")
     method = make_method(what["method"], what["settings"])
-    job = Job(upstream, what["method"], method, document["seed"], document["oracle"] or "none")
-    unfinished = find_unfinished(store, "unlearn", CELL_TAG, job.tags()[CELL_TAG])
-    job = gone_on_with(store, job, unfinished)
-    done = run_job(
-        store,
-        job.title,
-        lambda _: job,
-        resume=job.resume_run_id,
-        parent=document["parent"],
+    seed, oracle = document["seed"], document["oracle"] or "none"
+    task = UnlearnTask(problem, what["method"], method, seed, oracle)
+    unfinished = find_unfinished(store, "unlearn", CELL_TAG, task.tags()[CELL_TAG])
+    task = continue_unlearning(store, task, unfinished)
+    done = perform_unlearning(
+        store, task.title, lambda _: task, resume=task.resume_run_id, parent=document["parent"]
     )
     return {"run_id": done.run_id, "metrics": dict(done.result.metrics)}

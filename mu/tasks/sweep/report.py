@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from entrypoints.sweep_found import Result
-from entrypoints.sweep_plan import SweepPlan
-from mu.cli.handover import browse, write_json
 from mu.report import console, prose
 from mu.report.console import COLUMNS
-from mu.sweep.plan import Task
-from mu.sweep.schedule import Schedule
+from mu.tasks.outputs import browse, write_json
+from mu.tasks.sweep.checks import SweepPlan
+from mu.tasks.sweep.find import Result
+from mu.tasks.sweep.plan import Task
+from mu.tasks.sweep.schedule import Schedule
 from mu.tracking import Recorder, Store
 from mu.tracking.choosing import SWEEP_FILE
 

@@ -10,29 +10,29 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from entrypoints.sweep import MOST_RUNS, SweepOptions
-from entrypoints.sweep_engines import check_engine, open_engine
-from entrypoints.sweep_found import Finder, Result, pasts
-from entrypoints.sweep_plan import SweepPlan, defaults, plan_of
-from entrypoints.sweep_report import missing, print_report, write_report
-from entrypoints.sweep_work import SweepWork
+from mu.cli.requests import MOST_RUNS, Request, SweepOptions
 from mu.errors import UserError
 from mu.report.sweep import PLURAL, Board, print_plan
-from mu.sweep.drive import drive
-from mu.sweep.estimate import Estimator
-from mu.sweep.grid import Grid, load_yaml, read_text
-from mu.sweep.plan import KINDS
-from mu.sweep.schedule import Schedule
+from mu.tasks.sweep.checks import SweepPlan, defaults, plan_of
+from mu.tasks.sweep.drive import drive
+from mu.tasks.sweep.estimate import Estimator
+from mu.tasks.sweep.find import Finder, Result, pasts
+from mu.tasks.sweep.grid import Grid, load_yaml, read_text
+from mu.tasks.sweep.open_engine import check_engine, open_engine
+from mu.tasks.sweep.plan import KINDS
+from mu.tasks.sweep.report import missing, print_report, write_report
+from mu.tasks.sweep.schedule import Schedule
+from mu.tasks.sweep.work import SweepWork
 from mu.tracking import (
     SWEEP_TAG,
     Recorder,
     Store,
     close_runs_of,
     connect,
-    fetch_job,
+    fetch_document,
     find_unfinished,
     fingerprint_tag,
-    keep_job,
+    keep_document,
     remove_progress,
     resumable_run,
     tracked,
@@ -63,19 +63,23 @@ class Sweep:
     estimates: Mapping[str, float | None]
 
 
-def main(options: SweepOptions, device: Mapping[str, Any]) -> None:
-    """Make what is missing of a grid; see :func:`entrypoints.sweep.sweep` for the arguments."""
+def sweep(request: Request) -> None:
+    """Make every combination of originals, forget sets, methods and seeds of a grid file.
+
+    Everything that can be checked is checked before a run is opened.
+    """
+    options, device = SweepOptions.of(request.entry), request.device
     check_engine(options.engine)
-    sweep = _planned(options, device)
-    print_plan(sweep.planned.plan.tasks, sweep.found, sweep.estimates)
+    planned = _planned(options, device)
+    print_plan(planned.planned.plan.tasks, planned.found, planned.estimates)
     if options.dry_run:
         return
-    if (count := len(sweep.estimates)) > MOST_RUNS and not options.yes:
+    if (count := len(planned.estimates)) > MOST_RUNS and not options.yes:
         raise UserError(
             f"this grid makes {count} runs, which is more than {MOST_RUNS}; say yes=true if that "
             "is meant"
         )
-    _make(sweep, _interrupted(sweep))
+    _make(planned, _interrupted(planned))
 
 
 def _planned(options: SweepOptions, device: Mapping[str, Any]) -> Sweep:
@@ -84,7 +88,7 @@ def _planned(options: SweepOptions, device: Mapping[str, Any]) -> Sweep:
     text = None if options.grid is None else read_text(Path(options.grid))
     given = dict(device)
     if options.resume_run_id is not None:
-        kept = fetch_job(store(), resumable_run(store(), options.resume_run_id, "sweep"))
+        kept = fetch_document(store(), resumable_run(store(), options.resume_run_id, "sweep"))
         text, given = text or kept["grid"], {**kept["device"], **device}
     assert text is not None
     grid = Grid.of(load_yaml(text, options.grid or "of the interrupted sweep"), defaults())
@@ -126,7 +130,7 @@ def _make(sweep: Sweep, resume: str | None) -> None:
     with tracked(store, "sweep", title, resume=resume) as recorder:
         print(f"sweep run {recorder.run_id}", file=sys.stderr, flush=True)
         if resume is None:
-            keep_job(recorder, {"grid": sweep.grid, "device": dict(sweep.device)})
+            keep_document(recorder, {"grid": sweep.grid, "device": dict(sweep.device)})
         _describe(recorder, sweep)
         schedule = Schedule(plan, sweep.options.retries)
         tracebacks = _drive(sweep, schedule, recorder)

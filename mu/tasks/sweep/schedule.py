@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mu.sweep.plan import Plan, Task
+from mu.tasks.sweep.plan import Plan, Task
 
 WAITING, RUNNING, DONE, FAILED = STATES = ("waiting", "running", "done", "failed")
 DEATHS = 3  # of its worker, after which a task is given up: it may be what kills them

@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from entrypoints.sweep_found import Finder, Result
-from entrypoints.sweep_plan import SweepPlan
 from mu.report.sweep import Board
-from mu.sweep.engines.base import Seat
-from mu.sweep.plan import Task
-from mu.sweep.schedule import RUNNING, WAITING, Schedule
+from mu.tasks.sweep.checks import SweepPlan
+from mu.tasks.sweep.engines.base import Seat
+from mu.tasks.sweep.find import Finder, Result
+from mu.tasks.sweep.plan import Task
+from mu.tasks.sweep.schedule import RUNNING, WAITING, Schedule
 from mu.tracking import Store, close_runs_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mu.sweep.engines.base import Died, Document, Ended, Perform, Seat
+from mu.tasks.sweep.engines.base import Died, Document, Ended, Perform, Seat
 
 
 class Local:

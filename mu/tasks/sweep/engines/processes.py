@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from mu.sweep.engines.base import Died, Document, Ended, Perform, Seat
-from mu.sweep.engines.worker import serve
+from mu.tasks.sweep.engines.base import Died, Document, Ended, Perform, Seat
+from mu.tasks.sweep.engines.worker import serve
 
 PATIENCE = 30.0  # seconds that workers have to end their runs, once they are told to
 

@@ -19,7 +19,7 @@ import ray
 from ray.exceptions import RayError
 
 from mu.errors import UserError
-from mu.sweep.engines.base import Died, Document, Ended, Perform, Seat
+from mu.tasks.sweep.engines.base import Died, Document, Ended, Perform, Seat
 
 PATIENCE = 30.0  # seconds that workers have to end their runs, once they are told to
 _PROJECT = Path(__file__).parents[3]

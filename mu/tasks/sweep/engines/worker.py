@@ -10,7 +10,7 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
-from mu.sweep.engines.base import Perform
+from mu.tasks.sweep.engines.base import Perform
 
 PATIENCE = 30.0  # seconds that a task has to end its run, once the parent is gone
 
