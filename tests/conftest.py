@@ -87,13 +87,14 @@ class FinishedPrune:
 @pytest.fixture(scope="session")
 def finished_prune(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedPrune:
     """A prune run of two epochs on the digits, made once; copy its store, do not write to it."""
-    from entrypoints.prune import prune
+    from mu.cli.requests import Request
+    from mu.tasks.prune import prune
     from mu.tracking import connect, find_original
 
     path = copy_store(empty_store, tmp_path_factory.mktemp("finished-prune"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-        prune({"epochs": 2}, {"device": "cpu"})
+        prune(Request(original={"epochs": 2}, device={"device": "cpu"}))
         run = find_original(connect(), {})
     assert run is not None
     return FinishedPrune(path, run.info.run_id)

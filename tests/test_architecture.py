@@ -100,7 +100,7 @@ def test_only_the_command_line_knows_click() -> None:
 
 
 def test_only_its_engine_knows_ray() -> None:
-    assert importers("ray") == {"mu.sweep.engines.ray"}
+    assert importers("ray") == {"mu.tasks.sweep.engines.ray"}
 
 
 def test_nothing_in_mu_imports_the_entry_points() -> None:

@@ -149,7 +149,7 @@ def test_the_same_original_is_used_again_unless_the_attack_is_another_one(
 def test_a_clean_job_never_takes_a_poisoned_original(planted: Planted, program: Program) -> None:
     status, out, _ = program(f"unlearn --method ft {' '.join(QUICK)} --prune_epochs 1")
     assert status == 0
-    assert "making one first" in out
+    assert "training one first" in out
     assert planted.store.run(newest(planted.store, "unlearn")).data.metrics.get("ASR") is None
 
 
@@ -259,12 +259,12 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
     line = f"backdoor --prune_run_id {planted.original} --method ft --epochs 3 --device cpu"
     assert program(line)[0] == 0
     whole = planted.store.run(newest(planted.store)).data
-    from entrypoints import poisoning
+    from mu.tasks import cleanse
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(poisoning, "_keep", stop)
+    monkeypatch.setattr(cleanse, "_save", stop)
     assert program(line)[0] == 130
     stopped = newest(planted.store)
     assert planted.store.run(stopped).info.status == "KILLED"

@@ -226,9 +226,9 @@ def test_groups_are_counted(store: Store, program: Program) -> None:
 
 
 def test_a_description_never_outgrows_what_mlflow_takes(store: Store) -> None:
-    from entrypoints.comparing import LONGEST, describe
     from mu.cli.compared_runs import Chosen
     from mu.report.comparison.table import tabulate
+    from mu.tasks.compare import LONGEST, describe
     from tests.report.comparison.made import a_study, make_run
 
     few = describe(Chosen("those named", a_study(), 12), tabulate(a_study()))

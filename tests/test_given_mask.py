@@ -7,10 +7,11 @@ import torch
 from mlflow.entities import Run as MlflowRun
 
 import mu
-from entrypoints.prune import prune
+from mu.cli.requests import Request
 from mu.masks import Mask
 from mu.originals import train_original
 from mu.runs import Run
+from mu.tasks.prune import prune
 from mu.tracking import Store
 from tests.training.networks import PLAIN
 
@@ -24,7 +25,7 @@ DEVICE = {"device": "cpu"}
 @pytest.fixture
 def upstream(store: Store) -> MlflowRun:
     """The run that found the mask."""
-    prune(SETTINGS, DEVICE)
+    prune(Request(original=SETTINGS, device=DEVICE))
     return newest(store)
 
 
@@ -34,7 +35,8 @@ def newest(store: Store) -> MlflowRun:
 
 def under(store: Store, upstream: MlflowRun, **given: object) -> MlflowRun:
     """A run under its mask."""
-    prune(given, DEVICE, {"mask_run_id": upstream.info.run_id})
+    entry = {"mask_run_id": upstream.info.run_id}
+    prune(Request(entry=entry, original=given, device=DEVICE))
     return newest(store)
 
 

@@ -17,14 +17,15 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from PIL import Image
 
-from entrypoints import attacking, lira, unlearned
-from entrypoints.lira import LiraOptions
-from entrypoints.unlearn import unlearn
+from entrypoints import lira
 from mu.cli.main import run as run_command
-from mu.cli.originals import DeviceOptions
+from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.data import load_data
 from mu.evaluation.attacks.likelihood import lira as likelihood_ratio
 from mu.evaluation.attacks.rates import rates
+from mu.tasks import lira as lira_task
+from mu.tasks.resolve import method_of
+from mu.tasks.unlearn import unlearn
 from mu.tracking import Store, connect, tracked
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.processes import PATIENCE, ROOT, python
@@ -63,7 +64,8 @@ def finished(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFac
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
         own = {"forget": "random:10%", "prune_run_id": finished_prune.run_id}
         device = {"device": "cpu"}
-        unlearn({**own, "method": "ft", "oracle_run_id": "train"}, {"epochs": 1}, {}, device)
+        entry = {**own, "method": "ft", "oracle_run_id": "train"}
+        unlearn(Request(entry=entry, method={"epochs": 1}, device=device))
     return path
 
 
@@ -214,7 +216,7 @@ def test_the_references_are_of_the_networks_that_they_say(target: Target) -> Non
 
 
 def test_references_unlearn_with_the_runs_own_hyperparameters(target: Target) -> None:
-    name, method = unlearned.method_of(target.store, target.store.run(target.unlearned))
+    name, method = method_of(target.store, target.store.run(target.unlearned))
     assert (name, type(method).__name__) == ("ft", "FineTune")
     assert (method.as_dict()["epochs"], method.as_dict()["batch_size"]) == (1, 64)
 
@@ -268,7 +270,7 @@ PLACES = {
 
 def interrupted(place: str, *line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, attacking, *PLACES[place])
+        interrupt_at(patch, lira_task, *PLACES[place])
         assert call(*QUICK, *line) == 128 + signal.SIGINT
 
 
@@ -284,13 +286,13 @@ def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     assert f"-P resume_run_id={run_id}" in capsys.readouterr().err
     kept = KEPT & set(files(target.store, run_id))
     trained = []
-    work = attacking.make_reference
+    work = lira_task.make_reference
 
     def counted(*arguments: Any) -> Any:
         trained.append(arguments[2])
         return work(*arguments)
 
-    monkeypatch.setattr(attacking, "make_reference", counted)
+    monkeypatch.setattr(lira_task, "make_reference", counted)
     assert call("--resume_run_id", run_id, "--device", "cpu") == 0
     assert trained == list(range(len(kept), REFERENCES))
     assert Whole.of(target.store, run_id) == whole
@@ -427,7 +429,7 @@ def test_nothing_to_attack(refuses: Refusing, pruned: PrunedStore) -> None:
 
 def test_a_forget_set_that_is_too_small(refuses: Refusing, target: Target) -> None:
     own = {"forget": "random:1", "method": "ft", "prune_run_id": target.original}
-    unlearn(own, {"epochs": 1}, {}, {"device": "cpu"})
+    unlearn(Request(entry=own, method={"epochs": 1}, device={"device": "cpu"}))
     refuses("--device cpu", "at least 10 forgotten samples", "there are 1;")
     assert count(target.store) == 4
 
@@ -448,7 +450,7 @@ def own_target(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
     store = connect()
     own = {"forget": "random:10%", "method": "ft", "prune_run_id": finished_prune.run_id}
-    unlearn(own, {"epochs": 1}, {}, {"device": "cpu"})
+    unlearn(Request(entry=own, method={"epochs": 1}, device={"device": "cpu"}))
     return Target(store, finished_prune.run_id, "none", newest(store).info.run_id)
 
 

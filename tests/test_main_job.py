@@ -227,7 +227,7 @@ def test_an_original_is_made_where_none_agrees(
 ) -> None:
     line = ("--prune_epochs", "1", "--prune_rate", "0", "--method", "ft", "--forget", "random:50")
     assert call("unlearn", *line, *QUICK) == 0
-    assert "making one first" in capsys.readouterr().out
+    assert "training one first" in capsys.readouterr().out
     made = newest(pruned.store, "tags.`mu.entry` = 'prune'")
     result = newest(pruned.store, "tags.`mu.entry` = 'unlearn'")
     assert made.info.run_id != pruned.run_id

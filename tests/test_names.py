@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep, transfer, unlearn
+from mu.cli.requests import ENGINES
 from mu.data import DATASETS
 from mu.data.triggers import ALIASES as TRIGGER_ALIASES
 from mu.data.triggers import TRIGGERS
@@ -14,8 +15,7 @@ from mu.evaluation.measurements import GROUPS
 from mu.methods import ALIASES, METHODS
 from mu.models import ARCHITECTURES
 from mu.pruning import PRUNERS
-from mu.sweep.engines import ENGINES
-from mu.sweep.grid import KEYS
+from mu.tasks.sweep.grid import KEYS
 from mu.transfer import TUNES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "names.md").read_text()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from mu import environment
 from mu.errors import UserError, unknown
 
 USER_MISTAKE = 2
@@ -20,6 +21,7 @@ def run(build: Callable[[Sequence[str]], click.Command], arguments: Sequence[str
     The exit status is 0 when all is well, 2 for a mistake of the user, and 128 + signal when it
     was stopped. Any other exception is a defect of mu and shows its traceback.
     """
+    environment.prepare()
     try:
         build(arguments).main(list(arguments), standalone_mode=False)
     except click.NoSuchOption as error:

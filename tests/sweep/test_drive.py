@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mu.sweep.drive import drive
 from mu.sweep.engines.base import Died, Document, Ended, Seat
 from mu.sweep.plan import Plan, Task
 from mu.sweep.schedule import DEATHS, DONE, FAILED, WAITING, Schedule
+
 from tests.helpers import laws
 from tests.sweep.plans import small_plan
 

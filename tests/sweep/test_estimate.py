@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from mu.sweep.estimate import Estimator, Load, Past
 
 ON = {"dataset": "digits", "arch": "resnet_mini"}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from mu.sweep.grid import Grid, load_yaml, read_grid
+
 from tests.helpers import refused
 
 DEFAULTS = {"forget": "class:0", "methods": "l1_sparse", "seed": 0}

@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mu.sweep.grid import Grid
 from mu.sweep.plan import Plan, PlannedOriginal, make_plan
+
 from tests.helpers import laws
 from tests.sweep.plans import needs_come_first, small_plan
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from mu.sweep.engines import processes as module
 from mu.sweep.engines.base import Died, Ended, Perform
 from mu.sweep.engines.local import Local
 from mu.sweep.engines.processes import Processes
+
 from tests.processes import PATIENCE, line_of, python
 from tests.sweep.verbs import perform, stubborn
 

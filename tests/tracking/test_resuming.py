@@ -22,11 +22,11 @@ from PIL import Image
 
 import mu
 import mu.tracking.resuming as resuming
-from entrypoints import originals
 from entrypoints.prune import build
 from mu.checkpoints import Checkpoint
 from mu.cli.main import run as run_command
 from mu.resume import FOLDER, FolderKeeper, progress_files
+from mu.tasks import prune as prune_task
 from mu.tracking import Store, connect, find_original, tracked
 from mu.tracking import recorder as recorder_module
 from tests.conftest import copy_store, store_uri
@@ -198,9 +198,9 @@ def test_each_epoch_in_a_process_of_its_own(whole: WholePrune, interrupted: Inte
 
 
 PLACES = {
-    "while the test set is passed after a round": (originals, "predict", 2),
-    "when training is over": (originals, "train_original", 1),
-    "in the last evaluation": (originals, "evaluate_original", 1),
+    "while the test set is passed after a round": (prune_task, "predict", 2),
+    "when training is over": (prune_task, "train_original", 1),
+    "in the last evaluation": (prune_task, "evaluate_original", 1),
     "when the checkpoint is written": (Checkpoint, "save", 1),
     "when all is sent": (recorder_module.Recorder, "send", 1),
     "when all is uploaded": (recorder_module.Recorder, "finish", 1),
@@ -404,7 +404,7 @@ def test_progress_of_another_format(program: Program, interrupted: Interrupted) 
 
 def test_no_epoch_was_finished(program: Program, store: Store) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, originals, "run_keeper")
+        interrupt_at(patch, prune_task, "run_keeper")
         assert call(*QUICK) == 128 + signal.SIGINT
     run_id = newest(store).info.run_id
     line = f"prune --resume_run_id {run_id}"

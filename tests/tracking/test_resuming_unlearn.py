@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from entrypoints import unlearn_job, unlearn_run, unlearning
 from mu.checkpoints import Checkpoint
 from mu.data import load_data
 from mu.digests import digest_of
 from mu.methods import METHODS
 from mu.resume import FOLDER, Progress, file_name, progress_files, read_newest
+from mu.tasks import perform
+from mu.tasks import unlearn as unlearn_task
 from mu.tracking import Store, connect, jobs, load_checkpoint, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
@@ -154,11 +155,11 @@ def test_resumed_it_ends_as_if_nothing_had_happened(
 
 
 PLACES = (
-    (unlearn_run, "keep_job"),
+    (perform, "keep_document"),
     (Checkpoint, "save"),  # the method is done
-    (unlearn_job, "measure"),
-    (unlearn_run, "_oracle"),
-    (unlearn_run, "finish"),
+    (perform, "measure"),
+    (perform, "_oracle"),
+    (perform, "_save"),
     (recorder_module.Recorder, "send"),
     (recorder_module.Recorder, "finish"),
 )
@@ -226,7 +227,7 @@ def test_what_works_in_one_go_starts_again_and_says_so(
     monkeypatch.setitem(METHODS, "once", "tests.tracking.once:Once")
     line = ("--method", "once", "--share", "0.7", "--forget", "class:3", "--device", "cpu")
     expected = whole_of(finished_prune, tmp_path / "whole", *line)
-    interrupted_at(unlearn_job, "look", 1, *line)
+    interrupted_at(perform, "look", 1, *line)
     run_id = newest_unlearn(pruned.store)
     assert "last finished epoch" not in capsys.readouterr().err
     assert resume(run_id, "--share", "0.6") == 2
@@ -357,13 +358,13 @@ def test_progress_of_another_job(program: Program, interrupted: Interrupted) -> 
         if one.name != file_name(progress, foreign):
             one.unlink()
     line = f"unlearn --resume_run_id {interrupted.run_id}"
-    program.refuses(line, interrupted.run_id, "of another job", "start it anew")
+    program.refuses(line, interrupted.run_id, "of another task", "start it anew")
     assert interrupted.unchanged()
 
 
 def test_its_original_was_not_there_yet(program: Program, pruned: PrunedStore) -> None:
     interrupted_at(
-        unlearning, "make_original", 1, *FT, "--prune_epochs", "1", "--prune_train_size", "100"
+        unlearn_task, "train", 1, *FT, "--prune_epochs", "1", "--prune_train_size", "100"
     )
     run_id = newest_unlearn(pruned.store)
     line = f"unlearn --resume_run_id {run_id}"
