@@ -12,6 +12,7 @@ from mu.data.splits import SplitSpec
 from mu.errors import UserError, unknown
 from mu.masks import Mask
 from mu.models import ModelSpec
+from mu.models.fit import check_fit
 from mu.profiles import DEFAULT_PROFILE, profile
 from mu.pruning import pruner_class
 from mu.recipes import Recipe, Rewinding
@@ -55,7 +56,7 @@ def make_recipe(dataset: ImageDataset, **settings: Any) -> Recipe:
     if "warmup" not in asked:
         training = training.replace(warmup=round(defaults.warmup * training.epochs))
     model = ModelSpec.for_images(arch, stem, len(dataset.classes), dataset.shape)
-    model.check()
+    check_fit(model)
     return Recipe(
         model=model,
         training=training,

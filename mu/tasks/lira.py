@@ -22,6 +22,7 @@ from mu.evaluation.challenge import Challenge
 from mu.evaluation.references import Reference, View, attack, make_reference, view_arrays
 from mu.methods.base import Method, unlearn
 from mu.report import attack_plots, console, prose
+from mu.rounds import train_network
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import browse, write_json
@@ -248,6 +249,7 @@ def _reference(recorder: Recorder, task: LiraTask, number: int) -> Reference:
             task.challenge,
             number,
             run,
+            train_network,
             task.forget if task.unlearns else None,
         )
     recorder.metrics({"reference_s": seconds[0]}, number)

@@ -30,6 +30,7 @@ from mu.evaluation.references import (
 )
 from mu.methods import make_method
 from mu.originals import train_original
+from mu.rounds import train_network
 from mu.runs import Run
 from mu.training import Training
 from tests.helpers import laws, make_checkpoint, make_dataset, make_recipe, refused
@@ -168,7 +169,9 @@ def small() -> tuple[Checkpoint, Challenge]:
 
 def make(number: int, forget: Any = None) -> Reference:
     original, game = small()
-    return make_reference(original, game, number, Run(seed=game.seed_of(number)), forget)
+    return make_reference(
+        original, game, number, Run(seed=game.seed_of(number)), train_network, forget
+    )
 
 
 def test_a_reference_trains_on_its_half_under_the_mask_from_weights_of_its_own(monkeypatch):
@@ -218,7 +221,7 @@ def test_the_method_gets_the_reference_and_its_half():
 def test_a_run_with_another_seed_is_refused():
     original, game = small()
     with pytest.raises(ValueError, match="works with seed"):
-        make_reference(original, game, 0, Run(seed=1))
+        make_reference(original, game, 0, Run(seed=1), train_network)
 
 
 def nothing(*_: object) -> None:
@@ -307,7 +310,9 @@ def memorised() -> tuple[dict[str, View], Challenge, list[Reference]]:
         for name, one in (("original", original), ("oracle", oracle), ("ft", unlearned))
     }
     found = [
-        make_reference(original, game, number, Run(seed=game.seed_of(number)), method.unlearn)
+        make_reference(
+            original, game, number, Run(seed=game.seed_of(number)), train_network, method.unlearn
+        )
         for number in range(6)
     ]
     return views, game, found

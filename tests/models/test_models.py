@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from mu.models import ARCHITECTURES, LARGEST_CIFAR_STEM, ModelSpec
+from mu.models.fit import check_fit
 from mu.pruning.base import prunable
 from tests.helpers import refused
 
@@ -46,7 +47,7 @@ def layers_of(model, kind):
 @pytest.mark.parametrize(("arch", "shape", "stem"), FITTING)
 def test_logits_have_one_column_for_each_class(arch, shape, stem):
     spec = ModelSpec.for_images(arch, stem, 7, shape)
-    spec.check()
+    check_fit(spec)
     model = spec.build(0)
     images = torch.rand(3, *shape)
 
@@ -67,7 +68,7 @@ def test_images_that_are_too_small_are_refused(arch, shape, stem):
     size = f"{shape[1]}x{shape[2]}"
 
     with refused(f"arch {arch} with stem {stem}", f"images of {size}", "Output size is too small"):
-        spec.check()
+        check_fit(spec)
     with pytest.raises(RuntimeError, match="too small"):
         outline(arch, stem, size=shape[1])(torch.zeros(2, 3, *shape[1:], device="meta"))
 
@@ -139,7 +140,7 @@ def test_an_unknown_architecture_is_refused_with_the_nearest():
         ModelSpec("resnet81", 2, 3).build(0)
     names = "torchvision:NAME and package.module:function"
     with refused("unknown arch 'resnet81'", names):
-        ModelSpec("resnet81", 2, 3).check()
+        check_fit(ModelSpec("resnet81", 2, 3))
 
 
 def test_a_spec_knows_the_size_of_the_images():
@@ -274,7 +275,7 @@ def test_all_weights_of_a_resnet_but_the_first_are_torchvisions_for_the_seed(arc
 def test_a_check_leaves_the_global_generator_alone(arch):
     state = torch.get_rng_state()
 
-    ModelSpec(arch, 4, 1).check()
+    check_fit(ModelSpec(arch, 4, 1))
 
     assert torch.equal(torch.get_rng_state(), state)
 

@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models import get_model, get_model_builder, list_models
 
 from mu.models import ModelSpec, check_arch
+from mu.models.fit import check_fit
 from tests.helpers import refused, write_tree
 
 # One of each of torchvision's families, with the size of its images here.
@@ -105,7 +106,7 @@ def test_a_classifier_of_torchvision_returns_plain_logits_for_any_channels(name,
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_check_takes_what_fits(name, channels):
-    ModelSpec(f"torchvision:{name}", 7, channels, "imagenet", FAMILIES[name]).check()
+    check_fit(ModelSpec(f"torchvision:{name}", 7, channels, "imagenet", FAMILIES[name]))
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5"])
@@ -181,7 +182,7 @@ def test_the_check_refuses_images_that_are_too_small(name, size):
     text = f"arch torchvision:{name} cannot take images of {size}x{size} ("
 
     with refused(text, "too small", "); use a larger image_size or another arch"):
-        ModelSpec(f"torchvision:{name}", 2, 3, "cifar", size).check()
+        check_fit(ModelSpec(f"torchvision:{name}", 2, 3, "cifar", size))
 
 
 # --- package.module:function --------------------------------------------------------------
@@ -321,7 +322,7 @@ def test_a_class_is_as_good_as_a_function_and_its_weights_depend_on_the_seed_alo
     state = torch.get_rng_state()
 
     first, second, other = (spec("mynets:Net").build(seed) for seed in (1, 1, 2))
-    spec("mynets:Net").check()
+    check_fit(spec("mynets:Net"))
 
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first.linear.weight, second.linear.weight)
@@ -368,7 +369,7 @@ def test_another_mistake_inside_a_function_keeps_its_traceback():
 def test_the_check_runs_an_own_network_on_values_and_in_evaluation_mode():
     state = torch.get_rng_state()
 
-    spec("mynets:ReadsValues").check()
+    check_fit(spec("mynets:ReadsValues"))
 
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -390,4 +391,4 @@ def test_the_check_runs_an_own_network_on_values_and_in_evaluation_mode():
 def test_the_check_refuses_what_does_not_return_logits(name, texts):
     assert isinstance(spec(name).build(0), nn.Module)
     with refused(f"arch {name}", *texts):
-        spec(name).check()
+        check_fit(spec(name))
