@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from mu.foreign.originals import import_original as import_original
     from mu.masks import Mask as Mask
     from mu.methods import make_method as make_method
-    from mu.originals import make_recipe as make_recipe
-    from mu.originals import train_original as train_original
+    from mu.originals.train import make_recipe as make_recipe
+    from mu.originals.train import train_original as train_original
     from mu.pruning import make_pruner as make_pruner
-    from mu.recipes import Recipe as Recipe
+    from mu.recipes.recipe import Recipe as Recipe
     from mu.runs import Run as Run
     from mu.tasks.prune import prune as prune
     from mu.tasks.unlearn import unlearn as unlearn
@@ -58,7 +58,7 @@ _HOME = {
     "ForgetSplit": "mu.data.forget",
     "ImageDataset": "mu.data.images",
     "Mask": "mu.masks",
-    "Recipe": "mu.recipes",
+    "Recipe": "mu.recipes.recipe",
     "Request": "mu.cli.requests",
     "Run": "mu.runs",
     "Spec": "mu.checkpoints",
@@ -73,9 +73,9 @@ _HOME = {
     "load_model": "mu.tracking",
     "make_method": "mu.methods",
     "make_pruner": "mu.pruning",
-    "make_recipe": "mu.originals",
+    "make_recipe": "mu.originals.train",
     "prune": "mu.tasks.prune",
-    "train_original": "mu.originals",
+    "train_original": "mu.originals.train",
     "transfer_training": "mu.transfer.verb",
     "transferred": "mu.transfer.verb",
     "unlearn": "mu.tasks.unlearn",

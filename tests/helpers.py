@@ -21,7 +21,7 @@ from mu.data.splits import SplitSpec
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.recipes import Recipe
+from mu.recipes.recipe import Recipe
 from mu.training import Training
 
 

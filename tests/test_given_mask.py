@@ -9,7 +9,7 @@ from mlflow.entities import Run as MlflowRun
 import mu
 from mu.cli.requests import Request
 from mu.masks import Mask
-from mu.originals import train_original
+from mu.originals.train import train_original
 from mu.runs import Run
 from mu.tasks.prune import prune
 from mu.tracking import Store

@@ -13,9 +13,9 @@ from mu.data import DEFAULT_DATASET, check_dataset, source
 from mu.data.splits import SplitSpec
 from mu.methods import DEFAULT_METHOD, check_method
 from mu.models import check_arch
-from mu.profiles import DEFAULT_PROFILE, profile
 from mu.pruning import check_pruner, pruner_class
-from mu.recipes import Rewinding
+from mu.recipes.profile import DEFAULT_PROFILE, profile
+from mu.recipes.recipe import Rewinding
 from mu.registry import load
 from mu.training.recipe import Training
 

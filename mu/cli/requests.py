@@ -15,8 +15,8 @@ from mu.errors import UserError
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.methods import DEFAULT_METHOD, METHODS
 from mu.models import ARCHITECTURES, STEMS
-from mu.profiles import DEFAULT_PROFILE, PROFILES
 from mu.pruning import PRUNERS
+from mu.recipes.profile import DEFAULT_PROFILE, PROFILES
 from mu.transfer import DEFAULT_TUNE, TUNES
 
 STAGES = ("poisoned", "cleansed")  # of a backdoor run

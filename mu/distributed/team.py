@@ -25,8 +25,8 @@ from mu.distributed.worker import Answer, Call, Failure, Ready, Seat, work
 from mu.errors import ProcessDiedError, UserError
 
 if TYPE_CHECKING:
-    from mu.resume import Keeper
     from mu.runs import Run
+    from mu.training.progress import Keeper
 
 PATIENCE = 5.0  # seconds in which a rank that died shows itself, once another has failed
 

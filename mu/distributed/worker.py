@@ -29,7 +29,7 @@ from mu.errors import UserError
 from mu.runs import Run, RunState
 
 if TYPE_CHECKING:
-    from mu.resume import Progress
+    from mu.training.progress import Progress
 
 Tell = Callable[..., None]
 
@@ -251,11 +251,11 @@ class _RelayedKeeper:
         self._before, self._tell = before, tell
 
     def last(self) -> Progress | None:
-        """See :meth:`mu.resume.Keeper.last`."""
+        """See :meth:`mu.training.progress.Keeper.last`."""
         return self._before
 
     def save(self, progress: Progress) -> None:
-        """See :meth:`mu.resume.Keeper.save`."""
+        """See :meth:`mu.training.progress.Keeper.save`."""
         self._tell("save", progress)
 
 

@@ -23,14 +23,14 @@ from mu.evaluation.attacks.rmia import rmia
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.outputs import Outputs, predict
 from mu.masks import Mask
-from mu.recipes import Recipe
+from mu.recipes.recipe import Recipe
 from mu.runs import Run
 
 Forget = Callable[[Checkpoint, ForgetSplit, Run], None]
 
 
 class Train(Protocol):
-    """Trains a network by a recipe under a mask, as :func:`mu.rounds.train_network` does."""
+    """Trains by a recipe under a mask, as :func:`mu.originals.rounds.train_network` does."""
 
     def __call__(
         self, recipe: Recipe, data: Subset, run: Run, *, mask: Mask

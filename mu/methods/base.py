@@ -10,8 +10,8 @@ from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.distributed import everywhere
 from mu.hyperparameters import Hyperparameters
-from mu.resume import Keeper
 from mu.runs import Run
+from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)

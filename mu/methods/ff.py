@@ -29,8 +29,8 @@ from mu.fisher.free import FreeWeights
 from mu.hyperparameters import setting
 from mu.methods.reach import Reach, Reaching, move
 from mu.models.head import reset_outputs
-from mu.resume import Keeper
 from mu.runs import Run
+from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)

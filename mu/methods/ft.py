@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.methods.fine_tuning import FineTuning
-from mu.resume import Keeper
 from mu.runs import Run
+from mu.training.progress import Keeper
 from mu.training.resumable import train_resumably
 
 

@@ -29,10 +29,10 @@ from mu.data.batches import batch_count
 from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.reach import ALREADY, Reach, Reaching
-from mu.resume import Keeper
 from mu.runs import Run
 from mu.training.loop import DivergedError, train
 from mu.training.optimizers import NormalizedSGD, make_optimizer
+from mu.training.progress import Keeper
 from mu.training.recipe import AUGMENTATIONS, Training
 from mu.training.resumable import Bookmark
 

@@ -33,8 +33,8 @@ from mu.fisher.inverse import Samples, conjugate_gradients, woodbury
 from mu.fisher.mean import mean_gradient
 from mu.hyperparameters import setting
 from mu.methods.reach import Reach, Reaching, move
-from mu.resume import Keeper
 from mu.runs import Run
+from mu.training.progress import Keeper
 
 CG_STEPS = 100
 SOLVERS = ("auto", "woodbury", "cg")

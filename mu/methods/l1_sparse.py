@@ -29,8 +29,8 @@ from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.fine_tuning import FineTuning
 from mu.pruning.base import emptied
-from mu.resume import Keeper
 from mu.runs import Run
+from mu.training.progress import Keeper
 from mu.training.proximal import soft_threshold
 from mu.training.recipe import Training
 from mu.training.resumable import train_resumably

@@ -14,9 +14,9 @@ from mu.data.forget import ForgetSplit
 from mu.errors import UserError
 from mu.hyperparameters import setting
 from mu.methods.base import Method
-from mu.resume import Keeper
-from mu.rounds import train_network
+from mu.originals.rounds import train_network
 from mu.runs import Run
+from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)

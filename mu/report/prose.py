@@ -9,7 +9,7 @@ from mu.data.forget import POISON, ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation import GAP_METRICS
 from mu.evaluation.catalogue import METRICS, metric
-from mu.recipes import Stage
+from mu.recipes.recipe import Stage
 from mu.report.console import OF_BACKDOORS
 from mu.runs import Run
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
 from mu.errors import UserError
-from mu.profiles import DEFAULT_PROFILE, profile
 from mu.pruning import make_pruner
+from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.report import backdoor_plots, console, prose
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.cleanse import make_plan, resume, run_plan

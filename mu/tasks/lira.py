@@ -21,8 +21,8 @@ from mu.evaluation.attacks.rates import rates
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.references import Reference, View, attack, make_reference, view_arrays
 from mu.methods.base import Method, unlearn
+from mu.originals.rounds import train_network
 from mu.report import attack_plots, console, prose
-from mu.rounds import train_network
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import browse, write_json

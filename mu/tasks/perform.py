@@ -15,7 +15,6 @@ from mu.evaluation.comparison import compare
 from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
-from mu.resume import Keeper
 from mu.tasks.base import make_run, run_task
 from mu.tasks.outputs import browse, log_data, write_json
 from mu.tasks.problem import Oracle, Unlearned, UnlearningProblem, UnlearnResult, UnlearnTask
@@ -35,6 +34,7 @@ from mu.tracking import (
     run_keeper,
     save_checkpoint,
 )
+from mu.training.progress import Keeper
 
 Begin = Callable[[Recorder], UnlearnTask]
 Extra = Callable[[Recorder, UnlearnTask, UnlearnResult], None]

@@ -17,10 +17,10 @@ from mu.evaluation import SplitOutputs, look
 from mu.evaluation.backdoor import backdoor
 from mu.masks import Mask
 from mu.methods.base import Method
-from mu.recipes import Recipe, Stage
-from mu.resume import Progress
+from mu.recipes.recipe import Recipe, Stage
 from mu.runs import Run
 from mu.tracking import CELL_TAG, ORACLE_TAG, POISON_TAG, fingerprint_tag
+from mu.training.progress import Progress
 
 # --- originals ----------------------------------------------------------------------------
 

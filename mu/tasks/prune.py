@@ -16,11 +16,11 @@ from mu.errors import UserError
 from mu.evaluation import predict
 from mu.evaluation.backdoor import backdoor
 from mu.hyperparameters import typed_as
-from mu.originals import make_recipe, train_original
-from mu.profiles import DEFAULT_PROFILE, profile
+from mu.originals.train import make_recipe, train_original
 from mu.pruning import pruner_class
 from mu.pruning.base import prunable
-from mu.recipes import Recipe, Rewinding
+from mu.recipes.profile import DEFAULT_PROFILE, profile
+from mu.recipes.recipe import Recipe, Rewinding
 from mu.report import console, plots, prose
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task

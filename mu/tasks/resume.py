@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters
-from mu.resume import Progress
 from mu.tasks.problem import TrainTask, UnlearnTask
 from mu.tasks.resolve import refuse_contradictions
 from mu.tracking import Store, fetch_document, find_progress, resumable_run
+from mu.training.progress import Progress
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun

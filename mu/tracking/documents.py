@@ -13,11 +13,11 @@ from mlflow.exceptions import MlflowException
 
 from mu.digests import digest_of
 from mu.errors import UserError
-from mu.resume import FOLDER, write_whole
 from mu.tracking.artifacts import download
 from mu.tracking.recorder import Recorder
 from mu.tracking.resuming import local_folder
 from mu.tracking.store import Store, failure
+from mu.training.progress import FOLDER, write_whole
 
 DOCUMENT_FILE = f"{FOLDER}/job.json"
 _FORMAT = "mu.job/1"

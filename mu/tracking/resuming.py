@@ -20,7 +20,11 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
 from mu.errors import ProcessDiedError, UserError
-from mu.resume import (
+from mu.tracking.doctor import verdict_of
+from mu.tracking.recorder import Recorder
+from mu.tracking.signals import Stopped
+from mu.tracking.store import Store
+from mu.training.progress import (
     FOLDER,
     FolderKeeper,
     Keeper,
@@ -29,10 +33,6 @@ from mu.resume import (
     progress_files,
     read_newest,
 )
-from mu.tracking.doctor import verdict_of
-from mu.tracking.recorder import Recorder
-from mu.tracking.signals import Stopped
-from mu.tracking.store import Store
 
 # Entries whose runs keep what is needed to go on.
 RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
@@ -162,11 +162,11 @@ class _RunKeeper:
         self.has_kept = before is not None
 
     def last(self) -> Progress | None:
-        """See :meth:`mu.resume.Keeper.last`."""
+        """See :meth:`mu.training.progress.Keeper.last`."""
         return self._before
 
     def save(self, progress: Progress) -> None:
-        """See :meth:`mu.resume.Keeper.save`; returns once the progress is copied."""
+        """See :meth:`mu.training.progress.Keeper.save`; returns once the progress is copied."""
         self._wait()
         content = progress.to_bytes(self._keeper.about)
         self._writing = self._writer.submit(self._write, progress, content)

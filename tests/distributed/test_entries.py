@@ -15,8 +15,8 @@ import mu
 from entrypoints import backdoor, evaluate, prune, unlearn
 from mu.cli.main import run as run_command
 from mu.distributed.team import Team
-from mu.resume import FOLDER, progress_files
 from mu.tracking import Store
+from mu.training.progress import FOLDER, progress_files
 from tests.processes import PATIENCE, python
 
 pytestmark = pytest.mark.slow

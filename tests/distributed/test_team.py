@@ -19,8 +19,8 @@ from torch import nn
 
 from mu.distributed.team import RankFailedError, end_teams, team_of
 from mu.masks import Mask
-from mu.resume import FolderKeeper, Progress
 from mu.runs import Run
+from mu.training.progress import FolderKeeper, Progress
 from tests.distributed import verbs
 from tests.helpers import refused
 from tests.processes import PATIENCE, ROOT, environment, run_python

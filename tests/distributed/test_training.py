@@ -23,11 +23,11 @@ from mu.fisher.free import FreeWeights
 from mu.fisher.mean import mean_gradient
 from mu.methods import make_method
 from mu.methods.base import unlearn
-from mu.originals import make_recipe, train_original
-from mu.resume import FolderKeeper
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from mu.training.loop import train
 from mu.training.objective import synchronised
+from mu.training.progress import FolderKeeper
 from mu.training.recipe import Training
 from mu.transfer.verb import transfer_training, transferred
 from tests.distributed.verbs import IDLE, NORMALISED, SMOOTH

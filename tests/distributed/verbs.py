@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from mu.distributed import everywhere
 from mu.errors import UserError
-from mu.resume import Keeper, Progress
 from mu.runs import Run
+from mu.training.progress import Keeper, Progress
 
 
 class Smooth(nn.Module):

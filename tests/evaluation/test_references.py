@@ -29,8 +29,8 @@ from mu.evaluation.references import (
     view_arrays,
 )
 from mu.methods import make_method
-from mu.originals import train_original
-from mu.rounds import train_network
+from mu.originals.rounds import train_network
+from mu.originals.train import train_original
 from mu.runs import Run
 from mu.training import Training
 from tests.helpers import laws, make_checkpoint, make_dataset, make_recipe, refused

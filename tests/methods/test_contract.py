@@ -13,7 +13,7 @@ from mu.data.images import Images
 from mu.masks import Mask
 from mu.methods import ALIASES, METHODS, make_method, method_class
 from mu.methods.reach import Reaching
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 
 DATA = load_data("digits")

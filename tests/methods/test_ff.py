@@ -14,7 +14,7 @@ from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.methods import make_method
 from mu.methods.ff import noise_deviation
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.fisher import slow
 from tests.helpers import bits, make_checkpoint, make_dataset, random_mask

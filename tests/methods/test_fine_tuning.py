@@ -8,7 +8,7 @@ import torch
 from mu.checkpoints import forget_split
 from mu.data import load_data
 from mu.methods import make_method
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from mu.training import Training, train
 

@@ -16,7 +16,7 @@ from mu.data.batches import Batches
 from mu.evaluation.outputs import predict
 from mu.methods import make_method
 from mu.methods import reach as reach_module
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run, generator
 from mu.training.optimizers import NormalizedSGD
 from tests.helpers import bits

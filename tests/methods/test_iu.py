@@ -16,7 +16,7 @@ from mu.evaluation.outputs import predict
 from mu.fisher import inverse
 from mu.masks import Mask
 from mu.methods import iu, make_method
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.fisher import slow
 from tests.helpers import bits, make_dataset, random_mask

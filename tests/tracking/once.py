@@ -11,8 +11,8 @@ from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.base import Method
-from mu.resume import Keeper
 from mu.runs import Run
+from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)

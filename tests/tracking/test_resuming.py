@@ -25,10 +25,10 @@ import mu.tracking.resuming as resuming
 from entrypoints.prune import build
 from mu.checkpoints import Checkpoint
 from mu.cli.main import run as run_command
-from mu.resume import FOLDER, FolderKeeper, progress_files
 from mu.tasks import prune as prune_task
 from mu.tracking import Store, connect, find_original, tracked
 from mu.tracking import recorder as recorder_module
+from mu.training.progress import FOLDER, FolderKeeper, progress_files
 from tests.conftest import copy_store, store_uri
 from tests.processes import PATIENCE, python
 from tests.test_entrypoints import Program

@@ -19,12 +19,12 @@ from mu.checkpoints import Checkpoint
 from mu.data import load_data
 from mu.digests import digest_of
 from mu.methods import METHODS
-from mu.resume import FOLDER, Progress, file_name, progress_files, read_newest
 from mu.tasks import perform
 from mu.tasks import unlearn as unlearn_task
 from mu.tracking import Store, connect, jobs, load_checkpoint, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
+from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program

@@ -19,10 +19,10 @@ import pytest
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import Request
 from mu.masks import Mask
-from mu.resume import FOLDER
 from mu.tasks.prune import prune
 from mu.tracking import Store, connect, load_mask, load_model, tracked
 from mu.tracking import recorder as recorder_module
+from mu.training.progress import FOLDER
 from tests.conftest import copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, environment, python

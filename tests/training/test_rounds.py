@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mu.rounds
+import mu.originals.rounds
 from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data
 from mu.masks import Mask
-from mu.originals import make_recipe
+from mu.originals.rounds import train_network
+from mu.originals.train import make_recipe
 from mu.pruning.base import prunable
-from mu.recipes import Stage
-from mu.rounds import train_network
+from mu.recipes.recipe import Stage
 from mu.runs import Run
 from mu.training import train
 from tests.helpers import laws, random_mask
@@ -64,7 +64,7 @@ class Calls:
 def calls(monkeypatch):
     """The calls of the loop that the test makes."""
     seen = Calls()
-    monkeypatch.setattr(mu.rounds, "train", seen.train)
+    monkeypatch.setattr(mu.originals.rounds, "train", seen.train)
     return seen
 
 

@@ -13,12 +13,12 @@ from mu.errors import UserError, unknown
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.models.fit import check_fit
-from mu.profiles import DEFAULT_PROFILE, profile
+from mu.originals.rounds import AfterRound, train_network
 from mu.pruning import pruner_class
-from mu.recipes import Recipe, Rewinding
-from mu.resume import Keeper
-from mu.rounds import AfterRound, train_network
+from mu.recipes.profile import DEFAULT_PROFILE, profile
+from mu.recipes.recipe import Recipe, Rewinding
 from mu.runs import Run
+from mu.training.progress import Keeper
 from mu.training.recipe import Training
 
 
@@ -85,7 +85,7 @@ def train_original(
     mask
         Train under this mask from the initial weights, instead of finding one.
     keeper, after_round
-        See :func:`mu.rounds.train_network`.
+        See :func:`mu.originals.rounds.train_network`.
     """
     if mask is not None:
         recipe = replace(recipe, given_mask=mask.fingerprint)

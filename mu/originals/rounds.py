@@ -14,10 +14,10 @@ from mu.distributed import everywhere
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.pruning.base import prunable
-from mu.recipes import Recipe, Stage
-from mu.resume import Keeper, Progress
+from mu.recipes.recipe import Recipe, Stage
 from mu.runs import Run
 from mu.training.loop import train
+from mu.training.progress import Keeper, Progress
 from mu.training.resumable import Bookmark
 
 AfterRound = Callable[[int, nn.Module, Run], None]

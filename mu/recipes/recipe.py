@@ -11,8 +11,8 @@ from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
 from mu.models import ModelSpec
-from mu.profiles import DEFAULT_PROFILE, profile
 from mu.pruning import DEFAULT_PRUNER, check_pruner, make_pruner
+from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.training.recipe import Training
 
 if TYPE_CHECKING:
