@@ -262,12 +262,6 @@ def _notes(task: TransferTask, models: Models, metrics: Mapping[str, float]) -> 
     return notes
 
 
-def _links(models: Models) -> dict[str, str]:
-    """Run IDs by role."""
-    links = {"original": models.original.run_id, "unlearned": models.unlearned.run_id}
-    return links | ({"oracle": models.oracle.run_id} if models.oracle else {})
-
-
 def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:
     """Write everything that the run's page shows and later work takes."""
     folder, models = recorder.folder, found.models
@@ -286,7 +280,7 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
         models.forget,
         found.rows,
         found.metrics,
-        _links(models),
+        models.links(),
         found.notes,
     )
     tags = {"mu.upstream": models.unlearned.run_id, "mu.forget": models.forget_tag}
@@ -310,7 +304,7 @@ def _print(store: Store, run_id: str, task: TransferTask, found: Findings) -> No
     )
     console.print_notes(found.notes)
     lines = {
-        **_links(found.models),
+        **found.models.links(),
         "transfer": run_id,
         "gain": page.gain_in_words(found.metrics),
         "model": f'mu.load_model("{run_id}")',
