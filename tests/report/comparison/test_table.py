@@ -100,6 +100,12 @@ def test_the_order_of_the_runs_does_not_matter(chance: random.Random) -> None:
             assert_frame_equal(getattr(one, name), getattr(other, name))
 
 
+def test_an_original_counts_once_however_many_runs_start_from_it() -> None:
+    runs = [make_run(f"a{n}", seed=n, metrics={"RA_before": 100.0}) for n in range(3)]
+    other = make_run("b", training=1, metrics={"RA_before": 90.0})
+    assert only([*runs, other]).originals.loc["dense", "RA"] == 95.0
+
+
 def test_an_interval_is_over_seeds_or_of_a_single_run_over_samples() -> None:
     runs = a_study()
     several = cell(only(runs), "ft", "gap")
