@@ -184,7 +184,7 @@ def test_other_oracles_are_another_group() -> None:
     ]  # fmt: skip
     tables = tabulate(runs)
     assert sorted(map(sorted, map(ids, tables))) == [["a", "clean"], ["b", "usual"]]
-    assert sum("mask of its own" in table.heading for table in tables) == 1
+    assert sum("mask from the retain set" in table.heading for table in tables) == 1
 
 
 def test_one_request_that_means_other_samples_of_the_same_split_is_two_groups() -> None:
