@@ -205,6 +205,14 @@ def test_pruners_at_one_sparsity_are_blocks_that_say_so() -> None:
     assert labels == ["dense", "95 % sparse (pruner=omp)", "95 % sparse (pruner=synflow)"]
 
 
+def test_originals_whose_sparsity_is_not_known() -> None:
+    runs = [replace(make_run(f"r{n}", sparse=bool(n)), sparsity=None) for n in (1, 0)]
+    originals = only(runs).originals
+    assert list(originals.index) == ["dense", "sparse"]
+    assert originals.loc["dense", "sparsity"] == 0
+    assert math.isnan(originals.loc["sparse", "sparsity"])
+
+
 def test_rows_say_in_what_settings_differ() -> None:
     runs = [
         make_run("a", settings={"lr": "0.1", "epochs": "2"}),
