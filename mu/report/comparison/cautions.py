@@ -77,12 +77,12 @@ def _shared_seed(table: Table) -> str | None:
     if len(seeds) < 2 or not same:
         return None
     what = f"{same[0]} seed {seeds[same[0]].iloc[0]}"
-    return f"all runs share the {what}, whose own chance is in no standard deviation"
+    return f"all runs share the {what}, so no standard deviation shows what another would change"
 
 
 def _other_seeds(table: Table) -> str | None:
     rows = _methods(table).groupby("row")[SEEDS]
-    sets = {frozenset(own.itertuples(index=False, name=None)) for _, own in rows}
+    sets = {frozenset(row.itertuples(index=False, name=None)) for _, row in rows}
     words = "methods were run over different seeds, so part of their differences may be the seeds'"
     return words if len(sets) > 1 else None
 

@@ -50,7 +50,9 @@ def to_csv(tables: Sequence[Table]) -> str:
     oracle, ``run_ids`` are apart by spaces. A number that is not there is empty.
     """
     cells = pd.concat([table.shown.assign(group=table.heading) for table in tables])
-    cells = cells[cells["mean"].notna()].assign(run_ids=lambda own: own["run_ids"].map(" ".join))
+    cells = cells[cells["mean"].notna()].assign(
+        run_ids=lambda found: found["run_ids"].map(" ".join)
+    )
     return str(cells.to_csv(columns=FIELDS, index=False, lineterminator="\n"))
 
 

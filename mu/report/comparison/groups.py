@@ -42,7 +42,7 @@ def split_groups(runs: Sequence[SeedRun], oracles: Mapping[str, SeedRun]) -> lis
         kind = UPSTREAM if oracle is None else mask_from(oracle)
         original = {n: v for n, v in run.original.items() if n not in _pruning_settings()}
         found[canonical_items({**original, "forget": run.forget, "oracle": kind})].append(run)
-    groups = [part for key, own in found.items() for part in _by_forget_set(dict(key), own)]
+    groups = [part for key, some in found.items() for part in _by_forget_set(dict(key), some)]
     return sorted(groups, key=lambda one: sorted(one[0].items()))
 
 
@@ -104,10 +104,10 @@ def newest_of_each_seed(runs: Sequence[SeedRun], linked: Collection[str]) -> lis
 def tell_apart(names: Sequence[str], settings: Sequence[Settings]) -> list[str]:
     """Labels, no two the same: a name, and the settings in which it differs from its like."""
     labels: list[str] = []
-    for name, own in zip(names, settings, strict=True):
+    for name, values in zip(names, settings, strict=True):
         same = [other for other, its in zip(settings, names, strict=True) if its == name]
         differ = [
-            f"{field.removeprefix('prune_')}={_short(field, own.get(field, _UNSET))}"
+            f"{field.removeprefix('prune_')}={_short(field, values.get(field, _UNSET))}"
             for field in sorted({field for other in same for field in other})
             if len({other.get(field, _UNSET) for other in same}) > 1
         ]
@@ -129,7 +129,7 @@ def title(shared: Settings) -> str:
     if shared.get("history", "('pruned',)") not in ("('pruned',)", "['pruned']", "('imported',)"):
         words += f", after {shared['history'].strip('()[]').rstrip(',')}"
     if shared.get("oracle", UPSTREAM) != UPSTREAM:
-        words += ", oracle with a mask of its own"
+        words += ", oracle with its mask from the retain set"
     return words
 
 

@@ -109,7 +109,7 @@ def tabulate(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> l
     """
     linked = link(runs)
     groups = split_groups(linked.runs, linked.oracles)
-    headings = tell_apart([title(shared) for shared, _ in groups], [own for own, _ in groups])
+    headings = tell_apart([title(shared) for shared, _ in groups], [shared for shared, _ in groups])
     return [
         _table(group, heading, linked, metrics)
         for group, heading in zip(groups, headings, strict=True)
@@ -120,10 +120,10 @@ def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | 
     shared, members = group
     names = dict.fromkeys((*(metrics or ()), *COLUMNS))
     lines, facts, kept = [], [], list[SeedRun]()
-    for place, own in _places(members, {one.run_id for one in linked.oracles.values()}):
-        lines += [place | make_cell(name, own, linked.oracles) for name in names]
-        facts += [place | _facts(run, linked) for run in own]
-        kept += own
+    for place, some in _places(members, {one.run_id for one in linked.oracles.values()}):
+        lines += [place | make_cell(name, some, linked.oracles) for name in names]
+        facts += [place | _facts(run, linked) for run in some]
+        kept += some
     cells, runs = (pd.DataFrame(one).astype({"sparsity": float}) for one in (lines, facts))
     cells["best"] = _best(cells)
     if metrics is None:  # an empty gap says that there is no oracle
@@ -145,10 +145,14 @@ def _places(
     for run in runs:
         found[(run.method, canonical_items(run.settings)), block_key(run)].append(run)
         known[block_key(run)] += [] if run.sparsity is None else [run.sparsity]
-    sparsity = {one: fmean(own) if own else None for one, own in known.items()} | {DENSE: 0.0}
+    sparsity = {one: fmean(values) if values else None for one, values in known.items()} | {
+        DENSE: 0.0
+    }
     rows = sorted({row for row, _ in found}, key=row_order)
     blocks = sorted(known, key=lambda one: (one != DENSE, sparsity[one] or 0.0, one))
-    row_labels = tell_apart([method for method, _ in rows], [dict(own) for _, own in rows])
+    row_labels = tell_apart(
+        [method for method, _ in rows], [dict(settings) for _, settings in rows]
+    )
     block_labels = tell_apart(
         [_sparsity_words(sparsity[one]) for one in blocks],
         [{} if one == DENSE else dict(one) for one in blocks],

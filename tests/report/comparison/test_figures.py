@@ -34,6 +34,8 @@ def test_all_that_there_is_material_for(study: Table) -> None:
     assert [one.name for one in own] == ["gap", "trade_off", "sparsity", "radar_1", "radar_2"]
     (poor,) = draw_all(tabulate([make_run("a")]))
     assert poor == []
+    oracle = make_run("o", "retrain", metrics={"ASR": 1.0})
+    assert draw_all(tabulate([oracle])) == [[]]
     attacked = tabulate([make_run("a", metrics={"ASR": 90.0, "ASR_before": 99.0})])
     (curve,) = draw_all(attacked)[0]
     assert curve.name == "backdoor"

@@ -62,14 +62,14 @@ def _drawing(
     cells = table.cells[table.cells["original"].isin(originals.index)]
     cells = cells[cells["metric"].isin(names)]
     rows = []
-    for (row, original), own in cells.groupby(["row", "original"], sort=False):
-        texts = {cell.metric: write(cell) for cell in own.itertuples()}
+    for (row, original), some in cells.groupby(["row", "original"], sort=False):
+        texts = {cell.metric: write(cell) for cell in some.itertuples()}
         if set(texts.values()) != {ABSENT}:
             rows.append((row, original, *(texts[one] for one in names)))
     if before:
         rows += [
-            (ORIGINAL, label, *(number(one, own[one]) for one in names))
-            for label, own in originals.iterrows()
+            (ORIGINAL, label, *(number(one, means[one]) for one in names))
+            for label, means in originals.iterrows()
         ]
     words = [
         f"{method} on {original}: "
@@ -121,13 +121,13 @@ def _panel(axes: Axes, table: Table, cells: pd.DataFrame, originals: pd.DataFram
     looks = row_looks(table)
     short = short_labels(list(looks))
     for row, method in table.rows.items():
-        own = cells[cells["row"] == row].reindex(originals.index).reset_index()
-        own = own[own["mean"].notna()]
-        if own.empty and method != ORACLE_METHOD:
+        line = cells[cells["row"] == row].reindex(originals.index).reset_index()
+        line = line[line["mean"].notna()]
+        if line.empty and method != ORACLE_METHOD:
             continue
         look = looks[row]
         axes.errorbar(
-            own.index, own["mean"], own["sd"].fillna(0.0), ls=look.line, color=look.colour,
+            line.index, line["mean"], line["sd"].fillna(0.0), ls=look.line, color=look.colour,
             marker=look.look.marker, ms=5, lw=1.5, elinewidth=1, capsize=2, label=short[row],
             mfc="none" if look.variant else look.colour,
         )  # fmt: skip

@@ -53,8 +53,8 @@ def make_page(
         trim_blocks=True,
     )  # fmt: skip
     groups = [
-        _group(table, own, place)
-        for place, (table, own) in enumerate(zip(tables, drawings, strict=True), 1)
+        _group(table, some, place)
+        for place, (table, some) in enumerate(zip(tables, drawings, strict=True), 1)
     ]
     return environment.get_template("page.html").render(
         title=title,
@@ -94,9 +94,9 @@ def _group(table: Table, drawings: Sequence[Drawing], place: int) -> View:
         "notes": cautions(table),
         "original_metrics": list(known),
         "originals": [
-            (label, [number(name, value) or ABSENT for name, value in own.items()])
-            for label, own in known.iterrows()
-            if len(own)
+            (label, [number(name, value) or ABSENT for name, value in means.items()])
+            for label, means in known.iterrows()
+            if len(means)
         ],
         "figures": [
             {
@@ -157,13 +157,13 @@ def _runs(table: Table) -> list[View]:
     """All runs of a table: what each is, its seeds, and where it is found."""
     return [
         {
-            **own,
+            **facts,
             **_linked(table, run_id),
-            "seeds": [own[name] for name in Seeds._fields],
-            "gap": number("gap", own["gap"]) or ABSENT,
-            "oracle": _linked(table, own["named"]) if own["named"] else None,
+            "seeds": [facts[name] for name in Seeds._fields],
+            "gap": number("gap", facts["gap"]) or ABSENT,
+            "oracle": _linked(table, facts["named"]) if facts["named"] else None,
         }
-        for run_id, own in table.runs.to_dict("index").items()
+        for run_id, facts in table.runs.to_dict("index").items()
     ]
 
 
