@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,6 +34,43 @@ def _no_mlflow_of_the_user() -> Iterator[None]:
             patch.delenv(name)
         patch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/nowhere.db")
         yield
+
+
+# --- pictures -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unpainted() -> Iterator[None]:
+    """The pictures of a run are laid out, but one pixel is written: painting takes half its time.
+
+    Tests of pictures take the fixture ``painted``; real processes paint anyway.
+    """
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    paint = Figure.savefig
+
+    def savefig(figure: Figure, target: object, **settings: Any) -> None:
+        if isinstance(target, Path) and target.suffix == ".png":
+            Image.new("L", (1, 1)).save(target)
+        else:
+            paint(figure, target, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        patch.setattr(Figure, "painted", paint, raising=False)
+        yield
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are really painted in this test."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", Figure.painted)
+
+
+# --- stores -------------------------------------------------------------------------------
 
 
 def store_uri(path: Path) -> str:

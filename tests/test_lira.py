@@ -135,6 +135,7 @@ def whole(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         return Whole.of(store, newest_lira(store))
 
 
+@pytest.mark.usefixtures("painted")
 def test_an_attack_end_to_end(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
