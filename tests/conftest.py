@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from mu.tracking import Store
@@ -93,14 +95,61 @@ def copy_store(source: Path, folder: Path, artifacts: str | None = None) -> Path
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _schema_read_once() -> Iterator[None]:
+    """MLflow reads all its migrations to know the newest, for each store that is opened."""
+    import mlflow.store.db.utils as utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        newest = functools.cache(utils._get_latest_schema_revision)
+        patch.setattr(utils, "_get_latest_schema_revision", newest)
+        yield
+
+
+class Workshop:
+    """Makes what several files need once in a test run, whichever worker wants it first."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, name: str, make: Callable[[Path], None]) -> Path:
+        """The folder of that name, filled by ``make``; nobody writes to it later."""
+        folder = self._root / name
+        done = folder / "done"
+        with FileLock(self._root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    def store(self, name: str, start: Path, make: Callable[[], None]) -> Path:
+        """A store that begins as a copy of ``start``, and to which ``make`` adds runs."""
+
+        def filled(folder: Path) -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(start, folder)))
+                make()
+
+        return self.folder(name, filled) / "mlflow.db"
+
+
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite store, made once: its many tables take seconds."""
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    root.mkdir(exist_ok=True)
+    return Workshop(root)
+
+
+@pytest.fixture(scope="session")
+def empty_store(workshop: Workshop) -> Path:
+    """An empty SQLite store: its many tables take seconds."""
     from mu.tracking import connect
 
-    path = tmp_path_factory.mktemp("empty-store") / "mlflow.db"
-    connect(store_uri(path))
-    return path
+    folder = workshop.folder("empty-store", lambda one: connect(store_uri(one / "mlflow.db")))
+    return folder / "mlflow.db"
 
 
 @pytest.fixture
@@ -122,16 +171,16 @@ class FinishedPrune:
 
 
 @pytest.fixture(scope="session")
-def finished_prune(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedPrune:
-    """A prune run of two epochs on the digits, made once; copy its store, do not write to it."""
+def finished_prune(empty_store: Path, workshop: Workshop) -> FinishedPrune:
+    """A prune run of two epochs on the digits; copy its store, do not write to it."""
     from entrypoints.prune import prune
     from mu.tracking import connect, find_original
 
-    path = copy_store(empty_store, tmp_path_factory.mktemp("finished-prune"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+    def make() -> None:
         prune({"epochs": 2}, {"device": "cpu"})
-        run = find_original(connect(), {})
+
+    path = workshop.store("finished-prune", empty_store, make)
+    run = find_original(connect(store_uri(path)), {})
     assert run is not None
     return FinishedPrune(path, run.info.run_id)
 
