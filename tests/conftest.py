@@ -41,11 +41,11 @@ def _no_mlflow_of_the_user() -> Iterator[None]:
 # --- pictures -----------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _unpainted() -> Iterator[None]:
+@pytest.fixture(scope="session")
+def unpainted() -> Iterator[None]:
     """The pictures of a run are laid out, but one pixel is written: painting takes half its time.
 
-    Tests of pictures take the fixture ``painted``; real processes paint anyway.
+    So in all tests with a store, but those that take ``painted``; real processes paint anyway.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -65,7 +65,7 @@ def _unpainted() -> Iterator[None]:
 
 
 @pytest.fixture
-def painted(monkeypatch: pytest.MonkeyPatch) -> None:
+def painted(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are really painted in this test."""
     from matplotlib.figure import Figure
 
@@ -95,7 +95,7 @@ def copy_store(source: Path, folder: Path, artifacts: str | None = None) -> Path
     return path
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def _schema_read_once() -> Iterator[None]:
     """MLflow reads all its migrations to know the newest, for each store that is opened."""
     import mlflow.store.db.utils as utils
@@ -144,7 +144,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 @pytest.fixture(scope="session")
-def empty_store(workshop: Workshop) -> Path:
+def empty_store(workshop: Workshop, unpainted: None, _schema_read_once: None) -> Path:
     """An empty SQLite store: its many tables take seconds."""
     from mu.tracking import connect
 
@@ -183,6 +183,39 @@ def finished_prune(empty_store: Path, workshop: Workshop) -> FinishedPrune:
     run = find_original(connect(store_uri(path)), {})
     assert run is not None
     return FinishedPrune(path, run.info.run_id)
+
+
+@dataclass(frozen=True)
+class FinishedUnlearn:
+    """A store with two unlearned models of one forget set, two oracles, and another forget set."""
+
+    path: Path
+    original: str
+    unlearned: tuple[str, str]
+    oracles: tuple[str, str]
+    other: str
+
+
+@pytest.fixture(scope="session")
+def finished_unlearn(finished_prune: FinishedPrune, workshop: Workshop) -> FinishedUnlearn:
+    """Four runs about class 3, each kind with seeds 0 and 1; copy their store."""
+    from mu.tracking import connect
+    from tests.test_main_job import call
+
+    def make() -> None:
+        common = ("--device", "cpu", "--prune_run_id", finished_prune.run_id)
+        for method in (("retrain",), ("ft", "--epochs", "1")):
+            for seed in ("0", "1"):
+                line = ("--forget", "class:3", "--seed", seed, *common)
+                assert call("unlearn", "--method", *method, *line) == 0
+        line = ("--forget", "random:20", "--epochs", "1", *common)
+        assert call("unlearn", "--method", "ft", *line) == 0
+
+    path = workshop.store("finished-unlearn", finished_prune.path, make)
+    found = connect(store_uri(path)).search("tags.`mu.entry` = 'unlearn'")
+    other, second, first, oracle2, oracle1 = (run.info.run_id for run in found)
+    pairs = (first, second), (oracle1, oracle2)
+    return FinishedUnlearn(path, finished_prune.run_id, *pairs, other)
 
 
 @dataclass(frozen=True)

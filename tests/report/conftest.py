@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _painted() -> Iterator[None]:
+def _painted(unpainted: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", Figure.painted)
         yield

@@ -25,6 +25,7 @@ from mu.tracking import Store, connect, jobs, load_checkpoint, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import UNLEARNED, call, newest
@@ -164,6 +165,7 @@ PLACES = (
 )
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_again_and_again(
     whole: Whole, pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,7 +250,7 @@ def whole_oracle(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPat
     return whole_of(finished_prune, tmp_path_factory.mktemp("oracle"), *RETRAIN)
 
 
-@pytest.mark.parametrize("by_itself", [False, True])
+@pytest.mark.parametrize("by_itself", mostly_slow([False, True], False))
 def test_an_interrupted_oracle(
     whole_oracle: Whole, pruned: PrunedStore, by_itself: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
