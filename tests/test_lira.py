@@ -28,8 +28,9 @@ from mu.tasks.resolve import method_of
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Store, connect, tracked
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
-from tests.test_main_job import files, launch, newest
+from tests.test_main_job import files, newest
 from tests.tracking.handovers import hand_over
 from tests.tracking.test_resuming import interrupt_at
 
@@ -137,6 +138,7 @@ def whole(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         return Whole.of(store, newest_lira(store))
 
 
+@pytest.mark.usefixtures("painted")
 def test_an_attack_end_to_end(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,7 +276,9 @@ def interrupted(place: str, *line: str) -> None:
         assert call(*QUICK, *line) == 128 + signal.SIGINT
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place", mostly_slow(PLACES, "when the second is kept", "when all is written")
+)
 def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     target: Target, whole: Whole, place: str, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -344,19 +348,6 @@ def test_a_killed_process_is_gone_on_with(target: Target, whole: Whole) -> None:
     sent = len(target.store.client.get_metric_history(run_id, "reference_s"))
     assert call("--resume_run_id", run_id, "--device", "cpu") == 0
     assert Whole.of(target.store, run_id, lost=range(sent, len(kept))) == whole
-
-
-@pytest.mark.slow
-def test_by_the_launcher(target: Target, whole: Whole) -> None:
-    done = launch("lira", references=REFERENCES, device="cpu")
-    assert done.returncode == 0, done.stderr
-    run_id = newest_lira(target.store)
-    assert Whole.of(target.store, run_id) == whole
-    assert run_id in done.stdout
-    done = launch("lira", references=3, device="cpu")
-    assert done.returncode == 1
-    assert "references=3: must be even" in done.stderr
-    assert newest(target.store).info.status == "FAILED"
 
 
 # --- mistakes -----------------------------------------------------------------------------
