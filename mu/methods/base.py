@@ -34,6 +34,24 @@ class Method(Registered, ABC):
 
     @abstractmethod
     def unlearn(
+        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+    ) -> None:
+        """Edit ``checkpoint`` in place so that it forgets ``split.forget``.
+
+        The model's weights change; the mask only where a method is said to find a new one.
+        Pruned weights are exactly zero afterwards. What happens depends on the arguments and
+        on ``run.seed`` alone.
+
+        Parameters
+        ----------
+        keeper
+            Keeps the progress after each epoch. Where it holds some already, ``checkpoint`` is
+            the original again, and unlearning goes on there; on the CPU it ends with the very
+            weights that it would have had without the interruption.
+        """
+
+
+def unlearn(
     method: Method,
     checkpoint: Checkpoint,
     split: ForgetSplit,
@@ -43,7 +61,7 @@ class Method(Registered, ABC):
     """:meth:`Method.unlearn`, on all devices of ``run``."""
     from mu.methods.steps.on_all_devices import unlearned
 
-    made = unlearned(method, checkpoint, split, run, keeper)
+    made = unlearned(method.unlearn, checkpoint, split, run, keeper)
     if made is not checkpoint:
         checkpoint.model.load_state_dict(made.model.state_dict())
         checkpoint.mask = made.mask

@@ -89,9 +89,7 @@ class FisherForgetting(Reaching):
                 noise *= free.vector(marks)
         move(free, model, noise, alpha, run)
 
-    def _noise(
-        self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run
-    ) -> Tensor:
+    def _noise(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:
         """The noise at ``alpha = 1``, a vector (free weights,)."""
         import torch
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.distributed import everywhere
-from mu.methods.base import Method
 from mu.runs import Run
 from mu.training.progress import Keeper
 
 
 @everywhere
 def unlearned(
-    method: Method,
+    unlearn: Callable[[Checkpoint, ForgetSplit, Run, Keeper | None], None],
     checkpoint: Checkpoint,
     split: ForgetSplit,
     run: Run,
     keeper: Keeper | None = None,
 ) -> Checkpoint:
-    """The checkpoint, edited in place where there is one device."""
-    method.unlearn(checkpoint, split, run, keeper)
+    """The checkpoint that a method's ``unlearn`` edited; in place where there is one device."""
+    unlearn(checkpoint, split, run, keeper)
     return checkpoint
