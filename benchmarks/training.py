@@ -8,7 +8,7 @@ speed drifts treats them alike; ratios are taken round by round. Then the peak m
 in a process of its own, and what it costs to keep the progress after an epoch.
 
 - floor: forward, backward and step on one resident batch; no data, no metrics
-- loop: ``mu.training.train`` with crops and flips
+- loop: ``mu.training.loop.train`` with crops and flips
 - masked: the loop under a mask that prunes 95 %
 - sam: the loop with sharpness-aware minimisation
 - plain: a DataLoader over torchvision's CIFAR10 that crops and flips each image, and metrics
@@ -43,7 +43,8 @@ from mu.models import ModelSpec
 from mu.pruning import make_pruner
 from mu.pruning.base import prunable
 from mu.runs import Run
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.training.optimizers import make_optimizer, optimizer_state
 from mu.training.progress import FolderKeeper, Progress
 

@@ -14,9 +14,11 @@ from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
 from mu.data.forget import POISON, ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
-from mu.data.poison import ALL, PREFIX, Poison, PoisonedDataset, PoisonOptions
+from mu.data.poison import Poison, PoisonedDataset
+from mu.data.poison_options import ALL, PREFIX, PoisonOptions
 from mu.data.triggers import check_trigger
-from mu.detection.spectral import SpectralSignatures, precision_and_recall
+from mu.detection.outliers import precision_and_recall
+from mu.detection.spectral import SpectralSignatures
 from mu.errors import UserError
 from mu.hyperparameters import typed_as
 from mu.methods import check_method, make_method

@@ -26,7 +26,8 @@ from mu.tasks.outputs import browse, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import BEFORE, Models, Source, make_source
 from mu.tracking import Recorder, Store, rounded
-from mu.training import DivergedError, Training
+from mu.training import Training
+from mu.training.loop import DivergedError
 from mu.transfer.verb import check_target, transfer_training, transferred
 
 COPIED = (*GAP_METRICS, *(f"{name}{BEFORE}" for name in GAP_METRICS), "gap", "RTE")

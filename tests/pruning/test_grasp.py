@@ -8,9 +8,9 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mu.pruning import probe as probes
+from mu.pruning.scoring import probe as probes
 from mu.pruning.grasp import TEMPERATURE, GraSP, losses_of_flow
-from mu.pruning.probe import Probe
+from mu.pruning.scoring.probe import Probe
 from mu.runs import Run
 from tests.pruning.networks import (
     DATA,

@@ -17,7 +17,7 @@ from torchvision.ops.misc import SqueezeExcitation
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning.base import prunable
-from mu.pruning.linearised import ACTIVATIONS, Twin, levelled, linear
+from mu.pruning.scoring.linearised import ACTIVATIONS, Twin, levelled, linear
 from tests.helpers import laws
 from tests.pruning.networks import CONVOLUTIONAL, TRANSFORMERS, build, dense, half
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mu.pruning.probe import Probe
+from mu.pruning.scoring.probe import Probe
 from mu.pruning.snip import SNIP, sensitivities
 from mu.runs import Run
 from tests.pruning.networks import (

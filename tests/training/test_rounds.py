@@ -16,7 +16,7 @@ from mu.originals.train import make_recipe
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Stage
 from mu.runs import Run
-from mu.training import train
+from mu.training.loop import train
 from tests.helpers import laws, random_mask
 from tests.training.networks import PLAIN
 
