@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
 from mu import environment
 from mu.errors import UserError, nearest
+from mu.hyperparameters import Hyperparameters
 
 USER_MISTAKE = 2
 
@@ -72,6 +73,7 @@ def _owners(known: Sequence[str]) -> dict[str, list[str]]:
     from mu.pruning import PRUNERS
 
     found: dict[str, list[str]] = {}
+    choices: dict[str, tuple[str, Mapping[str, type[Hyperparameters]]]]
     choices = {"method": ("", METHODS), "trigger": ("trigger_", TRIGGERS)}
     choices |= {"pruner": ("", PRUNERS), "prune_pruner": ("prune_", PRUNERS)}
     for option in {*choices} & {*known}:
