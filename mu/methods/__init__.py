@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mu.methods.base import Method
 
 DEFAULT_METHOD = "l1_sparse"
+ORACLE_METHOD = "retrain"
 METHODS: Registry[Method] = Registry("method", __name__)
 
 check_method = METHODS.check

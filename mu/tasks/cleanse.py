@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
 from mu.data.forget import POISON, ForgetRequest, ForgetSplit
@@ -122,7 +123,7 @@ def _original(
     if mask_run_id is not None and run_id != "auto":
         raise UserError("mask_run_id is of an original that is to be made; leave prune_run_id out")
     if run_id != "auto":
-        if store.run(run_id).data.tags.get("mu.entry") == "backdoor":
+        if store.run(run_id).data.tags.get(tags.ENTRY) == "backdoor":
             run_id = stage_of(store, run_id, "poisoned")
         found = find_requested(store, run_id, request.original)
         assert found is not None

@@ -10,9 +10,9 @@ import pandas as pd
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from mu.methods import ORACLE_METHOD
 from mu.report.comparison.cautions import cautions
 from mu.report.comparison.cells import write
-from mu.report.comparison.records import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import Table
 from mu.report.console import make_console, print_notes

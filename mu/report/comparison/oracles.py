@@ -7,13 +7,16 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from mu.alike import canonical_items
 from mu.evaluation.gap import GAP_METRICS, gaps
-from mu.report.comparison.records import ORACLE_TAG, UPSTREAM, SeedRun, canonical_items
+from mu.run_record import RunRecord
+from mu.tags import ORACLE
 
+UPSTREAM = "upstream"  # the usual oracle's `mask_from`
 Problem = tuple[Any, ...]
 
 
-def problem_of(run: SeedRun) -> Problem:
+def problem_of(run: RunRecord) -> Problem:
     """Everything but the unlearning seed that an oracle of ``run`` depends on.
 
     It says what the oracle's fingerprint says, by what is known without loading any data.
@@ -42,12 +45,12 @@ class Linked(NamedTuple):
         says nothing of them.
     """
 
-    runs: list[SeedRun]
-    oracles: dict[str, SeedRun]
+    runs: list[RunRecord]
+    oracles: dict[str, RunRecord]
     misjudged: set[str]
 
 
-def link(runs: Sequence[SeedRun]) -> Linked:
+def link(runs: Sequence[RunRecord]) -> Linked:
     """Find the oracle of each run.
 
     A run that points to none gets the newest of the usual kind (mask from upstream) that was made
@@ -63,7 +66,7 @@ def link(runs: Sequence[SeedRun]) -> Linked:
         oracle = by_id.get(run.oracle_run_id or "")
         if oracle is not None and not _judges(oracle, run):
             found.misjudged.add(run.run_id)
-            tags = {name: value for name, value in run.tags.items() if name != ORACLE_TAG}
+            tags = {name: value for name, value in run.tags.items() if name != ORACLE}
             metrics = {n: value for n, value in run.metrics.items() if not n.startswith("gap")}
             run = replace(run, tags=tags, metrics=metrics)
         found.runs.append(run)
@@ -74,18 +77,18 @@ def link(runs: Sequence[SeedRun]) -> Linked:
     return found
 
 
-def _judges(oracle: SeedRun, run: SeedRun) -> bool:
+def _judges(oracle: RunRecord, run: RunRecord) -> bool:
     """Whether an oracle is one of this run; the clean oracle's mask is found on the retain set."""
     (*ours, our_mask), (*theirs, their_mask) = problem_of(run), problem_of(oracle)
     return ours == theirs and (our_mask == their_mask or mask_from(oracle) != UPSTREAM)
 
 
-def mask_from(oracle: SeedRun) -> str:
+def mask_from(oracle: RunRecord) -> str:
     """Where the mask of an oracle comes from: ``upstream``, or ``retain``, the clean oracle."""
     return str(oracle.settings.get("mask_from", UPSTREAM))
 
 
-def distance(run: SeedRun, metric: str, oracle: SeedRun | None) -> float | None:
+def distance(run: RunRecord, metric: str, oracle: RunRecord | None) -> float | None:
     """How far a number is from the oracle's, in its unit; None where that is not known."""
     if oracle is not None and metric in run.metrics and metric in oracle.metrics:
         return abs(run.metrics[metric] - oracle.metrics[metric])
@@ -94,7 +97,7 @@ def distance(run: SeedRun, metric: str, oracle: SeedRun | None) -> float | None:
     return None
 
 
-def gap_to(run: SeedRun, oracle: SeedRun | None) -> float | None:
+def gap_to(run: RunRecord, oracle: RunRecord | None) -> float | None:
     """The run's gap as it was logged, or to an oracle that it does not point to yet."""
     if run.oracle_run_id is not None and not run.is_oracle:
         return run.metrics.get("gap")
@@ -103,7 +106,7 @@ def gap_to(run: SeedRun, oracle: SeedRun | None) -> float | None:
     return gaps(run.metrics, oracle.metrics)["gap"]
 
 
-def floor_of(oracles: Iterable[SeedRun]) -> float | None:
+def floor_of(oracles: Iterable[RunRecord]) -> float | None:
     """Mean gap between oracles that differ in nothing but their seed; None without a pair.
 
     No method can be expected to come nearer to an oracle than oracles are to each other.

@@ -11,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from mu.alike import canonical_items
 from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
+from mu.methods import ORACLE_METHOD
 from mu.report.comparison.cells import NAN, digits_of, make_cell
 from mu.report.comparison.groups import (
     DENSE,
@@ -33,7 +35,7 @@ from mu.report.comparison.oracles import (
     mask_from,
     problem_of,
 )
-from mu.report.comparison.records import ORACLE_METHOD, SeedRun, canonical_items
+from mu.run_record import RunRecord
 
 # The paper's order; ASR only where a backdoor was planted.
 COLUMNS = ("UA", "MIA", "RA", "TA", "ASR", "gap", "RTE")
@@ -97,7 +99,7 @@ class Table:
         return cells[cells["method"] != ORACLE_METHOD]
 
 
-def tabulate(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> list[Table]:
+def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Table]:
     """Tables of runs, one for each group; the order of the runs does not matter.
 
     Parameters
@@ -119,7 +121,7 @@ def tabulate(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> l
 def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | None) -> Table:
     shared, members = group
     names = dict.fromkeys((*(metrics or ()), *COLUMNS))
-    lines, facts, kept = [], [], list[SeedRun]()
+    lines, facts, kept = [], [], list[RunRecord]()
     for place, some in _places(members, {one.run_id for one in linked.oracles.values()}):
         lines += [place | make_cell(name, some, linked.oracles) for name in names]
         facts += [place | _facts(run, linked) for run in some]
@@ -137,10 +139,10 @@ def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | 
 
 
 def _places(
-    runs: Sequence[SeedRun], judges: Collection[str]
-) -> Iterator[tuple[dict[str, Any], list[SeedRun]]]:
+    runs: Sequence[RunRecord], judges: Collection[str]
+) -> Iterator[tuple[dict[str, Any], list[RunRecord]]]:
     """Each row and block in the order of a table, with its runs, of which there may be none."""
-    found: dict[tuple[tuple[str, Key], Key], list[SeedRun]] = defaultdict(list)
+    found: dict[tuple[tuple[str, Key], Key], list[RunRecord]] = defaultdict(list)
     known: dict[Key, list[float]] = defaultdict(list)
     for run in runs:
         found[(run.method, canonical_items(run.settings)), block_key(run)].append(run)
@@ -171,7 +173,7 @@ def _sparsity_words(sparsity: float | None) -> str:
     return "dense" if sparsity == 0 else f"{round(sparsity, 1):g} % sparse"
 
 
-def _facts(run: SeedRun, linked: Linked) -> dict[str, Any]:
+def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
     """What a caution or a page says of a run."""
     oracle = linked.oracles.get(run.run_id)
     gap = gap_to(run, oracle)
@@ -195,7 +197,7 @@ def _facts(run: SeedRun, linked: Linked) -> dict[str, Any]:
     }
 
 
-def _originals(runs: pd.DataFrame, oracles: Sequence[SeedRun]) -> pd.DataFrame:
+def _originals(runs: pd.DataFrame, oracles: Sequence[RunRecord]) -> pd.DataFrame:
     """Each original counts once, however many methods started from it."""
     names = [f"{name}_before" for name in OF_ORIGINALS]
     single = runs.groupby(["original", "split", "training"])[names].last()

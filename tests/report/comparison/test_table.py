@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from scipy import stats
 
+from mu.alike import canonical, same_setting
 from mu.report.comparison.cautions import RULES, cautions
-from mu.report.comparison.records import SeedRun, canonical, same_setting
 from mu.report.comparison.table import Table, tabulate
+from mu.run_record import RunRecord
 from tests.helpers import laws
 from tests.report.comparison.made import a_study, cell, has, make_run
 
 PERCENT = st.floats(0, 100).map(lambda value: round(value, 3))
 
 
-def only(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> Table:
+def only(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> Table:
     (table,) = tabulate(runs, metrics)
     return table
 
@@ -403,7 +404,7 @@ def test_without_an_oracle_nothing_is_nearest() -> None:
 
 STUDY = a_study()
 STALE = {"gap": 1.0, "gap_UA": 1.0}
-CAUTIONS: dict[str, tuple[list[SeedRun], str]] = {
+CAUTIONS: dict[str, tuple[list[RunRecord], str]] = {
     "_no_oracle": (
         [make_run("a", forget="some list")],
         "no oracle, so no gap: run a; make one and compare again: mlflow run . -e unlearn -P "

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mu.methods import ORACLE_METHOD
 from mu.report.comparison.cells import ABSENT, number, write
 from mu.report.comparison.figures.drawing import (
     INK,
@@ -19,7 +20,6 @@ from mu.report.comparison.figures.drawing import (
     sentences,
     short_labels,
 )
-from mu.report.comparison.records import ORACLE_METHOD
 from mu.report.comparison.table import Table
 
 METRICS = ("UA", "MIA", "RA", "TA", "gap", "RTE")

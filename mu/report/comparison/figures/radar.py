@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from mu.evaluation.gap import GAP_METRICS
+from mu.methods import ORACLE_METHOD
 from mu.report.comparison.figures.drawing import (
     WIDTH,
     Drawing,
@@ -15,7 +16,6 @@ from mu.report.comparison.figures.drawing import (
     sentences,
     short_labels,
 )
-from mu.report.comparison.records import ORACLE_METHOD
 from mu.report.comparison.table import Table
 
 SPOKES = ("UA", "RA", "TA", "MIA", "RTE")
