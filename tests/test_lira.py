@@ -24,7 +24,7 @@ from mu.data import load_data
 from mu.evaluation.attacks.likelihood import lira as likelihood_ratio
 from mu.evaluation.attacks.rates import rates
 from mu.tasks import lira as lira_task
-from mu.tasks.resolve import method_of
+from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Store, connect, tracked
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
@@ -218,7 +218,8 @@ def test_the_references_are_of_the_networks_that_they_say(target: Target) -> Non
 
 
 def test_references_unlearn_with_the_runs_own_hyperparameters(target: Target) -> None:
-    name, method = method_of(target.store, target.store.run(target.unlearned))
+    run = unlearn_run(target.store, target.unlearned)
+    name, method = run.method, run.make_method()
     assert (name, type(method).__name__) == ("ft", "FineTune")
     assert (method.as_dict()["epochs"], method.as_dict()["batch_size"]) == (1, 64)
 
