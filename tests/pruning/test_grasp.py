@@ -8,8 +8,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mu.pruning.scoring import probe as probes
 from mu.pruning.grasp import TEMPERATURE, GraSP, losses_of_flow
+from mu.pruning.scoring import probe as probes
 from mu.pruning.scoring.probe import Probe
 from mu.runs import Run
 from tests.pruning.networks import (
@@ -24,6 +24,8 @@ from tests.pruning.networks import (
     smooth_net,
     vision_transformer,
 )
+
+DRAWS = True  # of the contract tests
 
 
 def scores(model, mask, data=DATA):
