@@ -86,15 +86,6 @@ def test_the_default_is_a_registered_name(default, table):
 
 # --- classes are found in their files -----------------------------------------------------
 
-FILE = """
-from abc import ABC
-from mu.registry import Registered
-
-class Base(Registered, ABC):
-    pass
-
-"""
-
 
 @pytest.fixture
 def found(tmp_path, monkeypatch):
@@ -103,7 +94,7 @@ def found(tmp_path, monkeypatch):
     def make(text, package):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-        (tmp_path / package / "things.py").write_text(FILE + text)
+        (tmp_path / package / "things.py").write_text(f"from mu.registry import Registered\n{text}")
         monkeypatch.syspath_prepend(tmp_path)
         return Registry("thing", package)
 
