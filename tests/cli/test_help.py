@@ -44,7 +44,7 @@ def test_a_heading_is_given_or_the_first_sentence_of_the_settings() -> None:
     assert sections(command("tea", "Make tea.", groups, print)) == {
         "How tea is made": ["--minutes"],
         "Extras": ["--milk", "--second-minutes"],
-        "Help": ["--help,"],
+        "Help": ["-h,"],
     }
 
 
@@ -53,7 +53,7 @@ def test_every_option_stands_below_one_heading() -> None:
     found = sections(program)
     assert list(found)[:3] == ["Unlearning", "Method ft", "Original, where one is made"]
     shown = [option for below in found.values() for option in below]
-    assert sorted(shown) == sorted([*(one.opts[0] for one in program.params), "--help,"])
+    assert sorted(shown) == sorted([*(one.opts[0] for one in program.params), "-h,"])
 
 
 @pytest.mark.parametrize(
