@@ -6,12 +6,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from mu import environment
 from mu.errors import UserError, nearest
-from mu.hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:
+    from mu.registry import Registered
 
 USER_MISTAKE = 2
 
@@ -73,10 +76,13 @@ def _owners(known: Sequence[str]) -> dict[str, list[str]]:
     from mu.pruning import PRUNERS
 
     found: dict[str, list[str]] = {}
-    choices: dict[str, tuple[str, Mapping[str, type[Hyperparameters]]]]
-    choices = {"method": ("", METHODS), "trigger": ("trigger_", TRIGGERS)}
-    choices |= {"pruner": ("", PRUNERS), "prune_pruner": ("prune_", PRUNERS)}
-    for option in {*choices} & {*known}:
+    choices: dict[str, tuple[str, Mapping[str, type[Registered]]]] = {
+        "method": ("", METHODS),
+        "pruner": ("", PRUNERS),
+        "prune_pruner": ("prune_", PRUNERS),
+        "trigger": ("trigger_", TRIGGERS),
+    }
+    for option in sorted({*choices} & {*known}):
         prefix, registry = choices[option]
         for chosen, settings in registry.items():
             for one in {prefix + own for own in settings.names()} - {*known}:

@@ -1,4 +1,4 @@
-"""Samples far out along the main direction of their class; see :mod:`mu.detection.spectral`."""
+"""Samples far out along the main direction of their class: see :mod:`mu.detection.spectral`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from mu.evaluation.unlearning import evaluate
 from mu.fisher.diagonal import diagonal
 from mu.fisher.free import FreeWeights
 from mu.fisher.mean import mean_gradient
-from mu.methods import make_method
+from mu.methods import METHODS, make_method
 from mu.methods.base import unlearn
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
@@ -32,6 +32,7 @@ from mu.training.recipe import Training
 from mu.transfer.verb import transfer_training, transferred
 from tests.distributed.verbs import IDLE, NORMALISED, SMOOTH
 from tests.helpers import make_dataset, refused
+from tests.methods.small import small
 
 pytestmark = pytest.mark.slow
 CLOSE = {"rtol": 1e-9, "atol": 1e-11}  # rounding of float64 over some dozens of steps
@@ -139,12 +140,13 @@ def test_running_statistics_are_those_of_all_ranks():
 
 # --- unlearning ---------------------------------------------------------------------------
 
-METHODS = {
-    "ft": {"lr": 0.02},
-    "retrain": {},
+# Every method with settings of a short run; these say more.
+WAYS = {
+    **{name: small(name, scaled=True) for name in METHODS},
+    "ft": {"lr": 0.02, "epochs": 2},
     "retrain, its own mask": {"mask_from": "retain"},
-    "l1_sparse": {"lr": 0.02, "alpha": 1e-3},
-    "l1_sparse, exact zeros": {"lr": 0.02, "alpha": 1e-2, "exact_zeros": True},
+    "l1_sparse": {"lr": 0.02, "alpha": 1e-3, "epochs": 2},
+    "l1_sparse, exact zeros": {"lr": 0.02, "alpha": 1e-2, "exact_zeros": True, "epochs": 2},
     "ga": {"lr": 0.01, "epochs": 3},
     "iu": {"alpha": 0.5},
     "ff": {"alpha": 1e-3, "fisher_labels": "exact"},
@@ -159,18 +161,17 @@ def sparse() -> tuple[ImageDataset, Checkpoint]:
 
 def unlearnt(devices, original, split, name, settings) -> tuple[Checkpoint, Run]:
     checkpoint, run = copy.deepcopy(original), run_of(devices)
-    settings = {"epochs": 2, **settings} if name in ("ft", "l1_sparse") else settings
     unlearn(make_method(name, settings), checkpoint, split, run)
     return checkpoint, run
 
 
-@pytest.mark.parametrize("way", METHODS)
+@pytest.mark.parametrize("way", WAYS)
 def test_what_is_unlearnt_is_the_same_by_two_processes(sparse, way):
     data, original = sparse
     split = ForgetSplit.of(data, original.spec.split(data), original.spec.split(data).train[:7])
     name = way.partition(",")[0]
     (one, alone), (two, shared) = (
-        unlearnt(devices, original, split, name, METHODS[way]) for devices in (1, 2)
+        unlearnt(devices, original, split, name, WAYS[way]) for devices in (1, 2)
     )
     assert_close(one.model, two.model)
     assert one.mask == two.mask

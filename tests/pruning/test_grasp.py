@@ -25,6 +25,8 @@ from tests.pruning.networks import (
     vision_transformer,
 )
 
+DRAWS = True  # of the contract tests
+
 
 def scores(model, mask, data=DATA):
     return losses_of_flow(Probe(model, mask, look(data), len(data), TEMPERATURE), mask)

@@ -21,6 +21,7 @@ from tests.pruning.networks import (
 )
 
 STEP = 1e-5
+DRAWS = True  # of the contract tests
 
 
 def scores(model, mask):

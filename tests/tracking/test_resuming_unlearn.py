@@ -31,6 +31,7 @@ from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import UNLEARNED, call, newest
 from tests.tracking.handovers import hand_over
+from tests.tracking.once import Once
 from tests.tracking.test_resuming import (
     Moved,
     interrupt_at,
@@ -226,7 +227,7 @@ def test_what_works_in_one_go_starts_again_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(METHODS, "once", "tests.tracking.once:Once")
+    monkeypatch.setitem(METHODS.classes, "once", Once)
     line = ("--method", "once", "--share", "0.7", "--forget", "class:3", "--device", "cpu")
     expected = whole_of(finished_prune, tmp_path / "whole", *line)
     interrupted_at(perform, "look", 1, *line)
