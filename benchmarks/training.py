@@ -42,10 +42,10 @@ from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning import make_pruner
 from mu.pruning.base import prunable
-from mu.training.progress import FolderKeeper, Progress
 from mu.runs import Run
 from mu.training import Training, train
 from mu.training.optimizers import make_optimizer, optimizer_state
+from mu.training.progress import FolderKeeper, Progress
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from mu.report import transfer as page
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import browse, save_network, write_json
-from mu.tasks.transfer_models import BEFORE, Model, Models, Source, make_source
+from mu.tasks.problem import TrackedModel
+from mu.tasks.transfer_models import BEFORE, Models, Source, make_source
 from mu.tracking import Recorder, Store, rounded
 from mu.training import DivergedError, Training
 from mu.transfer.verb import check_target, transfer_training, transferred
@@ -179,7 +180,9 @@ def _as_of_target() -> Iterator[None]:
 # --- doing --------------------------------------------------------------------------------
 
 
-def _outcome(task: TransferTask, role: str, model: Model, recorder: Recorder | None) -> Outcome:
+def _outcome(
+    task: TransferTask, role: str, model: TrackedModel, recorder: Recorder | None
+) -> Outcome:
     """The transfer of one network.
 
     Parameters
@@ -262,12 +265,6 @@ def _notes(task: TransferTask, models: Models, metrics: Mapping[str, float]) -> 
     return notes
 
 
-def _links(models: Models) -> dict[str, str]:
-    """Run IDs by role."""
-    links = {"original": models.original.run_id, "unlearned": models.unlearned.run_id}
-    return links | ({"oracle": models.oracle.run_id} if models.oracle else {})
-
-
 def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:
     """Write everything that the run's page shows and later work takes."""
     folder, models = recorder.folder, found.models
@@ -286,7 +283,7 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
         models.forget,
         found.rows,
         found.metrics,
-        _links(models),
+        models.links(),
         found.notes,
     )
     tags = {"mu.upstream": models.unlearned.run_id, "mu.forget": models.forget_tag}
@@ -310,7 +307,7 @@ def _print(store: Store, run_id: str, task: TransferTask, found: Findings) -> No
     )
     console.print_notes(found.notes)
     lines = {
-        **_links(found.models),
+        **found.models.links(),
         "transfer": run_id,
         "gain": page.gain_in_words(found.metrics),
         "model": f'mu.load_model("{run_id}")',

@@ -1,11 +1,11 @@
-"""What a transfer starts from: an unlearning that is done for it, or a finished run."""
+"""What a transfer compares: an original, its unlearned network and the oracle, made or found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from mu.methods import check_method
 from mu.methods.base import Method
 from mu.report import console
 from mu.tasks.perform import train_oracle
-from mu.tasks.problem import UnlearningProblem
+from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import (
     fetch_original,
     forget_split,
@@ -38,15 +38,6 @@ BEFORE = "_before"
 
 
 @dataclass(frozen=True)
-class Model:
-    """A network, its run, and its numbers on the source by name."""
-
-    run_id: str
-    checkpoint: Checkpoint
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Models:
     """The networks whose transfer is compared.
 
@@ -61,37 +52,41 @@ class Models:
     method: str
     forget: str
     forget_tag: str
-    original: Model
-    unlearned: Model
-    oracle: Model | None
+    original: TrackedModel
+    unlearned: TrackedModel
+    oracle: TrackedModel | None
 
-    def by_role(self) -> dict[str, Model]:
+    def by_role(self) -> dict[str, TrackedModel]:
         """All of them by role: ``original``, the name of the method, ``oracle``."""
         found = {"original": self.original, self.method: self.unlearned}
         return found | ({"oracle (retrain)": self.oracle} if self.oracle else {})
 
+    def links(self) -> dict[str, str]:
+        """Run IDs by role."""
+        links = {"original": self.original.run_id, "unlearned": self.unlearned.run_id}
+        return links | ({"oracle": self.oracle.run_id} if self.oracle else {})
 
-class Source(Protocol):
-    """Where the networks come from; everything is checked before a run is opened."""
 
-    @property
-    def store(self) -> Store:
-        """Where the runs are."""
+@dataclass(frozen=True)
+class Source:
+    """Where the networks come from; everything is checked before a run is opened.
 
-    @property
-    def method_name(self) -> str:
-        """How the original is unlearned."""
+    Parameters
+    ----------
+    method_name, spec
+        How the original is unlearned, and what it is.
+    shape
+        (channels, height, width) of its images; None where they are not read, since a finished run
+        does not need them.
+    models
+        Gives the networks; what is still to be made is shown below the run of that ID.
+    """
 
-    @property
-    def spec(self) -> Spec:
-        """Of the original."""
-
-    @property
-    def shape(self) -> tuple[int, int, int] | None:
-        """(channels, height, width) of the source's images, where they were looked at."""
-
-    def models(self, parent: str) -> Models:
-        """The networks; what is still to be made is shown below the run ``parent``."""
+    store: Store
+    method_name: str
+    spec: Spec
+    shape: tuple[int, int, int] | None
+    models: Callable[[str], Models]
 
 
 def make_source(options: TransferOptions, request: Request, device: DeviceOptions) -> Source:
@@ -103,73 +98,56 @@ def make_source(options: TransferOptions, request: Request, device: DeviceOption
         If something does not fit.
     """
     if options.unlearn_run_id == "none":
-        return Planned(make_plan(options, options.seed, request, device))
-    return Finished.of(connect(), options, request, device)
+        plan = make_plan(options, options.seed, request, device)
+
+        def unlearn_now(parent: str) -> Models:
+            return _unlearned_now(plan, parent)
+
+        return Source(plan.store, plan.name, plan.spec, plan.dataset.shape, unlearn_now)
+    found = _Finished.of(connect(), options, request, device)
+    return Source(found.store, found.method_name, found.original.spec, None, found.models)
+
+
+def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The original's numbers among those of a run that unlearned it."""
+    return {n.removesuffix(BEFORE): v for n, v in metrics.items() if n.endswith(BEFORE)}
 
 
 # --- to be done ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Planned:
-    """An unlearning that is done for the transfer, in a run of its own below it."""
-
-    plan: UnlearnPlan
-
-    @property
-    def store(self) -> Store:
-        """See :class:`Source`."""
-        return self.plan.store
-
-    @property
-    def method_name(self) -> str:
-        """See :class:`Source`."""
-        return self.plan.name
-
-    @property
-    def spec(self) -> Spec:
-        """See :class:`Source`."""
-        return self.plan.spec
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """See :class:`Source`."""
-        return self.plan.dataset.shape
-
-    def models(self, parent: str) -> Models:
-        """See :class:`Source`."""
-        done = run_plan(self.plan, parent)
-        console.print_notes(done.result.run.notes)
-        oracle = None
-        if done.oracle is not None:
-            theirs = fetch_checkpoint(self.store, done.oracle.run_id)
-            oracle = Model(done.oracle.run_id, theirs, done.oracle.metrics)
-        problem, metrics = done.task.problem, done.result.metrics
-        return Models(
-            done.task.name,
-            problem.forget,
-            done.task.tags()["mu.forget"],
-            Model(problem.run_id, problem.checkpoint, of_original(metrics)),
-            Model(done.run_id, done.result.checkpoint, metrics),
-            oracle,
-        )
+def _unlearned_now(plan: UnlearnPlan, parent: str) -> Models:
+    """The networks of an unlearning that is done now, in a run below ``parent``."""
+    done = run_plan(plan, parent)
+    console.print_notes(done.result.run.notes)
+    oracle = None
+    if done.oracle is not None:
+        theirs = fetch_checkpoint(plan.store, done.oracle.run_id)
+        oracle = TrackedModel(done.oracle.run_id, theirs, done.oracle.metrics)
+    problem, metrics = done.task.problem, done.result.metrics
+    return Models(
+        done.task.name,
+        problem.forget,
+        problem.tags()["mu.forget"],
+        TrackedModel(problem.run_id, problem.checkpoint, of_original(metrics)),
+        TrackedModel(done.run_id, done.result.checkpoint, metrics),
+        oracle,
+    )
 
 
 # --- done before --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Finished:
+class _Finished:
     """A finished unlearn run.
 
     Parameters
     ----------
     original_id, original
         What it started from.
-    oracle_id
-        What it is compared with, where that is there already.
-    wants_oracle
-        Whether one is to be trained where there is none.
+    oracle_run_id
+        What it is compared with, as requested.
     """
 
     store: Store
@@ -180,13 +158,12 @@ class Finished:
     original: Checkpoint
     device: DeviceOptions
     data_dir: str | None
-    oracle_id: str | None = None
-    wants_oracle: bool = False
+    oracle_run_id: str
 
     @classmethod
     def of(
         cls, store: Store, options: TransferOptions, request: Request, device: DeviceOptions
-    ) -> Finished:
+    ) -> _Finished:
         """The run that was requested, with the oracle that was requested.
 
         Raises
@@ -199,55 +176,23 @@ class Finished:
         name, method = method_of(store, run)
         original_id = run.data.tags.get("mu.upstream", "")
         original = fetch_original(store, original_id, request.original)
-        data_dir = request.original.get("data_dir")
-        found = cls(store, run, name, method, original_id, original, device, data_dir)
+        data_dir, oracle = request.original.get("data_dir"), options.oracle_run_id
+        found = cls(store, run, name, method, original_id, original, device, data_dir, oracle)
         found._refuse_contradictions(request)
-        if name == "retrain":  # it is an oracle itself
-            return found
-        wanted = options.oracle_run_id
-        oracle_id = found._oracle_id("find" if wanted == "train" else wanted)
-        return cls(
-            store, run, name, method, original_id, original, device, data_dir,
-            oracle_id, wants_oracle=wanted == "train" and oracle_id is None,
-        )  # fmt: skip
-
-    @property
-    def spec(self) -> Spec:
-        """See :class:`Source`."""
-        return self.original.spec
-
-    @property
-    def shape(self) -> None:
-        """See :class:`Source`; the source's images are not needed, so they may be elsewhere."""
+        found._oracle_id  # noqa: B018  # refuses a run that is no oracle of it
+        return found
 
     @cached_property
     def problem(self) -> UnlearningProblem:
         """The original with its data and its forget set; only where these are needed."""
         return problem_of(self.store, self.run, self.device, self.data_dir)
 
-    def models(self, parent: str) -> Models:
-        """See :class:`Source`."""
-        oracle_id, data = self.oracle_id, self.run.data
-        if self.wants_oracle:
-            oracle_id = train_oracle(self.store, self.problem, parent).run_id
-        oracle = None
-        if oracle_id is not None:
-            metrics = finished_run(self.store, oracle_id).data.metrics
-            oracle = Model(oracle_id, fetch_checkpoint(self.store, oracle_id), metrics)
-        run_id = self.run.info.run_id
-        return Models(
-            self.method_name,
-            data.params.get("forget", "indices"),
-            data.tags["mu.forget"],
-            Model(self.original_id, self.original, of_original(data.metrics)),
-            Model(run_id, fetch_checkpoint(self.store, run_id), data.metrics),
-            oracle,
-        )
-
-    def _oracle_id(self, requested: str) -> str | None:
+    @cached_property
+    def _oracle_id(self) -> str | None:
         """The run of the oracle; that of the unlearn run itself is taken without its data."""
+        requested = "find" if self.oracle_run_id == "train" else self.oracle_run_id
         linked = self.run.data.tags.get("mu.oracle")
-        if requested == "none":
+        if requested == "none" or self.method_name == "retrain":  # it is an oracle itself
             return None
         if requested in ("find", linked) and linked is not None:
             try:
@@ -255,6 +200,26 @@ class Finished:
             except UserError:  # it was deleted since
                 pass
         return oracle_of(self.store, requested, self.problem, but=self.run.info.run_id)
+
+    def models(self, parent: str) -> Models:
+        """The networks; an oracle that is still to be trained is shown below ``parent``."""
+        store, data, oracle_id = self.store, self.run.data, self._oracle_id
+        wants = self.oracle_run_id == "train" and self.method_name != "retrain"
+        if wants and oracle_id is None:
+            oracle_id = train_oracle(store, self.problem, parent).run_id
+        oracle = None
+        if oracle_id is not None:
+            metrics = finished_run(store, oracle_id).data.metrics
+            oracle = TrackedModel(oracle_id, fetch_checkpoint(store, oracle_id), metrics)
+        run_id = self.run.info.run_id
+        return Models(
+            self.method_name,
+            data.params.get("forget", "indices"),
+            data.tags["mu.forget"],
+            TrackedModel(self.original_id, self.original, of_original(data.metrics)),
+            TrackedModel(run_id, fetch_checkpoint(store, run_id), data.metrics),
+            oracle,
+        )
 
     def _refuse_contradictions(self, request: Request) -> None:
         """Refuse what was requested where the run was made otherwise.
@@ -277,9 +242,8 @@ class Finished:
         if wanted.get("prune_run_id") == "auto":
             del wanted["prune_run_id"]
         if "prune_run_id" in wanted:
-            wanted["prune_run_id"] = stage_of(
-                self.store, wanted["prune_run_id"], wanted.pop("stage", None)
-            )
+            stage = wanted.pop("stage", None)
+            wanted["prune_run_id"] = stage_of(self.store, wanted["prune_run_id"], stage)
         refuse_contradictions(run_id, made, {**wanted, **request.method})
         self._refuse_other_forget_set(given.get("forget"))
 
@@ -289,15 +253,9 @@ class Finished:
         if given is None or given == kept:
             return
         problem = self.problem
-        request = ForgetRequest.parse(given)
-        split = forget_split(self.original.spec, problem.dataset, request)
+        split = forget_split(problem.spec, problem.dataset, ForgetRequest.parse(given))
         if not np.array_equal(split.forget, problem.split.forget):
             raise UserError(
                 f"forget={given} contradicts run {self.run.info.run_id}, which has forget={kept}; "
                 "leave forget out, or name another run"
             )
-
-
-def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The original's numbers among those of a run that unlearned it."""
-    return {n.removesuffix(BEFORE): v for n, v in metrics.items() if n.endswith(BEFORE)}

@@ -18,7 +18,6 @@ from mu.data.forget import ForgetSplit
 from mu.data.images import ImageDataset, Images
 from mu.data.splits import SplitSpec
 from mu.evaluation import challenge as challenge_module
-from mu.evaluation import references as module
 from mu.evaluation.attacks.rates import rates
 from mu.evaluation.challenge import FEWEST, Challenge
 from mu.evaluation.references import (
@@ -167,25 +166,21 @@ def small() -> tuple[Checkpoint, Challenge]:
     return make_checkpoint(data), game
 
 
-def make(number: int, forget: Any = None) -> Reference:
+def make(number: int, forget: Any = None, train: Any = train_network) -> Reference:
     original, game = small()
-    return make_reference(
-        original, game, number, Run(seed=game.seed_of(number)), train_network, forget
-    )
+    return make_reference(original, game, number, Run(seed=game.seed_of(number)), train, forget)
 
 
-def test_a_reference_trains_on_its_half_under_the_mask_from_weights_of_its_own(monkeypatch):
+def test_a_reference_trains_on_its_half_under_the_mask_from_weights_of_its_own():
     original, game = small()
     calls: list[Any] = []
-    work = module.train_network
 
     def watched(recipe: Any, data: Any, run: Any, *, mask: Any) -> Any:
         calls.append((recipe, data, mask))
-        return work(recipe, data, run, mask=mask)
+        return train_network(recipe, data, run, mask=mask)
 
-    monkeypatch.setattr(module, "train_network", watched)
     before = {name: one.clone() for name, one in original.model.state_dict().items()}
-    make(0)
+    make(0, train=watched)
     (recipe, data, mask) = calls[0]
     part = game.split_of(0)
     assert np.array_equal(data.indices, np.sort(np.concatenate([part.retain, part.forget])))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from mu.report.comparison.table import Table
 from mu.run_record import RunRecord, Seeds
 from mu.tags import FORGET, ORACLE, ORACLE_KEY, UPSTREAM
 
@@ -57,7 +58,10 @@ def make_run(
     numbers = {**NUMBERS, **(metrics or {})}
     own = {FORGET: f"{forget}/{split}", UPSTREAM: f"o{split}{training}{sparse}"}
     own |= {ORACLE: oracle} if oracle else {}
-    own |= {ORACLE_KEY: f"{forget}/{split}"} if method == "retrain" else {}
+    if settings is None:
+        settings = {"mask_from": "upstream"} if method == "retrain" else {}
+    if method == "retrain":
+        own[ORACLE_KEY] = str((made, forget, split, training, settings))
     return MadeRun(
         run_id,
         "unlearn",
@@ -70,14 +74,13 @@ def make_run(
         {**own, **(tags or {})},
         f"http://server/#/experiments/0/runs/{run_id}",
         method=method,
-        settings={"mask_from": "upstream"} if method == "retrain" and settings is None
-        else settings or {},
+        settings=settings,
         original=made,
         forget=forget,
         seeds=Seeds(split, training, seed),
         sparsity=100 * made["prune_rate"],
         original_mask=f"m{split}{training}{made['prune_rate']}",
-    )  # fmt: skip
+    )
 
 
 def a_study() -> list[RunRecord]:
@@ -101,3 +104,16 @@ def a_study() -> list[RunRecord]:
                 link = f"retrain-{key}"
                 runs.append(make_run(f"{method}-{key}", method, metrics=own, oracle=link, **place))
     return runs
+
+
+def cell(table: Table, row: str, metric: str, block: int = 0) -> Any:
+    """A line of the table's cells."""
+    cells = table.cells
+    place = (cells["row"] == row) & (cells["metric"] == metric)
+    (found,) = cells[place & (cells["original"] == table.originals.index[block])].itertuples()
+    return found
+
+
+def has(table: Table, row: str, metric: str, block: int = 0) -> bool:
+    """Whether the table has that number."""
+    return cell(table, row, metric, block).runs > 0
