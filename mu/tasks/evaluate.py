@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from mu import tags
+from mu.alike import check_alike, check_ids
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions, EvaluateOptions, Request
-from mu.cli.seed_runs import check_alike, check_ids, fetch_seed_run
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import Indices
 from mu.data.splits import Split
@@ -42,6 +42,7 @@ from mu.tracking import (
     fingerprint_tag,
     finished_run,
     log_to,
+    read_each,
     rounded,
 )
 from mu.tracking.reader import record_of
@@ -255,8 +256,7 @@ def _check_further(store: Store, subject: Subject, ids: Compared) -> None:
     for run_id in ids.oracles:
         check_oracle_run(store, run_id, subject.problem)
     if ids.models and ids.model:
-        runs = [fetch_seed_run(store, run_id) for run_id in (ids.model, *ids.models)]
-        check_alike(runs)
+        check_alike(read_each(store, [ids.model, *ids.models]))
 
 
 def _case(store: Store, subject: Subject, ids: Compared, run: Run) -> Case:

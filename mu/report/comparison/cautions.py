@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from mu.methods import ORACLE_METHOD
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.table import Table
 from mu.run_record import Seeds
 
@@ -78,12 +78,12 @@ def _shared_seed(table: Table) -> str | None:
     if len(seeds) < 2 or not same:
         return None
     what = f"{same[0]} seed {seeds[same[0]].iloc[0]}"
-    return f"all runs share the {what}, so no standard deviation shows what another would change"
+    return f"all runs share the {what}, whose own chance is in no standard deviation"
 
 
 def _other_seeds(table: Table) -> str | None:
     rows = _methods(table).groupby("row")[SEEDS]
-    sets = {frozenset(row.itertuples(index=False, name=None)) for _, row in rows}
+    sets = {frozenset(own.itertuples(index=False, name=None)) for _, own in rows}
     words = "methods were run over different seeds, so part of their differences may be the seeds'"
     return words if len(sets) > 1 else None
 

@@ -10,9 +10,9 @@ import pandas as pd
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mu.methods import ORACLE_METHOD
 from mu.report.comparison.cautions import cautions
 from mu.report.comparison.cells import write
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import Table
 from mu.report.console import make_console, print_notes
@@ -50,9 +50,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     oracle, ``run_ids`` are apart by spaces. A number that is not there is empty.
     """
     cells = pd.concat([table.shown.assign(group=table.heading) for table in tables])
-    cells = cells[cells["mean"].notna()].assign(
-        run_ids=lambda found: found["run_ids"].map(" ".join)
-    )
+    cells = cells[cells["mean"].notna()].assign(run_ids=lambda own: own["run_ids"].map(" ".join))
     return str(cells.to_csv(columns=FIELDS, index=False, lineterminator="\n"))
 
 

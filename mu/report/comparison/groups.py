@@ -14,7 +14,7 @@ from typing import Any
 
 from mu.alike import canonical, canonical_items
 from mu.pruning import PRUNERS, pruner_class
-from mu.report.comparison.oracles import UPSTREAM, mask_from
+from mu.report.comparison.oracles import USUAL, mask_from
 from mu.report.palette import method_rank
 from mu.run_record import RunRecord, Seeds
 
@@ -40,21 +40,21 @@ def split_groups(runs: Sequence[RunRecord], oracles: Mapping[str, RunRecord]) ->
     found: dict[Key, list[RunRecord]] = defaultdict(list)
     for run in sorted(runs, key=lambda one: one.age):
         oracle = run if run.is_oracle else oracles.get(run.run_id)
-        kind = UPSTREAM if oracle is None else mask_from(oracle)
+        kind = USUAL if oracle is None else mask_from(oracle)
         original = {n: v for n, v in run.original.items() if n not in _pruning_settings()}
         found[canonical_items({**original, "forget": run.forget, "oracle": kind})].append(run)
-    groups = [part for key, some in found.items() for part in _by_forget_set(dict(key), some)]
+    groups = [part for key, own in found.items() for part in _by_forget_set(dict(key), own)]
     return sorted(groups, key=lambda one: sorted(one[0].items()))
 
 
 def _by_forget_set(shared: Settings, runs: Sequence[RunRecord]) -> list[Group]:
     """One group where each split has one forget set, else a group for each set."""
-    sets = {(run.seeds.split, run.tags.get("mu.forget")) for run in runs}
+    sets = {(run.seeds.split, run.forget_fingerprint) for run in runs}
     if len(sets) == len({split for split, _ in sets}):
         return [(shared, runs)]
     parts: dict[str, list[RunRecord]] = defaultdict(list)
     for run in runs:
-        parts[str(run.tags.get("mu.forget"))].append(run)
+        parts[str(run.forget_fingerprint)].append(run)
     return [({**shared, "forget set": name}, part) for name, part in parts.items()]
 
 
@@ -105,10 +105,10 @@ def newest_of_each_seed(runs: Sequence[RunRecord], linked: Collection[str]) -> l
 def tell_apart(names: Sequence[str], settings: Sequence[Settings]) -> list[str]:
     """Labels, no two the same: a name, and the settings in which it differs from its like."""
     labels: list[str] = []
-    for name, values in zip(names, settings, strict=True):
+    for name, own in zip(names, settings, strict=True):
         same = [other for other, its in zip(settings, names, strict=True) if its == name]
         differ = [
-            f"{field.removeprefix('prune_')}={_short(field, values.get(field, _UNSET))}"
+            f"{field.removeprefix('prune_')}={_short(field, own.get(field, _UNSET))}"
             for field in sorted({field for other in same for field in other})
             if len({other.get(field, _UNSET) for other in same}) > 1
         ]
@@ -129,8 +129,8 @@ def title(shared: Settings) -> str:
         words += f", backdoor {trigger} on {shared.get('poison', '?')}"
     if shared.get("history", "('pruned',)") not in ("('pruned',)", "['pruned']", "('imported',)"):
         words += f", after {shared['history'].strip('()[]').rstrip(',')}"
-    if shared.get("oracle", UPSTREAM) != UPSTREAM:
-        words += ", oracle with its mask from the retain set"
+    if shared.get("oracle", USUAL) != USUAL:
+        words += ", oracle with a mask of its own"
     return words
 
 

@@ -12,7 +12,9 @@ from mu.evaluation.gap import GAP_METRICS, gaps
 from mu.run_record import RunRecord
 from mu.tags import ORACLE
 
-UPSTREAM = "upstream"  # the usual oracle's `mask_from`
+ORACLE_METHOD = "retrain"
+USUAL = "upstream"  # where the mask of the usual oracle comes from
+
 Problem = tuple[Any, ...]
 
 
@@ -24,7 +26,7 @@ def problem_of(run: RunRecord) -> Problem:
     return (
         canonical_items(run.original),
         run.forget,
-        run.tags.get("mu.forget"),
+        run.forget_fingerprint,
         run.seeds.split,
         run.seeds.training,
         run.original_mask,
@@ -58,7 +60,7 @@ def link(runs: Sequence[RunRecord]) -> Linked:
     """
     oracles = sorted((run for run in runs if run.is_oracle), key=lambda run: run.age)
     by_id = {run.run_id: run for run in oracles}
-    newest = {problem_of(run): run for run in oracles if mask_from(run) == UPSTREAM}
+    newest = {problem_of(run): run for run in oracles if mask_from(run) == USUAL}
     found = Linked(list(oracles), {}, set())
     for run in runs:
         if run.is_oracle:
@@ -80,12 +82,12 @@ def link(runs: Sequence[RunRecord]) -> Linked:
 def _judges(oracle: RunRecord, run: RunRecord) -> bool:
     """Whether an oracle is one of this run; the clean oracle's mask is found on the retain set."""
     (*ours, our_mask), (*theirs, their_mask) = problem_of(run), problem_of(oracle)
-    return ours == theirs and (our_mask == their_mask or mask_from(oracle) != UPSTREAM)
+    return ours == theirs and (our_mask == their_mask or mask_from(oracle) != USUAL)
 
 
 def mask_from(oracle: RunRecord) -> str:
     """Where the mask of an oracle comes from: ``upstream``, or ``retain``, the clean oracle."""
-    return str(oracle.settings.get("mask_from", UPSTREAM))
+    return str(oracle.settings.get("mask_from", USUAL))
 
 
 def distance(run: RunRecord, metric: str, oracle: RunRecord | None) -> float | None:
@@ -111,10 +113,10 @@ def floor_of(oracles: Iterable[RunRecord]) -> float | None:
 
     No method can be expected to come nearer to an oracle than oracles are to each other.
     """
-    alike: dict[Problem, list[Mapping[str, float]]] = {}
+    alike: dict[str | None, list[Mapping[str, float]]] = {}
     for one in oracles:
         if one.is_oracle and all(name in one.metrics for name in GAP_METRICS):
-            alike.setdefault((problem_of(one), mask_from(one)), []).append(one.metrics)
+            alike.setdefault(one.oracle_key, []).append(one.metrics)
     pairs = [pair for same in alike.values() for pair in combinations(same, 2)]
     if not pairs:
         return None

@@ -13,7 +13,6 @@ import pandas as pd
 
 from mu.alike import canonical_items
 from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
-from mu.methods import ORACLE_METHOD
 from mu.report.comparison.cells import NAN, digits_of, make_cell
 from mu.report.comparison.groups import (
     DENSE,
@@ -28,6 +27,7 @@ from mu.report.comparison.groups import (
     title,
 )
 from mu.report.comparison.oracles import (
+    ORACLE_METHOD,
     Linked,
     floor_of,
     gap_to,
@@ -36,6 +36,7 @@ from mu.report.comparison.oracles import (
     problem_of,
 )
 from mu.run_record import RunRecord
+from mu.tags import COMMIT, DIRTY
 
 # The paper's order; ASR only where a backdoor was planted.
 COLUMNS = ("UA", "MIA", "RA", "TA", "ASR", "gap", "RTE")
@@ -111,7 +112,7 @@ def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
     """
     linked = link(runs)
     groups = split_groups(linked.runs, linked.oracles)
-    headings = tell_apart([title(shared) for shared, _ in groups], [shared for shared, _ in groups])
+    headings = tell_apart([title(shared) for shared, _ in groups], [own for own, _ in groups])
     return [
         _table(group, heading, linked, metrics)
         for group, heading in zip(groups, headings, strict=True)
@@ -122,10 +123,10 @@ def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | 
     shared, members = group
     names = dict.fromkeys((*(metrics or ()), *COLUMNS))
     lines, facts, kept = [], [], list[RunRecord]()
-    for place, some in _places(members, {one.run_id for one in linked.oracles.values()}):
-        lines += [place | make_cell(name, some, linked.oracles) for name in names]
-        facts += [place | _facts(run, linked) for run in some]
-        kept += some
+    for place, own in _places(members, {one.run_id for one in linked.oracles.values()}):
+        lines += [place | make_cell(name, own, linked.oracles) for name in names]
+        facts += [place | _facts(run, linked) for run in own]
+        kept += own
     cells, runs = (pd.DataFrame(one).astype({"sparsity": float}) for one in (lines, facts))
     cells["best"] = _best(cells)
     if metrics is None:  # an empty gap says that there is no oracle
@@ -147,14 +148,10 @@ def _places(
     for run in runs:
         found[(run.method, canonical_items(run.settings)), block_key(run)].append(run)
         known[block_key(run)] += [] if run.sparsity is None else [run.sparsity]
-    sparsity = {one: fmean(values) if values else None for one, values in known.items()} | {
-        DENSE: 0.0
-    }
+    sparsity = {one: fmean(own) if own else None for one, own in known.items()} | {DENSE: 0.0}
     rows = sorted({row for row, _ in found}, key=row_order)
     blocks = sorted(known, key=lambda one: (one != DENSE, sparsity[one] or 0.0, one))
-    row_labels = tell_apart(
-        [method for method, _ in rows], [dict(settings) for _, settings in rows]
-    )
+    row_labels = tell_apart([method for method, _ in rows], [dict(own) for _, own in rows])
     block_labels = tell_apart(
         [_sparsity_words(sparsity[one]) for one in blocks],
         [{} if one == DENSE else dict(one) for one in blocks],
@@ -185,13 +182,13 @@ def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
         "forget": run.forget,
         **run.seeds._asdict(),
         "gap": NAN if gap is None else gap,
-        "upstream": run.tags.get("mu.upstream", "ID"),
+        "upstream": run.upstream_run_id or "ID",
         "named": run.oracle_run_id or "",
         "oracle": "" if oracle is None else oracle.run_id,
         "problem": "" if oracle is None else str((problem_of(run), mask_from(oracle))),
         "misjudged": run.run_id in linked.misjudged,
-        "commit": run.tags.get("mu.commit", ""),
-        "dirty": run.tags.get("mu.dirty") == "true",
+        "commit": run.tags.get(COMMIT, ""),
+        "dirty": run.tags.get(DIRTY) == "true",
         "finite": all(map(math.isfinite, logged)),
         **{f"{name}_before": run.metrics.get(f"{name}_before", NAN) for name in OF_ORIGINALS},
     }

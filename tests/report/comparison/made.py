@@ -58,7 +58,10 @@ def make_run(
     numbers = {**NUMBERS, **(metrics or {})}
     own = {FORGET: f"{forget}/{split}", UPSTREAM: f"o{split}{training}{sparse}"}
     own |= {ORACLE: oracle} if oracle else {}
-    own |= {ORACLE_KEY: f"{forget}/{split}"} if method == "retrain" else {}
+    if settings is None:
+        settings = {"mask_from": "upstream"} if method == "retrain" else {}
+    if method == "retrain":
+        own[ORACLE_KEY] = str((made, forget, split, training, settings))
     return MadeRun(
         run_id,
         "unlearn",
@@ -71,14 +74,13 @@ def make_run(
         {**own, **(tags or {})},
         f"http://server/#/experiments/0/runs/{run_id}",
         method=method,
-        settings={"mask_from": "upstream"} if method == "retrain" and settings is None
-        else settings or {},
+        settings=settings,
         original=made,
         forget=forget,
         seeds=Seeds(split, training, seed),
         sparsity=100 * made["prune_rate"],
         original_mask=f"m{split}{training}{made['prune_rate']}",
-    )  # fmt: skip
+    )
 
 
 def a_study() -> list[RunRecord]:

@@ -7,6 +7,7 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from scipy import stats
 
-from mu.alike import canonical, same_setting
+from mu.alike import canonical
 from mu.report.comparison.cautions import RULES, cautions
 from mu.report.comparison.table import Table, tabulate
 from mu.run_record import RunRecord
@@ -101,12 +102,6 @@ def test_the_order_of_the_runs_does_not_matter(chance: random.Random) -> None:
             assert_frame_equal(getattr(one, name), getattr(other, name))
 
 
-def test_an_original_counts_once_however_many_runs_start_from_it() -> None:
-    runs = [make_run(f"a{n}", seed=n, metrics={"RA_before": 100.0}) for n in range(3)]
-    other = make_run("b", training=1, metrics={"RA_before": 90.0})
-    assert only([*runs, other]).originals.loc["dense", "RA"] == 95.0
-
-
 def test_an_interval_is_over_seeds_or_of_a_single_run_over_samples() -> None:
     runs = a_study()
     several = cell(only(runs), "ft", "gap")
@@ -185,7 +180,7 @@ def test_other_oracles_are_another_group() -> None:
     ]  # fmt: skip
     tables = tabulate(runs)
     assert sorted(map(sorted, map(ids, tables))) == [["a", "clean"], ["b", "usual"]]
-    assert sum("mask from the retain set" in table.heading for table in tables) == 1
+    assert sum("mask of its own" in table.heading for table in tables) == 1
 
 
 def test_one_request_that_means_other_samples_of_the_same_split_is_two_groups() -> None:
@@ -204,14 +199,6 @@ def test_pruners_at_one_sparsity_are_blocks_that_say_so() -> None:
     ]
     labels = list(only(runs).originals.index)
     assert labels == ["dense", "95 % sparse (pruner=omp)", "95 % sparse (pruner=synflow)"]
-
-
-def test_originals_whose_sparsity_is_not_known() -> None:
-    runs = [replace(make_run(f"r{n}", sparse=bool(n)), sparsity=None) for n in (1, 0)]
-    originals = only(runs).originals
-    assert list(originals.index) == ["dense", "sparse"]
-    assert originals.loc["dense", "sparsity"] == 0
-    assert math.isnan(originals.loc["sparse", "sparsity"])
 
 
 def test_rows_say_in_what_settings_differ() -> None:
@@ -237,8 +224,6 @@ def test_rows_say_in_what_settings_differ() -> None:
 )  # fmt: skip
 def test_spellings_of_a_setting(one: Any, other: Any, same: bool) -> None:
     assert (canonical(one) == canonical(other)) == same
-    if len(str(one)) < 10 and one != "True":
-        assert same_setting(one, other) == same
 
 
 def test_of_repetitions_the_newest_counts() -> None:
@@ -431,7 +416,10 @@ CAUTIONS: dict[str, tuple[list[RunRecord], str]] = {
         [*STUDY[1:], make_run("retrain-d0", "retrain", metrics={"RTE": math.inf})],
         "NaN or infinite are left out of the means: run retrain-d0",
     ),
-    "_repeated": ([*STUDY, replace(STUDY[-1], run_id="old", started=-1)], "same seeds: run old;"),
+    "_repeated": (
+        [*STUDY, replace(STUDY[-1], run_id="old", started=STUDY[-1].started - timedelta(1))],
+        "same seeds: run old;",
+    ),
     "_several_commits": (
         [*STUDY[1:], replace(STUDY[0], tags={**STUDY[0].tags, "mu.commit": "x"})],
         "different commits",

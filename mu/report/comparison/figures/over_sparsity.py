@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mu.methods import ORACLE_METHOD
 from mu.report.comparison.cells import ABSENT, number, write
 from mu.report.comparison.figures.drawing import (
     INK,
@@ -20,6 +19,7 @@ from mu.report.comparison.figures.drawing import (
     sentences,
     short_labels,
 )
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.table import Table
 
 METRICS = ("UA", "MIA", "RA", "TA", "gap", "RTE")
@@ -62,14 +62,14 @@ def _drawing(
     cells = table.cells[table.cells["original"].isin(originals.index)]
     cells = cells[cells["metric"].isin(names)]
     rows = []
-    for (row, original), some in cells.groupby(["row", "original"], sort=False):
-        texts = {cell.metric: write(cell) for cell in some.itertuples()}
+    for (row, original), own in cells.groupby(["row", "original"], sort=False):
+        texts = {cell.metric: write(cell) for cell in own.itertuples()}
         if set(texts.values()) != {ABSENT}:
             rows.append((row, original, *(texts[one] for one in names)))
     if before:
         rows += [
-            (ORIGINAL, label, *(number(one, means[one]) for one in names))
-            for label, means in originals.iterrows()
+            (ORIGINAL, label, *(number(one, own[one]) for one in names))
+            for label, own in originals.iterrows()
         ]
     words = [
         f"{method} on {original}: "
@@ -121,13 +121,13 @@ def _panel(axes: Axes, table: Table, cells: pd.DataFrame, originals: pd.DataFram
     looks = row_looks(table)
     short = short_labels(list(looks))
     for row, method in table.rows.items():
-        line = cells[cells["row"] == row].reindex(originals.index).reset_index()
-        line = line[line["mean"].notna()]
-        if line.empty and method != ORACLE_METHOD:
+        own = cells[cells["row"] == row].reindex(originals.index).reset_index()
+        own = own[own["mean"].notna()]
+        if own.empty and method != ORACLE_METHOD:
             continue
         look = looks[row]
         axes.errorbar(
-            line.index, line["mean"], line["sd"].fillna(0.0), ls=look.line, color=look.colour,
+            own.index, own["mean"], own["sd"].fillna(0.0), ls=look.line, color=look.colour,
             marker=look.look.marker, ms=5, lw=1.5, elinewidth=1, capsize=2, label=short[row],
             mfc="none" if look.variant else look.colour,
         )  # fmt: skip

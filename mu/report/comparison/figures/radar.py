@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from mu.evaluation.gap import GAP_METRICS
-from mu.methods import ORACLE_METHOD
 from mu.report.comparison.figures.drawing import (
     WIDTH,
     Drawing,
@@ -16,6 +15,7 @@ from mu.report.comparison.figures.drawing import (
     sentences,
     short_labels,
 )
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.table import Table
 
 SPOKES = ("UA", "RA", "TA", "MIA", "RTE")

@@ -10,12 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mu.evaluation.catalogue import metric
-from mu.methods import ORACLE_METHOD
 from mu.report.comparison.cautions import cautions
 from mu.report.comparison.cells import ABSENT, number
 from mu.report.comparison.figures import Drawing
 from mu.report.comparison.figures.drawing import row_looks
 from mu.report.comparison.formats import LEGEND
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import OF_ORIGINALS, Table
 from mu.run_record import Seeds
@@ -54,8 +54,8 @@ def make_page(
         trim_blocks=True,
     )  # fmt: skip
     groups = [
-        _group(table, some, place)
-        for place, (table, some) in enumerate(zip(tables, drawings, strict=True), 1)
+        _group(table, own, place)
+        for place, (table, own) in enumerate(zip(tables, drawings, strict=True), 1)
     ]
     return environment.get_template("page.html").render(
         title=title,
@@ -95,9 +95,9 @@ def _group(table: Table, drawings: Sequence[Drawing], place: int) -> View:
         "notes": cautions(table),
         "original_metrics": list(known),
         "originals": [
-            (label, [number(name, value) or ABSENT for name, value in means.items()])
-            for label, means in known.iterrows()
-            if len(means)
+            (label, [number(name, value) or ABSENT for name, value in own.items()])
+            for label, own in known.iterrows()
+            if len(own)
         ],
         "figures": [
             {
@@ -158,13 +158,13 @@ def _runs(table: Table) -> list[View]:
     """All runs of a table: what each is, its seeds, and where it is found."""
     return [
         {
-            **facts,
+            **own,
             **_linked(table, run_id),
-            "seeds": [facts[name] for name in Seeds._fields],
-            "gap": number("gap", facts["gap"]) or ABSENT,
-            "oracle": _linked(table, facts["named"]) if facts["named"] else None,
+            "seeds": [own[name] for name in Seeds._fields],
+            "gap": number("gap", own["gap"]) or ABSENT,
+            "oracle": _linked(table, own["named"]) if own["named"] else None,
         }
-        for run_id, facts in table.runs.to_dict("index").items()
+        for run_id, own in table.runs.to_dict("index").items()
     ]
 
 
