@@ -83,6 +83,13 @@ def test_the_distance_is_the_mean_of_each_runs_own(pairs: list[tuple[float, floa
     )
 
 
+def test_an_oracle_with_a_nan_gives_no_distance() -> None:
+    oracles = [make_run(f"o{n}", "retrain", training=n, metrics={"UA": ua})
+               for n, ua in enumerate((math.nan, 95.0))]  # fmt: skip
+    runs = [make_run(f"f{n}", training=n, oracle=f"o{n}") for n in range(2)]
+    assert cell(only([*oracles, *runs]), "ft", "UA").distance == 5.0
+
+
 @laws(25)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_the_runs_does_not_matter(chance: random.Random) -> None:
