@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from mlflow.entities import Run as MlflowRun
@@ -11,7 +13,8 @@ from entrypoints.prune import prune
 from mu.masks import Mask
 from mu.originals import train_original
 from mu.runs import Run
-from mu.tracking import Store
+from mu.tracking import Store, connect
+from tests.conftest import Workshop, copy_store, store_uri
 from tests.training.networks import PLAIN
 
 SETTINGS = {
@@ -21,10 +24,21 @@ SETTINGS = {
 DEVICE = {"device": "cpu"}
 
 
+@pytest.fixture(scope="module")
+def made(empty_store: Path, workshop: Workshop) -> Path:
+    """A store with the run that found the mask; copy it."""
+    return workshop.store("given-mask", empty_store, lambda: prune(SETTINGS, DEVICE))
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(made, tmp_path / "store")))
+    return connect()
+
+
 @pytest.fixture
 def upstream(store: Store) -> MlflowRun:
     """The run that found the mask."""
-    prune(SETTINGS, DEVICE)
     return newest(store)
 
 
