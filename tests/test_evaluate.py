@@ -96,6 +96,7 @@ def test_an_oracle_as_its_own_oracle_has_no_gap(unlearned: Unlearned, program: P
     assert (found["tow"], found["agreement_test"]) == (1, 100)
 
 
+@pytest.mark.slow
 def test_an_oracle_is_held_against_another_one_and_not_added_to(
     unlearned: Unlearned, program: Program
 ) -> None:
@@ -148,6 +149,7 @@ def test_the_files_of_a_run_give_what_the_run_gives(
     assert "gap" not in store.run(newest(store)).data.metrics
 
 
+@pytest.mark.slow
 def test_an_original_is_measured_on_what_it_is_to_forget(
     unlearned: Unlearned, program: Program
 ) -> None:

@@ -247,6 +247,7 @@ def test_without_an_oracle(target: Target, capsys: pytest.CaptureFixture[str]) -
     assert newest(store).data.tags["mu.oracle"] == target.oracle
 
 
+@pytest.mark.slow
 def test_what_is_given_by_name_arrives(target: Target) -> None:
     line = ("--unlearn_run_id", target.unlearned, "--references", "2", "--device", "cpu")
     found = []
@@ -304,6 +305,7 @@ def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     assert target.store.run(run_id).data.tags["mu.resumed"] == "1"
 
 
+@pytest.mark.slow
 def test_a_kept_reference_that_is_damaged_is_trained_again(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -321,6 +323,7 @@ def test_a_kept_reference_that_is_damaged_is_trained_again(
     assert (found.metrics, found.references) == (whole.metrics, whole.references)
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_take_references_costs_only_the_way_back(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -222,6 +222,7 @@ def test_an_original_is_made_where_none_agrees(
     assert len(runs(pruned.store, "tags.`mu.entry` = 'prune'")) == 2
 
 
+@pytest.mark.slow
 def test_forgetting_twice(pruned: PrunedStore, capsys: pytest.CaptureFixture[str]) -> None:
     store = pruned.store
     assert call("unlearn", "--forget", "class:0", "--method", "ft", *QUICK) == 0
@@ -269,6 +270,7 @@ def picture_folder(root: Path, seed: int) -> str:
     return str(root)
 
 
+@pytest.mark.slow
 def test_auto_tells_two_folders_of_the_same_kind_apart(pruned: PrunedStore, tmp_path: Path) -> None:
     store = pruned.store
     for number in (1, 2):
@@ -293,6 +295,7 @@ def test_data_that_moved_is_still_the_same(pruned: PrunedStore, tmp_path: Path) 
     assert call("unlearn", *line, "--data_dir", other) == 2
 
 
+@pytest.mark.slow
 def test_a_choice_called_none_is_that_choice_and_what_is_logged_is_what_was_used(
     pruned: PrunedStore,
 ) -> None:
