@@ -17,7 +17,7 @@ from mu.tracking.artifacts import (
     load_model,
 )
 from mu.tracking.choosing import below, experiment_name, of_experiment, oracles_of, unlearned_of
-from mu.tracking.doctor import Finding, close_dead_runs, close_runs_of, verdict_of
+from mu.tracking.doctor import Finding, close_dead_runs, close_runs_below, verdict_of
 from mu.tracking.documents import fetch_document, keep_document
 from mu.tracking.inputs import log_dataset
 from mu.tracking.lifecycle import tracked
@@ -60,7 +60,7 @@ __all__ = [
     "Store",
     "below",
     "close_dead_runs",
-    "close_runs_of",
+    "close_runs_below",
     "connect",
     "experiment_name",
     "fetch_checkpoint",

@@ -1,14 +1,18 @@
-"""The plan of a sweep: originals, their oracles, and the cells that are compared with them."""
+"""The plan of a sweep: originals, their oracles, and the unlearnings compared with them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from mu.checkpoints import Spec
 from mu.digests import digest_of
 
-KINDS = ("original", "oracle", "cell")
+# As sweep.json and the parameters of runs have them; an unlearning is a cell of the grid.
+KINDS = {"original": "originals", "oracle": "oracles", "cell": "cells"}
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,25 @@ class Task:
     needs
         Keys of the tasks that must be done before, the original first.
     what
-        Settings, JSON-ready: of an original its own, by the names of the command line; of the
-        others ``forget``, ``forget_set`` (fingerprint), ``method``, ``settings`` and ``seed``
-        (None: the original's own).
+        Settings, JSON-ready: of an original those of ``prune``; of the others ``forget``,
+        ``forget_set`` (fingerprint), ``method``, ``settings`` and ``seed`` (None: the original's).
     """
 
     key: str
     kind: str
     label: str
     needs: tuple[str, ...]
-    what: Mapping[str, Any]
+    what: Settings
+
+    @property
+    def original(self) -> str:
+        """The key of the original that the task is about."""
+        return self.needs[0] if self.needs else self.key
+
+    @property
+    def group(self) -> str:
+        """Tasks of one group take about as long: the method, or the kind."""
+        return str(self.what.get("method", self.kind))
 
 
 @dataclass(frozen=True)
@@ -50,26 +63,34 @@ class PlannedOriginal:
         As given, by the names of the command line.
     forget_sets
         Fingerprint of the sample numbers that each spelling means in this original.
+    spec
+        Data and recipe.
+    retained
+        sha256 (hex) of the retained sample numbers, by fingerprint of the forget set.
     """
 
     key: str
-    settings: Mapping[str, Any]
+    settings: Settings
     forget_sets: Mapping[str, str]
+    spec: Spec
+    retained: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All tasks, in an order in which nothing comes before what it needs."""
+    """All tasks, in an order in which nothing comes before what it needs.
+
+    Parameters
+    ----------
+    originals
+        By their keys.
+    device
+        What was given of the device.
+    """
 
     tasks: tuple[Task, ...]
-
-    def __getitem__(self, key: str) -> Task:
-        return self.by_key[key]
-
-    @property
-    def by_key(self) -> dict[str, Task]:
-        """The tasks by their keys."""
-        return {task.key: task for task in self.tasks}
+    originals: Mapping[str, PlannedOriginal]
+    device: Settings = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[Task]:
         """The tasks of one kind."""
@@ -80,18 +101,28 @@ class Plan:
         """sha256 (hex) of what is to be there in the end, in whatever order it was written."""
         return digest_of(sorted(task.key for task in self.tasks))
 
+    def spec(self, task: Task) -> Spec:
+        """Data and recipe of the original that a task is about."""
+        return self.originals[task.original].spec
+
+    def seed(self, task: Task) -> int:
+        """The seed of an oracle or an unlearning."""
+        seed = task.what["seed"]
+        return self.spec(task).recipe.seed if seed is None else int(seed)
+
 
 def make_plan(
     originals: Sequence[PlannedOriginal],
-    methods: Iterable[tuple[str, Mapping[str, Any]]],
-    seeds: Iterable[int],
-    oracle: Mapping[str, Any] | None,
+    methods: Sequence[tuple[str, Settings]],
+    seeds: Sequence[int],
+    oracle: Settings | None,
+    device: Settings | None = None,
 ) -> Plan:
     """Combine every original with its forget sets, every method and every seed.
 
     What would be the same is planned once, however often it was written. An original's oracles
-    and cells follow it at once, so that a sweep shows results early and what is loaded for one
-    serves the next.
+    and unlearnings follow it at once, so that a sweep shows results early and what is loaded for
+    one serves the next.
 
     Parameters
     ----------
@@ -100,74 +131,41 @@ def make_plan(
     oracle
         The resolved settings of ``retrain``; None for no oracle.
     """
-    methods, seeds = list(methods), list(seeds)
-    labels = _Labels(originals, methods)
+    title_of = _namer([one.settings for one in originals])
+    how_of = {
+        name: _namer([settings for other, settings in methods if other == name])
+        for name, _ in methods
+    }
     tasks: dict[str, Task] = {}
+
+    def add(kind: str, label: str, needs: tuple[str, ...], what: Settings) -> str:
+        same = {name: value for name, value in what.items() if name != "forget"}  # a mere spelling
+        key = digest_of([kind, needs[0], same])
+        tasks.setdefault(key, Task(key, kind, label, needs, what))
+        return key
+
     for original in originals:
-        name = labels.of_original(original.settings)
-        what: dict[str, Any] = {"settings": dict(original.settings)}
-        tasks.setdefault(original.key, Task(original.key, "original", name, (), what))
+        key, title = original.key, title_of(original.settings) or "the original"
+        task = Task(key, "original", title, (), {"settings": dict(original.settings)})
+        tasks.setdefault(key, task)
         for forget, forget_set in original.forget_sets.items():
-            about = {"forget": forget, "forget_set": forget_set}
-            needs: tuple[str, ...] = (original.key,)
+            about: dict[str, Any] = {"forget": forget, "forget_set": forget_set}
+            needs: tuple[str, ...] = (key,)
             if oracle is not None:
                 what = {**about, "method": "retrain", "settings": dict(oracle), "seed": None}
-                task = _after(original, "oracle", f"oracle of {forget}, {name}", needs, what)
-                tasks.setdefault(task.key, task)
-                needs = (*needs, task.key)
-            for (method, settings), seed in _product(methods, seeds):
+                needs = (key, add("oracle", f"oracle of {forget}, {title}", needs, what))
+            for (method, settings), seed in itertools.product(methods, seeds):
                 what = {**about, "method": method, "settings": dict(settings), "seed": seed}
-                label = f"{labels.of_method(method, settings)} {forget} seed={seed}, {name}"
-                task = _after(original, "cell", label, needs, what)
-                tasks.setdefault(task.key, task)
-    return Plan(tuple(tasks.values()))
+                how = f"{method} {how_of[method](settings)}".strip()
+                add("cell", f"{how} {forget} seed={seed}, {title}", needs, what)
+    return Plan(tuple(tasks.values()), {one.key: one for one in originals}, dict(device or {}))
 
 
-def _product(
-    methods: Sequence[tuple[str, Mapping[str, Any]]], seeds: Sequence[int]
-) -> Iterator[tuple[tuple[str, Mapping[str, Any]], int]]:
-    for method in methods:
-        for seed in seeds:
-            yield method, seed
-
-
-def _after(
-    original: PlannedOriginal,
-    kind: str,
-    label: str,
-    needs: tuple[str, ...],
-    what: Mapping[str, Any],
-) -> Task:
-    same = {name: value for name, value in what.items() if name != "forget"}  # a mere spelling
-    return Task(digest_of([kind, original.key, same]), kind, label, needs, what)
-
-
-class _Labels:
-    """Words that tell tasks of one plan apart, by what differs between them."""
-
-    def __init__(
-        self,
-        originals: Sequence[PlannedOriginal],
-        methods: Sequence[tuple[str, Mapping[str, Any]]],
-    ) -> None:
-        self._originals = _differing([one.settings for one in originals])
-        self._methods = {
-            name: _differing([settings for other, settings in methods if other == name])
-            for name, _ in methods
-        }
-
-    def of_original(self, settings: Mapping[str, Any]) -> str:
-        said = [f"{name}={settings[name]}" for name in self._originals if name in settings]
-        return " ".join(said) or "the original"
-
-    def of_method(self, name: str, settings: Mapping[str, Any]) -> str:
-        said = [f"{one}={settings[one]}" for one in self._methods[name] if one in settings]
-        return " ".join([name, *said])
-
-
-def _differing(groups: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names whose values are not the same in all."""
-    names = dict.fromkeys(name for group in groups for name in group)
-    return [
-        name for name in names if len({repr(group.get(name, "(none)")) for group in groups}) > 1
+def _namer(groups: Sequence[Settings]) -> Callable[[Settings], str]:
+    """Words that tell groups of settings apart, by the names whose values are not all the same."""
+    names = [
+        name
+        for name in dict.fromkeys(name for group in groups for name in group)
+        if len({repr(group.get(name, "(none)")) for group in groups}) > 1
     ]
+    return lambda group: " ".join(f"{name}={group[name]}" for name in names if name in group)
