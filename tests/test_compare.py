@@ -86,7 +86,7 @@ def test_runs_that_were_really_made(
     store = connect()
     second, first, oracle = (run.info.run_id for run in store.search("tags.`mu.entry` = 'unlearn'"))
     status, out, err = program("compare")
-    assert (status, err) == (0, "")
+    assert (status, err.startswith("compare run "), err.count("\n")) == (0, True, 1)
     run = store.run(newest(store))
     assert (run.info.status, run.data.tags["mu.entry"]) == ("FINISHED", "compare")
     assert set(files(store, newest(store))) == FORMATS | {"report/report.html"} | {
@@ -201,7 +201,7 @@ def test_without_an_oracle_there_is_a_note_and_no_error(
 ) -> None:
     unlearned(store, upstream=original)
     status, out, err = program("compare")
-    assert (status, err) == (0, "")
+    assert (status, err.startswith("compare run "), err.count("\n")) == (0, True, 1)
     assert f"method=retrain -P prune_run_id={original} -P forget=class:0" in out
     assert "best_gap" not in store.run(newest(store)).data.metrics
     assert "no oracle" in kept(store, "report/report.html", tmp_path)

@@ -8,15 +8,14 @@ from pathlib import Path
 from mu.cli.compared_runs import Chosen, choose_runs
 from mu.cli.requests import CompareOptions, Request
 from mu.errors import UserError
+from mu.evaluation.catalogue import metric
 from mu.report import console
-from mu.report.comparison.csv_file import to_csv
 from mu.report.comparison.figures import draw_all
-from mu.report.comparison.latex import to_latex
-from mu.report.comparison.markdown import escape, to_markdown
+from mu.report.comparison.formats import print_tables, to_csv, to_latex, to_markdown
 from mu.report.comparison.page import make_page
 from mu.report.comparison.summary import best_gap, summarise_table
-from mu.report.comparison.table import Table, check_metrics, tabulate
-from mu.report.comparison.terminal import print_tables
+from mu.report.comparison.table import Table, tabulate
+from mu.report.markdown import escape
 from mu.tasks.base import run_task
 from mu.tasks.outputs import browse, write_text
 from mu.tracking import Recorder, connect
@@ -66,7 +65,8 @@ def _metrics(text: str | None) -> list[str] | None:
     names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
     if not names:
         raise UserError(f"metrics={text!r} names none; give names as UA,MIA,gap")
-    check_metrics(names)
+    for name in names:
+        metric(name)  # refuses what is no metric
     return names
 
 
@@ -79,7 +79,7 @@ def _check_found(metrics: Sequence[str] | None, tables: Sequence[Table]) -> None
         If no run has the metric.
     """
     for name in metrics or ():
-        if not any(name in own for table in tables for row in table.rows for own in row.cells):
+        if not any(table.has(name) for table in tables):
             raise UserError(
                 f"no run has {name}; measure it first: mlflow run . -e evaluate -P run_id=ID -P "
                 f"metrics={name}, or leave it out"
@@ -89,7 +89,7 @@ def _check_found(metrics: Sequence[str] | None, tables: Sequence[Table]) -> None
 def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:
     """What was compared, in a sentence."""
     further = len(chosen.runs) - chosen.count
-    oracles = f", beside {further} oracles that they are held against" if further else ""
+    oracles = f", with {further} oracles that they are compared with" if further else ""
     groups = f", in {len(tables)} groups" if len(tables) > 1 else ""
     return f"{chosen.count} unlearn runs, {chosen.words}{oracles}{groups}."
 

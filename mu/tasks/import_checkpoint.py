@@ -14,7 +14,7 @@ from mu.foreign.originals import Imported, import_original
 from mu.report import console, prose
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import save_network, write_json
-from mu.tasks.problem import Original
+from mu.tasks.problem import TrackedModel
 from mu.tasks.prune import evaluate_original, print_original, run_name
 from mu.tasks.resolve import load_requested
 from mu.tracking import Recorder, connect
@@ -22,7 +22,7 @@ from mu.tracking import Recorder, connect
 NEAR_CHANCE = 0.1  # of the way from chance to 100 %
 
 
-def import_checkpoint(request: Request, file: str) -> Original:
+def import_checkpoint(request: Request, file: str) -> TrackedModel:
     """Read and check the file, open a run, evaluate the network, and keep it as an original.
 
     Parameters
@@ -41,7 +41,7 @@ def import_checkpoint(request: Request, file: str) -> Original:
     dataset = checkpoint.spec.data.bind(dataset)
     store = connect()
 
-    def work(recorder: Recorder) -> tuple[Original, list[str]]:
+    def work(recorder: Recorder) -> tuple[TrackedModel, list[str]]:
         params = {**checkpoint.spec.settings(), "data_dir": data_dir}
         recorder.params(params)
         run = make_run(device, recorder, recipe.seed)
@@ -54,7 +54,7 @@ def import_checkpoint(request: Request, file: str) -> Original:
         source = {**imported.taken, "sha256": digest}
         config = {**params, **device.as_dict(), "imported": source}
         write_json(recorder.folder / "config.json", config)
-        return Original(recorder.run_id, checkpoint, metrics), warnings
+        return TrackedModel(recorder.run_id, checkpoint, metrics), warnings
 
     original, warnings = run_task(store, "prune", f"{run_name(recipe)} import", work).value
     console.print_notes(imported.notes)

@@ -63,8 +63,8 @@ class TrainTask:
 
 
 @dataclass(frozen=True)
-class Original:
-    """A trained original and the run that holds it."""
+class TrackedModel:
+    """A network, the run that holds it, and its numbers."""
 
     run_id: str
     checkpoint: Checkpoint

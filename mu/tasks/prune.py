@@ -25,7 +25,7 @@ from mu.report import console, plots, prose
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import browse, log_data, save_network, write_json
-from mu.tasks.problem import Original, TrainTask
+from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given
 from mu.tasks.resume import check_overrides, interrupted, same_device
 from mu.tracking import (
@@ -43,7 +43,7 @@ from mu.tracking import (
 from mu.training.recipe import Training
 
 
-def prune(request: Request) -> Original:
+def prune(request: Request) -> TrackedModel:
     """Train an original, dense or sparse, and keep its mask and checkpoint by run ID.
 
     Everything that can be checked is checked before a run is opened.
@@ -174,7 +174,7 @@ def interrupted_training(store: Store, run_id: str, request: Request) -> TrainTa
 # --- training -----------------------------------------------------------------------------
 
 
-def train(store: Store, task: TrainTask, parent: str | None = None) -> Original:
+def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:
     """Train and prune in a run of its own, or in the one that MLflow's launcher opened.
 
     Parameters
@@ -185,14 +185,14 @@ def train(store: Store, task: TrainTask, parent: str | None = None) -> Original:
     poison = task.dataset.poison if isinstance(task.dataset, PoisonedDataset) else None
     title = run_name(task.recipe) + (f", {poison.trigger}" if poison else "")
 
-    def work(recorder: Recorder) -> Original:
+    def work(recorder: Recorder) -> TrackedModel:
         return _train(task, recorder)
 
     done = run_task(store, "prune", title, work, resume=task.resume_run_id, parent=parent)
     return done.value
 
 
-def _train(task: TrainTask, recorder: Recorder) -> Original:
+def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     """The work of the run: announce what it is, train, evaluate, keep."""
     if task.resume_run_id is None:
         keep_document(recorder, task.document())
@@ -211,7 +211,7 @@ def _train(task: TrainTask, recorder: Recorder) -> Original:
     _save(recorder, checkpoint, task, metrics, run)
     write_json(recorder.folder / "config.json", {**settings, **task.device.as_dict()})
     console.print_notes(run.notes)
-    return Original(recorder.run_id, checkpoint, metrics)
+    return TrackedModel(recorder.run_id, checkpoint, metrics)
 
 
 def _settings(task: TrainTask) -> dict[str, Any]:
@@ -311,7 +311,7 @@ def run_name(recipe: Recipe) -> str:
 
 
 def print_original(
-    store: Store, original: Original, about: Mapping[str, str] | None = None
+    store: Store, original: TrackedModel, about: Mapping[str, str] | None = None
 ) -> None:
     """What a run that made an original prints when it is done.
 

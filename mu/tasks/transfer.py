@@ -23,7 +23,8 @@ from mu.report import transfer as page
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import browse, save_network, write_json
-from mu.tasks.transfer_models import BEFORE, Model, Models, Source, make_source
+from mu.tasks.problem import TrackedModel
+from mu.tasks.transfer_models import BEFORE, Models, Source, make_source
 from mu.tracking import Recorder, Store, rounded
 from mu.training import DivergedError, Training
 from mu.transfer.verb import check_target, transfer_training, transferred
@@ -179,7 +180,9 @@ def _as_of_target() -> Iterator[None]:
 # --- doing --------------------------------------------------------------------------------
 
 
-def _outcome(task: TransferTask, role: str, model: Model, recorder: Recorder | None) -> Outcome:
+def _outcome(
+    task: TransferTask, role: str, model: TrackedModel, recorder: Recorder | None
+) -> Outcome:
     """The transfer of one network.
 
     Parameters

@@ -17,7 +17,7 @@ from mu.methods import check_method
 from mu.methods.base import Method
 from mu.report import console
 from mu.tasks.perform import train_oracle
-from mu.tasks.problem import UnlearningProblem
+from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import (
     fetch_original,
     forget_split,
@@ -38,15 +38,6 @@ BEFORE = "_before"
 
 
 @dataclass(frozen=True)
-class Model:
-    """A network, its run, and its numbers on the source by name."""
-
-    run_id: str
-    checkpoint: Checkpoint
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Models:
     """The networks whose transfer is compared.
 
@@ -61,11 +52,11 @@ class Models:
     method: str
     forget: str
     forget_tag: str
-    original: Model
-    unlearned: Model
-    oracle: Model | None
+    original: TrackedModel
+    unlearned: TrackedModel
+    oracle: TrackedModel | None
 
-    def by_role(self) -> dict[str, Model]:
+    def by_role(self) -> dict[str, TrackedModel]:
         """All of them by role: ``original``, the name of the method, ``oracle``."""
         found = {"original": self.original, self.method: self.unlearned}
         return found | ({"oracle (retrain)": self.oracle} if self.oracle else {})
@@ -132,14 +123,14 @@ def _unlearned_now(plan: UnlearnPlan, parent: str) -> Models:
     oracle = None
     if done.oracle is not None:
         theirs = fetch_checkpoint(plan.store, done.oracle.run_id)
-        oracle = Model(done.oracle.run_id, theirs, done.oracle.metrics)
+        oracle = TrackedModel(done.oracle.run_id, theirs, done.oracle.metrics)
     problem, metrics = done.task.problem, done.result.metrics
     return Models(
         done.task.name,
         problem.forget,
         problem.tags()["mu.forget"],
-        Model(problem.run_id, problem.checkpoint, of_original(metrics)),
-        Model(done.run_id, done.result.checkpoint, metrics),
+        TrackedModel(problem.run_id, problem.checkpoint, of_original(metrics)),
+        TrackedModel(done.run_id, done.result.checkpoint, metrics),
         oracle,
     )
 
@@ -219,14 +210,14 @@ class _Finished:
         oracle = None
         if oracle_id is not None:
             metrics = finished_run(store, oracle_id).data.metrics
-            oracle = Model(oracle_id, fetch_checkpoint(store, oracle_id), metrics)
+            oracle = TrackedModel(oracle_id, fetch_checkpoint(store, oracle_id), metrics)
         run_id = self.run.info.run_id
         return Models(
             self.method_name,
             data.params.get("forget", "indices"),
             data.tags["mu.forget"],
-            Model(self.original_id, self.original, of_original(data.metrics)),
-            Model(run_id, fetch_checkpoint(store, run_id), data.metrics),
+            TrackedModel(self.original_id, self.original, of_original(data.metrics)),
+            TrackedModel(run_id, fetch_checkpoint(store, run_id), data.metrics),
             oracle,
         )
 

@@ -1,4 +1,4 @@
-"""Runs beside each other: the paper's table, its figures, and what they say in words.
+"""Runs compared: the paper's table, its figures, and what they say in words.
 
 Nothing here knows where runs are kept: :class:`~mu.report.comparison.records.SeedRun` holds what
 is known of one, and :func:`~mu.report.comparison.table.tabulate` makes tables of many.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mu.report.comparison.records import SeedRun, Seeds
+from mu.report.comparison.table import Table
 
 ORIGINAL: dict[str, Any] = {
     "dataset": "digits", "arch": "resnet_mini", "stem": "cifar", "data": "aa" * 8,
@@ -78,3 +79,16 @@ def a_study() -> list[SeedRun]:
                 link = f"retrain-{key}"
                 runs.append(make_run(f"{method}-{key}", method, metrics=own, oracle=link, **place))
     return runs
+
+
+def cell(table: Table, row: str, metric: str, block: int = 0) -> Any:
+    """A line of the table's cells."""
+    cells = table.cells
+    place = (cells["row"] == row) & (cells["metric"] == metric)
+    (found,) = cells[place & (cells["original"] == table.originals.index[block])].itertuples()
+    return found
+
+
+def has(table: Table, row: str, metric: str, block: int = 0) -> bool:
+    """Whether the table has that number."""
+    return cell(table, row, metric, block).runs > 0

@@ -32,7 +32,7 @@ def test_which_method_is_nearest_and_what_sparsity_did() -> None:
     assert sparse.startswith("On 95 % sparse originals, l1_sparse")
     assert "brought ft (20.12 → 2.12) and l1_sparse (1.12 → 0.23) nearer" in change
     assert best_gap(table) == pytest.approx(0.225)
-    assert [row.label for row, _ in ranked(table, 0)] == ["l1_sparse", "ft"]
+    assert list(ranked(table, "dense")["row"]) == ["l1_sparse", "ft"]
 
 
 def test_sparsity_may_hurt_or_do_nothing() -> None:
