@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mu.tasks.sweep.plan import Plan, PlannedOriginal, make_plan
+from mu.tasks.sweep.plan import Plan, PlannedOriginal, Task, make_plan
 
 
 def planned(key: str, settings: Mapping[str, Any], forget_sets: Mapping[str, str]):
@@ -25,8 +25,12 @@ def small_plan(originals: int = 2, forgets: int = 1, methods: int = 2, seeds: in
 
 def needs_come_first(plan: Plan) -> bool:
     seen: set[str] = set()
-    for task in plan.tasks:
+    for task in plan:
         if not set(task.needs) <= seen:
             return False
         seen.add(task.key)
     return True
+
+
+def of_kind(plan: Plan, kind: str) -> list[Task]:
+    return [task for task in plan if task.kind == kind]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mu.checkpoints import Spec
 from mu.cli.entry import given_settings
 from mu.cli.groups import original_groups
 from mu.cli.options import Group, command
@@ -27,42 +26,41 @@ def defaults() -> dict[str, Any]:
     return {"forget": options.forget, "methods": options.method, "seed": options.seed}
 
 
-def plan_of(
-    grid: Grid, device: Mapping[str, Any], store: Callable[[], Store], *, check_device: bool
-) -> Plan:
+def device_of(grid: Grid, given: Mapping[str, Any], *, here: bool) -> dict[str, Any]:
+    """What is set of the device: by the grid, and on the command line, which wins.
+
+    If all runs ``here``, this machine must have it.
+    """
+    device = {**_typed("device", [Group(DeviceOptions)], grid.device), **given}
+    options = DeviceOptions.of(device)
+    if here:
+        checked_device(options)
+    return device
+
+
+def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Plan:
     """Check everything that was written, the cheap things first, and make the plan.
 
-    Parameters
-    ----------
-    device
-        What was given of the device on the command line; it wins over the grid's.
-    store
-        Opens the store, where a mask is to be fetched.
-    check_device
-        Whether all of it runs on this machine.
-
-    Raises
-    ------
-    UserError
-        If a name is unknown, or a value is wrong.
+    The ``store`` is opened only where a mask is to be fetched. UserError if a name is unknown, or
+    a value is wrong.
     """
     methods = [_method(name, settings) for name, settings in grid.methods]
     oracle = None if grid.oracle is None else _method("retrain", grid.oracle, "oracle")[1]
     requests = {text: ForgetRequest.parse(text) for text in grid.forget}
     seeds = [UnlearnOptions.of({"seed": seed}).seed for seed in grid.seeds]
-    device = {**_typed("device", [Group(DeviceOptions)], grid.device), **device}
-    where = DeviceOptions.of(device)
-    if check_device:
-        checked_device(where)
     originals: dict[str, PlannedOriginal] = {}
     splits: dict[tuple[str, ...], ForgetSplit] = {}
     for settings in [_original(written) for written in grid.originals]:
-        task = original_task(settings, where, store)
+        task = original_task(settings, device, store)
         spec = task.spec()
         key = fingerprint_tag(spec.fingerprint)
         if key in originals:
             continue
-        _refuse_unfit_oracle(spec, oracle)
+        if oracle and oracle["mask_from"] == "retain" and spec.recipe.given_mask:
+            raise UserError(
+                "oracle: mask_from=retain does not go with originals.mask_run_id: a given mask "
+                "cannot be found again; use mask_from=upstream"
+            )
         sets, retained = {}, {}
         for text, request in requests.items():
             same = (spec.data.fingerprint, repr(spec.recipe.split), text)
@@ -71,19 +69,13 @@ def plan_of(
             sets[text] = splits[same].fingerprint
             retained[sets[text]] = indices_digest(splits[same].retain)
         originals[key] = PlannedOriginal(key, settings, sets, spec, retained)
-    return make_plan(list(originals.values()), methods, seeds, oracle, device)
+    return make_plan(list(originals.values()), methods, seeds, oracle)
 
 
 def _method(
     written: str, settings: Mapping[str, Any], owner: str = ""
 ) -> tuple[str, dict[str, Any]]:
-    """The registered name of a method, and its settings with their defaults.
-
-    Parameters
-    ----------
-    owner
-        What messages call it, if not the method.
-    """
+    """The registered name of a method, and its settings with their defaults."""
     name = check_method(written)
     given = _typed(owner or f"method {name}", [Group(method_class(name))], settings)
     return name, make_method(name, given).as_dict()
@@ -95,8 +87,7 @@ def _original(written: Mapping[str, Any]) -> dict[str, Any]:
     given = _typed("originals", groups, written)
     if given.pop("resume_run_id", None) is not None:
         raise UserError(
-            "originals.resume_run_id: a sweep continues interrupted originals by itself; leave it "
-            "out"
+            "originals.resume_run_id: interrupted originals are continued in any case; leave it out"
         )
     return given
 
@@ -113,11 +104,3 @@ def _typed(owner: str, groups: Sequence[Group], written: Mapping[str, Any]) -> d
 
 def _arguments(written: Mapping[str, Any]) -> list[str]:
     return [f"--{name}={'none' if value is None else value}" for name, value in written.items()]
-
-
-def _refuse_unfit_oracle(spec: Spec, oracle: Mapping[str, Any] | None) -> None:
-    if oracle and oracle["mask_from"] == "retain" and spec.recipe.given_mask:
-        raise UserError(
-            "oracle: mask_from=retain does not go with originals.mask_run_id: a given mask cannot "
-            "be found again; use mask_from=upstream"
-        )

@@ -23,71 +23,63 @@ from mu.tracking import (
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-Results = Mapping[str, Mapping[str, Any]]  # run_id and metrics, by the keys of tasks
+Result = Mapping[str, Any]  # run_id, metrics
+Results = Mapping[str, Result]  # by the keys of tasks
 
 
 class Finder:
-    """Finds the runs of a plan's tasks by fingerprint.
+    """Finds runs of tasks by fingerprint, given the results of what the tasks need."""
 
-    Methods are given the results of what a task needs, among others.
-    """
-
-    def __init__(self, store: Store, plan: Plan) -> None:
-        self.store, self.plan = store, plan
-        self._network = lru_cache(maxsize=None)(self._read_network)
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tags = lru_cache(maxsize=None)(lambda run_id: store.run(run_id).data.tags)
         self._mask = lru_cache(maxsize=None)(lambda run_id: fetch_mask(store, run_id).fingerprint)
 
-    def all(self) -> dict[str, Mapping[str, Any]]:
+    def all(self, plan: Plan) -> dict[str, Result]:
         """The results of all tasks that are done, with all that they need, by their keys."""
-        found: dict[str, Mapping[str, Any]] = {}
-        for task in self.plan.tasks:
+        found: dict[str, Result] = {}
+        for task in plan:
             if found.keys() >= set(task.needs) and (result := self.find(task, found)):
                 found[task.key] = result
         return found
 
-    def find(self, task: Task, results: Results) -> Mapping[str, Any] | None:
+    def find(self, task: Task, results: Results) -> Result | None:
         """The result of a finished run of just that task, or None."""
-        entry = "prune" if task.kind == "original" else "unlearn"
-        runs = find_finished(self.store, entry, *self.tag(task, results))
+        entry = "unlearn" if task.needs else "prune"
+        runs = find_finished(self._store, entry, *self.tag(task, results))
         if oracle := oracle_of(task, results):
             runs = (run for run in runs if self._compared(run, oracle))
         run = next(runs, None)
         if run is None and task.kind == "oracle":
-            run = self._other_oracle(task, results[task.original]["run_id"])
+            run = self._other_oracle(task, results[task.needs[0]]["run_id"])
         return None if run is None else {"run_id": run.info.run_id, "metrics": run.data.metrics}
 
     def tag(self, task: Task, results: Results) -> tuple[str, str]:
         """The tag, name and value, that all runs of a task have, finished or not."""
-        if task.kind == "original":
+        if not task.needs:
             return ORIGINAL_TAG, task.key
-        what, network = task.what, self._network(results[task.original]["run_id"])
-        method, seed = make_method(what["method"], what["settings"]), self.plan.seed(task)
-        key = unlearning_key(network, what["forget_set"], what["method"], method, seed)
-        return CELL_TAG, key
+        tags, what = self._tags(results[task.needs[0]]["run_id"]), task.what
+        network, method = (tags["mu.weights"], tags["mu.mask"]), what["method"]
+        settings = make_method(method, what["settings"])
+        return CELL_TAG, unlearning_key(network, what["forget_set"], method, settings, task.seed)
 
     def _other_oracle(self, task: Task, original: str) -> MlflowRun | None:
         """An oracle that differs by its seed only."""
         mask_from = task.what["settings"]["mask_from"]
         mask = self._mask(original) if mask_from == "upstream" else ""
-        retained = self.plan.originals[task.original].retained[task.what["forget_set"]]
-        return find_oracle(self.store, oracle_key(self.plan.spec(task), retained, mask, mask_from))
+        retained = task.original.retained[task.what["forget_set"]]
+        key = oracle_key(task.original.spec, retained, mask, mask_from)
+        return find_oracle(self._store, key)
 
     def _compared(self, run: MlflowRun, oracle: str) -> bool:
         """Whether an unlearning was compared with an oracle of the same kind."""
         theirs = run.data.tags.get("mu.oracle")
-        return theirs is not None and (
-            theirs == oracle or self._oracle_key(theirs) == self._oracle_key(oracle)
-        )
-
-    def _oracle_key(self, run_id: str) -> str:
+        if theirs is None or theirs == oracle:
+            return theirs is not None
         try:
-            return str(self.store.run(run_id).data.tags.get(ORACLE_TAG))
+            return bool(self._tags(theirs).get(ORACLE_TAG) == self._tags(oracle).get(ORACLE_TAG))
         except UserError:  # it was deleted since
-            return ""
-
-    def _read_network(self, run_id: str) -> tuple[str, str]:
-        tags = self.store.run(run_id).data.tags
-        return tags["mu.weights"], tags["mu.mask"]
+            return False
 
 
 def oracle_of(task: Task, results: Results) -> str | None:

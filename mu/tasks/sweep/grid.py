@@ -21,21 +21,15 @@ Settings = dict[str, Any]
 class Grid:
     """What is to be combined: every original with every forget set, method and seed.
 
-    Names and values of settings are as they were written; :mod:`mu.tasks.sweep.checks` checks
-    them.
+    Settings are as they were written, lists of values multiplied out. Whether there are such
+    settings is checked by :mod:`mu.tasks.sweep.checks`.
 
     Parameters
     ----------
-    originals
-        The settings of each, by the names of ``prune``; lists are multiplied out.
-    forget, seeds
-        Spellings of forget sets; seeds of the unlearning.
-    methods
-        Name and settings of each; lists are multiplied out.
+    originals, methods, seeds
+        Settings of ``prune``; names and settings; of the unlearning.
     oracle
         Settings of ``retrain``; None where no oracle is wanted.
-    device
-        Where all of it runs, by the names of the command line.
     """
 
     originals: tuple[Settings, ...]
@@ -47,12 +41,7 @@ class Grid:
 
     @classmethod
     def of(cls, document: Any, defaults: Mapping[str, Any]) -> Grid:
-        """Read what the file holds.
-
-        Parameters
-        ----------
-        defaults
-            What stands for the keys ``forget``, ``methods`` and ``seed`` where they are left out.
+        """Read what the file holds; ``defaults`` stand for keys that are left out.
 
         Raises
         ------
@@ -77,13 +66,7 @@ class Grid:
 
 
 def read_text(path: Path) -> str:
-    """The text of a grid file.
-
-    Raises
-    ------
-    UserError
-        If it cannot be read.
-    """
+    """The text of a grid file; UserError if it cannot be read."""
     try:
         return path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -91,12 +74,9 @@ def read_text(path: Path) -> str:
 
 
 def load_yaml(text: str, name: str) -> Any:
-    """Read YAML safely; a key that stands twice is refused, where YAML takes the last.
+    """Read YAML safely; UserError if it is none, or a key stands twice, where YAML takes the last.
 
-    Raises
-    ------
-    UserError
-        If it is no YAML; ``name`` says of which file.
+    ``name`` says of which file.
     """
     try:
         return yaml.load(text, _Loader)

@@ -23,40 +23,25 @@ from mu.tasks.problem import TrainTask, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import task_on, task_under_mask, train
 from mu.tasks.resolve import forget_split, load_requested
 from mu.tasks.resume import continue_training, continue_unlearning
-from mu.tasks.sweep.find import Finder, Results, oracle_of
+from mu.tasks.sweep.find import Results, oracle_of
 from mu.tasks.sweep.plan import Task
 from mu.tracking import Stopped, Store, connect, fetch_checkpoint, find_unfinished, fingerprint_tag
 
 Document = Mapping[str, Any]  # JSON-ready
 
 
-def document_of(task: Task, finder: Finder, results: Results, parent: str) -> Document:
-    """A task as a worker is given it.
-
-    Parameters
-    ----------
-    results
-        Of what the task needs, among others.
-    parent
-        Run ID of the sweep; the task's run is shown below it.
-    """
-    plan, store = finder.plan, finder.store
-    settings = plan.originals[task.original].settings
+def document_of(task: Task, results: Results) -> dict[str, Any]:
+    """A task as a worker is given it, by the results of what it needs."""
+    settings, spec = task.original.settings, task.original.spec.data
     data = {name: settings[name] for name in DataOptions.names() if name in settings}
     if settings.get("mask_run_id"):  # what is not given is as in that run
-        spec = plan.spec(task).data
         found = {"dataset": spec.name, "data_dir": spec.data_dir, "image_size": spec.image_size}
         data = {**found, **data}
     return {
-        "store": store.uri,
-        "experiment": store.experiment_id,
-        "parent": parent,
-        "tag": finder.tag(task, results),
         "what": dict(task.what),
         "data": data,
-        "device": dict(plan.device),
-        "seed": plan.seed(task) if task.needs else None,
-        "original": results[task.original]["run_id"] if task.needs else None,
+        "seed": task.seed if task.needs else None,
+        "original": results[task.needs[0]]["run_id"] if task.needs else None,
         "oracle": oracle_of(task, results) or "none",
     }
 
@@ -121,14 +106,9 @@ def _original(store: Store, document: Document) -> dict[str, Any]:
 def original_task(
     settings: Mapping[str, Any], device: DeviceOptions, store: Callable[[], Store]
 ) -> TrainTask:
-    """An original that is to be trained.
+    """An original that is to be trained, by settings of ``prune``.
 
-    Parameters
-    ----------
-    settings
-        By the names of ``prune``, ``mask_run_id`` among them.
-    store
-        Opens the store; called only where a mask is to be fetched.
+    The ``store`` is opened only where a mask is to be fetched.
     """
     rest = {name: value for name, value in settings.items() if name != "mask_run_id"}
     if run_id := settings.get("mask_run_id"):

@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mu.checkpoints import Spec
 from mu.digests import digest_of
 
-# As sweep.json and the parameters of runs have them; an unlearning is a cell of the grid.
-KINDS = {"original": "originals", "oracle": "oracles", "cell": "cells"}
+# Kinds of tasks in sweep.json, where an unlearning is a cell of the grid; and in words.
+KINDS = {"original": "original", "oracle": "oracle", "cell": "unlearning"}
 Settings = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run that is to be there in the end.
-
-    Parameters
-    ----------
-    key
-        Fingerprint of what the task is; no other task of the plan has it.
-    kind
-        One of :data:`KINDS`.
-    label
-        In words, for people.
-    needs
-        Keys of the tasks that must be done before, the original first.
-    what
-        Settings, JSON-ready: of an original those of ``prune``; of the others ``forget``,
-        ``forget_set`` (fingerprint), ``method``, ``settings`` and ``seed`` (None: the original's).
-    """
-
-    key: str
-    kind: str
-    label: str
-    needs: tuple[str, ...]
-    what: Settings
-
-    @property
-    def original(self) -> str:
-        """The key of the original that the task is about."""
-        return self.needs[0] if self.needs else self.key
-
-    @property
-    def group(self) -> str:
-        """Tasks of one group take about as long: the method, or the kind."""
-        return str(self.what.get("method", self.kind))
 
 
 @dataclass(frozen=True)
@@ -77,95 +41,102 @@ class PlannedOriginal:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All tasks, in an order in which nothing comes before what it needs.
+class Task:
+    """One run that is to be there in the end.
 
     Parameters
     ----------
-    originals
-        By their keys.
-    device
-        What was given of the device.
+    key
+        Fingerprint of what the task is; no other task of the plan has it.
+    label
+        In words, for people.
+    original
+        That it makes or starts from.
+    needs
+        Keys of the tasks that must be done before, the original first.
+    what
+        Settings, JSON-ready: of an original those of ``prune``; of the others ``forget``,
+        ``forget_set`` (fingerprint), ``method``, ``settings`` and ``seed`` (None: the original's).
     """
 
-    tasks: tuple[Task, ...]
-    originals: Mapping[str, PlannedOriginal]
-    device: Settings = field(default_factory=dict)
-
-    def of_kind(self, kind: str) -> list[Task]:
-        """The tasks of one kind."""
-        return [task for task in self.tasks if task.kind == kind]
+    key: str
+    kind: str
+    label: str
+    original: PlannedOriginal
+    needs: tuple[str, ...]
+    what: Settings
 
     @property
-    def digest(self) -> str:
-        """sha256 (hex) of what is to be there in the end, in whatever order it was written."""
-        return digest_of(sorted(task.key for task in self.tasks))
+    def seed(self) -> int:
+        """Of an oracle or an unlearning."""
+        seed = self.what["seed"]
+        return self.original.spec.recipe.seed if seed is None else int(seed)
 
-    def spec(self, task: Task) -> Spec:
-        """Data and recipe of the original that a task is about."""
-        return self.originals[task.original].spec
+    @property
+    def title(self) -> str:
+        """Kind and label."""
+        return f"{KINDS[self.kind]} {self.label}"
 
-    def seed(self, task: Task) -> int:
-        """The seed of an oracle or an unlearning."""
-        seed = task.what["seed"]
-        return self.spec(task).recipe.seed if seed is None else int(seed)
+
+Plan = tuple[Task, ...]  # nothing comes before what it needs
+
+
+def plan_digest(plan: Plan) -> str:
+    """sha256 (hex) of what is to be there in the end, in whatever order it was written."""
+    return digest_of(sorted(task.key for task in plan))
 
 
 def make_plan(
     originals: Sequence[PlannedOriginal],
     methods: Sequence[tuple[str, Settings]],
-    seeds: Sequence[int],
+    seeds: Iterable[int],
     oracle: Settings | None,
-    device: Settings | None = None,
 ) -> Plan:
     """Combine every original with its forget sets, every method and every seed.
 
     What would be the same is planned once, however often it was written. An original's oracles
-    and unlearnings follow it at once, so that a sweep shows results early and what is loaded for
-    one serves the next.
-
-    Parameters
-    ----------
-    methods
-        Name and settings of each, all settings resolved.
-    oracle
-        The resolved settings of ``retrain``; None for no oracle.
+    and unlearnings follow it at once, so that results come early and what is loaded is used again.
+    The settings of methods and of the oracle (``retrain``) are complete.
     """
     title_of = _namer([one.settings for one in originals])
-    how_of = {
-        name: _namer([settings for other, settings in methods if other == name])
-        for name, _ in methods
-    }
-    tasks: dict[str, Task] = {}
+    names = {name for name, _ in methods}
+    how_of = {name: _namer([one for other, one in methods if other == name]) for name in names}
+    combined = list(itertools.product(methods, seeds))
 
-    def add(kind: str, label: str, needs: tuple[str, ...], what: Settings) -> str:
-        same = {name: value for name, value in what.items() if name != "forget"}  # a mere spelling
-        key = digest_of([kind, needs[0], same])
-        tasks.setdefault(key, Task(key, kind, label, needs, what))
-        return key
+    def tasks() -> Iterator[Task]:
+        for original in originals:
+            title = title_of(original.settings) or "the original"
+            what: Settings = {"settings": original.settings}
+            yield Task(original.key, "original", title, original, (), what)
+            for forget, forget_set in original.forget_sets.items():
+                needs, about = [original.key], {"forget": forget, "forget_set": forget_set}
+                if oracle is not None:
+                    what = {**about, "method": "retrain", "settings": oracle, "seed": None}
+                    task = _after(original, "oracle", f"oracle of {forget}, {title}", needs, what)
+                    needs.append(task.key)
+                    yield task
+                for (name, settings), seed in combined:
+                    what = {**about, "method": name, "settings": settings, "seed": seed}
+                    how = f"{name} {how_of[name](settings)}".strip()
+                    label = f"{how} {forget} seed={seed}, {title}"
+                    yield _after(original, "cell", label, needs, what)
 
-    for original in originals:
-        key, title = original.key, title_of(original.settings) or "the original"
-        task = Task(key, "original", title, (), {"settings": dict(original.settings)})
-        tasks.setdefault(key, task)
-        for forget, forget_set in original.forget_sets.items():
-            about: dict[str, Any] = {"forget": forget, "forget_set": forget_set}
-            needs: tuple[str, ...] = (key,)
-            if oracle is not None:
-                what = {**about, "method": "retrain", "settings": dict(oracle), "seed": None}
-                needs = (key, add("oracle", f"oracle of {forget}, {title}", needs, what))
-            for (method, settings), seed in itertools.product(methods, seeds):
-                what = {**about, "method": method, "settings": dict(settings), "seed": seed}
-                how = f"{method} {how_of[method](settings)}".strip()
-                add("cell", f"{how} {forget} seed={seed}, {title}", needs, what)
-    return Plan(tuple(tasks.values()), {one.key: one for one in originals}, dict(device or {}))
+    found: dict[str, Task] = {}
+    for task in tasks():
+        found.setdefault(task.key, task)
+    return tuple(found.values())
+
+
+def _after(
+    original: PlannedOriginal, kind: str, label: str, needs: Sequence[str], what: Settings
+) -> Task:
+    same = {name: value for name, value in what.items() if name != "forget"}  # a mere spelling
+    key = digest_of([kind, original.key, same])
+    return Task(key, kind, label, original, tuple(needs), what)
 
 
 def _namer(groups: Sequence[Settings]) -> Callable[[Settings], str]:
     """Words that tell groups of settings apart, by the names whose values are not all the same."""
-    names = [
-        name
-        for name in dict.fromkeys(name for group in groups for name in group)
-        if len({repr(group.get(name, "(none)")) for group in groups}) > 1
-    ]
-    return lambda group: " ".join(f"{name}={group[name]}" for name in names if name in group)
+    names = dict.fromkeys(name for group in groups for name in group)
+    values = {name: {repr(one.get(name, "(none)")) for one in groups} for name in names}
+    return lambda one: " ".join(f"{n}={one[n]}" for n in names if len(values[n]) > 1 and n in one)

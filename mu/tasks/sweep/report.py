@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,43 +14,30 @@ from rich.table import Table
 
 from mu.report import console, prose
 from mu.tasks.outputs import browse, write_csv, write_json, write_text
-from mu.tasks.sweep.plan import Plan, Task
+from mu.tasks.sweep.plan import KINDS, Plan, Task
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
 from mu.tracking import Recorder, Store
 from mu.tracking.choosing import SWEEP_FILE
 
-WORDS = {"original": "original", "oracle": "oracle", "cell": "unlearning"}  # for people
-OPEN = (WAITING, RUNNING)
 MOST_ROWS = 40  # of the table that is printed
 MOST_LETTERS = 7000  # of a description; MLflow takes 8,000
 Estimates = Mapping[str, float | None]  # seconds by the keys of tasks; None where nothing is known
 
 
 def print_plan(plan: Plan, estimates: Estimates) -> None:
-    """A table of the tasks by kind, and what is to be made.
-
-    Parameters
-    ----------
-    estimates
-        Of the tasks that are to be made; the others are finished.
-    """
+    """A table of the tasks by kind; those with an estimate are yet to be made."""
     table = Table("")
     for name in ("planned", "finished", "to make", "estimated"):
         table.add_column(name, justify="right", no_wrap=True)
-    for kind, word in WORDS.items():
-        tasks = plan.of_kind(kind)
+    for kind, word in KINDS.items():
+        tasks = [task for task in plan if task.kind == kind]
         left = [estimates[task.key] for task in tasks if task.key in estimates]
         numbers = (len(tasks), len(tasks) - len(left), len(left))
-        table.add_row(f"{word}s", *map(str, numbers), _estimated(left))
+        known = [one for one in left if one is not None]
+        texts = [duration(sum(known))] if known else []
+        texts += [f"{len(left) - len(known)} unknown"] if len(known) < len(left) else []
+        table.add_row(f"{word}s", *map(str, numbers), " + ".join(texts) or "-")
     console.make_console().print(table)
-
-
-def _estimated(seconds: Sequence[float | None]) -> str:
-    known = [one for one in seconds if one is not None]
-    unknown = len(seconds) - len(known)
-    if not known:
-        return "unknown" if unknown else "-"
-    return duration(sum(known)) + (f" + {unknown} unknown" if unknown else "")
 
 
 def duration(seconds: float) -> str:
@@ -64,13 +52,7 @@ def duration(seconds: float) -> str:
 
 
 class Board:
-    """How far a sweep is: a live table on a terminal, a line for each change elsewhere.
-
-    Parameters
-    ----------
-    jobs
-        How many tasks run at a time.
-    """
+    """How far a sweep is: a live table on a terminal, a line for each change elsewhere."""
 
     def __init__(self, schedule: Schedule, estimates: Estimates, jobs: int) -> None:
         self._schedule, self._estimates, self._jobs = schedule, estimates, jobs
@@ -90,14 +72,14 @@ class Board:
     def changed(self, task: Task, what: str, about: Mapping[str, Any]) -> None:
         """See :func:`mu.tasks.sweep.schedule.drive`."""
         if "seconds" in about:
-            self._took.setdefault(task.group, []).append(about["seconds"])
+            self._took.setdefault(_group(task), []).append(about["seconds"])
         lines = [f"{line} ({task.label})" for line in about.get("warnings", ())]
         if not self._console.is_terminal and what != "died":
             words = {"begun": "begins", "again": "is tried again"}.get(what, what)
             run = f" (run {about['run_id']})" if "run_id" in about else ""
             why = f": {about['error']}" if "error" in about else ""
-            done = f"{len(self._schedule.results)}/{len(self._schedule.plan.tasks)}"
-            lines.append(f"[{done}] {WORDS[task.kind]} {words}: {task.label}{run}{why}")
+            done = f"{len(self._schedule.results)}/{len(self._schedule.plan)}"
+            lines.append(f"[{done}] {KINDS[task.kind]} {words}: {task.label}{run}{why}")
         for line in lines:
             self._console.print(line, soft_wrap=True, markup=False, highlight=False)
         self._console.file.flush()
@@ -109,14 +91,16 @@ class Board:
         table = Table("", caption=text, caption_justify="left")
         for state in STATES:
             table.add_column(state, justify="right")
-        for kind, counts in self._schedule.counts().items():
-            table.add_row(f"{WORDS[kind]}s", *(str(counts[state]) for state in STATES))
+        tasks = self._schedule.plan
+        counts = Counter((task.kind, self._schedule.state(task)) for task in tasks)
+        for kind, word in KINDS.items():
+            table.add_row(f"{word}s", *(str(counts[kind, state]) for state in STATES))
         return table
 
     def _seconds_left(self) -> float | None:
         """For what is not done, as many at a time as there are jobs; None where unknown."""
-        tasks = self._schedule.plan.tasks
-        left = [self._seconds(one) for one in tasks if self._schedule.state(one) in OPEN]
+        state, plan = self._schedule.state, self._schedule.plan
+        left = [self._seconds(task) for task in plan if state(task) in (WAITING, RUNNING)]
         known = [one for one in left if one is not None]
         if left and not known:
             return None
@@ -125,29 +109,32 @@ class Board:
 
     def _seconds(self, task: Task) -> float | None:
         """What tasks of its group took in this sweep, or else what earlier runs say."""
-        took = self._took.get(task.group)
+        took = self._took.get(_group(task))
         return statistics.fmean(took) if took else self._estimates.get(task.key)
+
+
+def _group(task: Task) -> str:
+    """Tasks of one group take about as long."""
+    return str(task.what.get("method", task.kind))
 
 
 # --- in the end ---------------------------------------------------------------------------
 
 
 def write_report(recorder: Recorder, schedule: Schedule, tracebacks: Mapping[str, str]) -> None:
-    """Write the runs of all tasks, the unlearnings as a table, and what went wrong."""
-    plan, folder = schedule.plan, recorder.folder
-    write_json(folder / SWEEP_FILE, {"tasks": [_entry(task, schedule) for task in plan.tasks]})
-    write_csv(folder / "report" / "sweep.csv", [_row(one, schedule) for one in _done(schedule)])
-    counts = [f"{len(plan.of_kind(kind))} {word}s" for kind, word in WORDS.items()]
-    lines = [f"**Sweep**: {', '.join(counts)}", "", *(f"- {one}" for one in failures(schedule))]
-    if done := _done(schedule):
-        lines += ["", prose.table_of(*_numbers(done, schedule))]
-    text = "\n".join(lines) + "\n"
+    """Write every task's run, the unlearnings as a table, and tracebacks by the labels of tasks."""
+    plan, folder, done = schedule.plan, recorder.folder, _done(schedule)
+    write_json(folder / SWEEP_FILE, {"tasks": [_entry(task, schedule) for task in plan]})
+    write_csv(folder / "report" / "sweep.csv", [_row(task, schedule) for task in done])
+    counts = Counter(task.kind for task in plan)
+    words = ", ".join(f"{counts[kind]} {word}s" for kind, word in KINDS.items())
+    lines = [f"**Sweep**: {words}", "", *(f"- {line}" for line in failures(schedule)), ""]
+    text = "\n".join(lines) + (prose.table_of(*_numbers(done, schedule)) if done else "")
     write_text(folder / "report" / "summary.md", text)
     recorder.describe(text[:MOST_LETTERS])
     if tracebacks:
-        labels = {task.key: task.label for task in plan.tasks}
-        traces = [f"{labels[key]}\n{trace}" for key, trace in tracebacks.items()]
-        write_text(folder / "report" / "failures.txt", "\n".join(traces))
+        text = "\n".join(f"{label}\n{trace}" for label, trace in tracebacks.items())
+        write_text(folder / "report" / "failures.txt", text)
 
 
 def print_report(store: Store, run_id: str, schedule: Schedule) -> None:
@@ -163,14 +150,14 @@ def print_report(store: Store, run_id: str, schedule: Schedule) -> None:
 
 def failures(schedule: Schedule) -> list[str]:
     """Each task that was given up, and why: first those that were tried."""
-    given_up = [task for task in schedule.plan.tasks if task.key in schedule.failures]
-    lines = [f"{WORDS[task.kind]} {task.label}: {schedule.failures[task.key]}" for task in given_up]
+    reasons = schedule.failures
+    lines = [f"{one.title}: {reasons[one.key]}" for one in schedule.plan if one.key in reasons]
     return sorted(lines, key=lambda line: "not tried" in line)
 
 
 def _done(schedule: Schedule) -> list[Task]:
     """The unlearnings that are done."""
-    return [task for task in schedule.plan.of_kind("cell") if task.key in schedule.results]
+    return [one for one in schedule.plan if one.kind == "cell" and one.key in schedule.results]
 
 
 def _numbers(
@@ -198,14 +185,13 @@ def _entry(task: Task, schedule: Schedule) -> dict[str, Any]:
 
 def _row(task: Task, schedule: Schedule) -> dict[str, Any]:
     """An unlearning in ``sweep.csv``."""
-    plan, result, what = schedule.plan, schedule.results[task.key], task.what
-    settings = plan.originals[task.original].settings
+    result, what = schedule.results[task.key], task.what
     return {
         "run_id": result["run_id"],
-        **{f"prune_{name}": value for name, value in settings.items()},
+        **{f"prune_{name}": value for name, value in task.original.settings.items()},
         "method": what["method"],
         "forget": what["forget"],
-        "seed": plan.seed(task),
+        "seed": task.seed,
         **what["settings"],
         **result["metrics"],
     }

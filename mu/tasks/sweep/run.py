@@ -14,15 +14,15 @@ from typing import Any
 from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
 from mu.errors import UserError
 from mu.tasks.outputs import write_text
-from mu.tasks.sweep.checks import defaults, plan_of
+from mu.tasks.sweep.checks import defaults, device_of, plan_of
 from mu.tasks.sweep.engines import Engine
 from mu.tasks.sweep.engines.local import Local
 from mu.tasks.sweep.engines.processes import Processes, environments
 from mu.tasks.sweep.estimate import estimate, load_of, pasts
 from mu.tasks.sweep.find import Finder, Results
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
-from mu.tasks.sweep.perform import Document, document_of, perform, perform_in_worker
-from mu.tasks.sweep.plan import KINDS, Plan, Task
+from mu.tasks.sweep.perform import document_of, perform, perform_in_worker
+from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest
 from mu.tasks.sweep.report import (
     Board,
     Estimates,
@@ -49,26 +49,21 @@ from mu.tracking import (
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that is to be made.
+    """A sweep that is to be made."""
 
-    Parameters
-    ----------
-    grid, device
-        The grid's text, and what was given of the device on the command line.
-    found
-        Results of what is finished already.
-    estimates
-        Of the others.
-    """
-
-    options: SweepOptions
-    grid: str
-    device: Mapping[str, Any]
     store: Store
+    options: SweepOptions
+    grid: str  # the text
+    given: Mapping[str, Any]  # of the device, on the command line
+    device: Mapping[str, Any]  # by the grid and the command line
     plan: Plan
-    finder: Finder
-    found: Results
-    estimates: Estimates
+    found: Results  # of what is finished already
+    estimates: Estimates  # of the others
+
+    @property
+    def digest(self) -> str:
+        """The tag by which an interrupted one is found."""
+        return fingerprint_tag(plan_digest(self.plan))
 
 
 def sweep(request: Request) -> None:
@@ -94,57 +89,52 @@ def sweep(request: Request) -> None:
     _make(planned, _interrupted(planned))
 
 
-def _planned(options: SweepOptions, device: Mapping[str, Any]) -> Sweep:
+def _planned(options: SweepOptions, given: Mapping[str, Any]) -> Sweep:
     """Check everything, and find what is finished already; opens no run."""
     store = lru_cache(connect)  # only once all that can be checked without it is
     text = None if options.grid is None else read_text(Path(options.grid))
     if options.resume_run_id is not None:
         kept = fetch_document(store(), resumable_run(store(), options.resume_run_id, "sweep"))
-        text, device = text or kept["grid"], {**kept["device"], **device}
+        text, given = text or kept["grid"], {**kept["device"], **given}
     assert text is not None
     grid = Grid.of(load_yaml(text, options.grid or "of the interrupted sweep"), defaults())
-    plan = plan_of(grid, device, store, check_device=options.ray_address is None)
-    finder = Finder(store(), plan)
-    found, known = finder.all(), list(pasts(store()))
-    left = [task for task in plan.tasks if task.key not in found]
-    estimates = {task.key: estimate(load_of(plan, task), known) for task in left}
-    return Sweep(options, text, device, store(), plan, finder, found, estimates)
+    device = device_of(grid, given, here=options.ray_address is None)
+    plan = plan_of(grid, DeviceOptions.of(device), store)
+    found, known = Finder(store()).all(plan), list(pasts(store()))
+    left = [task for task in plan if task.key not in found]
+    estimates = {task.key: estimate(load_of(task), known) for task in left}
+    return Sweep(store(), options, text, given, device, plan, found, estimates)
 
 
 def _interrupted(sweep: Sweep) -> str | None:
     """The run of an interrupted sweep to continue: the one named, or one of the same plan.
 
-    Raises
-    ------
-    UserError
-        If the one named is of another plan, or another process is at the same one.
+    UserError if the one named is of another plan, or another process is at the same one.
     """
     store, run_id = sweep.store, sweep.options.resume_run_id
-    digest = fingerprint_tag(sweep.plan.digest)
-    if run_id is not None:
-        if store.run(run_id).data.tags.get(SWEEP_TAG) != digest:
-            raise UserError(
-                f"run {run_id} is a sweep of another grid, or its data has changed; leave "
-                "resume_run_id out: what is finished of it is found all the same"
-            )
-        return run_id
-    for run in find_unfinished(store, "sweep", SWEEP_TAG, digest):
-        return str(resumable_run(store, run.info.run_id, "sweep").info.run_id)
-    return None
+    if run_id is None:
+        unfinished = find_unfinished(store, "sweep", SWEEP_TAG, sweep.digest)
+        newest = next((run.info.run_id for run in unfinished), None)
+        return newest and str(resumable_run(store, newest, "sweep").info.run_id)
+    if store.run(run_id).data.tags.get(SWEEP_TAG) != sweep.digest:
+        raise UserError(
+            f"run {run_id} is a sweep of another grid, or its data has changed; leave "
+            "resume_run_id out: what is finished of it is found all the same"
+        )
+    return run_id
 
 
 def _make(sweep: Sweep, resume: str | None) -> None:
     """Have everything made that is missing, in runs below one."""
-    plan = sweep.plan
-    counts = {plural: len(plan.of_kind(kind)) for kind, plural in KINDS.items()}
+    counts = {f"{kind}s": sum(task.kind == kind for task in sweep.plan) for kind in KINDS}
     title = f"{counts['cells']} unlearnings"
     with tracked(sweep.store, "sweep", title, resume=resume) as recorder:
         print(f"sweep run {recorder.run_id}", file=sys.stderr, flush=True)
         if resume is None:
-            keep_document(recorder, {"grid": sweep.grid, "device": dict(sweep.device)})
+            keep_document(recorder, {"grid": sweep.grid, "device": dict(sweep.given)})
         recorder.params({**sweep.options.as_dict(), **counts})
-        recorder.tags({SWEEP_TAG: fingerprint_tag(plan.digest)})
-        schedule = Schedule(plan, sweep.options.retries, sweep.found)
+        recorder.tags({SWEEP_TAG: sweep.digest})
+        schedule = Schedule(sweep.plan, sweep.options.retries, sweep.found)
         tracebacks = _drive(sweep, schedule, recorder.run_id) if sweep.estimates else {}
         write_text(recorder.folder / "grid.yaml", sweep.grid)
         write_report(recorder, schedule, tracebacks)
@@ -154,28 +144,30 @@ def _make(sweep: Sweep, resume: str | None) -> None:
             shutil.rmtree(recorder.folder)
             recorder.folder.mkdir()
             raise UserError(
-                f"{len(lost)} of {len(plan.tasks)} runs of the sweep are not there ({lost[0]}); "
+                f"{len(lost)} of {len(sweep.plan)} runs of the sweep are not there ({lost[0]}); "
                 "the same command again tries just these"
             )
     remove_progress(recorder)
 
 
 def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> dict[str, str]:
-    """Have every task done; tracebacks of what failed, by key."""
-    store, finder, results = sweep.store, sweep.finder, schedule.results
+    """Have every task done; tracebacks of what failed, by label."""
+    store, results, finder = sweep.store, schedule.results, Finder(sweep.store)
+    where = {"store": store.uri, "experiment": store.experiment_id, "parent": run_id}
     tracebacks = {}
-    engine = open_engine(sweep.options, sweep.plan.device)
 
-    def document(task: Task) -> Document:
-        return document_of(task, finder, results, run_id)
+    def document(task: Task) -> dict[str, Any]:
+        common = {**where, "device": dict(sweep.device), "tag": finder.tag(task, results)}
+        return {**common, **document_of(task, results)}
 
     def changed(task: Task, what: str, about: Mapping[str, Any]) -> None:
         if "traceback" in about:
-            tracebacks[task.key] = about["traceback"]
+            tracebacks[task.label] = about["traceback"]
         if what == "died":
             close_runs_below(store, run_id, "FAILED", about["error"], finder.tag(task, results))
         board.changed(task, what, about)
 
+    engine = open_engine(sweep.options, sweep.device)
     try:
         with Board(schedule, sweep.estimates, engine.jobs) as board:
             drive(schedule, engine, lambda task: finder.find(task, results), document, changed)
@@ -186,13 +178,7 @@ def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> dict[str, str]:
 
 
 def open_engine(options: SweepOptions, device: Mapping[str, Any]) -> Engine:
-    """Start the engine.
-
-    Raises
-    ------
-    UserError
-        If the Ray cluster does not answer.
-    """
+    """Start the engine; UserError if the Ray cluster does not answer."""
     if options.engine == "ray":
         from mu.tasks.sweep.engines.ray import Ray  # an extra
 

@@ -8,11 +8,11 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Any
 
 from mu.tasks.sweep.engines import Answer, Document, Engine, WorkerDiedError
+from mu.tasks.sweep.find import Result, Results
 from mu.tasks.sweep.plan import Plan, Task
 
 WAITING, RUNNING, DONE, FAILED = STATES = ("waiting", "running", "done", "failed")
 DEATHS = 3  # of its worker, after which a task is given up: it may be what kills them
-Result = Mapping[str, Any]
 
 
 class Schedule:
@@ -22,27 +22,20 @@ class Schedule:
     times more; one whose worker died, until that has happened :data:`DEATHS` times. With a task
     that is given up, those that need it are given up.
 
-    Parameters
-    ----------
-    retries
-        How often a task that failed is tried again.
-    results
-        Of tasks that are done already, by their keys.
-
     Attributes
     ----------
+    results
+        Of tasks that are done, by their keys.
     failures
         Why tasks were given up, by their keys.
     """
 
-    def __init__(self, plan: Plan, retries: int, results: Mapping[str, Result] | None = None):
-        self.plan = plan
+    def __init__(self, plan: Plan, retries: int, results: Results | None = None) -> None:
+        self.plan, self._retries = plan, retries
         self.results: dict[str, Result] = dict(results or {})
         self.failures: dict[str, str] = {}
-        self._retries = retries
         self._running: set[str] = set()
-        self._failed: Counter[str] = Counter()
-        self._died: Counter[str] = Counter()
+        self._lost: Counter[tuple[str, bool]] = Counter()
 
     def state(self, task: Task) -> str:
         """One of :data:`STATES`."""
@@ -52,17 +45,10 @@ class Schedule:
             return FAILED
         return RUNNING if task.key in self._running else WAITING
 
-    def counts(self) -> dict[str, Counter[str]]:
-        """How many tasks of each kind are in each state."""
-        found: dict[str, Counter[str]] = {}
-        for task in self.plan.tasks:
-            found.setdefault(task.kind, Counter())[self.state(task)] += 1
-        return found
-
     def next(self) -> Task | None:
         """The first waiting task whose needs are done."""
-        waiting = (task for task in self.plan.tasks if self.state(task) == WAITING)
-        return next((task for task in waiting if set(task.needs) <= self.results.keys()), None)
+        waiting = (task for task in self.plan if self.state(task) == WAITING)
+        return next((task for task in waiting if self.results.keys() >= set(task.needs)), None)
 
     def begin(self, task: Task) -> None:
         """A worker is given the task."""
@@ -73,26 +59,19 @@ class Schedule:
         self._running.discard(task.key)
         self.results[task.key] = result
 
-    def failed(self, task: Task, reason: str) -> bool:
-        """The task failed; whether it is tried again."""
-        self._failed[task.key] += 1
-        return self._again(task, self._failed[task.key] <= self._retries, reason)
-
-    def died(self, task: Task, reason: str) -> bool:
-        """The worker that had the task died; whether the task is given to another one."""
-        self._died[task.key] += 1
-        return self._again(task, self._died[task.key] < DEATHS, f"{reason}, {DEATHS} times")
-
-    def _again(self, task: Task, again: bool, reason: str) -> bool:
+    def lost(self, task: Task, reason: str, *, died: bool = False) -> bool:
+        """The task failed, or its worker died; whether the task is tried again."""
         self._running.remove(task.key)
-        if not again:
-            self.failures[task.key] = reason
-            for later in self.plan.tasks:  # in their order, so needs of needs come first
-                lost = [need for need in later.needs if need in self.failures]
-                if lost and self.state(later) == WAITING:
-                    kind = "original" if lost[0] == later.original else "oracle"
-                    self.failures[later.key] = f"not tried, as its {kind} failed"
-        return again
+        self._lost[task.key, died] += 1
+        if self._lost[task.key, died] < (DEATHS if died else self._retries + 1):
+            return True
+        self.failures[task.key] = f"{reason}, {DEATHS} times" if died else reason
+        for later in self.plan:  # in their order, so needs of needs come first
+            failed = [need for need in later.needs if need in self.failures]
+            if failed and self.state(later) == WAITING:
+                kind = "original" if failed[0] == later.original.key else "oracle"
+                self.failures[later.key] = f"not tried, as its {kind} failed"
+        return False
 
 
 def drive(
@@ -110,9 +89,9 @@ def drive(
     Parameters
     ----------
     find
-        Gives the result of a task that is done already, whoever did it; None if it is to be done.
+        The result of a task that is done already, whoever did it; None if it is to be done.
     document
-        Gives what a worker is given.
+        What a worker is given.
     changed
         Called when a task is ``found``, ``begun``, ``done``, ``failed`` or tried ``again``, and
         when its worker ``died``, with the result or the ``error``.
@@ -136,11 +115,11 @@ def drive(
             except WorkerDiedError as error:
                 about = {"error": str(error)}
                 changed(task, "died", about)
-                again = schedule.died(task, str(error))
+                again = schedule.lost(task, str(error), died=True)
             else:
                 if "error" not in about:
                     schedule.done(task, about)
                     changed(task, "done", about)
                     continue
-                again = schedule.failed(task, about["error"])
+                again = schedule.lost(task, about["error"])
             changed(task, "again" if again else "failed", about)

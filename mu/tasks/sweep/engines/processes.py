@@ -22,13 +22,7 @@ Environment = Mapping[str, str]
 class Processes:
     """Starts a worker when there is a task for it, and uses it again; replaces one that died.
 
-    Parameters
-    ----------
-    perform
-        A function of a module: workers import it.
-    environments
-        Variables that each worker has in addition to this process's; as many as there are to be
-        workers.
+    Workers import ``perform``. Each has variables of its environment in addition to this process's.
     """
 
     def __init__(self, perform: Perform, environments: Sequence[Environment]) -> None:
@@ -126,12 +120,9 @@ def _end_with_parent() -> None:
 
 
 def environments(jobs: int | None, device: DeviceOptions) -> list[dict[str, str]]:
-    """Variables for each worker: its share of the cores, and a GPU of its own if possible.
+    """Variables for each worker: its share of the cores, and a GPU to itself if possible.
 
-    Parameters
-    ----------
-    jobs
-        How many workers; None for one for each GPU, or else for each core.
+    Without ``jobs`` there is a worker for each GPU, or else for each core.
     """
     gpus = _gpus(device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -146,10 +137,9 @@ def environments(jobs: int | None, device: DeviceOptions) -> list[dict[str, str]
 
 def _gpus(device: DeviceOptions) -> list[str]:
     """The GPUs of this machine that workers share out, as CUDA names them."""
-    import torch
+    from torch.cuda import device_count  # not before a worker's variables are set
 
     if device.device not in ("auto", "cuda") or device.devices > 1:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(n) for n in range(torch.cuda.device_count())]
-    return names[: torch.cuda.device_count()]
+    return (visible.split(",") if visible else [*map(str, range(device_count()))])[: device_count()]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import wait
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +14,32 @@ from ray.exceptions import RayError
 from mu.errors import UserError
 from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Perform, WorkerDiedError
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROJECT = Path(__file__).parents[4]
 _PACKAGES = ("mu", "entrypoints")
 
 
 class Ray:
-    """Performs each task as a Ray task; Ray starts and replaces workers.
+    """Performs each task as a Ray task; Ray starts and replaces workers, which import ``perform``.
 
-    Ray itself repeats no task: a worker may die after its work, so the sweep first looks for its
-    run.
+    Ray itself repeats no task: a worker may die after its work, so the sweep first looks for the
+    run. UserError if no cluster answers.
 
     Parameters
     ----------
-    perform
-        A function of a module: workers import it.
     jobs
         How many tasks at a time; None for one for each GPU of the cluster, or else for each core.
     address
         Of the cluster; None starts one on this machine, which ends with the sweep.
     gpus
         That each task takes, where the cluster has some.
-
-    Raises
-    ------
-    UserError
-        If no cluster answers at the address.
     """
 
     def __init__(self, perform: Perform, jobs: int | None, address: str | None, gpus: int) -> None:
-        with _handlers_kept():
-            _connect(jobs, address)
+        handlers = [(number, signal.getsignal(number)) for number in SIGNALS]
+        _connect(jobs, address)
+        for number, handler in handlers:  # Ray puts one in their place that aborts
+            signal.signal(number, handler)
         resources = ray.cluster_resources()
         gpus = gpus if resources.get("GPU", 0) else 0
         most = resources["GPU"] / gpus if gpus else resources.get("CPU", 1)
@@ -105,15 +99,3 @@ def _connect(jobs: int | None, address: str | None) -> None:
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         line = str(error).strip().splitlines()[0]
         raise UserError(f"ray_address={address or 'none'}: no cluster answers ({line})") from error
-
-
-@contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Keep this process's signal handlers: Ray puts one in their place that aborts."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
