@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters
 from mu.tasks.problem import TrainTask, UnlearnTask
@@ -132,7 +133,8 @@ def continue_training(store: Store, task: TrainTask, candidates: Iterable[Mlflow
     for run in candidates:
         with suppress(UserError):
             progress = find_progress(store, resumable_run(store, run.info.run_id, "prune"))
-            if progress is None or progress[1] == task.document():
+            # By digest: what was read from a file has lists where the task has tuples.
+            if progress is None or digest_of(progress[1]) == digest_of(task.document()):
                 found = progress[0] if progress else None
                 return replace(task, progress=found, resume_run_id=run.info.run_id)
     return task

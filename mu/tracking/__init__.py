@@ -23,7 +23,7 @@ from mu.tracking.choosing import (
     of_experiment,
     read_each,
 )
-from mu.tracking.doctor import Finding, close_dead_runs, close_runs_of, verdict_of
+from mu.tracking.doctor import Finding, close_dead_runs, close_runs_below, close_runs_of, verdict_of
 from mu.tracking.documents import fetch_document, keep_document
 from mu.tracking.inputs import log_dataset
 from mu.tracking.lifecycle import tracked
@@ -71,6 +71,7 @@ __all__ = [
     "below",
     "choose_runs",
     "close_dead_runs",
+    "close_runs_below",
     "close_runs_of",
     "connect",
     "derived",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 from mlflow.entities import Run as MlflowRun
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.tags import ENTRY, ERROR, HOST, PID, PROCESS_START
 from mu.tracking.queries import RUNNING, matching
@@ -69,19 +70,53 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
     return findings
 
 
-def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
-    """Close the runs that a process had open when it died; their IDs.
+def close_runs_below(
+    store: Store, parent: str, status: str, reason: str, tag: tuple[str, str] | None = None
+) -> list[str]:
+    """Close the runs below a run whose processes are gone; their IDs.
 
     Parameters
     ----------
     status
         ``FAILED`` or ``KILLED``.
+    tag
+        Name and value of a tag. Of runs on other machines, where nothing shows whether a process
+        is there, only those with this tag are closed. None closes all of them.
+    """
+    closed = []
+    for run in list(
+        store.search(matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING))
+    ):  # closing one moves the pages
+        verdict = verdict_of(run, orphan_hours=0)
+        known = tag is None or run.data.tags.get(tag[0]) == tag[1]
+        if verdict == "dead" or (verdict == "elsewhere" and known):
+            _close(store, run, status, reason)
+            closed.append(run.info.run_id)
+    return closed
+
+
+def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
+    """End the runs that a process had open; for a process that is known to be gone.
+
+    Parameters
+    ----------
+    status
+        ``FAILED`` or ``KILLED``.
+
+    Returns
+    -------
+    list
+        Their IDs.
     """
     runs = list(store.search(matching({HOST: host, PID: str(pid)}, RUNNING)))
     for run in runs:
-        store.client.set_tag(run.info.run_id, ERROR, reason)
-        store.client.set_terminated(run.info.run_id, status)
+        _close(store, run, status, reason)
     return [run.info.run_id for run in runs]
+
+
+def _close(store: Store, run: MlflowRun, status: str, reason: str) -> None:
+    store.client.set_tag(run.info.run_id, ERROR, reason)
+    store.client.set_terminated(run.info.run_id, status)
 
 
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:

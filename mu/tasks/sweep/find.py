@@ -1,23 +1,17 @@
-"""What of a sweep is there already, wherever in the experiment it was made."""
+"""What of a sweep is finished already, wherever in the experiment it was made."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from mu import tags
 from mu.errors import UserError
-from mu.methods import METHODS, make_method, method_class
+from mu.methods import make_method
 from mu.tasks.problem import oracle_key, unlearning_key
-from mu.tasks.sweep.checks import SweepPlan, load_of_method, load_of_original
-from mu.tasks.sweep.estimate import Load, Past
-from mu.tasks.sweep.plan import Task
+from mu.tasks.sweep.plan import Plan, Task
 from mu.tracking import (
-    CELL_TAG,
-    ORACLE_TAG,
-    ORIGINAL_TAG,
     Store,
     fetch_mask,
     find_finished,
@@ -27,123 +21,69 @@ from mu.tracking import (
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-Result = Mapping[str, Any]
-MOST_PASTS = 200  # runs of a kind that estimates are taken from
+Result = Mapping[str, Any]  # run_id, metrics
+Results = Mapping[str, Result]  # by the keys of tasks
 
 
 class Finder:
-    """Looks for finished runs by fingerprint."""
+    """Finds runs of tasks by fingerprint, given the results of what the tasks need."""
 
-    def __init__(self, store: Store, sweep: SweepPlan) -> None:
-        self._store, self._sweep = store, sweep
-        self._network = lru_cache(maxsize=None)(self._read_network)
-        self._mask = lru_cache(maxsize=None)(self._read_mask)
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tags = lru_cache(maxsize=None)(lambda run_id: store.run(run_id).data.tags)
+        self._mask = lru_cache(maxsize=None)(lambda run_id: fetch_mask(store, run_id).fingerprint)
 
-    def all(self) -> dict[str, Result]:
+    def all(self, plan: Plan) -> dict[str, Result]:
         """The results of all tasks that are done, with all that they need, by their keys."""
         found: dict[str, Result] = {}
-        for task in self._sweep.plan.tasks:
-            if all(need in found for need in task.needs):
-                result = self.find(task, found)
-                found |= {} if result is None else {task.key: result}
+        for task in plan:
+            if found.keys() >= set(task.needs) and (result := self.find(task, found)):
+                found[task.key] = result
         return found
 
-    def find(self, task: Task, results: Mapping[str, Result]) -> Result | None:
-        """The result of a finished run of just that task, or None.
-
-        Parameters
-        ----------
-        results
-            Of what the task needs, among others.
-        """
-        look = {"original": self._original, "oracle": self._oracle, "cell": self._cell}
-        run = look[task.kind](task, [results[need]["run_id"] for need in task.needs])
+    def find(self, task: Task, results: Results) -> Result | None:
+        """The result of a finished run of just that task, or None."""
+        entry = "unlearn" if task.needs else "prune"
+        runs = find_finished(self._store, entry, *self.tag(task, results))
+        if oracle := oracle_of(task, results):
+            runs = (run for run in runs if self._compared(run, oracle))
+        run = next(runs, None)
+        if run is None and task.kind == "oracle":
+            run = self._other_oracle(task, results[task.needs[0]]["run_id"])
         return None if run is None else {"run_id": run.info.run_id, "metrics": run.data.metrics}
 
-    def _original(self, task: Task, _needs: list[str]) -> MlflowRun | None:
-        return next(find_finished(self._store, "prune", ORIGINAL_TAG, task.key), None)
+    def tag(self, task: Task, results: Results) -> tuple[str, str]:
+        """The tag, name and value, that all runs of a task have, finished or not."""
+        if not task.needs:
+            return tags.ORIGINAL_KEY, task.key
+        original, what = self._tags(results[task.needs[0]]["run_id"]), task.what
+        network, method = (original[tags.WEIGHTS], original[tags.MASK]), what["method"]
+        settings = make_method(method, what["settings"])
+        return tags.CELL, unlearning_key(network, what["forget_set"], method, settings, task.seed)
 
-    def _oracle(self, task: Task, needs: list[str]) -> MlflowRun | None:
-        """The very oracle, or else one of another seed."""
-        (original,) = needs
-        if same := next(self._cells(task, original), None):
-            return same
-        sweep, mask_from = self._sweep, task.what["settings"]["mask_from"]
+    def _other_oracle(self, task: Task, original: str) -> MlflowRun | None:
+        """An oracle that differs by its seed only."""
+        mask_from = task.what["settings"]["mask_from"]
         mask = self._mask(original) if mask_from == "upstream" else ""
-        spec = sweep.specs[sweep.original(task)]
-        retained = sweep.retained[sweep.original(task), task.what["forget_set"]]
-        return find_oracle(self._store, oracle_key(spec, retained, mask, mask_from))
-
-    def _cell(self, task: Task, needs: list[str]) -> MlflowRun | None:
-        """The same unlearning, compared with an oracle of the same kind where one is wanted."""
-        original, *oracle = needs
-        runs = self._cells(task, original)
-        if not oracle or task.what["method"] == "retrain":
-            return next(runs, None)
-        return next((run for run in runs if self._compared(run, oracle[0])), None)
-
-    def _cells(self, task: Task, original: str) -> Iterator[MlflowRun]:
-        what = task.what
-        method = make_method(what["method"], what["settings"])
-        network, seed = self._network(original), self._sweep.seed(task)
-        key = unlearning_key(network, what["forget_set"], what["method"], method, seed)
-        return find_finished(self._store, "unlearn", CELL_TAG, key)
+        retained = task.original.retained[task.what["forget_set"]]
+        key = oracle_key(task.original.spec, retained, mask, mask_from)
+        return find_oracle(self._store, key)
 
     def _compared(self, run: MlflowRun, oracle: str) -> bool:
-        theirs = run.data.tags.get("mu.oracle")
-        return theirs is not None and (
-            theirs == oracle or self._oracle_key(theirs) == self._oracle_key(oracle)
-        )
-
-    def _oracle_key(self, run_id: str) -> str:
+        """Whether an unlearning was compared with an oracle of the same kind."""
+        theirs = run.data.tags.get(tags.ORACLE)
+        if theirs is None or theirs == oracle:
+            return theirs is not None
         try:
-            return str(self._store.run(run_id).data.tags.get(ORACLE_TAG))
+            return bool(
+                self._tags(theirs).get(tags.ORACLE_KEY) == self._tags(oracle).get(tags.ORACLE_KEY)
+            )
         except UserError:  # it was deleted since
-            return ""
-
-    def _read_network(self, run_id: str) -> tuple[str, str]:
-        tags = self._store.run(run_id).data.tags
-        return tags["mu.weights"], tags["mu.mask"]
-
-    def _read_mask(self, run_id: str) -> str:
-        return fetch_mask(self._store, run_id).fingerprint
+            return False
 
 
-# --- what earlier runs took ---------------------------------------------------------------
-
-
-def pasts(store: Store) -> Iterator[Past]:
-    """What the newest finished runs of the experiment took."""
-    for entry, read in (("prune", _past_original), ("unlearn", _past_method)):
-        query = f"tags.`mu.entry` = '{entry}' and attributes.status = 'FINISHED'"
-        for run in itertools.islice(store.search(query), MOST_PASTS):
-            # MLflow's launcher logs parameters as they were typed, so one may be no number.
-            with contextlib.suppress(KeyError, ValueError):
-                if (past := read(run)) is not None:
-                    yield past
-
-
-def _past_original(run: MlflowRun) -> Past | None:
-    params, host = run.data.params, run.data.tags.get("mu.host", "")
-    if "train_s" not in run.data.metrics:  # imported
+def oracle_of(task: Task, results: Results) -> str | None:
+    """The run of the oracle that a task is compared with, if it is compared."""
+    if len(task.needs) < 2 or task.what["method"] == "retrain":
         return None
-    under_mask = params.get("mask_run_id", "none") != "none"
-    load = load_of_original(params, mask_is_known=under_mask, host=host)
-    return _past(run, load, run.data.metrics["train_s"])
-
-
-def _past_method(run: MlflowRun) -> Past | None:
-    params, name = run.data.params, run.data.params.get("method", "")
-    if "RTE" not in run.data.metrics or name not in METHODS or name == "retrain":
-        return None
-    own = (*method_class(name).names(), "dataset", "arch", "forget", "prune_rate")
-    about = {one: params[one] for one in own if one in params}
-    load = load_of_method(name, about, run.data.tags.get("mu.host", ""))
-    return _past(run, load, run.data.metrics["RTE"])
-
-
-def _past(run: MlflowRun, load: Load, seconds: float) -> Past:
-    took = (run.info.end_time - run.info.start_time) / 1000
-    # A resumed run waited in between, and one may have trained its oracle meanwhile.
-    whole = "mu.resumed" not in run.data.tags and took < 2 * seconds + 60
-    return Past(load, seconds, max(0.0, took - seconds) if whole else 0.0)
+    return str(results[task.needs[1]]["run_id"])

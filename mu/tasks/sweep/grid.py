@@ -21,21 +21,15 @@ Settings = dict[str, Any]
 class Grid:
     """What is to be combined: every original with every forget set, method and seed.
 
-    Values are as they were written: whether there is such a setting, and whether it may have the
-    value, is for those to say whose settings they are.
+    Settings are as they were written, lists of values multiplied out. Whether there are such
+    settings is checked by :mod:`mu.tasks.sweep.checks`.
 
     Parameters
     ----------
-    originals
-        The settings of each, by the names of ``prune``; lists are multiplied out.
-    forget, seeds
-        Spellings of forget sets; seeds of the unlearning.
-    methods
-        Name and settings of each; lists are multiplied out.
+    originals, methods, seeds
+        Settings of ``prune``; names and settings; of the unlearning.
     oracle
         Settings of ``retrain``; None where no oracle is wanted.
-    device
-        Where all of it runs, by the names of the command line.
     """
 
     originals: tuple[Settings, ...]
@@ -47,14 +41,7 @@ class Grid:
 
     @classmethod
     def of(cls, document: Any, defaults: Mapping[str, Any]) -> Grid:
-        """Read a grid.
-
-        Parameters
-        ----------
-        document
-            What the file holds.
-        defaults
-            What stands for the keys ``forget``, ``methods`` and ``seed`` where they are left out.
+        """Read what the file holds; ``defaults`` stand for keys that are left out.
 
         Raises
         ------
@@ -67,35 +54,19 @@ class Grid:
             if key not in KEYS:
                 raise unknown("key of the grid", str(key), KEYS)
         whole = {"originals": {}, "oracle": ORACLES[0], "device": {}, **defaults, **document}
+        device = whole["device"]
         return cls(
-            tuple(one for block in _blocks(whole["originals"]) for one in _combined(*block)),
+            tuple(_originals(whole["originals"])),
             tuple(map(str, _axis("forget", whole["forget"]))),
             tuple(_methods(whole["methods"])),
             tuple(_axis("seed", whole["seed"])),
             _oracle(whole["oracle"]),
-            _device(whole["device"]),
+            {"device": device} if isinstance(device, str) else _single("device", device),
         )
 
 
-def read_grid(path: Path, defaults: Mapping[str, Any]) -> Grid:
-    """Read a grid file; see :meth:`Grid.of`.
-
-    Raises
-    ------
-    UserError
-        If it cannot be read, is no YAML, or is no grid.
-    """
-    return Grid.of(load_yaml(read_text(path), str(path)), defaults)
-
-
 def read_text(path: Path) -> str:
-    """The text of a grid file.
-
-    Raises
-    ------
-    UserError
-        If it cannot be read.
-    """
+    """The text of a grid file; UserError if it cannot be read."""
     try:
         return path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -103,20 +74,14 @@ def read_text(path: Path) -> str:
 
 
 def load_yaml(text: str, name: str) -> Any:
-    """Read YAML safely; a key that stands twice is refused, where YAML takes the last.
+    """Read YAML safely; UserError if it is none, or a key stands twice, where YAML takes the last.
 
-    Raises
-    ------
-    UserError
-        If it is no YAML; ``name`` says of which file.
+    ``name`` says of which file.
     """
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"grid={name!r} is no YAML: {error}") from error
-    finally:
-        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
@@ -134,60 +99,51 @@ class _Loader(yaml.SafeLoader):
 # --- what stands under the keys -----------------------------------------------------------
 
 
-def _blocks(written: Any) -> Iterator[tuple[str, Any]]:
-    """Blocks of originals, each to be multiplied out by itself, with their names in messages."""
-    if isinstance(written, list) and written:
-        for number, block in enumerate(written):
-            yield f"originals[{number}]", block
+def _originals(written: Any) -> Iterator[Settings]:
+    """The originals of one block of settings, or of a list of blocks."""
+    if not isinstance(written, list) or not written:
+        yield from _combined("originals", written)
     else:
-        yield "originals", written
-
-
-def _combined(owner: str, written: Any) -> Iterator[Settings]:
-    """Every combination of settings of which some have a list of values."""
-    if written is None:
-        written = {}
-    if not isinstance(written, Mapping):
-        raise UserError(f"{owner}: {written!r} are no settings; write name: value, or {{}}")
-    axes = {str(name): _axis(f"{owner}.{name}", values) for name, values in written.items()}
-    for values in itertools.product(*axes.values()):
-        yield dict(zip(axes, values, strict=True))
+        for number, block in enumerate(written):
+            yield from _combined(f"originals[{number}]", block)
 
 
 def _methods(written: Any) -> Iterator[tuple[str, Settings]]:
     """Names, and names with settings; an empty list means none."""
     for one in written if isinstance(written, list) else [written]:
-        if isinstance(one, str):
-            yield one, {}
-        elif isinstance(one, Mapping) and len(one) == 1:
-            ((name, settings),) = one.items()
-            for combination in _combined(f"methods.{name}", settings):
-                yield str(name), combination
-        else:
+        if not isinstance(one, str) and not (isinstance(one, Mapping) and len(one) == 1):
             raise UserError(
                 f"methods: {one!r} is not understood; write a name, or name: {{setting: value}}"
             )
+        ((name, settings),) = [(one, {})] if isinstance(one, str) else one.items()
+        yield from ((str(name), chosen) for chosen in _combined(f"methods.{name}", settings))
 
 
 def _oracle(written: Any) -> Settings | None:
     if isinstance(written, Mapping):
-        (settings, *others) = _combined("oracle", written)
-        if others:
-            raise UserError("oracle: a list of values makes several oracles; give one value")
-        return settings
+        return _single("oracle", written)
     word = "none" if written is None else str(written)
     if word not in ORACLES:
         raise unknown("oracle", word, ORACLES)
     return {} if word == "train" else None
 
 
-def _device(written: Any) -> Settings:
-    if written is None or isinstance(written, str):
-        return {"device": written} if written else {}
-    (settings, *others) = _combined("device", written)
+def _single(owner: str, written: Any) -> Settings:
+    """Settings without any list of values."""
+    settings, *others = _combined(owner, written)
     if others:
-        raise UserError("device: a list of values has no meaning; give one value")
+        raise UserError(f"{owner}: a list of values has no meaning here; give one value")
     return settings
+
+
+def _combined(owner: str, written: Any) -> Iterator[Settings]:
+    """Every combination of settings of which some have a list of values."""
+    written = {} if written is None else written
+    if not isinstance(written, Mapping):
+        raise UserError(f"{owner}: {written!r} are no settings; write name: value, or {{}}")
+    axes = {str(name): _axis(f"{owner}.{name}", values) for name, values in written.items()}
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
 
 
 def _axis(owner: str, written: Any) -> list[Any]:

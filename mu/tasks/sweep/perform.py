@@ -1,43 +1,53 @@
-"""What a worker of a sweep does: one original, oracle or cell, in a run of its own."""
+"""What a worker of a sweep does: one original, oracle or unlearning, in a run of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from mu.cli.requests import DeviceOptions
+from mu.cli.requests import DataOptions, DeviceOptions
+from mu.data.forget import ForgetRequest
+from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.methods import make_method
 from mu.tasks.perform import perform as perform_unlearning
-from mu.tasks.problem import UnlearnTask
-from mu.tasks.prune import train
+from mu.tasks.problem import TrainTask, UnlearningProblem, UnlearnTask
+from mu.tasks.prune import task_on, task_under_mask, train
+from mu.tasks.resolve import forget_split, load_requested
 from mu.tasks.resume import continue_training, continue_unlearning
-from mu.tasks.sweep.loads import order_for, upstream_for
-from mu.tracking import (
-    CELL_TAG,
-    ORIGINAL_TAG,
-    Stopped,
-    Store,
-    connect,
-    find_unfinished,
-    fingerprint_tag,
-)
+from mu.tasks.sweep.find import Results, oracle_of
+from mu.tasks.sweep.plan import Task
+from mu.tracking import Stopped, Store, connect, fetch_checkpoint, find_unfinished, fingerprint_tag
+
+Document = Mapping[str, Any]  # JSON-ready
 
 
-def perform(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Do a task; what goes wrong is told, not raised.
+def document_of(task: Task, results: Results) -> dict[str, Any]:
+    """A task as a worker is given it, by the results of what it needs."""
+    settings, spec = task.original.settings, task.original.spec.data
+    data = {name: settings[name] for name in DataOptions.names() if name in settings}
+    if settings.get("mask_run_id"):  # what is not given is as in that run
+        found = {"dataset": spec.name, "data_dir": spec.data_dir, "image_size": spec.image_size}
+        data = {**found, **data}
+    return {
+        "what": dict(task.what),
+        "data": data,
+        "seed": task.seed if task.needs else None,
+        "original": results[task.needs[0]]["run_id"] if task.needs else None,
+        "oracle": oracle_of(task, results) or "none",
+    }
 
-    Parameters
-    ----------
-    document
-        As :class:`entrypoints.sweep_work.SweepWork` writes it: plain values only.
+
+def perform(document: Document) -> dict[str, Any]:
+    """Do a task; a failure is part of the answer, not raised.
 
     Returns
     -------
@@ -45,32 +55,32 @@ def perform(document: Mapping[str, Any]) -> dict[str, Any]:
         ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
         ``traceback``; in either case ``warnings``, lines that the user should see.
     """
-    said = io.StringIO()
+    output = io.StringIO()
     start = time.monotonic()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            answer = _do(document)
-        answer["seconds"] = time.monotonic() - start
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            answer = {**_perform(document), "seconds": time.monotonic() - start}
     except Exception as error:
         line = " ".join(str(error).split()) or type(error).__name__
         named = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
         answer = {"error": named, "traceback": traceback.format_exc()}
-    lines = said.getvalue().splitlines()
+    lines = output.getvalue().splitlines()
     return {**answer, "warnings": [line for line in lines if line.startswith("warning:")]}
 
 
-def perform_in_worker(document: Mapping[str, Any]) -> dict[str, Any]:
-    """:func:`perform`, in a process of its own, which a signal ends once its run is closed."""
-    os.environ.pop("MLFLOW_RUN_ID", None)  # of the sweep itself, where the process inherits it
+def perform_in_worker(document: Document) -> dict[str, Any]:
+    """:func:`perform`, in a process that a signal ends once its run is closed."""
     try:
         return perform(document)
     except Stopped as stopped:
-        raise SystemExit(128 + stopped.number) from stopped
+        # At once: executors catch every exception of a task, SystemExit too.
+        os._exit(128 + stopped.number)
 
 
-def _do(document: Mapping[str, Any]) -> dict[str, Any]:
+def _perform(document: Document) -> dict[str, Any]:
+    """The task itself, from plain values to plain values."""
     store = _store(document["store"], document["experiment"])
-    make = _original if document["kind"] == "original" else _unlearning
+    make = _unlearned if document["original"] else _original
     return make(store, document)
 
 
@@ -79,31 +89,61 @@ def _store(uri: str, experiment_id: str) -> Store:
     return replace(connect(uri), experiment_id=experiment_id)
 
 
-def _original(store: Store, document: Mapping[str, Any]) -> dict[str, Any]:
-    task = order_for(
-        document["what"]["settings"], DeviceOptions.of(document["device"]), lambda: store
-    )
-    key = fingerprint_tag(task.spec().fingerprint)
-    if key != document["key"]:
+# --- originals ----------------------------------------------------------------------------
+
+
+def _original(store: Store, document: Document) -> dict[str, Any]:
+    device, settings = DeviceOptions.of(document["device"]), document["what"]["settings"]
+    task = original_task(settings, device, lambda: store)
+    tag, key = document["tag"]
+    if fingerprint_tag(task.spec().fingerprint) != key:
         raise UserError("the data or the mask has changed since the sweep was planned")
-    unfinished = find_unfinished(store, "prune", ORIGINAL_TAG, key)
-    made = train(store, continue_training(store, task, unfinished), document["parent"])
+    task = continue_training(store, task, find_unfinished(store, "prune", tag, key))
+    made = train(store, task, document["parent"])
     return {"run_id": made.run_id, "metrics": dict(made.metrics)}
 
 
-def _unlearning(store: Store, document: Mapping[str, Any]) -> dict[str, Any]:
+def original_task(
+    settings: Mapping[str, Any], device: DeviceOptions, store: Callable[[], Store]
+) -> TrainTask:
+    """An original that is to be trained, by settings of ``prune``.
+
+    The ``store`` is opened only where a mask is to be fetched.
+    """
+    rest = {name: value for name, value in settings.items() if name != "mask_run_id"}
+    if run_id := settings.get("mask_run_id"):
+        return task_under_mask(store(), run_id, rest, device)
+    data = {name: rest.pop(name) for name in DataOptions.names() if name in rest}
+    return task_on(_dataset(json.dumps(data)), rest, device)
+
+
+@lru_cache(maxsize=1)  # as tasks on the same data follow each other
+def _dataset(data: str) -> ImageDataset:
+    return load_requested(json.loads(data))[0]
+
+
+# --- oracles and other unlearnings --------------------------------------------------------
+
+
+def _unlearned(store: Store, document: Document) -> dict[str, Any]:
     what = document["what"]
-    problem = upstream_for(
-        store, document["original"], what["forget"], document["data"], document["device"]
-    )
+    data, device = json.dumps(document["data"]), json.dumps(document["device"])
+    problem = _problem(store, document["original"], what["forget"], data, device)
     if problem.split.fingerprint != what["forget_set"]:
         raise UserError(f"forget={what['forget']} means other samples than when it was planned")
     method = make_method(what["method"], what["settings"])
-    seed, oracle = document["seed"], document["oracle"] or "none"
-    task = UnlearnTask(problem, what["method"], method, seed, oracle)
-    unfinished = find_unfinished(store, "unlearn", CELL_TAG, task.tags()[CELL_TAG])
-    task = continue_unlearning(store, task, unfinished)
+    task = UnlearnTask(problem, what["method"], method, document["seed"], document["oracle"])
+    task = continue_unlearning(store, task, find_unfinished(store, "unlearn", *document["tag"]))
     done = perform_unlearning(
         store, task.title, lambda _: task, resume=task.resume_run_id, parent=document["parent"]
     )
     return {"run_id": done.run_id, "metrics": dict(done.result.metrics)}
+
+
+@lru_cache(maxsize=1)  # as unlearnings of one original and forget set follow each other
+def _problem(store: Store, run_id: str, forget: str, data: str, device: str) -> UnlearningProblem:
+    checkpoint = fetch_checkpoint(store, run_id)
+    dataset = checkpoint.spec.data.bind(_dataset(data))
+    split = forget_split(checkpoint.spec, dataset, ForgetRequest.parse(forget))
+    where = DeviceOptions.of(json.loads(device))
+    return UnlearningProblem(run_id, checkpoint, dataset, split, forget, where)

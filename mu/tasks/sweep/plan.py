@@ -1,41 +1,18 @@
-"""The plan of a sweep: originals, their oracles, and the cells that are compared with them."""
+"""The plan of a sweep: originals, their oracles, and the unlearnings compared with them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mu.checkpoints import Spec
 from mu.digests import digest_of
 
-KINDS = ("original", "oracle", "cell")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run that is to be there in the end.
-
-    Parameters
-    ----------
-    key
-        Fingerprint of what the task is; no other task of the plan has it.
-    kind
-        One of :data:`KINDS`.
-    label
-        In words, for people.
-    needs
-        Keys of the tasks that must be done before, the original first.
-    what
-        Settings, JSON-ready: of an original its own, by the names of the command line; of the
-        others ``forget``, ``forget_set`` (fingerprint), ``method``, ``settings`` and ``seed``
-        (None: the original's own).
-    """
-
-    key: str
-    kind: str
-    label: str
-    needs: tuple[str, ...]
-    what: Mapping[str, Any]
+# Kinds of tasks in sweep.json, where an unlearning is a cell of the grid; and in words.
+KINDS = {"original": "original", "oracle": "oracle", "cell": "unlearning"}
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,124 +27,116 @@ class PlannedOriginal:
         As given, by the names of the command line.
     forget_sets
         Fingerprint of the sample numbers that each spelling means in this original.
+    spec
+        Data and recipe.
+    retained
+        sha256 (hex) of the retained sample numbers, by fingerprint of the forget set.
     """
 
     key: str
-    settings: Mapping[str, Any]
+    settings: Settings
     forget_sets: Mapping[str, str]
+    spec: Spec
+    retained: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All tasks, in an order in which nothing comes before what it needs."""
+class Task:
+    """One run that is to be there in the end.
 
-    tasks: tuple[Task, ...]
+    Parameters
+    ----------
+    key
+        Fingerprint of what the task is; no other task of the plan has it.
+    label
+        In words, for people.
+    original
+        That it makes or starts from.
+    needs
+        Keys of the tasks that must be done before, the original first.
+    what
+        Settings, JSON-ready: of an original those of ``prune``; of the others ``forget``,
+        ``forget_set`` (fingerprint), ``method``, ``settings`` and ``seed`` (None: the original's).
+    """
 
-    def __getitem__(self, key: str) -> Task:
-        return self.by_key[key]
+    key: str
+    kind: str
+    label: str
+    original: PlannedOriginal
+    needs: tuple[str, ...]
+    what: Settings
 
     @property
-    def by_key(self) -> dict[str, Task]:
-        """The tasks by their keys."""
-        return {task.key: task for task in self.tasks}
-
-    def of_kind(self, kind: str) -> list[Task]:
-        """The tasks of one kind."""
-        return [task for task in self.tasks if task.kind == kind]
+    def seed(self) -> int:
+        """Of an oracle or an unlearning."""
+        seed = self.what["seed"]
+        return self.original.spec.recipe.seed if seed is None else int(seed)
 
     @property
-    def digest(self) -> str:
-        """sha256 (hex) of what is to be there in the end, in whatever order it was written."""
-        return digest_of(sorted(task.key for task in self.tasks))
+    def title(self) -> str:
+        """Kind and label."""
+        return f"{KINDS[self.kind]} {self.label}"
+
+
+Plan = tuple[Task, ...]  # nothing comes before what it needs
+
+
+def plan_digest(plan: Plan) -> str:
+    """sha256 (hex) of what is to be there in the end, in whatever order it was written."""
+    return digest_of(sorted(task.key for task in plan))
 
 
 def make_plan(
     originals: Sequence[PlannedOriginal],
-    methods: Iterable[tuple[str, Mapping[str, Any]]],
+    methods: Sequence[tuple[str, Settings]],
     seeds: Iterable[int],
-    oracle: Mapping[str, Any] | None,
+    oracle: Settings | None,
 ) -> Plan:
     """Combine every original with its forget sets, every method and every seed.
 
     What would be the same is planned once, however often it was written. An original's oracles
-    and cells follow it at once, so that a sweep shows results early and what is loaded for one
-    serves the next.
-
-    Parameters
-    ----------
-    methods
-        Name and settings of each, all settings resolved.
-    oracle
-        The resolved settings of ``retrain``; None for no oracle.
+    and unlearnings follow it at once, so that results come early and what is loaded is used again.
+    The settings of methods and of the oracle (``retrain``) are complete.
     """
-    methods, seeds = list(methods), list(seeds)
-    labels = _Labels(originals, methods)
-    tasks: dict[str, Task] = {}
-    for original in originals:
-        name = labels.of_original(original.settings)
-        what: dict[str, Any] = {"settings": dict(original.settings)}
-        tasks.setdefault(original.key, Task(original.key, "original", name, (), what))
-        for forget, forget_set in original.forget_sets.items():
-            about = {"forget": forget, "forget_set": forget_set}
-            needs: tuple[str, ...] = (original.key,)
-            if oracle is not None:
-                what = {**about, "method": "retrain", "settings": dict(oracle), "seed": None}
-                task = _after(original, "oracle", f"oracle of {forget}, {name}", needs, what)
-                tasks.setdefault(task.key, task)
-                needs = (*needs, task.key)
-            for (method, settings), seed in _product(methods, seeds):
-                what = {**about, "method": method, "settings": dict(settings), "seed": seed}
-                label = f"{labels.of_method(method, settings)} {forget} seed={seed}, {name}"
-                task = _after(original, "cell", label, needs, what)
-                tasks.setdefault(task.key, task)
-    return Plan(tuple(tasks.values()))
+    title_of = _namer([one.settings for one in originals])
+    names = {name for name, _ in methods}
+    how_of = {name: _namer([one for other, one in methods if other == name]) for name in names}
+    combined = list(itertools.product(methods, seeds))
 
+    def tasks() -> Iterator[Task]:
+        for original in originals:
+            title = title_of(original.settings) or "the original"
+            what: Settings = {"settings": original.settings}
+            yield Task(original.key, "original", title, original, (), what)
+            for forget, forget_set in original.forget_sets.items():
+                needs, about = [original.key], {"forget": forget, "forget_set": forget_set}
+                if oracle is not None:
+                    what = {**about, "method": "retrain", "settings": oracle, "seed": None}
+                    task = _after(original, "oracle", f"oracle of {forget}, {title}", needs, what)
+                    needs.append(task.key)
+                    yield task
+                for (name, settings), seed in combined:
+                    what = {**about, "method": name, "settings": settings, "seed": seed}
+                    how = f"{name} {how_of[name](settings)}".strip()
+                    label = f"{how} {forget} seed={seed}, {title}"
+                    yield _after(original, "cell", label, needs, what)
 
-def _product(
-    methods: Sequence[tuple[str, Mapping[str, Any]]], seeds: Sequence[int]
-) -> Iterator[tuple[tuple[str, Mapping[str, Any]], int]]:
-    for method in methods:
-        for seed in seeds:
-            yield method, seed
+    found: dict[str, Task] = {}
+    for task in tasks():
+        found.setdefault(task.key, task)
+    return tuple(found.values())
 
 
 def _after(
-    original: PlannedOriginal,
-    kind: str,
-    label: str,
-    needs: tuple[str, ...],
-    what: Mapping[str, Any],
+    original: PlannedOriginal, kind: str, label: str, needs: Sequence[str], what: Settings
 ) -> Task:
     same = {name: value for name, value in what.items() if name != "forget"}  # a mere spelling
-    return Task(digest_of([kind, original.key, same]), kind, label, needs, what)
+    key = digest_of([kind, original.key, same])
+    return Task(key, kind, label, original, tuple(needs), what)
 
 
-class _Labels:
-    """Words that tell tasks of one plan apart, by what differs between them."""
-
-    def __init__(
-        self,
-        originals: Sequence[PlannedOriginal],
-        methods: Sequence[tuple[str, Mapping[str, Any]]],
-    ) -> None:
-        self._originals = _differing([one.settings for one in originals])
-        self._methods = {
-            name: _differing([settings for other, settings in methods if other == name])
-            for name, _ in methods
-        }
-
-    def of_original(self, settings: Mapping[str, Any]) -> str:
-        said = [f"{name}={settings[name]}" for name in self._originals if name in settings]
-        return " ".join(said) or "the original"
-
-    def of_method(self, name: str, settings: Mapping[str, Any]) -> str:
-        said = [f"{one}={settings[one]}" for one in self._methods[name] if one in settings]
-        return " ".join([name, *said])
-
-
-def _differing(groups: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names whose values are not the same in all."""
+def _namer(groups: Sequence[Settings]) -> Callable[[Settings], str]:
+    """Words that tell groups of settings apart, by the names whose values are not all the same."""
     names = dict.fromkeys(name for group in groups for name in group)
-    return [
-        name for name in names if len({repr(group.get(name, "(none)")) for group in groups}) > 1
-    ]
+    values = {name: {repr(one.get(name, "(none)")) for one in groups} for name in names}
+    return lambda one: " ".join(f"{n}={one[n]}" for n in names if len(values[n]) > 1 and n in one)

@@ -1,11 +1,14 @@
-"""Which tasks of a plan may start, which are tried again, and which are given up."""
+"""Having an engine perform a plan: what may start, what is tried again, what is given up."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Any
 
+from mu.tasks.sweep.engines import Answer, Document, Engine, WorkerDiedError
+from mu.tasks.sweep.find import Result, Results
 from mu.tasks.sweep.plan import Plan, Task
 
 WAITING, RUNNING, DONE, FAILED = STATES = ("waiting", "running", "done", "failed")
@@ -19,86 +22,104 @@ class Schedule:
     times more; one whose worker died, until that has happened :data:`DEATHS` times. With a task
     that is given up, those that need it are given up.
 
-    Parameters
+    Attributes
     ----------
-    retries
-        How often a task that failed is tried again.
+    results
+        Of tasks that are done, by their keys.
+    failures
+        Why tasks were given up, by their keys.
     """
 
-    def __init__(self, plan: Plan, retries: int) -> None:
-        self.plan = plan
-        self.results: dict[str, Mapping[str, Any]] = {}
+    def __init__(self, plan: Plan, retries: int, results: Results | None = None) -> None:
+        self.plan, self._retries = plan, retries
+        self.results: dict[str, Result] = dict(results or {})
         self.failures: dict[str, str] = {}
-        self._retries = retries
-        self._states = dict.fromkeys((task.key for task in plan.tasks), WAITING)
-        self._failed: Counter[str] = Counter()
-        self._died: Counter[str] = Counter()
-        self._tasks = plan.by_key
+        self._running: set[str] = set()
+        self._lost: Counter[tuple[str, bool]] = Counter()
 
-    def is_over(self) -> bool:
-        """Whether every task is done or given up."""
-        return all(state in (DONE, FAILED) for state in self._states.values())
-
-    def state(self, key: str) -> str:
+    def state(self, task: Task) -> str:
         """One of :data:`STATES`."""
-        return self._states[key]
+        if task.key in self.results:
+            return DONE
+        if task.key in self.failures:
+            return FAILED
+        return RUNNING if task.key in self._running else WAITING
 
     def next(self) -> Task | None:
         """The first waiting task whose needs are done."""
-        return next(
-            (
-                task
-                for task in self.plan.tasks
-                if self._states[task.key] == WAITING
-                and all(self._states[need] == DONE for need in task.needs)
-            ),
-            None,
-        )
+        waiting = (task for task in self.plan if self.state(task) == WAITING)
+        return next((task for task in waiting if self.results.keys() >= set(task.needs)), None)
 
-    def begin(self, key: str) -> None:
-        """The task has been given to a worker."""
-        self._expect(key, WAITING)
-        self._states[key] = RUNNING
+    def begin(self, task: Task) -> None:
+        """A worker is given the task."""
+        self._running.add(task.key)
 
-    def done(self, key: str, result: Mapping[str, Any]) -> None:
-        """The task is done, now or (of a waiting one) long ago."""
-        self._expect(key, WAITING, RUNNING)
-        self._states[key] = DONE
-        self.results[key] = result
+    def done(self, task: Task, result: Result) -> None:
+        """The task is done, now or long ago."""
+        self._running.discard(task.key)
+        self.results[task.key] = result
 
-    def failed(self, key: str, reason: str) -> bool:
-        """The task failed; whether it is tried again."""
-        self._expect(key, RUNNING)
-        self._failed[key] += 1
-        return self._again(key, self._failed[key] <= self._retries, reason)
+    def lost(self, task: Task, reason: str, *, died: bool = False) -> bool:
+        """The task failed, or its worker died; whether the task is tried again."""
+        self._running.remove(task.key)
+        self._lost[task.key, died] += 1
+        if self._lost[task.key, died] < (DEATHS if died else self._retries + 1):
+            return True
+        self.failures[task.key] = f"{reason}, {DEATHS} times" if died else reason
+        for later in self.plan:  # in their order, so needs of needs come first
+            failed = [need for need in later.needs if need in self.failures]
+            if failed and self.state(later) == WAITING:
+                kind = "original" if failed[0] == later.original.key else "oracle"
+                self.failures[later.key] = f"not tried, as its {kind} failed"
+        return False
 
-    def died(self, key: str, reason: str) -> bool:
-        """The worker that had the task died; whether the task is given to another one."""
-        self._expect(key, RUNNING)
-        self._died[key] += 1
-        return self._again(key, self._died[key] < DEATHS, f"{reason}, {DEATHS} times")
 
-    def counts(self) -> dict[str, Counter[str]]:
-        """How many tasks of each kind are in each state."""
-        found: dict[str, Counter[str]] = {}
-        for task in self.plan.tasks:
-            found.setdefault(task.kind, Counter())[self._states[task.key]] += 1
-        return found
+def drive(
+    schedule: Schedule,
+    engine: Engine,
+    find: Callable[[Task], Result | None],
+    document: Callable[[Task], Document],
+    changed: Callable[[Task, str, Mapping[str, Any]], None],
+) -> None:
+    """Have every task done, each once.
 
-    def _again(self, key: str, again: bool, reason: str) -> bool:
-        self._states[key] = WAITING if again else FAILED
-        if not again:
-            self.failures[key] = reason
-            self._give_up_after(key)
-        return again
+    What was begun is looked for before it is done again: a worker may die after its work and
+    before its answer.
 
-    def _give_up_after(self, key: str) -> None:
-        for task in self.plan.tasks:  # in their order, so needs of needs come first
-            lost = [need for need in task.needs if self._states[need] == FAILED]
-            if lost and self._states[task.key] == WAITING:
-                self._states[task.key] = FAILED
-                self.failures[task.key] = f"not tried, as its {self._tasks[lost[0]].kind} failed"
-
-    def _expect(self, key: str, *states: str) -> None:
-        if self._states[key] not in states:
-            raise ValueError(f"task {key} is {self._states[key]}, not {' or '.join(states)}")
+    Parameters
+    ----------
+    find
+        The result of a task that is done already, whoever did it; None if it is to be done.
+    document
+        What a worker is given.
+    changed
+        Called when a task is ``found``, ``begun``, ``done``, ``failed`` or tried ``again``, and
+        when its worker ``died``, with the result or the ``error``.
+    """
+    at_work: dict[Answer, Task] = {}
+    while True:
+        while len(at_work) < engine.jobs and (task := schedule.next()) is not None:
+            if (found := find(task)) is not None:
+                schedule.done(task, found)
+                changed(task, "found", found)
+            else:
+                schedule.begin(task)
+                changed(task, "begun", {})
+                at_work[engine.submit(document(task))] = task
+        if not at_work:
+            return
+        for answer in wait(at_work, return_when=FIRST_COMPLETED).done:
+            task = at_work.pop(answer)
+            try:
+                about = engine.result(answer)
+            except WorkerDiedError as error:
+                about = {"error": str(error)}
+                changed(task, "died", about)
+                again = schedule.lost(task, str(error), died=True)
+            else:
+                if "error" not in about:
+                    schedule.done(task, about)
+                    changed(task, "done", about)
+                    continue
+                again = schedule.lost(task, about["error"])
+            changed(task, "again" if again else "failed", about)

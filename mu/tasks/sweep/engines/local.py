@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
 
-from mu.tasks.sweep.engines.base import Died, Document, Ended, Perform, Seat
+from mu.tasks.sweep.engines import Answer, Document, Perform
 
 
 class Local:
-    """Performs a task while it is waited for."""
+    """Performs a task when it is submitted."""
+
+    jobs = 1
 
     def __init__(self, perform: Perform) -> None:
         self._perform = perform
-        self._given: tuple[str, Document] | None = None
 
-    @property
-    def free(self) -> int:
-        """See :class:`~mu.sweep.engines.base.Engine`."""
-        return 0 if self._given else 1
+    def submit(self, document: Document) -> Answer:
+        """Perform a task."""
+        answer: Answer = Future()
+        answer.set_result(self._perform(document))
+        return answer
 
-    def submit(self, key: str, document: Document) -> None:
-        """See :class:`~mu.sweep.engines.base.Engine`."""
-        self._given = key, document
+    def result(self, answer: Answer) -> dict[str, Any]:
+        """What was answered."""
+        return answer.result()
 
-    def wait(self, seconds: float) -> Sequence[Ended | Died]:
-        """See :class:`~mu.sweep.engines.base.Engine`; takes as long as the task."""
-        assert self._given is not None
-        key, document = self._given
-        answer = self._perform(document)
-        self._given = None
-        return [Ended(key, answer)]
-
-    def close(self) -> Sequence[Seat]:
-        """See :class:`~mu.sweep.engines.base.Engine`."""
-        return []
+    def close(self) -> None:
+        """There are no workers."""

@@ -2,153 +2,144 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import multiprocessing
 import os
 import signal
-import socket
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
+from typing import Any
 
-from mu.tasks.sweep.engines.base import Died, Document, Ended, Perform, Seat
-from mu.tasks.sweep.engines.worker import serve
+from mu.cli.requests import DeviceOptions
+from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Perform, WorkerDiedError
 
-PATIENCE = 30.0  # seconds that workers have to end their runs, once they are told to
-
-
-@dataclass
-class _Worker:
-    """A process, our end of its pipe, which place it has, and the task that it is at."""
-
-    process: SpawnProcess
-    pipe: Connection
-    place: int
-    key: str | None = None
-
-    @property
-    def seat(self) -> Seat:
-        assert self.process.pid is not None
-        return Seat(socket.gethostname(), self.process.pid)
+Environment = Mapping[str, str]
 
 
 class Processes:
     """Starts a worker when there is a task for it, and uses it again; replaces one that died.
 
-    Parameters
-    ----------
-    perform
-        A function of a module: workers import it.
-    environments
-        Variables that a worker of each place has beside this process's own; as many as there are
-        to be workers.
+    Workers import ``perform``. Each has variables of its environment in addition to this process's.
     """
 
-    def __init__(self, perform: Perform, environments: Sequence[Mapping[str, str]]) -> None:
-        self._perform, self._environments = perform, environments
-        self._workers: list[_Worker] = []
+    def __init__(self, perform: Perform, environments: Sequence[Environment]) -> None:
+        self.jobs = len(environments)
+        self._perform = perform
+        self._workers = [_Worker(environment) for environment in environments]
 
-    @property
-    def free(self) -> int:
-        """See :class:`~mu.sweep.engines.base.Engine`."""
-        return len(self._environments) - len(self._busy)
+    def submit(self, document: Document) -> Answer:
+        """Give a task to a worker that has none, to one that runs already where there is one."""
+        idle = [one for one in self._workers if one.answer is None]
+        worker = next((one for one in idle if one.pool), idle[0])
+        try:
+            worker.answer = worker.started().submit(self._perform, document)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            worker.end()
+            worker.answer = worker.started().submit(self._perform, document)
+        return worker.answer
 
-    @property
-    def _busy(self) -> list[_Worker]:
-        return [one for one in self._workers if one.key is not None]
+    def result(self, answer: Answer) -> dict[str, Any]:
+        """The answer of a worker, which is free from now on, or gone."""
+        worker = next(one for one in self._workers if one.answer is answer)
+        worker.answer = None
+        try:
+            return answer.result()
+        except BrokenProcessPool:
+            raise WorkerDiedError(f"its worker {worker.end()}") from None
 
-    def submit(self, key: str, document: Document) -> None:
-        """See :class:`~mu.sweep.engines.base.Engine`."""
-        content = json.dumps(document).encode()
-        for worker in [one for one in self._workers if one.key is None]:
-            try:
-                worker.pipe.send_bytes(content)
-            except OSError:  # it died while it had nothing to do
-                self._forget(worker)
-                continue
-            worker.key = key
-            return
-        worker = self._start()
-        worker.key = key
-        # If it dies at once, waiting for it says so.
-        with contextlib.suppress(OSError):
-            worker.pipe.send_bytes(content)
-
-    def wait(self, seconds: float) -> Sequence[Ended | Died]:
-        """See :class:`~mu.sweep.engines.base.Engine`."""
-        busy = {one.pipe: one for one in self._busy}
-        events: list[Ended | Died] = []
-        # A pipe is ready, too, when the process at its other end has died.
-        for pipe in wait(list(busy), seconds):
-            assert isinstance(pipe, Connection)
-            worker = busy[pipe]
-            key, worker.key = worker.key, None
-            assert key is not None
-            try:
-                events.append(Ended(key, json.loads(pipe.recv_bytes())))
-            except (EOFError, OSError):
-                events.append(Died(key, worker.seat, self._forget(worker)))
-        return events
-
-    def close(self) -> Sequence[Seat]:
-        """See :class:`~mu.sweep.engines.base.Engine`."""
-        for worker in self._workers:
+    def close(self) -> None:
+        """End all workers, and wait until they are gone."""
+        busy = {one.answer: one for one in self._workers if one.answer is not None}
+        for worker in busy.values():
             worker.process.terminate()
-            worker.pipe.close()  # one that has missed the signal ends with its task
-        end = time.monotonic() + PATIENCE
-        killed = []
+        for answer in wait(busy, PATIENCE).not_done:
+            busy[answer].process.kill()
         for worker in self._workers:
-            worker.process.join(max(0.0, end - time.monotonic()))
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            if worker.key is not None:
-                killed.append(worker.seat)
-        self._workers = []
-        return killed
-
-    def _start(self) -> _Worker:
-        place = min(set(range(len(self._environments))) - {one.place for one in self._workers})
-        ours, theirs = multiprocessing.Pipe()
-        # Not forked from this process: it may have threads, whose locks would be copied.
-        context = multiprocessing.get_context("spawn")
-        process = context.Process(target=serve, args=(theirs, self._perform), daemon=False)
-        with _environment(self._environments[place]):
-            process.start()
-        theirs.close()  # so that our end says when the process has died
-        worker = _Worker(process, ours, place)
-        self._workers.append(worker)
-        return worker
-
-    def _forget(self, worker: _Worker) -> str:
-        """Remove a worker that died; how it ended, in words."""
-        self._workers.remove(worker)
-        worker.pipe.close()
-        worker.process.join(PATIENCE)
-        if worker.process.is_alive():  # it closed its pipe, and does nothing any more
-            worker.process.kill()
-            worker.process.join()
-        status = worker.process.exitcode or 0
-        if status >= 0:
-            return f"its worker ended with status {status}"
-        name = signal.Signals(-status).name
-        return f"its worker was ended by {name}"
+            worker.end()
 
 
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Variables for a process that is started in the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
+class _Worker:
+    """A process in a pool of its own: one that dies breaks its pool, with all that are in it."""
+
+    process: BaseProcess
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self.pool: ProcessPoolExecutor | None = None
+        self.answer: Answer | None = None
+
+    def started(self) -> ProcessPoolExecutor:
+        """The pool, whose process runs."""
+        if self.pool is None:
+            # Not forked from this process: it may have threads, whose locks would be copied.
+            context = multiprocessing.get_context("spawn")
+            self.pool = ProcessPoolExecutor(1, context, _begin, (self._environment,))
+            before = multiprocessing.active_children()
+            self.pool.submit(os.getpid)  # starts the process
+            (self.process,) = set(multiprocessing.active_children()) - set(before)
+        return self.pool
+
+    def end(self) -> str:
+        """Wait until the process has ended; how, in words."""
+        if self.pool is None:
+            return "was not started"
+        self.pool.shutdown()
+        self.pool = None
+        status = self.process.exitcode or 0
+        if status < 0:
+            return f"was ended by {signal.Signals(-status).name}"
+        return f"ended with status {status}"
+
+
+# --- in the worker's process --------------------------------------------------------------
+
+
+def _begin(environment: Environment) -> None:
+    """Prepare a worker's process, before torch is loaded."""
+    os.environ.update(environment)
+    os.environ.pop("MLFLOW_RUN_ID", None)  # of the sweep
+    # A terminal's Ctrl-C comes to all its processes; it is the sweep that ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave no process behind, however the parent ended."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os._exit(128 + signal.SIGTERM)
+
+
+# --- this machine -------------------------------------------------------------------------
+
+
+def environments(jobs: int | None, device: DeviceOptions) -> list[dict[str, str]]:
+    """Variables for each worker: its share of the cores, and a GPU to itself if possible.
+
+    Without ``jobs`` there is a worker for each GPU, or else for each core.
+    """
+    gpus = _gpus(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = jobs or len(gpus) or cores or 1
+    threads = {"OMP_NUM_THREADS": str(max(1, (cores or 1) // count))}
+    threads = {} if "OMP_NUM_THREADS" in os.environ else threads
+    return [
+        {**threads, **({"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {})}
+        for place in range(count)
+    ]
+
+
+def _gpus(device: DeviceOptions) -> list[str]:
+    """The GPUs of this machine that workers share out, as CUDA names them."""
+    from torch.cuda import device_count  # not before a worker's variables are set
+
+    if device.device not in ("auto", "cuda") or device.devices > 1:
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (visible.split(",") if visible else [*map(str, range(device_count()))])[: device_count()]

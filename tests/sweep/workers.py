@@ -23,6 +23,7 @@ def perform(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stubborn(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Heed no SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Heed no SIGTERM, unless told to."""
+    if not document.get("heed"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return perform(document)
