@@ -5,7 +5,6 @@ Names are checked before anything heavy is imported, so that a misspelt one is a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,8 +79,8 @@ class DeviceOptions(Hyperparameters):
     )
     devices: int = setting(
         1,
-        help="processes that train and look at samples together, each with a GPU of its own or "
-        "its part of the CPU",
+        help="processes that do the work together, each with a GPU of its own or its part of the "
+        "CPU; torchrun brings its number",
         low=1,
     )
     sync_bn: bool = setting(
@@ -94,24 +93,20 @@ class DeviceOptions(Hyperparameters):
         Raises
         ------
         UserError
-            If it does not have them, or torch's launcher started this process as one of several.
+            If it does not have them.
         """
         from mu.data.streaming import default_workers
+        from mu.distributed.place import place
         from mu.runs import check_devices, pick_device
 
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ:
-            raise UserError(
-                f"this is process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} of a "
-                "launcher's, and each would open a run of its own; start mu once, and give "
-                "devices: it starts its processes by itself"
-            )
-        where = pick_device(self.device)
+        here = place()
+        devices = self.devices if here.size == 1 else here.local_size  # of this machine
         cores = max(FEWEST_CORES, default_workers())
-        if where.type == "cpu" and self.devices > cores:
+        if pick_device(self.device).type == "cpu" and devices > cores:
             raise UserError(
-                f"devices={self.devices}, but this machine has {cores} cores; give devices={cores}"
+                f"devices={devices}, but this machine has {cores} cores; give devices={cores}"
             )
-        check_devices(self.device, self.devices, self.sync_bn)
+        check_devices(self.device, devices, self.sync_bn)
 
 
 FEWEST_CORES = 2  # so that two processes can be tried anywhere

@@ -133,7 +133,7 @@ class Stream:
     augment
         ``none``, ``crop`` (a random part of the image) or ``crop_flip`` (also mirrored).
     ranks
-        How many processes have streams like this one, and share the workers.
+        How many processes on this machine have streams like this one, and share the workers.
     """
 
     def __init__(self, images: StreamedImages, rows: Tensor, augment: str, ranks: int = 1) -> None:

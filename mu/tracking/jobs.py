@@ -12,6 +12,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from mu.digests import digest_of
+from mu.distributed.place import place
 from mu.errors import UserError
 from mu.resume import FOLDER, write_whole
 from mu.tracking.artifacts import download
@@ -31,6 +32,8 @@ def keep_job(recorder: Recorder, job: Mapping[str, Any]) -> None:
     job
         JSON-ready: everything that is needed to start it again.
     """
+    if not place().is_first:
+        return
     document = {"format": _FORMAT, **job}
     text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
     try:
