@@ -95,16 +95,15 @@ def _launch(command: click.Command, arguments: Sequence[str], devices: int) -> N
     try:
         program(arguments, devices)
     except RanksFailedError as error:
-        _close_runs(error)
-        if error.stopped:
-            print(error.reason, file=sys.stderr)
-        elif error.reason:
+        if error.reason and not error.stopped:
             print(f"error: {error.reason}", file=sys.stderr)
+        if error.reason:
+            _close_runs(error)
         sys.exit(error.status)
 
 
 def _close_runs(error: RanksFailedError) -> None:
-    """Close what killed ranks had open; the others have done that themselves."""
+    """Close what killed ranks had open; those that ended by themselves have done it."""
     import socket
 
     from mu.tracking import close_runs_of, connect

@@ -91,7 +91,9 @@ def _called(function: Callable[[Any], Any], argument: Any) -> Any:
 
 
 def _launch(what: str | Callable[..., Any], arguments: Sequence[Any], devices: int) -> Any:
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what happened is said in a line
     heeded = [one for one in _SIGNALS if signal.getsignal(getattr(signal, one)) != signal.SIG_IGN]
     config = LaunchConfig(
         min_nodes=1,
