@@ -108,4 +108,4 @@ def sweep(own: Given, device: Given) -> None:
 
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run_command(build, sys.argv[1:], launches=False)  # each task starts its own processes

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
+import socket
 import time
 import traceback
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ from entrypoints.unlearn_again import gone_on_with
 from entrypoints.unlearn_job import Job
 from entrypoints.unlearn_run import run_job
 from mu.cli.originals import DeviceOptions
+from mu.distributed.place import place
 from mu.errors import UserError
 from mu.methods import make_method
 from mu.tracking import (
@@ -25,6 +28,7 @@ from mu.tracking import (
     ORIGINAL_TAG,
     Stopped,
     Store,
+    close_runs_of,
     connect,
     find_progress,
     find_unfinished,
@@ -47,6 +51,9 @@ def perform(document: Mapping[str, Any]) -> dict[str, Any]:
         ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
         ``traceback``; in either case ``warnings``, lines that the user should see.
     """
+    devices = int(document["device"].get("devices", 1))
+    if devices > 1 and place().size == 1:
+        return _perform_by(devices, document)
     said = io.StringIO()
     start = time.monotonic()
     try:
@@ -59,6 +66,23 @@ def perform(document: Mapping[str, Any]) -> dict[str, Any]:
         answer = {"error": named, "traceback": traceback.format_exc()}
     lines = said.getvalue().splitlines()
     return {**answer, "warnings": [line for line in lines if line.startswith("warning:")]}
+
+
+def _perform_by(devices: int, document: Mapping[str, Any]) -> dict[str, Any]:
+    """:func:`perform`, by so many processes."""
+    from mu.distributed.launch import RanksFailedError, call
+
+    try:
+        answer: dict[str, Any] = call(perform, dict(document), devices)
+        return answer
+    except RanksFailedError as error:
+        status = "KILLED" if error.stopped else "FAILED"
+        store = _store(document["store"], document["experiment"])
+        for process in error.processes:
+            close_runs_of(store, socket.gethostname(), process, status, str(error))
+        if error.stopped:
+            signal.raise_signal(signal.Signals(error.status - 128))
+        return {"error": str(error), "warnings": []}
 
 
 def perform_in_worker(document: Mapping[str, Any]) -> dict[str, Any]:

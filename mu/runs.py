@@ -93,9 +93,9 @@ class Run:
         self.precision = precision
         self.bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         self._sink = sink
-        first = self.ranks.rank == 0
-        self._draws_bars = first and (sys.stderr.isatty() if show_progress is None else show_progress)
-        self._prints_lines = first and show_progress is None and not self._draws_bars
+        wanted = sys.stderr.isatty() if show_progress is None else show_progress
+        self._draws_bars = wanted and self.ranks.rank == 0
+        self._prints_lines = show_progress is None and not wanted and self.ranks.rank == 0
         self.records: list[Record] = []
         self.notes: list[str] = []
         self.samples_seen = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mu.cli.options import peek
+from mu.cli.options import Group, peek
 from mu.distributed.place import be_silent, place
 from mu.errors import UserError, unknown
 
@@ -88,7 +88,6 @@ def _launch(command: click.Command, arguments: Sequence[str], devices: int) -> N
     """Have so many processes run the command, once what can be checked before is checked."""
     context = command.make_context(command.name, list(arguments))
     from mu.cli.originals import DeviceOptions
-    from mu.cli.options import Group
     from mu.distributed.launch import RanksFailedError, program
 
     DeviceOptions.of(Group(DeviceOptions).given(context.params)).check()

@@ -20,6 +20,8 @@ from typing import TypeVar
 import psutil
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from mu.distributed.place import Place, place
 from mu.errors import ProcessDiedError, UserError
@@ -53,7 +55,7 @@ class _Group:
     """
 
     place: Place
-    store: dist.Store
+    store: Store
     processes: list[tuple[str, int, float]] = field(default_factory=list)
     asking: bool = False  # the first rank is in a call whose outcome the others wait for
     failed: bool = False
@@ -112,7 +114,7 @@ def join() -> Place:
     if here.size == 1 or _joined is not None:
         return here
     _share_machine(here)
-    store, _, _ = next(dist.rendezvous("env://", timeout=TIMEOUT))  # type: ignore[no-untyped-call]
+    store, _, _ = next(rendezvous("env://", timeout=TIMEOUT))
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
         store=store,
@@ -120,7 +122,7 @@ def join() -> Place:
         world_size=here.size,
         timeout=TIMEOUT,
     )
-    _joined = _Group(here, dist.PrefixStore("mu", store))
+    _joined = _Group(here, PrefixStore("mu", store))
     atexit.register(_end, _joined)
     own = (socket.gethostname(), os.getpid(), psutil.Process().create_time())
     dist.all_gather_object(found := [own] * here.size, own)

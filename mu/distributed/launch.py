@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import psutil
-import torch
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from mu.distributed.group import join, leave
-from mu.distributed.place import be_silent, place
+from mu.distributed.group import failed, join, leave
+from mu.distributed.place import be_silent
 from mu.errors import ProcessDiedError
 
 MISTAKE = 2  # the exit status of a user's mistake
@@ -86,8 +85,11 @@ def _called(function: Callable[[Any], Any], argument: Any) -> Any:
         os.environ.pop("MLFLOW_RUN_ID", None)
     try:
         return function(argument)
+    except BaseException as error:
+        failed(error)
+        raise
     finally:
-        leave()  # no rank waits for one that is done, or has failed
+        leave()  # no rank waits for one that is done
 
 
 def _launch(what: str | Callable[..., Any], arguments: Sequence[Any], devices: int) -> Any:

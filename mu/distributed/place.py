@@ -61,9 +61,7 @@ def be_silent() -> None:
     os.close(nowhere)
     where = str(place())
 
-    def show(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         lines = traceback.format_exception(kind, error, trace)
         errors.write(f"{where}:\n{''.join(lines)}")
 

@@ -42,7 +42,7 @@ class Ranks:
 
     @classmethod
     def of(cls, device: str) -> Ranks:
-        """This process's place among those that the launcher started, which it joins."""
+        """The place of this process among those that the launcher started, which it joins."""
         here = join()
         return cls(here.rank, here.size, device, here.local_rank, here.local_size)
 
