@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mu import tags
 from mu.tasks.sweep.plan import Task
 from mu.tracking import Store
 
