@@ -16,7 +16,8 @@ from mu.data import load_data
 from mu.data.batches import Batches
 from mu.evaluation.distance.relearn import relearn_steps
 from mu.evaluation.unlearning import evaluate, look
-from mu.fisher.diagonal import LABELS, diagonal
+from mu.fisher import LABELS
+from mu.fisher.diagonal import diagonal
 from mu.fisher.free import FreeWeights
 from mu.fisher.inverse import Samples, woodbury
 from mu.fisher.mean import mean_gradient
