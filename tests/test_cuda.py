@@ -34,7 +34,8 @@ from mu.tasks.prune import prune
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Store
 from mu.tracking.artifacts import fetch_checkpoint
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.training.progress import FolderKeeper
 from tests.helpers import random_mask, refused
 from tests.training.networks import small
