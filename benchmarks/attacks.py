@@ -95,12 +95,13 @@ def main() -> None:
     )
     parser.add_argument("--samples", type=int, default=9000, help="members, and non-members")
     parser.add_argument("--forgotten", type=int, default=4500)
+    parser.add_argument("--seed", type=int, default=0, help="of the samples")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     parts = (
-        outputs(options.samples, 9, 2.5, 0),
-        outputs(options.samples, 5, 4.5, 1),
-        outputs(options.forgotten, 6, 4, 2),
+        outputs(options.samples, 9, 2.5, options.seed),
+        outputs(options.samples, 5, 4.5, options.seed + 1),
+        outputs(options.forgotten, 6, 4, options.seed + 2),
     )
     print(f"{options.samples} + {options.samples} samples, {options.forgotten} forgotten.")
     print(f"Goals: at most {OFF} points off, at least {FASTER} times as fast\n")

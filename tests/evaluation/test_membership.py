@@ -69,6 +69,28 @@ def test_privacy_is_judged_on_samples_that_the_attack_was_not_fitted_on(monkeypa
     assert rates_of_all(look(), seed=0)["MIA_privacy_threshold_auc"] == 0.5
 
 
+def test_the_seed_draws_what_attacks_are_fitted_on(monkeypatch):
+    fitted = []
+
+    def spy(members, others):
+        fitted.append((members.logits.tolist(), others.logits.tolist()))
+        return threshold(members, others)
+
+    threshold = ATTACKS["threshold"]
+    monkeypatch.setitem(ATTACKS, "threshold", spy)
+    one = look(sizes=(60, 300, 200))
+    drawn = []
+    for seed in (0, 0, 1):
+        fitted.clear()
+        membership(one, seed=seed)
+        drawn.append(list(fitted))
+    first, again, other = drawn
+    assert first == again
+    assert [len(members) for members, _ in first] == [200, 100]  # efficacy, privacy
+    for (ours, _), (theirs, _) in zip(first, other, strict=True):
+        assert sorted(ours) != sorted(theirs)
+
+
 def test_every_number_is_in_the_catalogue():
     found = membership(look(), seed=0)
     assert {f"MIA_{name}" for name in SCORES if name != "confidence"} <= set(found)

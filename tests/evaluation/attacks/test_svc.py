@@ -64,9 +64,11 @@ def test_the_rates_on_probability_vectors_are_those_of_a_plain_fit(classes):
         vectors_like(draws, size, classes, scale)
         for size, scale in ((700, 4.0), (700, 2.0), (5000, 3.0))
     )
+    often = np.repeat(np.arange(700), draws.choice([1, 5], 700, p=[0.9, 0.1]))
+    members, non_members = members[often], non_members[often]
     plain = 100 * (plain_evidence(members, non_members, forgotten) > 0).mean()
     found = 100 * ScoreAttack(members, non_members).is_member(forgotten).mean()
-    assert found == pytest.approx(plain, abs=0.1)
+    assert found == pytest.approx(plain, abs=0.3)
 
 
 def test_two_values_only_as_correctness_has_them():
