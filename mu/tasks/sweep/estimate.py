@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mu import tags
 from mu.tasks.sweep.plan import Task
-from mu.tracking import Store
+from mu.tracking import FINISHED, Store, matching
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -79,7 +79,7 @@ def load_of(task: Task) -> Load:
 def pasts(store: Store) -> Iterator[Load]:
     """The newest finished runs of the experiment."""
     for entry in ("prune", "unlearn"):
-        query = f"tags.`mu.entry` = '{entry}' and attributes.status = 'FINISHED'"
+        query = matching({tags.ENTRY: entry}, FINISHED)
         for run in itertools.islice(store.search(query), MOST_PASTS):
             # MLflow's launcher logs parameters as they were typed, so one may be no number.
             with contextlib.suppress(KeyError, ValueError):

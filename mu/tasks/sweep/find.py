@@ -7,16 +7,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mu import tags
-from mu.errors import UserError
 from mu.methods import make_method
 from mu.tasks.problem import oracle_key, unlearning_key
 from mu.tasks.sweep.plan import Plan, Task
-from mu.tracking import (
-    Store,
-    fetch_mask,
-    find_finished,
-    find_oracle,
-)
+from mu.tracking import Store, fetch_mask, find_finished, find_oracle, read_run, record_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -30,7 +24,7 @@ class Finder:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._tags = lru_cache(maxsize=None)(lambda run_id: store.run(run_id).data.tags)
+        self._record = lru_cache(maxsize=None)(lambda run_id: read_run(store, run_id))
         self._mask = lru_cache(maxsize=None)(lambda run_id: fetch_mask(store, run_id).fingerprint)
 
     def all(self, plan: Plan) -> dict[str, Result]:
@@ -46,7 +40,8 @@ class Finder:
         entry = "unlearn" if task.needs else "prune"
         runs = find_finished(self._store, entry, *self.tag(task, results))
         if oracle := oracle_of(task, results):
-            runs = (run for run in runs if self._compared(run, oracle))
+            judge = self._record(oracle)
+            runs = (run for run in runs if record_of(self._store, run).same_oracle(judge))
         run = next(runs, None)
         if run is None and task.kind == "oracle":
             run = self._other_oracle(task, results[task.needs[0]]["run_id"])
@@ -56,7 +51,7 @@ class Finder:
         """The tag, name and value, that all runs of a task have, finished or not."""
         if not task.needs:
             return tags.ORIGINAL_KEY, task.key
-        original, what = self._tags(results[task.needs[0]]["run_id"]), task.what
+        original, what = self._record(results[task.needs[0]]["run_id"]).tags, task.what
         network, method = (original[tags.WEIGHTS], original[tags.MASK]), what["method"]
         settings = make_method(method, what["settings"])
         return tags.CELL, unlearning_key(network, what["forget_set"], method, settings, task.seed)
@@ -68,18 +63,6 @@ class Finder:
         retained = task.original.retained[task.what["forget_set"]]
         key = oracle_key(task.original.spec, retained, mask, mask_from)
         return find_oracle(self._store, key)
-
-    def _compared(self, run: MlflowRun, oracle: str) -> bool:
-        """Whether an unlearning was compared with an oracle of the same kind."""
-        theirs = run.data.tags.get(tags.ORACLE)
-        if theirs is None or theirs == oracle:
-            return theirs is not None
-        try:
-            return bool(
-                self._tags(theirs).get(tags.ORACLE_KEY) == self._tags(oracle).get(tags.ORACLE_KEY)
-            )
-        except UserError:  # it was deleted since
-            return False
 
 
 def oracle_of(task: Task, results: Results) -> str | None:
