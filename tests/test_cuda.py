@@ -10,9 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from entrypoints.prune import prune
-from entrypoints.unlearn import unlearn
 from mu.checkpoints import Checkpoint, forget_split
+from mu.cli.requests import Request
 from mu.data import load_data
 from mu.data.batches import Batches
 from mu.evaluation.distance.relearn import relearn_steps
@@ -26,14 +25,16 @@ from mu.memory import free_bytes
 from mu.methods import METHODS, make_method
 from mu.models import ModelSpec
 from mu.models.features import features
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.pruning import PRUNERS, make_pruner
 from mu.pruning.base import prunable
-from mu.resume import FolderKeeper
 from mu.runs import Run, seeded
+from mu.tasks.prune import prune
+from mu.tasks.unlearn import unlearn
 from mu.tracking import Store
 from mu.tracking.artifacts import fetch_checkpoint
 from mu.training import Training, train
+from mu.training.progress import FolderKeeper
 from tests.helpers import random_mask, refused
 from tests.training.networks import small
 
@@ -341,8 +342,10 @@ def test_more_gpus_than_there_are_are_refused():
 
 def test_the_main_job_and_its_checkpoint_is_read_where_there_is_no_gpu(store: Store):
     device = {"device": DEVICE, "devices": 1}
-    prune({"epochs": 4}, device)
-    unlearn({"oracle_run_id": "train", "method": "l1_sparse"}, {"epochs": 2}, {"epochs": 4}, device)
+    original = {"epochs": 4}
+    prune(Request(original=original, device=device))
+    entry = {"oracle_run_id": "train", "method": "l1_sparse"}
+    unlearn(Request(entry=entry, method={"epochs": 2}, original=original, device=device))
     runs = list(store.search("attributes.status = 'FINISHED'"))
     assert {"prune", "unlearn"} <= {run.data.tags["mu.entry"] for run in runs}
     (last,) = [run for run in runs if run.data.tags.get("mu.oracle")]
