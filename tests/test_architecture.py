@@ -182,11 +182,6 @@ def test_nothing_is_unpickled(name: str) -> None:
         assert called not in ("eval", "exec", "yaml.load", "torch.hub.load")
 
 
-def test_only_messages_between_processes_are_pickled() -> None:
-    """Those never lie in a file; see the module."""
-    assert importers("multiprocessing.reduction") == {"mu.distributed.messages"}
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_no_device_is_taken_without_asking_and_no_error_swallowed_unseen(name: str) -> None:
     assert not [called for called, _ in calls(name) if called.endswith(".cuda")]
