@@ -609,7 +609,7 @@ def test_a_network_that_knows_nothing_is_warned_of(
     status, out, errors = command("import", str(path), *given, "--device", "cpu")
     assert status == 0
     assert errors.splitlines()[1].startswith("warning: train_acc ")
-    assert errors.count("\n") == 1
+    assert errors.count("\n") == 2
     assert "is near chance (10." in errors
     assert "note:" not in out
     (run,) = store.search("")
