@@ -22,7 +22,7 @@ class Grid:
     """What is to be combined: every original with every forget set, method and seed.
 
     Settings are as they were written, lists of values multiplied out. Whether there are such
-    settings is checked by :mod:`mu.tasks.sweep.checks`.
+    settings is checked by :mod:`mu.tasks.sweep.plan`.
 
     Parameters
     ----------

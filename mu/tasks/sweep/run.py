@@ -14,15 +14,13 @@ from typing import Any
 from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
 from mu.errors import UserError
 from mu.tasks.outputs import write_text
-from mu.tasks.sweep.checks import defaults, device_of, plan_of
 from mu.tasks.sweep.engines import Engine
 from mu.tasks.sweep.engines.local import Local
 from mu.tasks.sweep.engines.processes import Processes, environments
-from mu.tasks.sweep.estimate import estimate, load_of, pasts
-from mu.tasks.sweep.find import Finder, Results
+from mu.tasks.sweep.find import Finder, Results, estimate, load_of, pasts
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
 from mu.tasks.sweep.perform import document_of, perform, perform_in_worker
-from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest
+from mu.tasks.sweep.plan import KINDS, Plan, Task, defaults, device_of, plan_digest, plan_of
 from mu.tasks.sweep.report import (
     Board,
     Estimates,
