@@ -43,6 +43,7 @@ GRID = {
     "methods": ["ga", {"ft": {"epochs": [1]}}],
     "device": "cpu",
 }
+SMALL = {**GRID, "originals": {**ORIGINALS, "rate": 0.5}, "methods": ["ga"]}
 COUNTS = {"prune": 2, "retrain": 2, "ga": 2, "ft": 2}
 
 
@@ -161,7 +162,7 @@ def test_a_sweep_makes_every_run_once_below_its_own(swept: Store, finished_sweep
     assert finished_once(swept)
 
 
-def test_its_run_keeps_the_grid_every_task_and_the_cells(
+def test_its_run_keeps_the_grid_every_task_and_the_unlearnings(
     swept: Store, finished_sweep: Swept
 ) -> None:
     parent = swept.run(finished_sweep.run_id)
@@ -188,7 +189,7 @@ def test_its_run_keeps_the_grid_every_task_and_the_cells(
     assert "| ga class:0" in parent.data.tags["mlflow.note.content"]
 
 
-def test_the_tag_of_a_cell_is_of_the_network_that_the_files_hold(swept: Store) -> None:
+def test_the_tag_of_an_unlearning_is_of_the_network_that_the_files_hold(swept: Store) -> None:
     for run in swept.search("tags.`mu.entry` = 'prune'"):
         digest = load_checkpoint(run.info.run_id, swept.uri).fingerprint
         assert run.data.tags["mu.weights"] == digest[:16]
@@ -263,17 +264,16 @@ def test_runs_of_the_single_entries_are_found_wherever_they_were_made(
         assert "mlflow.parentRunId" not in store.run(run_id).data.tags
 
 
-def test_cells_that_were_not_compared_are_made_again_where_an_oracle_is_wanted(
+def test_unlearnings_that_were_not_compared_are_made_again_where_an_oracle_is_wanted(
     store: Store, tmp_path: Path
 ) -> None:
-    small = {**GRID, "originals": {**ORIGINALS, "rate": 0.5}, "methods": ["ga"]}
-    assert call("--grid", write(tmp_path, {**small, "oracle": "none"})) == 0
+    assert call("--grid", write(tmp_path, {**SMALL, "oracle": "none"})) == 0
     assert made(store) == {"prune": 1, "ga": 1, "sweep": 1}
-    assert call("--grid", write(tmp_path, small)) == 0
+    assert call("--grid", write(tmp_path, SMALL)) == 0
     assert made(store) == {"prune": 1, "ga": 2, "retrain": 1, "sweep": 2}
-    assert call("--grid", write(tmp_path, {**small, "oracle": "none"})) == 0
+    assert call("--grid", write(tmp_path, {**SMALL, "oracle": "none"})) == 0
     assert made(store) == {"prune": 1, "ga": 2, "retrain": 1, "sweep": 3}
-    retain = {**small, "oracle": {"mask_from": "retain"}}
+    retain = {**SMALL, "oracle": {"mask_from": "retain"}}
     assert call("--grid", write(tmp_path, retain)) == 0
     assert made(store) == {"prune": 1, "ga": 3, "retrain": 2, "sweep": 4}
 
@@ -406,7 +406,7 @@ def test_numbers_are_read_as_the_command_line_reads_them(store: Store, tmp_path:
 # --- what fails ---------------------------------------------------------------------------
 
 
-def test_a_cell_that_fails_is_tried_again_and_reported_and_the_others_go_on(
+def test_an_unlearning_that_fails_is_tried_again_and_reported_and_the_others_go_on(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = {"ft": {"epochs": 1, "lr": [0.01, 1e30]}}
@@ -451,9 +451,9 @@ def test_what_needs_a_failed_original_is_not_tried(store: Store, tmp_path: Path)
 def test_an_interrupted_sweep_goes_on(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    line = ("--grid", write(tmp_path, GRID))
+    line = ("--grid", write(tmp_path, SMALL))
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, unlearning, "_unlearn", 3)  # within the second cell
+        interrupt_at(patch, unlearning, "_unlearn", 2)  # after the oracle's
         assert call(*line) == 128 + signal.SIGINT
     (parent,) = sweeps(store)
     assert parent.info.status == "KILLED"
@@ -464,7 +464,8 @@ def test_an_interrupted_sweep_goes_on(
         call(*(line if by == "the same command" else ("--resume_run_id", parent.info.run_id))) == 0
     )
     assert [run.info.run_id for run in sweeps(store)] == [parent.info.run_id]
-    assert made(store) == {**COUNTS, "sweep": 1}  # the cell went on in its own run, too
+    # The unlearning was continued in its run, too.
+    assert made(store) == {"prune": 1, "retrain": 1, "ga": 1, "sweep": 1}
     assert all(run.info.status == "FINISHED" for run in runs(store))
     assert finished_once(store)
     assert "resume/job.json" not in set(files(store, parent.info.run_id))
@@ -477,7 +478,7 @@ def test_an_original_goes_on_from_its_last_epoch(
 ) -> None:
     from mu.tracking import resuming
 
-    line = ("--grid", write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0}}))
+    line = ("--grid", write(tmp_path, {**SMALL, "methods": []}))
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, resuming._RunKeeper, "save", 1)
         assert call(*line) == 128 + signal.SIGINT
@@ -489,7 +490,7 @@ def test_an_original_goes_on_from_its_last_epoch(
 def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run(
     store: Store, tmp_path: Path
 ) -> None:
-    line = ("--grid", write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0}}))
+    line = ("--grid", write(tmp_path, {**SMALL, "methods": []}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prune_task, "train_original", interrupted)
         assert call(*line) == 128 + signal.SIGINT
