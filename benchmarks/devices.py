@@ -25,7 +25,8 @@ from mu.data.images import Images, Subset
 from mu.distributed import everywhere
 from mu.models import ModelSpec
 from mu.runs import Run
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.training.optimizers import make_optimizer
 
 

@@ -12,7 +12,7 @@ from mu.cli.groups import method_named, original_groups
 from mu.cli.main import run as run_command
 from mu.cli.options import Group, peek
 from mu.cli.requests import BackdoorOptions, DeviceOptions
-from mu.data.poison import PREFIX, PoisonOptions
+from mu.data.poison_options import PREFIX, PoisonOptions
 from mu.data.triggers import DEFAULT_TRIGGER, check_trigger, trigger_class
 from mu.detection.spectral import SpectralSignatures
 from mu.methods import method_class
@@ -41,9 +41,9 @@ def build(arguments: Sequence[str]) -> click.Command:
     groups = {
         "entry": [Group(BackdoorOptions)],
         "poison": [Group(PoisonOptions)],
-        "trigger": [Group(trigger_class(trigger), PREFIX)],
+        "trigger": [Group(trigger_class(trigger), PREFIX, heading=f"Trigger {trigger}")],
         "suspects": [Group(SpectralSignatures, "suspects_")],
-        "method": [Group(method_class(method))],
+        "method": [Group(method_class(method), heading=f"Method {method}")],
         "original": original_groups(arguments, prefix="prune_"),
         "device": [Group(DeviceOptions)],
     }

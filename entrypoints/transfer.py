@@ -47,8 +47,8 @@ def build(arguments: Sequence[str]) -> click.Command:
     defaults = {name: str(value) for name, value in TUNES[tune].items()}
     groups = {
         "entry": [Group(TransferOptions)],
-        "training": [Group(Training, TRANSFER_PREFIX, defaults)],
-        "method": [Group(method_class(method))],
+        "training": [Group(Training, TRANSFER_PREFIX, defaults, "Training for the target")],
+        "method": [Group(method_class(method), heading=f"Method {method}")],
         "original": original_groups(arguments, prefix="prune_"),
         "device": [Group(DeviceOptions)],
     }

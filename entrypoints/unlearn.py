@@ -33,8 +33,8 @@ def build(arguments: Sequence[str]) -> click.Command:
     """The command, with the options of the method and pruner that ``arguments`` name."""
     method = method_named(arguments, "resume_run_id", "mu.tasks.unlearn:method_of_interrupted")
     groups = {
-        "entry": [Group(UnlearnOptions)],
-        "method": [Group(method_class(method))],
+        "entry": [Group(UnlearnOptions, heading="Unlearning")],
+        "method": [Group(method_class(method), heading=f"Method {method}")],
         "original": original_groups(arguments, prefix="prune_"),
         "device": [Group(DeviceOptions)],
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from mlflow.entities import Run as MlflowRun
@@ -12,7 +14,8 @@ from mu.masks import Mask
 from mu.originals.train import train_original
 from mu.runs import Run
 from mu.tasks.prune import prune
-from mu.tracking import Store
+from mu.tracking import Store, connect
+from tests.conftest import Workshop, copy_store, store_uri
 from tests.training.networks import PLAIN
 
 SETTINGS = {
@@ -22,10 +25,25 @@ SETTINGS = {
 DEVICE = {"device": "cpu"}
 
 
+@pytest.fixture(scope="module")
+def made(empty_store: Path, workshop: Workshop) -> Path:
+    """A store with the run that found the mask; copy it."""
+
+    def make() -> None:
+        prune(Request(original=SETTINGS, device=DEVICE))
+
+    return workshop.store("given-mask", empty_store, make)
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(made, tmp_path / "store")))
+    return connect()
+
+
 @pytest.fixture
 def upstream(store: Store) -> MlflowRun:
     """The run that found the mask."""
-    prune(Request(original=SETTINGS, device=DEVICE))
     return newest(store)
 
 

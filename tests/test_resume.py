@@ -27,7 +27,7 @@ from mu.originals.train import make_recipe, train_original
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Recipe
 from mu.runs import Record, Run
-from mu.training import train
+from mu.training.loop import train
 from mu.training.progress import (
     FolderKeeper,
     Progress,

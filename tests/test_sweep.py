@@ -31,9 +31,9 @@ from mu.tasks.sweep import perform
 from mu.tasks.sweep import run as sweep_run
 from mu.tracking import CELL_TAG, ORIGINAL_TAG, Store, connect, load_checkpoint
 from tests.conftest import copy_store, store_uri
-from tests.helpers import refused
+from tests.helpers import mostly_slow, refused
 from tests.processes import PATIENCE, python
-from tests.test_main_job import files, launch
+from tests.test_main_job import files
 from tests.tracking.test_resuming import interrupt_at
 
 ORIGINALS = {"rate": [0, 0.5], "epochs": 2, "train_size": 120}
@@ -447,7 +447,7 @@ def test_what_needs_a_failed_original_is_not_tried(store: Store, tmp_path: Path)
 # --- interruptions ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by", ["the same command", "its ID"])
+@pytest.mark.parametrize("by", mostly_slow(["the same command", "its ID"], "its ID"))
 def test_an_interrupted_sweep_goes_on(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
@@ -583,14 +583,6 @@ def test_a_stopped_sweep_ends_killed_with_no_process_left_and_goes_on(
     assert call("--grid", grid) == 0
     assert finished(swept) == DONE
     assert finished_once(swept)
-
-
-@pytest.mark.slow
-def test_by_the_launcher(swept: Store, tmp_path: Path) -> None:
-    done = launch("sweep", grid=write(tmp_path, GRID))
-    assert done.returncode == 0, done.stderr
-    assert made(swept) == {**COUNTS, "sweep": 2}
-    assert sweeps(swept)[0].info.status == "FINISHED"
 
 
 # --- what a worker answers ----------------------------------------------------------------

@@ -46,11 +46,15 @@ def original_groups(
     if chosen.warmup:
         suited["warmup"] = f"{100 * chosen.warmup:g} % of the epochs"
     shown = {**{name: str(value) for name, value in suited.items()}, **(defaults or {})}
-    prefixed = (OriginalOptions, pruner_class(pruner), Rewinding, Training, SplitSpec)
+    made = "Original, where one is made" if prefix else "Original"
     return [
-        Group(DataOptions),
-        Group(ModelOptions),
-        *(Group(settings, prefix, shown) for settings in prefixed),
+        Group(DataOptions, heading=made),
+        Group(ModelOptions, heading=made),
+        Group(OriginalOptions, prefix, shown, made),
+        Group(pruner_class(pruner), prefix, shown, f"Pruner {pruner}"),
+        Group(Rewinding, prefix, shown, "Rewinding"),
+        Group(Training, prefix, shown, "Training of the original"),
+        Group(SplitSpec, prefix, shown, "Split of the training images"),
     ]
 
 

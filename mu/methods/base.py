@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
-from mu.distributed import everywhere
-from mu.hyperparameters import Hyperparameters
-from mu.runs import Run
-from mu.training.progress import Keeper
+from mu.registry import Registered
+
+if TYPE_CHECKING:
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget import ForgetSplit
+    from mu.runs import Run
+    from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)
-class Method(Hyperparameters, ABC):
+class Method(Registered, ABC):
     """A way of making a model forget; its fields are its hyperparameters.
 
     Attributes
@@ -57,20 +58,7 @@ def unlearn(
     run: Run,
     keeper: Keeper | None = None,
 ) -> None:
-    """:meth:`Method.unlearn`, on all devices of ``run``."""
-    made = _unlearned(method, checkpoint, split, run, keeper)
-    if made is not checkpoint:
-        checkpoint.model.load_state_dict(made.model.state_dict())
-        checkpoint.mask = made.mask
-
-
-@everywhere
-def _unlearned(
-    method: Method,
-    checkpoint: Checkpoint,
-    split: ForgetSplit,
-    run: Run,
-    keeper: Keeper | None = None,
-) -> Checkpoint:
+    """:meth:`Method.unlearn`; where several ranks do it, all end with the same network."""
     method.unlearn(checkpoint, split, run, keeper)
-    return checkpoint
+    run.ranks.same_weights(checkpoint.model)  # what each computed alone may differ by rounding
+    checkpoint.mask = run.ranks.same(checkpoint.mask)

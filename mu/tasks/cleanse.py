@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
 from mu.data.forget import POISON, ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
-from mu.data.poison import ALL, PREFIX, Poison, PoisonedDataset, PoisonOptions
+from mu.data.poison import Poison, PoisonedDataset
+from mu.data.poison_options import ALL, PREFIX, PoisonOptions
 from mu.data.triggers import check_trigger
-from mu.detection.spectral import SpectralSignatures, precision_and_recall
+from mu.detection.outliers import precision_and_recall
+from mu.detection.spectral import SpectralSignatures
 from mu.errors import UserError
 from mu.hyperparameters import typed_as
 from mu.methods import check_method, make_method
@@ -120,7 +123,7 @@ def _original(
     if mask_run_id is not None and run_id != "auto":
         raise UserError("mask_run_id is of an original that is to be made; leave prune_run_id out")
     if run_id != "auto":
-        if store.run(run_id).data.tags.get("mu.entry") == "backdoor":
+        if store.run(run_id).data.tags.get(tags.ENTRY) == "backdoor":
             run_id = stage_of(store, run_id, "poisoned")
         found = find_requested(store, run_id, request.original)
         assert found is not None

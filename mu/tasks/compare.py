@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mu.cli.compared_runs import Chosen, choose_runs
 from mu.cli.requests import CompareOptions, Request
 from mu.errors import UserError
 from mu.evaluation.catalogue import metric
@@ -18,7 +17,7 @@ from mu.report.comparison.table import Table, tabulate
 from mu.report.markdown import escape
 from mu.tasks.base import run_task
 from mu.tasks.outputs import browse, write_text
-from mu.tracking import Recorder, connect
+from mu.tracking import Chosen, Recorder, choose_runs, connect
 
 PAGE = "report/report.html"
 TITLE = "Unlearn runs compared"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mu import tags
+from mu.alike import check_alike, check_ids
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions, EvaluateOptions, Request
-from mu.cli.seed_runs import check_alike, check_ids, fetch_seed_run
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import Indices
 from mu.data.splits import Split
@@ -33,7 +34,6 @@ from mu.tasks.outputs import browse, write_json, write_text
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import check_oracle_run, data_of, forget_split, oracle_of, problem_of
 from mu.tracking import (
-    ORACLE_TAG,
     UNLEARNED,
     Recorder,
     Store,
@@ -42,8 +42,10 @@ from mu.tracking import (
     fingerprint_tag,
     finished_run,
     log_to,
+    read_each,
     rounded,
 )
+from mu.tracking.reader import record_of
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ def evaluate(request: Request) -> None:
 
     def work(recorder: Recorder) -> tuple[dict[str, float], dict[str, float]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
-        recorder.tags({"mu.upstream": subject.run_id} if subject.run_id else {})
-        recorder.tags({"mu.oracle": oracle_id} if oracle_id else {})
+        recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
+        recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
         _save(recorder, subject, case, found, theirs, oracle_id)
@@ -131,8 +133,8 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
     if options.checkpoint is not None:
         return _of_folder(Path(options.checkpoint).expanduser(), options)
     assert options.run_id is not None
-    run = finished_run(store, options.run_id)
-    if run.data.tags["mu.entry"] not in UNLEARNED:
+    run = record_of(store, finished_run(store, options.run_id))
+    if run.entry not in UNLEARNED:
         return _of_original(store, options.run_id, options, device)
     if options.forget is not None:
         raise UserError(
@@ -146,7 +148,7 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
         problem.forget,
         options.run_id,
         problem,
-        run.data.tags.get("mu.oracle"),
+        run.oracle_run_id,
         takes_more=True,
     )
 
@@ -219,8 +221,8 @@ def _check_same_forget_set(store: Store, run_id: str, subject: Subject) -> None:
     UserError
         If it has not.
     """
-    tags = finished_run(store, run_id).data.tags
-    if tags.get("mu.forget") != fingerprint_tag(subject.split.fingerprint):
+    forgotten = finished_run(store, run_id).data.tags.get(tags.FORGET)
+    if forgotten != fingerprint_tag(subject.split.fingerprint):
         raise UserError(f"run {run_id} has not unlearned the same samples; leave it out")
 
 
@@ -254,8 +256,7 @@ def _check_further(store: Store, subject: Subject, ids: Compared) -> None:
     for run_id in ids.oracles:
         check_oracle_run(store, run_id, subject.problem)
     if ids.models and ids.model:
-        runs = [fetch_seed_run(store, run_id) for run_id in (ids.model, *ids.models)]
-        check_alike(runs)
+        check_alike(read_each(store, [ids.model, *ids.models]))
 
 
 def _case(store: Store, subject: Subject, ids: Compared, run: Run) -> Case:
@@ -325,7 +326,7 @@ def _add(
     if not subject.takes_more:
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
-    wanted, is_oracle = dict(found), ORACLE_TAG in store.run(run_id).data.tags
+    wanted, is_oracle = dict(found), tags.ORACLE_KEY in store.run(run_id).data.tags
     linked = subject.oracle_run_id or (None if is_oracle else oracle_id)
     if oracle_id and oracle_id != linked:
         wanted = {name: value for name, value in found.items() if not to_oracle(name)}
@@ -334,5 +335,5 @@ def _add(
             + ("is an oracle itself" if is_oracle else f"is compared with {linked}")
         )
     elif oracle_id and not subject.oracle_run_id:
-        recorder.store.client.set_tag(run_id, "mu.oracle", oracle_id)
+        recorder.store.client.set_tag(run_id, tags.ORACLE, oracle_id)
     log_to(store, run_id, wanted, recorder.folder / "plots", recorder.run_id)

@@ -6,6 +6,7 @@ import sys
 
 import torch
 
+from mu import tags
 from mu.cli.requests import DeviceOptions, ImportOptions, Request
 from mu.data.images import ImageDataset
 from mu.errors import UserError
@@ -50,7 +51,7 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         warnings = _warnings(imported, dataset, metrics["train_acc"])
         notes, digest = [*warnings, *imported.notes], imported.file.digest
         text = prose.describe_import(checkpoint, metrics, imported.taken, notes, recorder.run_id)
-        save_network(recorder, checkpoint, metrics, text, {"mu.imported": digest[:16]})
+        save_network(recorder, checkpoint, metrics, text, {tags.IMPORTED: digest[:16]})
         source = {**imported.taken, "sha256": digest}
         config = {**params, **device.as_dict(), "imported": source}
         write_json(recorder.folder / "config.json", config)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.data.forget import ForgetSplit
@@ -27,7 +28,7 @@ from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import browse, write_json
 from mu.tasks.problem import UnlearningProblem
-from mu.tasks.resolve import method_of, oracle_of, problem_of, unlearn_run
+from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
 from mu.tasks.resume import check_overrides, interrupted, overrides, same_device
 from mu.tracking import (
     Recorder,
@@ -111,8 +112,8 @@ class LiraTask:
 
     def tags(self) -> dict[str, str]:
         """Where the run comes from."""
-        tags = {"mu.upstream": self.run_id, **self.problem.tags()}
-        return tags | ({"mu.oracle": self.oracle_run_id} if self.oracle_run_id else {})
+        made = {tags.UPSTREAM: self.run_id, **self.problem.tags()}
+        return made | ({tags.ORACLE: self.oracle_run_id} if self.oracle_run_id else {})
 
     def links(self) -> dict[str, str]:
         """Run IDs by role."""
@@ -161,13 +162,11 @@ def make_task(
         forgot too little to attack.
     """
     run = unlearn_run(store, options.unlearn_run_id)
-    run_id = run.info.run_id
-    name, method = method_of(store, run)
+    run_id, name, method = run.run_id, run.method, run.make_method()
     problem = problem_of(store, run, device, options.data_dir)
     oracle = None
     if name != "retrain":
-        linked = run.data.tags.get("mu.oracle")
-        oracle = oracle_of(store, options.oracle_run_id, problem, linked)
+        oracle = oracle_of(store, options.oracle_run_id, problem, run.oracle_run_id)
     models = {"original": problem.checkpoint, "unlearned": fetch_checkpoint(store, run_id)}
     if oracle is not None:
         models["oracle"] = fetch_checkpoint(store, oracle)

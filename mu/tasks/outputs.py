@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
 from mu.report import plots
@@ -42,7 +43,7 @@ def save_network(
     checkpoint: Checkpoint,
     metrics: Mapping[str, float],
     text: str,
-    tags: Mapping[str, str],
+    more_tags: Mapping[str, str],
 ) -> None:
     """Write a network that later runs start from, and what its run's page shows.
 
@@ -50,12 +51,12 @@ def save_network(
     ----------
     text
         The description of the run, in Markdown.
-    tags
+    more_tags
         In addition to the fingerprints.
     """
     digests = save_checkpoint(recorder, checkpoint)
     data = fingerprint_tag(checkpoint.spec.data.fingerprint)
-    recorder.tags({**fingerprint_tags(digests), "mu.data": data, **tags})
+    recorder.tags({**fingerprint_tags(digests), tags.DATA: data, **more_tags})
     plots.plot_layers(checkpoint.mask, recorder.folder / "mask" / "layers.png")
     write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})
     recorder.describe(text)

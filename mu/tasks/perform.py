@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from mu import tags
 from mu.cli.requests import ORACLE_WORDS
 from mu.errors import UserError
 from mu.evaluation import look, measure, membership
@@ -21,7 +22,6 @@ from mu.tasks.problem import Oracle, Unlearned, UnlearningProblem, UnlearnResult
 from mu.tasks.resolve import check_oracle_run
 from mu.tasks.resume import continue_unlearning
 from mu.tracking import (
-    ORACLE_TAG,
     Recorder,
     Store,
     fetch_checkpoint,
@@ -165,7 +165,7 @@ def train_oracle(
     """
     task = UnlearnTask(problem, "retrain", make_method("retrain"), problem.spec.recipe.seed)
     if resume:
-        unfinished = interrupted_oracles(store, task.tags()[ORACLE_TAG])
+        unfinished = interrupted_oracles(store, task.tags()[tags.ORACLE_KEY])
         task = continue_unlearning(store, task, unfinished)
     done = perform(store, task.title, lambda _: task, resume=task.resume_run_id, parent=parent)
     return Oracle(done.run_id, done.result.metrics)
@@ -185,7 +185,7 @@ def _save(
         if oracle.metrics.get("RTE"):
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
         links["oracle"] = oracle.run_id
-        recorder.tags({"mu.oracle": oracle.run_id})
+        recorder.tags({tags.ORACLE: oracle.run_id})
     recorder.metrics(metrics)
     recorder.tags(fingerprint_tags(result.digests))
     (folder / "forget").mkdir(exist_ok=True)

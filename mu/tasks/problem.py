@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from mu import tags
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.requests import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
@@ -19,7 +20,7 @@ from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage
 from mu.runs import Run
-from mu.tracking import CELL_TAG, ORACLE_TAG, POISON_TAG, fingerprint_tag
+from mu.tracking import fingerprint_tag
 from mu.training.progress import Progress
 
 # --- originals ----------------------------------------------------------------------------
@@ -137,8 +138,8 @@ class UnlearningProblem:
     def tags(self) -> dict[str, str]:
         """Fingerprints of data and forget set."""
         return {
-            "mu.data": fingerprint_tag(self.dataset.fingerprint),
-            "mu.forget": fingerprint_tag(self.split.fingerprint),
+            tags.DATA: fingerprint_tag(self.dataset.fingerprint),
+            tags.FORGET: fingerprint_tag(self.split.fingerprint),
         }
 
 
@@ -264,12 +265,12 @@ class UnlearnTask:
         problem = self.problem
         forget = problem.split.fingerprint
         key = unlearning_key(problem.network, forget, self.name, self.method, self.seed)
-        tags = {"mu.upstream": problem.run_id, **problem.tags(), CELL_TAG: key}
+        made = {tags.UPSTREAM: problem.run_id, **problem.tags(), tags.CELL: key}
         if poison := problem.spec.data.poison:
-            tags[POISON_TAG] = fingerprint_tag(poison.fingerprint)
+            made[tags.POISON] = fingerprint_tag(poison.fingerprint)
         if self.name == "retrain":
-            tags[ORACLE_TAG] = problem.oracle_key(self.method.as_dict()["mask_from"])
-        return tags
+            made[tags.ORACLE_KEY] = problem.oracle_key(self.method.as_dict()["mask_from"])
+        return made
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
 from mu.data.images import ImageDataset, Subset
@@ -29,8 +30,6 @@ from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given
 from mu.tasks.resume import check_overrides, interrupted, same_device
 from mu.tracking import (
-    ORIGINAL_TAG,
-    POISON_TAG,
     Recorder,
     Store,
     connect,
@@ -199,9 +198,9 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     dataset, settings = task.dataset, _settings(task)
     recorder.params(settings)
     log_data(recorder, dataset)
-    recorder.tags({ORIGINAL_TAG: fingerprint_tag(task.spec().fingerprint)})
+    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(task.spec().fingerprint)})
     if isinstance(dataset, PoisonedDataset):
-        recorder.tags({POISON_TAG: fingerprint_tag(dataset.poison.fingerprint)})
+        recorder.tags({tags.POISON: fingerprint_tag(dataset.poison.fingerprint)})
     run = make_run(task.device, recorder, task.recipe.seed)
     checkpoint, seconds = _trained(task, run, recorder)
     metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
@@ -268,8 +267,8 @@ def _save(
     stages = task.stages()
     rows = prose.rounds_table(run, stages)
     text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
-    tags = {"mu.upstream": task.mask_run_id} if task.mask_run_id else {}
-    save_network(recorder, checkpoint, metrics, text, tags)
+    more = {tags.UPSTREAM: task.mask_run_id} if task.mask_run_id else {}
+    save_network(recorder, checkpoint, metrics, text, more)
     plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
     if len(stages) > 1:
         plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import ORACLE_WORDS, PLAIN_NAMES, STAGES, DataOptions, DeviceOptions
 from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.errors import UserError
-from mu.methods import check_method, make_method, method_class
-from mu.methods.base import Method
+from mu.run_record import RunRecord
 from mu.tasks.problem import UnlearningProblem
 from mu.tracking import (
-    ORACLE_TAG,
     Store,
     connect,
     fetch_checkpoint,
-    fetch_forget,
     find_oracle,
     find_original,
     finished_run,
     same_value,
 )
-from mu.tracking.artifacts import download
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run as MlflowRun
+from mu.tracking.reader import read_unlearned
 
 # --- data and forget sets -----------------------------------------------------------------
 
@@ -79,7 +71,7 @@ def stage_of(store: Store, run_id: str, stage: str | None) -> str:
     UserError
         If it is a backdoor run and nothing says which, or the other way round.
     """
-    entry = None if run_id == "auto" else store.run(run_id).data.tags.get("mu.entry")
+    entry = None if run_id == "auto" else store.run(run_id).data.tags.get(tags.ENTRY)
     if entry != "backdoor":
         if stage is not None:
             raise UserError(
@@ -92,7 +84,7 @@ def stage_of(store: Store, run_id: str, stage: str | None) -> str:
             f"run {run_id} is a backdoor run, which has the poisoned original and the cleansed "
             f"network; give stage={' or stage='.join(STAGES)}"
         )
-    upstream = store.run(run_id).data.tags.get("mu.upstream")
+    upstream = store.run(run_id).data.tags.get(tags.UPSTREAM)
     if stage == "cleansed":
         return run_id
     if upstream is None:
@@ -178,53 +170,6 @@ def refuse_contradictions(
 # --- finished unlearn runs ----------------------------------------------------------------
 
 
-def unlearn_run(store: Store, run_id: str) -> MlflowRun:
-    """The run of that ID, or with ``auto`` the newest finished unlearn run that is no oracle.
-
-    Raises
-    ------
-    UserError
-        If there is none, or it is no finished unlearn run.
-    """
-    if run_id == "auto":
-        for run in store.search("tags.`mu.entry` = 'unlearn' and attributes.status = 'FINISHED'"):
-            if ORACLE_TAG not in run.data.tags and "mu.spec" in run.data.tags:
-                return run
-        raise UserError(
-            "unlearn_run_id=auto: there is no finished unlearn run; make one: "
-            "mlflow run . -e unlearn"
-        )
-    entry = store.run(run_id).data.tags.get("mu.entry", "unknown")
-    if entry != "unlearn":
-        raise UserError(
-            f"run {run_id} (entry {entry}) has unlearned nothing; give the ID of a run of unlearn"
-        )
-    return finished_run(store, run_id)
-
-
-def method_of(store: Store, run: MlflowRun) -> tuple[str, Method]:
-    """How a run unlearned, by its name and with its hyperparameters.
-
-    Raises
-    ------
-    UserError
-        If the run does not say it.
-    """
-    run_id = run.info.run_id
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        text = download(store, run, "config.json", Path(scratch)).read_text(errors="replace")
-    try:
-        config = dict(json.loads(text))
-        name = check_method(str(config["method"]))
-        settings = {one: config[one] for one in method_class(name).names()}
-        return name, make_method(name, settings)
-    except (ValueError, KeyError, TypeError, UserError) as error:
-        raise UserError(
-            f"config.json of run {run_id} does not say how it unlearned ({error}); "
-            "unlearn again, and take that run"
-        ) from error
-
-
 def method_of_run(run_id: str) -> str:
     """The name of the method of a finished unlearn run, by its ID or ``auto``.
 
@@ -233,12 +178,22 @@ def method_of_run(run_id: str) -> str:
     UserError
         If it is no finished unlearn run.
     """
-    store = connect()
-    return method_of(store, unlearn_run(store, run_id))[0]
+    return unlearn_run(connect(), run_id).method
+
+
+def unlearn_run(store: Store, run_id: str) -> RunRecord:
+    """The run of that ID, or with ``auto`` the newest finished unlearn run that is no oracle.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is no finished unlearn run.
+    """
+    return read_unlearned(store, run_id, ("unlearn",))
 
 
 def problem_of(
-    store: Store, run: MlflowRun, device: DeviceOptions, data_dir: str | None
+    store: Store, run: RunRecord, device: DeviceOptions, data_dir: str | None
 ) -> UnlearningProblem:
     """The original that a finished unlearn run started from, and what it forgot of it.
 
@@ -247,12 +202,11 @@ def problem_of(
     UserError
         If something that the run kept is missing or does not fit.
     """
-    original_id = run.data.tags.get("mu.upstream", "")
+    original_id = run.upstream_run_id or ""
     original = fetch_checkpoint(store, original_id)
     dataset = data_of(original.spec, {"data_dir": data_dir})
-    split = ForgetSplit.of(dataset, original.spec.split(dataset), fetch_forget(store, run))
-    forget = run.data.params.get("forget", "indices")
-    return UnlearningProblem(original_id, original, dataset, split, forget, device)
+    split = ForgetSplit.of(dataset, original.spec.split(dataset), run.forget_indices)
+    return UnlearningProblem(original_id, original, dataset, split, run.forget_request, device)
 
 
 # --- oracles ------------------------------------------------------------------------------
@@ -320,7 +274,7 @@ def check_oracle_run(
     """
     if oracle_run_id in ORACLE_WORDS:
         return
-    key = finished_run(store, oracle_run_id).data.tags.get(ORACLE_TAG)
+    key = finished_run(store, oracle_run_id).data.tags.get(tags.ORACLE_KEY)
     if key is None:
         raise UserError(
             f"run {oracle_run_id} is no oracle; give a run of method=retrain, or {hint}"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import TRANSFER_PREFIX, DeviceOptions, Request, TransferOptions
 from mu.data import load_data
@@ -26,7 +27,8 @@ from mu.tasks.outputs import browse, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import BEFORE, Models, Source, make_source
 from mu.tracking import Recorder, Store, rounded
-from mu.training import DivergedError, Training
+from mu.training import Training
+from mu.training.loop import DivergedError
 from mu.transfer.verb import check_target, transfer_training, transferred
 
 COPIED = (*GAP_METRICS, *(f"{name}{BEFORE}" for name in GAP_METRICS), "gap", "RTE")
@@ -286,9 +288,9 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
         models.links(),
         found.notes,
     )
-    tags = {"mu.upstream": models.unlearned.run_id, "mu.forget": models.forget_tag}
-    tags |= {"mu.oracle": models.oracle.run_id} if models.oracle else {}
-    save_network(recorder, outcome.checkpoint, found.metrics, text, tags)
+    more = {tags.UPSTREAM: models.unlearned.run_id, tags.FORGET: models.forget_tag}
+    more |= {tags.ORACLE: models.oracle.run_id} if models.oracle else {}
+    save_network(recorder, outcome.checkpoint, found.metrics, text, more)
     write_json(folder / "config.json", {**task.config(), **made, **task.device.as_dict()})
     plots.plot_history(outcome.run, folder / "plots" / "training.png")
     page.plot_transfer(found.rows, task.target.name, folder / "plots" / "target.png")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import DeviceOptions, Request, TransferOptions
 from mu.data.forget import ForgetRequest
@@ -16,12 +16,12 @@ from mu.errors import UserError
 from mu.methods import check_method
 from mu.methods.base import Method
 from mu.report import console
+from mu.run_record import RunRecord
 from mu.tasks.perform import train_oracle
 from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import (
     fetch_original,
     forget_split,
-    method_of,
     oracle_of,
     problem_of,
     refuse_contradictions,
@@ -30,9 +30,6 @@ from mu.tasks.resolve import (
 )
 from mu.tasks.unlearn import UnlearnPlan, make_plan, run_plan
 from mu.tracking import Store, connect, fetch_checkpoint, finished_run
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run as MlflowRun
 
 BEFORE = "_before"
 
@@ -128,7 +125,7 @@ def _unlearned_now(plan: UnlearnPlan, parent: str) -> Models:
     return Models(
         done.task.name,
         problem.forget,
-        problem.tags()["mu.forget"],
+        problem.tags()[tags.FORGET],
         TrackedModel(problem.run_id, problem.checkpoint, of_original(metrics)),
         TrackedModel(done.run_id, done.result.checkpoint, metrics),
         oracle,
@@ -151,7 +148,7 @@ class _Finished:
     """
 
     store: Store
-    run: MlflowRun
+    run: RunRecord
     method_name: str
     method: Method
     original_id: str
@@ -173,8 +170,8 @@ class _Finished:
             given is not its oracle.
         """
         run = unlearn_run(store, options.unlearn_run_id)
-        name, method = method_of(store, run)
-        original_id = run.data.tags.get("mu.upstream", "")
+        name, method = run.method, run.make_method()
+        original_id = run.upstream_run_id or ""
         original = fetch_original(store, original_id, request.original)
         data_dir, oracle = request.original.get("data_dir"), options.oracle_run_id
         found = cls(store, run, name, method, original_id, original, device, data_dir, oracle)
@@ -191,7 +188,7 @@ class _Finished:
     def _oracle_id(self) -> str | None:
         """The run of the oracle; that of the unlearn run itself is taken without its data."""
         requested = "find" if self.oracle_run_id == "train" else self.oracle_run_id
-        linked = self.run.data.tags.get("mu.oracle")
+        linked = self.run.oracle_run_id
         if requested == "none" or self.method_name == "retrain":  # it is an oracle itself
             return None
         if requested in ("find", linked) and linked is not None:
@@ -199,11 +196,11 @@ class _Finished:
                 return str(finished_run(self.store, linked).info.run_id)
             except UserError:  # it was deleted since
                 pass
-        return oracle_of(self.store, requested, self.problem, but=self.run.info.run_id)
+        return oracle_of(self.store, requested, self.problem, but=self.run.run_id)
 
     def models(self, parent: str) -> Models:
         """The networks; an oracle that is still to be trained is shown below ``parent``."""
-        store, data, oracle_id = self.store, self.run.data, self._oracle_id
+        store, oracle_id = self.store, self._oracle_id
         wants = self.oracle_run_id == "train" and self.method_name != "retrain"
         if wants and oracle_id is None:
             oracle_id = train_oracle(store, self.problem, parent).run_id
@@ -211,13 +208,13 @@ class _Finished:
         if oracle_id is not None:
             metrics = finished_run(store, oracle_id).data.metrics
             oracle = TrackedModel(oracle_id, fetch_checkpoint(store, oracle_id), metrics)
-        run_id = self.run.info.run_id
+        run_id = self.run.run_id
         return Models(
             self.method_name,
-            data.params.get("forget", "indices"),
-            data.tags["mu.forget"],
-            TrackedModel(self.original_id, self.original, of_original(data.metrics)),
-            TrackedModel(run_id, fetch_checkpoint(store, run_id), data.metrics),
+            self.run.forget_request,
+            self.run.forget_fingerprint or "",
+            TrackedModel(self.original_id, self.original, of_original(self.run.metrics)),
+            TrackedModel(run_id, fetch_checkpoint(store, run_id), self.run.metrics),
             oracle,
         )
 
@@ -229,11 +226,11 @@ class _Finished:
         UserError
             If there is such a thing.
         """
-        run_id, given = self.run.info.run_id, request.entry
+        run_id, given = self.run.run_id, request.entry
         made = {
             **self.method.in_force(self.original),
             "method": self.method_name,
-            "stage": self.run.data.params.get("stage"),
+            "stage": self.run.params.get("stage"),
             "prune_run_id": self.original_id,
         }
         wanted = {n: given[n] for n in ("method", "stage", "prune_run_id") if given.get(n)}
@@ -249,13 +246,13 @@ class _Finished:
 
     def _refuse_other_forget_set(self, given: str | None) -> None:
         """Refuse another forget set; the same one may be spelt in another way."""
-        kept = self.run.data.params.get("forget")
+        kept = self.run.params.get("forget")
         if given is None or given == kept:
             return
         problem = self.problem
         split = forget_split(problem.spec, problem.dataset, ForgetRequest.parse(given))
         if not np.array_equal(split.forget, problem.split.forget):
             raise UserError(
-                f"forget={given} contradicts run {self.run.info.run_id}, which has forget={kept}; "
+                f"forget={given} contradicts run {self.run.run_id}, which has forget={kept}; "
                 "leave forget out, or name another run"
             )

@@ -3,21 +3,27 @@
 It opens runs and ends them truthfully, and turns a run ID into checked files.
 """
 
+from mu.tags import fingerprint_tag
 from mu.tracking.additions import log_to
 from mu.tracking.artifacts import (
     UNLEARNED,
     fetch_checkpoint,
-    fetch_forget,
     fetch_mask,
-    fingerprint_tag,
     fingerprint_tags,
     finished_run,
     load_checkpoint,
     load_mask,
     load_model,
 )
-from mu.tracking.choosing import below, experiment_name, of_experiment, oracles_of, unlearned_of
-from mu.tracking.doctor import Finding, close_dead_runs, close_runs_below, verdict_of
+from mu.tracking.choosing import (
+    Chosen,
+    below,
+    choose_runs,
+    derived,
+    of_experiment,
+    read_each,
+)
+from mu.tracking.doctor import Finding, close_dead_runs, close_runs_below, close_runs_of, verdict_of
 from mu.tracking.documents import fetch_document, keep_document
 from mu.tracking.inputs import log_dataset
 from mu.tracking.lifecycle import tracked
@@ -34,6 +40,8 @@ from mu.tracking.lineage import (
     interrupted_oracles,
     same_value,
 )
+from mu.tracking.queries import FINISHED, matching
+from mu.tracking.reader import fetch_forget, read_run, read_unlearned, record_of, records
 from mu.tracking.recorder import Recorder, rounded
 from mu.tracking.resuming import (
     fetch_progress,
@@ -49,20 +57,24 @@ from mu.tracking.view import run_url, view_url
 
 __all__ = [
     "CELL_TAG",
+    "FINISHED",
     "ORACLE_TAG",
     "ORIGINAL_TAG",
     "POISON_TAG",
     "SWEEP_TAG",
     "UNLEARNED",
+    "Chosen",
     "Finding",
     "Recorder",
     "Stopped",
     "Store",
     "below",
+    "choose_runs",
     "close_dead_runs",
     "close_runs_below",
+    "close_runs_of",
     "connect",
-    "experiment_name",
+    "derived",
     "fetch_checkpoint",
     "fetch_document",
     "fetch_forget",
@@ -83,8 +95,13 @@ __all__ = [
     "load_model",
     "log_dataset",
     "log_to",
+    "matching",
     "of_experiment",
-    "oracles_of",
+    "read_each",
+    "read_run",
+    "read_unlearned",
+    "record_of",
+    "records",
     "remove_progress",
     "resumable_run",
     "rounded",
@@ -93,7 +110,6 @@ __all__ = [
     "same_value",
     "save_checkpoint",
     "tracked",
-    "unlearned_of",
     "verdict_of",
     "view_url",
 ]

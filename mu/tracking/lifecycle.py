@@ -19,7 +19,20 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from mu.distributed.group import from_first, other_failed
+from mu.distributed.place import place
 from mu.errors import UserError
+from mu.tags import (
+    COMMIT,
+    DIRTY,
+    ENTRY,
+    ERROR,
+    HOST,
+    PID,
+    PROCESS_START,
+    RESUMED,
+    RESUMED_AS,
+)  # fmt: skip
 from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Signals, Stopped
 from mu.tracking.store import Store, connect, failure, give_views, reason
@@ -42,6 +55,9 @@ def tracked(
     and FAILED by any exception, with the reason in the tag ``mu.error``; its exception goes on.
     Files that were written but could not be stored are kept, and their folder is named.
 
+    Of several ranks the first one does all that; the others write to no run, and go on when its
+    results are stored. Where another rank failed, the exception says how.
+
     Parameters
     ----------
     entry
@@ -57,33 +73,46 @@ def tracked(
     ------
     UserError
         If the run cannot be opened, or its results cannot be stored.
+    ProcessDiedError
+        If another rank died.
     """
     give_views(store)
-    with Signals() as signals:  # they wait, wherever nothing else is said
+    with Signals() as signals:  # they wait, wherever they are not let through
         folder = Path(tempfile.mkdtemp(prefix="mu-"))
         try:
-            run_id = _reopen(store, resume) if resume else _open(store, entry, name, parent)
+            run_id = from_first(
+                lambda: _reopen(store, resume) if resume else _open(store, entry, name, parent)
+            )
             recorder = Recorder(store, run_id, folder)
             if resume:
                 recorder.know_history()
             try:
                 with signals.let_through():
                     yield recorder
-                    _store(recorder)
-                _finish(recorder)
+                    from_first(lambda: _store(recorder))
+                from_first(lambda: _finish(recorder))
             except BaseException as error:
-                _end_badly(recorder, error)
+                cause = _cause(error)
+                _end_badly(recorder, cause)
+                if cause is not error:
+                    raise cause from error
                 raise
             finally:
                 recorder.close()
         except BaseException as error:
-            if any(folder.iterdir()):
+            if place().is_first and any(folder.iterdir()):
                 if str(folder) not in str(error):
                     print(f"what the run had written is kept in {folder}", file=sys.stderr)
                 raise
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Another rank's failure, where the launcher stops this one because of it."""
+    found = other_failed() if isinstance(error, Stopped) else None
+    return error if found is None else found
 
 
 def _store(recorder: Recorder) -> None:
@@ -108,7 +137,7 @@ def _finish(recorder: Recorder) -> None:
 
 def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
     """Attach to the launcher's run, once, or create one."""
-    tags = {"mu.entry": entry, "mlflow.runName": name, **_process_tags()}
+    tags = {ENTRY: entry, "mlflow.runName": name, **_process_tags()}
     tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     run_id = os.environ.get("MLFLOW_RUN_ID")
     try:
@@ -129,16 +158,16 @@ def _reopen(store: Store, run_id: str) -> str:
     """Open an interrupted run again; the one that the launcher opened points to it."""
     try:
         if launched := os.environ.pop("MLFLOW_RUN_ID", None):
-            store.client.set_tag(launched, "mu.resumed_as", run_id)
+            store.client.set_tag(launched, RESUMED_AS, run_id)
             store.client.set_tag(launched, "mlflow.runName", f"resumes {run_id[:8]}")
         tags = store.run(run_id).data.tags
-        again = {"mu.resumed": str(int(tags.get("mu.resumed", 0)) + 1), **_process_tags()}
+        again = {RESUMED: str(int(tags.get(RESUMED, 0)) + 1), **_process_tags()}
         store.client.log_batch(run_id, tags=[RunTag(*pair) for pair in again.items()])
-        if "mu.error" in tags:
-            store.client.delete_tag(run_id, "mu.error")
+        if ERROR in tags:
+            store.client.delete_tag(run_id, ERROR)
         store.client.update_run(run_id, status="RUNNING")
         time.sleep(SETTLING_SECONDS)
-        if (taken := store.run(run_id).data.tags["mu.pid"]) != again["mu.pid"]:
+        if (taken := store.run(run_id).data.tags[PID]) != again[PID]:
             raise UserError(f"run {run_id} is being resumed by process {taken} at the same time")
     except MlflowException as error:
         raise failure(store.uri, error) from error
@@ -149,9 +178,9 @@ def _process_tags() -> dict[str, str]:
     """Which process works on the run, and on which commit."""
     process = psutil.Process()
     return {
-        "mu.host": socket.gethostname(),
-        "mu.pid": str(process.pid),
-        "mu.process_start": f"{process.create_time():.2f}",
+        HOST: socket.gethostname(),
+        PID: str(process.pid),
+        PROCESS_START: f"{process.create_time():.2f}",
         **_commit(),
     }
 
@@ -166,7 +195,7 @@ def _commit() -> dict[str, str]:
             contextlib.suppress(GitError, ValueError, OSError),
             Repo(Path(__file__).parents[2]) as repo,
         ):
-            return {"mu.commit": repo.head.commit.hexsha, "mu.dirty": str(repo.is_dirty()).lower()}
+            return {COMMIT: repo.head.commit.hexsha, DIRTY: str(repo.is_dirty()).lower()}
     return {}
 
 
@@ -184,7 +213,7 @@ def _end_badly(recorder: Recorder, error: BaseException) -> None:
 
 
 def _close(store: Store, run_id: str, status: str, reason: str) -> None:
-    store.client.set_tag(run_id, "mu.error", reason.splitlines()[0][:500])
+    store.client.set_tag(run_id, ERROR, reason.splitlines()[0][:500])
     store.client.set_terminated(run_id, status)
 
 

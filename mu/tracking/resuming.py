@@ -19,7 +19,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
+from mu.distributed.group import from_first
+from mu.distributed.place import place
 from mu.errors import ProcessDiedError, UserError
+from mu.tags import ENTRY, HOST, PID, RESUMED_AS
 from mu.tracking.doctor import verdict_of
 from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Stopped
@@ -46,9 +49,14 @@ def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     UserError
         If it is unknown, deleted, finished, still running, or of another entry.
     """
+    # Its process may be of the first rank's machine, and may end in between.
+    return from_first(lambda: _resumable_run(store, run_id, entry))
+
+
+def _resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     run = store.run(run_id)
-    own = run.data.tags.get("mu.entry", "unknown")
-    if resumed := run.data.tags.get("mu.resumed_as"):
+    own = run.data.tags.get(ENTRY, "unknown")
+    if resumed := run.data.tags.get(RESUMED_AS):
         raise UserError(f"run {run_id} is the launcher's own and empty; it resumed run {resumed}")
     if own not in RESUMABLE:
         raise UserError(
@@ -65,7 +73,7 @@ def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     if finished:
         raise UserError(f"run {run_id} is FINISHED: there is nothing left to do in it")
     if run.info.status == "RUNNING" and (verdict := verdict_of(run, orphan_hours=0)) != "dead":
-        host, process = (run.data.tags.get(tag, "?") for tag in ("mu.host", "mu.pid"))
+        host, process = (run.data.tags.get(tag, "?") for tag in (HOST, PID))
         remedy = {
             "alive": "wait for it, or stop it first",
             "elsewhere": f"where that process is gone, say `mu doctor` on {host} first",
@@ -139,7 +147,7 @@ def run_keeper(
                 yield keeper
         except (KeyboardInterrupt, Stopped, ProcessDiedError):
             if keeper.has_kept:
-                entry = recorder.store.run(recorder.run_id).data.tags.get("mu.entry")
+                entry = recorder.store.run(recorder.run_id).data.tags.get(ENTRY)
                 print(
                     f"to go on from the last finished epoch: mlflow run . -e {entry} "
                     f"-P resume_run_id={recorder.run_id}",
@@ -201,6 +209,8 @@ class _RunKeeper:
 
 def remove_progress(recorder: Recorder) -> None:
     """Remove the progress of a run that has ended well; a store that cannot costs only space."""
+    if not place().is_first:
+        return
     try:
         run = recorder.store.run(recorder.run_id)
         folder = local_folder(run)

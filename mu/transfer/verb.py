@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import source
 from mu.data.images import ImageDataset
-from mu.distributed import everywhere
 from mu.errors import UserError, unknown
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.models.head import head_of
 from mu.runs import Run
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.transfer import DEFAULT_TUNE, TUNES
 
 DONE = "transfer"  # in a spec's history
@@ -50,7 +50,6 @@ def transfer_training(target: str, tune: str = DEFAULT_TUNE, **settings: Any) ->
     return training
 
 
-@everywhere
 def transferred(
     checkpoint: Checkpoint,
     target: ImageDataset,

@@ -23,6 +23,7 @@ from tests.training.networks import PLAIN
 
 DATASET = make_dataset(train=36, test=9, classes=3, size=8)
 SEED = 5
+BLIND = ("forget",)  # of the contract tests
 
 
 @pytest.fixture(scope="module", params=[1.0, 0.3], ids=["dense", "sparse"])

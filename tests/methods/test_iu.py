@@ -26,6 +26,7 @@ from tests.training.networks import PLAIN
 
 DATASET = make_dataset(train=40, test=9, classes=3, size=6)
 SEED = 5
+SMALL = {"fisher_samples": 40}  # of the contract tests
 
 
 def original_of(dataset, arch, kept=1.0, names=()):

@@ -14,6 +14,7 @@ from mu.runs import Run
 from mu.training import Training, learning_rate_factor
 
 DATA = load_data("digits")
+BLIND = ("forget",)  # of the contract tests
 
 
 @pytest.fixture(scope="module")

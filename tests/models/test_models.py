@@ -12,7 +12,7 @@ from torch.nn import functional
 from mu.models import ARCHITECTURES, LARGEST_CIFAR_STEM, ModelSpec
 from mu.models.fit import check_fit
 from mu.pruning.base import prunable
-from tests.helpers import refused
+from tests.helpers import mostly_slow, refused
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
 STEMS = ("cifar", "imagenet")
@@ -44,7 +44,12 @@ def layers_of(model, kind):
 # --- shapes -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arch", "shape", "stem"), FITTING)
+# Each architecture at the smallest size that it takes; the others are slow.
+VGG = ("vgg16_bn", (1, 28, 28), "cifar")
+SMALLEST = [case for case in FITTING if case[1] == SHAPES[0] or case == VGG]
+
+
+@pytest.mark.parametrize(("arch", "shape", "stem"), mostly_slow(FITTING, *SMALLEST))
 def test_logits_have_one_column_for_each_class(arch, shape, stem):
     spec = ModelSpec.for_images(arch, stem, 7, shape)
     check_fit(spec)

@@ -13,7 +13,7 @@ from torchvision.models import get_model, get_model_builder, list_models
 
 from mu.models import ModelSpec, check_arch
 from mu.models.fit import check_fit
-from tests.helpers import refused, write_tree
+from tests.helpers import mostly_slow, refused, write_tree
 
 # One of each of torchvision's families, with the size of its images here.
 FAMILIES = {
@@ -90,7 +90,10 @@ def test_an_open_name_is_checked_before_torch_is_loaded_and_nothing_is_imported(
 # --- torchvision:NAME ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+SMALL = ("squeezenet1_1", "shufflenet_v2_x0_5", "googlenet", "vit_b_16")  # the others are slow
+
+
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES, *SMALL))
 @pytest.mark.parametrize("training", [True, False])
 def test_a_classifier_of_torchvision_returns_plain_logits_for_any_channels(name, training):
     size = FAMILIES[name]
@@ -103,7 +106,7 @@ def test_a_classifier_of_torchvision_returns_plain_logits_for_any_channels(name,
     assert logits.shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES, *SMALL))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_check_takes_what_fits(name, channels):
     check_fit(ModelSpec(f"torchvision:{name}", 7, channels, "imagenet", FAMILIES[name]))

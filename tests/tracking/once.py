@@ -19,6 +19,7 @@ from mu.training.progress import Keeper
 class Once(Method):
     """Halve every weight, say."""
 
+    name = "once"
     iterative: ClassVar[bool] = False
 
     share: float = setting(0.5, help="what is left of each weight")

@@ -30,6 +30,7 @@ from mu.tracking import Store, connect, find_original, tracked
 from mu.tracking import recorder as recorder_module
 from mu.training.progress import FOLDER, FolderKeeper, progress_files
 from tests.conftest import copy_store, store_uri
+from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import files, launch
@@ -186,6 +187,7 @@ def test_whatever_is_said_again_and_agrees_is_accepted(
     whole.check(interrupted.store, interrupted.run_id)
 
 
+@pytest.mark.slow
 def test_each_epoch_in_a_process_of_its_own(whole: WholePrune, interrupted: Interrupted) -> None:
     for _ in range(EPOCHS - 2):
         interrupted_after(1, "--resume_run_id", interrupted.run_id, "--device", "cpu")
@@ -207,7 +209,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", mostly_slow(PLACES, "when training is over", "when all is sent"))
 def test_interrupted_anywhere(
     whole: WholePrune, interrupted: Interrupted, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,15 +242,15 @@ def test_progress_that_a_process_left_half_written(
     whole.check(interrupted.store, interrupted.run_id)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "--profile synflow --iterations 3",
-        "--profile sam --rewind pt",
-        "--optimizer adam --lr 0.001 --rewind lt --precision bf16",
-        "--rate 0",
-    ],
+WAYS = (
+    "--profile synflow --iterations 3",
+    "--profile sam --rewind pt",
+    "--optimizer adam --lr 0.001 --rewind lt --precision bf16",
+    "--rate 0",
 )
+
+
+@pytest.mark.parametrize("line", mostly_slow(WAYS, WAYS[1]))
 def test_other_ways_of_training(empty_store: Path, store: Store, tmp_path: Path, line: str) -> None:
     plain = f"--arch {DROPPING} --epochs 2 --train_size 100 --device cpu".split()
     expected = made_whole(empty_store, tmp_path / "whole", *plain, *line.split())
@@ -585,10 +587,8 @@ def test_asked_to_end(store: Store, long_whole: WholePrune, number: signal.Signa
         run_id = run_of(store, process)
         wait_for(Moved(store, run_id), process)
         time.sleep(0.1)
-        asked = time.monotonic()
         process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE)
-        assert time.monotonic() - asked < 10
     assert process.returncode == 128 + number
     assert errors.splitlines()[-1] == f"stopped by {number.name}"
     run = store.run(run_id)

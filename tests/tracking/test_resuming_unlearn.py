@@ -21,15 +21,17 @@ from mu.digests import digest_of
 from mu.methods import METHODS
 from mu.tasks import perform
 from mu.tasks import unlearn as unlearn_task
-from mu.tracking import Store, connect, jobs, load_checkpoint, tracked
+from mu.tracking import Store, connect, documents, load_checkpoint, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
 from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import UNLEARNED, call, newest
 from tests.tracking.handovers import hand_over
+from tests.tracking.once import Once
 from tests.tracking.test_resuming import (
     Moved,
     interrupt_at,
@@ -165,6 +167,7 @@ PLACES = (
 )
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_again_and_again(
     whole: Whole, pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,7 +227,7 @@ def test_what_works_in_one_go_starts_again_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(METHODS, "once", "tests.tracking.once:Once")
+    monkeypatch.setitem(METHODS.classes, "once", Once)
     line = ("--method", "once", "--share", "0.7", "--forget", "class:3", "--device", "cpu")
     expected = whole_of(finished_prune, tmp_path / "whole", *line)
     interrupted_at(perform, "look", 1, *line)
@@ -249,7 +252,7 @@ def whole_oracle(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPat
     return whole_of(finished_prune, tmp_path_factory.mktemp("oracle"), *RETRAIN)
 
 
-@pytest.mark.parametrize("by_itself", [False, True])
+@pytest.mark.parametrize("by_itself", mostly_slow([False, True], False))
 def test_an_interrupted_oracle(
     whole_oracle: Whole, pruned: PrunedStore, by_itself: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -409,7 +412,7 @@ def test_a_job_that_cannot_be_kept_costs_a_warning(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(jobs, "write_whole", fail)
+    monkeypatch.setattr(documents, "write_whole", fail)
     assert call("unlearn", *FT, "--epochs", "1") == 0
     warning = "warning: the run could not be resumed: no space left on device"
     assert warning in capsys.readouterr().err.splitlines()

@@ -7,8 +7,9 @@ from typing import Final
 
 import pandas as pd
 
-from mu.report.comparison.records import ORACLE_METHOD, Seeds
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.table import Table
+from mu.run_record import Seeds
 
 FITTED = 97.0  # % of the retain set that an original must get right for forgetting to be hard
 SHOWN = 3  # run IDs in a caution

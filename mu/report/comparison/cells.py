@@ -10,13 +10,15 @@ from typing import Any
 from mu.evaluation.catalogue import ORACLE, metric
 from mu.evaluation.statistics import summarise
 from mu.report.comparison.oracles import distance, gap_to
-from mu.report.comparison.records import SeedRun
+from mu.run_record import RunRecord
 
 ABSENT = "-"
 NAN = float("nan")
 
 
-def make_cell(name: str, runs: Sequence[SeedRun], oracles: Mapping[str, SeedRun]) -> dict[str, Any]:
+def make_cell(
+    name: str, runs: Sequence[RunRecord], oracles: Mapping[str, RunRecord]
+) -> dict[str, Any]:
     """A metric of runs that differ in their seeds alone.
 
     Parameters

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mu.report.comparison.cautions import cautions
 from mu.report.comparison.cells import write
-from mu.report.comparison.records import ORACLE_METHOD
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import Table
 from mu.report.console import make_console, print_notes

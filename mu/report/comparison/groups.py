@@ -12,21 +12,22 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from mu.alike import canonical, canonical_items
 from mu.pruning import PRUNERS, pruner_class
-from mu.report.comparison.oracles import mask_from
-from mu.report.comparison.records import UPSTREAM, SeedRun, Seeds, canonical, canonical_items
+from mu.report.comparison.oracles import USUAL, mask_from
 from mu.report.palette import method_rank
+from mu.run_record import RunRecord, Seeds
 
 Settings = Mapping[str, str]
 Key = tuple[tuple[str, str], ...]
-Group = tuple[Settings, Sequence[SeedRun]]
+Group = tuple[Settings, Sequence[RunRecord]]
 DENSE: Key = (("pruned", "false"),)
 _UNSET = "not set"
 _FINGERPRINTS = ("data", "forget set")
 _TRAINING = ("epochs", "optimizer", "lr", "batch_size", "weight_decay", "schedule", "augment")
 
 
-def split_groups(runs: Sequence[SeedRun], oracles: Mapping[str, SeedRun]) -> list[Group]:
+def split_groups(runs: Sequence[RunRecord], oracles: Mapping[str, RunRecord]) -> list[Group]:
     """Runs that can be compared, and what they have in common, by name in canonical spelling.
 
     The order of the groups does not depend on that of the runs.
@@ -36,24 +37,24 @@ def split_groups(runs: Sequence[SeedRun], oracles: Mapping[str, SeedRun]) -> lis
     oracles
         Of :func:`~mu.report.comparison.oracles.link`.
     """
-    found: dict[Key, list[SeedRun]] = defaultdict(list)
+    found: dict[Key, list[RunRecord]] = defaultdict(list)
     for run in sorted(runs, key=lambda one: one.age):
         oracle = run if run.is_oracle else oracles.get(run.run_id)
-        kind = UPSTREAM if oracle is None else mask_from(oracle)
+        kind = USUAL if oracle is None else mask_from(oracle)
         original = {n: v for n, v in run.original.items() if n not in _pruning_settings()}
         found[canonical_items({**original, "forget": run.forget, "oracle": kind})].append(run)
     groups = [part for key, own in found.items() for part in _by_forget_set(dict(key), own)]
     return sorted(groups, key=lambda one: sorted(one[0].items()))
 
 
-def _by_forget_set(shared: Settings, runs: Sequence[SeedRun]) -> list[Group]:
+def _by_forget_set(shared: Settings, runs: Sequence[RunRecord]) -> list[Group]:
     """One group where each split has one forget set, else a group for each set."""
-    sets = {(run.seeds.split, run.tags.get("mu.forget")) for run in runs}
+    sets = {(run.seeds.split, run.forget_fingerprint) for run in runs}
     if len(sets) == len({split for split, _ in sets}):
         return [(shared, runs)]
-    parts: dict[str, list[SeedRun]] = defaultdict(list)
+    parts: dict[str, list[RunRecord]] = defaultdict(list)
     for run in runs:
-        parts[str(run.tags.get("mu.forget"))].append(run)
+        parts[str(run.forget_fingerprint)].append(run)
     return [({**shared, "forget set": name}, part) for name, part in parts.items()]
 
 
@@ -65,7 +66,7 @@ def _pruning_settings() -> frozenset[str]:
     return frozenset({f"prune_{name}" for name in typed} | {"given mask"})
 
 
-def block_key(run: SeedRun) -> Key:
+def block_key(run: RunRecord) -> Key:
     """How its original was pruned; a dense one was not, whatever the pruner would have been."""
     if canonical(run.original.get("prune_rate", "")) == "0" and not run.original.get("given mask"):
         return DENSE
@@ -84,7 +85,7 @@ def _as_number(value: str) -> tuple[int, float, str]:
         return 1, 0.0, value
 
 
-def newest_of_each_seed(runs: Sequence[SeedRun], linked: Collection[str]) -> list[SeedRun]:
+def newest_of_each_seed(runs: Sequence[RunRecord], linked: Collection[str]) -> list[RunRecord]:
     """Runs of one row and block, one for each triple of seeds: another repeats what it says.
 
     Parameters
@@ -92,7 +93,7 @@ def newest_of_each_seed(runs: Sequence[SeedRun], linked: Collection[str]) -> lis
     linked
         IDs of oracles that runs are compared with, which come before newer ones.
     """
-    kept: dict[Seeds, SeedRun] = {}
+    kept: dict[Seeds, RunRecord] = {}
     for run in sorted(runs, key=lambda one: (one.run_id in linked, one.age)):
         kept[run.seeds] = run
     return [kept[seeds] for seeds in sorted(kept)]
@@ -128,12 +129,12 @@ def title(shared: Settings) -> str:
         words += f", backdoor {trigger} on {shared.get('poison', '?')}"
     if shared.get("history", "('pruned',)") not in ("('pruned',)", "['pruned']", "('imported',)"):
         words += f", after {shared['history'].strip('()[]').rstrip(',')}"
-    if shared.get("oracle", UPSTREAM) != UPSTREAM:
+    if shared.get("oracle", USUAL) != USUAL:
         words += ", oracle with a mask of its own"
     return words
 
 
-def common_settings(shared: Settings, runs: Sequence[SeedRun]) -> dict[str, str]:
+def common_settings(shared: Settings, runs: Sequence[RunRecord]) -> dict[str, str]:
     """What a reader wants to know of all runs of a group, by name: training, data, seeds."""
     found = {name: shared[f"prune_{name}"] for name in _TRAINING if shared.get(f"prune_{name}")}
     for name in ("label_smoothing", "sam_rho"):

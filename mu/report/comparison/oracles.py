@@ -7,13 +7,18 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from mu.alike import canonical_items
 from mu.evaluation.gap import GAP_METRICS, gaps
-from mu.report.comparison.records import ORACLE_TAG, UPSTREAM, SeedRun, canonical_items
+from mu.run_record import RunRecord
+from mu.tags import ORACLE
+
+ORACLE_METHOD = "retrain"
+USUAL = "upstream"  # where the mask of the usual oracle comes from
 
 Problem = tuple[Any, ...]
 
 
-def problem_of(run: SeedRun) -> Problem:
+def problem_of(run: RunRecord) -> Problem:
     """Everything but the unlearning seed that an oracle of ``run`` depends on.
 
     It says what the oracle's fingerprint says, by what is known without loading any data.
@@ -21,7 +26,7 @@ def problem_of(run: SeedRun) -> Problem:
     return (
         canonical_items(run.original),
         run.forget,
-        run.tags.get("mu.forget"),
+        run.forget_fingerprint,
         run.seeds.split,
         run.seeds.training,
         run.original_mask,
@@ -42,12 +47,12 @@ class Linked(NamedTuple):
         says nothing of them.
     """
 
-    runs: list[SeedRun]
-    oracles: dict[str, SeedRun]
+    runs: list[RunRecord]
+    oracles: dict[str, RunRecord]
     misjudged: set[str]
 
 
-def link(runs: Sequence[SeedRun]) -> Linked:
+def link(runs: Sequence[RunRecord]) -> Linked:
     """Find the oracle of each run.
 
     A run that points to none gets the newest of the usual kind (mask from upstream) that was made
@@ -55,7 +60,7 @@ def link(runs: Sequence[SeedRun]) -> Linked:
     """
     oracles = sorted((run for run in runs if run.is_oracle), key=lambda run: run.age)
     by_id = {run.run_id: run for run in oracles}
-    newest = {problem_of(run): run for run in oracles if mask_from(run) == UPSTREAM}
+    newest = {problem_of(run): run for run in oracles if mask_from(run) == USUAL}
     found = Linked(list(oracles), {}, set())
     for run in runs:
         if run.is_oracle:
@@ -63,7 +68,7 @@ def link(runs: Sequence[SeedRun]) -> Linked:
         oracle = by_id.get(run.oracle_run_id or "")
         if oracle is not None and not _judges(oracle, run):
             found.misjudged.add(run.run_id)
-            tags = {name: value for name, value in run.tags.items() if name != ORACLE_TAG}
+            tags = {name: value for name, value in run.tags.items() if name != ORACLE}
             metrics = {n: value for n, value in run.metrics.items() if not n.startswith("gap")}
             run = replace(run, tags=tags, metrics=metrics)
         found.runs.append(run)
@@ -74,18 +79,18 @@ def link(runs: Sequence[SeedRun]) -> Linked:
     return found
 
 
-def _judges(oracle: SeedRun, run: SeedRun) -> bool:
+def _judges(oracle: RunRecord, run: RunRecord) -> bool:
     """Whether an oracle is one of this run; the clean oracle's mask is found on the retain set."""
     (*ours, our_mask), (*theirs, their_mask) = problem_of(run), problem_of(oracle)
-    return ours == theirs and (our_mask == their_mask or mask_from(oracle) != UPSTREAM)
+    return ours == theirs and (our_mask == their_mask or mask_from(oracle) != USUAL)
 
 
-def mask_from(oracle: SeedRun) -> str:
+def mask_from(oracle: RunRecord) -> str:
     """Where the mask of an oracle comes from: ``upstream``, or ``retain``, the clean oracle."""
-    return str(oracle.settings.get("mask_from", UPSTREAM))
+    return str(oracle.settings.get("mask_from", USUAL))
 
 
-def distance(run: SeedRun, metric: str, oracle: SeedRun | None) -> float | None:
+def distance(run: RunRecord, metric: str, oracle: RunRecord | None) -> float | None:
     """How far a number is from the oracle's, in its unit; None where that is not known."""
     if oracle is not None and metric in run.metrics and metric in oracle.metrics:
         return abs(run.metrics[metric] - oracle.metrics[metric])
@@ -94,7 +99,7 @@ def distance(run: SeedRun, metric: str, oracle: SeedRun | None) -> float | None:
     return None
 
 
-def gap_to(run: SeedRun, oracle: SeedRun | None) -> float | None:
+def gap_to(run: RunRecord, oracle: RunRecord | None) -> float | None:
     """The run's gap as it was logged, or to an oracle that it does not point to yet."""
     if run.oracle_run_id is not None and not run.is_oracle:
         return run.metrics.get("gap")
@@ -103,15 +108,15 @@ def gap_to(run: SeedRun, oracle: SeedRun | None) -> float | None:
     return gaps(run.metrics, oracle.metrics)["gap"]
 
 
-def floor_of(oracles: Iterable[SeedRun]) -> float | None:
+def floor_of(oracles: Iterable[RunRecord]) -> float | None:
     """Mean gap between oracles that differ in nothing but their seed; None without a pair.
 
     No method can be expected to come nearer to an oracle than oracles are to each other.
     """
-    alike: dict[Problem, list[Mapping[str, float]]] = {}
+    alike: dict[str | None, list[Mapping[str, float]]] = {}
     for one in oracles:
         if one.is_oracle and all(name in one.metrics for name in GAP_METRICS):
-            alike.setdefault((problem_of(one), mask_from(one)), []).append(one.metrics)
+            alike.setdefault(one.oracle_key, []).append(one.metrics)
     pairs = [pair for same in alike.values() for pair in combinations(same, 2)]
     if not pairs:
         return None

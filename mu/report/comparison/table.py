@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from mu.alike import canonical_items
 from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
 from mu.report.comparison.cells import NAN, digits_of, make_cell
 from mu.report.comparison.groups import (
@@ -26,6 +27,7 @@ from mu.report.comparison.groups import (
     title,
 )
 from mu.report.comparison.oracles import (
+    ORACLE_METHOD,
     Linked,
     floor_of,
     gap_to,
@@ -33,7 +35,8 @@ from mu.report.comparison.oracles import (
     mask_from,
     problem_of,
 )
-from mu.report.comparison.records import ORACLE_METHOD, SeedRun, canonical_items
+from mu.run_record import RunRecord
+from mu.tags import COMMIT, DIRTY
 
 # The paper's order; ASR only where a backdoor was planted.
 COLUMNS = ("UA", "MIA", "RA", "TA", "ASR", "gap", "RTE")
@@ -97,7 +100,7 @@ class Table:
         return cells[cells["method"] != ORACLE_METHOD]
 
 
-def tabulate(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> list[Table]:
+def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Table]:
     """Tables of runs, one for each group; the order of the runs does not matter.
 
     Parameters
@@ -119,7 +122,7 @@ def tabulate(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> l
 def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | None) -> Table:
     shared, members = group
     names = dict.fromkeys((*(metrics or ()), *COLUMNS))
-    lines, facts, kept = [], [], list[SeedRun]()
+    lines, facts, kept = [], [], list[RunRecord]()
     for place, own in _places(members, {one.run_id for one in linked.oracles.values()}):
         lines += [place | make_cell(name, own, linked.oracles) for name in names]
         facts += [place | _facts(run, linked) for run in own]
@@ -137,10 +140,10 @@ def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | 
 
 
 def _places(
-    runs: Sequence[SeedRun], judges: Collection[str]
-) -> Iterator[tuple[dict[str, Any], list[SeedRun]]]:
+    runs: Sequence[RunRecord], judges: Collection[str]
+) -> Iterator[tuple[dict[str, Any], list[RunRecord]]]:
     """Each row and block in the order of a table, with its runs, of which there may be none."""
-    found: dict[tuple[tuple[str, Key], Key], list[SeedRun]] = defaultdict(list)
+    found: dict[tuple[tuple[str, Key], Key], list[RunRecord]] = defaultdict(list)
     known: dict[Key, list[float]] = defaultdict(list)
     for run in runs:
         found[(run.method, canonical_items(run.settings)), block_key(run)].append(run)
@@ -167,7 +170,7 @@ def _sparsity_words(sparsity: float | None) -> str:
     return "dense" if sparsity == 0 else f"{round(sparsity, 1):g} % sparse"
 
 
-def _facts(run: SeedRun, linked: Linked) -> dict[str, Any]:
+def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
     """What a caution or a page says of a run."""
     oracle = linked.oracles.get(run.run_id)
     gap = gap_to(run, oracle)
@@ -179,19 +182,19 @@ def _facts(run: SeedRun, linked: Linked) -> dict[str, Any]:
         "forget": run.forget,
         **run.seeds._asdict(),
         "gap": NAN if gap is None else gap,
-        "upstream": run.tags.get("mu.upstream", "ID"),
+        "upstream": run.upstream_run_id or "ID",
         "named": run.oracle_run_id or "",
         "oracle": "" if oracle is None else oracle.run_id,
         "problem": "" if oracle is None else str((problem_of(run), mask_from(oracle))),
         "misjudged": run.run_id in linked.misjudged,
-        "commit": run.tags.get("mu.commit", ""),
-        "dirty": run.tags.get("mu.dirty") == "true",
+        "commit": run.tags.get(COMMIT, ""),
+        "dirty": run.tags.get(DIRTY) == "true",
         "finite": all(map(math.isfinite, logged)),
         **{f"{name}_before": run.metrics.get(f"{name}_before", NAN) for name in OF_ORIGINALS},
     }
 
 
-def _originals(runs: pd.DataFrame, oracles: Sequence[SeedRun]) -> pd.DataFrame:
+def _originals(runs: pd.DataFrame, oracles: Sequence[RunRecord]) -> pd.DataFrame:
     """Each original counts once, however many methods started from it."""
     names = [f"{name}_before" for name in OF_ORIGINALS]
     single = runs.groupby(["original", "split", "training"])[names].last()

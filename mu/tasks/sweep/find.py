@@ -11,18 +11,19 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mu.errors import UserError
+from mu import tags
 from mu.methods import make_method
 from mu.tasks.problem import oracle_key, unlearning_key
 from mu.tasks.sweep.plan import Plan, Task
 from mu.tracking import (
-    CELL_TAG,
-    ORACLE_TAG,
-    ORIGINAL_TAG,
+    FINISHED,
     Store,
     fetch_mask,
     find_finished,
     find_oracle,
+    matching,
+    read_run,
+    record_of,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Finder:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._tags = lru_cache(maxsize=None)(lambda run_id: store.run(run_id).data.tags)
+        self._record = lru_cache(maxsize=None)(lambda run_id: read_run(store, run_id))
         self._mask = lru_cache(maxsize=None)(lambda run_id: fetch_mask(store, run_id).fingerprint)
 
     def all(self, plan: Plan) -> dict[str, Result]:
@@ -55,7 +56,8 @@ class Finder:
         entry = "unlearn" if task.needs else "prune"
         runs = find_finished(self._store, entry, *self.tag(task, results))
         if oracle := oracle_of(task, results):
-            runs = (run for run in runs if self._compared(run, oracle))
+            judge = self._record(oracle)
+            runs = (run for run in runs if record_of(self._store, run).same_oracle(judge))
         run = next(runs, None)
         if run is None and task.kind == "oracle":
             run = self._other_oracle(task, results[task.needs[0]]["run_id"])
@@ -64,11 +66,11 @@ class Finder:
     def tag(self, task: Task, results: Results) -> tuple[str, str]:
         """The tag, name and value, that all runs of a task have, finished or not."""
         if not task.needs:
-            return ORIGINAL_TAG, task.key
-        tags, what = self._tags(results[task.needs[0]]["run_id"]), task.what
-        network, method = (tags["mu.weights"], tags["mu.mask"]), what["method"]
+            return tags.ORIGINAL_KEY, task.key
+        original, what = self._record(results[task.needs[0]]["run_id"]).tags, task.what
+        network, method = (original[tags.WEIGHTS], original[tags.MASK]), what["method"]
         settings = make_method(method, what["settings"])
-        return CELL_TAG, unlearning_key(network, what["forget_set"], method, settings, task.seed)
+        return tags.CELL, unlearning_key(network, what["forget_set"], method, settings, task.seed)
 
     def _other_oracle(self, task: Task, original: str) -> MlflowRun | None:
         """An oracle that differs by its seed only."""
@@ -77,16 +79,6 @@ class Finder:
         retained = task.original.retained[task.what["forget_set"]]
         key = oracle_key(task.original.spec, retained, mask, mask_from)
         return find_oracle(self._store, key)
-
-    def _compared(self, run: MlflowRun, oracle: str) -> bool:
-        """Whether an unlearning was compared with an oracle of the same kind."""
-        theirs = run.data.tags.get("mu.oracle")
-        if theirs is None or theirs == oracle:
-            return theirs is not None
-        try:
-            return bool(self._tags(theirs).get(ORACLE_TAG) == self._tags(oracle).get(ORACLE_TAG))
-        except UserError:  # it was deleted since
-            return False
 
 
 def oracle_of(task: Task, results: Results) -> str | None:
@@ -145,7 +137,7 @@ def load_of(task: Task) -> Load:
 def pasts(store: Store) -> Iterator[Load]:
     """The newest finished runs of the experiment."""
     for entry in ("prune", "unlearn"):
-        query = f"tags.`mu.entry` = '{entry}' and attributes.status = 'FINISHED'"
+        query = matching({tags.ENTRY: entry}, FINISHED)
         for run in itertools.islice(store.search(query), MOST_PASTS):
             # MLflow's launcher logs parameters as they were typed, so one may be no number.
             with contextlib.suppress(KeyError, ValueError):
@@ -154,15 +146,15 @@ def pasts(store: Store) -> Iterator[Load]:
 
 def _past(run: MlflowRun) -> Load:
     """A run as a piece of work; KeyError for imported originals."""
-    params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
-    original = tags["mu.entry"] == "prune"
+    params, metrics, found = run.data.params, run.data.metrics, run.data.tags
+    original = found[tags.ENTRY] == "prune"
     seconds = metrics["train_s" if original else "RTE"]
     under_mask = params.get("mask_run_id", "none") != "none"
     kind = "original" if original else params["method"]
-    load = _load(kind, params, under_mask, tags.get("mu.host", ""))
+    load = _load(kind, params, under_mask, found.get(tags.HOST, ""))
     took = (run.info.end_time - run.info.start_time) / 1000
     # A resumed run waited in between, and one may have trained its oracle meanwhile.
-    whole = "mu.resumed" not in tags and took < 2 * seconds + 60
+    whole = tags.RESUMED not in found and took < 2 * seconds + 60
     return replace(load, seconds=seconds, constant=max(0.0, took - seconds) if whole else 0.0)
 
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mu import tags
 from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
 from mu.errors import UserError
 from mu.tasks.outputs import write_text
@@ -31,7 +32,6 @@ from mu.tasks.sweep.report import (
 )
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tracking import (
-    SWEEP_TAG,
     Store,
     close_runs_below,
     connect,
@@ -111,10 +111,10 @@ def _interrupted(sweep: Sweep) -> str | None:
     """
     store, run_id = sweep.store, sweep.options.resume_run_id
     if run_id is None:
-        unfinished = find_unfinished(store, "sweep", SWEEP_TAG, sweep.digest)
+        unfinished = find_unfinished(store, "sweep", tags.SWEEP, sweep.digest)
         newest = next((run.info.run_id for run in unfinished), None)
         return newest and str(resumable_run(store, newest, "sweep").info.run_id)
-    if store.run(run_id).data.tags.get(SWEEP_TAG) != sweep.digest:
+    if store.run(run_id).data.tags.get(tags.SWEEP) != sweep.digest:
         raise UserError(
             f"run {run_id} is a sweep of another grid, or its data has changed; leave "
             "resume_run_id out: what is finished of it is found all the same"
@@ -131,7 +131,7 @@ def _make(sweep: Sweep, resume: str | None) -> None:
         if resume is None:
             keep_document(recorder, {"grid": sweep.grid, "device": dict(sweep.given)})
         recorder.params({**sweep.options.as_dict(), **counts})
-        recorder.tags({SWEEP_TAG: sweep.digest})
+        recorder.tags({tags.SWEEP: sweep.digest})
         schedule = Schedule(sweep.plan, sweep.options.retries, sweep.found)
         tracebacks = _drive(sweep, schedule, recorder.run_id) if sweep.estimates else {}
         write_text(recorder.folder / "grid.yaml", sweep.grid)

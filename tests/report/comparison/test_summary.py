@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from mu.report.comparison.records import SeedRun
 from mu.report.comparison.summary import best_gap, ranked, summarise_table
 from mu.report.comparison.table import Table, tabulate
+from mu.run_record import RunRecord
 from tests.report.comparison.made import a_study, make_run
 
 
 def of(gaps: dict[str, list[tuple[float, float, float]]]) -> Table:
     """A table of methods by their gaps, with the ends of its interval, run by run."""
-    runs: list[SeedRun] = [make_run("o", "retrain")]
+    runs: list[RunRecord] = [make_run("o", "retrain")]
     for method, values in gaps.items():
         for seed, (low, gap, high) in enumerate(values):
             metrics = {"gap": gap, "gap_lo": low, "gap_hi": high}

@@ -15,7 +15,7 @@ from mu.report.comparison.figures.drawing import (
     sentences,
     short_labels,
 )
-from mu.report.comparison.records import ORACLE_METHOD
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.table import Table
 
 SPOKES = ("UA", "RA", "TA", "MIA", "RTE")

@@ -15,9 +15,10 @@ from mu.report.comparison.cells import ABSENT, number
 from mu.report.comparison.figures import Drawing
 from mu.report.comparison.figures.drawing import row_looks
 from mu.report.comparison.formats import LEGEND
-from mu.report.comparison.records import ORACLE_METHOD, Seeds
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import OF_ORIGINALS, Table
+from mu.run_record import Seeds
 
 FOLDER = Path(__file__).parent
 SHORT = 8  # letters of a run ID in a tip

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,20 +12,11 @@ from torch import Tensor, nn
 
 from mu.data.batches import Batches
 from mu.data.images import Indices, Subset
-from mu.hyperparameters import changed, setting
 from mu.masks import Mask
-from mu.pruning.base import Look, Pruner
-from mu.pruning.parts import exchanged
+from mu.pruning.base import Look
+from mu.pruning.scoring.parts import exchanged
 
 BATCH_SIZE = 128
-
-
-@dataclass(frozen=True)
-class ProbingPruner(Pruner, ABC):
-    """A pruner that differentiates the loss on training samples, by default before training."""
-
-    when: str = changed(Pruner, "when", "initial")
-    samples: int = setting(256, help="training samples to look at, evenly over the classes", low=1)
 
 
 class Probe:
