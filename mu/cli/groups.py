@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mu.cli.entry import in_full
 from mu.cli.options import Group, peek
 from mu.cli.requests import DataOptions, ModelOptions, OriginalOptions
 from mu.data import DEFAULT_DATASET, check_dataset, source
@@ -76,4 +77,4 @@ def method_named(arguments: Sequence[str], run_option: str, method_of_run: str) 
     run_id = peek(arguments, run_option, "none")
     if run_id == "none" or (run_id == "auto" and run_option == "resume_run_id"):
         return check_method(peek(arguments, "method", DEFAULT_METHOD))
-    return str(load(method_of_run)(run_id))
+    return str(load(method_of_run)(in_full(run_id)))

@@ -28,11 +28,6 @@ from mu.tracking.documents import fetch_document, keep_document
 from mu.tracking.inputs import log_dataset
 from mu.tracking.lifecycle import tracked
 from mu.tracking.lineage import (
-    CELL_TAG,
-    ORACLE_TAG,
-    ORIGINAL_TAG,
-    POISON_TAG,
-    SWEEP_TAG,
     find_finished,
     find_oracle,
     find_original,
@@ -41,7 +36,7 @@ from mu.tracking.lineage import (
     same_value,
 )
 from mu.tracking.queries import FINISHED, matching
-from mu.tracking.reader import fetch_forget, read_run, read_unlearned, record_of, records
+from mu.tracking.reader import read_run, read_unlearned, record_of, records
 from mu.tracking.recorder import Recorder, rounded
 from mu.tracking.resuming import (
     fetch_progress,
@@ -56,12 +51,7 @@ from mu.tracking.store import Store, connect
 from mu.tracking.view import run_url, view_url
 
 __all__ = [
-    "CELL_TAG",
     "FINISHED",
-    "ORACLE_TAG",
-    "ORIGINAL_TAG",
-    "POISON_TAG",
-    "SWEEP_TAG",
     "UNLEARNED",
     "Chosen",
     "Finding",
@@ -77,7 +67,6 @@ __all__ = [
     "derived",
     "fetch_checkpoint",
     "fetch_document",
-    "fetch_forget",
     "fetch_mask",
     "fetch_progress",
     "find_finished",

@@ -7,23 +7,9 @@ from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
-from mu.tags import (
-    CELL,
-    DATA,
-    ENTRY,
-    ORACLE_KEY,
-    ORIGINAL_KEY,
-    POISON,
-    SPEC,
-    SWEEP,
-    fingerprint_tag,
-)  # fmt: skip
+from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, fingerprint_tag
 from mu.tracking.queries import FINISHED, UNFINISHED, matching
 from mu.tracking.store import Store
-
-# The names that other parts used before mu.tags.
-CELL_TAG, ORACLE_TAG, ORIGINAL_TAG = CELL, ORACLE_KEY, ORIGINAL_KEY
-POISON_TAG, SWEEP_TAG = POISON, SWEEP
 
 
 def find_original(

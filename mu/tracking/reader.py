@@ -11,7 +11,6 @@ from pathlib import Path
 
 from mlflow.entities import Run as MlflowRun
 
-from mu.data.images import Indices
 from mu.errors import UserError
 from mu.run_record import RunRecord
 from mu.tags import ENTRY
@@ -53,11 +52,6 @@ def record_of(store: Store, run: MlflowRun) -> RunRecord:
         run_url(store.uri, info.experiment_id, info.run_id),
         _StoredRun(store, run),
     )
-
-
-def fetch_forget(store: Store, run: MlflowRun) -> Indices:
-    """The sample numbers that an unlearn run has forgotten; see :class:`RunRecord`."""
-    return record_of(store, run).forget_indices
 
 
 def records(store: Store, query: str = "", most: int | None = None) -> Iterator[RunRecord]:

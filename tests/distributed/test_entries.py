@@ -91,9 +91,18 @@ def test_a_backdoor_by_two_processes(store):
     assert done.returncode == 0, done.stderr
 
 
+GRID = """
+originals: {dataset: digits, epochs: 2, rewind_epoch: 1}
+forget: ["class:0"]
+methods: [{ft: {epochs: 1}}]
+oracle: none
+"""
+
+
 def test_a_sweep_whose_tasks_have_two_processes_each(store, tmp_path):
-    grid = ["--methods", "ft", "--forget", "class:0", "--epochs", "1"]
-    done = entry("sweep", *TWO, *grid, "--prune_epochs", "2", "--prune_rewind_epoch", "1")
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(GRID)
+    done = entry("sweep", *TWO, "--grid", str(grid))
     assert done.returncode == 0, done.stderr
     found = runs(store)
     assert {run.info.status for run in found} == {"FINISHED"}
@@ -145,7 +154,7 @@ def started(arguments: Sequence[str]):
 
 
 def test_a_rank_that_is_killed_ends_the_run_failed_and_one_process_goes_on(store):
-    with started(["--epochs", "60", "--rewind_epoch", "1", "--rate", "0.9"]) as process:
+    with started(["--epochs", "20", "--rewind_epoch", "1", "--rate", "0.9"]) as process:
         run_id, ranks = begun(store, process)
         ranks[1].kill()
         error = process.communicate(timeout=LONG)[1]
@@ -160,7 +169,7 @@ def test_a_rank_that_is_killed_ends_the_run_failed_and_one_process_goes_on(store
 
     assert in_this_process(prune.build, "--resume_run_id", run_id, "--device", "cpu") == 0
     assert store.run(run_id).info.status == "FINISHED"
-    assert steps(store, run_id) == list(range(60 + 59))
+    assert steps(store, run_id) == list(range(20 + 19))
 
 
 def test_a_first_rank_that_is_killed_has_its_run_closed(store):
