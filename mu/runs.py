@@ -312,8 +312,8 @@ def check_device_count(device: str, devices: int, sync_bn: bool) -> None:
     UserError
         See :func:`check_devices`.
     """
-    cores = max(FEWEST_CORES, usable_cores())
-    if devices > cores and pick_device(device).type == "cpu":
+    where, cores = pick_device(device), max(FEWEST_CORES, usable_cores())
+    if where.type == "cpu" and devices > cores:
         raise UserError(
             f"devices={devices}, but this machine has {cores} cores; give devices={cores}"
         )

@@ -25,11 +25,11 @@ from mlflow.entities import Run as MlflowRun
 from entrypoints import prune, sweep, unlearn
 from mu.cli.main import run as run_command
 from mu.cli.requests import Request
+from mu.tags import CELL, ORIGINAL_KEY
 from mu.tasks import perform as unlearning
 from mu.tasks import prune as prune_task
 from mu.tasks.sweep import perform
 from mu.tasks.sweep import run as sweep_run
-from mu.tags import CELL, ORIGINAL_KEY
 from mu.tracking import Store, connect, load_checkpoint
 from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow, refused
@@ -595,7 +595,7 @@ def test_a_defect_in_a_task_is_told_with_its_traceback(monkeypatch: pytest.Monke
         raise ZeroDivisionError("one\ntwo")
 
     monkeypatch.setattr(perform, "_perform", broken)
-    answer = perform.perform({})
+    answer = perform.perform({"device": {}})
     assert answer["error"] == "ZeroDivisionError: one two"
     assert "in broken" in answer["traceback"]
     assert answer["warnings"] == ["warning: the disk is nearly full"]
