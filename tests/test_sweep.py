@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,14 +100,6 @@ def finished_once(store: Store) -> bool:
         if tag in run.data.tags
     ]  # fmt: skip
     return len(keys) == len(set(keys))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots() -> Iterator[None]:
-    """Plots of single runs take most of the time of small ones, and are tested elsewhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("matplotlib.figure.Figure.savefig", lambda _, path, **__: path.touch())
-        yield
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import socket
 import time
 import traceback
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ from mu.tasks.sweep.plan import Task, load_once, original_task
 from mu.tracking import (
     Stopped,
     Store,
-    close_runs_of,
+    close_runs_below,
     connect,
     fetch_checkpoint,
     find_unfinished,
@@ -91,8 +90,7 @@ def _perform_by(devices: int, document: Document) -> dict[str, Any]:
     except RanksFailedError as error:
         status = "KILLED" if error.stopped else "FAILED"
         store = _store(document["store"], document["experiment"])
-        for process in error.processes:
-            close_runs_of(store, socket.gethostname(), process, status, str(error))
+        close_runs_below(store, document["parent"], status, str(error), document["tag"])
         if error.stopped:
             signal.raise_signal(signal.Signals(error.status - 128))
         return {"error": str(error), "warnings": []}

@@ -139,12 +139,6 @@ def _namer(groups: Sequence[Settings]) -> Callable[[Settings], str]:
 # --- from the grid ------------------------------------------------------------------------
 
 
-def defaults() -> dict[str, Any]:
-    """What stands for keys of the grid that are left out: the defaults of ``unlearn``."""
-    options = UnlearnOptions()
-    return {"forget": options.forget, "methods": options.method, "seed": options.seed}
-
-
 def device_of(grid: Grid, given: Mapping[str, Any], *, here: bool) -> dict[str, Any]:
     """What is set of the device: by the grid, and on the command line, which wins.
 
