@@ -17,8 +17,11 @@ from mu.tasks.sweep.engines import Answer, Perform, WorkerDiedError
 from mu.tasks.sweep.engines import processes as module
 from mu.tasks.sweep.engines.local import Local
 from mu.tasks.sweep.engines.processes import Processes
+from mu.tasks.sweep.plan import Task
+from mu.tasks.sweep.schedule import Schedule, drive
 from tests.processes import PATIENCE, line_of, python
-from tests.sweep.workers import perform, stubborn
+from tests.sweep.plans import small_plan
+from tests.sweep.workers import perform, stubborn, work
 
 Start = Callable[..., Processes]
 
@@ -107,6 +110,36 @@ def test_closing_ends_workers_gently_at_first(
     assert all(map(gone, pids))
     statuses = [one.process.exitcode for one in engine._workers]
     assert statuses == [-signal.SIGTERM, -signal.SIGKILL]
+
+
+def test_of_killed_workers_nothing_is_lost_and_nothing_done_twice(
+    start: Start, tmp_path: Path
+) -> None:
+    """One worker is killed before its work is done, one after it."""
+    plan = small_plan(originals=2, methods=2)
+    schedule, events = Schedule(plan, retries=0), []
+    before, after = plan[0].key, plan[1].key
+
+    def find(task: Task) -> dict[str, Any] | None:
+        return {"found": True} if (tmp_path / task.key).exists() else None
+
+    def document(task: Task) -> dict[str, Any]:
+        first = (task.label, "died") not in events
+        kill = "before" if task.key == before else "after" if task.key == after else None
+        return {"work": str(tmp_path / task.key), "kill": kill if first else None}
+
+    def changed(task: Task, what: str, about: object) -> None:
+        events.append((task.label, what))
+
+    drive(schedule, start(2, work), find, document, changed)
+    assert schedule.results.keys() == {task.key for task in plan}
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"once"}
+    assert [what for label, what in events if label == plan[0].label] == [
+        "begun", "died", "again", "begun", "done",
+    ]  # fmt: skip
+    assert [what for label, what in events if label == plan[1].label] == [
+        "begun", "died", "again", "found",
+    ]  # fmt: skip
 
 
 PARENT = """

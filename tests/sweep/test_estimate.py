@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mu.tasks.sweep.estimate import Load, estimate
+from mu.tasks.sweep.find import Load, estimate
 
 ON = {"dataset": "digits", "arch": "resnet_mini"}
 

@@ -10,11 +10,9 @@ import pytest
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
 from tests.helpers import refused
 
-DEFAULTS = {"forget": "class:0", "methods": "l1_sparse", "seed": 0}
-
 
 def grid(document: Any) -> Grid:
-    return Grid.of(document, DEFAULTS)
+    return Grid.of(document)
 
 
 def test_the_grid_of_the_documentation(tmp_path: Path) -> None:

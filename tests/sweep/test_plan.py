@@ -78,7 +78,7 @@ def test_every_combination_is_there_exactly_once_in_whatever_order(
         "oracle": oracle,
         "originals": {name: shuffled(values) for name, values in shuffled(axes.items())},
     }
-    plan, other = plan_of(Grid.of(document, {})), plan_of(Grid.of(again, {}))
+    plan, other = plan_of(Grid.of(document)), plan_of(Grid.of(again))
 
     def combinations(axes: dict[str, list[int]]) -> list[list[tuple[str, int]]]:
         named = [[(name, value) for value in values] for name, values in sorted(axes.items())]

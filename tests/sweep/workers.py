@@ -27,3 +27,14 @@ def stubborn(document: Mapping[str, Any]) -> dict[str, Any]:
     if not document.get("heed"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return perform(document)
+
+
+def work(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave a mark, which says how often; be killed before or after it."""
+    if document["kill"] == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    mark = Path(document["work"])
+    mark.write_text("twice" if mark.exists() else "once")
+    if document["kill"] == "after":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from mu.cli.requests import UnlearnOptions
 from mu.errors import UserError, unknown
 
 KEYS = ("originals", "forget", "methods", "seed", "oracle", "device")
@@ -22,7 +23,7 @@ class Grid:
     """What is to be combined: every original with every forget set, method and seed.
 
     Settings are as they were written, lists of values multiplied out. Whether there are such
-    settings is checked by :mod:`mu.tasks.sweep.checks`.
+    settings is checked by :mod:`mu.tasks.sweep.plan`.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ class Grid:
     device: Settings
 
     @classmethod
-    def of(cls, document: Any, defaults: Mapping[str, Any]) -> Grid:
-        """Read what the file holds; ``defaults`` stand for keys that are left out.
+    def of(cls, document: Any) -> Grid:
+        """Read what the file holds; keys that are left out have the defaults of ``unlearn``.
 
         Raises
         ------
@@ -53,7 +54,9 @@ class Grid:
         for key in document:
             if key not in KEYS:
                 raise unknown("key of the grid", str(key), KEYS)
-        whole = {"originals": {}, "oracle": ORACLES[0], "device": {}, **defaults, **document}
+        options = UnlearnOptions()
+        usual = {"forget": options.forget, "methods": options.method, "seed": options.seed}
+        whole = {"originals": {}, "oracle": ORACLES[0], "device": {}, **usual, **document}
         device = whole["device"]
         return cls(
             tuple(_originals(whole["originals"])),

@@ -7,31 +7,29 @@ import io
 import json
 import os
 import signal
-import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from mu.cli.requests import DataOptions, DeviceOptions
 from mu.data.forget import ForgetRequest
-from mu.data.images import ImageDataset
 from mu.distributed.place import place
 from mu.errors import UserError
 from mu.methods import make_method
 from mu.tasks.perform import perform as perform_unlearning
-from mu.tasks.problem import TrainTask, UnlearningProblem, UnlearnTask
-from mu.tasks.prune import task_on, task_under_mask, train
-from mu.tasks.resolve import forget_split, load_requested
+from mu.tasks.problem import UnlearningProblem, UnlearnTask
+from mu.tasks.prune import train
+from mu.tasks.resolve import forget_split
 from mu.tasks.resume import continue_training, continue_unlearning
 from mu.tasks.sweep.find import Results, oracle_of
-from mu.tasks.sweep.plan import Task
+from mu.tasks.sweep.plan import Task, load_once, original_task
 from mu.tracking import (
     Stopped,
     Store,
-    close_runs_of,
+    close_runs_below,
     connect,
     fetch_checkpoint,
     find_unfinished,
@@ -92,8 +90,7 @@ def _perform_by(devices: int, document: Document) -> dict[str, Any]:
     except RanksFailedError as error:
         status = "KILLED" if error.stopped else "FAILED"
         store = _store(document["store"], document["experiment"])
-        for process in error.processes:
-            close_runs_of(store, socket.gethostname(), process, status, str(error))
+        close_runs_below(store, document["parent"], status, str(error), document["tag"])
         if error.stopped:
             signal.raise_signal(signal.Signals(error.status - 128))
         return {"error": str(error), "warnings": []}
@@ -134,25 +131,6 @@ def _original(store: Store, document: Document) -> dict[str, Any]:
     return {"run_id": made.run_id, "metrics": dict(made.metrics)}
 
 
-def original_task(
-    settings: Mapping[str, Any], device: DeviceOptions, store: Callable[[], Store]
-) -> TrainTask:
-    """An original that is to be trained, by settings of ``prune``.
-
-    The ``store`` is opened only where a mask is to be fetched.
-    """
-    rest = {name: value for name, value in settings.items() if name != "mask_run_id"}
-    if run_id := settings.get("mask_run_id"):
-        return task_under_mask(store(), run_id, rest, device)
-    data = {name: rest.pop(name) for name in DataOptions.names() if name in rest}
-    return task_on(_dataset(json.dumps(data)), rest, device)
-
-
-@lru_cache(maxsize=1)  # as tasks on the same data follow each other
-def _dataset(data: str) -> ImageDataset:
-    return load_requested(json.loads(data))[0]
-
-
 # --- oracles and other unlearnings --------------------------------------------------------
 
 
@@ -174,7 +152,7 @@ def _unlearned(store: Store, document: Document) -> dict[str, Any]:
 @lru_cache(maxsize=1)  # as unlearnings of one original and forget set follow each other
 def _problem(store: Store, run_id: str, forget: str, data: str, device: str) -> UnlearningProblem:
     checkpoint = fetch_checkpoint(store, run_id)
-    dataset = checkpoint.spec.data.bind(_dataset(data))
+    dataset = checkpoint.spec.data.bind(load_once(data))
     split = forget_split(checkpoint.spec, dataset, ForgetRequest.parse(forget))
     where = DeviceOptions.of(json.loads(device))
     return UnlearningProblem(run_id, checkpoint, dataset, split, forget, where)

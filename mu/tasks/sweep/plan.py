@@ -1,14 +1,30 @@
-"""The plan of a sweep: originals, their oracles, and the unlearnings compared with them."""
+"""The plan of a sweep, checked: originals, oracles, and the unlearnings compared with them."""
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from mu.checkpoints import Spec
+from mu.cli.entry import given_settings
+from mu.cli.groups import original_groups
+from mu.cli.options import Group, command
+from mu.cli.requests import DataOptions, DeviceOptions, PruneOptions, UnlearnOptions
+from mu.data.forget import ForgetRequest, ForgetSplit, indices_digest
+from mu.data.images import ImageDataset
 from mu.digests import digest_of
+from mu.errors import UserError, unknown
+from mu.methods import check_method, make_method, method_class
+from mu.tasks.base import checked_device
+from mu.tasks.problem import TrainTask
+from mu.tasks.prune import task_on, task_under_mask
+from mu.tasks.resolve import forget_split, load_requested
+from mu.tasks.sweep.grid import Grid
+from mu.tracking import Store, fingerprint_tag
 
 # Kinds of tasks in sweep.json, where an unlearning is a cell of the grid; and in words.
 KINDS = {"original": "original", "oracle": "oracle", "cell": "unlearning"}
@@ -17,27 +33,13 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class PlannedOriginal:
-    """An original of a plan.
+    """An original of a plan; fingerprints are sha256 (hex)."""
 
-    Parameters
-    ----------
-    key
-        Fingerprint of data and recipe.
-    settings
-        As given, by the names of the command line.
-    forget_sets
-        Fingerprint of the sample numbers that each spelling means in this original.
-    spec
-        Data and recipe.
-    retained
-        sha256 (hex) of the retained sample numbers, by fingerprint of the forget set.
-    """
-
-    key: str
-    settings: Settings
-    forget_sets: Mapping[str, str]
+    key: str  # of data and recipe
+    settings: Settings  # as given, by the names of the command line
+    forget_sets: Mapping[str, str]  # fingerprint of what each spelling means in this original
     spec: Spec
-    retained: Mapping[str, str]
+    retained: Mapping[str, str]  # fingerprint of the retained samples, by that of the forgotten
 
 
 @dataclass(frozen=True)
@@ -46,24 +48,16 @@ class Task:
 
     Parameters
     ----------
-    key
-        Fingerprint of what the task is; no other task of the plan has it.
-    label
-        In words, for people.
-    original
-        That it makes or starts from.
-    needs
-        Keys of the tasks that must be done before, the original first.
     what
-        Settings, JSON-ready: of an original those of ``prune``; of the others ``forget``,
-        ``forget_set`` (fingerprint), ``method``, ``settings`` and ``seed`` (None: the original's).
+        JSON-ready: ``settings``, of an original those of ``prune``; of the others also ``method``,
+        ``forget``, ``forget_set`` (fingerprint) and ``seed`` (None: the original's).
     """
 
-    key: str
+    key: str  # fingerprint of what it is; no other task of the plan has it
     kind: str
-    label: str
-    original: PlannedOriginal
-    needs: tuple[str, ...]
+    label: str  # in words, for people
+    original: PlannedOriginal  # that it makes or starts from
+    needs: tuple[str, ...]  # keys of the tasks that must be done before, the original first
     what: Settings
 
     @property
@@ -140,3 +134,106 @@ def _namer(groups: Sequence[Settings]) -> Callable[[Settings], str]:
     names = dict.fromkeys(name for group in groups for name in group)
     values = {name: {repr(one.get(name, "(none)")) for one in groups} for name in names}
     return lambda one: " ".join(f"{n}={one[n]}" for n in names if len(values[n]) > 1 and n in one)
+
+
+# --- from the grid ------------------------------------------------------------------------
+
+
+def device_of(grid: Grid, given: Mapping[str, Any], *, here: bool) -> dict[str, Any]:
+    """What is set of the device: by the grid, and on the command line, which wins.
+
+    If all runs ``here``, this machine must have it.
+    """
+    device = {**_typed("device", [Group(DeviceOptions)], grid.device), **given}
+    options = DeviceOptions.of(device)
+    if here:
+        checked_device(options)
+    return device
+
+
+def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Plan:
+    """Check everything that was written, the cheap things first, and make the plan.
+
+    The ``store`` is opened only where a mask is to be fetched. UserError if a name is unknown, or
+    a value is wrong.
+    """
+    methods = [_method(name, settings) for name, settings in grid.methods]
+    oracle = None if grid.oracle is None else _method("retrain", grid.oracle, "oracle")[1]
+    requests = {text: ForgetRequest.parse(text) for text in grid.forget}
+    seeds = [UnlearnOptions.of({"seed": seed}).seed for seed in grid.seeds]
+    originals: dict[str, PlannedOriginal] = {}
+    splits: dict[tuple[str, ...], ForgetSplit] = {}
+    for settings in [_original(written) for written in grid.originals]:
+        task = original_task(settings, device, store)
+        spec = task.spec()
+        key = fingerprint_tag(spec.fingerprint)
+        if key in originals:
+            continue
+        if oracle and oracle["mask_from"] == "retain" and spec.recipe.given_mask:
+            raise UserError(
+                "oracle: mask_from=retain does not go with originals.mask_run_id: a given mask "
+                "cannot be found again; use mask_from=upstream"
+            )
+        sets, retained = {}, {}
+        for text, request in requests.items():
+            same = (spec.data.fingerprint, repr(spec.recipe.split), text)
+            if same not in splits:
+                splits[same] = forget_split(spec, task.dataset, request)
+            sets[text] = splits[same].fingerprint
+            retained[sets[text]] = indices_digest(splits[same].retain)
+        originals[key] = PlannedOriginal(key, settings, sets, spec, retained)
+    return make_plan(list(originals.values()), methods, seeds, oracle)
+
+
+def _method(
+    written: str, settings: Mapping[str, Any], owner: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """The registered name of a method, and its settings with their defaults."""
+    name = check_method(written)
+    given = _typed(owner or f"method {name}", [Group(method_class(name))], settings)
+    return name, make_method(name, given).as_dict()
+
+
+def _original(written: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an original as the command line would have typed them."""
+    groups = [*original_groups(_arguments(written)), Group(PruneOptions)]
+    given = _typed("originals", groups, written)
+    if given.pop("resume_run_id", None) is not None:
+        raise UserError(
+            "originals.resume_run_id: interrupted originals are continued in any case; leave it out"
+        )
+    return given
+
+
+def _typed(owner: str, groups: Sequence[Group], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as a command line with these options reads them, refusing unknown names."""
+    known = [name for group in groups for name in group.settings.names()]
+    for name in written:
+        if name.replace("-", "_") not in known:
+            raise unknown(f"setting of {owner}", name, known)
+    parser = command(owner, "", groups, lambda _: None)
+    return given_settings(groups, parser.make_context(owner, _arguments(written)).params)
+
+
+def _arguments(written: Mapping[str, Any]) -> list[str]:
+    return [f"--{name}={'none' if value is None else value}" for name, value in written.items()]
+
+
+def original_task(
+    settings: Mapping[str, Any], device: DeviceOptions, store: Callable[[], Store]
+) -> TrainTask:
+    """An original that is to be trained, by settings of ``prune``.
+
+    The ``store`` is opened only where a mask is to be fetched.
+    """
+    rest = {name: value for name, value in settings.items() if name != "mask_run_id"}
+    if run_id := settings.get("mask_run_id"):
+        return task_under_mask(store(), run_id, rest, device)
+    data = {name: rest.pop(name) for name in DataOptions.names() if name in rest}
+    return task_on(load_once(json.dumps(data)), rest, device)
+
+
+@lru_cache(maxsize=1)  # as tasks on the same data follow each other
+def load_once(data: str) -> ImageDataset:
+    """The data of some settings, in JSON."""
+    return load_requested(json.loads(data))[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,16 +13,15 @@ from typing import Any
 from mu import tags
 from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
 from mu.errors import UserError
+from mu.tasks.base import run_task
 from mu.tasks.outputs import write_text
-from mu.tasks.sweep.checks import defaults, device_of, plan_of
 from mu.tasks.sweep.engines import Engine
 from mu.tasks.sweep.engines.local import Local
 from mu.tasks.sweep.engines.processes import Processes, environments
-from mu.tasks.sweep.estimate import estimate, load_of, pasts
-from mu.tasks.sweep.find import Finder, Results
+from mu.tasks.sweep.find import Finder, Results, estimate, load_of, pasts
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
 from mu.tasks.sweep.perform import document_of, perform, perform_in_worker
-from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest
+from mu.tasks.sweep.plan import KINDS, Plan, Task, device_of, plan_digest, plan_of
 from mu.tasks.sweep.report import (
     Board,
     Estimates,
@@ -34,6 +32,7 @@ from mu.tasks.sweep.report import (
 )
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tracking import (
+    Recorder,
     Store,
     close_runs_below,
     connect,
@@ -41,9 +40,7 @@ from mu.tracking import (
     find_unfinished,
     fingerprint_tag,
     keep_document,
-    remove_progress,
     resumable_run,
-    tracked,
 )
 
 
@@ -97,7 +94,7 @@ def _planned(options: SweepOptions, given: Mapping[str, Any]) -> Sweep:
         kept = fetch_document(store(), resumable_run(store(), options.resume_run_id, "sweep"))
         text, given = text or kept["grid"], {**kept["device"], **given}
     assert text is not None
-    grid = Grid.of(load_yaml(text, options.grid or "of the interrupted sweep"), defaults())
+    grid = Grid.of(load_yaml(text, options.grid or "of the interrupted sweep"))
     device = device_of(grid, given, here=options.ray_address is None)
     plan = plan_of(grid, DeviceOptions.of(device), store)
     found, known = Finder(store()).all(plan), list(pasts(store()))
@@ -127,9 +124,8 @@ def _interrupted(sweep: Sweep) -> str | None:
 def _make(sweep: Sweep, resume: str | None) -> None:
     """Have everything made that is missing, in runs below one."""
     counts = {f"{kind}s": sum(task.kind == kind for task in sweep.plan) for kind in KINDS}
-    title = f"{counts['cells']} unlearnings"
-    with tracked(sweep.store, "sweep", title, resume=resume) as recorder:
-        print(f"sweep run {recorder.run_id}", file=sys.stderr, flush=True)
+
+    def work(recorder: Recorder) -> None:
         if resume is None:
             keep_document(recorder, {"grid": sweep.grid, "device": dict(sweep.given)})
         recorder.params({**sweep.options.as_dict(), **counts})
@@ -147,7 +143,8 @@ def _make(sweep: Sweep, resume: str | None) -> None:
                 f"{len(lost)} of {len(sweep.plan)} runs of the sweep are not there ({lost[0]}); "
                 "the same command again tries just these"
             )
-    remove_progress(recorder)
+
+    run_task(sweep.store, "sweep", f"{counts['cells']} unlearnings", work, resume=resume)
 
 
 def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> dict[str, str]:

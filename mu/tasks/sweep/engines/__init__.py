@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 Document = Mapping[str, Any]  # JSON-ready
 Answer = Future[dict[str, Any]]
@@ -16,28 +17,19 @@ class WorkerDiedError(Exception):
     """A worker ended before it had answered; the message says how."""
 
 
-class Engine(Protocol):
-    """Performs tasks: a document goes in, an answer comes out.
+class Engine(ABC):
+    """Performs tasks, at most so many ``jobs`` at a time."""
 
-    Attributes
-    ----------
-    jobs
-        How many tasks may be in it at a time.
-    """
+    jobs = 1
 
-    jobs: int
-
+    @abstractmethod
     def submit(self, document: Document) -> Answer:
         """Begin a task."""
 
+    @abstractmethod
     def result(self, answer: Answer) -> dict[str, Any]:
-        """The answer of a task that has ended.
+        """The answer of a task that has ended; WorkerDiedError if its worker died."""
 
-        Raises
-        ------
-        WorkerDiedError
-            If its worker died.
-        """
-
+    @abstractmethod
     def close(self) -> None:
         """End all workers, gently at first."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Any
 
-from mu.tasks.sweep.engines import Answer, Document, Perform
+from mu.tasks.sweep.engines import Answer, Document, Engine, Perform
 
 
-class Local:
+class Local(Engine):
     """Performs a task when it is submitted."""
-
-    jobs = 1
 
     def __init__(self, perform: Perform) -> None:
         self._perform = perform

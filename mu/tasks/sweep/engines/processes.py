@@ -15,12 +15,12 @@ from typing import Any
 
 from mu.cli.requests import DeviceOptions
 from mu.distributed.place import usable_cores
-from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Perform, WorkerDiedError
+from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Engine, Perform, WorkerDiedError
 
 Environment = Mapping[str, str]
 
 
-class Processes:
+class Processes(Engine):
     """Starts a worker when there is a task for it, and uses it again; replaces one that died.
 
     Workers import ``perform``. Each has variables of its environment in addition to this process's.

@@ -12,14 +12,14 @@ import ray
 from ray.exceptions import RayError
 
 from mu.errors import UserError
-from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Perform, WorkerDiedError
+from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Engine, Perform, WorkerDiedError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROJECT = Path(__file__).parents[4]
 _PACKAGES = ("mu", "entrypoints")
 
 
-class Ray:
+class Ray(Engine):
     """Performs each task as a Ray task; Ray starts and replaces workers, which import ``perform``.
 
     Ray itself repeats no task: a worker may die after its work, so the sweep first looks for the
