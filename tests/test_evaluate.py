@@ -123,7 +123,7 @@ def test_distances_to_another_oracle_stay_in_the_evaluation(
     before = store.run(subject).data
     status, out, _ = program(f"evaluate --run_id {subject} --oracle_run_id {other} --device cpu")
     assert status == 0
-    assert f"held against {own}" in out
+    assert f"compared with {own}" in out
     after, evaluation = store.run(subject).data, store.run(newest(store)).data
     distances = {"gap", "gap_UA", "gap_MIA", "gap_lo", "js_forget", "tow"}
     assert {n: after.metrics[n] for n in distances} == {n: before.metrics[n] for n in distances}

@@ -162,7 +162,8 @@ def make_task(
         forgot too little to attack.
     """
     run = unlearn_run(store, options.unlearn_run_id)
-    run_id, name, method = run.run_id, run.method, run.make_method()
+    run_id, method = run.run_id, run.make_method()
+    name = run.method
     problem = problem_of(store, run, device, options.data_dir)
     oracle = None
     if name != "retrain":

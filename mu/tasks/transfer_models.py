@@ -170,7 +170,8 @@ class _Finished:
             given is not its oracle.
         """
         run = unlearn_run(store, options.unlearn_run_id)
-        name, method = run.method, run.make_method()
+        method = run.make_method()
+        name = run.method
         original_id = run.upstream_run_id or ""
         original = fetch_original(store, original_id, request.original)
         data_dir, oracle = request.original.get("data_dir"), options.oracle_run_id

@@ -169,6 +169,12 @@ def test_the_gaps_interval_is_at_95_percent():
     assert found == pytest.approx(100 * exact / 4, abs=0.08)  # at 90 %: 0.17 off
 
 
+def test_the_gaps_interval_follows_the_seed():
+    one, other = look(2.0, 6, 1, (200,) * 3), look(0.5, 6, 1.5, (200,) * 3)  # equal: all are drawn
+    first, again, third = (gap_interval(one, other, seed=seed) for seed in (0, 0, 1))
+    assert first == again != third
+
+
 def test_efficacy_counts_the_forget_set_only():
     spoilt = look(3.0)
     assert efficacy(spoilt, "confidence", seed=0) == membership(spoilt, seed=0)["MIA"]

@@ -157,9 +157,8 @@ def interrupted(store: Store) -> Interrupted:
 def test_an_interrupted_run_keeps_its_progress(interrupted: Interrupted) -> None:
     assert interrupted.unchanged()
     names = [one.name for one in interrupted.folder.iterdir()]
-    assert sorted(name[:22] for name in names) == [
-        f"round-000-epoch-00000{epoch}" for epoch in (1, 2)
-    ]  # fmt: skip
+    progress = [f"round-000-epoch-00000{epoch}" for epoch in (1, 2)]
+    assert sorted(name[:22] for name in names) == ["job.json", *progress]
     assert set(files(interrupted.store, interrupted.run_id)) == {f"resume/{n}" for n in names}
 
 
@@ -409,9 +408,10 @@ def test_no_epoch_was_finished(program: Program, store: Store) -> None:
         interrupt_at(patch, prune_task, "run_keeper")
         assert call(*QUICK) == 128 + signal.SIGINT
     run_id = newest(store).info.run_id
-    line = f"prune --resume_run_id {run_id}"
-    program.refuses(line, run_id, "no epoch of it was finished", "start it anew")
     assert newest(store).info.status == "KILLED"
+    assert program(f"prune --resume_run_id {run_id}")[0] == 0  # from the beginning
+    assert newest(store).info.run_id == run_id
+    assert newest(store).info.status == "FINISHED"
 
 
 def test_runs_that_were_not_interrupted(program: Program, store: Store) -> None:
@@ -426,7 +426,7 @@ def test_runs_that_were_not_interrupted(program: Program, store: Store) -> None:
     program.refuses(f"{resume} {unlearnt}", unlearnt, "-e unlearn -P resume_run_id=")
     program.refuses(f"{resume} {foreign}", foreign, "entry compare", "keeps no progress")
     program.refuses(f"{resume} {deleted}", deleted, "restore")
-    program.refuses(f"{resume} 0123", "no run '0123'")
+    program.refuses(f"{resume} 0123", "begins with '0123'")
     program.refuses(f"{resume} {launched.info.run_id}", "entry unknown", "keeps no progress")
     line = f"{resume} {finished} --mask_run_id {finished}"
     program.refuses(line, "resume_run_id", "leave mask_run_id out")

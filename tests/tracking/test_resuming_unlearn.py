@@ -306,7 +306,7 @@ def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) ->
         ("--forget indices:/no/such/file", "forget=class:3", "forget"),
         ("--seed 1", "seed=0", "seed"),
         ("--oracle_run_id train", "oracle_run_id=find", "oracle_run_id"),
-        ("--prune_run_id 0123", f"prune_run_id={interrupted.original}", "prune_run_id"),
+        (f"--prune_run_id {'0' * 32}", f"prune_run_id={interrupted.original}", "prune_run_id"),
         ("--precision bf16", "precision=auto", "precision"),
         ("--prune_rate 0.5", "rate=0.95", "prune_rate"),
         ("--dataset cifar10", "dataset=digits", "dataset"),
@@ -397,7 +397,7 @@ def test_runs_that_were_not_interrupted(program: Program, pruned: PrunedStore) -
         f"{again} {foreign}", foreign, "entry compare", "prune, unlearn, backdoor, lira"
     )
     program.refuses(f"{again} {deleted}", deleted, "restore")
-    program.refuses(f"{again} 0123", "no run '0123'")
+    program.refuses(f"{again} 0123", "begins with '0123'")
     program.refuses(f"{again} {launched.info.run_id}", "entry unknown", "keeps no progress")
     store.client.set_tag(launched.info.run_id, "mu.resumed_as", killed)
     program.refuses(f"{again} {launched.info.run_id}", "launcher's own and empty", killed)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from mu.evaluation.attacks.rates import Curve, rates
@@ -67,6 +68,13 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
         found = rates(draws.normal(1, 1, 150), draws.normal(0, 1, 150), seed=number)
         held += found["auc_lo"] <= truth <= found["auc_hi"]
     assert 180 <= held <= 198  # 95 % of 200, give or take three deviations
+
+
+def test_the_interval_is_at_95_percent():
+    """Every member passes all non-members or none, so their AUC is a share of the members."""
+    found = rates(np.repeat([1.0, 0.0], [300, 100]), np.full(50, 0.5), resamples=20_000)
+    exact = binom.ppf([0.025, 0.975], 400, 0.75) / 400
+    assert (found["auc_lo"], found["auc_hi"]) == pytest.approx(exact, abs=0.003)  # 90 %: 0.007 off
 
 
 def test_intervals_follow_the_seed():

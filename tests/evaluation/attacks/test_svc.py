@@ -128,3 +128,8 @@ def test_shadow_sets_are_equal_distinct_and_seeded(members, non_members, seed):
     again = shadow_rows(members, non_members, seed)
     assert np.array_equal(first, again[0])
     assert np.array_equal(second, again[1])
+
+
+def test_shadow_sets_are_drawn_from_all_samples():
+    assert shadow_rows(10, 1000, 0)[1].max() > 500
+    assert shadow_rows(1000, 10, 0)[0].max() > 500
