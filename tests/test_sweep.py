@@ -24,11 +24,12 @@ from mlflow.entities import Run as MlflowRun
 from entrypoints import prune, sweep, unlearn
 from mu.cli.main import run as run_command
 from mu.cli.requests import Request
+from mu.tags import CELL, ORIGINAL_KEY
 from mu.tasks import perform as unlearning
 from mu.tasks import prune as prune_task
 from mu.tasks.sweep import perform
 from mu.tasks.sweep import run as sweep_run
-from mu.tracking import CELL_TAG, ORIGINAL_TAG, Store, connect, load_checkpoint
+from mu.tracking import Store, connect, load_checkpoint
 from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow, refused
 from tests.processes import PATIENCE, python
@@ -93,7 +94,7 @@ def finished_once(store: Store) -> bool:
     """Whether no original and no unlearning was finished twice."""
     done = [run for run in runs(store) if run.info.status == "FINISHED"]
     keys = [
-        run.data.tags[tag] for run in done for tag in (CELL_TAG, ORIGINAL_TAG)
+        run.data.tags[tag] for run in done for tag in (CELL, ORIGINAL_KEY)
         if tag in run.data.tags
     ]  # fmt: skip
     return len(keys) == len(set(keys))
