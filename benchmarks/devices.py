@@ -3,15 +3,14 @@
     python -m benchmarks.devices                             ResNet-20, two processes on the CPU
     python -m benchmarks.devices --arch resnet18 --batch-size 256 --devices 8 --device cuda
 
-The same epoch at the same batch size, in turn, round by round. On a CPU one process has all cores,
-and each of several its part of them. The floor of several: each does its part of every batch, and
-gradients are not averaged. Prints Markdown.
+The same epoch at the same batch size, in turn, round by round; starting processes is not counted.
+On a CPU one process has all cores, and each of several its part of them. The floor of several: each
+does its part of every batch, and gradients are not averaged. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ import torch.nn.functional as F
 
 from mu.data.batches import Batches
 from mu.data.images import Images, Subset
-from mu.distributed import everywhere
+from mu.distributed.launch import call
 from mu.models import ModelSpec
-from mu.runs import Run
+from mu.runs import Run, pick_device
 from mu.training import Training
 from mu.training.loop import train
 from mu.training.optimizers import make_optimizer
@@ -37,6 +36,7 @@ class Work:
     arch: str
     samples: int
     batch_size: int
+    device: str
 
     def data(self) -> Subset:
         """Random images: what they show costs nothing."""
@@ -63,33 +63,33 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    work = Work(options.arch, options.samples, options.batch_size)
-    runs = [
-        Run(device=options.device, devices=count, show_progress=False)
-        for count in (1, options.devices)
+    work = Work(options.arch, options.samples, options.batch_size, options.device)
+    names = [
+        *("one process", "floor of one"),
+        *(f"{options.devices} processes", f"floor of {options.devices}"),
     ]
-    ways = {
-        "one process": lambda: epoch(work, runs[0]),
-        f"{options.devices} processes": lambda: epoch(work, runs[1]),
-        "floor of one": lambda: bare(work, runs[0]),
-        f"floor of {options.devices}": lambda: bare(work, runs[1]),
-    }
-    for way in ways.values():
-        way()
-    taken = [[way() for way in ways.values()] for _ in range(options.rounds)]
+    taken = []
+    for _ in range(options.rounds):
+        # One process, too, is a process of its own: this one holds no memory or threads of it.
+        taken.append([*call(timed, work, 1), *call(timed, work, options.devices)])
     rates = options.samples / np.array(taken)
     first = rates[:, :1]
-    print(f"{options.arch}, batches of {options.batch_size}, {runs[0].device}\n")
+    print(f"{options.arch}, batches of {options.batch_size}, {pick_device(options.device)}\n")
     print("| way | images a second | of one process |")
     print("|---" + "|---:" * 2 + "|")
-    for number, name in enumerate(ways):
+    for number, name in enumerate(names):
         rate = statistics.median(rates[:, number])
         share = 100 * statistics.median(rates[:, number] / first[:, 0])
         print(f"| {name} | {rate:.0f} | {share:.0f} % |")
 
 
-@everywhere
+def timed(work: Work) -> tuple[float, float]:
+    """Seconds of an epoch and of its floor, each done before once."""
+    run = Run(device=work.device, show_progress=False)
+    epoch(work, run), bare(work, run)
+    return epoch(work, run), bare(work, run)
+
+
 def epoch(work: Work, run: Run) -> float:
     """Seconds of one epoch of the loop."""
     model, data = ModelSpec(work.arch, 10, 3, "cifar").build(0), work.data()
@@ -101,7 +101,6 @@ def epoch(work: Work, run: Run) -> float:
     return time.perf_counter() - start
 
 
-@everywhere
 def bare(work: Work, run: Run) -> float:
     """Seconds of the passes of each part of each batch, by itself."""
     model, data = ModelSpec(work.arch, 10, 3, "cifar").build(0), work.data()

@@ -44,4 +44,4 @@ def build(_arguments: Sequence[str]) -> click.Command:
 
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run_command(build, sys.argv[1:], launches=False)  # each task starts its own processes

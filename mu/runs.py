@@ -14,10 +14,12 @@ import torch
 from torch import nn
 
 from mu import memory
-from mu.distributed.ranks import ALONE
+from mu.distributed.place import place, usable_cores
+from mu.distributed.ranks import Ranks
 from mu.errors import UserError
 
 Sink = Callable[[Mapping[str, float], int | None], None]
+FEWEST_CORES = 2  # so that two processes can be tried anywhere
 PRECISIONS = ("auto", "fp32", "bf16")
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -28,18 +30,6 @@ class Record(NamedTuple):
     name: str
     value: float
     step: int | None
-
-
-class RunState(NamedTuple):
-    """What a rank needs to know of the run that it works for, and that run of what was done."""
-
-    seed: int
-    precision: str
-    sync_bn: bool
-    records: list[Record]
-    notes: list[str]
-    samples_seen: int
-    seconds_before: float
 
 
 class Run:
@@ -56,15 +46,15 @@ class Run:
     precision
         ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA, fp32 elsewhere.
     devices
-        How many processes train and look at samples together: on CUDA a GPU each, else parts of
-        the CPU. See :mod:`mu.distributed`.
+        How many processes do the work together, each with a GPU of its own or its part of the CPU;
+        by default as many as torch's launcher started. See :mod:`mu.distributed`.
     sync_bn
         Whether batch normalisation takes its statistics over the batches of all devices, on CUDA.
     sink
         Called with every batch of numbers and their step; MLflow's recorder is one.
     show_progress
         Whether long work draws progress bars. By default it does where the output is a terminal,
-        and elsewhere says a line now and then.
+        and elsewhere prints a line now and then; of several processes the first one does.
 
     Attributes
     ----------
@@ -74,7 +64,7 @@ class Run:
     Raises
     ------
     UserError
-        If there are no such devices on this machine.
+        If there are no such devices on this machine, or this is not one of that many processes.
     """
 
     def __init__(
@@ -89,10 +79,14 @@ class Run:
         sink: Sink | None = None,
         show_progress: bool | None = None,
     ) -> None:
+        check_ranks(devices)
+        check_devices(device, place().local_size, sync_bn)
         self.device = pick_device(device)
-        check_devices(device, devices, sync_bn)
-        self.devices, self.sync_bn = devices, sync_bn
-        self.ranks = ALONE
+        self.ranks = Ranks.of(self.device.type)
+        if self.ranks.size > 1 and self.device.type == "cuda":
+            self.device = torch.device("cuda", self.ranks.local_rank)
+            torch.cuda.set_device(self.device)
+        self.devices, self.sync_bn = self.ranks.size, sync_bn
         self.seed = seed
         self.folder = folder
         if precision not in PRECISIONS:
@@ -100,13 +94,13 @@ class Run:
         self.precision = precision
         self.bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
         self._sink = sink
-        self._draws_bars = sys.stderr.isatty() if show_progress is None else show_progress
-        self._says_lines = show_progress is None and not self._draws_bars
+        wanted = sys.stderr.isatty() if show_progress is None else show_progress
+        self._draws_bars = wanted and self.ranks.rank == 0
+        self._prints_lines = show_progress is None and not wanted and self.ranks.rank == 0
         self.records: list[Record] = []
         self.notes: list[str] = []
         self.samples_seen = 0
         self.seconds_before = 0.0  # spent on this work by processes before this one
-        self._peak_of_ranks = 0.0  # MiB
 
     def go_on(
         self, records: Sequence[Record], notes: Sequence[str], samples_seen: int, seconds: float
@@ -122,32 +116,6 @@ class Run:
         self.notes += [note for note in notes if note not in self.notes]
         self.samples_seen += samples_seen
         self.seconds_before = seconds
-
-    # --- ranks ---------------------------------------------------------------------------
-
-    def state(self) -> RunState:
-        """What ranks need to know of it."""
-        return RunState(
-            self.seed,
-            self.precision,
-            self.sync_bn,
-            self.records,
-            self.notes,
-            self.samples_seen,
-            self.seconds_before,
-        )
-
-    def catch_up(self, state: RunState, peak_mb: float) -> None:
-        """Take over what the first rank had noted and spent in the end.
-
-        Parameters
-        ----------
-        peak_mb
-            Its highest memory use, MiB.
-        """
-        self.notes[:] = state.notes
-        self.samples_seen, self.seconds_before = state.samples_seen, state.seconds_before
-        self._peak_of_ranks = max(self._peak_of_ranks, peak_mb)
 
     # --- numbers --------------------------------------------------------------------------
 
@@ -206,11 +174,6 @@ class Run:
         The mark of the highest memory use is reset, too: both are the costs of the block.
         """
         seconds: list[float] = []
-        if self.devices > 1:
-            from mu.distributed.team import team_of  # not needed elsewhere
-
-            team_of(self)  # starting it is no cost of the block
-        self._peak_of_ranks = 0.0
         memory.reset_peak(self.device)
         self.synchronize()
         start = time.perf_counter()
@@ -219,11 +182,11 @@ class Run:
         seconds.append(time.perf_counter() - start)
 
     def peak_memory_mb(self) -> float:
-        """Highest memory use of a process since the last stopwatch started, MiB.
+        """Highest memory use of this process since the last stopwatch started, MiB.
 
         See :mod:`mu.memory`.
         """
-        return max(memory.peak_mb(self.device), self._peak_of_ranks)
+        return memory.peak_mb(self.device)
 
     # --- progress -------------------------------------------------------------------------
 
@@ -236,7 +199,7 @@ class Run:
         if self._draws_bars:
             with _bar(label, total) as advance:
                 yield advance
-        elif self._says_lines:
+        elif self._prints_lines:
             yield _Lines(label, total)
         else:
             yield lambda _samples, _note: None
@@ -320,16 +283,58 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def check_devices(device: str, devices: int, sync_bn: bool) -> None:
-    """Refuse more devices than there are, and what only several can do.
+def check_ranks(devices: int) -> None:
+    """Refuse a number of processes that is not that of the launcher.
 
     Raises
     ------
     UserError
-        If there are fewer, one is named and several are asked for, or batch normalisation cannot
-        be synchronised.
+        If this process is alone, or one of another number.
     """
-    if sync_bn and (devices == 1 or pick_device(device).type != "cuda"):
+    here = place()
+    if devices in (1, here.size):
+        return
+    if here.size == 1:
+        raise UserError(
+            f"devices={devices}, but this is one process; start the script with torchrun "
+            f"--nproc-per-node={devices} and leave devices out (a notebook is one process)"
+        )
+    raise UserError(
+        f"devices={devices}, but torch's launcher started {here.size} processes; leave devices out"
+    )
+
+
+def check_device_count(device: str, devices: int, sync_bn: bool) -> None:
+    """:func:`check_devices`, and on a CPU no more processes than it has cores.
+
+    Raises
+    ------
+    UserError
+        See :func:`check_devices`.
+    """
+    where, cores = pick_device(device), max(FEWEST_CORES, usable_cores())
+    if where.type == "cpu" and devices > cores:
+        raise UserError(
+            f"devices={devices}, but this machine has {cores} cores; give devices={cores}"
+        )
+    check_devices(device, devices, sync_bn)
+
+
+def check_devices(device: str, devices: int, sync_bn: bool) -> None:
+    """Refuse more devices than this machine has, and what only several can do.
+
+    Parameters
+    ----------
+    devices
+        How many processes there are, or will be, on this machine.
+
+    Raises
+    ------
+    UserError
+        If there are fewer, one is named for several processes, or batch normalisation cannot be
+        synchronised.
+    """
+    if sync_bn and (max(devices, place().size) == 1 or pick_device(device).type != "cuda"):
         raise UserError(
             f"sync_bn={sync_bn} with device={device} and devices={devices}: torch synchronises "
             "batch normalisation over several GPUs only; leave sync_bn out"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from entrypoints.unlearn_job import Upstream
-from mu.cli.originals import DeviceOptions
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
+from mu.cli.requests import DeviceOptions
 from mu.data.images import ImageDataset
 from mu.recipes.recipe import Recipe
+from mu.tasks.problem import UnlearningProblem
 from tests.data.poisoned import make_poison
 from tests.helpers import make_checkpoint, make_dataset, random_mask
 
@@ -25,7 +25,9 @@ def key(
     mask_from: str = "upstream",
 ) -> str:
     split = forget_split(checkpoint, data, forget)
-    problem = Upstream("0123", checkpoint, data, split, forget, DeviceOptions(device="cpu"))
+    problem = UnlearningProblem(
+        "0123", checkpoint, data, split, forget, DeviceOptions(device="cpu")
+    )
     return problem.oracle_key(mask_from)
 
 

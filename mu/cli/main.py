@@ -5,29 +5,46 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from mu import environment
+from mu.cli.options import Group, peek
+from mu.cli.requests import DeviceOptions
+from mu.distributed.place import be_silent, place
 from mu.errors import UserError, nearest
 
 if TYPE_CHECKING:
+    from mu.distributed.launch import RanksFailedError
     from mu.registry import Registered
 
 USER_MISTAKE = 2
 
 
-def run(build: Callable[[Sequence[str]], click.Command], arguments: Sequence[str]) -> None:
+def run(
+    build: Callable[[Sequence[str]], click.Command],
+    arguments: Sequence[str],
+    *,
+    launches: bool = True,
+) -> None:
     """Build a command for ``arguments``, run it, and end the process.
 
     The exit status is 0 when all is well, 2 for a mistake of the user, and 128 + signal when it
     was stopped. Any other exception is a defect of mu and shows its traceback.
+
+    Parameters
+    ----------
+    launches
+        Whether ``devices=N`` means that the command is run by N processes. In each of them it is
+        run as by one; the first one tracks and prints, the others are silent.
     """
     environment.prepare()
     try:
-        build(arguments).main(list(arguments), standalone_mode=False)
+        with _failures_told():
+            _perform(build, arguments, launches)
     except click.NoSuchOption as error:
         _fail(_no_such_option(error))
     except click.exceptions.NoArgsIsHelpError as error:
@@ -44,6 +61,80 @@ def run(build: Callable[[Sequence[str]], click.Command], arguments: Sequence[str
             raise
         _stopped(number)
     sys.exit(0)
+
+
+def _perform(
+    build: Callable[[Sequence[str]], click.Command], arguments: Sequence[str], launches: bool
+) -> None:
+    here, words = place(), list(arguments)
+    if here.size > 1 and not launches:
+        raise UserError(f"this is {here} of a launcher's; start it once, and give devices")
+    command = build(words)
+    devices = _devices(command, words)
+    if here.size > 1 and any(one.name == "devices" for one in command.params):
+        from mu.runs import check_ranks  # loads torch
+
+        check_ranks(devices)
+        words.append(f"--devices={here.size}")  # what is recorded is what there was
+    if here.size > 1 or devices == 1 or not launches:
+        command.main(words, standalone_mode=False)
+    else:
+        _launch(command, words, devices)
+
+
+def _devices(command: click.Command, arguments: Sequence[str]) -> int:
+    """How many processes are wanted; 1 where the command line says so, is wrong, or wants help."""
+    text = peek(arguments, "devices", "1")
+    return int(text) if text.isdecimal() and not {"-h", "--help"} & {*arguments} else 1
+
+
+def _launch(command: click.Command, arguments: Sequence[str], devices: int) -> None:
+    """Have so many processes run the command, once what can be checked before is checked."""
+    context = command.make_context(command.name, list(arguments))
+    from mu.distributed.launch import RanksFailedError, program
+    from mu.runs import check_device_count
+
+    given = DeviceOptions.of(Group(DeviceOptions).given(context.params))
+    check_device_count(given.device, devices, given.sync_bn)
+    try:
+        program(arguments, devices)
+    except RanksFailedError as error:
+        if error.reason and not error.stopped:
+            print(f"error: {error.reason}", file=sys.stderr)
+        if error.reason:
+            _close_runs(error)
+        sys.exit(error.status)
+
+
+def _close_runs(error: RanksFailedError) -> None:
+    """Close what killed ranks had open; those that ended by themselves have done it."""
+    import socket
+
+    from mu.tracking import close_runs_of, connect
+
+    store = connect()
+    for process in error.processes:
+        status = "KILLED" if error.stopped else "FAILED"
+        close_runs_of(store, socket.gethostname(), process, status, str(error))
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Where a launcher started this process: join the others, and tell them what ends it."""
+    if place().size == 1:
+        yield
+        return
+    if not place().is_first:
+        be_silent()
+        os.environ.pop("MLFLOW_RUN_ID", None)  # of the first one
+    from mu.distributed import group  # loads torch
+
+    group.join()
+    try:
+        yield
+    except BaseException as error:
+        group.failed(error)
+        raise
 
 
 def _no_such_option(error: click.NoSuchOption) -> str:

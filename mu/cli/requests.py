@@ -119,8 +119,8 @@ class DeviceOptions(Hyperparameters):
     )
     devices: int = setting(
         1,
-        help="processes that train and evaluate together, each on one GPU or on its share of the "
-        "CPU cores",
+        help="processes that do the work together, each on a GPU or its share of the CPU cores; "
+        "torchrun brings its own number",
         low=1,
     )
     sync_bn: bool = setting(

@@ -105,8 +105,8 @@ def load_data(
             raise UserError(f"stream=True: the images of {name} lie in memory; leave it out")
         return found.read(folder, image_size)
     if stream or (stream is None and found.too_large(folder, image_size)):
-        from mu.data.streaming import default_workers
+        from mu.distributed.place import usable_cores
 
-        count = default_workers() if workers is None else workers
+        count = usable_cores() if workers is None else workers
         return found.stream(folder, image_size, count)
     return found.read(folder, image_size)

@@ -85,7 +85,7 @@ class Batches:
         if isinstance(subset.images, Images):
             self._source = _Resident(subset.images.pixels[chosen].to(device), augment)
         else:
-            self._source = _Streamed(subset.images, chosen, augment, ranks.size)
+            self._source = _Streamed(subset.images, chosen, augment, ranks.local_size)
         self._labels = subset.images.labels[chosen].to(device)
         shape = (1, len(subset.mean), 1, 1)
         self._mean = torch.tensor(subset.mean, device=device).mul(255).view(shape)

@@ -1,4 +1,4 @@
-"""Ranks: the processes that do one piece of work together, and what they tell each other."""
+"""Ranks: the processes that do one piece of work together, and how they share its samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+
+from mu.distributed.group import explained, from_first, join
 
 Value = TypeVar("Value")
 
@@ -28,11 +30,21 @@ class Ranks:
         How many there are.
     device
         ``cpu`` or ``cuda``: where tensors must lie that are sent.
+    local_rank, local_size
+        The same as rank and size, among the processes on this machine.
     """
 
     rank: int = 0
     size: int = 1
     device: str = "cpu"
+    local_rank: int = 0
+    local_size: int = 1
+
+    @classmethod
+    def of(cls, device: str) -> Ranks:
+        """The place of this process among those that the launcher started, which it joins."""
+        here = join()
+        return cls(here.rank, here.size, device, here.local_rank, here.local_size)
 
     @property
     def suffix(self) -> str:
@@ -53,7 +65,8 @@ class Ranks:
         if self.size == 1:
             return values
         summed = values.to(self.device, copy=True)
-        dist.all_reduce(summed)
+        with explained():
+            dist.all_reduce(summed)
         return summed.to(values.device)
 
     def average(self, values: Sequence[Tensor]) -> None:
@@ -80,7 +93,8 @@ class Ranks:
         padded[: len(rows)] = rows
         sent = padded.reshape(-1).view(torch.uint8)
         found = [torch.empty_like(sent) for _ in sizes]
-        dist.all_gather(found, sent)
+        with explained():
+            dist.all_gather(found, sent)
         whole = torch.cat(
             [
                 one.view(rows.dtype).view(padded.shape)[:size]
@@ -94,11 +108,17 @@ class Ranks:
 
     def same(self, value: Value) -> Value:
         """The value of the first rank, in each of them."""
+        return value if self.size == 1 else from_first(lambda: value)
+
+    def same_weights(self, model: nn.Module) -> None:
+        """Give all ranks the first one's weights and buffers, in place."""
         if self.size == 1:
-            return value
-        held = [value]
-        dist.broadcast_object_list(held, src=0)
-        return held[0]
+            return
+        for value in model.state_dict().values():
+            sent = value.to(self.device, copy=True)
+            with explained():
+                dist.broadcast(sent, src=0)
+            value.copy_(sent)
 
 
 ALONE = Ranks()

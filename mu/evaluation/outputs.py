@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mu.data.batches import Batches
 from mu.data.images import Subset
-from mu.distributed import Ranks, everywhere
+from mu.distributed.ranks import Ranks
 from mu.evaluation.reductions import REDUCTIONS
 from mu.runs import Run
 
@@ -217,7 +217,6 @@ class SplitOutputs:
         return all(part.has_logits for part in self.parts().values())
 
 
-@everywhere
 @torch.no_grad()
 def predict(
     model: nn.Module,

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mu.data.images import Subset
-from mu.distributed import everywhere
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.pruning.base import prunable
@@ -23,7 +22,6 @@ from mu.training.resumable import Bookmark
 AfterRound = Callable[[int, nn.Module, Run], None]
 
 
-@everywhere
 def train_network(
     recipe: Recipe,
     data: Subset,
@@ -54,13 +52,12 @@ def train_network(
         Keeps the progress after each epoch. Where it holds some already, training goes on there,
         and on the CPU ends with the very weights that it would have had without the interruption.
     after_round
-        Called with the round, the network and the run when a round is over; 0 is the dense one. On
-        several devices each rank calls it, so it must be something that can be sent there.
+        Called with the round, the network and the run when a round is over; 0 is the dense one.
 
     Returns
     -------
     tuple
-        The network, on the run's device (on the CPU, where there are several), and its mask.
+        The network, on the run's device, and its mask.
     """
     stages = recipe.stages(mask_is_known=mask is not None)
     seed = run.seed if seed is None else seed

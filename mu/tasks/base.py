@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mu.cli.requests import DeviceOptions
-from mu.data.streaming import default_workers
-from mu.errors import UserError
-from mu.runs import Run, check_devices, pick_device
+from mu.distributed.place import place
+from mu.runs import Run, check_device_count
 from mu.tracking import Recorder, Store, remove_progress, tracked
 
 Value = TypeVar("Value")
-FEWEST_CORES = 2  # so that two processes can be tried anywhere
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,7 @@ def checked_device(given: DeviceOptions) -> DeviceOptions:
     UserError
         If it does not have them.
     """
-    where = pick_device(given.device)
-    cores = max(FEWEST_CORES, default_workers())
-    if where.type == "cpu" and given.devices > cores:
-        raise UserError(
-            f"devices={given.devices}, but this machine has {cores} cores; give devices={cores}"
-        )
-    check_devices(given.device, given.devices, given.sync_bn)
+    here = place()
+    devices = given.devices if here.size == 1 else here.local_size  # of this machine
+    check_device_count(given.device, devices, given.sync_bn)
     return given

@@ -12,6 +12,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from mu.digests import digest_of
+from mu.distributed.place import place
 from mu.errors import UserError
 from mu.tracking.artifacts import download
 from mu.tracking.recorder import Recorder
@@ -31,6 +32,8 @@ def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
     task
         JSON-ready: everything that is needed to start it again.
     """
+    if not place().is_first:
+        return
     document = {"format": _FORMAT, **task}
     text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
     try:

@@ -19,6 +19,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from mu.distributed.group import from_first, other_failed
+from mu.distributed.place import place
 from mu.errors import UserError
 from mu.tags import (
     COMMIT,
@@ -53,6 +55,9 @@ def tracked(
     and FAILED by any exception, with the reason in the tag ``mu.error``; its exception goes on.
     Files that were written but could not be stored are kept, and their folder is named.
 
+    Of several ranks the first one does all that; the others write to no run, and go on when its
+    results are stored. Where another rank failed, the exception says how.
+
     Parameters
     ----------
     entry
@@ -68,33 +73,46 @@ def tracked(
     ------
     UserError
         If the run cannot be opened, or its results cannot be stored.
+    ProcessDiedError
+        If another rank died.
     """
     give_views(store)
-    with Signals() as signals:  # they wait, wherever nothing else is said
+    with Signals() as signals:  # they wait, wherever they are not let through
         folder = Path(tempfile.mkdtemp(prefix="mu-"))
         try:
-            run_id = _reopen(store, resume) if resume else _open(store, entry, name, parent)
+            run_id = from_first(
+                lambda: _reopen(store, resume) if resume else _open(store, entry, name, parent)
+            )
             recorder = Recorder(store, run_id, folder)
             if resume:
                 recorder.know_history()
             try:
                 with signals.let_through():
                     yield recorder
-                    _store(recorder)
-                _finish(recorder)
+                    from_first(lambda: _store(recorder))
+                from_first(lambda: _finish(recorder))
             except BaseException as error:
-                _end_badly(recorder, error)
+                cause = _cause(error)
+                _end_badly(recorder, cause)
+                if cause is not error:
+                    raise cause from error
                 raise
             finally:
                 recorder.close()
         except BaseException as error:
-            if any(folder.iterdir()):
+            if place().is_first and any(folder.iterdir()):
                 if str(folder) not in str(error):
                     print(f"what the run had written is kept in {folder}", file=sys.stderr)
                 raise
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Another rank's failure, where the launcher stops this one because of it."""
+    found = other_failed() if isinstance(error, Stopped) else None
+    return error if found is None else found
 
 
 def _store(recorder: Recorder) -> None:

@@ -19,6 +19,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
+from mu.distributed.group import from_first
+from mu.distributed.place import place
 from mu.errors import ProcessDiedError, UserError
 from mu.tags import ENTRY, HOST, PID, RESUMED_AS
 from mu.tracking.doctor import verdict_of
@@ -47,6 +49,11 @@ def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     UserError
         If it is unknown, deleted, finished, still running, or of another entry.
     """
+    # Its process may be of the first rank's machine, and may end in between.
+    return from_first(lambda: _resumable_run(store, run_id, entry))
+
+
+def _resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     run = store.run(run_id)
     own = run.data.tags.get(ENTRY, "unknown")
     if resumed := run.data.tags.get(RESUMED_AS):
@@ -202,6 +209,8 @@ class _RunKeeper:
 
 def remove_progress(recorder: Recorder) -> None:
     """Remove the progress of a run that has ended well; a store that cannot costs only space."""
+    if not place().is_first:
+        return
     try:
         run = recorder.store.run(recorder.run_id)
         folder = local_folder(run)

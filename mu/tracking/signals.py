@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
+from mu.distributed.group import stopped_by_signal
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -60,6 +62,7 @@ class Signals:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._waiting = number
+        stopped_by_signal()
         if not self._wait:
             self._raise_waiting()
 

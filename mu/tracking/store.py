@@ -1,4 +1,4 @@
-"""The tracking store: found, created once, and asked for runs."""
+"""The tracking store: found, created once, and searched for runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,9 +17,13 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Experiment, ViewType
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.store.entities.paged_list import PagedList
 from mlflow.tracking import MlflowClient
 
+from mu.distributed.group import from_first
+from mu.distributed.place import place
 from mu.errors import UserError
+from mu.tracking.silent import SilentClient
 from mu.tracking.view import experiment_description, experiment_tags
 
 # MLflow's own patience with a server that is down is about four minutes. The first request finds
@@ -105,6 +110,9 @@ class Store:
     def search(self, query: str) -> Iterator[MlflowRun]:
         """Undeleted runs of the experiment that match MLflow's ``query``, newest first.
 
+        Of several ranks the first one looks, since the store may change in between; so all of
+        them take as many.
+
         Raises
         ------
         UserError
@@ -112,20 +120,23 @@ class Store:
         """
         token = None
         while True:
-            try:
-                page = self.client.search_runs(
-                    [self.experiment_id],
-                    query,
-                    run_view_type=ViewType.ACTIVE_ONLY,
-                    max_results=PAGE,
-                    order_by=["attributes.start_time DESC"],
-                    page_token=token,
-                )
-            except MlflowException as error:
-                raise failure(self.uri, error) from error
+            page = from_first(partial(self._page, query, token))
             yield from page
             if not (token := page.token):
                 return
+
+    def _page(self, query: str, token: str | None) -> PagedList[MlflowRun]:
+        try:
+            return self.client.search_runs(
+                [self.experiment_id],
+                query,
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+        except MlflowException as error:
+            raise failure(self.uri, error) from error
 
 
 def connect(uri: str | None = None) -> Store:
@@ -142,14 +153,22 @@ def connect(uri: str | None = None) -> Store:
     Raises
     ------
     UserError
-        If no server answers, or the store cannot be opened.
+        If no server answers, the store cannot be opened, or it is a file of this machine and
+        there are processes on others.
     """
     uri = str(uri or mlflow.get_tracking_uri())
+    if not place().one_machine and uri.startswith("sqlite:"):
+        raise UserError(
+            f"the store {uri!r} is a file of one machine, but there are processes on several; "
+            "start a server (mlflow server) and set MLFLOW_TRACKING_URI to it"
+        )
     try:
         with _defaults(_AT_FIRST), _lock_of(uri):
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
             experiment_id = _experiment(client)
+            if not place().is_first:
+                client = SilentClient(uri)
     except UserError:
         raise
     except Exception as error:  # of MLflow, or of whichever driver stands behind the URI

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from mu.distributed.group import explained
 from mu.runs import Run
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -71,6 +72,7 @@ def averaged(
         yield objective
         return
     with ExitStack() as stack:
+        stack.enter_context(explained())
         if run.sync_bn:
             stack.enter_context(synchronised(objective.model))
         idle = _has_idle_parameters(objective, *sample())

@@ -52,9 +52,9 @@ class Bookmark:
     ) -> None:
         """Keep everything as it is, ``epoch`` epochs of the schedule being behind.
 
-        Without an optimiser where that has no state.
+        Without an optimiser where that has no state. Of several ranks the first one does it.
         """
-        if self.keeper is None:
+        if self.keeper is None or self.run.ranks.rank:
             return
         self.keeper.save(
             Progress(

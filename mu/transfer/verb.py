@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import source
 from mu.data.images import ImageDataset
-from mu.distributed import everywhere
 from mu.errors import UserError, unknown
 from mu.masks import Mask
 from mu.models import ModelSpec
@@ -51,7 +50,6 @@ def transfer_training(target: str, tune: str = DEFAULT_TUNE, **settings: Any) ->
     return training
 
 
-@everywhere
 def transferred(
     checkpoint: Checkpoint,
     target: ImageDataset,

@@ -1,32 +1,50 @@
-"""The entry points on two processes: same artifacts, one that logs, and no hang when one dies."""
+"""The entry points by many processes: same artifacts, one that tracks, and no hang."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import socket
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 import mu
-from entrypoints import backdoor, evaluate, prune, unlearn
+from entrypoints import prune
 from mu.cli.main import run as run_command
-from mu.distributed.team import Team
-from mu.tracking import Store
+from mu.tracking import Store, connect
 from mu.training.progress import FOLDER, progress_files
-from tests.processes import PATIENCE, python
+from tests.conftest import copy_store, store_uri
+from tests.processes import PATIENCE, ROOT, environment, python
 
 pytestmark = pytest.mark.slow
 TWO = ("--device", "cpu", "--devices", "2")
+LONG = 5 * PATIENCE
 
 
-def call(entry, *arguments: str) -> int:
-    """Run an entry point in this process; its exit status."""
+@pytest.fixture(autouse=True)
+def _patient_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine whose cores are taken, ranks need longer to end than the launcher waits."""
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(PATIENCE))
+
+
+def entry(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"entrypoints.{name}", *arguments],
+        capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=LONG, check=False,
+    )  # fmt: skip
+
+
+def in_this_process(build, *arguments: str) -> int:
+    """Run an entry point here; its exit status."""
     with pytest.raises(SystemExit) as ended:
-        run_command(entry.build, arguments)
+        run_command(build, arguments)
     assert isinstance(ended.value.code, int)
     return ended.value.code
 
@@ -35,36 +53,20 @@ def runs(store: Store) -> list:
     return sorted(store.search(""), key=lambda run: run.info.start_time)
 
 
-def numbers(store: Store, run_id: str, name: str) -> list[tuple[int, float]]:
-    return [(one.step, one.value) for one in store.client.get_metric_history(run_id, name)]
+def steps(store: Store, run_id: str) -> list[int]:
+    return [one.step for one in store.client.get_metric_history(run_id, "loss")]
 
 
-@pytest.fixture(autouse=True)
-def calls(monkeypatch) -> list[str]:
-    """The verbs that a team was called for."""
-    told: list[str] = []
-    work = Team.call
-
-    def telling(self: Team, verb, *arguments):
-        told.append(verb.__name__)
-        return work(self, verb, *arguments)
-
-    monkeypatch.setattr(Team, "call", telling)
-    return told
-
-
-def test_the_main_job_by_two_processes_is_one_run_each(store, calls):
-    """Every number is logged once, and what is handed on is whole."""
-    assert call(prune, *TWO, "--epochs", "4", "--rewind_epoch", "1") == 0
-    assert calls[0] == "train_network"
-    (original,) = runs(store)
-    assert call(unlearn, *TWO, "--epochs", "3", "--oracle_run_id", "train") == 0
-    assert calls.count("_unlearned") == 2
-    assert set(calls) == {"train_network", "_unlearned", "predict"}
-    _, unlearned, oracle = runs(store)
+def test_the_main_job_by_two_processes_is_one_run_each(store):
+    """Every number is logged once, and what later runs take is whole."""
+    line = ["--prune_epochs", "4", "--prune_rewind_epoch", "1", "--epochs", "3"]
+    done = entry("unlearn", *TWO, *line, "--oracle_run_id", "train")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("oracle (retrain)") == 1
+    unlearned, original, oracle = runs(store)
     assert {run.info.status for run in (original, unlearned, oracle)} == {"FINISHED"}
-    assert [step for step, _ in numbers(store, original.info.run_id, "loss")] == list(range(7))
-    assert [step for step, _ in numbers(store, unlearned.info.run_id, "loss")] == list(range(3))
+    assert steps(store, original.info.run_id) == list(range(7))
+    assert steps(store, unlearned.info.run_id) == list(range(3))
     assert unlearned.data.metrics["samples_seen"] == 3 * 1164
     assert unlearned.data.metrics["peak_memory_mb"] > 0
     assert "gap" in unlearned.data.metrics
@@ -74,18 +76,37 @@ def test_the_main_job_by_two_processes_is_one_run_each(store, calls):
         for name in checkpoint.mask:
             pruned = checkpoint.model.get_parameter(name)[~checkpoint.mask[name]]
             assert not pruned.any()
-    kept = store.client.list_artifacts(original.info.run_id)
-    assert not any("resume" in one.path for one in kept)
+    present = store.client.list_artifacts(original.info.run_id)
+    assert not any("resume" in one.path for one in present)
 
 
-def test_a_backdoor_by_two_processes(store, calls):
+def test_a_backdoor_by_two_processes(store):
     line = ["--prune_epochs", "3", "--epochs", "2", "--prune_rewind_epoch", "1"]
-    assert call(backdoor, *TWO, *line) == 0
-    assert {"train_network", "_unlearned", "predict"} == set(calls)
+    done = entry("backdoor", *TWO, *line)
+    assert done.returncode == 0, done.stderr
     outer, poisoned = runs(store)
     assert {run.info.status for run in (outer, poisoned)} == {"FINISHED"}
     assert {"ASR", "ASR_before", "robust_acc"} <= outer.data.metrics.keys()
-    assert call(evaluate, *TWO, "--run_id", outer.info.run_id) == 0
+    done = entry("evaluate", *TWO, "--run_id", outer.info.run_id)
+    assert done.returncode == 0, done.stderr
+
+
+GRID = """
+originals: {dataset: digits, epochs: 2, rewind_epoch: 1}
+forget: ["class:0"]
+methods: [{ft: {epochs: 1}}]
+oracle: none
+"""
+
+
+def test_a_sweep_whose_tasks_have_two_processes_each(store, tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(GRID)
+    done = entry("sweep", *TWO, "--grid", str(grid))
+    assert done.returncode == 0, done.stderr
+    found = runs(store)
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert {run.data.tags["mu.entry"] for run in found} == {"sweep", "prune", "unlearn"}
 
 
 @pytest.mark.parametrize(
@@ -96,21 +117,14 @@ def test_a_backdoor_by_two_processes(store, calls):
         (["--devices", "1000", "--device", "cpu"], "cores; give devices="),
         (["--sync_bn", "true", "--device", "cpu"], "leave sync_bn out"),
         (["--devices", "2", "--device", "cpu:0"], "give device=cpu"),
+        (["--devices", "2", "--epochs", "many"], "epochs='many' is not of type int"),
     ],
 )
 def test_devices_that_cannot_be_are_refused_before_a_run_is_opened(store, capsys, line, text):
-    assert call(prune, *line) == 2
+    assert in_this_process(prune.build, *line) == 2
     error = capsys.readouterr().err
     assert text in error
     assert error.count("\n") == 1
-    assert runs(store) == []
-
-
-def test_torchs_own_launcher_is_told_how_to_start_it(store, capsys, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    monkeypatch.setenv("RANK", "3")
-    assert call(prune, "--epochs", "1") == 2
-    assert "give devices" in capsys.readouterr().err
     assert runs(store) == []
 
 
@@ -118,8 +132,8 @@ def test_torchs_own_launcher_is_told_how_to_start_it(store, capsys, monkeypatch)
 
 
 def begun(store: Store, process: subprocess.Popen[str]) -> tuple[str, list[psutil.Process]]:
-    """The run that a child has opened, once epochs of it are kept, and its ranks."""
-    end = time.monotonic() + PATIENCE
+    """The run that a child has opened, once epochs of it are kept, and its ranks in order."""
+    end = time.monotonic() + LONG
     while time.monotonic() < end:
         assert process.poll() is None, process.communicate()[1]
         for run in runs(store):
@@ -130,10 +144,9 @@ def begun(store: Store, process: subprocess.Popen[str]) -> tuple[str, list[psuti
 
 
 def ranks_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children()
-    found = [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+    found = psutil.Process(process.pid).children()
     assert len(found) == 2
-    return found
+    return sorted(found, key=lambda one: int(one.environ()["RANK"]))
 
 
 def started(arguments: Sequence[str]):
@@ -141,24 +154,35 @@ def started(arguments: Sequence[str]):
 
 
 def test_a_rank_that_is_killed_ends_the_run_failed_and_one_process_goes_on(store):
-    with started(["--epochs", "60", "--rewind_epoch", "1", "--rate", "0.9"]) as process:
+    with started(["--epochs", "20", "--rewind_epoch", "1", "--rate", "0.9"]) as process:
         run_id, ranks = begun(store, process)
         ranks[1].kill()
-        error = process.communicate(timeout=PATIENCE)[1]
+        error = process.communicate(timeout=LONG)[1]
     assert process.returncode == 2
-    last = error.strip().splitlines()[-1]
-    assert last.startswith("error: process 2 of 2 was ended by SIGKILL")
+    assert error.strip().splitlines()[-1].startswith("error: process 2 of 2 was ended")
     assert f"resume_run_id={run_id}" in error
     assert "Traceback" not in error
     run = store.run(run_id)
     assert run.info.status == "FAILED"
-    assert "SIGKILL" in run.data.tags["mu.error"]
+    assert "process 2 of 2" in run.data.tags["mu.error"]
     assert not psutil.wait_procs(ranks, timeout=PATIENCE)[1]
 
-    assert call(prune, "--resume_run_id", run_id, "--device", "cpu") == 0
+    assert in_this_process(prune.build, "--resume_run_id", run_id, "--device", "cpu") == 0
     assert store.run(run_id).info.status == "FINISHED"
-    steps = [step for step, _ in numbers(store, run_id, "loss")]
-    assert steps == sorted(set(steps)) == list(range(60 + 59))
+    assert steps(store, run_id) == list(range(20 + 19))
+
+
+def test_a_first_rank_that_is_killed_has_its_run_closed(store):
+    with started(["--epochs", "200"]) as process:
+        run_id, ranks = begun(store, process)
+        ranks[0].kill()
+        error = process.communicate(timeout=LONG)[1]
+    assert process.returncode == 2
+    assert error.strip().splitlines()[-1].startswith("error: process 1 of 2 was ended by SIGKILL")
+    run = store.run(run_id)
+    assert run.info.status == "FAILED"
+    assert "SIGKILL" in run.data.tags["mu.error"]
+    assert not psutil.wait_procs(ranks, timeout=PATIENCE)[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -166,9 +190,138 @@ def test_a_signal_ends_the_run_killed_and_all_processes(store, number):
     with started(["--epochs", "200"]) as process:
         run_id, ranks = begun(store, process)
         process.send_signal(number)
-        error = process.communicate(timeout=PATIENCE)[1]
+        error = process.communicate(timeout=LONG)[1]
     assert process.returncode == 128 + number
     assert f"resume_run_id={run_id}" in error
     assert "Traceback" not in error
     assert store.run(run_id).info.status == "KILLED"
     assert not psutil.wait_procs(ranks, timeout=PATIENCE)[1]
+
+
+# --- several machines ---------------------------------------------------------------------
+
+
+class Machine:
+    """Something that starts processes as another machine would.
+
+    Parameters
+    ----------
+    prefix
+        Words before each command.
+    variables
+        Of its processes.
+    """
+
+    def __init__(self, address: str, prefix: Sequence[str] = (), **variables: str) -> None:
+        self.address, self.prefix, self.variables = address, prefix, variables
+
+    def start(
+        self, *arguments: str, folder: Path, extra: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self.prefix, sys.executable, "-m", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,
+            env={**environment(), **self.variables, **(extra or {})},
+        )  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def two_on_this_one() -> Iterator[list[Machine]]:
+    yield [Machine("127.0.0.1", GLOO_SOCKET_IFNAME="lo"), Machine("127.0.0.1")]
+
+
+@contextlib.contextmanager
+def two_namespaces() -> Iterator[list[Machine]]:
+    """Two network namespaces with a cable between them, and no other way to each other."""
+    names = [f"mu{os.getpid() % 10_000}{end}" for end in "ab"]
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        try:
+            for name in names:
+                ip("netns", "add", name)
+            ip("link", "add", names[0], "type", "veth", "peer", "name", names[1])
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"network namespaces cannot be made here: {error}")
+        machines = []
+        for number, name in enumerate(names, 1):
+            address = f"10.213.47.{number}"
+            ip("link", "set", name, "netns", name)
+            for words in (
+                ["addr", "add", f"{address}/24", "dev", name],
+                ["link", "set", name, "up"],
+                ["link", "set", "lo", "up"],
+            ):
+                ip("-n", name, *words)
+            prefix = ["ip", "netns", "exec", name]
+            machines.append(Machine(address, prefix, GLOO_SOCKET_IFNAME=name))
+        yield machines
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@contextlib.contextmanager
+def serving(machine: Machine, empty_store: Path, folder: Path) -> Iterator[str]:
+    """The address of a tracking server on a machine."""
+    port = free_port()
+    path = copy_store(empty_store, folder, artifacts="mlflow-artifacts:")
+    process = machine.start(
+        "mlflow", "server", "--host", machine.address, "--port", str(port), "--workers", "1",
+        "--allowed-hosts", "*", "--backend-store-uri", store_uri(path),
+        "--artifacts-destination", str(folder / "artifacts"),
+        folder=folder, extra={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )  # fmt: skip
+    address = f"http://{machine.address}:{port}"
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Application startup complete" in line:
+                break
+        yield address
+    finally:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("place", [two_on_this_one, two_namespaces], ids=["localhost", "netns"])
+def test_torchrun_over_two_machines_makes_one_run(place, empty_store, tmp_path):
+    """The machine without the tracking run's rank ends last or first; both end well."""
+    with (
+        place() as machines,
+        serving(machines[0], empty_store, tmp_path / "store") as uri,
+    ):
+        port = free_port()
+        line = [
+            "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--node-rank={}",
+            f"--master-addr={machines[0].address}", f"--master-port={port}",
+            "-m", "entrypoints.prune", "--device", "cpu", "--epochs", "3", "--rewind_epoch", "1",
+        ]  # fmt: skip
+        nodes = [
+            one.start(
+                *(word.format(rank) for word in line),
+                folder=ROOT,
+                extra={"MLFLOW_TRACKING_URI": uri},
+            )
+            for rank, one in enumerate(machines)
+        ]
+        texts = [one.communicate(timeout=LONG)[0] for one in nodes]
+    assert [one.returncode for one in nodes] == [0, 0], "\n".join(texts)
+    assert "TA" in texts[0]
+    assert "TA" not in texts[1]
+    store = connect(store_uri(tmp_path / "store" / "mlflow.db"))
+    (run,) = runs(store)
+    assert run.info.status == "FINISHED"
+    assert steps(store, run.info.run_id) == list(range(5))
+    assert run.data.tags["mu.entry"] == "prune"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mu.data.batches import Batches, Share
 from mu.data.images import Images, Subset
-from mu.distributed import ALONE, Ranks
+from mu.distributed.ranks import ALONE, Ranks
 from tests.helpers import laws, make_images
 
 CPU = torch.device("cpu")

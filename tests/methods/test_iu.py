@@ -133,8 +133,8 @@ def called(monkeypatch):
         found.append(("cg", steps))
         return vector
 
-    monkeypatch.setattr(iu, "woodbury", woodbury)
-    monkeypatch.setattr(iu, "conjugate_gradients", cg)
+    monkeypatch.setattr(inverse, "woodbury", woodbury)
+    monkeypatch.setattr(inverse, "conjugate_gradients", cg)
     return found
 
 

@@ -162,7 +162,7 @@ def test_the_seed_alone_decides_the_weights_of_a_network_with_dropout():
     ],
 )
 def test_what_is_no_classifier_of_torchvision_is_refused(name, near):
-    for verb in (ModelSpec.check, lambda spec: spec.build(0)):
+    for verb in (check_fit, lambda spec: spec.build(0)):
         with refused(f"unknown classifier of torchvision {name!r}", near):
             verb(ModelSpec(f"torchvision:{name}", 2, 3))
 
@@ -173,7 +173,7 @@ def test_what_is_no_classifier_of_torchvision_is_refused(name, near):
 def test_a_classifier_of_other_sizes_is_refused_as_soon_as_it_is_built(name, size, reason):
     text = f"arch torchvision:{name} cannot take images of {size}x{size} ("
 
-    for verb in (ModelSpec.check, lambda spec: spec.build(0)):
+    for verb in (check_fit, lambda spec: spec.build(0)):
         with refused(text, reason, "use a larger image_size or another arch"):
             verb(ModelSpec(f"torchvision:{name}", 2, 3, "cifar", size))
 
@@ -355,7 +355,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_own_name_that_leads_to_no_network_is_refused(name, nets):
-    for verb in (ModelSpec.check, lambda one: one.build(0)):
+    for verb in (check_fit, lambda one: one.build(0)):
         with refused(f"arch {name}", *REFUSED[name]):
             verb(spec(name))
 

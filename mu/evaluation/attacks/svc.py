@@ -27,12 +27,12 @@ Flags = NDArray[np.bool_]
 Evidence = Callable[[Scores], Scores]  # from points (n, n_dimensions) to (n,)
 
 COST = 3.0
-BINS = 500  # of a one-dimensional score, for members and non-members each
-LANDMARKS, MOST_LANDMARKS = 100, 400  # 3 for each dimension, within these
+BINS = 600  # of a one-dimensional score, for members and non-members each
+LANDMARKS, MOST_LANDMARKS = 80, 400  # 3 for each dimension, within these
 # Of the linear classifier, whose penalty includes its intercept. Small enough to converge in some
 # tens of epochs; what it does to the intercept is undone.
 INTERCEPT_SCALING = 0.3
-TOLERANCE = 0.1
+TOLERANCE = 0.05
 
 
 class ScoreAttack:

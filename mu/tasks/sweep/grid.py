@@ -78,10 +78,13 @@ def load_yaml(text: str, name: str) -> Any:
 
     ``name`` says of which file.
     """
+    loader = _Loader(text)
     try:
-        return yaml.load(text, _Loader)
+        return loader.get_single_data()
     except yaml.YAMLError as error:
         raise UserError(f"grid={name!r} is no YAML: {error}") from error
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):

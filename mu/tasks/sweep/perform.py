@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -16,6 +18,7 @@ from typing import Any
 from mu.cli.requests import DataOptions, DeviceOptions
 from mu.data.forget import ForgetRequest
 from mu.data.images import ImageDataset
+from mu.distributed.place import place
 from mu.errors import UserError
 from mu.methods import make_method
 from mu.tasks.perform import perform as perform_unlearning
@@ -25,7 +28,15 @@ from mu.tasks.resolve import forget_split, load_requested
 from mu.tasks.resume import continue_training, continue_unlearning
 from mu.tasks.sweep.find import Results, oracle_of
 from mu.tasks.sweep.plan import Task
-from mu.tracking import Stopped, Store, connect, fetch_checkpoint, find_unfinished, fingerprint_tag
+from mu.tracking import (
+    Stopped,
+    Store,
+    close_runs_of,
+    connect,
+    fetch_checkpoint,
+    find_unfinished,
+    fingerprint_tag,
+)
 
 Document = Mapping[str, Any]  # JSON-ready
 
@@ -55,6 +66,9 @@ def perform(document: Document) -> dict[str, Any]:
         ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
         ``traceback``; in either case ``warnings``, lines that the user should see.
     """
+    devices = int(document["device"].get("devices", 1))
+    if devices > 1 and place().size == 1:
+        return _perform_by(devices, document)
     output = io.StringIO()
     start = time.monotonic()
     try:
@@ -66,6 +80,23 @@ def perform(document: Document) -> dict[str, Any]:
         answer = {"error": named, "traceback": traceback.format_exc()}
     lines = output.getvalue().splitlines()
     return {**answer, "warnings": [line for line in lines if line.startswith("warning:")]}
+
+
+def _perform_by(devices: int, document: Document) -> dict[str, Any]:
+    """:func:`perform`, by so many processes."""
+    from mu.distributed.launch import RanksFailedError, call
+
+    try:
+        answer: dict[str, Any] = call(perform, dict(document), devices)
+        return answer
+    except RanksFailedError as error:
+        status = "KILLED" if error.stopped else "FAILED"
+        store = _store(document["store"], document["experiment"])
+        for process in error.processes:
+            close_runs_of(store, socket.gethostname(), process, status, str(error))
+        if error.stopped:
+            signal.raise_signal(signal.Signals(error.status - 128))
+        return {"error": str(error), "warnings": []}
 
 
 def perform_in_worker(document: Document) -> dict[str, Any]:

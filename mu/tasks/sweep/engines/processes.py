@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from mu.cli.requests import DeviceOptions
+from mu.distributed.place import usable_cores
 from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Perform, WorkerDiedError
 
 Environment = Mapping[str, str]
@@ -125,7 +126,7 @@ def environments(jobs: int | None, device: DeviceOptions) -> list[dict[str, str]
     Without ``jobs`` there is a worker for each GPU, or else for each core.
     """
     gpus = _gpus(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     count = jobs or len(gpus) or cores or 1
     threads = {"OMP_NUM_THREADS": str(max(1, (cores or 1) // count))}
     threads = {} if "OMP_NUM_THREADS" in os.environ else threads

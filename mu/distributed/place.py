@@ -1,0 +1,73 @@
+"""Which process this is of those that a launcher started; known before torch is loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from types import TracebackType
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """A process's place among those of the launcher, and among those on its machine.
+
+    Parameters
+    ----------
+    rank, local_rank
+        From 0.
+    size, local_size
+        How many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the one that tracks, writes and prints."""
+        return self.rank == 0
+
+    @property
+    def one_machine(self) -> bool:
+        """Whether all of them are on this machine."""
+        return self.size == self.local_size
+
+    def __str__(self) -> str:
+        return f"process {self.rank + 1} of {self.size}"
+
+
+def place() -> Place:
+    """The place that torch's launcher gave this process; alone where none did."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    if not {*names} <= os.environ.keys():
+        return Place()
+    return Place(*(int(os.environ[name]) for name in names))
+
+
+def be_silent() -> None:
+    """Print nothing from here on, but the traceback of a defect.
+
+    The standard streams themselves are closed to everything, since libraries write to them, too.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    errors = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    where = str(place())
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        lines = traceback.format_exception(kind, error, trace)
+        errors.write(f"{where}:\n{''.join(lines)}")
+
+    sys.excepthook = show
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
