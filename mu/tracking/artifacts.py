@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.errors import UserError
@@ -85,12 +87,11 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
     UserError
         If it cannot be fetched, or its sha256 is not the one logged.
     """
-    run_id = run.info.run_id
     target = folder / path
     try:
         found = Path(
             download_artifacts(
-                run_id=run_id,
+                run_id=run.info.run_id,
                 artifact_path=path,
                 dst_path=str(target.parent),  # MLflow drops the folders of ``path``
                 tracking_uri=store.uri,
@@ -100,14 +101,41 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
         if found != target:
             found.replace(target)
     except (MlflowException, OSError) as error:
-        raise UserError(f"run {run_id} has no readable artifact {path}: {error}") from error
+        raise _unreadable(run, path, error) from error
+    _check(run, path, content)
+    return target
+
+
+def read(store: Store, run: MlflowRun, path: str) -> bytes:
+    """One artifact file of a run, checked; of this machine's artifacts without a copy.
+
+    Raises
+    ------
+    UserError
+        As :func:`download` does.
+    """
+    if not is_local_uri(run.info.artifact_uri):
+        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+            return download(store, run, path, Path(scratch)).read_bytes()
+    try:
+        content = (Path(local_file_uri_to_path(run.info.artifact_uri)) / path).read_bytes()
+    except OSError as error:
+        raise _unreadable(run, path, error) from error
+    _check(run, path, content)
+    return content
+
+
+def _unreadable(run: MlflowRun, path: str, error: Exception) -> UserError:
+    return UserError(f"run {run.info.run_id} has no readable artifact {path}: {error}")
+
+
+def _check(run: MlflowRun, path: str, content: bytes) -> None:
     tag = TAG_OF.get(path)
     if tag and fingerprint_tag(hashlib.sha256(content).hexdigest()) != run.data.tags.get(tag):
         raise UserError(
-            f"{path} of run {run_id} is damaged: its sha256 is not the one in the run's tag {tag}; "
-            "make the run again"
+            f"{path} of run {run.info.run_id} is damaged: its sha256 is not the one in the run's "
+            f"tag {tag}; make the run again"
         )
-    return target
 
 
 def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:

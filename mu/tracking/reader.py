@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 
 from mlflow.entities import Run as MlflowRun
 
 from mu.errors import UserError
 from mu.run_record import RunRecord
 from mu.tags import ENTRY
-from mu.tracking.artifacts import UNLEARNED, check_network, download
+from mu.tracking.artifacts import UNLEARNED, check_network, read
 from mu.tracking.queries import FINISHED, matching
 from mu.tracking.store import Store
 from mu.tracking.view import run_url
@@ -28,8 +26,7 @@ class _StoredRun:
     run: MlflowRun
 
     def read(self, path: str) -> bytes:
-        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-            return download(self.store, self.run, path, Path(scratch)).read_bytes()
+        return read(self.store, self.run, path)
 
     def find(self, run_id: str) -> RunRecord:
         return record_of(self.store, self.store.run(run_id))
