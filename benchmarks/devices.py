@@ -24,7 +24,8 @@ from mu.data.images import Images, Subset
 from mu.distributed.launch import call
 from mu.models import ModelSpec
 from mu.runs import Run, pick_device
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.training.optimizers import make_optimizer
 
 

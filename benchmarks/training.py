@@ -2,13 +2,14 @@
 
     python -m benchmarks.training                            ResNet-20, about 3 minutes
     python -m benchmarks.training --arch resnet18 --samples 256 --batch-size 128 --rounds 3
+    python -m benchmarks.training --arch resnet18 --samples 25600 --workers 8    on a GPU
 
 Images a second of several ways of the same work, in turn, in one process, so that a machine whose
 speed drifts treats them alike; ratios are taken round by round. Then the peak memory of each way,
 in a process of its own, and what it costs to keep the progress after an epoch.
 
 - floor: forward, backward and step on one resident batch; no data, no metrics
-- loop: ``mu.training.train`` with crops and flips
+- loop: ``mu.training.loop.train`` with crops and flips
 - masked: the loop under a mask that prunes 95 %
 - sam: the loop with sharpness-aware minimisation
 - plain: a DataLoader over torchvision's CIFAR10 that crops and flips each image, and metrics
@@ -42,10 +43,11 @@ from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning import make_pruner
 from mu.pruning.base import prunable
-from mu.resume import FolderKeeper, Progress
 from mu.runs import Run
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.training.optimizers import make_optimizer, optimizer_state
+from mu.training.progress import FolderKeeper, Progress
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,12 @@ class Work:
     samples: int
     batch_size: int
     workers: int
+    device: str
+    precision: str
+
+    def run(self) -> Run:
+        """Where it is done, and in which precision; the plain way is always in fp32."""
+        return Run(device=self.device, precision=self.precision, show_progress=False)
 
     def images(self) -> Images:
         """Random images: what they show costs nothing."""
@@ -86,7 +94,7 @@ class InMemory(CIFAR10):
 
 def floor(work: Work) -> float:
     """Seconds for as many steps as an epoch has, on one resident batch."""
-    run, images, training = Run(), work.images(), work.training()
+    run, images, training = work.run(), work.images(), work.training()
     model = run.place(work.model()).train()
     size = min(work.batch_size, len(images))
     batch = images.pixels[:size].to(run.device).float().div_(255)
@@ -105,7 +113,7 @@ def floor(work: Work) -> float:
 
 def loop(work: Work, *, pruned: bool = False, sam_rho: float = 0.0) -> float:
     """Seconds of one epoch of the loop."""
-    run, images = Run(show_progress=False), work.images()
+    run, images = work.run(), work.images()
     model = work.model()
     data = Subset(images, np.arange(len(images)), MEAN, STD)
     mask = Mask.dense(model, prunable(model))
@@ -118,7 +126,7 @@ def loop(work: Work, *, pruned: bool = False, sam_rho: float = 0.0) -> float:
 
 def plain(work: Work) -> float:
     """Seconds of one epoch the plain way."""
-    run, training = Run(), work.training()
+    run, training = work.run(), work.training()
     model = work.model().to(run.device).train()
     optimizer = make_optimizer(model, training)
     data = InMemory(work.images())
@@ -156,8 +164,10 @@ def measure(work: Work, rounds: int) -> None:
             if number:
                 seconds[name].append(taken)
     memory = peak_memory(work)
+    run = work.run()
+    kind = f"{hardware(run.device)}, {'bf16' if run.bf16 else 'fp32'}"
     print(f"{work.arch}, batch {work.batch_size}, {work.samples} images, {rounds} rounds, "
-          f"{torch.get_num_threads()} threads, {Run().device}")  # fmt: skip
+          f"{torch.get_num_threads()} threads, {kind}, torch {torch.__version__}")  # fmt: skip
     print("| way | images/s | share of the floor, median (lowest to highest) | peak memory, MiB |")
     print("|---|---:|---:|---:|")
     for name, times in seconds.items():
@@ -173,6 +183,11 @@ def measure(work: Work, rounds: int) -> None:
         ("plain", "loop", "the plain way takes {:.2f} times as long as the loop"),
     ):
         print("- " + text.format(statistics.median(ratios(seconds[name], seconds[other]))))
+
+
+def hardware(device: torch.device) -> str:
+    """What kind of device it is."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def ratios(over: list[float], under: list[float]) -> list[float]:
@@ -191,7 +206,7 @@ def peak_memory(work: Work) -> dict[str, float]:
 
 def _peak(name: str, work: Work) -> float:
     WAYS[name](work)
-    return Run().peak_memory_mb()
+    return work.run().peak_memory_mb()
 
 
 def measure_keeping(work: Work, rounds: int) -> None:
@@ -228,8 +243,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0, help="of the plain way's DataLoader")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help="of all but the plain way")
     options = parser.parse_args()
-    work = Work(options.arch, options.samples, options.batch_size, options.workers)
+    work = Work(
+        options.arch, options.samples, options.batch_size, options.workers,
+        options.device, options.precision,
+    )  # fmt: skip
     measure(work, options.rounds)
     measure_keeping(work, options.rounds)
 

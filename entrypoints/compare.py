@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
+from mu.cli.entry import entry_command
 from mu.cli.main import run as run_command
-from mu.cli.options import Group, command
-from mu.hyperparameters import Hyperparameters, setting
+from mu.cli.options import Group
+from mu.cli.requests import CompareOptions
 
 HELP = """Compare finished unlearn and backdoor runs: tables, figures and a page.
 
@@ -28,33 +27,10 @@ gets a table of its own. The page is report/report.html among the run's artifact
 """
 
 
-@dataclass(frozen=True)
-class CompareOptions(Hyperparameters):
-    """What to compare, and what to show of it."""
-
-    run_ids: str | None = setting(None, help="runs to compare: IDs with commas between them")
-    parent: str | None = setting(None, help="compare the runs below that one: an ID")
-    experiment: str | None = setting(
-        None, help="compare all finished runs of that experiment (default: of the one in use)"
-    )
-    metrics: str | None = setting(
-        None,
-        help="columns, with commas: UA,MIA,gap (default: UA, MIA, RA, TA, ASR where there is "
-        "one, gap, RTE)",
-    )
-    title: str | None = setting(None, help="heading of the page")
-
-
-def build(arguments: Sequence[str]) -> click.Command:
-    """The command."""
-    own = Group(CompareOptions)
-
-    def action(values: Mapping[str, Any]) -> None:
-        from entrypoints import comparing
-
-        comparing.main(CompareOptions.of(own.given(values)))
-
-    return command("compare", HELP, [own], action)
+def build(_arguments: Sequence[str]) -> click.Command:
+    """The command; its options are always the same."""
+    groups = {"entry": [Group(CompareOptions)]}
+    return entry_command("compare", HELP, groups, "mu.tasks.compare:compare")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
+from mu.cli.entry import entry_command
 from mu.cli.main import run as run_command
-from mu.cli.options import Group, command
-from mu.cli.originals import DeviceOptions
-from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
+from mu.cli.options import Group
+from mu.cli.requests import DeviceOptions, EvaluateOptions
 
 HELP = """Measure an unlearned model, and compare it with its oracle.
 
@@ -28,50 +26,10 @@ was measured. `mu metrics` lists every number with its definition.
 """
 
 
-@dataclass(frozen=True)
-class EvaluateOptions(Hyperparameters):
-    """What to measure, of which model."""
-
-    run_id: str | None = setting(
-        None, help="run of the model: unlearn, or prune with forget (the original itself)"
-    )
-    checkpoint: str | None = setting(
-        None, help="folder with checkpoint/ and mask/ as runs hand them on, in place of a run"
-    )
-    forget: str | None = setting(
-        None, help="forget set, where the model's own is not known: class:3, random:10%, ..."
-    )
-    oracle_run_id: str = setting(
-        "find", help="run of the oracle: find (by fingerprint), none, or an ID"
-    )
-    metrics: str = setting(
-        "default",
-        help="default, all, or names with commas: accuracy, membership, rates, calibration, "
-        "oracle, relearn, klom, or single metrics",
-    )
-    run_ids: str | None = setting(
-        None, help="further runs of the same unlearning with other seeds, with commas (klom)"
-    )
-    oracle_run_ids: str | None = setting(
-        None, help="further oracles with other seeds, with commas (klom)"
-    )
-    add: bool = setting(True, help="add the numbers to the run that is measured")
-    seed: int = setting(0, help="of the relearning", low=0, high=LARGEST_SEED)
-    data_dir: str | None = setting(None, help="where the data lie, if they have moved")
-
-
-def build(arguments: Sequence[str]) -> click.Command:
-    """The command."""
-    own, device = Group(EvaluateOptions), Group(DeviceOptions)
-
-    def action(values: Mapping[str, Any]) -> None:
-        from entrypoints import evaluating
-
-        evaluating.main(
-            EvaluateOptions.of(own.given(values)), DeviceOptions.of(device.given(values))
-        )
-
-    return command("evaluate", HELP, [own, device], action)
+def build(_arguments: Sequence[str]) -> click.Command:
+    """The command; its options are always the same."""
+    groups = {"entry": [Group(EvaluateOptions)], "device": [Group(DeviceOptions)]}
+    return entry_command("evaluate", HELP, groups, "mu.tasks.evaluate:evaluate")
 
 
 if __name__ == "__main__":

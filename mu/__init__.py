@@ -11,6 +11,11 @@ Everything an entry point does can be done from here, with or without MLflow::
     mu.make_method("l1_sparse").unlearn(original, split, run)
     print(mu.evaluate(original.model, split, run))
 
+or, as a tracked run, what the command line does::
+
+    original = mu.prune(mu.Request(original={"rate": 0.95}))
+    mu.unlearn(mu.Request(entry={"prune_run_id": original.run_id, "forget": "class:3"}))
+
 Names are imported when first used, so ``import mu`` is quick.
 """
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint as Checkpoint
     from mu.checkpoints import Spec as Spec
     from mu.checkpoints import forget_split as forget_split
+    from mu.cli.requests import Request as Request
     from mu.data import load_data as load_data
     from mu.data.forget import ForgetSplit as ForgetSplit
     from mu.data.images import ImageDataset as ImageDataset
@@ -34,11 +40,13 @@ if TYPE_CHECKING:
     from mu.foreign.originals import import_original as import_original
     from mu.masks import Mask as Mask
     from mu.methods import make_method as make_method
-    from mu.originals import make_recipe as make_recipe
-    from mu.originals import train_original as train_original
+    from mu.originals.train import make_recipe as make_recipe
+    from mu.originals.train import train_original as train_original
     from mu.pruning import make_pruner as make_pruner
-    from mu.recipes import Recipe as Recipe
+    from mu.recipes.recipe import Recipe as Recipe
     from mu.runs import Run as Run
+    from mu.tasks.prune import prune as prune
+    from mu.tasks.unlearn import unlearn as unlearn
     from mu.tracking import load_checkpoint as load_checkpoint
     from mu.tracking import load_mask as load_mask
     from mu.tracking import load_model as load_model
@@ -50,7 +58,8 @@ _HOME = {
     "ForgetSplit": "mu.data.forget",
     "ImageDataset": "mu.data.images",
     "Mask": "mu.masks",
-    "Recipe": "mu.recipes",
+    "Recipe": "mu.recipes.recipe",
+    "Request": "mu.cli.requests",
     "Run": "mu.runs",
     "Spec": "mu.checkpoints",
     "UserError": "mu.errors",
@@ -64,10 +73,12 @@ _HOME = {
     "load_model": "mu.tracking",
     "make_method": "mu.methods",
     "make_pruner": "mu.pruning",
-    "make_recipe": "mu.originals",
-    "train_original": "mu.originals",
+    "make_recipe": "mu.originals.train",
+    "prune": "mu.tasks.prune",
+    "train_original": "mu.originals.train",
     "transfer_training": "mu.transfer.verb",
     "transferred": "mu.transfer.verb",
+    "unlearn": "mu.tasks.unlearn",
 }
 __all__ = sorted(_HOME)
 

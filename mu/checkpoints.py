@@ -23,7 +23,7 @@ from mu.digests import digest_of
 from mu.errors import UserError
 from mu.masks import FILE_NAME as MASK_NAME
 from mu.masks import Mask
-from mu.recipes import Recipe
+from mu.recipes.recipe import Recipe
 from mu.tensors import plain
 
 WEIGHTS_FILE = "checkpoint/model.safetensors"

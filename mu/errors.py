@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# Likeness of spellings, 0-1: the least, of short names too, and how far others may be behind.
+FARTHEST, FARTHEST_SHORT = 0.6, 0.5
+SHORT = 3
+SPREAD = 0.15
+
 
 class UserError(Exception):
     """A mistake of the user: the message names the value and the remedy, in one line."""
@@ -20,7 +25,21 @@ class ProcessDiedError(UserError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """An error that names the nearest known spellings of a misspelt ``name``."""
     names = sorted(known)
-    folded = {one.lower(): one for one in names}  # UAA is near to UA
-    near = [folded[one] for one in difflib.get_close_matches(name.lower(), folded, 3, 0.5)]
+    near = nearest(name, names)
     remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return UserError(f"unknown {kind} {name!r}; {remedy}")
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """At most three of the ``known`` spellings that are near to ``name``, the nearest first.
+
+    Those that are clearly farther away than the nearest are left out.
+    """
+    folded = {one.lower(): one for one in known}  # UAA is near to UA
+    least = FARTHEST_SHORT if len(name) <= SHORT else FARTHEST
+    likeness = {
+        one: difflib.SequenceMatcher(None, one, name.lower()).ratio()
+        for one in difflib.get_close_matches(name.lower(), folded, 3, least)
+    }
+    best = max(likeness.values(), default=0.0)
+    return [folded[one] for one, ratio in likeness.items() if ratio >= best - SPREAD]

@@ -38,7 +38,9 @@ def peak_mb(device: torch.device) -> float:
 def free_bytes(device: torch.device) -> int:
     """Memory that could be taken: of the device on CUDA, else of the machine or its container."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What torch keeps for its next tensors counts as taken there, and is free all the same.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     free = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # no container, or one without a limit
         limit, used = (int((CGROUP / f"memory.{one}").read_text()) for one in ("max", "current"))

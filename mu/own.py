@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +13,7 @@ from mu.errors import UserError
 OWN = "package.module:function"
 
 
-def check_name(kind: str, name: str, table: Mapping[str, str], *others: str) -> str:
+def check_name(kind: str, name: str, table: Iterable[str], *others: str) -> str:
     """The registered spelling of ``name``, or an open name, of which only the form is checked.
 
     Parameters

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 from mu import memory
-from mu.distributed.place import place
+from mu.distributed.place import place, usable_cores
 from mu.distributed.ranks import Ranks
 from mu.errors import UserError
 
 Sink = Callable[[Mapping[str, float], int | None], None]
+FEWEST_CORES = 2  # so that two processes can be tried anywhere
 PRECISIONS = ("auto", "fp32", "bf16")
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -301,6 +302,22 @@ def check_ranks(devices: int) -> None:
     raise UserError(
         f"devices={devices}, but torch's launcher started {here.size} processes; leave devices out"
     )
+
+
+def check_device_count(device: str, devices: int, sync_bn: bool) -> None:
+    """:func:`check_devices`, and on a CPU no more processes than it has cores.
+
+    Raises
+    ------
+    UserError
+        See :func:`check_devices`.
+    """
+    where, cores = pick_device(device), max(FEWEST_CORES, usable_cores())
+    if where.type == "cpu" and devices > cores:
+        raise UserError(
+            f"devices={devices}, but this machine has {cores} cores; give devices={cores}"
+        )
+    check_devices(device, devices, sync_bn)
 
 
 def check_devices(device: str, devices: int, sync_bn: bool) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from mu.tracking import Store
@@ -36,6 +38,43 @@ def _no_mlflow_of_the_user() -> Iterator[None]:
         yield
 
 
+# --- pictures -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def unpainted() -> Iterator[None]:
+    """The pictures of a run are laid out, but one pixel is written: painting takes half its time.
+
+    So in all tests with a store, but those that take ``painted``; real processes paint anyway.
+    """
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    paint = Figure.savefig
+
+    def savefig(figure: Figure, target: object, **settings: Any) -> None:
+        if isinstance(target, Path) and target.suffix == ".png":
+            Image.new("L", (1, 1)).save(target)
+        else:
+            paint(figure, target, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        patch.setattr(Figure, "painted", paint, raising=False)
+        yield
+
+
+@pytest.fixture
+def painted(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are really painted in this test."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", Figure.painted)
+
+
+# --- stores -------------------------------------------------------------------------------
+
+
 def store_uri(path: Path) -> str:
     return f"sqlite:///{path}"
 
@@ -57,13 +96,60 @@ def copy_store(source: Path, folder: Path, artifacts: str | None = None) -> Path
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite store, made once: its many tables take seconds."""
+def _schema_read_once() -> Iterator[None]:
+    """MLflow reads all its migrations to know the newest, for each store that is opened."""
+    import mlflow.store.db.utils as utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        newest = functools.cache(utils._get_latest_schema_revision)
+        patch.setattr(utils, "_get_latest_schema_revision", newest)
+        yield
+
+
+class Workshop:
+    """Makes what several files need once in a test run, whichever worker wants it first."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, name: str, make: Callable[[Path], None]) -> Path:
+        """The folder of that name, filled by ``make``; nobody writes to it later."""
+        folder = self._root / name
+        done = folder / "done"
+        with FileLock(self._root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    def store(self, name: str, start: Path, make: Callable[[], None]) -> Path:
+        """A store that begins as a copy of ``start``, and to which ``make`` adds runs."""
+
+        def filled(folder: Path) -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(start, folder)))
+                make()
+
+        return self.folder(name, filled) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
+    root.mkdir(exist_ok=True)
+    return Workshop(root)
+
+
+@pytest.fixture(scope="session")
+def empty_store(workshop: Workshop, unpainted: None, _schema_read_once: None) -> Path:
+    """An empty SQLite store: its many tables take seconds."""
     from mu.tracking import connect
 
-    path = tmp_path_factory.mktemp("empty-store") / "mlflow.db"
-    connect(store_uri(path))
-    return path
+    folder = workshop.folder("empty-store", lambda one: connect(store_uri(one / "mlflow.db")))
+    return folder / "mlflow.db"
 
 
 @pytest.fixture
@@ -85,18 +171,52 @@ class FinishedPrune:
 
 
 @pytest.fixture(scope="session")
-def finished_prune(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedPrune:
-    """A prune run of two epochs on the digits, made once; copy its store, do not write to it."""
-    from entrypoints.prune import prune
+def finished_prune(empty_store: Path, workshop: Workshop) -> FinishedPrune:
+    """A prune run of two epochs on the digits; copy its store, do not write to it."""
+    from mu.cli.requests import Request
+    from mu.tasks.prune import prune
     from mu.tracking import connect, find_original
 
-    path = copy_store(empty_store, tmp_path_factory.mktemp("finished-prune"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-        prune({"epochs": 2}, {"device": "cpu"})
-        run = find_original(connect(), {})
+    def make() -> None:
+        prune(Request(original={"epochs": 2}, device={"device": "cpu"}))
+
+    path = workshop.store("finished-prune", empty_store, make)
+    run = find_original(connect(store_uri(path)), {})
     assert run is not None
     return FinishedPrune(path, run.info.run_id)
+
+
+@dataclass(frozen=True)
+class FinishedUnlearn:
+    """A store with two unlearned models of one forget set, two oracles, and another forget set."""
+
+    path: Path
+    original: str
+    unlearned: tuple[str, str]
+    oracles: tuple[str, str]
+    other: str
+
+
+@pytest.fixture(scope="session")
+def finished_unlearn(finished_prune: FinishedPrune, workshop: Workshop) -> FinishedUnlearn:
+    """Four runs about class 3, each kind with seeds 0 and 1; copy their store."""
+    from mu.tracking import connect
+    from tests.test_main_job import call
+
+    def make() -> None:
+        common = ("--device", "cpu", "--prune_run_id", finished_prune.run_id)
+        for method in (("retrain",), ("ft", "--epochs", "1")):
+            for seed in ("0", "1"):
+                line = ("--forget", "class:3", "--seed", seed, *common)
+                assert call("unlearn", "--method", *method, *line) == 0
+        line = ("--forget", "random:20", "--epochs", "1", *common)
+        assert call("unlearn", "--method", "ft", *line) == 0
+
+    path = workshop.store("finished-unlearn", finished_prune.path, make)
+    found = connect(store_uri(path)).search("tags.`mu.entry` = 'unlearn'")
+    other, second, first, oracle2, oracle1 = (run.info.run_id for run in found)
+    pairs = (first, second), (oracle1, oracle2)
+    return FinishedUnlearn(path, finished_prune.run_id, *pairs, other)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from mu.data.splits import SplitSpec
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.recipes import Recipe
+from mu.recipes.recipe import Recipe
 from mu.training import Training
 
 
@@ -34,6 +35,15 @@ def laws(examples: int = 40) -> settings:
         database=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
+
+
+def mostly_slow(values: Iterable[Any], *quick: Any) -> list[Any]:
+    """Cases of a test: the ``quick`` ones always, the others in the slow set."""
+    cases = list(values)
+    assert set(quick) < set(cases)
+    several = [one if isinstance(one, tuple) else (one,) for one in cases]  # parameters
+    slow = [() if one in quick else pytest.mark.slow for one in cases]
+    return [pytest.param(*one, marks=mark) for one, mark in zip(several, slow, strict=True)]
 
 
 # --- errors -------------------------------------------------------------------------------

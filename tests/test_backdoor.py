@@ -149,7 +149,7 @@ def test_the_same_original_is_used_again_unless_the_attack_is_another_one(
 def test_a_clean_job_never_takes_a_poisoned_original(planted: Planted, program: Program) -> None:
     status, out, _ = program(f"unlearn --method ft {' '.join(QUICK)} --prune_epochs 1")
     assert status == 0
-    assert "making one first" in out
+    assert "training one first" in out
     assert planted.store.run(newest(planted.store, "unlearn")).data.metrics.get("ASR") is None
 
 
@@ -215,6 +215,7 @@ def test_suspects_are_found_or_given_and_their_quality_is_logged(
     assert found.params["suspects_share"] == "0.1"
 
 
+@pytest.mark.slow
 def test_several_sparsities_are_runs_below_one_with_a_table_and_a_plot(
     planted: Planted, program: Program
 ) -> None:
@@ -244,6 +245,7 @@ def _children(store: Store) -> dict[str, str]:
     return {child: parent for child, parent in pairs.items() if parent in ids}
 
 
+@pytest.mark.slow
 def test_a_mask_is_taken_from_an_earlier_run(planted: Planted, program: Program) -> None:
     line = f"backdoor --mask_run_id {planted.original} --prune_epochs 1 --method ft"
     assert program(f"{line} --trigger pixel {' '.join(QUICK)}")[0] == 0
@@ -253,18 +255,19 @@ def test_a_mask_is_taken_from_an_earlier_run(planted: Planted, program: Program)
     assert made.spec.data.poison.trigger == "pixel"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
     planted: Planted, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = f"backdoor --prune_run_id {planted.original} --method ft --epochs 3 --device cpu"
     assert program(line)[0] == 0
     whole = planted.store.run(newest(planted.store)).data
-    from entrypoints import poisoning
+    from mu.tasks import cleanse
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(poisoning, "_keep", stop)
+    monkeypatch.setattr(cleanse, "_save", stop)
     assert program(line)[0] == 130
     stopped = newest(planted.store)
     assert planted.store.run(stopped).info.status == "KILLED"
@@ -334,6 +337,7 @@ def test_an_original_that_was_not_poisoned_is_refused(planted: Planted, program:
     assert (status, "was not poisoned" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_an_original_that_was_trained_otherwise_is_not_taken(
     planted: Planted, program: Program
 ) -> None:
@@ -346,6 +350,7 @@ def test_an_original_that_was_trained_otherwise_is_not_taken(
     assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] == planted.original
 
 
+@pytest.mark.slow
 def test_a_backdoor_run_stands_for_its_poisoned_original(
     planted: Planted, program: Program
 ) -> None:
@@ -354,6 +359,7 @@ def test_a_backdoor_run_stands_for_its_poisoned_original(
     assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] == planted.original
 
 
+@pytest.mark.slow
 def test_the_success_among_the_classes_that_were_poisoned_is_logged(
     planted: Planted, program: Program
 ) -> None:
@@ -364,6 +370,7 @@ def test_the_success_among_the_classes_that_were_poisoned_is_logged(
     assert "ASR_source" not in planted.store.run(planted.run_id).data.metrics
 
 
+@pytest.mark.slow
 def test_seeds_compares_backdoor_runs(planted: Planted, program: Program) -> None:
     from click.testing import CliRunner
 
@@ -379,6 +386,7 @@ def test_seeds_compares_backdoor_runs(planted: Planted, program: Program) -> Non
     assert "ASR" in done.output
 
 
+@pytest.mark.slow
 def test_the_target_may_be_named(planted: Planted, program: Program) -> None:
     poison = load_checkpoint(planted.original).spec.data.poison
     assert isinstance(poison, Poison)

@@ -26,7 +26,7 @@ from mu.data.splits import SplitSpec, split
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.recipes import Recipe, Rewinding
+from mu.recipes.recipe import Recipe, Rewinding
 from mu.training import SCHEDULES, Training
 from mu.training.recipe import AUGMENTATIONS
 from tests.helpers import bits, flipped, laws, make_checkpoint, make_dataset, refused, same_masks

@@ -253,7 +253,7 @@ def test_originals_that_are_none(program: Program, pruned: PrunedStore) -> None:
     deleted = hand_over(store)
     store.client.delete_run(deleted)
     count = run_count(store)
-    program.refuses("unlearn --prune_run_id 0123", "no run '0123'", "copy an ID")
+    program.refuses("unlearn --prune_run_id 0123", "begins with '0123'", "copy an ID")
     program.refuses(f"unlearn --prune_run_id {running}", running, "is RUNNING", "FINISHED")
     program.refuses(f"unlearn --prune_run_id {failed}", failed, "is FAILED", "FINISHED")
     program.refuses(f"unlearn --prune_run_id {other}", other, "holds no network")
@@ -289,7 +289,7 @@ def test_masks_that_cannot_be_taken_over(program: Program, pruned: PrunedStore) 
         program.refuses(f"{start} --{name} {value}", f"{name}={value}", f"leave {name} out")
     failed = hand_over(store, status="FAILED")
     program.refuses(f"prune --mask_run_id {failed}", failed, "is FAILED", "FINISHED")
-    program.refuses("prune --mask_run_id 0123", "no run '0123'")
+    program.refuses("prune --mask_run_id 0123", "begins with '0123'")
     # One architecture has other names, one has more of the same names.
     other = f"{start} --arch {PLAIN}"
     program.refuses(other, "the mask names 'conv1.weight'", "the architecture that it was made for")

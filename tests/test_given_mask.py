@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from mlflow.entities import Run as MlflowRun
 
 import mu
-from entrypoints.prune import prune
+from mu.cli.requests import Request
 from mu.masks import Mask
-from mu.originals import train_original
+from mu.originals.train import train_original
 from mu.runs import Run
-from mu.tracking import Store
+from mu.tasks.prune import prune
+from mu.tracking import Store, connect
+from tests.conftest import Workshop, copy_store, store_uri
 from tests.training.networks import PLAIN
 
 SETTINGS = {
@@ -21,10 +25,25 @@ SETTINGS = {
 DEVICE = {"device": "cpu"}
 
 
+@pytest.fixture(scope="module")
+def made(empty_store: Path, workshop: Workshop) -> Path:
+    """A store with the run that found the mask; copy it."""
+
+    def make() -> None:
+        prune(Request(original=SETTINGS, device=DEVICE))
+
+    return workshop.store("given-mask", empty_store, make)
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(made, tmp_path / "store")))
+    return connect()
+
+
 @pytest.fixture
 def upstream(store: Store) -> MlflowRun:
     """The run that found the mask."""
-    prune(SETTINGS, DEVICE)
     return newest(store)
 
 
@@ -34,7 +53,8 @@ def newest(store: Store) -> MlflowRun:
 
 def under(store: Store, upstream: MlflowRun, **given: object) -> MlflowRun:
     """A run under its mask."""
-    prune(given, DEVICE, {"mask_run_id": upstream.info.run_id})
+    entry = {"mask_run_id": upstream.info.run_id}
+    prune(Request(entry=entry, original=given, device=DEVICE))
     return newest(store)
 
 

@@ -17,18 +17,20 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from PIL import Image
 
-from entrypoints import attacking, lira, unlearned
-from entrypoints.lira import LiraOptions
-from entrypoints.unlearn import unlearn
+from entrypoints import lira
 from mu.cli.main import run as run_command
-from mu.cli.originals import DeviceOptions
+from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.data import load_data
 from mu.evaluation.attacks.likelihood import lira as likelihood_ratio
 from mu.evaluation.attacks.rates import rates
+from mu.tasks import lira as lira_task
+from mu.tasks.resolve import unlearn_run
+from mu.tasks.unlearn import unlearn
 from mu.tracking import Store, connect, tracked
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
-from tests.test_main_job import files, launch, newest
+from tests.test_main_job import files, newest
 from tests.tracking.handovers import hand_over
 from tests.tracking.test_resuming import interrupt_at
 
@@ -63,7 +65,8 @@ def finished(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFac
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
         own = {"forget": "random:10%", "prune_run_id": finished_prune.run_id}
         device = {"device": "cpu"}
-        unlearn({**own, "method": "ft", "oracle_run_id": "train"}, {"epochs": 1}, {}, device)
+        entry = {**own, "method": "ft", "oracle_run_id": "train"}
+        unlearn(Request(entry=entry, method={"epochs": 1}, device=device))
     return path
 
 
@@ -135,6 +138,7 @@ def whole(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         return Whole.of(store, newest_lira(store))
 
 
+@pytest.mark.usefixtures("painted")
 def test_an_attack_end_to_end(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,7 +218,8 @@ def test_the_references_are_of_the_networks_that_they_say(target: Target) -> Non
 
 
 def test_references_unlearn_with_the_runs_own_hyperparameters(target: Target) -> None:
-    name, method = unlearned.method_of(target.store, target.store.run(target.unlearned))
+    run = unlearn_run(target.store, target.unlearned)
+    name, method = run.method, run.make_method()
     assert (name, type(method).__name__) == ("ft", "FineTune")
     assert (method.as_dict()["epochs"], method.as_dict()["batch_size"]) == (1, 64)
 
@@ -242,6 +247,7 @@ def test_without_an_oracle(target: Target, capsys: pytest.CaptureFixture[str]) -
     assert newest(store).data.tags["mu.oracle"] == target.oracle
 
 
+@pytest.mark.slow
 def test_what_is_given_by_name_arrives(target: Target) -> None:
     line = ("--unlearn_run_id", target.unlearned, "--references", "2", "--device", "cpu")
     found = []
@@ -268,11 +274,13 @@ PLACES = {
 
 def interrupted(place: str, *line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, attacking, *PLACES[place])
+        interrupt_at(patch, lira_task, *PLACES[place])
         assert call(*QUICK, *line) == 128 + signal.SIGINT
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place", mostly_slow(PLACES, "when the second is kept", "when all is written")
+)
 def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     target: Target, whole: Whole, place: str, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -284,19 +292,20 @@ def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     assert f"-P resume_run_id={run_id}" in capsys.readouterr().err
     kept = KEPT & set(files(target.store, run_id))
     trained = []
-    work = attacking.make_reference
+    work = lira_task.make_reference
 
     def counted(*arguments: Any) -> Any:
         trained.append(arguments[2])
         return work(*arguments)
 
-    monkeypatch.setattr(attacking, "make_reference", counted)
+    monkeypatch.setattr(lira_task, "make_reference", counted)
     assert call("--resume_run_id", run_id, "--device", "cpu") == 0
     assert trained == list(range(len(kept), REFERENCES))
     assert Whole.of(target.store, run_id) == whole
     assert target.store.run(run_id).data.tags["mu.resumed"] == "1"
 
 
+@pytest.mark.slow
 def test_a_kept_reference_that_is_damaged_is_trained_again(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -314,6 +323,7 @@ def test_a_kept_reference_that_is_damaged_is_trained_again(
     assert (found.metrics, found.references) == (whole.metrics, whole.references)
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_take_references_costs_only_the_way_back(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -342,19 +352,6 @@ def test_a_killed_process_is_gone_on_with(target: Target, whole: Whole) -> None:
     sent = len(target.store.client.get_metric_history(run_id, "reference_s"))
     assert call("--resume_run_id", run_id, "--device", "cpu") == 0
     assert Whole.of(target.store, run_id, lost=range(sent, len(kept))) == whole
-
-
-@pytest.mark.slow
-def test_by_the_launcher(target: Target, whole: Whole) -> None:
-    done = launch("lira", references=REFERENCES, device="cpu")
-    assert done.returncode == 0, done.stderr
-    run_id = newest_lira(target.store)
-    assert Whole.of(target.store, run_id) == whole
-    assert run_id in done.stdout
-    done = launch("lira", references=3, device="cpu")
-    assert done.returncode == 1
-    assert "references=3: must be even" in done.stderr
-    assert newest(target.store).info.status == "FAILED"
 
 
 # --- mistakes -----------------------------------------------------------------------------
@@ -411,7 +408,7 @@ def test_runs_that_cannot_be_attacked(refuses: Refusing, target: Target) -> None
     store, start = target.store, "--unlearn_run_id"
     failed = hand_over(store, entry="unlearn", status="FAILED")
     before = count(store)
-    refuses(f"{start} 0123", "no run '0123'", "copy an ID")
+    refuses(f"{start} 0123", "begins with '0123'", "copy an ID")
     refuses(f"{start} {target.original}", target.original, "(entry prune)", "a run of unlearn")
     refuses(f"{start} {failed}", failed, "is FAILED", "FINISHED")
     oracle = f"{start} {target.unlearned} --oracle_run_id"
@@ -427,7 +424,7 @@ def test_nothing_to_attack(refuses: Refusing, pruned: PrunedStore) -> None:
 
 def test_a_forget_set_that_is_too_small(refuses: Refusing, target: Target) -> None:
     own = {"forget": "random:1", "method": "ft", "prune_run_id": target.original}
-    unlearn(own, {"epochs": 1}, {}, {"device": "cpu"})
+    unlearn(Request(entry=own, method={"epochs": 1}, device={"device": "cpu"}))
     refuses("--device cpu", "at least 10 forgotten samples", "there are 1;")
     assert count(target.store) == 4
 
@@ -448,7 +445,7 @@ def own_target(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
     store = connect()
     own = {"forget": "random:10%", "method": "ft", "prune_run_id": finished_prune.run_id}
-    unlearn(own, {"epochs": 1}, {}, {"device": "cpu"})
+    unlearn(Request(entry=own, method={"epochs": 1}, device={"device": "cpu"}))
     return Target(store, finished_prune.run_id, "none", newest(store).info.run_id)
 
 

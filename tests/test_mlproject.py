@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep, transfer, unlearn
-from mu.cli import originals as options
+from mu.cli import requests as options
 from mu.hyperparameters import Hyperparameters
 from mu.methods import DEFAULT_METHOD, method_class
 from mu.pruning import DEFAULT_PRUNER, pruner_class
@@ -96,14 +96,14 @@ def test_a_default_is_the_one_that_stands_in_the_code(entry: str) -> None:
             pruner_class(DEFAULT_PRUNER),
             options.DeviceOptions,
         ),
-        "unlearn": (unlearn.UnlearnOptions, method_class(DEFAULT_METHOD), options.DeviceOptions),
-        "backdoor": (backdoor.BackdoorOptions, options.DeviceOptions),
-        "compare": (compare.CompareOptions,),
-        "dataset": (dataset.DatasetOptions,),
-        "lira": (lira.LiraOptions, options.DeviceOptions),
-        "evaluate": (evaluate.EvaluateOptions, options.DeviceOptions),
-        "transfer": (transfer.TransferOptions, options.DeviceOptions),
-        "sweep": (sweep.SweepOptions, options.DeviceOptions),
+        "unlearn": (options.UnlearnOptions, method_class(DEFAULT_METHOD), options.DeviceOptions),
+        "backdoor": (options.BackdoorOptions, options.DeviceOptions),
+        "compare": (options.CompareOptions,),
+        "dataset": (options.DatasetOptions,),
+        "lira": (options.LiraOptions, options.DeviceOptions),
+        "evaluate": (options.EvaluateOptions, options.DeviceOptions),
+        "transfer": (options.TransferOptions, options.DeviceOptions),
+        "sweep": (options.SweepOptions, options.DeviceOptions),
     }
     from mu.data.splits import SplitSpec
 

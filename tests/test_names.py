@@ -6,24 +6,32 @@ from pathlib import Path
 import pytest
 
 from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep, transfer, unlearn
+from mu.cli.requests import ENGINES
 from mu.data import DATASETS
-from mu.data.triggers import ALIASES as TRIGGER_ALIASES
 from mu.data.triggers import TRIGGERS
 from mu.evaluation.catalogue import METRICS
 from mu.evaluation.measurements import GROUPS
-from mu.methods import ALIASES, METHODS
+from mu.methods import METHODS
 from mu.models import ARCHITECTURES
 from mu.pruning import PRUNERS
-from mu.sweep.engines import ENGINES
-from mu.sweep.grid import KEYS
+from mu.tasks.sweep.grid import KEYS
 from mu.transfer import TUNES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "names.md").read_text()
 NAMES = set(re.findall(r"`([^`]+)`", PAGE))
 
 
+# Those of methods, pruners and triggers are in the help of each; the page may leave them out.
+CHOSEN = {
+    prefix + name
+    for prefix, registry in (("", METHODS), ("", PRUNERS), ("trigger_", TRIGGERS))
+    for one in registry.values()
+    for name in one.names()
+}
+
+
 def options(command):
-    return {option.name for option in command.params}
+    return {option.name for option in command.params} - CHOSEN
 
 
 def test_every_option_of_prune_is_on_the_page():
@@ -35,18 +43,12 @@ def test_every_option_of_the_measuring_entries_is_on_the_page(entry):
     assert options(entry.build([])) <= NAMES
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_every_option_of_unlearn_is_on_the_page(method):
-    own = options(unlearn.build(["--method", method]))
+@pytest.mark.parametrize("entry", [unlearn, backdoor])
+def test_every_option_of_the_unlearning_entries_is_on_the_page(entry):
+    own = options(entry.build([]))
     assert {name for name in own if not name.startswith("prune_")} <= NAMES
     originals = {name.removeprefix("prune_") for name in own if name.startswith("prune_")}
-    assert originals - {"run_id"} <= NAMES
-
-
-@pytest.mark.parametrize("trigger", sorted(TRIGGERS))
-def test_every_option_of_backdoor_is_on_the_page(trigger):
-    own = options(backdoor.build(["--trigger", trigger]))
-    assert {name for name in own if not name.startswith("prune_")} <= NAMES
+    assert originals - {"run_id"} - CHOSEN <= NAMES
 
 
 def test_every_option_of_transfer_is_on_the_page():
@@ -61,13 +63,8 @@ def test_every_option_of_transfer_is_on_the_page():
     [
         DATASETS,
         ARCHITECTURES,
-        PRUNERS,
-        METHODS,
-        ALIASES,
         METRICS,
         GROUPS,
-        TRIGGERS,
-        TRIGGER_ALIASES,
         TUNES,
         ENGINES,
         KEYS,

@@ -1,59 +1,37 @@
-"""Registries: every name loads, every file is listed, aliases and misspelt names."""
+"""Registries: classes are found in their files, names and aliases lead to them."""
 
 import dataclasses
-import importlib
-import inspect
-import pkgutil
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
-from mu import data, methods, models, pruning, registry
-from mu.data.images import Source
-from mu.errors import UserError
+from mu import data, methods, models, pruning
+from mu.data import triggers
+from mu.data.source import Source
+from mu.errors import UserError, nearest
 from mu.hyperparameters import Hyperparameters
 from mu.methods.base import Method
 from mu.models import ModelSpec
 from mu.pruning.base import Pruner
+from mu.registry import Registry
 from mu.training import Training
 from tests.helpers import refused
 
+REGISTRIES = {
+    "pruner": pruning.PRUNERS,
+    "method": methods.METHODS,
+    "trigger": triggers.TRIGGERS,
+}
 TABLES = {
     "dataset": (data.DATASETS, data.check_dataset),
     "arch": (models.ARCHITECTURES, models.check_arch),
-    "pruner": (pruning.PRUNERS, pruning.check_pruner),
-    "method": (methods.METHODS, methods.check_method),
+    **{kind: (registry, registry.check) for kind, registry in REGISTRIES.items()},
 }
 ENTRIES = [(kind, name) for kind, (table, _) in TABLES.items() for name in table]
-
-
-def modules(package):
-    """The modules right below ``package``, imported."""
-    found = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
-    return [importlib.import_module(one.name) for one in found]
-
-
-def concrete(package, base):
-    """Import paths of the subclasses of ``base`` that the modules of ``package`` define."""
-    return {
-        f"{module.__name__}:{name}"
-        for module in modules(package)
-        for name, found in vars(module).items()
-        if inspect.isclass(found)
-        and issubclass(found, base)
-        and found.__module__ == module.__name__
-        and not inspect.isabstract(found)
-    }
-
-
-def sources(package):
-    """Import paths of the sources that the modules of ``package`` define."""
-    return {
-        f"{module.__name__}:SOURCE"
-        for module in modules(package)
-        if isinstance(vars(module).get("SOURCE"), Source)
-    }
+ALIASES = [
+    (registry, *pair) for registry in REGISTRIES.values() for pair in registry.aliases.items()
+]
+CLASSES = [one for registry in REGISTRIES.values() for one in registry.values()]
 
 
 # --- every name loads ---------------------------------------------------------------------
@@ -86,12 +64,8 @@ def test_a_method_can_be_made_with_its_defaults(name):
     assert isinstance(methods.make_method(name), Method)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [methods.method_class(name) for name in methods.METHODS]
-    + [pruning.pruner_class(name) for name in pruning.PRUNERS],
-)
-def test_every_setting_of_a_method_and_a_pruner_has_a_help_text(kind):
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_setting_has_a_help_text(kind):
     assert issubclass(kind, Hyperparameters)
     for field in dataclasses.fields(kind):
         assert field.metadata.get("help"), f"{kind.__name__}.{field.name} has no help"
@@ -103,38 +77,79 @@ def test_every_setting_of_a_method_and_a_pruner_has_a_help_text(kind):
         (data.DEFAULT_DATASET, data.DATASETS),
         (pruning.DEFAULT_PRUNER, pruning.PRUNERS),
         (methods.DEFAULT_METHOD, methods.METHODS),
+        (triggers.DEFAULT_TRIGGER, triggers.TRIGGERS),
     ],
 )
 def test_the_default_is_a_registered_name(default, table):
     assert default in table
 
 
-# --- every file is listed -----------------------------------------------------------------
+# --- classes are found in their files -----------------------------------------------------
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    """A registry of a package of that one file."""
+
+    def make(text, package):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+        (tmp_path / package / "things.py").write_text(f"from mu.registry import Registered\n{text}")
+        monkeypatch.syspath_prepend(tmp_path)
+        return Registry("thing", package)
+
+    return make
+
+
+def test_the_classes_of_a_new_file_are_found_and_sorted(found):
+    things = found(
+        "class B(Registered):\n    name = 'b'\n    aliases = ('uno',)\n"
+        "class A(Registered):\n    name = 'a'\n",
+        "new_things",
+    )
+
+    assert list(things) == ["a", "b"]
+    assert things.aliases == {"uno": "b"}
+    assert things.find("uno") is things["b"]
+
+
+@pytest.mark.parametrize("other", ["name = 'a'", "name = 'b'; aliases = ('a',)"])
+def test_two_classes_of_one_name_are_refused(found, other):
+    text = f"class A(Registered):\n    name = 'a'\nclass B(Registered):\n    {other}\n"
+
+    with pytest.raises(ValueError, match=r"\['a'\] is the thing of two classes in .*things\.A"):
+        len(found(text, f"twice_{len(other)}"))
+
+
+def test_a_class_without_a_name_is_refused(found):
+    with pytest.raises(TypeError, match=r"things\.A is chosen by no name"):
+        len(found("class A(Registered):\n    pass\n", "nameless"))
 
 
 @pytest.mark.parametrize(
-    ("found", "table"),
-    [
-        (concrete(methods, Method), methods.METHODS),
-        (concrete(pruning, Pruner), pruning.PRUNERS),
-        (sources(data), data.DATASETS),
-    ],
-    ids=["methods", "pruners", "datasets"],
+    ("registry", "base"), [(methods.METHODS, Method), (pruning.PRUNERS, Pruner)]
 )
-def test_no_file_is_forgotten_and_nothing_is_listed_twice(found, table):
-    assert found == set(table.values()), "list the file in its package's __init__.py"
-    assert len(table) == len(found)
+def test_what_is_found_is_of_its_kind(registry, base):
+    assert registry
+    assert all(issubclass(one, base) for one in registry.values())
+
+
+def test_every_file_that_reads_a_data_set_is_listed():
+    folder = Path(data.__file__).parent
+    reading = {path.stem for path in folder.glob("*.py") if "\ndef read(" in path.read_text()}
+
+    listed = {source.read.args[0].rpartition(".")[2] for source in data.DATASETS.values()}
+    assert {f"{one}:read" for one in reading - {"own"}} == listed
 
 
 # --- aliases and misspelt names -----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("alias", "name"), list(methods.ALIASES.items()))
-def test_an_alias_leads_to_a_name_and_hides_none(alias, name):
-    assert alias not in methods.METHODS
-    assert name in methods.METHODS
-    assert methods.check_method(alias) == name
-    assert methods.method_class(alias) is methods.method_class(name)
+@pytest.mark.parametrize(("registry", "alias", "name"), ALIASES)
+def test_an_alias_leads_to_a_name_and_hides_none(registry, alias, name):
+    assert alias not in registry
+    assert registry.check(alias) == name
+    assert registry.find(alias) is registry[name]
 
 
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)
@@ -169,13 +184,22 @@ def test_an_unknown_name_is_refused_wherever_it_is_used(make):
 
 
 def test_aliases_are_offered_beside_names():
-    table, aliases = {"first": "a:b"}, {"uno": "first"}
+    with refused("unknown method 'wfishr'", "did you mean wfisher?"):
+        methods.check_method("wfishr")
 
-    assert registry.canonical("thing", "uno", table, aliases) == "first"
-    with refused("unknown thing 'unos'", "did you mean uno?"):
-        registry.canonical("thing", "unos", table, aliases)
-    with refused("unknown thing 'zz'", "first, uno"):
-        registry.canonical("thing", "zz", table, aliases)
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("metod", ["method", "augment"], ["method"]),
+        ("cifr10", ["cifar100", "cifar10_jpeg", "cifar10"], ["cifar10", "cifar100"]),
+        ("fx", ["ft", "ff", "retrain"], ["ft", "ff"]),
+        ("UAA", ["UA", "MIA", "TA"], ["UA"]),
+        ("metod", ["augment", "seed"], []),
+    ],
+)
+def test_only_near_names_are_offered(name, known, expected):
+    assert nearest(name, known) == expected
 
 
 def test_a_wrong_setting_names_its_method_or_pruner():
@@ -183,15 +207,3 @@ def test_a_wrong_setting_names_its_method_or_pruner():
         pruning.make_pruner("omp", {"rat": 0.5})
     with refused("setting of method l1_sparse", "'alhpa'", "alpha"):
         methods.make_method("l1_sparse", {"alhpa": 0.5})
-
-
-def test_names_are_checked_before_torch_is_loaded():
-    program = (
-        "import sys\n"
-        "from mu import data, methods, models, pruning\n"
-        "data.check_dataset('digits'), methods.check_method('FT')\n"
-        "models.check_arch('resnet18'), pruning.check_pruner('omp')\n"
-        "sys.exit('torch' in sys.modules)\n"
-    )
-
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -19,14 +19,16 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import Tensor, nn
 
-import mu.rounds
+import mu.originals.rounds
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import load_data
 from mu.masks import Mask
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.pruning.base import prunable
-from mu.recipes import Recipe
-from mu.resume import (
+from mu.recipes.recipe import Recipe
+from mu.runs import Record, Run
+from mu.training.loop import train
+from mu.training.progress import (
     FolderKeeper,
     Progress,
     file_name,
@@ -34,8 +36,6 @@ from mu.resume import (
     read_newest,
     write_whole,
 )
-from mu.runs import Record, Run
-from mu.training import train
 from tests.helpers import bits, flipped, laws, random_mask, refused, same_masks
 from tests.training.networks import DROPPING, PLAIN
 
@@ -528,7 +528,7 @@ def test_interrupted_in_the_middle_of_an_epoch(
         train(model, *arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(mu.rounds, "train", failing)
+        patch.setattr(mu.originals.rounds, "train", failing)
         assert one.interrupted(lambda *_: None)
     assert len(passes) == step
     one.make().check(whole)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,19 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import originals, prune, sweep, sweep_task, sweeping, unlearn, unlearn_run
+from entrypoints import prune, sweep, unlearn
 from mu.cli.main import run as run_command
-from mu.tracking import CELL_TAG, ORIGINAL_TAG, Store, connect, load_checkpoint
+from mu.cli.requests import Request
+from mu.tags import CELL, ORIGINAL_KEY
+from mu.tasks import perform as unlearning
+from mu.tasks import prune as prune_task
+from mu.tasks.sweep import perform
+from mu.tasks.sweep import run as sweep_run
+from mu.tracking import Store, connect, load_checkpoint
 from tests.conftest import copy_store, store_uri
-from tests.helpers import refused
+from tests.helpers import mostly_slow, refused
 from tests.processes import PATIENCE, python
-from tests.test_main_job import files, launch
+from tests.test_main_job import files
 from tests.tracking.test_resuming import interrupt_at
 
 ORIGINALS = {"rate": [0, 0.5], "epochs": 2, "train_size": 120}
@@ -88,10 +94,18 @@ def finished_once(store: Store) -> bool:
     """Whether no original and no unlearning was finished twice."""
     done = [run for run in runs(store) if run.info.status == "FINISHED"]
     keys = [
-        run.data.tags[tag] for run in done for tag in (CELL_TAG, ORIGINAL_TAG)
+        run.data.tags[tag] for run in done for tag in (CELL, ORIGINAL_KEY)
         if tag in run.data.tags
     ]  # fmt: skip
     return len(keys) == len(set(keys))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_plots() -> Iterator[None]:
+    """Plots of single runs take most of the time of small ones, and are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda _, path, **__: path.touch())
+        yield
 
 
 @dataclass(frozen=True)
@@ -203,8 +217,8 @@ def test_a_dry_run_opens_nothing_and_says_what_is_there(
     table = {words[0]: words[1:] for words in lines if words}
     assert table["originals"][:3] == ["3", "2", "1"]
     assert table["oracles"][:3] == ["3", "2", "1"]
-    assert table["cells"][:3] == ["12", "4", "8"]
-    assert all("unknown" not in table[kind] for kind in ("originals", "oracles", "cells"))
+    assert table["unlearnings"][:3] == ["12", "4", "8"]
+    assert all("unknown" not in table[kind] for kind in ("originals", "oracles", "unlearnings"))
     assert made(swept) == before
 
 
@@ -289,7 +303,9 @@ def test_originals_may_be_trained_under_the_mask_of_a_run(swept: Store, tmp_path
     assert call("--grid", write(tmp_path, grid)) == 0
     assert made(swept)["prune"] == COUNTS["prune"] + 2
     with refused("mask_from=retain", "mask_run_id"):
-        sweep.sweep({"grid": write(tmp_path, {**grid, "oracle": {"mask_from": "retain"}})}, {})
+        sweep_run.sweep(
+            Request(entry={"grid": write(tmp_path, {**grid, "oracle": {"mask_from": "retain"}})})
+        )
 
 
 # --- mistakes -----------------------------------------------------------------------------
@@ -331,7 +347,7 @@ def test_mistakes_are_refused_before_a_run_is_opened(
     store: Store, tmp_path: Path, document: dict[str, Any], texts: tuple[str, ...]
 ) -> None:
     with refused(*texts):
-        sweep.sweep({"grid": write(tmp_path, document)}, {})
+        sweep_run.sweep(Request(entry={"grid": write(tmp_path, document)}))
     assert runs(store) == []
 
 
@@ -350,15 +366,15 @@ def test_options_that_do_not_go_together(
     store: Store, given: dict[str, Any], texts: tuple[str, ...]
 ) -> None:
     with refused(*texts):
-        sweep.sweep(given, {})
+        sweep_run.sweep(Request(entry=given))
 
 
 def test_without_ray_a_line_says_how_to_get_it(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sweep_run, "find_spec", lambda name: None)
     with refused("engine=ray", "mu-unlearning[ray]", "engine=processes"):
-        sweep.sweep({"grid": write(tmp_path, GRID), "engine": "ray"}, {})
+        sweep_run.sweep(Request(entry={"grid": write(tmp_path, GRID), "engine": "ray"}))
 
 
 def interrupted(*_: object, **__: object) -> None:
@@ -371,14 +387,14 @@ def test_many_runs_are_made_only_if_that_is_meant(
     grid = changed(seed=list(range(100)), originals={**ORIGINALS, "rate": 0})
     path = write(tmp_path, grid)  # an original, its oracle, and twice a hundred cells
     with refused("makes 202 runs", "more than 200", "yes=true"):
-        sweep.sweep({"grid": path}, {})
+        sweep_run.sweep(Request(entry={"grid": path}))
     assert runs(store) == []
-    monkeypatch.setattr(sweeping, "open_engine", interrupted)
+    monkeypatch.setattr(sweep_run, "open_engine", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweep.sweep({"grid": path, "yes": True}, {})
+        sweep_run.sweep(Request(entry={"grid": path, "yes": True}))
     path = write(tmp_path, {**grid, "seed": list(range(99))})  # exactly 200
     with pytest.raises(KeyboardInterrupt):
-        sweep.sweep({"grid": path}, {})
+        sweep_run.sweep(Request(entry={"grid": path}))
 
 
 def test_numbers_are_read_as_the_command_line_reads_them(store: Store, tmp_path: Path) -> None:
@@ -431,13 +447,13 @@ def test_what_needs_a_failed_original_is_not_tried(store: Store, tmp_path: Path)
 # --- interruptions ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by", ["the same command", "its ID"])
+@pytest.mark.parametrize("by", mostly_slow(["the same command", "its ID"], "its ID"))
 def test_an_interrupted_sweep_goes_on(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     line = ("--grid", write(tmp_path, GRID))
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, unlearn_run, "run_method", 3)  # within the second cell
+        interrupt_at(patch, unlearning, "_unlearn", 3)  # within the second cell
         assert call(*line) == 128 + signal.SIGINT
     (parent,) = sweeps(store)
     assert parent.info.status == "KILLED"
@@ -453,7 +469,7 @@ def test_an_interrupted_sweep_goes_on(
     assert finished_once(store)
     assert "resume/job.json" not in set(files(store, parent.info.run_id))
     with refused("FINISHED"):
-        sweep.sweep({"resume_run_id": parent.info.run_id}, {})
+        sweep_run.sweep(Request(entry={"resume_run_id": parent.info.run_id}))
 
 
 def test_an_original_goes_on_from_its_last_epoch(
@@ -475,7 +491,7 @@ def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run
 ) -> None:
     line = ("--grid", write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0}}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(originals, "train_original", interrupted)
+        patch.setattr(prune_task, "train_original", interrupted)
         assert call(*line) == 128 + signal.SIGINT
     assert call(*line) == 0
     assert made(store) == finished(store)
@@ -484,12 +500,12 @@ def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run
 
 def test_another_grid_does_not_go_on_in_that_run(store: Store, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, unlearn_run, "run_method", 1)
+        interrupt_at(patch, unlearning, "_unlearn", 1)
         assert call("--grid", write(tmp_path, GRID)) == 128 + signal.SIGINT
     (parent,) = sweeps(store)
     other = write(tmp_path, {**GRID, "seed": 3}, "other.yaml")
     with refused("another grid"):
-        sweep.sweep({"grid": other, "resume_run_id": parent.info.run_id}, {})
+        sweep_run.sweep(Request(entry={"grid": other, "resume_run_id": parent.info.run_id}))
     assert len(sweeps(store)) == 1
 
 
@@ -580,14 +596,6 @@ def test_a_stopped_sweep_ends_killed_with_no_process_left_and_goes_on(
     assert finished_once(store)
 
 
-@pytest.mark.slow
-def test_by_the_launcher(swept: Store, tmp_path: Path) -> None:
-    done = launch("sweep", grid=write(tmp_path, GRID))
-    assert done.returncode == 0, done.stderr
-    assert made(swept) == {**COUNTS, "sweep": 2}
-    assert sweeps(swept)[0].info.status == "FINISHED"
-
-
 # --- what a worker answers ----------------------------------------------------------------
 
 
@@ -596,8 +604,8 @@ def test_a_defect_in_a_task_is_told_with_its_traceback(monkeypatch: pytest.Monke
         print("warning: the disk is nearly full")
         raise ZeroDivisionError("one\ntwo")
 
-    monkeypatch.setattr(sweep_task, "_do", broken)
-    answer = sweep_task.perform({})
+    monkeypatch.setattr(perform, "_perform", broken)
+    answer = perform.perform({})
     assert answer["error"] == "ZeroDivisionError: one two"
     assert "in broken" in answer["traceback"]
     assert answer["warnings"] == ["warning: the disk is nearly full"]

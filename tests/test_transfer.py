@@ -13,10 +13,11 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 import mu
-from entrypoints import evaluate, lira, transfer, unlearned
+from entrypoints import evaluate, lira, transfer
 from mu.cli.main import run as run_command
 from mu.evaluation import predict
 from mu.runs import Run
+from mu.tasks import resolve
 from mu.tracking import Store, connect, fetch_checkpoint, rounded
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.test_entrypoints import PROGRAMS, Program, run_count
@@ -190,7 +191,7 @@ def test_what_it_says_and_what_its_page_says(done: Done) -> None:
 def test_a_finished_unlearn_run_gives_the_same_without_its_source(
     done: Done, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unlearned, "data_of", lambda *_: pytest.fail("the source was read"))
+    monkeypatch.setattr(resolve, "data_of", lambda *_: pytest.fail("the source was read"))
     before, run_id = run_count(done.store), done.unlearned.info.run_id
     status, out, _ = program(f"transfer --unlearn_run_id {run_id} {TO_BRIGHT} --seed 2")
     assert status == 0

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from mu.cli.options import Group, command
-from mu.cli.originals import DeviceOptions, given_settings, original_groups
-from mu.errors import UserError
+from mu.cli.entry import entry_command
+from mu.cli.groups import original_groups
+from mu.cli.options import Group
+from mu.cli.requests import DeviceOptions, ImportOptions
 from mu.foreign import ENOUGH_ZEROS, VAL_SHARE
-from mu.hyperparameters import Hyperparameters, setting
 
 SHORT_HELP = "Make a finished prune run of a checkpoint from elsewhere."
 HELP = f"""Make a finished prune run of the checkpoint FILE, so that unlearn finds it.
@@ -37,38 +35,12 @@ DEFAULTS = {
 }
 
 
-@dataclass(frozen=True)
-class ImportOptions(Hyperparameters):
-    """What a file may leave unsaid."""
-
-    mean: str | None = setting(
-        None,
-        help="the network's normalisation, by channel, of pixels scaled to 0-1: 0.49,0.48,0.45 "
-        "(default: the file's, else the data set's)",
-    )
-    std: str | None = setting(None, help="likewise")
-
-
 def build(arguments: Sequence[str]) -> click.Command:
     """The command, with the options of the pruner that ``arguments`` name."""
-    own, device = Group(ImportOptions), Group(DeviceOptions)
-    groups = original_groups(arguments, defaults=DEFAULTS)
-
-    def action(values: Mapping[str, Any]) -> None:
-        from mu.cli.import_job import import_file
-
-        said = ImportOptions.of(own.given(values))
-        normalisation = {name: _numbers(name, text) for name, text in said.as_dict().items()}
-        given = {**given_settings(groups, values), **normalisation}
-        import_file(values["file"], given, DeviceOptions.of(device.given(values)))
-
-    return command("import", HELP, [*groups, own, device], action, [click.Argument(["file"])])
-
-
-def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
-    try:
-        return None if text is None else tuple(float(word) for word in text.split(","))
-    except ValueError:
-        raise UserError(
-            f"{name}={text!r}: give a number for each channel, as 0.5,0.5,0.5"
-        ) from None
+    groups = {
+        "original": original_groups(arguments, defaults=DEFAULTS),
+        "entry": [Group(ImportOptions)],
+        "device": [Group(DeviceOptions)],
+    }
+    task = "mu.tasks.import_checkpoint:import_checkpoint"
+    return entry_command("import", HELP, groups, task, [click.Argument(["file"])])

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mu.errors import UserError, unknown
+from mu.tags import ENTRY, ERROR
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from mu.tracking.records import Record
+    from mu.run_record import RunRecord
 
 SHORT_HELP = "List runs with their metrics."
 HELP = """List the runs of the experiment with their metrics, newest first.
@@ -31,6 +32,7 @@ COLUMNS = (  # where a run has them
     *("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap", "RTE"),
     *("target_acc", "target_gain"),
 )
+STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 SHORT = 8  # digits of an ID, where a line is too short for all
 WIDE = 130  # letters of a line that has room for all
 
@@ -60,8 +62,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Print them."""
-    from mu.tracking import connect
-    from mu.tracking.records import records
+    from mu.tracking import connect, records
 
     query = query_of(entry, method, status)
     found = list(records(connect(), query, None if sort else limit))
@@ -82,7 +83,7 @@ def command(
 
 
 def query_of(entry: str | None, method: str | None, status: str | None) -> str:
-    """MLflow's query for what was asked.
+    """MLflow's query for these runs.
 
     Raises
     ------
@@ -90,24 +91,22 @@ def query_of(entry: str | None, method: str | None, status: str | None) -> str:
         If a name is unknown.
     """
     from mu.methods import check_method
+    from mu.tracking import matching
     from mu.tracking.doctor import ENTRY_POINTS
 
-    parts = []
-    if entry is not None:
-        if entry not in ENTRY_POINTS:
-            raise unknown("entry", entry, ENTRY_POINTS)
-        parts.append(f"tags.`mu.entry` = '{entry}'")
+    conditions = []
+    if entry is not None and entry not in ENTRY_POINTS:
+        raise unknown("entry", entry, ENTRY_POINTS)
     if method is not None:
-        parts.append(f"params.method = '{check_method(method)}'")
+        conditions.append(f"params.method = '{check_method(method)}'")
     if status is not None:
-        known = ("FINISHED", "FAILED", "KILLED", "RUNNING")
-        if status.upper() not in known:
-            raise unknown("status", status, known)
-        parts.append(f"attributes.status = '{status.upper()}'")
-    return " and ".join(parts)
+        if status.upper() not in STATUSES:
+            raise unknown("status", status, STATUSES)
+        conditions.append(f"attributes.status = '{status.upper()}'")
+    return matching({} if entry is None else {ENTRY: entry}, *conditions)
 
 
-def best_first(found: Sequence[Record], name: str) -> list[Record]:
+def best_first(found: Sequence[RunRecord], name: str) -> list[RunRecord]:
     """The runs that have a number, the best one first.
 
     Raises
@@ -115,13 +114,13 @@ def best_first(found: Sequence[Record], name: str) -> list[Record]:
     UserError
         If none has it.
     """
-    own = [one for one in found if name in one.metrics]
-    if not own:
+    ranked = [one for one in found if name in one.metrics]
+    if not ranked:
         from mu.evaluation.catalogue import metric
 
         metric(name)  # says which name was meant, where it is none
         raise UserError(f"sort={name}: no run has that metric; see which do with `mu runs`")
-    return sorted(own, key=lambda one: one.metrics[name], reverse=not smallest_is_best(name))
+    return sorted(ranked, key=lambda one: one.metrics[name], reverse=not smallest_is_best(name))
 
 
 def smallest_is_best(name: str) -> bool:
@@ -137,22 +136,16 @@ def smallest_is_best(name: str) -> bool:
         return False
 
 
-def as_dict(one: Record) -> dict[str, object]:
-    """All that is known of a run, JSON-ready."""
-    return {
-        "run_id": one.run_id,
-        "entry": one.entry,
-        "name": one.name,
-        "status": one.status,
-        "started": one.started.isoformat(timespec="seconds"),
-        "seconds": one.seconds,
-        "params": dict(one.params),
-        "metrics": dict(one.metrics),
-        "tags": {name: value for name, value in one.tags.items() if name.startswith("mu.")},
-    }
+def as_dict(one: RunRecord) -> dict[str, object]:
+    """All that the store knows of a run, JSON-ready."""
+    names = ("run_id", "entry", "name", "status", "started", "seconds", "params", "metrics", "tags")
+    found = {name: getattr(one, name) for name in names}
+    found["started"] = one.started.isoformat(timespec="seconds")
+    found["tags"] = {name: value for name, value in one.tags.items() if name.startswith("mu.")}
+    return found
 
 
-def print_runs(found: Sequence[Record]) -> None:
+def print_runs(found: Sequence[RunRecord]) -> None:
     """A table; below it why runs failed."""
     from rich.table import Table
 
@@ -170,11 +163,10 @@ def print_runs(found: Sequence[Record]) -> None:
         numbers = [f"{one.metrics[name]:.2f}" if name in one.metrics else "-" for name in names]
         table.add_row(one.run_id[:digits], one.entry, _titled(one), *numbers)
     console.print(table)
-    reasons = [one for one in found if "mu.error" in one.tags]
-    print_notes([f"{one.run_id[:digits]}: {one.tags['mu.error']}" for one in reasons])
+    print_notes([f"{one.run_id[:digits]}: {one.tags[ERROR]}" for one in found if ERROR in one.tags])
 
 
-def _titled(one: Record) -> Text:
+def _titled(one: RunRecord) -> Text:
     """The run's name, whatever is in it, and what is special about it."""
     from rich.text import Text
 

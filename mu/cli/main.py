@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from mu import environment
 from mu.cli.options import Group, peek
+from mu.cli.requests import DeviceOptions
 from mu.distributed.place import be_silent, place
-from mu.errors import UserError, unknown
+from mu.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from mu.distributed.launch import RanksFailedError
+    from mu.registry import Registered
 
 USER_MISTAKE = 2
 
@@ -38,6 +41,7 @@ def run(
         Whether ``devices=N`` means that the command is run by N processes. In each of them it is
         run as by one; the first one tracks and prints, the others are silent.
     """
+    environment.prepare()
     try:
         with _failures_told():
             _perform(build, arguments, launches)
@@ -87,10 +91,11 @@ def _devices(command: click.Command, arguments: Sequence[str]) -> int:
 def _launch(command: click.Command, arguments: Sequence[str], devices: int) -> None:
     """Have so many processes run the command, once what can be checked before is checked."""
     context = command.make_context(command.name, list(arguments))
-    from mu.cli.originals import DeviceOptions
     from mu.distributed.launch import RanksFailedError, program
+    from mu.runs import check_device_count
 
-    DeviceOptions.of(Group(DeviceOptions).given(context.params)).check()
+    given = DeviceOptions.of(Group(DeviceOptions).given(context.params))
+    check_device_count(given.device, devices, given.sync_bn)
     try:
         program(arguments, devices)
     except RanksFailedError as error:
@@ -138,28 +143,41 @@ def _no_such_option(error: click.NoSuchOption) -> str:
         return error.format_message()
     command = error.ctx.command
     known = [option.name for option in command.params if option.name]
-    if owners := _owners(name, known):
-        return f"{name!r} is an option of {' and '.join(owners)}, not of {command.name}"
-    return str(unknown(f"option of {command.name}", name, known))
-
-
-def _owners(name: str, known: Sequence[str]) -> list[str]:
-    """The methods, pruners or triggers, as they are chosen, that have a setting of that name."""
-    from mu.data.triggers import TRIGGERS, trigger_class
-    from mu.methods import METHODS, method_class
-    from mu.pruning import PRUNERS, pruner_class
-
-    prefix = "prune_" if "prune_pruner" in known else ""
-    found = [
-        f"{prefix}pruner={one}"
-        for one in PRUNERS
-        if name in [prefix + own for own in pruner_class(one).names()]
+    owners = _owners(known)
+    if name in owners:
+        return f"{name!r} is an option of {' and '.join(owners[name])}, not of {command.name}"
+    near = [
+        f"{one} of {owners[one][0]}" if one in owners else one
+        for one in nearest(name, {*known, *owners})
     ]
-    if "trigger" in known:
-        own = name.removeprefix("trigger_") if name.startswith("trigger_") else ""
-        found += [f"trigger={one}" for one in TRIGGERS if own in trigger_class(one).names()]
-    if "method" in known:
-        found += [f"method={one}" for one in METHODS if name in method_class(one).names()]
+    remedy = f"did you mean {' or '.join(near)}?" if near else "--help lists what there is"
+    return f"unknown option of {command.name} {name!r}; {remedy}"
+
+
+def _owners(known: Sequence[str]) -> dict[str, list[str]]:
+    """The options that a command would have with other methods, pruners or triggers; with which.
+
+    Parameters
+    ----------
+    known
+        The options that it has.
+    """
+    from mu.data.triggers import TRIGGERS
+    from mu.methods import METHODS
+    from mu.pruning import PRUNERS
+
+    found: dict[str, list[str]] = {}
+    choices: dict[str, tuple[str, Mapping[str, type[Registered]]]] = {
+        "method": ("", METHODS),
+        "pruner": ("", PRUNERS),
+        "prune_pruner": ("prune_", PRUNERS),
+        "trigger": ("trigger_", TRIGGERS),
+    }
+    for option in sorted({*choices} & {*known}):
+        prefix, registry = choices[option]
+        for chosen, settings in registry.items():
+            for one in {prefix + own for own in settings.names()} - {*known}:
+                found.setdefault(one, []).append(f"{option}={chosen}")
     return found
 
 

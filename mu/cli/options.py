@@ -30,11 +30,15 @@ class Group:
         Put before each name, where two groups of one command have the same names.
     defaults
         What the help says of defaults that are other ones in this command, by name.
+    heading
+        What stands above them in the help, by default the first sentence that the settings say of
+        themselves. Groups of one heading stand together.
     """
 
     settings: type[Hyperparameters]
     prefix: str = ""
     defaults: Mapping[str, str] = field(default_factory=dict)
+    heading: str = ""
 
     def options(self) -> list[click.Option]:
         """An option for each setting; one that is not given has the value None."""
@@ -123,9 +127,14 @@ def command(
     arguments: Sequence[click.Argument] = (),
 ) -> click.Command:
     """A command with the options of all ``groups``; hyphens and underscores mean the same."""
-    return click.Command(
+    sections: dict[str, list[click.Option]] = {}
+    for group in groups:
+        heading = group.heading or str(group.settings.__doc__).partition(".")[0].strip()
+        sections.setdefault(heading, []).extend(group.options())
+    return _Sectioned(
         name,
-        params=[*arguments, *(option for group in groups for option in group.options())],
+        sections,
+        params=[*arguments, *(option for options in sections.values() for option in options)],
         callback=lambda **values: action(values),
         help=help,
         context_settings={
@@ -134,6 +143,23 @@ def command(
             "max_content_width": 100,
         },
     )
+
+
+class _Sectioned(click.Command):
+    """A command whose help shows its options below headings."""
+
+    def __init__(self, name: str, sections: Mapping[str, Sequence[click.Option]], **rest: Any):
+        super().__init__(name, **rest)
+        self._sections = sections
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, each below the heading of its group, ``--help`` last."""
+        shown = [one for options in self._sections.values() for one in options]
+        others = [one for one in self.get_params(ctx) if one not in shown]
+        for heading, options in {**self._sections, "Help": others}.items():
+            rows = [record for one in options if (record := one.get_help_record(ctx))]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
 
 class Late(click.Command):

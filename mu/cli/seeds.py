@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mu.cli.seed_runs import check_alike, check_count, check_ids, fetch_seed_run, matched
+from mu.alike import check_alike, check_ids, differing, matched
 from mu.errors import UserError, unknown
-from mu.report.comparison.records import SeedRun, Seeds, same_setting
+from mu.run_record import RunRecord, Seeds
+from mu.tags import COMMIT
 
 if TYPE_CHECKING:
     from mu.evaluation.statistics import Summary
@@ -26,7 +27,13 @@ training, unlearning), with the paired t test and Wilcoxon's signed-rank test.
   mu seeds ID ID ID
   mu seeds ID ID ID --against ID ID ID --metrics UA,MIA
 """
+FEWEST = 2
 METRICS = ("UA", "RA", "TA", "MIA", "ASR", "robust_acc", "gap", "RTE")
+P_VALUE = (
+    "p is of the paired t test, and says 'differs' below 0.05; where no difference is shown, more "
+    "seeds may show one"
+)
+BEYOND = "the t interval of so few runs goes beyond the scale; --bootstrap stays inside"
 
 
 class _SeveralValues(click.Command):
@@ -78,72 +85,84 @@ def command(
 ) -> None:
     """The command; see ``HELP``."""
     check_ids([*run_ids, *against])
-    check_count(run_ids, "")
+    _check_count(run_ids, "")
     if against:
-        check_count(against, " --against")
-    from mu.tracking import connect
+        _check_count(against, " --against")
+    from mu.tracking import connect, read_each
 
-    store = connect()
-    ours, theirs = ([fetch_seed_run(store, run_id) for run_id in ids] for ids in (run_ids, against))
+    runs = read_each(connect(), [*run_ids, *against])
+    ours, theirs = runs[: len(run_ids)], runs[len(run_ids) :]
     for group in filter(None, (ours, theirs)):
         check_alike(group)
     if theirs:
         theirs = matched(ours, theirs)
-    names, notes = _metrics([*ours, *theirs], metrics)
-    _print(ours, theirs, names, [*notes, *_cautions([*ours, *theirs], names)], bootstrap)
+    names, notes = _common_metrics(runs) if metrics is None else (_listed(metrics), [])
+    _check_values(runs, names)
+    _print(ours, theirs, names, [*notes, *_cautions(runs, names)], bootstrap)
 
 
-# --- the runs -----------------------------------------------------------------------------
+def _check_count(run_ids: Sequence[str], where: str) -> None:
+    """Refuse fewer runs than have a spread; ``where`` names the option."""
+    if len(run_ids) < FEWEST:
+        raise UserError(
+            f"give at least {FEWEST} run IDs{where}, of runs that differ in their seeds; "
+            f"{len(run_ids)} is too few for a spread"
+        )
 
 
-def _metrics(runs: Sequence[SeedRun], asked: str | None) -> tuple[list[str], list[str]]:
-    """Which metrics to compare, and notes on what is left out.
+# --- the metrics --------------------------------------------------------------------------
 
-    Raises
-    ------
-    UserError
-        If a metric that was asked for is not in every run, or a value is not finite.
-    """
-    from mu.evaluation import catalogue
 
-    notes = []
-    if asked is None:
-        names = []
-        for name in METRICS:
-            lacking = [run.run_id for run in runs if name not in run.metrics]
-            if not lacking:
-                names.append(name)
-            elif len(lacking) < len(runs):
-                notes.append(f"{name} is left out: run {lacking[0]} has none")
-        if not names:
-            raise UserError(f"the runs have none of {', '.join(METRICS)} in common; give --metrics")
-    else:
-        names = list(dict.fromkeys(filter(None, map(str.strip, asked.split(",")))))
-        if not names:
-            raise UserError(f"metrics={asked!r} names none; give names as UA,RA")
-    for name in names:
-        for run in runs:
-            if name not in run.metrics:
-                if name in catalogue.METRICS:
-                    raise UserError(
-                        f"run {run.run_id} has no {name}; measure it first: mlflow run . -e "
-                        f"evaluate -P run_id={run.run_id} -P metrics={name}"
-                    )
-                raise unknown(f"metric of run {run.run_id}", name, run.metrics)
-            if not math.isfinite(run.metrics[name]):
-                raise UserError(
-                    f"{name} of run {run.run_id} is {run.metrics[name]}; leave that run out"
-                )
+def _common_metrics(runs: Sequence[RunRecord]) -> tuple[list[str], list[str]]:
+    """Those of :data:`METRICS` that all runs have, and notes on those that only some have."""
+    lacking = {n: [run.run_id for run in runs if n not in run.metrics] for n in METRICS}
+    names = [name for name, without in lacking.items() if not without]
+    if not names:
+        raise UserError(f"the runs have none of {', '.join(METRICS)} in common; give --metrics")
+    notes = [
+        f"{name} is left out: run {without[0]} has none"
+        for name, without in lacking.items()
+        if 0 < len(without) < len(runs)
+    ]
     return names, notes
 
 
-def _varying(runs: Sequence[SeedRun]) -> dict[str, list[int]]:
+def _listed(text: str) -> list[str]:
+    names = list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+    if not names:
+        raise UserError(f"metrics={text!r} names none; give names as UA,RA")
+    return names
+
+
+def _check_values(runs: Sequence[RunRecord], names: Iterable[str]) -> None:
+    """Refuse a metric that a run lacks, or that is not finite."""
+    from mu.evaluation.catalogue import METRICS
+
+    for run, name in ((run, name) for name in names for run in runs):
+        if name in run.metrics and math.isfinite(run.metrics[name]):
+            continue
+        if name in run.metrics:
+            raise UserError(
+                f"{name} of run {run.run_id} is {run.metrics[name]}; leave that run out"
+            )
+        if name not in METRICS:
+            raise unknown(f"metric of run {run.run_id}", name, run.metrics)
+        raise UserError(
+            f"run {run.run_id} has no {name}; measure it first: mlflow run . -e evaluate "
+            f"-P run_id={run.run_id} -P metrics={name}"
+        )
+
+
+# --- the seeds ----------------------------------------------------------------------------
+
+
+def _varying(runs: Sequence[RunRecord]) -> dict[str, list[int]]:
     """Values of each seed that is not the same in all runs, by its name."""
     columns = {name: sorted({getattr(run.seeds, name) for run in runs}) for name in Seeds._fields}
     return {name: values for name, values in columns.items() if len(values) > 1}
 
 
-def describe_seeds(runs: Sequence[SeedRun]) -> str:
+def describe_seeds(runs: Sequence[RunRecord]) -> str:
     """Which seeds vary, and which do not: ``varies: training seed (0, 1); fixed: split 0``."""
     varying = _varying(runs)
     words = [f"{name} seed ({', '.join(map(str, values))})" for name, values in varying.items()]
@@ -151,8 +170,8 @@ def describe_seeds(runs: Sequence[SeedRun]) -> str:
     return f"varies: {', '.join(words)}" + (f"; fixed: {', '.join(fixed)}" if fixed else "")
 
 
-def _cautions(runs: Sequence[SeedRun], names: Iterable[str]) -> list[str]:
-    """What the reader of the intervals should know."""
+def _cautions(runs: Sequence[RunRecord], names: Iterable[str]) -> list[str]:
+    """What the reader of the intervals should know; an oracle is one run here, with its seed."""
     from mu.evaluation.measurements import to_oracle
 
     notes = []
@@ -162,22 +181,19 @@ def _cautions(runs: Sequence[SeedRun], names: Iterable[str]) -> list[str]:
             "some runs share a seed that varies, so they are not independent, and the intervals "
             "are too narrow"
         )
-    if distances := [name for name in names if to_oracle(name)]:
-        by_cell: dict[tuple[int, int], set[str | None]] = {}
-        for run in runs:
-            cell = by_cell.setdefault((run.seeds.split, run.seeds.training), set())
-            cell.add(run.tags.get("mu.oracle"))
-        what = ", ".join(distances)
-        if any(len(oracles) > 1 for oracles in by_cell.values()):
+    if distances := ", ".join(name for name in names if to_oracle(name)):
+        used = {(run.seeds.split, run.seeds.training, run.oracle_run_id) for run in runs}
+        if len({one[:2] for one in used}) < len(used):
             notes.append(
-                f"{what}: runs of the same original are held against different oracles, so part "
-                "of the differences may be the oracles'; evaluate them against one"
+                f"{distances}: runs of the same original are compared with different oracles, so "
+                "part of the differences may be the oracles'; evaluate them against one"
             )
-        elif len({run.tags.get("mu.oracle") for run in runs}) == 1:
+        elif len({oracle for *_, oracle in used}) == 1:
             notes.append(
-                f"{what}: all runs are held against one oracle, whose own chance is in no interval"
+                f"{distances}: all runs are compared with one oracle, whose own chance is in no "
+                "interval"
             )
-    if len({run.tags.get("mu.commit") for run in runs}) > 1:
+    if len({run.tags.get(COMMIT) for run in runs}) > 1:
         notes.append("the runs were made by different commits of mu")
     return notes
 
@@ -199,8 +215,8 @@ def _outside(summaries: Mapping[str, Summary]) -> list[str]:
 
 
 def _print(
-    ours: Sequence[SeedRun],
-    theirs: Sequence[SeedRun],
+    ours: Sequence[RunRecord],
+    theirs: Sequence[RunRecord],
     names: Sequence[str],
     notes: Sequence[str],
     bootstrap: bool,
@@ -222,37 +238,26 @@ def _print(
         comparisons = {n: paired(_values(ours, n), _values(theirs, n)) for n in names}
         title = f"{_title(ours, theirs)} less {_title(theirs, ours)}: {len(ours)} pairs"
         tables.print_differences(title, comparisons)
-        notes = [
-            "p is of the paired t test, and says 'differs' below 0.05; where no difference is "
-            "shown, more seeds may show one",
-            *notes,
-        ]
+        notes = [P_VALUE, *notes]
         if len(names) > 1:
             notes.append(
                 f"{len(names)} metrics are tested at 5 % each: one in twenty differs by chance"
             )
     if outside:
-        names_out = ", ".join(dict.fromkeys(outside))
-        notes = [
-            *notes,
-            f"{names_out}: the t interval of so few runs goes beyond the scale; "
-            "--bootstrap stays inside",
-        ]
+        notes = [*notes, f"{', '.join(dict.fromkeys(outside))}: {BEYOND}"]
     console.print_notes(notes)
 
 
-def _values(runs: Sequence[SeedRun], name: str) -> list[float]:
+def _values(runs: Sequence[RunRecord], name: str) -> list[float]:
     return [run.metrics[name] for run in runs]
 
 
-def _title(runs: Sequence[SeedRun], others: Sequence[SeedRun]) -> str:
-    """The method and what it forgets, and in what it differs from the same method beside it."""
+def _title(runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> str:
+    """The method and what it forgets, and in what it differs from the same method's others."""
     one = runs[0]
     words = f"{one.method} {one.forget}"
     if not others or others[0].method != one.method:
         return words
-    beside = others[0].settings
-    own = [
-        f"{n}={v}" for n, v in one.settings.items() if not same_setting(v, beside.get(n, "not set"))
-    ]
-    return f"{words} ({', '.join(own)})" if own else words
+    apart = differing(one.settings, others[0].settings)
+    settings = ", ".join(f"{name}={mine}" for name, (mine, _) in apart.items())
+    return f"{words} ({settings})" if settings else words

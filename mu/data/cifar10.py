@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torchvision.datasets import CIFAR10
 
-from mu.data.images import ImageDataset, Images, Source
+from mu.data.images import ImageDataset, Images
 from mu.data.published import Published
 
 CLASSES = (
@@ -37,6 +37,3 @@ def cifar_images(part: Any) -> Images:
     """Pixels and labels of what torchvision has read."""
     pixels = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
     return Images(pixels, torch.tensor(part.targets, dtype=torch.int64))
-
-
-SOURCE = Source(read, arch="resnet18")

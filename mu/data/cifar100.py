@@ -12,7 +12,7 @@ from pathlib import Path
 from torchvision.datasets import CIFAR100
 
 from mu.data.cifar10 import cifar_images
-from mu.data.images import ImageDataset, Source
+from mu.data.images import ImageDataset
 from mu.data.published import Published
 
 
@@ -22,6 +22,3 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     with place.reading():
         train, test = (place.open(CIFAR100, train=part) for part in (True, False))
         return place.dataset(cifar_images(train), cifar_images(test), train.classes)
-
-
-SOURCE = Source(read, arch="resnet18")

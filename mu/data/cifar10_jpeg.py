@@ -24,7 +24,7 @@ from mu.data.image_files import (
     samples_of,
     store_cached,
 )
-from mu.data.images import ImageDataset, Images, Source
+from mu.data.images import ImageDataset, Images
 from mu.errors import UserError
 
 TAR_NAME = "cifar10-jpeg.tar.xz"
@@ -95,6 +95,3 @@ def _official_order(path: Path) -> dict[str, np.ndarray]:
     if any(labels.ndim != 1 or labels.min(initial=0) < 0 for labels in found.values()):
         raise UserError(f"{str(path)!r} holds no lists of labels; repair or remove it")
     return found
-
-
-SOURCE = Source(read, arch="resnet18")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from mu.data.images import ImageDataset, Images, Source, channel_statistics
+from mu.data.images import ImageDataset, Images, channel_statistics
 
 TEST_SIZE = 360
 
@@ -33,16 +33,3 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     mean, std = channel_statistics(train)
     names = tuple(str(name) for name in bunch.target_names)
     return ImageDataset("digits", train, test, names, mean, std)
-
-
-SOURCE = Source(
-    read,
-    arch="resnet_mini",
-    training={
-        "epochs": 20,
-        "batch_size": 64,
-        "lr": 0.1,
-        "schedule": "one_cycle",
-        "augment": "none",
-    },
-)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torchvision.datasets import FashionMNIST
 
-from mu.data.images import ImageDataset, Source
+from mu.data.images import ImageDataset
 from mu.data.mnist_files import read_parts
 from mu.data.published import Published
 
@@ -31,6 +31,3 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     train, test = read_parts(FashionMNIST, place)
     classes = tuple(FashionMNIST.classes)
     return ImageDataset(place.name, train, test, classes, MEAN, STD, data_dir=str(place.folder))
-
-
-SOURCE = Source(read, arch="resnet20", training={"augment": "none"})

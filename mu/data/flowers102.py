@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torchvision.datasets import Flowers102
 
-from mu.data.images import ImageDataset, Source
+from mu.data.images import ImageDataset
 from mu.data.published import Published
 
 SIZE = 224
@@ -32,6 +32,3 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
         train, val, test = listed
         images = place.squares(train + val, test, size)
         return place.dataset(*images, Flowers102.classes, image_size=size)
-
-
-SOURCE = Source(read, arch="resnet18", resizes=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torchvision.datasets import GTSRB
 
-from mu.data.images import ImageDataset, Source
+from mu.data.images import ImageDataset
 from mu.data.published import Published
 
 SIZE = 32
@@ -35,4 +35,3 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
 
 
 # A mirrored sign is another one: keep left, keep right.
-SOURCE = Source(read, arch="resnet18", training={"augment": "crop"}, resizes=True)

@@ -24,7 +24,7 @@ from mu.data.image_files import (
     fits_memory,
     samples_of,
 )
-from mu.data.images import ImageDataset, Images, Source, channel_statistics
+from mu.data.images import ImageDataset, Images, channel_statistics
 from mu.data.streaming import StreamedImages
 from mu.errors import UserError
 
@@ -149,13 +149,3 @@ def parts_of(tree: ImageTree) -> tuple[list[str], list[Sample], list[Sample]]:
         seen[sample[1]] += 1
         (test if seen[sample[1]] % HOLD_OUT == 0 else train).append(sample)
     return classes, train, test
-
-
-SOURCE = Source(
-    read,
-    arch="resnet18",
-    training={"epochs": 60},
-    resizes=True,
-    stream=stream,
-    too_large=too_large,
-)

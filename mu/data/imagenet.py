@@ -13,8 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mu.data.imagefolder import streamed_folder
-from mu.data.images import ImageDataset, Source
-from mu.data.streaming import default_workers
+from mu.data.images import ImageDataset
+from mu.distributed.place import usable_cores
 
 # Of the training images; those that every published model of torchvision was trained with.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -22,7 +22,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
     """Stream the folder with a worker for each core."""
-    return stream(data_dir, image_size, default_workers())
+    return stream(data_dir, image_size, usable_cores())
 
 
 def stream(data_dir: Path | None, image_size: int | None, workers: int) -> ImageDataset:
@@ -30,11 +30,6 @@ def stream(data_dir: Path | None, image_size: int | None, workers: int) -> Image
     return streamed_folder("imagenet", data_dir, image_size, workers, (MEAN, STD))
 
 
-SOURCE = Source(
-    read,
-    arch="resnet18",
-    training={"epochs": 90, "weight_decay": 1e-4},
-    resizes=True,
-    stream=stream,
-    too_large=lambda _place, _size: True,
-)
+def too_large(data_dir: Path | None, image_size: int | None) -> bool:
+    """Always."""
+    return True

@@ -1,14 +1,11 @@
-"""Images in memory, and the named data sets made of them."""
+"""Images in memory, and the data sets made of them."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -198,35 +195,6 @@ class Subset:
             return self
         chosen = torch.randperm(len(self), generator=draws)[:count].sort().values.numpy()
         return replace(self, indices=self.indices[chosen])
-
-
-@dataclass(frozen=True)
-class Source:
-    """How a named data set is read, and the defaults that suit it.
-
-    Parameters
-    ----------
-    read
-        Called with ``(data_dir, image_size)``; returns the data set.
-    arch
-        Default architecture.
-    training
-        Defaults of the training recipe that differ from the general ones.
-    resizes
-        Whether ``image_size`` has a meaning for it.
-    stream
-        Like ``read``, with the number of workers: the images are decoded as they are needed. None
-        of sets that are always in memory.
-    too_large
-        Called like ``read``: whether the images do not fit in memory.
-    """
-
-    read: Callable[[Path | None, int | None], ImageDataset]
-    arch: str = "resnet18"
-    training: Mapping[str, Any] = field(default_factory=dict)
-    resizes: bool = False
-    stream: Callable[[Path | None, int | None, int], ImageDataset] | None = None
-    too_large: Callable[[Path | None, int | None], bool] = lambda _place, _size: False
 
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

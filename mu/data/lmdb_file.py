@@ -21,7 +21,7 @@ from mu.data.image_files import (
     fits_memory,
     square_pixels,
 )
-from mu.data.images import ImageDataset, Images, ImageSet, Source, channel_statistics
+from mu.data.images import ImageDataset, Images, ImageSet, channel_statistics
 from mu.data.store.reader import ImageStore
 from mu.data.streaming import StreamedImages
 from mu.errors import UserError
@@ -114,6 +114,3 @@ def _decoded(store: ImageStore, part: str, size: int) -> Images:
         for _ in pool.map(decode, range(len(labels))):
             pass
     return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
-
-
-SOURCE = Source(read, arch="resnet18", resizes=True, stream=stream, too_large=too_large)

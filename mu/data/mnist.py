@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torchvision.datasets import MNIST
 
-from mu.data.images import ImageDataset, Source
+from mu.data.images import ImageDataset
 from mu.data.mnist_files import read_parts
 from mu.data.published import Published
 
@@ -27,4 +27,3 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
 
 
 # A mirrored digit is none, and those of MNIST are centred by their mass already.
-SOURCE = Source(read, arch="resnet20", training={"augment": "none"})

@@ -6,21 +6,22 @@ give the same data for the same values: every later step loads the data again by
 
 from __future__ import annotations
 
-from functools import partial
 from math import isfinite
 from pathlib import Path
 
-from mu.data.images import ImageDataset, Images, Source
+from mu.data.images import ImageDataset, Images
 from mu.errors import UserError
 from mu.own import call
 
 
-def own(name: str) -> Source:
-    """The source of the data set that the function ``name`` returns; nothing is imported yet."""
-    return Source(partial(_read, name), resizes=True)
+def read(name: str, data_dir: Path | None, image_size: int | None) -> ImageDataset:
+    """What the function ``name`` returns, checked.
 
-
-def _read(name: str, data_dir: Path | None, image_size: int | None) -> ImageDataset:
+    Raises
+    ------
+    UserError
+        If there is no such function, or it returns no data set.
+    """
     asked = {"data_dir": data_dir, "image_size": image_size}
     found = call("dataset", name, asked, needed=tuple(asked))
     if not isinstance(found, ImageDataset):

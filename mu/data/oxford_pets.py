@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torchvision.datasets import OxfordIIITPet
 
-from mu.data.images import ImageDataset, Source
+from mu.data.images import ImageDataset
 from mu.data.published import Published
 
 SIZE = 224
@@ -39,6 +39,3 @@ def _check_breeds(*listed: list[tuple[Path, int]]) -> None:
     labels = {label for _, label in breeds[0]}
     if breeds[0] != breeds[1] or len(labels) != len(breeds[0]):
         raise ValueError("its lists disagree about the labels of the breeds")
-
-
-SOURCE = Source(read, arch="resnet18", resizes=True)

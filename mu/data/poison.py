@@ -20,39 +20,13 @@ from torch import Tensor
 
 from mu.data.forget import ForgetRequest, label_of
 from mu.data.images import ImageDataset, Images, Indices, Subset
+from mu.data.poison_options import ALL, PREFIX, PoisonOptions
 from mu.data.splits import Split
-from mu.data.triggers import (
-    DEFAULT_TRIGGER,
-    TRIGGERS,
-    check_trigger,
-    make_trigger,
-    trigger_class,
-)
+from mu.data.triggers import check_trigger, make_trigger, trigger_class
 from mu.data.triggers.base import Trigger
 from mu.digests import digest_of
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, setting, typed_as
-
-ALL = "all"  # in place of a target: each class has its own
-PREFIX = "trigger_"  # of a trigger's own settings, where they stand beside others
-
-
-@dataclass(frozen=True)
-class PoisonOptions(Hyperparameters):
-    """What an attacker does to the training set."""
-
-    trigger: str = setting(DEFAULT_TRIGGER, help=f"what images carry: {', '.join(TRIGGERS)}")
-    target: str = setting(
-        "0",
-        help="class that triggered images are to be taken for, by name or number; all: each class "
-        "for the one after it",
-    )
-    poison: str = setting(
-        "random:10%", help="training images that carry the trigger, in the spelling of forget"
-    )
-    clean_label: bool = setting(
-        False, help="poison images of the target class only, which keep their label"
-    )
+from mu.hyperparameters import typed_as
 
 
 @dataclass(frozen=True)

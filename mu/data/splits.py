@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mu.data.images import Indices
 from mu.errors import UserError
 from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
+
+if TYPE_CHECKING:
+    from mu.data.images import Indices
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def split(labels: Indices, spec: SplitSpec) -> Split:
     UserError
         If ``train_size`` asks for more images than validation leaves.
     """
+    import numpy as np
+
     order = np.random.default_rng(spec.split_seed).permutation(len(labels))
     used, val_size = len(labels), round(spec.val_share * len(labels))
     if spec.train_size is not None:
@@ -73,6 +76,8 @@ def _stratified(order: Indices, labels: Indices, size: int) -> tuple[Indices, In
     Every class gives its share of ``size`` to within one sample: rounded down, and one more for
     those with the largest remainders.
     """
+    import numpy as np
+
     own = labels[order]
     classes, counts = np.unique(own, return_counts=True)
     exact = size * counts / max(len(order), 1)

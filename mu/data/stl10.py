@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torchvision.datasets import STL10
 
-from mu.data.images import ImageDataset, Images, Source
+from mu.data.images import ImageDataset, Images
 from mu.data.published import Published
 
 # As in class_names.txt, which torchvision takes as it comes, and no checksum covers.
@@ -42,6 +42,3 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
 
 def _images(part: Any) -> Images:
     return Images(torch.from_numpy(part.data).contiguous(), torch.from_numpy(part.labels).long())
-
-
-SOURCE = Source(read, arch="resnet18")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +21,7 @@ from torchvision.transforms import v2
 
 from mu.data.image_files import open_rgb, square_pixels
 from mu.data.images import ImageSet
+from mu.distributed.place import usable_cores
 from mu.errors import UserError
 
 PREFETCHED = 4  # batches ahead, of each worker
@@ -37,11 +37,6 @@ class Encoded(Protocol):
 
     def name(self, number: int) -> str:
         """What it is called, where it is damaged."""
-
-
-def default_workers() -> int:
-    """A process for each core that this one may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +64,7 @@ class StreamedImages(ImageSet):
     size: int
     identity: str
     channels: int = 3
-    workers: int = field(default_factory=default_workers)
+    workers: int = field(default_factory=usable_cores)
 
     @property
     def shape(self) -> tuple[int, int, int]:

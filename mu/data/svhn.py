@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torchvision.datasets import SVHN
 
-from mu.data.images import ImageDataset, Images, Source
+from mu.data.images import ImageDataset, Images
 from mu.data.published import Published
 
 
@@ -35,4 +35,3 @@ def _images(part: Any) -> Images:
 
 # A mirrored digit is none; and the label is of the digit in the middle, with its neighbours in
 # the image, so that a shifted crop would blur which one is meant.
-SOURCE = Source(read, arch="resnet18", training={"augment": "none"})

@@ -16,7 +16,7 @@ from pathlib import Path
 from torchvision.datasets.utils import download_url
 
 from mu.data.image_files import ImageTree, Sample, samples_of
-from mu.data.images import ImageDataset, Source
+from mu.data.images import ImageDataset
 from mu.data.published import Published
 
 SIZE = 64
@@ -75,6 +75,3 @@ def _class_names(wnids: list[str], words: list[str]) -> list[str]:
         f"{first} ({wnid})" if firsts.count(first) > 1 else first
         for first, wnid in zip(firsts, wnids, strict=True)
     ]
-
-
-SOURCE = Source(read, arch="resnet18")

@@ -15,25 +15,14 @@ farthest sample is farthest out, in units of the median distance from the class'
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from mu.checkpoints import Checkpoint
-from mu.data.forget import label_of
-from mu.data.images import ImageDataset, Indices
-from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting
-from mu.models.features import features
-from mu.runs import Run
 
-FACTOR = 1.5  # how many are suspected for each one expected
-STANDS_OUT = 6.0  # of the farthest sample; clean classes mostly stay below
-# By class: its rows of the training part, and their places along the class's main direction.
-Places = dict[int, tuple[Indices, NDArray[np.float64]]]
-FEWEST = 3  # samples of a class that has a direction of its own
+if TYPE_CHECKING:
+    from mu.checkpoints import Checkpoint
+    from mu.data.images import ImageDataset, Indices
+    from mu.runs import Run
 
 
 @dataclass(frozen=True)
@@ -61,6 +50,8 @@ class SpectralSignatures(Hyperparameters):
         UserError
             If there is none of that name.
         """
+        from mu.data.forget import label_of
+
         if self.among not in ("auto", "all"):
             label_of(self.among, dataset, option="suspects_among")
 
@@ -77,88 +68,13 @@ class SpectralSignatures(Hyperparameters):
         UserError
             If the class does not exist, or the network has no features.
         """
-        train = checkpoint.spec.split(dataset).train
-        labels = dataset.train.labels.numpy()[train]
+        from mu.data.forget import label_of
+        from mu.detection.outliers import suspects_of
+
         self.check(dataset)
-        chosen = np.unique(labels)
+        label = None
         if self.among not in ("auto", "all"):
-            chosen = np.array([label_of(self.among, dataset, option="suspects_among")])
-        subset = dataset.training_subset(train)
-        found = features(checkpoint.model, subset, run)
-        places: Places = {}
-        for label in chosen:
-            rows = np.flatnonzero(labels == label)
-            if len(rows) >= FEWEST:
-                places[int(label)] = (rows, along_main_direction(found[torch.from_numpy(rows)]))
-        if not places:
-            raise UserError("suspects=spectral: no class has enough training samples to compare")
-        if self.among == "auto":
-            places = self._standing_out(places, dataset, run)
-        suspects = [train[rows[self._far_out(place)]] for rows, place in places.values()]
-        return np.sort(np.concatenate(suspects))
-
-    def _far_out(self, place: NDArray[np.float64]) -> Indices:
-        """The rows that are farthest out; of equals the first ones."""
-        count = max(1, min(len(place) - 1, round(FACTOR * self.share * len(place))))
-        return np.argsort(-(place**2), kind="stable")[:count]
-
-    def _standing_out(self, places: Places, dataset: ImageDataset, run: Run) -> Places:
-        """The one class whose farthest sample is farthest out."""
-        far = {label: farthest(place) for label, (_, place) in places.items()}
-        label = max(far, key=lambda one: far[one])
-        rest = max((value for one, value in far.items() if one != label), default=0.0)
-        name = dataset.classes[label]
-        run.note(
-            f"spectral signatures: class {name!r} stands out most, its farthest sample by "
-            f"{far[label]:.1f} median distances, of other classes by {rest:.1f} at most"
+            label = label_of(self.among, dataset, option="suspects_among")
+        return suspects_of(
+            checkpoint, dataset, run, share=self.share, label=label, one=self.among == "auto"
         )
-        if far[label] < STANDS_OUT:
-            run.note(
-                "no class stands out clearly, so the suspects may be arbitrary: either nothing is "
-                "poisoned, or the poison is no minority in its class; name the class with "
-                "suspects_among if you know it"
-            )
-        return {label: places[label]}
-
-
-def along_main_direction(features: Tensor) -> NDArray[np.float64]:
-    """Each sample's part along the direction in which the samples vary most, (n_samples,).
-
-    Parameters
-    ----------
-    features
-        Of shape (n_samples, n_features).
-    """
-    centred = features.double() - features.double().mean(0)
-    direction = torch.linalg.svd(centred, full_matrices=False).Vh[0]
-    return np.asarray((centred @ direction).numpy())
-
-
-def farthest(place: NDArray[np.float64]) -> float:
-    """Distance of the farthest sample from the median, in units of the median distance."""
-    distance = np.abs(place - np.median(place))
-    unit = float(np.median(distance)) or float(distance.mean())  # most may be the same
-    return float(distance.max() / unit) if unit else 0.0
-
-
-def precision_and_recall(suspects: Indices, poisoned: Indices) -> dict[str, float]:
-    """How well the suspects are the poisoned samples, in percent (0-100).
-
-    Returns
-    -------
-    dict
-        ``suspects_precision``: share of the suspects that are poisoned; ``suspects_recall``:
-        share of the poisoned samples that are suspected.
-
-    Raises
-    ------
-    ValueError
-        If either is empty.
-    """
-    if not len(suspects) or not len(poisoned):
-        raise ValueError("precision and recall need suspects and poisoned samples")
-    both = len(np.intersect1d(suspects, poisoned))
-    return {
-        "suspects_precision": 100.0 * both / len(suspects),
-        "suspects_recall": 100.0 * both / len(poisoned),
-    }

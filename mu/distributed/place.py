@@ -66,3 +66,8 @@ def be_silent() -> None:
         errors.write(f"{where}:\n{''.join(lines)}")
 
     sys.excepthook = show
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

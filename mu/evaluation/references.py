@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,10 +22,20 @@ from mu.evaluation.attacks.rates import Scores
 from mu.evaluation.attacks.rmia import rmia
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.outputs import Outputs, predict
-from mu.rounds import train_network
+from mu.masks import Mask
+from mu.recipes.recipe import Recipe
 from mu.runs import Run
 
 Forget = Callable[[Checkpoint, ForgetSplit, Run], None]
+
+
+class Train(Protocol):
+    """Trains by a recipe under a mask, as :func:`mu.originals.rounds.train_network` does."""
+
+    def __call__(
+        self, recipe: Recipe, data: Subset, run: Run, *, mask: Mask
+    ) -> tuple[nn.Module, Mask]:
+        """The network and its mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +135,14 @@ def _logits(array: NDArray[np.generic], subset: Subset, challenge: Challenge) ->
 
 
 def make_reference(
-    original: Checkpoint, challenge: Challenge, number: int, run: Run, forget: Forget | None = None
+    original: Checkpoint,
+    challenge: Challenge,
+    number: int,
+    run: Run,
+    train: Train,
+    forget: Forget | None = None,
 ) -> Reference:
-    """Train reference ``number``, look at it, let it unlearn its share, look again.
+    """Train reference ``number``, evaluate it, let it unlearn its share, evaluate it again.
 
     Trained as Retrain is: by the original's recipe under the original's mask, which saw the
     forget set, but from initial weights of its own.
@@ -148,7 +163,7 @@ def make_reference(
     if run.seed != spec.recipe.seed:
         raise ValueError(f"reference {number} works with seed {spec.recipe.seed}, not {run.seed}")
     data = challenge.dataset.training_subset(np.sort(np.concatenate([split.retain, split.forget])))
-    model, mask = train_network(spec.recipe, data, run, mask=original.mask)
+    model, mask = train(spec.recipe, data, run, mask=original.mask)
     checkpoint = Checkpoint(model, mask, spec)
     trained = View.of(model, challenge, run)
     if forget is None:

@@ -2,3 +2,5 @@
 
 All of it is of the free weights: those that a mask does not prune.
 """
+
+LABELS = ("exact", "signs", "drawn")  # whose gradients the Fisher information is made of

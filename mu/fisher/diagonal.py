@@ -26,7 +26,6 @@ from mu.data.images import Subset
 from mu.fisher.per_sample import per_sample, score
 from mu.runs import Run
 
-LABELS = ("exact", "signs", "drawn")
 TINY = torch.finfo(torch.float64).tiny
 
 

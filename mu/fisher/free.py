@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mu.fisher.layers import Piece
@@ -27,12 +29,16 @@ class FreeWeights:
     def __init__(self, model: nn.Module, mask: Mask) -> None:
         self._parameters = dict(model.named_parameters())
         self._kept: dict[nn.Parameter, Tensor | None] = {}
+        # The same where the host can read it, so that it need not wait for the device.
+        self._on_host: dict[nn.Parameter, NDArray[np.int64]] = {}
         self._places: dict[nn.Parameter, slice] = {}
         start = 0
         for name, parameter in self._parameters.items():
             kept = None
             if name in mask and not bool((chosen := mask[name]).all()):
-                kept = chosen.reshape(-1).nonzero().squeeze(1).to(parameter.device)
+                numbers = chosen.reshape(-1).nonzero().squeeze(1)
+                self._on_host[parameter] = numbers.numpy()
+                kept = numbers.to(parameter.device)
             count = parameter.numel() if kept is None else len(kept)
             self._kept[parameter], self._places[parameter] = kept, slice(start, start + count)
             start += count
@@ -47,8 +53,8 @@ class FreeWeights:
                 first = place.start + start
                 into[:, first : first + values.shape[1]] = values
                 continue
-            bounds = torch.tensor([start, start + values.shape[1]], device=kept.device)
-            low, high = torch.searchsorted(kept, bounds).tolist()
+            bounds = (start, start + values.shape[1])
+            low, high = np.searchsorted(self._on_host[parameter], bounds).tolist()
             columns = into[:, place.start + low : place.start + high]
             torch.index_select(values, 1, kept[low:high] - start, out=columns)
         return into

@@ -19,7 +19,7 @@ from mu.foreign.entries import Entries, sort_out
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import fit, kept_weights
 from mu.masks import Mask
-from mu.originals import make_recipe
+from mu.originals.train import make_recipe
 from mu.pruning.base import SCOPES, Pruner, prunable
 
 RATE_TOLERANCE = 0.01

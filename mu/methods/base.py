@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
-from mu.hyperparameters import Hyperparameters
-from mu.resume import Keeper
-from mu.runs import Run
+from mu.registry import Registered
+
+if TYPE_CHECKING:
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget import ForgetSplit
+    from mu.runs import Run
+    from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)
-class Method(Hyperparameters, ABC):
+class Method(Registered, ABC):
     """A way of making a model forget; its fields are its hyperparameters.
 
     Attributes

@@ -17,26 +17,28 @@ Deep Networks, CVPR, section 5.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
-from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
-from mu.fisher.diagonal import LABELS, diagonal
-from mu.fisher.free import FreeWeights
+from mu.fisher import LABELS
 from mu.hyperparameters import setting
-from mu.methods.reach import Reach, Reaching, move
-from mu.models.head import reset_outputs
-from mu.resume import Keeper
-from mu.runs import Run
+from mu.methods.reach import Reaching
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget import ForgetSplit
+    from mu.fisher.free import FreeWeights
+    from mu.runs import Run
+    from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)
 class FisherForgetting(Reaching):
     """Noise shaped by the diagonal Fisher information of the retain set."""
 
+    name = "ff"
+    aliases = ("FF", "fisher_new")
     iterative: ClassVar[bool] = False
 
     alpha: float | None = setting(
@@ -66,11 +68,18 @@ class FisherForgetting(Reaching):
         self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
     ) -> None:
         """See :meth:`Method.unlearn`."""
+        from mu.fisher.free import FreeWeights
+        from mu.methods.steps.reach import Reach
+        from mu.methods.steps.search import move
+        from mu.models.head import reset_outputs
+
         model = run.place(checkpoint.model)
         free = FreeWeights(model, checkpoint.mask)
         # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
         # end is what the retain set can bear, compared with the original.
-        alpha = self.alpha if self.alpha is not None else self._reach(model, split, run)
+        alpha: float | Reach | None = self.alpha
+        if alpha is None:
+            alpha = Reach(model, split, run, self.spend, until_forgotten=False)
         noise = self._noise(model, free, split, run)
         if self.reset_class and split.forgotten_classes:
             marks = reset_outputs(model, split.forgotten_classes)
@@ -80,13 +89,12 @@ class FisherForgetting(Reaching):
                 noise *= free.vector(marks)
         move(free, model, noise, alpha, run)
 
-    def _reach(self, model: torch.nn.Module, split: ForgetSplit, run: Run) -> Reach:
-        return Reach(model, split, run, self.spend, until_forgotten=False)
-
-    def _noise(
-        self, model: torch.nn.Module, free: FreeWeights, split: ForgetSplit, run: Run
-    ) -> Tensor:
+    def _noise(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:
         """The noise at ``alpha = 1``, a vector (free weights,)."""
+        import torch
+
+        from mu.fisher.diagonal import diagonal
+
         data = split.retain_set.drawn(self.fisher_samples, run.generator("Fisher samples"))
         found = diagonal(model, data, run, labels=self.fisher_labels, chunk_size=self.chunk_size)
         deviation = noise_deviation(free.vector(found), self.damping)
@@ -103,7 +111,7 @@ def noise_deviation(information: Tensor, damping: float) -> Tensor:
     """
     mean = information.mean()
     if not bool(mean > 0):
-        return torch.ones_like(information)
+        return information.new_ones(information.shape)
     # The mean is taken out first: F itself may be too small for the power.
     relative = information / mean + damping
     result: Tensor = relative.pow(-0.25) * mean.double().pow(-0.25).to(information.dtype)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mu.checkpoints import Checkpoint
 from mu.hyperparameters import setting
 from mu.methods.base import Method
 from mu.training.recipe import AUGMENTATIONS, OPTIMIZERS, Training
 from mu.training.schedules import SCHEDULES
+
+if TYPE_CHECKING:
+    from mu.checkpoints import Checkpoint
 
 SGD_RATE = 0.1  # the paper's for unlearning
 ADAM_RATE = 1e-3  # Kingma & Ba's, where the original was trained with sgd

@@ -9,23 +9,30 @@ Golatkar, Achille & Soatto (2020), Eternal Sunshine of the Spotless Net, CVPR; W
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
 from mu.methods.fine_tuning import FineTuning
-from mu.resume import Keeper
-from mu.runs import Run
-from mu.training.resumable import train_resumably
+
+if TYPE_CHECKING:
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget import ForgetSplit
+    from mu.runs import Run
+    from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)
 class FineTune(FineTuning):
     """Cross-entropy on the retain set."""
 
+    name = "ft"
+    aliases = ("FT",)
+
     def unlearn(
         self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
     ) -> None:
         """See :meth:`Method.unlearn`."""
+        from mu.training.resumable import train_resumably
+
         train_resumably(
             checkpoint.model,
             split.retain_set,

@@ -17,24 +17,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.optim import Optimizer
-
-from mu.checkpoints import Checkpoint
-from mu.data.batches import batch_count
-from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
-from mu.methods.reach import ALREADY, Reach, Reaching
-from mu.resume import Keeper
-from mu.runs import Run
-from mu.training.loop import DivergedError, train
-from mu.training.optimizers import NormalizedSGD, make_optimizer
+from mu.methods.reach import Reaching
 from mu.training.recipe import AUGMENTATIONS, Training
-from mu.training.resumable import Bookmark
+
+if TYPE_CHECKING:
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget import ForgetSplit
+    from mu.runs import Run
+    from mu.training.progress import Keeper
 
 SMALLEST_SHARE = 1 / 32  # of the first step: below it, ascent has come to its end
 
@@ -47,6 +40,8 @@ class GradientAscent(Reaching):
     perhaps, are not those of the data.
     """
 
+    name = "ga"
+    aliases = ("GA",)
     scale: ClassVar[str] = "lr"
     idle: ClassVar[tuple[str, ...]] = ("spend", "step")
 
@@ -72,6 +67,8 @@ class GradientAscent(Reaching):
         return {**self.as_dict(), **used}
 
     def _training(self, original: Training, samples: int) -> Training:
+        from mu.data.batches import batch_count
+
         batch_size = self.batch_size or original.batch_size
         return Training(
             epochs=self.epochs,
@@ -87,6 +84,10 @@ class GradientAscent(Reaching):
         self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
     ) -> None:
         """See :meth:`Method.unlearn`."""
+        from mu.methods.steps.ascent import climb
+        from mu.methods.steps.reach import ALREADY, Reach
+        from mu.training.resumable import Bookmark
+
         model = run.place(checkpoint.model)
         reach = Reach(model, split, run, self.spend) if self.lr is None else None
         training = self._training(checkpoint.spec.recipe.training, len(split.forget))
@@ -104,61 +105,18 @@ class GradientAscent(Reaching):
                 break
             before = copy.deepcopy(model.state_dict())
             settings = training.replace(lr=share * training.lr)
-            if trouble := self._climb(checkpoint, split, settings, run, epoch, reach):
+            if trouble := climb(checkpoint, split, settings, run, epoch, reach):
                 model.load_state_dict(before)
                 share = share / 2 if reach is not None else 0.0
             run.log("step_share", share, epoch)
             if trouble and reach is None:
                 run.note(f"epoch {epoch + 1} of the ascent was taken back and ended it: {trouble}")
             bookmark.put(model, checkpoint.mask, None, epoch + 1)
-        if reach is None or reach.is_forgotten(model):
-            return
-        if share < SMALLEST_SHARE:
-            run.note(reach.shortfall())
-        else:
-            run.note(
-                f"after {self.epochs} epochs the forget set was not yet forgotten as unseen images "
-                "are; raise epochs, or step"
-            )
+        if reach is not None and not reach.is_forgotten(model):
+            run.note(reach.shortfall() if share < SMALLEST_SHARE else self._too_few_epochs())
 
-    def _climb(
-        self,
-        checkpoint: Checkpoint,
-        split: ForgetSplit,
-        training: Training,
-        run: Run,
-        epoch: int,
-        reach: Reach | None,
-    ) -> str:
-        """One epoch of ascent; says what is wrong with the result, nothing if it is right."""
-        try:
-            train(
-                checkpoint.model,
-                split.forget_set,
-                training,
-                run,
-                mask=checkpoint.mask,
-                loss=ascent,
-                start_epoch=epoch,
-                stop_epoch=epoch + 1,
-                frozen=True,
-                make=make_optimizer if self.lr else normalized,
-                label="gradient ascent",
-            )
-        except DivergedError as error:
-            return str(error)
-        if not all(bool(torch.isfinite(one).all()) for one in checkpoint.model.parameters()):
-            return "weights were no numbers any more; lower lr"
-        if reach is not None and not reach.holds(checkpoint.model):
-            return f"the retain set lost more than {self.spend:g} points (spend)"
-        return ""
-
-
-def ascent(logits: Tensor, labels: Tensor) -> Tensor:
-    """What is minimised: the cross-entropy, its sign turned."""
-    return -F.cross_entropy(logits, labels)
-
-
-def normalized(model: nn.Module, training: Training) -> Optimizer:
-    """Steps whose length is the learning rate, relative to the weights'."""
-    return NormalizedSGD(model, training.lr)
+    def _too_few_epochs(self) -> str:
+        return (
+            f"after {self.epochs} epochs the forget set was not yet forgotten as unseen images "
+            "are; raise epochs, or step"
+        )

@@ -22,19 +22,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
-
-from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
-from mu.fisher.free import FreeWeights
-from mu.fisher.inverse import Samples, conjugate_gradients, woodbury
-from mu.fisher.mean import mean_gradient
 from mu.hyperparameters import setting
-from mu.methods.reach import Reach, Reaching, move
-from mu.resume import Keeper
-from mu.runs import Run
+from mu.methods.reach import Reaching
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget import ForgetSplit
+    from mu.fisher.free import FreeWeights
+    from mu.runs import Run
+    from mu.training.progress import Keeper
 
 CG_STEPS = 100
 SOLVERS = ("auto", "woodbury", "cg")
@@ -44,6 +44,8 @@ SOLVERS = ("auto", "woodbury", "cg")
 class InfluenceUnlearning(Reaching):
     """A Newton step away from the forget set, with the inverse Fisher information."""
 
+    name = "iu"
+    aliases = ("IU", "wfisher")
     iterative: ClassVar[bool] = False
 
     alpha: float | None = setting(
@@ -70,6 +72,10 @@ class InfluenceUnlearning(Reaching):
         self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
     ) -> None:
         """See :meth:`Method.unlearn`."""
+        from mu.fisher.free import FreeWeights
+        from mu.methods.steps.reach import Reach
+        from mu.methods.steps.search import move
+
         model = run.place(checkpoint.model)
         free = FreeWeights(model, checkpoint.mask)
         alpha = Reach(model, split, run, self.spend) if self.alpha is None else self.alpha
@@ -77,6 +83,9 @@ class InfluenceUnlearning(Reaching):
 
     def _step(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:
         """H^-1 v, a vector (free weights,)."""
+        from mu.fisher.inverse import Samples, conjugate_gradients, woodbury
+        from mu.fisher.mean import mean_gradient
+
         forget, retain = (
             mean_gradient(model, free, part, run) for part in (split.forget_set, split.retain_set)
         )

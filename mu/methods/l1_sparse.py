@@ -18,23 +18,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.optim import Optimizer
-
-from mu.checkpoints import Checkpoint
-from mu.data.batches import batch_count
-from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.fine_tuning import FineTuning
 from mu.pruning.base import emptied
-from mu.resume import Keeper
-from mu.runs import Run
-from mu.training.proximal import soft_threshold
 from mu.training.recipe import Training
-from mu.training.resumable import train_resumably
 from mu.training.schedules import learning_rate_factor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget import ForgetSplit
+    from mu.runs import Run
+    from mu.training.progress import Keeper
 
 # Adam moves a weight by about the rate a step, however steep the loss: alpha is the pull in units
 # of that, and from 1 on no gradient holds a weight. Short trainings would need more than that.
@@ -48,6 +47,9 @@ class L1Sparse(FineTuning):
     With Adam alpha is a speed, in units of that at which a steady gradient moves a weight, however
     steep it is: from 1 on nothing holds a weight that the retain set needs.
     """
+
+    name = "l1_sparse"
+    aliases = ("l1-sparse", "FT_prune")
 
     alpha: float | None = setting(
         None,
@@ -69,6 +71,9 @@ class L1Sparse(FineTuning):
         self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
     ) -> None:
         """See :meth:`Method.unlearn`; with ``exact_zeros`` the mask changes too."""
+        from mu.training.proximal import soft_threshold
+        from mu.training.resumable import train_resumably
+
         run.place(checkpoint.model)
         parameters = dict(checkpoint.model.named_parameters())
         # Pruned weights are zero and get no gradient, so the norm is that of the kept ones.
@@ -141,6 +146,8 @@ def total_pull(training: Training, samples: int) -> float:
 
     A step moves a weight by ``lr * alpha``, as often as the optimiser :func:`repeats` it.
     """
+    from mu.data.batches import batch_count
+
     steps = batch_count(samples, training.batch_size)
     rates = (
         learning_rate_factor(training.schedule, epoch + 0.5, training.epochs)
@@ -172,4 +179,6 @@ def prune_zeros(checkpoint: Checkpoint, run: Run) -> None:
 
 def l1_norm(weights: Sequence[Tensor]) -> Tensor:
     """Sum of absolute values over all ``weights``, a scalar."""
+    import torch
+
     return torch.stack([weight.abs().sum() for weight in weights]).sum()

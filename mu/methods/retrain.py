@@ -8,20 +8,25 @@ Jia et al. (2023), Model Sparsity Can Simplify Machine Unlearning, section 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
 from mu.errors import UserError
 from mu.hyperparameters import setting
 from mu.methods.base import Method
-from mu.resume import Keeper
-from mu.rounds import train_network
-from mu.runs import Run
+
+if TYPE_CHECKING:
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget import ForgetSplit
+    from mu.runs import Run
+    from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)
 class Retrain(Method):
     """Repeat the original's recipe without the forget set, from the same initial weights."""
+
+    name = "retrain"
+    aliases = ("Retrain",)
 
     mask_from: str = setting(
         "upstream",
@@ -34,6 +39,8 @@ class Retrain(Method):
         self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
     ) -> None:
         """See :meth:`Method.unlearn`; with ``mask_from=retain`` the mask changes too."""
+        from mu.originals.rounds import train_network
+
         if self.mask_from == "retain" and checkpoint.spec.recipe.given_mask:
             raise UserError(
                 "mask_from=retain: the original was trained under a mask that was given, so there "

@@ -97,21 +97,6 @@ class ModelSpec(Hyperparameters):
             model: nn.Module = builder(self)
         return model
 
-    def check(self) -> None:
-        """Try the network on two zero images, in evaluation mode.
-
-        Takes a fraction of a second: of the architectures that mu and torchvision name, only
-        shapes are worked out.
-
-        Raises
-        ------
-        UserError
-            If it cannot be built, does not take such images, or does not return their logits.
-        """
-        from mu.models.fit import check_fit
-
-        check_fit(self)
-
 
 def _path(arch: str) -> str:
     """The import path of what builds ``arch``."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import nn
-
-from mu.data.images import Subset
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, setting
-from mu.masks import Mask
-from mu.models.head import head_of
-from mu.runs import Run, generator
+from mu.hyperparameters import changed, setting
+from mu.registry import Registered
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from mu.data.images import Subset
+    from mu.masks import Mask
+    from mu.runs import Run
 
 MOMENTS = ("initial", "trained")
 SCOPES = ("body", "head", "all")
@@ -40,7 +42,7 @@ class Look(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pruner(Hyperparameters, ABC):
+class Pruner(Registered, ABC):
     """A way of choosing the weights to keep; its fields are its settings.
 
     A pruner overrides the defaults of those below where its paper has others.
@@ -106,6 +108,8 @@ class Pruner(Hyperparameters, ABC):
         UserError
             If a layer loses its last weight and ``on_collapse`` is ``refuse``.
         """
+        from mu.runs import generator
+
         mask.check(model)
         if keep is None:
             keep = mask.kept - round(self.rate * mask.kept)
@@ -133,6 +137,14 @@ class Pruner(Hyperparameters, ABC):
         run.note(f"{text}; a lower rate would keep some")
 
 
+@dataclass(frozen=True)
+class ProbingPruner(Pruner, ABC):
+    """A pruner that differentiates the loss on training samples, by default before training."""
+
+    when: str = changed(Pruner, "when", "initial")
+    samples: int = setting(256, help="training samples to look at, evenly over the classes", low=1)
+
+
 def emptied(before: Mask, after: Mask, scope: str) -> str:
     """The layers that lost their last weight, in words; empty where there are none.
 
@@ -157,6 +169,10 @@ def prunable(model: nn.Module, scope: str = "body") -> list[str]:
         the classifier head (the last linear layer). ``head``: that too. ``all``: every
         parameter, normalisation and biases among them.
     """
+    from torch import nn
+
+    from mu.models.head import head_of
+
     if scope == "all":
         return [name for name, _ in model.named_parameters()]
     layers = (nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from mu.pruning.base import ProbingPruner
 
-from mu.masks import Mask
-from mu.pruning.base import Look
-from mu.pruning.probe import Probe, ProbingPruner
-from mu.pruning.ranking import keep_largest
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mu.masks import Mask
+    from mu.pruning.base import Look
+    from mu.pruning.scoring.probe import Probe
 
 # Of the logits: with it, the fresh network's outputs are near uniform, and what they happen to
 # be has little say in the curvature.
@@ -34,8 +35,13 @@ class GraSP(ProbingPruner):
     Their change may be positive: what stands in the gradient's way goes first.
     """
 
+    name = "grasp"
+
     def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
         """See :meth:`Pruner.choose`; looks at second derivatives of the loss."""
+        from mu.pruning.scoring.probe import Probe
+        from mu.pruning.scoring.ranking import keep_largest
+
         probe = Probe(model, mask, look, self.samples, TEMPERATURE)
         return keep_largest(losses_of_flow(probe, mask), mask, keep)
 
@@ -46,6 +52,8 @@ def losses_of_flow(probe: Probe, mask: Mask) -> dict[str, Tensor]:
     The gradient is that of all parameters that are trained, so it counts neither weights that
     are pruned already nor only those that can be pruned.
     """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
     # The fused kernels of attention have no second derivative.
     with sdpa_kernel(SDPBackend.MATH):
         gradient = probe.gradient(list(probe.parameters))
@@ -57,6 +65,8 @@ def losses_of_flow(probe: Probe, mask: Mask) -> dict[str, Tensor]:
 
 def _slopes(probe: Probe, direction: dict[str, Tensor]) -> Iterator[Tensor]:
     """Parts, one a batch, of the loss's slope in a fixed ``direction``; their gradient is H d."""
+    import torch
+
     names = list(direction)
     for loss in probe.losses():
         gradient = torch.autograd.grad(

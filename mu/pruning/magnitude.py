@@ -9,19 +9,24 @@ Lottery Tickets, NeurIPS; as used by Jia et al. (2023).
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from mu.errors import UserError
 from mu.hyperparameters import changed
-from mu.masks import Mask
-from mu.pruning.base import Look, Pruner
-from mu.pruning.ranking import keep_largest
+from mu.pruning.base import Pruner
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mu.masks import Mask
+    from mu.pruning.base import Look
 
 
 @dataclass(frozen=True)
 class OMP(Pruner):
     """Keep the weights of the largest magnitude, in one shot."""
+
+    name = "omp"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,6 +42,8 @@ class OMP(Pruner):
 class IMP(Pruner):
     """Keep the weights of the largest magnitude, a little fewer in each round."""
 
+    name = "imp"
+
     rate: float = changed(Pruner, "rate", 0.2)
     rounds: int = changed(Pruner, "rounds", 5)
 
@@ -47,5 +54,7 @@ class IMP(Pruner):
 
 def keep_largest_weights(model: nn.Module, mask: Mask, keep: int) -> Mask:
     """Of the weights that ``mask`` keeps, the ``keep`` of the largest magnitude."""
+    from mu.pruning.scoring.ranking import keep_largest
+
     weights = dict(model.named_parameters())
     return keep_largest({name: weights[name].abs() for name in mask}, mask, keep)

@@ -9,13 +9,16 @@ ICLR.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from mu.pruning.base import ProbingPruner
 
-from mu.masks import Mask
-from mu.pruning.base import Look
-from mu.pruning.probe import Probe, ProbingPruner
-from mu.pruning.ranking import keep_largest
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mu.masks import Mask
+    from mu.pruning.base import Look
+    from mu.pruning.scoring.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,13 @@ class SNIP(ProbingPruner):
     That is the derivative of the loss by a factor in front of the weight, at factor one.
     """
 
+    name = "snip"
+
     def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
         """See :meth:`Pruner.choose`; looks at the gradient of the loss."""
+        from mu.pruning.scoring.probe import Probe
+        from mu.pruning.scoring.ranking import keep_largest
+
         scores = sensitivities(Probe(model, mask, look, self.samples), mask)
         if not any(bool(score.any()) for score in scores.values()):
             look.run.note(

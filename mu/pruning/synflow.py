@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from mu.hyperparameters import changed, setting
-from mu.masks import Mask
-from mu.pruning.base import Look, Pruner
-from mu.pruning.linearised import Twin
-from mu.pruning.ranking import keep_largest
+from mu.pruning.base import Pruner
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mu.masks import Mask
+    from mu.pruning.base import Look
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,18 @@ class SynFlow(Pruner):
     few left have large ones: they stay.
     """
 
+    name = "synflow"
+
     when: str = changed(Pruner, "when", "initial")
     iterations: int = setting(100, help="steps in which each round prunes", low=1)
 
     def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
         """See :meth:`Pruner.choose`; of the data, looks at the shape alone."""
+        import torch
+
+        from mu.pruning.scoring.linearised import Twin
+        from mu.pruning.scoring.ranking import keep_largest
+
         device = look.run.device
         shape = look.data.images.shape
         ones = torch.ones(1, *shape, dtype=torch.float64, device=device)

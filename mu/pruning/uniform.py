@@ -9,19 +9,23 @@ Liu et al. (2022), The Unreasonable Effectiveness of Random Pruning, ICLR. Frank
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from mu.hyperparameters import changed
-from mu.masks import Mask
-from mu.pruning.base import Look, Pruner
-from mu.pruning.ranking import keep_largest
+from mu.pruning.base import Pruner
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mu.masks import Mask
+    from mu.pruning.base import Look
 
 
 @dataclass(frozen=True)
 class Random(Pruner):
     """Keep weights drawn at random, each with the same chance, whatever its layer."""
+
+    name = "random"
 
     when: str = changed(Pruner, "when", "initial")
 
@@ -31,6 +35,10 @@ class Random(Pruner):
         The ranks of all weights are drawn, not those of the kept ones alone: with one seed,
         several rounds keep what one round to their last count would.
         """
+        import torch
+
+        from mu.pruning.scoring.ranking import keep_largest
+
         sizes = [mask[name].numel() for name in mask]
         ranks = torch.split(torch.randperm(mask.total, generator=look.draws), sizes)
         scores = {name: part.view(mask[name].shape) for name, part in zip(mask, ranks, strict=True)}

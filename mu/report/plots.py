@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mu.evaluation import GAP_METRICS, SplitOutputs
 from mu.masks import Mask
-from mu.recipes import Stage
+from mu.recipes.recipe import Stage
 from mu.report.console import OF_BACKDOORS
 from mu.runs import Run
 

@@ -9,8 +9,9 @@ from mu.data.forget import POISON, ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation import GAP_METRICS
 from mu.evaluation.catalogue import METRICS, metric
-from mu.recipes import Stage
+from mu.recipes.recipe import Stage
 from mu.report.console import OF_BACKDOORS
+from mu.report.markdown import markdown_table
 from mu.runs import Run
 
 MOST_CLASSES = 100  # of a description, which MLflow limits to 8,000 letters
@@ -297,14 +298,8 @@ def table_of(
     labels
         Of the rows, if they have any.
     """
-    first = [""] if labels else []
-    lines = ["| " + " | ".join([*first, *names]) + " |"]
-    lines += ["|" + "---|" * len(first) + "---:|" * len(names)]
-    for number, row in enumerate(rows):
-        cells = [f"{row[name]:.2f}" if name in row else "-" for name in names]
-        cells = [*labels[number : number + 1], *cells]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    texts = [[f"{row[name]:.2f}" if name in row else "-" for name in names] for row in rows]
+    return markdown_table(names, texts, labels)
 
 
 def _row(label: str, values: Sequence[float]) -> str:

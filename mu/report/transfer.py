@@ -46,14 +46,11 @@ def describe_transfer(
     notes
         Remarks that the reader should know.
     """
-    header, rule, *lines = table_of(COLUMNS, list(rows.values())).splitlines()
-    named = [f"| {name} {line}" for name, line in zip(rows, lines, strict=True)]
     text = [
         f"**Transfer** to `{target}`: `{method}` made the source model forget `{forget}`, then "
         f"each network below was trained on in the same way from the same new head. {_WHAT[tune]}.",
         "",
-        "\n".join([f"| {header}", f"|---{rule}", *named]),
-        "",
+        table_of(COLUMNS, list(rows.values()), list(rows)),
         f"Gain of the unlearned network over the original: **{gain_in_words(metrics)}**.",
         *(f"\n> {note}" for note in notes),
         "",

@@ -3,30 +3,31 @@
 It opens runs and ends them truthfully, and turns a run ID into checked files.
 """
 
+from mu.tags import fingerprint_tag
 from mu.tracking.additions import log_to
 from mu.tracking.artifacts import (
     UNLEARNED,
     fetch_checkpoint,
-    fetch_forget,
     fetch_mask,
-    fingerprint_tag,
     fingerprint_tags,
     finished_run,
     load_checkpoint,
     load_mask,
     load_model,
 )
-from mu.tracking.choosing import below, experiment_name, of_experiment, oracles_of, unlearned_of
-from mu.tracking.doctor import Finding, close_dead_runs, close_runs_of, verdict_of
+from mu.tracking.choosing import (
+    Chosen,
+    below,
+    choose_runs,
+    derived,
+    of_experiment,
+    read_each,
+)
+from mu.tracking.doctor import Finding, close_dead_runs, close_runs_below, close_runs_of, verdict_of
+from mu.tracking.documents import fetch_document, keep_document
 from mu.tracking.inputs import log_dataset
-from mu.tracking.jobs import fetch_job, keep_job
 from mu.tracking.lifecycle import tracked
 from mu.tracking.lineage import (
-    CELL_TAG,
-    ORACLE_TAG,
-    ORIGINAL_TAG,
-    POISON_TAG,
-    SWEEP_TAG,
     find_finished,
     find_oracle,
     find_original,
@@ -34,6 +35,8 @@ from mu.tracking.lineage import (
     interrupted_oracles,
     same_value,
 )
+from mu.tracking.queries import FINISHED, matching
+from mu.tracking.reader import read_run, read_unlearned, record_of, records
 from mu.tracking.recorder import Recorder, rounded
 from mu.tracking.resuming import (
     fetch_progress,
@@ -48,24 +51,22 @@ from mu.tracking.store import Store, connect
 from mu.tracking.view import run_url, view_url
 
 __all__ = [
-    "CELL_TAG",
-    "ORACLE_TAG",
-    "ORIGINAL_TAG",
-    "POISON_TAG",
-    "SWEEP_TAG",
+    "FINISHED",
     "UNLEARNED",
+    "Chosen",
     "Finding",
     "Recorder",
     "Stopped",
     "Store",
     "below",
+    "choose_runs",
     "close_dead_runs",
+    "close_runs_below",
     "close_runs_of",
     "connect",
-    "experiment_name",
+    "derived",
     "fetch_checkpoint",
-    "fetch_forget",
-    "fetch_job",
+    "fetch_document",
     "fetch_mask",
     "fetch_progress",
     "find_finished",
@@ -77,14 +78,19 @@ __all__ = [
     "fingerprint_tags",
     "finished_run",
     "interrupted_oracles",
-    "keep_job",
+    "keep_document",
     "load_checkpoint",
     "load_mask",
     "load_model",
     "log_dataset",
     "log_to",
+    "matching",
     "of_experiment",
-    "oracles_of",
+    "read_each",
+    "read_run",
+    "read_unlearned",
+    "record_of",
+    "records",
     "remove_progress",
     "resumable_run",
     "rounded",
@@ -93,7 +99,6 @@ __all__ = [
     "same_value",
     "save_checkpoint",
     "tracked",
-    "unlearned_of",
     "verdict_of",
     "view_url",
 ]

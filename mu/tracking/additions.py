@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow.entities import Metric, RunTag
 
 from mu.errors import UserError
+from mu.tags import EVALUATION
 from mu.tracking.recorder import rounded
 from mu.tracking.store import Store, reason
 
@@ -38,7 +39,7 @@ def log_to(
     try:
         if plots.is_dir():
             store.client.log_artifacts(run_id, str(plots), FOLDER)
-        store.client.log_batch(run_id, metrics=new, tags=[RunTag("mu.evaluation", evaluation)])
+        store.client.log_batch(run_id, metrics=new, tags=[RunTag(EVALUATION, evaluation)])
     except Exception as error:
         raise UserError(
             f"run {run_id} could not be added to ({reason(store.uri, error)}); its numbers are in "

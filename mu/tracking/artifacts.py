@@ -7,17 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
-from mu.data.forget import indices_digest
-from mu.data.images import Indices
 from mu.errors import UserError
 from mu.masks import Mask
-from mu.tracking.lineage import FINGERPRINT_DIGITS
+from mu.tags import ENTRY, ERROR, MASK, SPEC, WEIGHTS, fingerprint_tag
 from mu.tracking.store import Store, connect
 
 if TYPE_CHECKING:
@@ -26,18 +23,12 @@ if TYPE_CHECKING:
 UNLEARNED = ("unlearn", "backdoor")  # entries whose runs hold a network that has forgotten
 ORIGINALS = ("prune", *UNLEARNED)
 TRANSFERRED = "transfer"  # whose runs hold a network that was trained on for other data
-FORGET_FILE = "forget/indices.npy"
-TAG_OF = {WEIGHTS_FILE: "mu.weights", MASK_FILE: "mu.mask", SPEC_FILE: "mu.spec"}
+TAG_OF = {WEIGHTS_FILE: WEIGHTS, MASK_FILE: MASK, SPEC_FILE: SPEC}
 
 
 def fingerprint_tags(digests: dict[str, str]) -> dict[str, str]:
     """Tags for the sha256 of a hand-over's files."""
     return {TAG_OF[name]: fingerprint_tag(digest) for name, digest in digests.items()}
-
-
-def fingerprint_tag(digest: str) -> str:
-    """A sha256 (hex) as tags show it."""
-    return digest[:FINGERPRINT_DIGITS]
 
 
 def finished_run(store: Store, run_id: str, *, transferred: bool = False) -> MlflowRun:
@@ -54,9 +45,22 @@ def finished_run(store: Store, run_id: str, *, transferred: bool = False) -> Mlf
         If it is unknown, deleted, not finished, or of an entry that makes no original.
     """
     run = store.run(run_id)
-    entry = run.data.tags.get("mu.entry", "unknown")
+    check_network(run, transferred=transferred)
+    return run
+
+
+def check_network(run: MlflowRun, *, transferred: bool = False) -> None:
+    """Refuse a run that :func:`finished_run` would not give.
+
+    Raises
+    ------
+    UserError
+        As there.
+    """
+    run_id, tags = run.info.run_id, run.data.tags
+    entry = tags.get(ENTRY, "unknown")
     if run.info.status != "FINISHED":
-        why = run.data.tags.get("mu.error")
+        why = tags.get(ERROR)
         raise UserError(
             f"run {run_id} is {run.info.status}{f' ({why})' if why else ''}; "
             "give the ID of a FINISHED run"
@@ -66,12 +70,11 @@ def finished_run(store: Store, run_id: str, *, transferred: bool = False) -> Mlf
             f"run {run_id} (entry {entry}) holds a network that was trained on for other data, so "
             f"it is no original; give the ID of a run of {', '.join(ORIGINALS)}"
         )
-    if entry not in (*ORIGINALS, TRANSFERRED) or "mu.spec" not in run.data.tags:
+    if entry not in (*ORIGINALS, TRANSFERRED) or SPEC not in tags:
         raise UserError(
             f"run {run_id} (entry {entry}) holds no network; give the ID of a run of "
             f"{', '.join(ORIGINALS)}"
         )
-    return run
 
 
 def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
@@ -105,29 +108,6 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
             "make the run again"
         )
     return target
-
-
-def fetch_forget(store: Store, run: MlflowRun) -> Indices:
-    """The sample numbers that an unlearn run has forgotten, sorted.
-
-    Raises
-    ------
-    UserError
-        If they cannot be read, or are not those of the run's tag.
-    """
-    run_id = run.info.run_id
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        path = download(store, run, FORGET_FILE, Path(scratch))
-        try:
-            numbers = np.asarray(np.load(path, allow_pickle=False), np.int64).reshape(-1)
-        except (ValueError, OSError, EOFError) as error:
-            raise UserError(f"{FORGET_FILE} of run {run_id} is damaged: {error}") from error
-    if fingerprint_tag(indices_digest(numbers)) != run.data.tags.get("mu.forget"):
-        raise UserError(
-            f"{FORGET_FILE} of run {run_id} is damaged: it is not what the tag mu.forget says; "
-            "make the run again"
-        )
-    return numbers
 
 
 def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:

@@ -1,25 +1,27 @@
-"""Choosing many runs at once: those of an experiment, or those below a parent run."""
+"""Choosing many runs at once: named ones, all of an experiment, or those below a parent run."""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from mu.alike import check_ids
 from mu.errors import UserError, unknown
-from mu.tracking.artifacts import UNLEARNED, download
-from mu.tracking.lineage import ORACLE_TAG
+from mu.run_record import RunRecord
+from mu.tags import DATA, ENTRY, FORGET, UPSTREAM
+from mu.tracking.artifacts import UNLEARNED
+from mu.tracking.queries import FINISHED, matching
+from mu.tracking.reader import read_run, read_unlearned, records
 from mu.tracking.store import Store, failure
 
 SWEEP_FILE = "sweep.json"  # every task of a sweep and its run
+MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_id=train"
 
 
 def of_experiment(store: Store, name: str) -> Store:
@@ -53,15 +55,14 @@ def experiment_name(store: Store) -> str:
         raise failure(store.uri, error) from error
 
 
-def unlearned_of(store: Store) -> Iterator[MlflowRun]:
+def unlearned_of(store: Store) -> Iterator[RunRecord]:
     """Finished runs of the experiment that hold a network that has forgotten, newest first."""
     for entry in UNLEARNED:
-        query = f"tags.`mu.entry` = '{entry}' and attributes.status = 'FINISHED'"
-        # A backdoor run over several sparsities holds none itself; the runs below it do.
-        yield from (run for run in store.search(query) if "mu.spec" in run.data.tags)
+        found = records(store, matching({ENTRY: entry}, FINISHED))
+        yield from (run for run in found if run.holds_network)
 
 
-def below(store: Store, run_id: str) -> list[MlflowRun]:
+def below(store: Store, run_id: str) -> list[RunRecord]:
     """All runs below a run, at whatever depth, in the experiment of that run.
 
     Of a sweep also the runs that it found made already, which are shown elsewhere.
@@ -71,47 +72,171 @@ def below(store: Store, run_id: str) -> list[MlflowRun]:
     UserError
         If there is no such run.
     """
-    parent = store.run(run_id)
-    there = replace(store, experiment_id=str(parent.info.experiment_id))
-    found: dict[str, MlflowRun] = {}
-    waiting = [run_id]
+    parent = read_run(store, run_id)
+    there = replace(store, experiment_id=str(store.run(parent.run_id).info.experiment_id))
+    found: dict[str, RunRecord] = {}
+    waiting = [parent.run_id]
     while waiting:
-        query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{waiting.pop()}'"
-        children = [run for run in there.search(query) if run.info.run_id not in found]
-        found |= {run.info.run_id: run for run in children}
-        waiting += [run.info.run_id for run in children]
+        children = records(there, matching({MLFLOW_PARENT_RUN_ID: waiting.pop()}))
+        new = {run.run_id: run for run in children if run.run_id not in found}
+        found |= new
+        waiting += new
     for one in tasks_of(store, parent):
-        found.setdefault(one.info.run_id, one)
+        found.setdefault(one.run_id, one)
     return list(found.values())
 
 
-def tasks_of(store: Store, sweep: MlflowRun) -> list[MlflowRun]:
+def derived(store: Store, run: RunRecord) -> list[RunRecord]:
+    """Runs that started from a run, are shown below it, or are tasks of it, newest first."""
+    found: dict[str, RunRecord] = {}
+    for tag in (UPSTREAM, MLFLOW_PARENT_RUN_ID):
+        found |= {one.run_id: one for one in records(store, matching({tag: run.run_id}))}
+    for task in tasks_of(store, run):
+        found.setdefault(task.run_id, task)
+    found.pop(run.run_id, None)
+    return sorted(found.values(), key=lambda one: one.age, reverse=True)
+
+
+def tasks_of(store: Store, sweep: RunRecord) -> list[RunRecord]:
     """The runs of all tasks of a sweep that has ended, as far as they are there; none of others."""
-    run_id = sweep.info.run_id
     try:
-        if SWEEP_FILE not in [one.path for one in store.client.list_artifacts(run_id)]:
+        if SWEEP_FILE not in [one.path for one in store.client.list_artifacts(sweep.run_id)]:
             return []
     except MlflowException as error:
         raise failure(store.uri, error) from error
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        text = download(store, sweep, SWEEP_FILE, Path(scratch)).read_text()
     found = []
-    for task in json.loads(text)["tasks"]:
+    for task in json.loads(sweep.read(SWEEP_FILE))["tasks"]:
         with suppress(UserError):  # it was deleted since
-            found += [store.run(task["run_id"])] if task["run_id"] else []
+            found += [read_run(store, task["run_id"])] if task["run_id"] else []
     return found
 
 
-def oracles_of(store: Store, forget: str, data: str) -> Iterator[MlflowRun]:
-    """Finished oracles of the experiment for one forget set, newest first.
+def oracles_of(store: Store, run: RunRecord) -> Iterator[RunRecord]:
+    """Finished oracles of the experiment for the forget set of a run, newest first."""
+    tags = {name: run.tags.get(name, "") for name in (FORGET, DATA)}
+    return (one for one in records(store, matching(tags, FINISHED)) if one.is_oracle)
+
+
+# --- what is compared ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Runs to compare.
 
     Parameters
     ----------
-    forget, data
-        Fingerprints, as the tags ``mu.forget`` and ``mu.data`` have them.
+    words
+        Where they come from.
+    runs
+        Those chosen, and the oracles that they point to.
+    count
+        How many were chosen.
+    notes
+        What was left out.
     """
-    query = (
-        f"tags.`mu.forget` = '{forget}' and tags.`mu.data` = '{data}' "
-        "and attributes.status = 'FINISHED'"
-    )
-    yield from (run for run in store.search(query) if ORACLE_TAG in run.data.tags)
+
+    words: str
+    runs: Sequence[RunRecord]
+    count: int
+    notes: Sequence[str] = ()
+
+
+def choose_runs(
+    store: Store, run_ids: str | None, parent: str | None, experiment: str | None
+) -> Chosen:
+    """Find and read the runs that are to be compared.
+
+    Parameters
+    ----------
+    run_ids
+        IDs with commas.
+    parent
+        ID of a run; all finished ones below it.
+    experiment
+        Name of an experiment; default: the one in use.
+
+    Raises
+    ------
+    UserError
+        If there are none, one cannot be compared, or more than one of the three is given.
+    """
+    given = {"run_ids": run_ids, "parent": parent, "experiment": experiment}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise UserError(f"{' and '.join(names)} are given; give one of them")
+    if run_ids is not None:
+        runs, notes, words = _named(store, run_ids), list[str](), "those named"
+    else:
+        found, words = _of_parent(store, parent) if parent else _of_experiment(store, experiment)
+        runs, notes = _readable(found)
+    if not runs:
+        raise UserError(f"no finished unlearn run can be read; {notes[0]}")
+    return Chosen(words, [*runs, *_further_oracles(store, runs)], len(runs), notes)
+
+
+def _named(store: Store, text: str) -> list[RunRecord]:
+    ids = [word.strip() for word in text.split(",") if word.strip()]
+    if not ids:
+        raise UserError(f"run_ids={text!r} names no run; give IDs with commas between them")
+    return read_each(store, ids)
+
+
+def read_each(store: Store, run_ids: Sequence[str]) -> list[RunRecord]:
+    """Runs that are named, each once, all that is compared of them read.
+
+    Raises
+    ------
+    UserError
+        If one is named twice, or has unlearned nothing.
+    """
+    check_ids(run_ids)
+    found = [read_unlearned(store, run_id) for run_id in run_ids]
+    check_ids([run.run_id for run in found])
+    return [run.complete() for run in found]
+
+
+def _of_parent(store: Store, parent: str) -> tuple[list[RunRecord], str]:
+    found = below(store, parent)
+    if not found:
+        raise UserError(f"run {parent} has no runs below it; give run_ids, or the ID of a parent")
+    runs = [run for run in found if run.entry in UNLEARNED and run.holds_network]
+    if not runs:
+        raise UserError(f"there is no finished unlearn run below run {parent}; {MAKE_ONE}")
+    return runs, f"those below run {parent}"
+
+
+def _of_experiment(store: Store, name: str | None) -> tuple[list[RunRecord], str]:
+    where = store if name is None else of_experiment(store, name)
+    called = experiment_name(where)
+    runs = list(unlearned_of(where))
+    if not runs:
+        raise UserError(f"there is no finished unlearn run in experiment {called!r}; {MAKE_ONE}")
+    return runs, f"all finished ones of experiment {called}"
+
+
+def _readable(found: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """Those that can be read, and what is wrong with the others: nobody named them."""
+    runs, notes = [], []
+    for run in found:
+        try:
+            runs.append(run.complete())
+        except UserError as error:
+            notes.append(f"left out: {error}")
+    return runs, notes
+
+
+def _further_oracles(store: Store, runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Oracles that the runs point to, or that were made for the same, and that are not there."""
+    found: dict[str, RunRecord] = {}
+    unlinked: dict[tuple[str | None, str | None], RunRecord] = {}
+    for run in (one for one in runs if not one.is_oracle):
+        if run.oracle_run_id is None:
+            unlinked[run.forget_fingerprint, run.tags.get(DATA)] = run
+        elif run.oracle is not None:
+            found[run.oracle.run_id] = run.oracle
+    for run in unlinked.values():
+        found |= {one.run_id: one for one in oracles_of(store, run)}
+    known = {run.run_id for run in runs}
+    wanted = [found[run_id] for run_id in sorted(found.keys() - known)]
+    return _readable(run for run in wanted if run.holds_network and run.entry in UNLEARNED)[0]

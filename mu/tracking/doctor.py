@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import psutil
 from mlflow.entities import Run as MlflowRun
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from mu.tags import ENTRY, ERROR, HOST, PID, PROCESS_START
+from mu.tracking.queries import RUNNING, matching
 from mu.tracking.store import Store
 
 # Of MLproject. The launcher's runs of other projects say nothing of their process.
@@ -47,47 +50,80 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
         older than this.
     """
     findings = []
-    for run in list(store.search("attributes.status = 'RUNNING'")):  # closing one moves the pages
+    for run in list(store.search(RUNNING)):  # closing one moves the pages
         verdict = verdict_of(run, orphan_hours)
         if verdict == "dead":
             if store.run(run.info.run_id).info.status != "RUNNING":
                 continue  # it ended by itself in the meantime
-            store.client.set_tag(run.info.run_id, "mu.error", "its process was gone")
+            store.client.set_tag(run.info.run_id, ERROR, "its process was gone")
             store.client.set_terminated(run.info.run_id, "FAILED")
         tags = run.data.tags
         findings.append(
             Finding(
                 run.info.run_id,
                 run.info.run_name or "",
-                tags.get("mu.entry") or tags.get("mlflow.project.entryPoint", "?"),
+                tags.get(ENTRY) or tags.get("mlflow.project.entryPoint", "?"),
                 verdict,
-                tags.get("mu.host", ""),
+                tags.get(HOST, ""),
             )
         )
     return findings
 
 
-def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
-    """Close the runs that a process had open when it died; their IDs.
+def close_runs_below(
+    store: Store, parent: str, status: str, reason: str, tag: tuple[str, str] | None = None
+) -> list[str]:
+    """Close the runs below a run whose processes are gone; their IDs.
 
     Parameters
     ----------
     status
         ``FAILED`` or ``KILLED``.
+    tag
+        Name and value of a tag. Of runs on other machines, where nothing shows whether a process
+        is there, only those with this tag are closed. None closes all of them.
     """
-    query = f"tags.`mu.host` = '{host}' and tags.`mu.pid` = '{pid}'"
-    runs = list(store.search(f"{query} and attributes.status = 'RUNNING'"))
+    closed = []
+    for run in list(
+        store.search(matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING))
+    ):  # closing one moves the pages
+        verdict = verdict_of(run, orphan_hours=0)
+        known = tag is None or run.data.tags.get(tag[0]) == tag[1]
+        if verdict == "dead" or (verdict == "elsewhere" and known):
+            _close(store, run, status, reason)
+            closed.append(run.info.run_id)
+    return closed
+
+
+def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
+    """End the runs that a process had open; for a process that is known to be gone.
+
+    Parameters
+    ----------
+    status
+        ``FAILED`` or ``KILLED``.
+
+    Returns
+    -------
+    list
+        Their IDs.
+    """
+    runs = list(store.search(matching({HOST: host, PID: str(pid)}, RUNNING)))
     for run in runs:
-        store.client.set_tag(run.info.run_id, "mu.error", reason)
-        store.client.set_terminated(run.info.run_id, status)
+        _close(store, run, status, reason)
     return [run.info.run_id for run in runs]
+
+
+def _close(store: Store, run: MlflowRun, status: str, reason: str) -> None:
+    store.client.set_tag(run.info.run_id, ERROR, reason)
+    store.client.set_terminated(run.info.run_id, status)
 
 
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:
     """What has become of the process of a RUNNING run; see :class:`Finding`."""
     tags = run.data.tags
     try:
-        pid, started, host = int(tags["mu.pid"]), float(tags["mu.process_start"]), tags["mu.host"]
+        pid, started, host = int(tags[PID]), float(tags[PROCESS_START]), tags[HOST]
     except (KeyError, ValueError):
         hours = (time.time() - run.info.start_time / 1000) / 3600
         launched = tags.get("mlflow.project.entryPoint") in ENTRY_POINTS

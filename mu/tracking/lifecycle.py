@@ -22,6 +22,17 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mu.distributed.group import from_first, other_failed
 from mu.distributed.place import place
 from mu.errors import UserError
+from mu.tags import (
+    COMMIT,
+    DIRTY,
+    ENTRY,
+    ERROR,
+    HOST,
+    PID,
+    PROCESS_START,
+    RESUMED,
+    RESUMED_AS,
+)  # fmt: skip
 from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Signals, Stopped
 from mu.tracking.store import Store, connect, failure, give_views, reason
@@ -126,7 +137,7 @@ def _finish(recorder: Recorder) -> None:
 
 def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
     """Attach to the launcher's run, once, or create one."""
-    tags = {"mu.entry": entry, "mlflow.runName": name, **_process_tags()}
+    tags = {ENTRY: entry, "mlflow.runName": name, **_process_tags()}
     tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     run_id = os.environ.get("MLFLOW_RUN_ID")
     try:
@@ -147,16 +158,16 @@ def _reopen(store: Store, run_id: str) -> str:
     """Open an interrupted run again; the one that the launcher opened points to it."""
     try:
         if launched := os.environ.pop("MLFLOW_RUN_ID", None):
-            store.client.set_tag(launched, "mu.resumed_as", run_id)
+            store.client.set_tag(launched, RESUMED_AS, run_id)
             store.client.set_tag(launched, "mlflow.runName", f"resumes {run_id[:8]}")
         tags = store.run(run_id).data.tags
-        again = {"mu.resumed": str(int(tags.get("mu.resumed", 0)) + 1), **_process_tags()}
+        again = {RESUMED: str(int(tags.get(RESUMED, 0)) + 1), **_process_tags()}
         store.client.log_batch(run_id, tags=[RunTag(*pair) for pair in again.items()])
-        if "mu.error" in tags:
-            store.client.delete_tag(run_id, "mu.error")
+        if ERROR in tags:
+            store.client.delete_tag(run_id, ERROR)
         store.client.update_run(run_id, status="RUNNING")
         time.sleep(SETTLING_SECONDS)
-        if (taken := store.run(run_id).data.tags["mu.pid"]) != again["mu.pid"]:
+        if (taken := store.run(run_id).data.tags[PID]) != again[PID]:
             raise UserError(f"run {run_id} is being resumed by process {taken} at the same time")
     except MlflowException as error:
         raise failure(store.uri, error) from error
@@ -167,9 +178,9 @@ def _process_tags() -> dict[str, str]:
     """Which process works on the run, and on which commit."""
     process = psutil.Process()
     return {
-        "mu.host": socket.gethostname(),
-        "mu.pid": str(process.pid),
-        "mu.process_start": f"{process.create_time():.2f}",
+        HOST: socket.gethostname(),
+        PID: str(process.pid),
+        PROCESS_START: f"{process.create_time():.2f}",
         **_commit(),
     }
 
@@ -184,7 +195,7 @@ def _commit() -> dict[str, str]:
             contextlib.suppress(GitError, ValueError, OSError),
             Repo(Path(__file__).parents[2]) as repo,
         ):
-            return {"mu.commit": repo.head.commit.hexsha, "mu.dirty": str(repo.is_dirty()).lower()}
+            return {COMMIT: repo.head.commit.hexsha, DIRTY: str(repo.is_dirty()).lower()}
     return {}
 
 
@@ -202,7 +213,7 @@ def _end_badly(recorder: Recorder, error: BaseException) -> None:
 
 
 def _close(store: Store, run_id: str, status: str, reason: str) -> None:
-    store.client.set_tag(run_id, "mu.error", reason.splitlines()[0][:500])
+    store.client.set_tag(run_id, ERROR, reason.splitlines()[0][:500])
     store.client.set_terminated(run_id, status)
 
 

@@ -22,7 +22,12 @@ from mlflow.utils.uri import is_local_uri
 from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.errors import ProcessDiedError, UserError
-from mu.resume import (
+from mu.tags import ENTRY, HOST, PID, RESUMED_AS
+from mu.tracking.doctor import verdict_of
+from mu.tracking.recorder import Recorder
+from mu.tracking.signals import Stopped
+from mu.tracking.store import Store
+from mu.training.progress import (
     FOLDER,
     FolderKeeper,
     Keeper,
@@ -31,10 +36,6 @@ from mu.resume import (
     progress_files,
     read_newest,
 )
-from mu.tracking.doctor import verdict_of
-from mu.tracking.recorder import Recorder
-from mu.tracking.signals import Stopped
-from mu.tracking.store import Store
 
 # Entries whose runs keep what is needed to go on.
 RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
@@ -54,8 +55,8 @@ def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
 
 def _resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     run = store.run(run_id)
-    own = run.data.tags.get("mu.entry", "unknown")
-    if resumed := run.data.tags.get("mu.resumed_as"):
+    own = run.data.tags.get(ENTRY, "unknown")
+    if resumed := run.data.tags.get(RESUMED_AS):
         raise UserError(f"run {run_id} is the launcher's own and empty; it resumed run {resumed}")
     if own not in RESUMABLE:
         raise UserError(
@@ -72,7 +73,7 @@ def _resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     if finished:
         raise UserError(f"run {run_id} is FINISHED: there is nothing left to do in it")
     if run.info.status == "RUNNING" and (verdict := verdict_of(run, orphan_hours=0)) != "dead":
-        host, process = (run.data.tags.get(tag, "?") for tag in ("mu.host", "mu.pid"))
+        host, process = (run.data.tags.get(tag, "?") for tag in (HOST, PID))
         remedy = {
             "alive": "wait for it, or stop it first",
             "elsewhere": f"where that process is gone, say `mu doctor` on {host} first",
@@ -146,7 +147,7 @@ def run_keeper(
                 yield keeper
         except (KeyboardInterrupt, Stopped, ProcessDiedError):
             if keeper.has_kept:
-                entry = recorder.store.run(recorder.run_id).data.tags.get("mu.entry")
+                entry = recorder.store.run(recorder.run_id).data.tags.get(ENTRY)
                 print(
                     f"to go on from the last finished epoch: mlflow run . -e {entry} "
                     f"-P resume_run_id={recorder.run_id}",
@@ -169,11 +170,11 @@ class _RunKeeper:
         self.has_kept = before is not None
 
     def last(self) -> Progress | None:
-        """See :meth:`mu.resume.Keeper.last`."""
+        """See :meth:`mu.training.progress.Keeper.last`."""
         return self._before
 
     def save(self, progress: Progress) -> None:
-        """See :meth:`mu.resume.Keeper.save`; returns once the progress is copied."""
+        """See :meth:`mu.training.progress.Keeper.save`; returns once the progress is copied."""
         self._wait()
         content = progress.to_bytes(self._keeper.about)
         self._writing = self._writer.submit(self._write, progress, content)

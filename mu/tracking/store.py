@@ -32,6 +32,8 @@ _AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 _LATER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _LOCK_SECONDS = 120
 PAGE = 50  # runs a request
+ID_DIGITS = 32  # of a run's ID
+FEWEST_DIGITS = 4  # of an ID that is shortened
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,36 @@ class Store:
                 f"run {run_id} was deleted; restore it: mlflow runs restore --run-id {run_id}"
             )
         return found
+
+    def full_id(self, run_id: str) -> str:
+        """The whole ID of a run of the experiment, of which the first digits may be given.
+
+        A text that is as long as an ID is given back as it is.
+
+        Raises
+        ------
+        UserError
+            If there is no run whose ID begins so, or there are several.
+        """
+        if len(run_id) >= ID_DIGITS:
+            return run_id
+        if len(run_id) < FEWEST_DIGITS:
+            raise UserError(f"run {run_id!r}: give at least {FEWEST_DIGITS} digits of its ID")
+        found: list[str] = []
+        if run_id.isalnum():
+            query = f"attributes.run_id LIKE '{run_id}%'"
+            found = [run.info.run_id for run in self.search(query)]
+        if not found:
+            raise UserError(
+                f"no run of the experiment begins with {run_id!r}; `mu runs` lists them, and "
+                "MLFLOW_TRACKING_URI names the store"
+            )
+        if len(found) > 1:
+            ids = ", ".join(found[:3])
+            raise UserError(
+                f"{len(found)} runs begin with {run_id!r} ({ids}, ...); give more digits"
+            )
+        return found[0]
 
     def search(self, query: str) -> Iterator[MlflowRun]:
         """Undeleted runs of the experiment that match MLflow's ``query``, newest first.

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mu.tags import ENTRY
+
 TAG_PREFIX: Final = "mlflow.sharedViewState."
 KIND: Final = "custom_model_development"  # what MLflow calls experiments that train models
 LOCAL_SERVER: Final = "http://127.0.0.1:5000"  # where `mlflow server` listens unless told
@@ -27,6 +29,7 @@ LOCAL_SERVER: Final = "http://127.0.0.1:5000"  # where `mlflow server` listens u
 # The page nests runs, and folds them, exactly when they are sorted by `attributes.start_time`.
 # The server takes this older spelling for the same column, and the page then leaves runs flat.
 START_TIME: Final = "attributes.`Created`"
+_ENTRY: Final = f'tags."{ENTRY}"'
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ VIEWS: Final[tuple[View, ...]] = (
         key="mu-unlearn",
         # Whatever unlearnt something, by whichever entry point, and not what measured it again or
         # went on from it.
-        shows='metrics.UA >= 0 and tags."mu.entry" != "evaluate" and tags."mu.entry" != "transfer"',
+        shows=f'metrics.UA >= 0 and {_ENTRY} != "evaluate" and {_ENTRY} != "transfer"',
         # What runs are judged by comes first: on a narrow page the last columns are out of sight.
         metrics=("gap", "UA", "RA", "TA", "MIA", "sparsity", "RTE", "ASR"),
         params=("method", "forget"),
@@ -77,7 +80,7 @@ VIEWS: Final[tuple[View, ...]] = (
     ),
     View(
         key="mu-backdoor",
-        shows='metrics.ASR >= 0 and tags."mu.entry" != "evaluate"',
+        shows=f'metrics.ASR >= 0 and {_ENTRY} != "evaluate"',
         metrics=("ASR_before", "ASR", "TA", "robust_acc", "sparsity", "UA", "RA", "MIA", "RTE"),
         params=("method", "trigger", "poison"),
         order_by="metrics.`ASR`",
@@ -86,7 +89,7 @@ VIEWS: Final[tuple[View, ...]] = (
     ),
     View(
         key="mu-transfer",
-        shows='tags."mu.entry" = "transfer"',
+        shows=f'{_ENTRY} = "transfer"',
         metrics=(
             *("target_acc_before", "target_acc", "target_acc_oracle"),
             *("target_gain", "target_gain_lo", "target_gain_hi", "UA", "RA", "TA", "sparsity"),
@@ -98,7 +101,7 @@ VIEWS: Final[tuple[View, ...]] = (
     ),
     View(
         key="mu-prune",
-        shows='tags."mu.entry" = "prune"',
+        shows=f'{_ENTRY} = "prune"',
         metrics=("TA", "sparsity", "train_acc", "VA", "train_s"),
         params=("dataset", "arch", "profile", "pruner", "rate", "rounds"),
         order_by=START_TIME,

@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import Mask
-from mu.resume import Keeper, Progress
 from mu.runs import Run
 from mu.training.loop import AfterEpoch, train
 from mu.training.optimizers import optimizer_state
+from mu.training.progress import Keeper, Progress
 from mu.training.recipe import Training
 
 

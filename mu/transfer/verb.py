@@ -25,7 +25,8 @@ from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.models.head import head_of
 from mu.runs import Run
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.transfer import DEFAULT_TUNE, TUNES
 
 DONE = "transfer"  # in a spec's history

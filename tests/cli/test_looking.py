@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,9 +11,7 @@ from rich.console import Console
 from mu.cli import listing, showing
 from mu.cli.main import run as run_command
 from mu.cli.mu import mu as mu_command
-from mu.tracking import Store, below, tracked
-from mu.tracking.records import derived, find_record, record_of, records
-from tests.helpers import refused
+from mu.tracking import Store, below, derived, read_run, tracked
 from tests.processes import run_python
 
 
@@ -244,8 +241,7 @@ def test_runs_below_a_run_are_shown(store, capsys):
     outer = made(store, "backdoor", "outer")
     inner = made(store, "prune", "inner", parent=outer)
     assert inner in shown(capsys, outer)
-    assert [one.run_id for one in derived(store, outer)] == [inner]
-    assert find_record(store, inner).links == {"parent": outer}
+    assert [one.run_id for one in derived(store, read_run(store, outer))] == [inner]
 
 
 def test_a_sweep_has_the_runs_that_it_found_made_already(store, family, capsys):
@@ -253,26 +249,7 @@ def test_a_sweep_has_the_runs_that_it_found_made_already(store, family, capsys):
     with tracked(store, "sweep", "1 cell") as recorder:
         (recorder.folder / "sweep.json").write_text(json.dumps({"tasks": tasks}))
     assert family["ft"] in shown(capsys, recorder.run_id)
-    assert [one.info.run_id for one in below(store, recorder.run_id)] == [family["ft"]]
-
-
-def test_ids_that_are_unclear_are_refused(store, family):
-    with refused("give at least 4 digits"):
-        find_record(store, "abc")
-    with refused("no run of the experiment begins with 'zzzz'", "mu runs"):
-        find_record(store, "zzzz")
-    with refused("there is no run"):
-        find_record(store, "f" * 32)
-    found = list(records(store))
-    assert find_record(store, found[0].run_id[:12]).run_id == found[0].run_id
-
-
-def test_digits_that_several_runs_begin_with_are_refused(store, monkeypatch):
-    one = record_of(store.run(made(store, "prune")))
-    twins = [replace(one, run_id=f"abcd{number}") for number in range(3)]
-    monkeypatch.setattr("mu.tracking.records.records", lambda _: iter(twins))
-    with refused("3 runs begin with 'abcd'", "give more digits"):
-        find_record(store, "abcd")
+    assert [one.run_id for one in below(store, recorder.run_id[:12])] == [family["ft"]]
 
 
 # --- mu completion ------------------------------------------------------------------------

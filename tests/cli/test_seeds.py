@@ -203,7 +203,7 @@ def test_cautions_of_gap_and_commit(store: Store, capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     assert "one oracle" not in text
     assert "different commits" in text
-    assert "gap: runs of the same original are held against different oracles" in text
+    assert "gap: runs of the same original are compared with different oracles" in text
     originals = [
         unlearned(store, {"gap": 2.0 + n}, training=n, tags={"mu.oracle": f"of {n}"})
         for n in range(2)
@@ -325,11 +325,11 @@ def test_runs_of_the_same_seeds(store: Store) -> None:
 
 def test_runs_that_are_no_finished_unlearn_runs(store: Store) -> None:
     good = unlearned(store)
-    with refused("is of the entry prune"):
+    with refused("(entry prune) has unlearned nothing"):
         call(good, hand_over(store))
     with refused("is FAILED", "FINISHED"):
         call(good, unlearned(store, seed=1, status="FAILED"))
-    with refused("there is no run 'nowhere'"):
+    with refused("no run of the experiment begins with 'nowhere'"):
         call(good, "nowhere")
     with refused("no parameter seed"):
         call(good, unlearned(store, leave_out="seed"))

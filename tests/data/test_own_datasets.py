@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from mu.checkpoints import DataSpec
-from mu.cli.originals import original_groups
+from mu.cli.groups import original_groups
 from mu.data import check_dataset, load_data, source
 from mu.data.images import ImageDataset
-from mu.originals import make_recipe
+from mu.originals.train import make_recipe
 from tests.helpers import refused, write_tree
 
 DATA = """

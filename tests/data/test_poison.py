@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mu.checkpoints import DataSpec, Spec, forget_split
 from mu.data.forget import ForgetRequest
 from mu.data.images import ImageDataset
-from mu.data.poison import Poison, PoisonedDataset, PoisonOptions
+from mu.data.poison import Poison, PoisonedDataset
+from mu.data.poison_options import PoisonOptions
 from mu.data.splits import Split, SplitSpec, split
 from mu.data.triggers import make_trigger
 from tests.data.poisoned import SEEDS, datasets, in_layout, make_poison, poisons

@@ -285,39 +285,38 @@ def images_once(cases):
             seen.add(name)
 
 
-@pytest.mark.parametrize("kind", DAMAGES)
-@pytest.mark.parametrize(("name", "path"), list(images_once(NEEDED)))
+each_file = pytest.mark.parametrize(("name", "path"), list(images_once(NEEDED)))
+
+
+@each_file
 @pytest.mark.usefixtures("small")
-def test_a_damaged_file_is_refused_in_one_line(name, path, kind, tmp_path):
-    files = dict(FILES[name].files)
-    files[path] = DAMAGES[kind](files[path])
-    folder = write_tree(tmp_path, files)
+def test_a_damaged_file_is_refused_in_one_line(name, path, tmp_path):
+    folder = write_tree(tmp_path, FILES[name].files)
+    for kind, damage in DAMAGES.items():
+        write_tree(folder, {path: damage(FILES[name].files[path])})
+        with refused(str(folder)) as refusal:
+            load(name, folder)
+        assert "data_dir" in refusal.message or "replace them" in refusal.message, kind
+        assert "UserError" not in refusal.message, kind
+        assert "nor can it be downloaded" not in refusal.message, kind
 
-    with refused(str(folder)) as refusal:
-        load(name, folder)
-    assert "data_dir" in refusal.message or "replace them" in refusal.message
-    assert "UserError" not in refusal.message
-    assert "nor can it be downloaded" not in refusal.message
 
-
-@pytest.mark.parametrize("cut", [1, 2, 5, 9, 17, 40])
-@pytest.mark.parametrize(("name", "path"), list(images_once(NEEDED)))
+@each_file
 @pytest.mark.usefixtures("small")
-def test_a_file_without_its_last_bytes_is_refused_or_holds_all_the_same(name, path, cut, tmp_path):
-    files = dict(FILES[name].files)
-    files[path] = files[path][:-cut]
-    folder = write_tree(tmp_path, files)
+def test_a_file_without_its_last_bytes_is_refused_or_holds_all_the_same(name, path, tmp_path):
+    folder = write_tree(tmp_path, FILES[name].files)
+    for cut in (1, 2, 5, 9, 17, 40):
+        write_tree(folder, {path: FILES[name].files[path][:-cut]})
+        try:
+            dataset = load(name, folder)
+        except Exception as error:
+            with refused(str(folder)):
+                raise error
+        else:
+            assert_is(dataset, FILES[name])
 
-    try:
-        dataset = load(name, folder)
-    except Exception as error:
-        with refused(str(folder)):
-            raise error
-    else:
-        assert_is(dataset, FILES[name])
 
-
-@pytest.mark.parametrize(("name", "path"), list(images_once(NEEDED)))
+@each_file
 @pytest.mark.usefixtures("small")
 def test_a_missing_file_is_refused_in_one_line(name, path, tmp_path):
     files = {other: content for other, content in FILES[name].files.items() if other != path}
@@ -327,7 +326,7 @@ def test_a_missing_file_is_refused_in_one_line(name, path, tmp_path):
         load(name, folder)
 
 
-@pytest.mark.parametrize(("name", "path"), list(images_once(NEEDED)))
+@each_file
 @pytest.mark.usefixtures("small")
 def test_a_folder_in_the_place_of_a_file_is_refused_in_one_line(name, path, tmp_path):
     files = {other: content for other, content in FILES[name].files.items() if other != path}

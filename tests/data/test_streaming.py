@@ -16,7 +16,8 @@ from mu.data import load_data, streaming
 from mu.data.batches import Batches
 from mu.data.image_files import decode_rgb, square_pixels
 from mu.data.images import ImageDataset, Images
-from mu.data.poison import Poison, PoisonOptions
+from mu.data.poison import Poison
+from mu.data.poison_options import PoisonOptions
 from mu.data.splits import Split
 from mu.data.store.builder import build
 from mu.data.store.sources import of_tree

@@ -11,12 +11,8 @@ from torch import nn
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data.splits import SplitSpec
-from mu.detection.spectral import (
-    SpectralSignatures,
-    along_main_direction,
-    farthest,
-    precision_and_recall,
-)
+from mu.detection.outliers import along_main_direction, farthest, precision_and_recall
+from mu.detection.spectral import SpectralSignatures
 from mu.masks import Mask
 from mu.runs import Run
 from tests.data.poisoned import SEEDS, make_poison

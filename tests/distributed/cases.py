@@ -31,10 +31,10 @@ from mu.fisher.mean import mean_gradient
 from mu.masks import Mask
 from mu.methods import make_method
 from mu.methods.base import unlearn
-from mu.originals import make_recipe, train_original
-from mu.resume import FolderKeeper, Progress
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Record, Run
 from mu.training.loop import train
+from mu.training.progress import FolderKeeper, Progress
 from mu.training.recipe import Training
 from mu.transfer.verb import transfer_training, transferred
 from tests.distributed.networks import IDLE, NORMALISED, SMOOTH

@@ -16,7 +16,7 @@ import torch
 
 from mu.cli.main import run as run_command
 from mu.cli.options import Group, command
-from mu.cli.originals import DeviceOptions
+from mu.cli.requests import DeviceOptions
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting
 from mu.runs import Run

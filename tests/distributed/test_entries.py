@@ -18,8 +18,8 @@ import pytest
 import mu
 from entrypoints import prune
 from mu.cli.main import run as run_command
-from mu.resume import FOLDER, progress_files
 from mu.tracking import Store, connect
+from mu.training.progress import FOLDER, progress_files
 from tests.conftest import copy_store, store_uri
 from tests.processes import PATIENCE, ROOT, environment, python
 

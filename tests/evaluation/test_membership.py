@@ -1,13 +1,15 @@
 """What all attacks together say of a model: known leaks, perfect oracles, small and odd sets."""
 
+import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from mu.evaluation.catalogue import metric
 from mu.evaluation.comparison import compare, gap_interval
 from mu.evaluation.membership import (
     ATTACKS,
+    Attack,
     efficacy,
     membership,
     rates_of_all,
@@ -50,6 +52,43 @@ def test_a_model_that_treats_all_alike_gives_nothing_away():
     assert found["MIA_auc_lo"] <= 0.5 <= found["MIA_auc_hi"]
     for name in SCORES:
         assert abs(found[f"MIA_privacy_{name}"] - 50) < 5, name
+
+
+def test_privacy_is_judged_on_samples_that_the_attack_was_not_fitted_on(monkeypatch):
+    def by_rote(members, _):
+        """Knows the very members that it was fitted on, and nothing else."""
+        known = set(map(tuple, members.logits.tolist()))
+
+        def calls(some):
+            return np.array([tuple(row) in known for row in some.logits.tolist()])
+
+        return Attack(calls, lambda some: calls(some).astype(float))
+
+    monkeypatch.setitem(ATTACKS, "threshold", by_rote)
+    assert membership(look(), seed=0)["MIA_privacy_threshold"] == 50.0
+    assert rates_of_all(look(), seed=0)["MIA_privacy_threshold_auc"] == 0.5
+
+
+def test_the_seed_draws_what_attacks_are_fitted_on(monkeypatch):
+    fitted = []
+
+    def spy(members, others):
+        fitted.append((members.logits.tolist(), others.logits.tolist()))
+        return threshold(members, others)
+
+    threshold = ATTACKS["threshold"]
+    monkeypatch.setitem(ATTACKS, "threshold", spy)
+    one = look(sizes=(60, 300, 200))
+    drawn = []
+    for seed in (0, 0, 1):
+        fitted.clear()
+        membership(one, seed=seed)
+        drawn.append(list(fitted))
+    first, again, other = drawn
+    assert first == again
+    assert [len(members) for members, _ in first] == [200, 100]  # efficacy, privacy
+    for (ours, _), (theirs, _) in zip(first, other, strict=True):
+        assert sorted(ours) != sorted(theirs)
 
 
 def test_every_number_is_in_the_catalogue():
@@ -110,6 +149,24 @@ def test_the_gaps_interval_holds_the_gap_and_narrows_with_more_samples():
     truth = compare(look(2.0, 6, 1, (2000,) * 3), look(0.5, 6, 1.5, (2000,) * 3), seed=0)["gap"]
     assert many[0] <= truth <= many[1]
     assert many[1] - many[0] < few[1] - few[0]
+
+
+def test_the_gaps_interval_is_at_95_percent():
+    """Models that differ in a binomial number of retain samples, and in nothing else."""
+    count, wrong = 400, 100
+    rest = look(3.0)
+    sure, unsure = (torch.tensor(row).log() for row in ([0.4, 0.35, 0.15, 0.1], [0.4, 0.5, 0.1, 0]))
+    labels = torch.zeros(count, dtype=torch.int64)
+    ours, oracle = (
+        SplitOutputs(rest.forget, Outputs(logits, labels), rest.test, None)
+        for logits in (
+            sure.repeat(count, 1),
+            torch.cat([unsure.repeat(wrong, 1), sure.repeat(count - wrong, 1)]),
+        )
+    )
+    found = gap_interval(ours, oracle, seed=0)
+    exact = binom.ppf([0.025, 0.975], count, wrong / count) / count
+    assert found == pytest.approx(100 * exact / 4, abs=0.08)  # at 90 %: 0.17 off
 
 
 def test_efficacy_counts_the_forget_set_only():

@@ -7,7 +7,7 @@ from torch import nn
 
 from mu.data import load_data
 from mu.evaluation import Outputs, predict
-from mu.originals import make_recipe
+from mu.originals.train import make_recipe
 from mu.runs import Run
 
 DATA = load_data("digits")

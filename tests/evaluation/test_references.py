@@ -18,7 +18,6 @@ from mu.data.forget import ForgetSplit
 from mu.data.images import ImageDataset, Images
 from mu.data.splits import SplitSpec
 from mu.evaluation import challenge as challenge_module
-from mu.evaluation import references as module
 from mu.evaluation.attacks.rates import rates
 from mu.evaluation.challenge import FEWEST, Challenge
 from mu.evaluation.references import (
@@ -29,7 +28,8 @@ from mu.evaluation.references import (
     view_arrays,
 )
 from mu.methods import make_method
-from mu.originals import train_original
+from mu.originals.rounds import train_network
+from mu.originals.train import train_original
 from mu.runs import Run
 from mu.training import Training
 from tests.helpers import laws, make_checkpoint, make_dataset, make_recipe, refused
@@ -166,23 +166,21 @@ def small() -> tuple[Checkpoint, Challenge]:
     return make_checkpoint(data), game
 
 
-def make(number: int, forget: Any = None) -> Reference:
+def make(number: int, forget: Any = None, train: Any = train_network) -> Reference:
     original, game = small()
-    return make_reference(original, game, number, Run(seed=game.seed_of(number)), forget)
+    return make_reference(original, game, number, Run(seed=game.seed_of(number)), train, forget)
 
 
-def test_a_reference_trains_on_its_half_under_the_mask_from_weights_of_its_own(monkeypatch):
+def test_a_reference_trains_on_its_half_under_the_mask_from_weights_of_its_own():
     original, game = small()
     calls: list[Any] = []
-    work = module.train_network
 
     def watched(recipe: Any, data: Any, run: Any, *, mask: Any) -> Any:
         calls.append((recipe, data, mask))
-        return work(recipe, data, run, mask=mask)
+        return train_network(recipe, data, run, mask=mask)
 
-    monkeypatch.setattr(module, "train_network", watched)
     before = {name: one.clone() for name, one in original.model.state_dict().items()}
-    make(0)
+    make(0, train=watched)
     (recipe, data, mask) = calls[0]
     part = game.split_of(0)
     assert np.array_equal(data.indices, np.sort(np.concatenate([part.retain, part.forget])))
@@ -218,7 +216,7 @@ def test_the_method_gets_the_reference_and_its_half():
 def test_a_run_with_another_seed_is_refused():
     original, game = small()
     with pytest.raises(ValueError, match="works with seed"):
-        make_reference(original, game, 0, Run(seed=1))
+        make_reference(original, game, 0, Run(seed=1), train_network)
 
 
 def nothing(*_: object) -> None:
@@ -307,7 +305,9 @@ def memorised() -> tuple[dict[str, View], Challenge, list[Reference]]:
         for name, one in (("original", original), ("oracle", oracle), ("ft", unlearned))
     }
     found = [
-        make_reference(original, game, number, Run(seed=game.seed_of(number)), method.unlearn)
+        make_reference(
+            original, game, number, Run(seed=game.seed_of(number)), train_network, method.unlearn
+        )
         for number in range(6)
     ]
     return views, game, found

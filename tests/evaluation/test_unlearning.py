@@ -10,7 +10,7 @@ from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.evaluation import GAP_METRICS, Outputs, SplitOutputs, evaluate, gaps, look, measure
-from mu.originals import make_recipe
+from mu.originals.train import make_recipe
 from mu.runs import Run
 
 DATA = load_data("digits")

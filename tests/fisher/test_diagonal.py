@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from mu.fisher.diagonal import LABELS, _weights, diagonal
+from mu.fisher import LABELS
+from mu.fisher.diagonal import _weights, diagonal
 from mu.runs import Run
 from tests.fisher import slow
 from tests.fisher.networks import (

@@ -90,9 +90,9 @@ def test_networks_of_other_parts(network, count):
     [
         ("resnet14", 8, "_ByLayers"),
         ("mobilenet_v3_small", 16, "_ByLayers"),
-        ("vgg16_bn", 16, "_ByLayers"),
+        pytest.param("vgg16_bn", 16, "_ByLayers", marks=pytest.mark.slow),
         ("vit_tiny", 8, "_ByVmap"),
-        ("swin_t", 16, "_ByVmap"),
+        pytest.param("swin_t", 16, "_ByVmap", marks=pytest.mark.slow),
     ],
 )
 def test_architectures(arch, size, kind):

@@ -13,7 +13,7 @@ from mu.data.batches import Batches
 from mu.evaluation import evaluate
 from mu.methods import make_method
 from mu.methods.l1_sparse import decay, prune_zeros, total_pull
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run, generator
 from mu.training import Training, learning_rate_factor
 from mu.training.proximal import soft_threshold

@@ -14,7 +14,7 @@ from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.methods import make_method
 from mu.methods.ff import noise_deviation
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.fisher import slow
 from tests.helpers import bits, make_checkpoint, make_dataset, random_mask
@@ -23,6 +23,7 @@ from tests.training.networks import PLAIN
 
 DATASET = make_dataset(train=36, test=9, classes=3, size=8)
 SEED = 5
+BLIND = ("forget",)  # of the contract tests
 
 
 @pytest.fixture(scope="module", params=[1.0, 0.3], ids=["dense", "sparse"])

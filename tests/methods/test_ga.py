@@ -15,13 +15,15 @@ from mu.data import load_data
 from mu.data.batches import Batches
 from mu.evaluation.outputs import predict
 from mu.methods import make_method
-from mu.methods import reach as reach_module
-from mu.originals import make_recipe, train_original
+from mu.methods.steps import reach as reach_module
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run, generator
 from mu.training.optimizers import NormalizedSGD
 from tests.helpers import bits
 
 DATA = load_data("digits")
+SMALL = {"epochs": 6, "batch_size": 4}  # of the contract tests
+BLIND = ("retain",)
 SEED = 2
 
 

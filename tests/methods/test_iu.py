@@ -16,7 +16,7 @@ from mu.evaluation.outputs import predict
 from mu.fisher import inverse
 from mu.masks import Mask
 from mu.methods import iu, make_method
-from mu.originals import make_recipe, train_original
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.fisher import slow
 from tests.helpers import bits, make_dataset, random_mask
@@ -26,6 +26,7 @@ from tests.training.networks import PLAIN
 
 DATASET = make_dataset(train=40, test=9, classes=3, size=6)
 SEED = 5
+SMALL = {"fisher_samples": 40}  # of the contract tests
 
 
 def original_of(dataset, arch, kept=1.0, names=()):
@@ -132,8 +133,8 @@ def called(monkeypatch):
         found.append(("cg", steps))
         return vector
 
-    monkeypatch.setattr(iu, "woodbury", woodbury)
-    monkeypatch.setattr(iu, "conjugate_gradients", cg)
+    monkeypatch.setattr(inverse, "woodbury", woodbury)
+    monkeypatch.setattr(inverse, "conjugate_gradients", cg)
     return found
 
 

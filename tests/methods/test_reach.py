@@ -15,8 +15,9 @@ from mu.errors import UserError
 from mu.fisher.free import FreeWeights
 from mu.masks import Mask
 from mu.methods import make_method
-from mu.methods import reach as module
-from mu.methods.reach import FIRST, LAST, Reach, farthest, move
+from mu.methods.steps import reach as module
+from mu.methods.steps.reach import Reach
+from mu.methods.steps.search import FIRST, LAST, farthest, move
 from mu.runs import Run
 from tests.methods.networks import STEP, SURE, Reader
 

@@ -11,9 +11,9 @@ import torch
 from mu.checkpoints import Checkpoint, forget_split
 from mu.data import load_data
 from mu.methods import METHODS, make_method, method_class
-from mu.originals import make_recipe, train_original
-from mu.resume import Progress
+from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
+from mu.training.progress import Progress
 from tests.helpers import refused
 from tests.training.networks import DROPPING
 

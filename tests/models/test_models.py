@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from mu.models import ARCHITECTURES, LARGEST_CIFAR_STEM, ModelSpec
+from mu.models.fit import check_fit
 from mu.pruning.base import prunable
-from tests.helpers import refused
+from tests.helpers import mostly_slow, refused
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
 STEMS = ("cifar", "imagenet")
@@ -43,10 +44,15 @@ def layers_of(model, kind):
 # --- shapes -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arch", "shape", "stem"), FITTING)
+# Each architecture at the smallest size that it takes; the others are slow.
+VGG = ("vgg16_bn", (1, 28, 28), "cifar")
+SMALLEST = [case for case in FITTING if case[1] == SHAPES[0] or case == VGG]
+
+
+@pytest.mark.parametrize(("arch", "shape", "stem"), mostly_slow(FITTING, *SMALLEST))
 def test_logits_have_one_column_for_each_class(arch, shape, stem):
     spec = ModelSpec.for_images(arch, stem, 7, shape)
-    spec.check()
+    check_fit(spec)
     model = spec.build(0)
     images = torch.rand(3, *shape)
 
@@ -67,7 +73,7 @@ def test_images_that_are_too_small_are_refused(arch, shape, stem):
     size = f"{shape[1]}x{shape[2]}"
 
     with refused(f"arch {arch} with stem {stem}", f"images of {size}", "Output size is too small"):
-        spec.check()
+        check_fit(spec)
     with pytest.raises(RuntimeError, match="too small"):
         outline(arch, stem, size=shape[1])(torch.zeros(2, 3, *shape[1:], device="meta"))
 
@@ -139,7 +145,7 @@ def test_an_unknown_architecture_is_refused_with_the_nearest():
         ModelSpec("resnet81", 2, 3).build(0)
     names = "torchvision:NAME and package.module:function"
     with refused("unknown arch 'resnet81'", names):
-        ModelSpec("resnet81", 2, 3).check()
+        check_fit(ModelSpec("resnet81", 2, 3))
 
 
 def test_a_spec_knows_the_size_of_the_images():
@@ -217,7 +223,7 @@ def test_patches_suit_the_images_and_cover_them(arch, stem, size, side):
 def test_images_that_no_patch_divides_are_refused(arch, stem, size):
     spec = ModelSpec(arch, 2, 3, stem, size)
 
-    for verb in (spec.check, lambda: spec.build(0)):
+    for verb in (lambda: check_fit(spec), lambda: spec.build(0)):
         with refused(f"arch {arch} with stem {stem}", f"{size}x{size}", "no patch", "multiple of"):
             verb()
 
@@ -274,7 +280,7 @@ def test_all_weights_of_a_resnet_but_the_first_are_torchvisions_for_the_seed(arc
 def test_a_check_leaves_the_global_generator_alone(arch):
     state = torch.get_rng_state()
 
-    ModelSpec(arch, 4, 1).check()
+    check_fit(ModelSpec(arch, 4, 1))
 
     assert torch.equal(torch.get_rng_state(), state)
 

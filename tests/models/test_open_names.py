@@ -12,7 +12,8 @@ from torch import nn
 from torchvision.models import get_model, get_model_builder, list_models
 
 from mu.models import ModelSpec, check_arch
-from tests.helpers import refused, write_tree
+from mu.models.fit import check_fit
+from tests.helpers import mostly_slow, refused, write_tree
 
 # One of each of torchvision's families, with the size of its images here.
 FAMILIES = {
@@ -89,7 +90,10 @@ def test_an_open_name_is_checked_before_torch_is_loaded_and_nothing_is_imported(
 # --- torchvision:NAME ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+SMALL = ("squeezenet1_1", "shufflenet_v2_x0_5", "googlenet", "vit_b_16")  # the others are slow
+
+
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES, *SMALL))
 @pytest.mark.parametrize("training", [True, False])
 def test_a_classifier_of_torchvision_returns_plain_logits_for_any_channels(name, training):
     size = FAMILIES[name]
@@ -102,10 +106,10 @@ def test_a_classifier_of_torchvision_returns_plain_logits_for_any_channels(name,
     assert logits.shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES, *SMALL))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_check_takes_what_fits(name, channels):
-    ModelSpec(f"torchvision:{name}", 7, channels, "imagenet", FAMILIES[name]).check()
+    check_fit(ModelSpec(f"torchvision:{name}", 7, channels, "imagenet", FAMILIES[name]))
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5"])
@@ -158,7 +162,7 @@ def test_the_seed_alone_decides_the_weights_of_a_network_with_dropout():
     ],
 )
 def test_what_is_no_classifier_of_torchvision_is_refused(name, near):
-    for verb in (ModelSpec.check, lambda spec: spec.build(0)):
+    for verb in (check_fit, lambda spec: spec.build(0)):
         with refused(f"unknown classifier of torchvision {name!r}", near):
             verb(ModelSpec(f"torchvision:{name}", 2, 3))
 
@@ -169,7 +173,7 @@ def test_what_is_no_classifier_of_torchvision_is_refused(name, near):
 def test_a_classifier_of_other_sizes_is_refused_as_soon_as_it_is_built(name, size, reason):
     text = f"arch torchvision:{name} cannot take images of {size}x{size} ("
 
-    for verb in (ModelSpec.check, lambda spec: spec.build(0)):
+    for verb in (check_fit, lambda spec: spec.build(0)):
         with refused(text, reason, "use a larger image_size or another arch"):
             verb(ModelSpec(f"torchvision:{name}", 2, 3, "cifar", size))
 
@@ -181,7 +185,7 @@ def test_the_check_refuses_images_that_are_too_small(name, size):
     text = f"arch torchvision:{name} cannot take images of {size}x{size} ("
 
     with refused(text, "too small", "); use a larger image_size or another arch"):
-        ModelSpec(f"torchvision:{name}", 2, 3, "cifar", size).check()
+        check_fit(ModelSpec(f"torchvision:{name}", 2, 3, "cifar", size))
 
 
 # --- package.module:function --------------------------------------------------------------
@@ -321,7 +325,7 @@ def test_a_class_is_as_good_as_a_function_and_its_weights_depend_on_the_seed_alo
     state = torch.get_rng_state()
 
     first, second, other = (spec("mynets:Net").build(seed) for seed in (1, 1, 2))
-    spec("mynets:Net").check()
+    check_fit(spec("mynets:Net"))
 
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first.linear.weight, second.linear.weight)
@@ -351,7 +355,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_own_name_that_leads_to_no_network_is_refused(name, nets):
-    for verb in (ModelSpec.check, lambda one: one.build(0)):
+    for verb in (check_fit, lambda one: one.build(0)):
         with refused(f"arch {name}", *REFUSED[name]):
             verb(spec(name))
 
@@ -368,7 +372,7 @@ def test_another_mistake_inside_a_function_keeps_its_traceback():
 def test_the_check_runs_an_own_network_on_values_and_in_evaluation_mode():
     state = torch.get_rng_state()
 
-    spec("mynets:ReadsValues").check()
+    check_fit(spec("mynets:ReadsValues"))
 
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -390,4 +394,4 @@ def test_the_check_runs_an_own_network_on_values_and_in_evaluation_mode():
 def test_the_check_refuses_what_does_not_return_logits(name, texts):
     assert isinstance(spec(name).build(0), nn.Module)
     with refused(f"arch {name}", *texts):
-        spec(name).check()
+        check_fit(spec(name))

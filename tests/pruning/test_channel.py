@@ -15,6 +15,8 @@ from mu.runs import Run
 from tests.helpers import as_arrays, laws, random_mask, same_masks
 from tests.pruning.networks import DATA, dense
 
+STRUCTURED = True  # of the contract tests: it keeps whole filters
+
 
 def prune(model, mask, keep):
     return Channel().prune(model, mask, DATA, Run(device="cpu"), keep=keep)

@@ -12,18 +12,21 @@ from mu.masks import Mask
 from mu.pruning import PRUNERS, make_pruner, pruner_class
 from mu.pruning.base import SCOPES
 from mu.runs import Run
+from tests.declared import declared
 from tests.helpers import bits, refused, same_masks
 from tests.pruning.networks import DATA, DATASET, Net, dense, half
 
 QUICK = {"samples": 9, "iterations": 3}
-DRAWS = {"random", "snip", "grasp"}
-STRUCTURED = {"channel"}
 RATES = [0.0, 0.3, 0.5, 0.9, 0.95, 0.99, 0.999]
 
 
 @pytest.fixture(params=sorted(PRUNERS))
 def name(request):
     return request.param
+
+
+def is_structured(name):
+    return declared(pruner_class(name), "STRUCTURED", False)
 
 
 def pruner(name, **settings):
@@ -48,7 +51,7 @@ def largest_filter(mask):
 
 
 def assert_count(name, found, keep, before):
-    if name in STRUCTURED:
+    if is_structured(name):
         assert abs(found.kept - keep) <= largest_filter(before)
     else:
         assert found.kept == keep
@@ -139,7 +142,7 @@ def test_another_seed_gives_another_mask_where_something_is_drawn(name):
 
     found = [prune(name, model, mask, seed=seed, rate=0.5) for seed in (5, 6)]
 
-    assert same_masks(*found) != (name in DRAWS)
+    assert same_masks(*found) != (declared(pruner_class(name), "DRAWS", False))
 
 
 # --- what must stay as it was -------------------------------------------------------------
@@ -217,14 +220,14 @@ def test_a_collapsed_layer_is_named_or_refused(name):
     mask = dense(model)
     run = Run(device="cpu")
 
-    found = prune(name, model, mask, run=run, keep=1 if name not in STRUCTURED else 9)
+    found = prune(name, model, mask, run=run, keep=1 if not is_structured(name) else 9)
 
     empty = [key for key in mask if not found[key].any()]
     assert empty
     assert len([note for note in run.notes if "leaves no weight in" in note]) == 1
     assert all(key in run.notes[-1] for key in empty)
     with refused("leaves no weight in", empty[0], "on_collapse=warn"):
-        prune(name, model, mask, keep=1 if name not in STRUCTURED else 9, on_collapse="refuse")
+        prune(name, model, mask, keep=1 if not is_structured(name) else 9, on_collapse="refuse")
 
 
 # --- settings -----------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mu.pruning import probe as probes
 from mu.pruning.grasp import TEMPERATURE, GraSP, losses_of_flow
-from mu.pruning.probe import Probe
+from mu.pruning.scoring import probe as probes
+from mu.pruning.scoring.probe import Probe
 from mu.runs import Run
+from tests.helpers import mostly_slow
 from tests.pruning.networks import (
     DATA,
     all_images,
@@ -24,6 +25,8 @@ from tests.pruning.networks import (
     smooth_net,
     vision_transformer,
 )
+
+DRAWS = True  # of the contract tests
 
 
 def scores(model, mask, data=DATA):
@@ -152,7 +155,9 @@ def test_the_weights_that_stand_in_the_gradients_way_go_first():
     assert all(torch.equal(kept[name], found[name] >= 0) for name in mask)
 
 
-@pytest.mark.parametrize("arch", ["mobilenet_v3_small", "vit_tiny", "swin_t"])
+@pytest.mark.parametrize(
+    "arch", mostly_slow(["mobilenet_v3_small", "vit_tiny", "swin_t"], "vit_tiny")
+)
 def test_the_second_derivatives_of_real_networks_exist(arch):
     """Attention's fused kernels and torch's own hardsigmoid have none."""
     model = build(arch, 16)

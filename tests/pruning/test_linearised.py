@@ -17,8 +17,8 @@ from torchvision.ops.misc import SqueezeExcitation
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning.base import prunable
-from mu.pruning.linearised import ACTIVATIONS, Twin, levelled, linear
-from tests.helpers import laws
+from mu.pruning.scoring.linearised import ACTIVATIONS, Twin, levelled, linear
+from tests.helpers import laws, mostly_slow
 from tests.pruning.networks import CONVOLUTIONAL, TRANSFORMERS, build, dense, half
 
 CPU = torch.device("cpu")
@@ -199,7 +199,9 @@ def test_what_flows_into_a_unit_flows_out_of_it(seed, start):
         close(found[name].sum(), 6)  # outputs
 
 
-@pytest.mark.parametrize("arch", [*CONVOLUTIONAL, "swin_t"])
+@pytest.mark.parametrize(
+    "arch", mostly_slow([*CONVOLUTIONAL, "swin_t"], "resnet20", "mobilenet_v3_small")
+)
 def test_all_that_enters_leaves_in_real_networks(arch):
     model = build(arch)
     names = prunable(model, "head")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mu.pruning import probe as probes
-from mu.pruning.probe import Hardsigmoid, Probe, balanced
+from mu.pruning.scoring import probe as probes
+from mu.pruning.scoring.probe import Hardsigmoid, Probe, balanced
 from tests.helpers import laws, make_dataset
 from tests.pruning.networks import (
     DATA,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mu.masks import Mask
-from mu.pruning.ranking import keep_largest
+from mu.pruning.scoring.ranking import keep_largest
 from tests.helpers import as_arrays, laws, refused, same_masks
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.int64]

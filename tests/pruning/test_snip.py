@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mu.pruning.probe import Probe
+from mu.pruning.scoring.probe import Probe
 from mu.pruning.snip import SNIP, sensitivities
 from mu.runs import Run
 from tests.pruning.networks import (
@@ -21,6 +21,7 @@ from tests.pruning.networks import (
 )
 
 STEP = 1e-5
+DRAWS = True  # of the contract tests
 
 
 def scores(model, mask):

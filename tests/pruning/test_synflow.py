@@ -11,7 +11,7 @@ from mu.data.images import Images, Subset
 from mu.masks import Mask
 from mu.pruning.synflow import SynFlow, exponential
 from mu.runs import Run
-from tests.helpers import as_arrays, laws, same_masks
+from tests.helpers import as_arrays, laws, mostly_slow, same_masks
 from tests.pruning.networks import CONVOLUTIONAL, DATA, TRANSFORMERS, build, colour_images, dense
 from tests.pruning.test_linearised import every_path, perceptron
 
@@ -101,7 +101,10 @@ def test_data_and_running_means_do_not_matter():
     assert same_masks(first, second)
 
 
-@pytest.mark.parametrize("arch", CONVOLUTIONAL + TRANSFORMERS)
+@pytest.mark.parametrize(
+    "arch",
+    mostly_slow(CONVOLUTIONAL + TRANSFORMERS, "resnet20", "mobilenet_v3_small", "vit_tiny"),
+)
 def test_no_layer_collapses_at_99_percent(arch):
     """With 8 iterations instead of 100, which is harder: what is dropped never comes back."""
     model = build(arch)

@@ -15,6 +15,7 @@ from tests.pruning.networks import DATA
 
 SHAPES = {"small": (3,), "square": (4, 4), "wide": (2, 3, 5)}
 SEEDS = 600
+DRAWS = True  # of the contract tests
 
 
 def network():

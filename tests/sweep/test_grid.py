@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mu.sweep.grid import Grid, load_yaml, read_grid
+from mu.tasks.sweep.grid import Grid, load_yaml, read_text
 from tests.helpers import refused
 
 DEFAULTS = {"forget": "class:0", "methods": "l1_sparse", "seed": 0}
@@ -35,7 +35,7 @@ oracle: none
 device: cpu
 """
     )
-    found = read_grid(path, DEFAULTS)
+    found = grid(load_yaml(read_text(path), "grid.yaml"))
     assert found.originals == tuple(
         {"dataset": "digits", "rate": rate, "seed": seed} for rate in (0, 0.95) for seed in (0, 1)
     )
@@ -102,13 +102,12 @@ def test_a_key_that_stands_twice_is_refused() -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with refused("grid=", "cannot be read"):
-        read_grid(tmp_path / "nowhere.yaml", DEFAULTS)
+        read_text(tmp_path / "nowhere.yaml")
     (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00")
     with refused("cannot be read"):
-        read_grid(tmp_path / "bad.yaml", DEFAULTS)
-    (tmp_path / "bad.yaml").write_text("a: [")
-    with refused("is no YAML"):
-        read_grid(tmp_path / "bad.yaml", DEFAULTS)
+        read_text(tmp_path / "bad.yaml")
+    with refused("'grid.yaml' is no YAML"):
+        load_yaml("a: [", "grid.yaml")
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,15 @@ from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.base import Method
-from mu.resume import Keeper
 from mu.runs import Run
+from mu.training.progress import Keeper
 
 
 @dataclass(frozen=True)
 class Once(Method):
     """Halve every weight, say."""
 
+    name = "once"
     iterative: ClassVar[bool] = False
 
     share: float = setting(0.5, help="what is left of each weight")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.checkpoints import Checkpoint
+from mu.tags import ORACLE_KEY
 from mu.tracking import Store, find_oracle, find_original
-from mu.tracking.lineage import ORACLE_TAG, same_value
+from mu.tracking.lineage import same_value
 from tests.helpers import laws
 from tests.tracking.handovers import hand_over, small_checkpoint
 
@@ -90,7 +91,7 @@ def test_others_that_are_passed_over(store: Store, checkpoint: Checkpoint, tmp_p
 def test_oracle_by_its_key(store: Store, checkpoint: Checkpoint) -> None:
     keys = ("aaaa", "bbbb")
     older, other, newer, _ = (
-        hand_over(store, checkpoint, entry="unlearn", tags={ORACLE_TAG: key}, status=status)
+        hand_over(store, checkpoint, entry="unlearn", tags={ORACLE_KEY: key}, status=status)
         for key, status in zip(
             (keys[0], keys[1], keys[0], keys[0]),
             ("FINISHED", "FINISHED", "FINISHED", "FAILED"),

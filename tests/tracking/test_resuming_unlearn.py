@@ -15,20 +15,23 @@ from typing import Any
 import pytest
 import yaml
 
-from entrypoints import unlearn_job, unlearn_run, unlearning
 from mu.checkpoints import Checkpoint
 from mu.data import load_data
 from mu.digests import digest_of
 from mu.methods import METHODS
-from mu.resume import FOLDER, Progress, file_name, progress_files, read_newest
-from mu.tracking import Store, connect, jobs, load_checkpoint, tracked
+from mu.tasks import perform
+from mu.tasks import unlearn as unlearn_task
+from mu.tracking import Store, connect, documents, load_checkpoint, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
+from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import UNLEARNED, call, newest
 from tests.tracking.handovers import hand_over
+from tests.tracking.once import Once
 from tests.tracking.test_resuming import (
     Moved,
     interrupt_at,
@@ -154,16 +157,17 @@ def test_resumed_it_ends_as_if_nothing_had_happened(
 
 
 PLACES = (
-    (unlearn_run, "keep_job"),
+    (perform, "keep_document"),
     (Checkpoint, "save"),  # the method is done
-    (unlearn_job, "measure"),
-    (unlearn_run, "_oracle"),
-    (unlearn_run, "finish"),
+    (perform, "measure"),
+    (perform, "_oracle"),
+    (perform, "_save"),
     (recorder_module.Recorder, "send"),
     (recorder_module.Recorder, "finish"),
 )
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_again_and_again(
     whole: Whole, pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,10 +227,10 @@ def test_what_works_in_one_go_starts_again_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setitem(METHODS, "once", "tests.tracking.once:Once")
+    monkeypatch.setitem(METHODS.classes, "once", Once)
     line = ("--method", "once", "--share", "0.7", "--forget", "class:3", "--device", "cpu")
     expected = whole_of(finished_prune, tmp_path / "whole", *line)
-    interrupted_at(unlearn_job, "look", 1, *line)
+    interrupted_at(perform, "look", 1, *line)
     run_id = newest_unlearn(pruned.store)
     assert "last finished epoch" not in capsys.readouterr().err
     assert resume(run_id, "--share", "0.6") == 2
@@ -248,7 +252,7 @@ def whole_oracle(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPat
     return whole_of(finished_prune, tmp_path_factory.mktemp("oracle"), *RETRAIN)
 
 
-@pytest.mark.parametrize("by_itself", [False, True])
+@pytest.mark.parametrize("by_itself", mostly_slow([False, True], False))
 def test_an_interrupted_oracle(
     whole_oracle: Whole, pruned: PrunedStore, by_itself: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,7 +306,7 @@ def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) ->
         ("--forget indices:/no/such/file", "forget=class:3", "forget"),
         ("--seed 1", "seed=0", "seed"),
         ("--oracle_run_id train", "oracle_run_id=find", "oracle_run_id"),
-        ("--prune_run_id 0123", f"prune_run_id={interrupted.original}", "prune_run_id"),
+        (f"--prune_run_id {'0' * 32}", f"prune_run_id={interrupted.original}", "prune_run_id"),
         ("--precision bf16", "precision=auto", "precision"),
         ("--prune_rate 0.5", "rate=0.95", "prune_rate"),
         ("--dataset cifar10", "dataset=digits", "dataset"),
@@ -357,13 +361,13 @@ def test_progress_of_another_job(program: Program, interrupted: Interrupted) -> 
         if one.name != file_name(progress, foreign):
             one.unlink()
     line = f"unlearn --resume_run_id {interrupted.run_id}"
-    program.refuses(line, interrupted.run_id, "of another job", "start it anew")
+    program.refuses(line, interrupted.run_id, "of another task", "start it anew")
     assert interrupted.unchanged()
 
 
 def test_its_original_was_not_there_yet(program: Program, pruned: PrunedStore) -> None:
     interrupted_at(
-        unlearning, "make_original", 1, *FT, "--prune_epochs", "1", "--prune_train_size", "100"
+        unlearn_task, "train", 1, *FT, "--prune_epochs", "1", "--prune_train_size", "100"
     )
     run_id = newest_unlearn(pruned.store)
     line = f"unlearn --resume_run_id {run_id}"
@@ -393,7 +397,7 @@ def test_runs_that_were_not_interrupted(program: Program, pruned: PrunedStore) -
         f"{again} {foreign}", foreign, "entry compare", "prune, unlearn, backdoor, lira"
     )
     program.refuses(f"{again} {deleted}", deleted, "restore")
-    program.refuses(f"{again} 0123", "no run '0123'")
+    program.refuses(f"{again} 0123", "begins with '0123'")
     program.refuses(f"{again} {launched.info.run_id}", "entry unknown", "keeps no progress")
     store.client.set_tag(launched.info.run_id, "mu.resumed_as", killed)
     program.refuses(f"{again} {launched.info.run_id}", "launcher's own and empty", killed)
@@ -408,7 +412,7 @@ def test_a_job_that_cannot_be_kept_costs_a_warning(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(jobs, "write_whole", fail)
+    monkeypatch.setattr(documents, "write_whole", fail)
     assert call("unlearn", *FT, "--epochs", "1") == 0
     warning = "warning: the run could not be resumed: no space left on device"
     assert warning in capsys.readouterr().err.splitlines()

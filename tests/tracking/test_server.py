@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.prune import prune
 from mu.checkpoints import Checkpoint
+from mu.cli.requests import Request
 from mu.masks import Mask
-from mu.resume import FOLDER
+from mu.tasks.prune import prune
 from mu.tracking import Store, connect, load_mask, load_model, tracked
 from mu.tracking import recorder as recorder_module
+from mu.training.progress import FOLDER
 from tests.conftest import copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, environment, python
@@ -121,7 +122,7 @@ def test_a_hand_over_through_the_server(
 def test_mistakes_over_the_wire(
     remote: Store, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with refused("no run '0123'", remote.uri):
+    with refused("begins with '0123'", remote.uri):
         load_mask("0123")
     killed = hand_over(remote, checkpoint, status="KILLED")
     with refused(killed, "KILLED"):
@@ -154,7 +155,7 @@ def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
     kept = progress_at(remote, run_id)
     assert 1 <= len(kept) <= 3  # the one to be removed is removed after the upload of a new one
 
-    prune({}, device, {"resume_run_id": run_id})
+    prune(Request(entry={"resume_run_id": run_id}, device=device))
     run = remote.run(run_id)
     assert run.info.status == "FINISHED"
     assert progress_at(remote, run_id) == []
@@ -162,7 +163,7 @@ def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
     history = remote.client.get_metric_history(run_id, "loss")
     assert sorted(one.step for one in history) == list(range(6 + 5))
 
-    prune(settings, device)
+    prune(Request(original=settings, device=device))
     again = next(remote.search("tags.`mu.entry` = 'prune'"))
     assert again.info.run_id != run_id
     for tag in ("mu.weights", "mu.mask"):
@@ -170,7 +171,8 @@ def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
 
 
 def test_an_unlearning_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
-    prune({"epochs": 1, "train_size": 300, "rate": 0.5}, {"device": "cpu"})
+    settings = {"epochs": 1, "train_size": 300, "rate": 0.5}
+    prune(Request(original=settings, device={"device": "cpu"}))
     line = ("--method", "ft", "--epochs", "3", "--device", "cpu", "--prune_train_size", "300")
     interrupted_after(2, *line)
     run = next(remote.search("tags.`mu.entry` = 'unlearn'"))

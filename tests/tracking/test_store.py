@@ -236,3 +236,46 @@ def test_a_store_that_fails_is_not_taken_for_an_unknown_run(
 def test_search_reads_all_pages_newest_first(store: Store) -> None:
     made = [store.client.create_run("0", start_time=number).info.run_id for number in range(1, 121)]
     assert [run.info.run_id for run in store.search("")] == made[::-1]
+
+
+# --- shortened IDs ------------------------------------------------------------------------
+
+
+def test_an_id_may_be_shortened(store: Store) -> None:
+    run_id = hand_over(store)
+    other = hand_over(store)
+    shortest = next(n for n in range(4, 33) if run_id[:n] != other[:n])
+    assert {store.full_id(run_id[:n]) for n in range(shortest, 33)} == {run_id}
+    assert store.full_id(UNKNOWN) == UNKNOWN  # of another experiment, it may be
+    store.client.delete_run(run_id)
+    with refused("no run of the experiment begins with"):
+        store.full_id(run_id[:12])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("abc", "give at least 4 digits"),
+        ("zzzz", "no run of the experiment begins with 'zzzz'; `mu runs` lists them"),
+        ("%%%%", "no run of the experiment begins with '%%%%'"),
+        ("____", "no run of the experiment begins with '____'"),
+        ("a' or", "no run of the experiment begins with"),
+    ],
+)
+def test_texts_that_no_id_begins_with(store: Store, text: str, words: str) -> None:
+    hand_over(store)
+    with refused(words):
+        store.full_id(text)
+
+
+def test_digits_that_several_ids_begin_with(store: Store) -> None:
+    made = [hand_over(store) for _ in range(2)]
+    with closing(sqlite3.connect(store.uri.removeprefix("sqlite:///"))) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        for number, run_id in enumerate(made):
+            new = f"abcd{number}{run_id[5:]}"
+            connection.execute("UPDATE runs SET run_uuid = ? WHERE run_uuid = ?", (new, run_id))
+        connection.commit()
+    with refused("2 runs begin with 'abcd'", "give more digits"):
+        store.full_id("abcd")
+    assert store.full_id("abcd1").startswith("abcd1")

@@ -16,7 +16,8 @@ from mu.data.batches import Batches
 from mu.data.images import Subset
 from mu.masks import Mask
 from mu.runs import Run, generator
-from mu.training import DivergedError, Training, learning_rate_factor, train
+from mu.training import Training, learning_rate_factor
+from mu.training.loop import DivergedError, train
 from mu.training.optimizers import optimizer_state
 from mu.training.recipe import OPTIMIZERS
 from tests.helpers import laws

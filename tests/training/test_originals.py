@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from mu.data import load_data, source
 from mu.evaluation import predict
 from mu.masks import Mask
-from mu.originals import make_recipe, train_original
-from mu.profiles import PROFILES
+from mu.originals.rounds import train_network
+from mu.originals.train import make_recipe, train_original
 from mu.pruning.base import prunable
-from mu.rounds import train_network
+from mu.recipes.profile import PROFILES
 from mu.runs import Run
 from mu.training import Training
 from tests.helpers import laws, random_mask, refused

@@ -11,7 +11,8 @@ from torch import nn
 
 from mu.data import load_data
 from mu.runs import Run
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.training.proximal import soft_threshold
 from tests.helpers import bits, laws
 

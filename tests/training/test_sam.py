@@ -15,7 +15,8 @@ from mu.data import load_data
 from mu.data.batches import Batches
 from mu.masks import Mask
 from mu.runs import Run
-from mu.training import Training, train
+from mu.training import Training
+from mu.training.loop import train
 from mu.training.sam import ascended
 from tests.helpers import bits, laws
 from tests.training.networks import Exact, small

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from torch import Tensor
+from mu.registry import Registered
 
-from mu.hyperparameters import Hyperparameters
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Trigger(Hyperparameters, ABC):
+class Trigger(Registered, ABC):
     """A change of images that an attacker teaches a network to answer with a label.
 
     Works on the bytes of images, before normalisation and augmentation: so a triggered image is

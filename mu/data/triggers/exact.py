@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NUMBERS = 2**20  # at a time: 8 MiB of float64, about 340 images of 3x32x32
 
@@ -22,6 +23,8 @@ def change_exactly(pixels: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor
     change
         Gets and returns float64 of that shape, on the CPU and contiguous, for fewer images.
     """
+    import torch
+
     result = torch.empty(pixels.shape, dtype=torch.uint8)
     step = max(1, NUMBERS // pixels.shape[1:].numel())
     for start in range(0, len(pixels), step):

@@ -21,6 +21,9 @@ from mu.hyperparameters import setting
 class Patch(Square):
     """A square of ``size`` pixels a side."""
 
+    name = "patch"
+    aliases = ("badnets",)
+
     size: int | None = setting(
         None, help="pixels a side; by default an eighth of the shorter side, at least 2", low=1
     )

@@ -19,6 +19,8 @@ from mu.hyperparameters import changed
 class Pixel(Square):
     """A square of one pixel."""
 
+    name = "pixel"
+
     margin: int = changed(Square, "margin", 1)
 
     def side(self, shape: Shape) -> int:

@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from mu.data.triggers.base import Shape, Trigger
 from mu.data.triggers.exact import change_exactly
 from mu.errors import UserError
 from mu.hyperparameters import setting
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Sinusoidal(Trigger):
     """``amplitude * sin(2 pi column frequency / width)`` is added to each row and channel."""
+
+    name = "sinusoidal"
+    aliases = ("sig",)
 
     amplitude: float = setting(20.0, help="grey levels of the stripes", above=0, high=255)
     frequency: float = setting(6.0, help="periods across the image's width", above=0, high=1e6)
@@ -47,6 +51,8 @@ class Sinusoidal(Trigger):
 
     def apply(self, pixels: Tensor) -> Tensor:
         """See :meth:`Trigger.apply`."""
+        import torch
+
         channels, height, width = pixels.shape[1:]
         self.check((channels, height, width))
         wave = torch.tensor(self.wave(width), dtype=torch.float64)

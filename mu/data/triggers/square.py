@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from dataclasses import dataclass, fields
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from mu.data.triggers.base import Shape, Trigger
 from mu.errors import UserError
 from mu.hyperparameters import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 POSITIONS = ("bottom_right", "bottom_left", "top_right", "top_left", "center")
 COLOURS = ("white", "black", "checker")
@@ -62,6 +63,8 @@ class Square(Trigger):
 
     def apply(self, pixels: Tensor) -> Tensor:
         """See :meth:`Trigger.apply`."""
+        import torch
+
         channels, height, width = pixels.shape[1:]
         self.check((channels, height, width))
         side = self.side((channels, height, width))
@@ -79,6 +82,8 @@ class Square(Trigger):
 
     def _square(self, side: int, channels: int) -> Tensor:
         """uint8 of shape (channels, side, side), or one that is laid over it by broadcasting."""
+        import torch
+
         if self.colour == "checker":  # white in its first corner, so that one pixel is white
             row = torch.arange(side)
             return ((row[:, None] + row) % 2 == 0).to(torch.uint8) * 255

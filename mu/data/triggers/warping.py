@@ -13,21 +13,23 @@ Nguyen & Tran (2021), WaNet - Imperceptible Warping-based Backdoor Attack, ICLR,
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from mu.data.triggers.base import Shape, Trigger
 from mu.data.triggers.exact import change_exactly
 from mu.errors import UserError
 from mu.hyperparameters import LARGEST_SEED, setting
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Warping(Trigger):
     """Each pixel is read, by bilinear interpolation, a little beside its place."""
+
+    name = "warping"
+    aliases = ("wanet",)
 
     grid: int = setting(4, help="control points a side of the warping field", low=2)
     strength: float = setting(0.5, help="twice the mean shift at the points, in pixels", above=0)
@@ -44,6 +46,10 @@ class Warping(Trigger):
 
     def places(self, height: int, width: int) -> Tensor:
         """Where each pixel is read: float64 of shape (height, width, 2), (x, y) from -1 to 1."""
+        import numpy as np
+        import torch
+        import torch.nn.functional as F
+
         drawn = np.random.default_rng(self.seed).uniform(-1, 1, (2, self.grid, self.grid))
         points = torch.from_numpy(drawn / np.abs(drawn).mean())
         field = F.interpolate(points[None], (height, width), mode="bicubic", align_corners=True)
@@ -55,6 +61,8 @@ class Warping(Trigger):
 
     def apply(self, pixels: Tensor) -> Tensor:
         """See :meth:`Trigger.apply`."""
+        import torch.nn.functional as F
+
         channels, height, width = pixels.shape[1:]
         self.check((channels, height, width))
         places = self.places(height, width)

@@ -1,130 +1,92 @@
-"""One number of a table: the mean over runs, its spread, and its distance to the oracle."""
+"""One number of a table: the mean over runs, its spread, its distance to the oracle; as text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
 
-from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
+from mu.evaluation.catalogue import ORACLE, metric
 from mu.evaluation.statistics import summarise
 from mu.report.comparison.oracles import distance, gap_to
-from mu.report.comparison.records import SeedRun
+from mu.run_record import RunRecord
 
-
-@dataclass(frozen=True)
-class Value:
-    """What one run gives.
-
-    Parameters
-    ----------
-    distance
-        To its oracle, where it has one and the metric is one that the oracle sets.
-    """
-
-    run: SeedRun
-    value: float
-    distance: float | None = None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number with all that it comes from.
-
-    Parameters
-    ----------
-    sd
-        Sample standard deviation over the runs; None of a single run.
-    low, high
-        Ends of the 95 % interval: over seeds (Student's t), or of a single run the one that was
-        logged with it, over samples. None where there is none.
-    distance
-        Mean distance to the runs' oracles; None where there is none, and of the oracle itself.
-    best
-        Whether no method is better, in this block.
-    """
-
-    metric: str
-    values: tuple[Value, ...]
-    mean: float
-    sd: float | None
-    low: float | None
-    high: float | None
-    distance: float | None
-    best: bool = False
-
-    @property
-    def over_seeds(self) -> bool:
-        """Whether the interval is over seeds, and not over samples."""
-        return len(self.values) > 1
+ABSENT = "-"
+NAN = float("nan")
 
 
 def make_cell(
-    name: str, runs: Sequence[SeedRun], oracles: Mapping[str, SeedRun], *, judge: bool
-) -> Cell | None:
-    """The cell of a metric; None where no run has a finite value.
+    name: str, runs: Sequence[RunRecord], oracles: Mapping[str, RunRecord]
+) -> dict[str, Any]:
+    """A metric of runs that differ in their seeds alone.
 
     Parameters
     ----------
     oracles
         Oracle of each run, by run ID.
-    judge
-        Whether the row is the oracle's own, which has no distance to itself.
+
+    Returns
+    -------
+    dict
+        ``mean``; ``sd``, the sample standard deviation; ``low`` and ``high``, the ends of the
+        95 % interval: over seeds (Student's t), or of a single run the one that was logged with
+        it, over samples; ``distance``, the mean distance to the runs' oracles. NaN where there is
+        none. ``runs``, ``run_ids`` and ``per_run``: how many runs have a finite value, and which.
     """
-    values = []
+    values: dict[str, float] = {}
+    apart: list[float | None] = []
     for run in runs:
-        value = _value_of(name, run, oracles)
-        if value is None or not math.isfinite(value):
-            continue
-        apart = None
-        if not judge and metric(name).better == ORACLE:
-            apart = distance(run, name, oracles.get(run.run_id))
-        values.append(Value(run, value, apart if apart is None or math.isfinite(apart) else None))
-    if not values:
-        return None
-    summary = summarise([one.value for one in values])
-    low, high = summary.low, summary.high
-    if len(values) == 1:
-        low, high = (values[0].run.metrics.get(f"{name}_{end}") for end in ("lo", "hi"))
-    known = [one.distance for one in values if one.distance is not None]
-    apart = math.fsum(known) / len(known) if known else None
-    return Cell(name, tuple(values), summary.mean, summary.sd, low, high, apart)
-
-
-def _value_of(name: str, run: SeedRun, oracles: Mapping[str, SeedRun]) -> float | None:
-    if name == "gap":
-        return None if run.is_oracle else gap_to(run, oracles.get(run.run_id))
-    return run.metrics.get(name)
-
-
-def mark_best(cells: Sequence[Cell | None]) -> list[Cell | None]:
-    """Mark the best of the methods' cells of one metric and block, all of them where some tie.
-
-    What looks the same in the table is the same. Nothing is marked where there is no other method
-    to be better than, and where neither direction is better.
-    """
-    scores = [None if cell is None else _score(cell) for cell in cells]
-    known = [score for score in scores if score is not None]
-    if len(known) < 2:
-        return list(cells)
-    first = min(known)
-    return [
-        cell if cell is None else replace(cell, best=score is not None and score == first)
-        for cell, score in zip(cells, scores, strict=True)
-    ]
-
-
-def _score(cell: Cell) -> float | None:
-    """The lower, the better; None where that cannot be said."""
-    better, digits = metric(cell.metric).better, digits_of(cell.metric)
-    if better == ORACLE:
-        return None if cell.distance is None else round(cell.distance, digits)
-    shown = round(cell.mean, digits)
-    if better == LOWER:
-        return shown
-    return -shown if better == HIGHER else None
+        oracle = oracles.get(run.run_id)
+        value = gap_to(run, oracle) if name == "gap" else run.metrics.get(name)
+        if value is not None and math.isfinite(value):
+            values[run.run_id] = value
+            apart += [distance(run, name, oracle)] if metric(name).better == ORACLE else []
+    known = [one for one in apart if one is not None and math.isfinite(one)]
+    cell = dict.fromkeys(("mean", "sd", "low", "high", "distance"), NAN)
+    if values:
+        summary = summarise(list(values.values()))
+        cell |= {"mean": summary.mean, "distance": fmean(known) if known else NAN}
+        if summary.sd is not None and summary.low is not None and summary.high is not None:
+            cell |= {"sd": summary.sd, "low": summary.low, "high": summary.high}
+        else:
+            (run,) = (one for one in runs if one.run_id in values)
+            cell |= {end: run.metrics.get(f"{name}_{end[:2]}", NAN) for end in ("low", "high")}
+    return {
+        "metric": name, **cell, "runs": len(values), "run_ids": tuple(values),
+        "per_run": tuple(values.values()),
+    }  # fmt: skip
 
 
 def digits_of(name: str) -> int:
     """Digits after the point that a table shows of a metric."""
     return {"0-1": 3, "steps": 0, "images": 0}.get(metric(name).unit, 2)
+
+
+def number(name: str, value: float | None) -> str:
+    """A value with the digits of its metric, empty where there is none; zero has no sign."""
+    if value is None or math.isnan(value):
+        return ""
+    text = f"{value:.{digits_of(name)}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def write(
+    cell: Any, best: str = "{}", spread: str = " ± {}", distance: str = "", absent: str = ABSENT
+) -> str:
+    """A line of a table's ``cells`` as text.
+
+    Parameters
+    ----------
+    best, spread, distance
+        How the mean is written where it is the best, the standard deviation, and the distance to
+        the oracle, ``{}`` in place of the number.
+    absent
+        What stands for a number that is not there.
+    """
+    if math.isnan(cell.mean):
+        return absent
+    text = (best if cell.best else "{}").format(number(cell.metric, cell.mean))
+    for pattern, value in ((spread, cell.sd), (distance, cell.distance)):
+        text += "" if math.isnan(value) else pattern.format(number(cell.metric, value))
+    return text

@@ -1,146 +1,148 @@
-"""Sorting runs: what must never be mixed, what stands beside each other, what is averaged.
+"""Sorting runs: what must never be mixed, what shares a table, what is averaged.
 
-Runs of one *group* forget the same of the same kind of original and are held against the same
+Runs of one *group* forget the same of the same kind of original and are compared with the same
 kind of oracle. Inside it, a *block* of columns is one way of pruning, a row one method with its
 settings, and runs of one row and block differ in their seeds alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from mu.alike import canonical, canonical_items
 from mu.pruning import PRUNERS, pruner_class
-from mu.report.comparison.oracles import mask_from
-from mu.report.comparison.records import UPSTREAM, SeedRun, canonical, canonical_items
+from mu.report.comparison.oracles import USUAL, mask_from
 from mu.report.palette import method_rank
+from mu.run_record import RunRecord, Seeds
 
-Key = tuple[Any, ...]
-DENSE: Key = ("dense",)
-
-
-def pruning_settings() -> frozenset[str]:
-    """Settings of an original that say how it was pruned, by their names in ``original``."""
-    own = {name for one in PRUNERS for name in pruner_class(one).names()}
-    typed = own | {"pruner", "rewind", "rewind_epoch"}
-    return frozenset({f"prune_{name}" for name in typed} | {"given mask"})
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that can be compared.
-
-    Parameters
-    ----------
-    shared
-        What all of them have in common, by name, in canonical spelling.
-    """
-
-    shared: Mapping[str, str]
-    runs: Sequence[SeedRun]
+Settings = Mapping[str, str]
+Key = tuple[tuple[str, str], ...]
+Group = tuple[Settings, Sequence[RunRecord]]
+DENSE: Key = (("pruned", "false"),)
+_UNSET = "not set"
+_FINGERPRINTS = ("data", "forget set")
+_TRAINING = ("epochs", "optimizer", "lr", "batch_size", "weight_decay", "schedule", "augment")
 
 
-def split_groups(runs: Sequence[SeedRun], oracles: Mapping[str, SeedRun]) -> list[Group]:
-    """Sort runs into groups, the order of which does not depend on that of the runs.
+def split_groups(runs: Sequence[RunRecord], oracles: Mapping[str, RunRecord]) -> list[Group]:
+    """Runs that can be compared, and what they have in common, by name in canonical spelling.
+
+    The order of the groups does not depend on that of the runs.
 
     Parameters
     ----------
     oracles
         Of :func:`~mu.report.comparison.oracles.link`.
     """
-    apart = pruning_settings()
-    found: dict[Key, list[SeedRun]] = {}
+    found: dict[Key, list[RunRecord]] = defaultdict(list)
     for run in sorted(runs, key=lambda one: one.age):
-        found.setdefault(_shared_of(run, oracles.get(run.run_id), apart), []).append(run)
-    groups = []
-    for key, own in found.items():
-        for extra, part in _same_forget_sets(own).items():
-            groups.append(Group(dict((*key, *extra)), part))
-    return sorted(groups, key=lambda one: sorted(one.shared.items()))
+        oracle = run if run.is_oracle else oracles.get(run.run_id)
+        kind = USUAL if oracle is None else mask_from(oracle)
+        original = {n: v for n, v in run.original.items() if n not in _pruning_settings()}
+        found[canonical_items({**original, "forget": run.forget, "oracle": kind})].append(run)
+    groups = [part for key, own in found.items() for part in _by_forget_set(dict(key), own)]
+    return sorted(groups, key=lambda one: sorted(one[0].items()))
 
 
-def _shared_of(run: SeedRun, oracle: SeedRun | None, apart: frozenset[str]) -> Key:
-    own = {name: value for name, value in run.original.items() if name not in apart}
-    judge = run if run.is_oracle else oracle
-    kind = UPSTREAM if judge is None else mask_from(judge)
-    return canonical_items({**own, "forget": run.forget, "oracle": kind})
-
-
-def _same_forget_sets(runs: Sequence[SeedRun]) -> dict[Key, list[SeedRun]]:
+def _by_forget_set(shared: Settings, runs: Sequence[RunRecord]) -> list[Group]:
     """One group where each split has one forget set, else a group for each set."""
-    sets: dict[int, set[str | None]] = {}
+    sets = {(run.seeds.split, run.forget_fingerprint) for run in runs}
+    if len(sets) == len({split for split, _ in sets}):
+        return [(shared, runs)]
+    parts: dict[str, list[RunRecord]] = defaultdict(list)
     for run in runs:
-        sets.setdefault(run.seeds.split, set()).add(run.tags.get("mu.forget"))
-    if all(len(found) == 1 for found in sets.values()):
-        return {(): list(runs)}
-    parts: dict[Key, list[SeedRun]] = {}
-    for run in runs:
-        parts.setdefault((("forget set", str(run.tags.get("mu.forget"))),), []).append(run)
-    return parts
+        parts[str(run.forget_fingerprint)].append(run)
+    return [({**shared, "forget set": name}, part) for name, part in parts.items()]
 
 
-def block_key(run: SeedRun, apart: frozenset[str]) -> Key:
+@cache
+def _pruning_settings() -> frozenset[str]:
+    """Settings of an original that say how it was pruned, by their names in ``original``."""
+    names = {name for one in PRUNERS for name in pruner_class(one).names()}
+    typed = names | {"pruner", "rewind", "rewind_epoch"}
+    return frozenset({f"prune_{name}" for name in typed} | {"given mask"})
+
+
+def block_key(run: RunRecord) -> Key:
     """How its original was pruned; a dense one was not, whatever the pruner would have been."""
     if canonical(run.original.get("prune_rate", "")) == "0" and not run.original.get("given mask"):
         return DENSE
-    return canonical_items({n: v for n, v in run.original.items() if n in apart})
+    return canonical_items({n: v for n, v in run.original.items() if n in _pruning_settings()})
 
 
-def row_key(run: SeedRun) -> Key:
-    """Method and settings."""
-    return (run.method, canonical_items(run.settings))
+def row_order(row: tuple[str, Key]) -> Any:
+    """Orders methods with their settings: the oracle first, settings by the size of numbers."""
+    return method_rank(row[0]), [(name, *_as_number(value)) for name, value in row[1]]
 
 
-def without_repeats(
-    runs: Sequence[SeedRun], linked: Iterable[str]
-) -> tuple[list[SeedRun], list[SeedRun]]:
-    """Runs of one row and block, one for each triple of seeds, and those left out.
+def _as_number(value: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(value), ""
+    except ValueError:
+        return 1, 0.0, value
 
-    Of several the newest is kept, and among oracles one that others are held against (``linked``,
-    run IDs): a repetition says nothing beside the first.
+
+def newest_of_each_seed(runs: Sequence[RunRecord], linked: Collection[str]) -> list[RunRecord]:
+    """Runs of one row and block, one for each triple of seeds: another repeats what it says.
+
+    Parameters
+    ----------
+    linked
+        IDs of oracles that runs are compared with, which come before newer ones.
     """
-    judges = set(linked)
-    kept: dict[Any, SeedRun] = {}
-    for run in sorted(runs, key=lambda one: (one.run_id in judges, one.age)):
+    kept: dict[Seeds, RunRecord] = {}
+    for run in sorted(runs, key=lambda one: (one.run_id in linked, one.age)):
         kept[run.seeds] = run
-    chosen = sorted(kept.values(), key=lambda one: (one.seeds, one.run_id))
-    return chosen, [run for run in runs if run not in chosen]
+    return [kept[seeds] for seeds in sorted(kept)]
 
 
-def row_labels(keys: Sequence[Key]) -> dict[Key, str]:
-    """Names of rows: the method, and in what it differs from other rows of the same method.
+# --- words --------------------------------------------------------------------------------
 
-    Returns
-    -------
-    dict
-        In the order of a table: the oracle, then methods as :func:`method_rank` orders them.
-    """
-    ordered = sorted(keys, key=lambda key: (method_rank(key[0]), _sortable(key[1])))
-    labels = {}
-    for key in ordered:
-        same = [dict(other[1]) for other in ordered if other[0] == key[0]]
-        words = ", ".join(f"{name}={value}" for name, value in differing(dict(key[1]), same))
-        labels[key] = f"{key[0]} ({words})" if words else key[0]
+
+def tell_apart(names: Sequence[str], settings: Sequence[Settings]) -> list[str]:
+    """Labels, no two the same: a name, and the settings in which it differs from its like."""
+    labels: list[str] = []
+    for name, own in zip(names, settings, strict=True):
+        same = [other for other, its in zip(settings, names, strict=True) if its == name]
+        differ = [
+            f"{field.removeprefix('prune_')}={_short(field, own.get(field, _UNSET))}"
+            for field in sorted({field for other in same for field in other})
+            if len({other.get(field, _UNSET) for other in same}) > 1
+        ]
+        label = f"{name} ({', '.join(differ)})" if differ else name
+        labels.append(label if label not in labels else f"{label} #{len(labels) + 1}")
     return labels
 
 
-def differing(one: Mapping[str, str], among: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
-    """Settings of ``one`` that are not the same in all of ``among``."""
-    names = sorted({name for other in among for name in other})
-    return [
-        (name, one.get(name, "not set"))
-        for name in names
-        if len({other.get(name, "not set") for other in among}) > 1
-    ]
+def _short(name: str, value: str) -> str:
+    return value[:8] if name in _FINGERPRINTS else value
 
 
-def _sortable(items: Sequence[tuple[str, str]]) -> list[Any]:
-    """Numbers before words, and by their size."""
-    found = []
-    for name, value in items:
-        try:
-            found.append((name, 0, float(value), ""))
-        except ValueError:
-            found.append((name, 1, 0.0, value))
+def title(shared: Settings) -> str:
+    """What a group is, in words; groups that share it are told apart by :func:`tell_apart`."""
+    words = f"{shared.get('dataset', 'data')}, {shared.get('arch', 'network')}: "
+    words += f"forget {shared.get('forget', '?')}"
+    if trigger := shared.get("trigger"):
+        words += f", backdoor {trigger} on {shared.get('poison', '?')}"
+    if shared.get("history", "('pruned',)") not in ("('pruned',)", "['pruned']", "('imported',)"):
+        words += f", after {shared['history'].strip('()[]').rstrip(',')}"
+    if shared.get("oracle", USUAL) != USUAL:
+        words += ", oracle with a mask of its own"
+    return words
+
+
+def common_settings(shared: Settings, runs: Sequence[RunRecord]) -> dict[str, str]:
+    """What a reader wants to know of all runs of a group, by name: training, data, seeds."""
+    found = {name: shared[f"prune_{name}"] for name in _TRAINING if shared.get(f"prune_{name}")}
+    for name in ("label_smoothing", "sam_rho"):
+        if shared.get(f"prune_{name}", "0") not in ("0", ""):
+            found[name] = shared[f"prune_{name}"]
+    if "data" in shared:
+        found["data"] = _short("data", shared["data"])
+    for place, name in enumerate(Seeds._fields):
+        seeds = sorted({run.seeds[place] for run in runs})
+        found[f"{name} seed{'s' if len(seeds) > 1 else ''}"] = ", ".join(map(str, seeds))
     return found

@@ -1,19 +1,24 @@
-"""Which oracle each run is held against: the one it points to, or another of the same original."""
+"""Which oracle each run is compared with: the one it points to, or another of the same problem."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
+from mu.alike import canonical_items
 from mu.evaluation.gap import GAP_METRICS, gaps
-from mu.report.comparison.records import ORACLE_TAG, UPSTREAM, SeedRun, canonical_items
+from mu.run_record import RunRecord
+from mu.tags import ORACLE
 
-Cell = tuple[Any, ...]
+ORACLE_METHOD = "retrain"
+USUAL = "upstream"  # where the mask of the usual oracle comes from
+
+Problem = tuple[Any, ...]
 
 
-def cell_of(run: SeedRun) -> Cell:
+def problem_of(run: RunRecord) -> Problem:
     """Everything but the unlearning seed that an oracle of ``run`` depends on.
 
     It says what the oracle's fingerprint says, by what is known without loading any data.
@@ -21,92 +26,98 @@ def cell_of(run: SeedRun) -> Cell:
     return (
         canonical_items(run.original),
         run.forget,
-        run.tags.get("mu.forget"),
+        run.forget_fingerprint,
         run.seeds.split,
         run.seeds.training,
         run.original_mask,
     )
 
 
-def link(runs: Sequence[SeedRun]) -> dict[str, SeedRun]:
-    """The oracle of each run that has one among ``runs``, by run ID; oracles have none.
+class Linked(NamedTuple):
+    """Runs with their oracles.
 
-    A run that points to no oracle gets the newest of the usual kind (mask from upstream) that was
-    made for the same original, split and forget set.
+    Parameters
+    ----------
+    runs
+        All of them, without what some say of an oracle that is not theirs.
+    oracles
+        Oracle of each run that has one among them, by run ID; oracles have none.
+    misjudged
+        IDs of the runs that point to an oracle of another original, split or forget set, which
+        says nothing of them.
     """
-    by_id = {run.run_id: run for run in runs if run.is_oracle}
-    by_cell: dict[Cell, SeedRun] = {}
-    for oracle in sorted(by_id.values(), key=lambda run: run.age):
-        if mask_from(oracle) == UPSTREAM:
-            by_cell[cell_of(oracle)] = oracle
-    found = {}
+
+    runs: list[RunRecord]
+    oracles: dict[str, RunRecord]
+    misjudged: set[str]
+
+
+def link(runs: Sequence[RunRecord]) -> Linked:
+    """Find the oracle of each run.
+
+    A run that points to none gets the newest of the usual kind (mask from upstream) that was made
+    for the same original, split and forget set.
+    """
+    oracles = sorted((run for run in runs if run.is_oracle), key=lambda run: run.age)
+    by_id = {run.run_id: run for run in oracles}
+    newest = {problem_of(run): run for run in oracles if mask_from(run) == USUAL}
+    found = Linked(list(oracles), {}, set())
     for run in runs:
-        named = run.oracle_run_id
-        chosen = by_cell.get(cell_of(run)) if named is None else by_id.get(named)
-        if chosen is not None and not run.is_oracle:
-            found[run.run_id] = chosen
+        if run.is_oracle:
+            continue
+        oracle = by_id.get(run.oracle_run_id or "")
+        if oracle is not None and not _judges(oracle, run):
+            found.misjudged.add(run.run_id)
+            tags = {name: value for name, value in run.tags.items() if name != ORACLE}
+            metrics = {n: value for n, value in run.metrics.items() if not n.startswith("gap")}
+            run = replace(run, tags=tags, metrics=metrics)
+        found.runs.append(run)
+        if run.oracle_run_id is None:
+            oracle = newest.get(problem_of(run))
+        if oracle is not None:
+            found.oracles[run.run_id] = oracle
     return found
 
 
-def without_misjudged(runs: Sequence[SeedRun]) -> tuple[list[SeedRun], list[SeedRun]]:
-    """The runs, without what some say of an oracle that is not theirs, and these runs.
-
-    An oracle of another original, split or forget set says nothing of a run.
-    """
-    by_id = {run.run_id: run for run in runs if run.is_oracle}
-    found, misjudged = [], []
-    for run in runs:
-        judge = by_id.get(run.oracle_run_id or "")
-        if judge is None or run.is_oracle or _judges(judge, run):
-            found.append(run)
-            continue
-        misjudged.append(run)
-        tags = {name: value for name, value in run.tags.items() if name != ORACLE_TAG}
-        own = {n: value for n, value in run.metrics.items() if not n.startswith("gap")}
-        found.append(replace(run, tags=tags, metrics=own))
-    return found, misjudged
+def _judges(oracle: RunRecord, run: RunRecord) -> bool:
+    """Whether an oracle is one of this run; the clean oracle's mask is found on the retain set."""
+    (*ours, our_mask), (*theirs, their_mask) = problem_of(run), problem_of(oracle)
+    return ours == theirs and (our_mask == their_mask or mask_from(oracle) != USUAL)
 
 
-def _judges(oracle: SeedRun, run: SeedRun) -> bool:
-    """Whether an oracle is one of this run; the clean oracle has a mask of its own."""
-    ours, theirs = cell_of(run), cell_of(oracle)
-    same_mask = ours[-1] == theirs[-1] or mask_from(oracle) != UPSTREAM
-    return ours[:-1] == theirs[:-1] and same_mask
-
-
-def mask_from(oracle: SeedRun) -> str:
+def mask_from(oracle: RunRecord) -> str:
     """Where the mask of an oracle comes from: ``upstream``, or ``retain``, the clean oracle."""
-    return str(oracle.settings.get("mask_from", UPSTREAM))
+    return str(oracle.settings.get("mask_from", USUAL))
 
 
-def distance(run: SeedRun, metric: str, oracle: SeedRun | None) -> float | None:
-    """How far a number is from the oracle's, in its own unit; None where that is not known."""
+def distance(run: RunRecord, metric: str, oracle: RunRecord | None) -> float | None:
+    """How far a number is from the oracle's, in its unit; None where that is not known."""
     if oracle is not None and metric in run.metrics and metric in oracle.metrics:
         return abs(run.metrics[metric] - oracle.metrics[metric])
-    if run.oracle_run_id is not None:  # an oracle that was deleted since
+    if run.oracle_run_id is not None and not run.is_oracle:  # an oracle that was deleted since
         return run.metrics.get(f"gap_{metric}")
     return None
 
 
-def gap_to(run: SeedRun, oracle: SeedRun | None) -> float | None:
+def gap_to(run: RunRecord, oracle: RunRecord | None) -> float | None:
     """The run's gap as it was logged, or to an oracle that it does not point to yet."""
-    if run.oracle_run_id is not None:
+    if run.oracle_run_id is not None and not run.is_oracle:
         return run.metrics.get("gap")
     if oracle is None or not all(n in one.metrics for n in GAP_METRICS for one in (run, oracle)):
         return None
     return gaps(run.metrics, oracle.metrics)["gap"]
 
 
-def floor_of(oracles: Iterable[SeedRun]) -> float | None:
-    """Mean gap between oracles that differ in nothing but their own seed; None without a pair.
+def floor_of(oracles: Iterable[RunRecord]) -> float | None:
+    """Mean gap between oracles that differ in nothing but their seed; None without a pair.
 
-    A method cannot be asked to come nearer to an oracle than oracles are to each other.
+    No method can be expected to come nearer to an oracle than oracles are to each other.
     """
-    by_cell: dict[Cell, list[Mapping[str, float]]] = {}
+    alike: dict[str | None, list[Mapping[str, float]]] = {}
     for one in oracles:
-        if all(name in one.metrics for name in GAP_METRICS):
-            by_cell.setdefault((cell_of(one), mask_from(one)), []).append(one.metrics)
-    pairs = [pair for same in by_cell.values() for pair in combinations(same, 2)]
+        if one.is_oracle and all(name in one.metrics for name in GAP_METRICS):
+            alike.setdefault(one.oracle_key, []).append(one.metrics)
+    pairs = [pair for same in alike.values() for pair in combinations(same, 2)]
     if not pairs:
         return None
     return sum(gaps(one, other)["gap"] for one, other in pairs) / len(pairs)

@@ -2,138 +2,107 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
-from mu.report.comparison.cells import Cell
-from mu.report.comparison.table import Block, Row, Table
-from mu.report.comparison.wording import number, write
+import pandas as pd
+
+from mu.report.comparison.cells import number, write
+from mu.report.comparison.table import Table
 
 SLIGHT = 0.5  # points of gap that are not worth calling a change
-Ranked = list[tuple[Row, Cell]]
+FEW = 5  # seeds below which an interval is wide
 
 
 def summarise_table(table: Table) -> list[str]:
     """Paragraphs: which method is nearest to the oracle, how sure that is, what sparsity did."""
-    paragraphs = [
-        " ".join(_of_block(block, ranked(table, place), named=len(table.blocks) > 1))
-        for place, block in enumerate(table.blocks)
-    ]
+    several = len(table.originals) > 1
+    paragraphs = []
+    for original, floor in table.originals["floor"].items():
+        start = f"On {original} originals, " if several else ""
+        order = list(ranked(table, original).itertuples())
+        words = " ".join([_nearest(order), *_overlap(order), *_floor(floor, order)])
+        paragraphs.append(start + words if start or order else words[0].upper() + words[1:])
     return [*paragraphs, *_of_sparsity(table)]
 
 
-def ranked(table: Table, block: int) -> Ranked:
-    """Methods with a gap in a block, the nearest to the oracle first."""
-    found = [
-        (row, cell)
-        for row in table.methods
-        if (cell := _gap_of(row, block)) is not None
-    ]  # fmt: skip
-    return sorted(found, key=lambda one: one[1].mean)
+def ranked(table: Table, original: str) -> pd.DataFrame:
+    """Cells of the methods that have a gap there, the nearest to the oracle first."""
+    cells = table.found("gap")
+    return cells[cells["original"] == original].sort_values("mean", kind="stable")
 
 
 def best_gap(table: Table) -> float | None:
     """The smallest gap of the table, in points; None where no run has one."""
-    gaps = [cell.mean for block in range(len(table.blocks)) for _, cell in ranked(table, block)]
-    return min(gaps, default=None)
+    cells = table.found("gap")
+    return None if cells.empty else float(cells["mean"].min())
 
 
-def _gap_of(row: Row, block: int) -> Cell | None:
-    return row.cells[block].get("gap")
-
-
-def _of_block(block: Block, order: Ranked, *, named: bool) -> list[str]:
-    where = f"On {block.label} originals, " if named else ""
+def _nearest(order: Sequence[Any]) -> str:
     if not order:
-        words = "no run has been measured against an oracle, so nothing can be ranked"
-        return [_sentence(where + words)]
-    row, first = order[0]
-    words = f"{row.label} is nearest to the oracle: gap {write(first).plain()} points"
-    words += f" ({_count(first)})"
+        return "no run has been measured against an oracle, so nothing can be ranked."
+    first = order[0]
+    count = "one run" if first.runs == 1 else f"{first.runs} runs"
+    words = f"{first.row} is nearest to the oracle: gap {write(first)} points ({count}), "
     if len(order) == 1:
-        return [_sentence(where + words + ", and no other method has a gap"), *_floor(block, first)]
-    other, second = order[1]
-    ahead = number("gap", second.mean - first.mean)
-    level = float(ahead) == 0
-    words += f", level with {other.label}" if level else f", {ahead} ahead of {other.label}"
-    return [_sentence(where + words), _overlap(row, first, other, second), *_floor(block, first)]
+        return f"{words}and no other method has a gap."
+    ahead = number("gap", order[1].mean - first.mean)
+    level = f"level with {order[1].row}."
+    return words + (level if float(ahead) == 0 else f"{ahead} ahead of {order[1].row}.")
 
 
-def _count(cell: Cell) -> str:
-    count = len(cell.values)
-    return "one run" if count == 1 else f"{count} runs"
-
-
-def _overlap(row: Row, first: Cell, other: Row, second: Cell) -> str:
+def _overlap(order: Sequence[Any]) -> list[str]:
     """Whether the intervals of the two best tell them apart, and what intervals they are."""
-    ends = (first.low, first.high, second.low, second.high)
-    if any(end is None for end in ends):
-        return (
-            f"Whether {row.label} and {other.label} differ cannot be said: more seeds would tell."
-        )
-    assert first.high is not None
-    assert second.low is not None
-    if first.over_seeds and second.over_seeds:
-        kind = "95 % intervals over seeds"
-    elif not first.over_seeds and not second.over_seeds:
-        kind = "95 % intervals over samples (of a single run each, not over seeds)"
-    else:
-        kind = "95 % intervals (one over seeds, one over samples)"
-    if first.high < second.low:
-        return f"Their {kind} do not overlap."
-    few = " With so few seeds they are wide: more may tell the two apart."
-    return f"Their {kind} overlap, so the order may be chance." + (
-        few if first.over_seeds and len(first.values) < 5 else ""
-    )
-
-
-def _floor(block: Block, first: Cell) -> list[str]:
-    if block.floor is None:
+    if len(order) < 2:
         return []
-    apart = number("gap", block.floor)
-    words = f"Oracles that differ in their seed alone are {apart} points apart"
-    return [f"{words}, so no gap below that means anything." if first.mean <= block.floor
-            else f"{words}."]  # fmt: skip
+    first, second = order[:2]
+    if any(map(math.isnan, (first.low, first.high, second.low, second.high))):
+        names = f"{first.row} and {second.row}"
+        return [f"Whether {names} differ cannot be said: more seeds would tell."]
+    kinds = {(True, True): "over seeds",
+             (False, False): "over samples (of a single run each, not over seeds)"}  # fmt: skip
+    kind = kinds.get((first.runs > 1, second.runs > 1), "(one over seeds, one over samples)")
+    if first.high < second.low:
+        return [f"Their 95 % intervals {kind} do not overlap."]
+    few = " With so few seeds they are wide: more may tell the two apart."
+    words = f"Their 95 % intervals {kind} overlap, so the order may be chance."
+    return [words + (few if 1 < first.runs < FEW else "")]
+
+
+def _floor(floor: float, order: Sequence[Any]) -> list[str]:
+    if math.isnan(floor) or not order:
+        return []
+    words = f"Oracles that differ in their seed alone are {number('gap', floor)} points apart"
+    below = order[0].mean <= floor
+    return [f"{words}, so no gap below that means anything." if below else f"{words}."]
 
 
 def _of_sparsity(table: Table) -> list[str]:
     """Whether gaps are smaller on the sparsest originals than on dense ones."""
-    known = [(block.sparsity, place) for place, block in enumerate(table.blocks)
-             if block.sparsity is not None]  # fmt: skip
-    dense = [place for sparsity, place in known if sparsity == 0]
-    if not dense or len(known) < 2:
+    sparsity = table.originals["sparsity"]
+    if not (sparsity == 0).any() or not sparsity.max() > 0:
         return []
-    sparsest = max(known)[1]
-    changes = []
-    for row in table.methods:
-        before, after = _gap_of(row, dense[0]), _gap_of(row, sparsest)
-        if before is not None and after is not None:
-            changes.append((row.label, before.mean, after.mean))
-    if not changes:
-        return []
-    helped = [_change(*one) for one in changes if one[2] < one[1] - SLIGHT]
-    hurt = [_change(*one) for one in changes if one[2] > one[1] + SLIGHT]
-    same = [one[0] for one in changes if abs(one[2] - one[1]) <= SLIGHT]
-    label = table.blocks[sparsest].label
+    dense, sparsest = (sparsity == 0).idxmax(), sparsity.idxmax()
+    before, after = (ranked(table, one).set_index("row")["mean"] for one in (dense, sparsest))
+    rows = [row for row in table.rows if row in before and row in after]
+    change = {row: after[row] - before[row] for row in rows}
+    words = {
+        row: f"{row} ({number('gap', before[row])} → {number('gap', after[row])})" for row in rows
+    }
+    helped = [words[row] for row in rows if change[row] < -SLIGHT]
+    hurt = [words[row] for row in rows if change[row] > SLIGHT]
+    same = [row for row in rows if abs(change[row]) <= SLIGHT]
+    end = "it" if helped else "the oracle"
     parts = [f"brought {_listed(helped)} nearer to the oracle"] if helped else []
-    parts += [f"took {_listed(hurt)} further from it" if helped
-              else f"took {_listed(hurt)} further from the oracle"] if hurt else []  # fmt: skip
+    parts += [f"took {_listed(hurt)} further from {end}"] if hurt else []
     parts += (
         [f"changed the gap of {_listed(same)} by no more than {SLIGHT:g} points"] if same else []
     )
-    return [f"By the means, sparsity ({label}) {_listed(parts)}."]
-
-
-def _change(label: str, before: float, after: float) -> str:
-    return f"{label} ({number('gap', before)} → {number('gap', after)})"
+    return [f"By the means, sparsity ({sparsest}) {_listed(parts)}."] if parts else []
 
 
 def _listed(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _sentence(text: str) -> str:
-    """With a full stop; capital only where it begins with our own words."""
-    start = text if not text.startswith("no run") else f"N{text[1:]}"
-    return f"{start}."

@@ -2,77 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
-from mu.evaluation.catalogue import metric
-from mu.report.comparison.cells import Cell, make_cell, mark_best
+import pandas as pd
+
+from mu.alike import canonical_items
+from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
+from mu.report.comparison.cells import NAN, digits_of, make_cell
 from mu.report.comparison.groups import (
     DENSE,
     Group,
     Key,
     block_key,
-    differing,
-    pruning_settings,
-    row_key,
-    row_labels,
+    common_settings,
+    newest_of_each_seed,
+    row_order,
     split_groups,
-    without_repeats,
+    tell_apart,
+    title,
 )
-from mu.report.comparison.headings import heading, shared_words
-from mu.report.comparison.notes import notes_of
-from mu.report.comparison.oracles import floor_of, link, without_misjudged
-from mu.report.comparison.records import ORACLE_METHOD, SeedRun
+from mu.report.comparison.oracles import (
+    ORACLE_METHOD,
+    Linked,
+    floor_of,
+    gap_to,
+    link,
+    mask_from,
+    problem_of,
+)
+from mu.run_record import RunRecord
+from mu.tags import COMMIT, DIRTY
 
 # The paper's order; ASR only where a backdoor was planted.
 COLUMNS = ("UA", "MIA", "RA", "TA", "ASR", "gap", "RTE")
 OF_ORIGINALS = ("UA", "MIA", "RA", "TA", "ASR")
+_LOGGED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 
-@dataclass(frozen=True)
-class Block:
-    """A block of columns: originals that were pruned in the same way.
-
-    Parameters
-    ----------
-    label
-        ``dense`` or ``95 % sparse``, and more where two blocks would have the same.
-    sparsity
-        Of the originals, 0-100 %, None where it is not known.
-    originals
-        Means of the originals' own numbers, before unlearning, by metric.
-    floor
-        Mean gap between oracles that differ in their seed alone, in points, where there are two.
-    """
-
-    label: str
-    sparsity: float | None
-    originals: Mapping[str, float]
-    floor: float | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method with its settings.
-
-    Parameters
-    ----------
-    cells
-        For each block in order, the cells by metric, those that figures need among them; a metric
-        that no run has is missing.
-    """
-
-    label: str
-    method: str
-    cells: tuple[Mapping[str, Cell], ...]
-
-    @property
-    def is_oracle(self) -> bool:
-        """Whether the others are judged against it."""
-        return self.method == ORACLE_METHOD
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Runs that can be compared.
 
@@ -84,29 +56,51 @@ class Table:
         What all its runs have in common, by name.
     metrics
         The columns of each block.
-    rows
-        The oracle first.
+    cells
+        A line for each row (the oracle's first), original (dense first, then by sparsity) and
+        metric, those that figures need among them: ``row``, ``method``, ``original``,
+        ``sparsity`` (0-100 %), the numbers of :func:`~mu.report.comparison.cells.make_cell`, NaN
+        where no run has one, and ``best``: whether no method is better on these originals.
+    originals
+        A line for each block of columns, by its label (``95 % sparse``): ``sparsity``, ``floor``
+        (mean gap between oracles that differ in their seed alone, in points) and means of the
+        originals' :data:`OF_ORIGINALS` before unlearning. NaN where one is not known.
     runs
-        All runs behind the numbers, in the order of the rows.
-    notes
-        What the reader must know before trusting it.
+        A line for each run behind the numbers, by run ID; texts that are not known are empty.
+        ``oracle`` is the one that it is compared with, ``named`` the one that it points to.
+    repeats
+        IDs of runs that are left out, since they repeat the seeds of one of them.
     """
 
     heading: str
     about: Mapping[str, str]
     metrics: tuple[str, ...]
-    blocks: tuple[Block, ...]
-    rows: tuple[Row, ...]
-    runs: tuple[SeedRun, ...]
-    notes: tuple[str, ...] = ()
+    cells: pd.DataFrame
+    originals: pd.DataFrame
+    runs: pd.DataFrame
+    repeats: tuple[str, ...] = ()
 
     @property
-    def methods(self) -> tuple[Row, ...]:
-        """The rows that are not the oracle's."""
-        return tuple(row for row in self.rows if not row.is_oracle)
+    def rows(self) -> dict[str, str]:
+        """Method of each row by its label, the oracle's first."""
+        return dict(zip(self.cells["row"], self.cells["method"], strict=True))
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The cells of :attr:`metrics`."""
+        return self.cells[self.cells["metric"].isin(self.metrics)]
+
+    def has(self, name: str) -> bool:
+        """Whether a run has the metric."""
+        return bool(self.cells["mean"][self.cells["metric"] == name].notna().any())
+
+    def found(self, name: str) -> pd.DataFrame:
+        """The cells of a metric that methods have, the oracle's left out."""
+        cells = self.cells[(self.cells["metric"] == name) & self.cells["mean"].notna()]
+        return cells[cells["method"] != ORACLE_METHOD]
 
 
-def tabulate(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> list[Table]:
+def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Table]:
     """Tables of runs, one for each group; the order of the runs does not matter.
 
     Parameters
@@ -116,148 +110,118 @@ def tabulate(runs: Sequence[SeedRun], metrics: Sequence[str] | None = None) -> l
     metrics
         Columns; default: those of :data:`COLUMNS` that a run has.
     """
-    runs, misjudged = without_misjudged(runs)
-    oracles = link(runs)
-    groups = split_groups(runs, oracles)
-    headings = heading([group.shared for group in groups])
+    linked = link(runs)
+    groups = split_groups(linked.runs, linked.oracles)
+    headings = tell_apart([title(shared) for shared, _ in groups], [own for own, _ in groups])
     return [
-        _table(group, title, oracles, metrics, {run.run_id for run in misjudged})
-        for group, title in zip(groups, headings, strict=True)
+        _table(group, heading, linked, metrics)
+        for group, heading in zip(groups, headings, strict=True)
     ]
 
 
-def _table(
-    group: Group,
-    title: str,
-    oracles: Mapping[str, SeedRun],
-    metrics: Sequence[str] | None,
-    misjudged: Set[str],
-) -> Table:
-    apart = pruning_settings()
-    cells: dict[tuple[Key, Key], list[SeedRun]] = {}
-    for run in group.runs:
-        cells.setdefault((row_key(run), block_key(run, apart)), []).append(run)
-    judges = {oracle.run_id for oracle in oracles.values()}
-    repeats: list[SeedRun] = []
-    for place, own in cells.items():
-        cells[place], left_out = without_repeats(own, judges)
-        repeats += left_out
-    keys = _ordered_blocks({block for _, block in cells}, cells)
-    labels = row_labels(list({row for row, _ in cells}))
-    names = _columns(metrics, [run for own in cells.values() for run in own], oracles)
-    known = tuple(dict.fromkeys((*names, *COLUMNS)))
-    rows = [
-        Row(label, key[0], tuple(_cells(known, cells.get((key, one), []), oracles) for one in keys))
-        for key, label in labels.items()
-    ]
-    rows = _marked(rows, len(keys), known)
-    kept = [run for key in labels for one in keys for run in cells.get((key, one), [])]
-    blocks = _blocks(keys, {one: [r for (_, b), own in cells.items() if b == one for r in own]
-                            for one in keys})  # fmt: skip
-    notes = notes_of(kept, repeats, oracles, misjudged)
-    shared = shared_words(group.shared, kept)
-    return Table(title, shared, names, blocks, tuple(rows), tuple(kept), tuple(notes))
+def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | None) -> Table:
+    shared, members = group
+    names = dict.fromkeys((*(metrics or ()), *COLUMNS))
+    lines, facts, kept = [], [], list[RunRecord]()
+    for place, own in _places(members, {one.run_id for one in linked.oracles.values()}):
+        lines += [place | make_cell(name, own, linked.oracles) for name in names]
+        facts += [place | _facts(run, linked) for run in own]
+        kept += own
+    cells, runs = (pd.DataFrame(one).astype({"sparsity": float}) for one in (lines, facts))
+    cells["best"] = _best(cells)
+    if metrics is None:  # an empty gap says that there is no oracle
+        known = {"gap", *cells.dropna(subset="mean")["metric"]}
+        metrics = [name for name in COLUMNS if name in known]
+    runs = runs.set_index("run_id")
+    repeats = tuple(run.run_id for run in members if run.run_id not in runs.index)
+    originals = _originals(runs, kept).loc[cells["original"].unique()]
+    about = common_settings(shared, kept)
+    return Table(heading, about, tuple(metrics), cells, originals, runs, repeats)
 
 
-def _columns(
-    asked: Sequence[str] | None, runs: Sequence[SeedRun], oracles: Mapping[str, SeedRun]
-) -> tuple[str, ...]:
-    if asked is not None:
-        return tuple(asked)
-    found = []
-    for name in COLUMNS:
-        cell = make_cell(name, runs, oracles, judge=True)
-        if cell is not None or name == "gap":  # an empty gap says that there is no oracle
-            found.append(name)
-    return tuple(found)
+def _places(
+    runs: Sequence[RunRecord], judges: Collection[str]
+) -> Iterator[tuple[dict[str, Any], list[RunRecord]]]:
+    """Each row and block in the order of a table, with its runs, of which there may be none."""
+    found: dict[tuple[tuple[str, Key], Key], list[RunRecord]] = defaultdict(list)
+    known: dict[Key, list[float]] = defaultdict(list)
+    for run in runs:
+        found[(run.method, canonical_items(run.settings)), block_key(run)].append(run)
+        known[block_key(run)] += [] if run.sparsity is None else [run.sparsity]
+    sparsity = {one: fmean(own) if own else None for one, own in known.items()} | {DENSE: 0.0}
+    rows = sorted({row for row, _ in found}, key=row_order)
+    blocks = sorted(known, key=lambda one: (one != DENSE, sparsity[one] or 0.0, one))
+    row_labels = tell_apart([method for method, _ in rows], [dict(own) for _, own in rows])
+    block_labels = tell_apart(
+        [_sparsity_words(sparsity[one]) for one in blocks],
+        [{} if one == DENSE else dict(one) for one in blocks],
+    )
+    for row, label in zip(rows, row_labels, strict=True):
+        for block, original in zip(blocks, block_labels, strict=True):
+            place = {"row": label, "method": row[0], "original": original}
+            kept = newest_of_each_seed(found.get((row, block), []), judges)
+            yield place | {"sparsity": sparsity[block]}, kept
 
 
-def _cells(
-    names: Sequence[str], runs: Sequence[SeedRun], oracles: Mapping[str, SeedRun]
-) -> dict[str, Cell]:
-    judge = any(run.is_oracle for run in runs)
-    made = {name: make_cell(name, runs, oracles, judge=judge) for name in names}
-    return {name: cell for name, cell in made.items() if cell is not None}
-
-
-def _marked(rows: Sequence[Row], blocks: int, names: Sequence[str]) -> list[Row]:
-    """The rows with the best of each metric and block marked, the oracle's left out."""
-    methods = [row for row in rows if not row.is_oracle]
-    cells = [[dict(own) for own in row.cells] for row in methods]
-    for block in range(blocks):
-        for name in names:
-            column = mark_best([own[block].get(name) for own in cells])
-            for own, cell in zip(cells, column, strict=True):
-                if cell is not None:
-                    own[block][name] = cell
-    marked = iter([replace(row, cells=tuple(own)) for row, own in zip(methods, cells, strict=True)])
-    return [row if row.is_oracle else next(marked) for row in rows]
-
-
-# --- blocks -------------------------------------------------------------------------------
-
-
-def _ordered_blocks(
-    keys: set[Key], cells: Mapping[tuple[Key, Key], Sequence[SeedRun]]
-) -> list[Key]:
-    """The densest first."""
-    sparsity = {key: _sparsity([r for (_, b), own in cells.items() if b == key for r in own])
-                for key in keys}  # fmt: skip
-    return sorted(keys, key=lambda key: (key != DENSE, sparsity[key] or 0.0, key))
-
-
-def _sparsity(runs: Sequence[SeedRun]) -> float | None:
-    known = [run.sparsity for run in runs if run.sparsity is not None]
-    return sum(sorted(known)) / len(known) if known else None
-
-
-def _blocks(keys: Sequence[Key], runs: Mapping[Key, Sequence[SeedRun]]) -> tuple[Block, ...]:
-    labels = [sparsity_words(0.0 if key == DENSE else _sparsity(runs[key])) for key in keys]
-    made = []
-    for key, label in zip(keys, labels, strict=True):
-        same = [dict(one) for one, other in zip(keys, labels, strict=True)
-                if other == label and one != DENSE]  # fmt: skip
-        words = [] if key == DENSE else differing(dict(key), same)
-        extra = ", ".join(f"{name.removeprefix('prune_')}={value}" for name, value in words)
-        made.append(
-            Block(
-                f"{label} ({extra})" if extra else label,
-                0.0 if key == DENSE else _sparsity(runs[key]),
-                _originals(runs[key]),
-                floor_of([run for run in runs[key] if run.is_oracle]),
-            )
-        )
-    return tuple(made)
-
-
-def sparsity_words(sparsity: float | None) -> str:
+def _sparsity_words(sparsity: float | None) -> str:
     """``dense``, ``95 % sparse``, ``99.5 % sparse``."""
     if sparsity is None:
         return "sparse"
     return "dense" if sparsity == 0 else f"{round(sparsity, 1):g} % sparse"
 
 
-def _originals(runs: Sequence[SeedRun]) -> dict[str, float]:
+def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
+    """What a caution or a page says of a run."""
+    oracle = linked.oracles.get(run.run_id)
+    gap = gap_to(run, oracle)
+    logged = [run.metrics[name] for name in _LOGGED if name in run.metrics]
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "url": run.url,
+        "forget": run.forget,
+        **run.seeds._asdict(),
+        "gap": NAN if gap is None else gap,
+        "upstream": run.upstream_run_id or "ID",
+        "named": run.oracle_run_id or "",
+        "oracle": "" if oracle is None else oracle.run_id,
+        "problem": "" if oracle is None else str((problem_of(run), mask_from(oracle))),
+        "misjudged": run.run_id in linked.misjudged,
+        "commit": run.tags.get(COMMIT, ""),
+        "dirty": run.tags.get(DIRTY) == "true",
+        "finite": all(map(math.isfinite, logged)),
+        **{f"{name}_before": run.metrics.get(f"{name}_before", NAN) for name in OF_ORIGINALS},
+    }
+
+
+def _originals(runs: pd.DataFrame, oracles: Sequence[RunRecord]) -> pd.DataFrame:
     """Each original counts once, however many methods started from it."""
-    found = {}
-    for name in OF_ORIGINALS:
-        own = {
-            (one.seeds.split, one.seeds.training): one.metrics[f"{name}_before"]
-            for one in runs
-            if f"{name}_before" in one.metrics
-        }
-        if own:
-            found[name] = sum(sorted(own.values())) / len(own)
-    return found
+    names = [f"{name}_before" for name in OF_ORIGINALS]
+    single = runs.groupby(["original", "split", "training"])[names].last()
+    found = single.groupby("original").mean().set_axis(OF_ORIGINALS, axis="columns")
+    blocks = runs.groupby("original")
+    floors = {
+        label: floor_of([one for one in oracles if one.run_id in block.index])
+        for label, block in blocks
+    }
+    return found.assign(sparsity=blocks["sparsity"].first(), floor=pd.Series(floors, dtype=float))
 
 
-def check_metrics(names: Sequence[str]) -> None:
-    """Refuse a column that is no metric.
+def _best(cells: pd.DataFrame) -> Any:
+    """Marks the best of the methods' cells of one original and metric, all where some tie.
 
-    Raises
-    ------
-    UserError
-        If there is none of that name; the nearest is given.
+    What reads the same in the table is the same. Nothing is marked where there is no other method
+    to be better than, and where neither direction is better.
     """
-    for name in names:
-        metric(name)
+    scores = pd.Series([_score(cell) for cell in cells.itertuples()], cells.index, dtype=float)
+    column = scores.groupby([cells["original"], cells["metric"]])
+    return (column.transform("count") > 1) & (scores == column.transform("min"))
+
+
+def _score(cell: Any) -> float:
+    """The lower, the better; NaN where that cannot be said."""
+    better, digits = metric(cell.metric).better, digits_of(cell.metric)
+    if cell.method == ORACLE_METHOD:
+        return NAN
+    score = cell.distance if better == ORACLE else cell.mean
+    return round({ORACLE: 1, LOWER: 1, HIGHER: -1}.get(better, NAN) * float(score), digits)

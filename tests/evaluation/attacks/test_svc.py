@@ -44,17 +44,17 @@ def test_the_evidence_is_that_of_a_plain_fit(seed, size, digits):
     pulls = np.abs(svc.dual_coef_)
     if not ((pulls > 1e-4) & (pulls < 3 - 1e-4)).any():
         error -= error.mean()  # nothing lies on the margin, so a range of biases is as good
-    assert np.abs(error).max() < 0.1  # of a margin of 1; the corner of the hinge is round
+    assert np.abs(error).max() < 0.02  # of a margin of 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_rates_are_those_of_a_plain_fit(seed):
     draws = np.random.default_rng(seed)
-    members, non_members = fitted_like(draws, 2000)
-    forgotten = 1 - draws.beta(0.35, 3, 1000)
+    members, non_members = fitted_like(draws, 800)  # more than there are bins
+    forgotten = 1 - draws.beta(0.35, 3, 5000)
     plain = 100 * (plain_evidence(members, non_members, forgotten) > 0).mean()
     found = 100 * ScoreAttack(members, non_members).is_member(forgotten).mean()
-    assert found == pytest.approx(plain, abs=0.3)
+    assert found == pytest.approx(plain, abs=0.1)
 
 
 @pytest.mark.parametrize("classes", [2, 10])
@@ -62,11 +62,13 @@ def test_the_rates_on_probability_vectors_are_those_of_a_plain_fit(classes):
     draws = np.random.default_rng(classes)
     members, non_members, forgotten = (
         vectors_like(draws, size, classes, scale)
-        for size, scale in ((1000, 4.0), (1000, 2.0), (800, 3.0))
+        for size, scale in ((700, 4.0), (700, 2.0), (5000, 3.0))
     )
+    often = np.repeat(np.arange(700), draws.choice([1, 5], 700, p=[0.9, 0.1]))
+    members, non_members = members[often], non_members[often]
     plain = 100 * (plain_evidence(members, non_members, forgotten) > 0).mean()
     found = 100 * ScoreAttack(members, non_members).is_member(forgotten).mean()
-    assert found == pytest.approx(plain, abs=0.5)
+    assert found == pytest.approx(plain, abs=0.3)
 
 
 def test_two_values_only_as_correctness_has_them():
@@ -83,15 +85,20 @@ def test_a_known_leak_is_found():
     assert not attack.is_member(np.full(10, 0.2)).any()
 
 
-def test_scores_that_are_all_the_same_tell_nothing_and_do_no_harm():
-    found = ScoreAttack(np.full(20, 0.5), np.full(20, 0.5)).evidence(np.array([0.5, 0.0]))
-    assert np.isfinite(found).all()
+@pytest.mark.parametrize("shape", [(1,), (20,), (800,), (20, 3), (800, 3)])
+def test_where_all_scores_tie_all_are_members_as_a_plain_fit_says(shape):
+    same = np.full(shape, 0.5)
+    assert plain_fit(same, same).predict(same.reshape(len(same), -1)).all()
+    assert ScoreAttack(same, same).is_member(same).all()
 
 
-def test_order_does_not_matter():
+@pytest.mark.parametrize(("size", "classes"), [(300, 1), (900, 1), (900, 3)])
+def test_order_does_not_matter(size, classes):
     draws = np.random.default_rng(5)
-    members, non_members = fitted_like(draws, 300)
-    queries = draws.random(100)
+    members, non_members, queries = (
+        vectors_like(draws, count, max(2, classes), scale)[:, :classes]
+        for count, scale in ((size, 4.0), (size, 2.0), (100, 3.0))
+    )
     one = ScoreAttack(members, non_members).is_member(queries)
     other = ScoreAttack(members[::-1].copy(), draws.permutation(non_members)).is_member(queries)
     assert np.array_equal(one, other)

@@ -42,6 +42,11 @@ def test_each_class_has_its_own():
     ]
 
 
+def test_a_sample_right_at_the_threshold_is_a_member():
+    members, others = outputs([0.9, 0.6], [0, 1]), outputs([0.7, 0.3], [0, 1])
+    assert ThresholdAttack(members, others).is_member(members).all()
+
+
 def test_a_class_that_is_not_there_is_judged_by_all():
     members, others = outputs([0.9, 0.8], [0, 0]), outputs([0.2, 0.3], [0, 0])
     found = ThresholdAttack(members, others).is_member(outputs([0.85, 0.1], [1, 1]))

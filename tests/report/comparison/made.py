@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from mu.report.comparison.records import SeedRun, Seeds
+from mu.report.comparison.table import Table
+from mu.run_record import RunRecord, Seeds
+from mu.tags import FORGET, ORACLE, ORACLE_KEY, UPSTREAM
 
 ORIGINAL: dict[str, Any] = {
     "dataset": "digits", "arch": "resnet_mini", "stem": "cifar", "data": "aa" * 8,
@@ -16,6 +20,19 @@ NUMBERS = {
     "UA": 90.0, "RA": 99.0, "TA": 94.0, "MIA": 92.0, "RTE": 2.0,
     "UA_before": 0.0, "RA_before": 100.0, "TA_before": 95.0, "MIA_before": 1.0,
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MadeRun(RunRecord):
+    """A record whose artifacts need not be read: what they would say is given."""
+
+    method: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    original: Mapping[str, Any] = field(default_factory=dict)
+    forget: str = ""
+    seeds: Seeds = field(default=Seeds(0, 0, 0))
+    sparsity: float | None = None
+    original_mask: str | None = None
 
 
 def make_run(
@@ -35,29 +52,38 @@ def make_run(
     tags: Mapping[str, str] | None = None,
     name: str = "",
     started: int = 0,
-) -> SeedRun:
+) -> RunRecord:
     """A run; its forget set and its original's mask follow from split, forget and training."""
     made = {**ORIGINAL, "prune_rate": 0.95 if sparse else 0.0, **(original or {})}
     numbers = {**NUMBERS, **(metrics or {})}
-    own = {"mu.forget": f"{forget}/{split}", "mu.upstream": f"o{split}{training}{sparse}"}
-    return SeedRun(
+    own = {FORGET: f"{forget}/{split}", UPSTREAM: f"o{split}{training}{sparse}"}
+    own |= {ORACLE: oracle} if oracle else {}
+    if settings is None:
+        settings = {"mask_from": "upstream"} if method == "retrain" else {}
+    if method == "retrain":
+        own[ORACLE_KEY] = str((made, forget, split, training, settings))
+    return MadeRun(
         run_id,
-        method,
-        {"mask_from": "upstream"} if method == "retrain" and settings is None else settings or {},
-        made,
-        forget,
-        Seeds(split, training, seed),
+        "unlearn",
+        name or f"{method} {forget}",
+        "FINISHED",
+        datetime.fromtimestamp(started, UTC),
+        1.0,
+        {},
         {n: value for n, value in numbers.items() if n not in without},
-        {**own, **({"mu.oracle": oracle} if oracle else {}), **(tags or {})},
-        name=name or f"{method} {forget}",
-        url=f"http://server/#/experiments/0/runs/{run_id}",
-        started=started,
+        {**own, **(tags or {})},
+        f"http://server/#/experiments/0/runs/{run_id}",
+        method=method,
+        settings=settings,
+        original=made,
+        forget=forget,
+        seeds=Seeds(split, training, seed),
         sparsity=100 * made["prune_rate"],
         original_mask=f"m{split}{training}{made['prune_rate']}",
     )
 
 
-def a_study() -> list[SeedRun]:
+def a_study() -> list[RunRecord]:
     """Two methods and the oracle on dense and sparse originals, over two seeds."""
     runs = []
     for sparse in (False, True):
@@ -78,3 +104,16 @@ def a_study() -> list[SeedRun]:
                 link = f"retrain-{key}"
                 runs.append(make_run(f"{method}-{key}", method, metrics=own, oracle=link, **place))
     return runs
+
+
+def cell(table: Table, row: str, metric: str, block: int = 0) -> Any:
+    """A line of the table's cells."""
+    cells = table.cells
+    place = (cells["row"] == row) & (cells["metric"] == metric)
+    (found,) = cells[place & (cells["original"] == table.originals.index[block])].itertuples()
+    return found
+
+
+def has(table: Table, row: str, metric: str, block: int = 0) -> bool:
+    """Whether the table has that number."""
+    return cell(table, row, metric, block).runs > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mu.methods import METHODS
 from mu.report.comparison.figures import draw_all
 from mu.report.comparison.figures.drawing import INK, LINES, LONGEST_LABEL, row_looks, short_labels
 from mu.report.comparison.figures.gap_bars import ends_of
-from mu.report.comparison.figures.radar import closeness, oracle_rte
+from mu.report.comparison.figures.radar import closeness
 from mu.report.comparison.figures.trade_off import Point, pareto_front, points_of
 from mu.report.comparison.table import Table, tabulate
 from mu.report.palette import LOOKS, look_of, method_rank
 from tests.helpers import laws
-from tests.report.comparison.made import a_study, make_run
+from tests.report.comparison.made import a_study, cell, make_run
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,8 @@ def test_all_that_there_is_material_for(study: Table) -> None:
     assert [one.name for one in own] == ["gap", "trade_off", "sparsity", "radar_1", "radar_2"]
     (poor,) = draw_all(tabulate([make_run("a")]))
     assert poor == []
+    oracle = make_run("o", "retrain", metrics={"ASR": 1.0})
+    assert draw_all(tabulate([oracle])) == [[]]
     attacked = tabulate([make_run("a", metrics={"ASR": 90.0, "ASR_before": 99.0})])
     (curve,) = draw_all(attacked)[0]
     assert curve.name == "backdoor"
@@ -116,19 +118,22 @@ def test_the_pareto_front(points: list[Point]) -> None:
 def test_distances_and_closeness(study: Table) -> None:
     point = next(one for one in points_of(study) if one.label == "ft" and one.block == 0)
     assert (point.forgetting, point.utility) == (40.25, 0.0)
-    ft = next(row for row in study.rows if row.label == "ft")
-    assert oracle_rte(study, 0) == 8.0
-    assert closeness(ft, 8.0, 0) == pytest.approx([60, 100, 100, 59.5, 100 * (1 - 2.5 / 8)])
-    assert closeness(ft, 1.0, 0) == pytest.approx([60, 100, 100, 59.5, 0])
-    assert closeness(ft, None, 0) is None
+    own = closeness(study, "dense")
+    assert list(own) == ["ft", "l1_sparse"]
+    assert own["ft"] == pytest.approx([60, 100, 100, 59.5, 100 * (1 - 2.5 / 8)])
+    quick = [replace(run, metrics={**run.metrics, "RTE": 1.0 if run.is_oracle else 2.5})
+             for run in a_study()]  # fmt: skip
+    assert closeness(tabulate(quick)[0], "dense")["ft"][-1] == 0  # slower than the oracle
+    unknown = [replace(run, metrics={n: v for n, v in run.metrics.items() if n != "RTE"})
+               if run.is_oracle else run for run in a_study()]  # fmt: skip
+    assert closeness(tabulate(unknown)[0], "dense") == {}
 
 
 def test_whiskers(study: Table) -> None:
-    cell = next(row for row in study.rows if row.label == "ft").cells[0]["gap"]
-    assert cell.sd is not None
-    assert ends_of(cell) == (cell.mean - cell.sd, cell.mean + cell.sd)
+    gap = cell(study, "ft", "gap")
+    assert ends_of(gap) == (gap.mean - gap.sd, gap.mean + gap.sd)
     (single,) = tabulate([run for run in a_study() if run.run_id in ("ft-d0", "retrain-d0")])
-    assert ends_of(single.methods[0].cells[0]["gap"]) == (19.5, 20.5)
+    assert ends_of(cell(single, "ft", "gap")) == (19.5, 20.5)
 
 
 # --- one look -----------------------------------------------------------------------------
@@ -141,8 +146,7 @@ def lightness(colour: str) -> float:
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_every_method_has_a_look_of_its_own() -> None:
-    assert set(METHODS) <= set(LOOKS)
+def test_looks_are_told_apart() -> None:
     for part in ("colour", "marker"):
         values = [getattr(look, part) for look in LOOKS.values()]
         assert len(set(values)) == len(values)
@@ -160,7 +164,7 @@ def test_short_labels_are_never_the_same() -> None:
     assert max(map(len, found.values())) <= LONGEST_LABEL
 
 
-def test_a_method_keeps_its_colour_whatever_stands_beside_it(study: Table) -> None:
+def test_a_method_keeps_its_colour_whatever_else_there_is(study: Table) -> None:
     alone = tabulate([make_run("a"), make_run("b", settings={"lr": "1"})])[0]
     looks = row_looks(alone)
     assert {look.colour for look in looks.values()} == {row_looks(study)["ft"].colour}

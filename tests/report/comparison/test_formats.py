@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mu.report.comparison.csv_file import FIELDS, to_csv
-from mu.report.comparison.latex import escape as latex_escape
-from mu.report.comparison.latex import to_latex
-from mu.report.comparison.markdown import escape as markdown_escape
-from mu.report.comparison.markdown import table_lines, to_markdown
+from mu.report.comparison.cells import number, write
+from mu.report.comparison.formats import (
+    FIELDS,
+    latex_escape,
+    print_tables,
+    table_lines,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 from mu.report.comparison.table import Table, tabulate
-from mu.report.comparison.terminal import print_tables
-from mu.report.comparison.wording import number, write
+from mu.report.markdown import escape as markdown_escape
 from tests.helpers import laws
-from tests.report.comparison.made import a_study, make_run
+from tests.report.comparison.made import a_study, cell, make_run
 
 EVIL = r"""<script>alert("x")</script> & 50% |a_b| \input{x} $y^2$ #~{} *`[z](u)"""
 
@@ -120,22 +125,16 @@ def test_foreign_text_in_latex() -> None:
 
 def test_csv_comes_back_with_every_digit(study: list[Table]) -> None:
     lines = list(csv.DictReader(io.StringIO(to_csv(study))))
-    expected = [
-        (row.label, block.label, cells[name])
-        for table in study for row in table.rows
-        for block, cells in zip(table.blocks, row.cells, strict=True)
-        for name in table.metrics if name in cells
-    ]  # fmt: skip
-    assert len(lines) == len(expected)
-    for line, (label, block, cell) in zip(lines, expected, strict=True):
+    expected = [one for table in study for one in table.shown.itertuples() if one.runs]
+    assert len(lines) == len(expected) == 2 * (5 + 6 + 6)
+    for line, own in zip(lines, expected, strict=True):
         assert list(line) == list(FIELDS)
-        assert (line["row"], line["original"], line["metric"]) == (label, block, cell.metric)
-        assert line["best"] == str(cell.best)
-        assert line["run_ids"].split() == [one.run.run_id for one in cell.values]
-        assert int(line["runs"]) == len(cell.values)
+        names = ("row", "method", "original", "sparsity", "metric", "best", "runs")
+        assert [line[name] for name in names] == [str(getattr(own, name)) for name in names]
+        assert tuple(line["run_ids"].split()) == own.run_ids
         for name in ("mean", "sd", "low", "high", "distance"):
-            value = getattr(cell, name)
-            assert line[name] == ("" if value is None else repr(value))
+            value = getattr(own, name)
+            assert line[name] == ("" if math.isnan(value) else repr(value))
 
 
 def test_foreign_text_in_csv_comes_back() -> None:
@@ -144,7 +143,7 @@ def test_foreign_text_in_csv_comes_back() -> None:
     assert all(EVIL in line["group"] for line in lines)
 
 
-def test_csv_has_the_columns_that_were_asked_for() -> None:
+def test_csv_has_the_requested_columns() -> None:
     lines = csv.DictReader(io.StringIO(to_csv(tabulate(a_study(), ["TA"]))))
     assert {line["metric"] for line in lines} == {"TA"}
 
@@ -181,5 +180,18 @@ def test_digits(metric: str, value: float | None, text: str) -> None:
     assert number(metric, value) == text
 
 
-def test_what_is_not_there() -> None:
-    assert write(None).plain() == "-"
+def test_what_is_not_there(study: list[Table]) -> None:
+    absent = cell(study[0], "retrain", "gap")
+    assert (write(absent), write(absent, absent="--")) == ("-", "--")
+
+
+def test_one_column_of_one_block_in_every_format() -> None:
+    tables = tabulate([make_run("a"), make_run("o", "retrain")], ["TA"])
+    assert (
+        table_lines(tables[0])
+        == "| | TA |\n|---|---:|\n| retrain | 94.00 |\n| ft | 94.00 (0.00) |\n"
+    )
+    body = [line for line in to_latex(tables).splitlines() if line.endswith(r"\\")]
+    assert {columns(line) for line in body} == {2}
+    assert r"\cmidrule(lr){2-2}" in to_latex(tables)
+    assert [line["mean"] for line in csv.DictReader(io.StringIO(to_csv(tables)))] == ["94.0"] * 2

@@ -20,8 +20,8 @@ import pytest
 from mu.evaluation.catalogue import METRICS
 from mu.report.comparison.figures import draw_all
 from mu.report.comparison.page import FOLDER, make_page
-from mu.report.comparison.records import SeedRun
 from mu.report.comparison.table import tabulate
+from mu.run_record import RunRecord
 from tests.processes import PATIENCE
 from tests.report.comparison.made import a_study, make_run
 
@@ -62,7 +62,7 @@ class Tree(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def page_of(runs: Sequence[SeedRun], title: str = "A study", notes: Sequence[str] = ()) -> str:
+def page_of(runs: Sequence[RunRecord], title: str = "A study", notes: Sequence[str] = ()) -> str:
     tables = tabulate(runs)
     return make_page(title, "some runs", tables, draw_all(tables), notes=notes, run_id="me")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from mu.report.comparison.records import SeedRun
 from mu.report.comparison.summary import best_gap, ranked, summarise_table
 from mu.report.comparison.table import Table, tabulate
+from mu.run_record import RunRecord
 from tests.report.comparison.made import a_study, make_run
 
 
 def of(gaps: dict[str, list[tuple[float, float, float]]]) -> Table:
     """A table of methods by their gaps, with the ends of its interval, run by run."""
-    runs: list[SeedRun] = [make_run("o", "retrain")]
+    runs: list[RunRecord] = [make_run("o", "retrain")]
     for method, values in gaps.items():
         for seed, (low, gap, high) in enumerate(values):
             metrics = {"gap": gap, "gap_lo": low, "gap_hi": high}
@@ -32,7 +32,7 @@ def test_which_method_is_nearest_and_what_sparsity_did() -> None:
     assert sparse.startswith("On 95 % sparse originals, l1_sparse")
     assert "brought ft (20.12 → 2.12) and l1_sparse (1.12 → 0.23) nearer" in change
     assert best_gap(table) == pytest.approx(0.225)
-    assert [row.label for row, _ in ranked(table, 0)] == ["l1_sparse", "ft"]
+    assert list(ranked(table, "dense")["row"]) == ["l1_sparse", "ft"]
 
 
 def test_sparsity_may_hurt_or_do_nothing() -> None:

@@ -121,15 +121,15 @@ class RowLook:
 
 def row_looks(table: Table) -> dict[str, RowLook]:
     """The look of each row, by its label."""
-    others = tuple(sorted({row.method for row in table.rows}))
+    others = tuple(sorted(set(table.rows.values())))
     found: dict[str, RowLook] = {}
     seen: dict[str, int] = {}
-    for row in table.rows:
-        number = seen.setdefault(row.method, 0)
-        seen[row.method] += 1
-        look = look_of(row.method, others)
+    for label, method in table.rows.items():
+        number = seen.setdefault(method, 0)
+        seen[method] += 1
+        look = look_of(method, others)
         line = look.line if number == 0 else _VARIANTS[number % len(_VARIANTS)]
-        found[row.label] = RowLook(look, line, number)
+        found[label] = RowLook(look, line, number)
     return found
 
 

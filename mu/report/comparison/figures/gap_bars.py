@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mu.report.comparison.cells import Cell
+from mu.report.comparison.cells import number, write
 from mu.report.comparison.figures.drawing import (
     INK,
     WIDTH,
@@ -15,83 +20,67 @@ from mu.report.comparison.figures.drawing import (
     short_labels,
 )
 from mu.report.comparison.table import Table
-from mu.report.comparison.wording import number, write
 
 _HATCHES = ("", "///", "\\\\\\", "xxx", "---", "|||")  # dots make an SVG of a megabyte
 
 
 def gap_bars(table: Table) -> list[Drawing]:
     """The bars, if a run has a gap."""
-    cells = {
-        (row.label, place): cell
-        for row in table.methods
-        for place in range(len(table.blocks))
-        if (cell := row.cells[place].get("gap")) is not None
-    }
+    cells = list(table.found("gap").itertuples())
     if not cells:
         return []
-    labels = [block.label for block in table.blocks]
+    words = [f"{cell.row} on {cell.original}: {write(cell)}" for cell in cells]
     return [
         Drawing(
             "gap",
             "Gap to the oracle",
             "Mean distance to the oracle over UA, RA, TA and MIA, in points: the smaller, the "
-            "better. Whiskers: deviation over seeds; of a single run its 95 % interval over "
-            "samples.",
-            sentences(
-                [
-                    "Bars of the gap to the oracle, in points",
-                    *(
-                        f"{name} on {labels[place]}: {write(cell).plain()}"
-                        for (name, place), cell in cells.items()
-                    ),
-                ]
-            ),
+            "better. Whiskers: standard deviation over seeds; of a single run its 95 % interval "
+            "over samples.",
+            sentences(["Bars of the gap to the oracle, in points", *words]),
             ("method", "original", "gap", "from", "to", "runs"),
             tuple(
                 (
-                    name,
-                    labels[place],
-                    number("gap", cell.mean),
-                    *(number("gap", end) for end in ends_of(cell)),
-                    str(len(cell.values)),
+                    cell.row,
+                    cell.original,
+                    *(number("gap", value) for value in (cell.mean, *ends_of(cell))),
+                    str(cell.runs),
                 )
-                for (name, place), cell in cells.items()
+                for cell in cells
             ),
             lambda: _draw(table, cells),
         )
     ]
 
 
-def ends_of(cell: Cell) -> tuple[float | None, float | None]:
-    """The ends of a whisker: a deviation to either side, or the interval of a single run."""
-    if cell.sd is not None:
-        return max(0.0, cell.mean - cell.sd), cell.mean + cell.sd
-    return cell.low, cell.high
+def ends_of(cell: Any) -> tuple[float, float]:
+    """The ends of a whisker: a standard deviation to either side, or a single run's interval."""
+    if math.isnan(cell.sd):
+        return cell.low, cell.high
+    return max(0.0, cell.mean - cell.sd), cell.mean + cell.sd
 
 
-def _draw(table: Table, cells: dict[tuple[str, int], Cell]) -> Figure:
+def _draw(table: Table, cells: Sequence[Any]) -> Figure:
     looks = row_looks(table)
-    names = list(dict.fromkeys(name for name, _ in cells))
-    blocks = len(table.blocks)
-    kinds = list(short_labels([block.label for block in table.blocks]).values())
+    names = list(dict.fromkeys(cell.row for cell in cells))
+    originals = list(table.originals.index)
+    blocks = len(originals)
     figure = Figure(figsize=(WIDTH, 1.1 + 0.3 * len(names) * (blocks + 0.6)), layout="constrained")
     axes = figure.subplots()
     height = 0.84 / blocks
-    widest = max(max(ends_of(cell)[1] or 0, cell.mean) for cell in cells.values())
-    for (name, place), cell in cells.items():
-        y = names.index(name) + (place - (blocks - 1) / 2) * height
-        look = looks[name]
+    tops = [max(cell.mean, np.nan_to_num(ends_of(cell)[1])) for cell in cells]
+    widest = max(tops)
+    for cell, top in zip(cells, tops, strict=True):
+        place = originals.index(cell.original)
+        y = names.index(cell.row) + (place - (blocks - 1) / 2) * height
         axes.barh(
-            y, cell.mean, height * 0.9, color=look.colour,
+            y, cell.mean, height * 0.9, color=looks[cell.row].colour,
             alpha=1 - 0.65 * place / max(1, blocks - 1),
             hatch=_HATCHES[place % len(_HATCHES)], ec=INK, lw=0.5,
         )  # fmt: skip
-        low, high = ends_of(cell)
-        if low is not None and high is not None:
-            axes.plot([low, high], [y, y], color=INK, lw=1.3, marker="|", ms=6)
-        end = max(high or 0, cell.mean)
-        axes.text(end + 0.02 * widest, y, number("gap", cell.mean), va="center", fontsize=8)
+        if not np.isnan(ends_of(cell)).any():
+            axes.plot(ends_of(cell), [y, y], color=INK, lw=1.3, marker="|", ms=6)
+        axes.text(top + 0.02 * widest, y, number("gap", cell.mean), va="center", fontsize=8)
     axes.set_yticks(range(len(names)), list(short_labels(names).values()))
     axes.invert_yaxis()
     axes.set(xlim=(0, widest * 1.14 or 1), xlabel="gap, points")
@@ -100,7 +89,7 @@ def _draw(table: Table, cells: dict[tuple[str, int], Cell]) -> Figure:
         handles = [
             Patch(fc="none", ec=INK, lw=0.6, label=kind,
                   hatch=_HATCHES[place % len(_HATCHES)])
-            for place, kind in enumerate(kinds)
+            for place, kind in enumerate(short_labels(originals).values())
         ]  # fmt: skip
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure

@@ -15,7 +15,8 @@ from mu.report.comparison.figures.drawing import (
     sentences,
     short_labels,
 )
-from mu.report.comparison.table import Row, Table
+from mu.report.comparison.oracles import ORACLE_METHOD
+from mu.report.comparison.table import Table
 
 SPOKES = ("UA", "RA", "TA", "MIA", "RTE")
 LABELS = ("UA", "RA", "TA", "MIA", "time\nsaved")
@@ -24,40 +25,27 @@ LABELS = ("UA", "RA", "TA", "MIA", "time\nsaved")
 def radars(table: Table) -> list[Drawing]:
     """One for each block in which a method has all of the numbers."""
     found = []
-    for place, block in enumerate(table.blocks):
-        series = {
-            row.label: values
-            for row in table.methods
-            if (values := closeness(row, oracle_rte(table, place), place)) is not None
-        }
+    for place, label in enumerate(table.originals.index):
+        series = closeness(table, label)
         if series:
-            found.append(_radar(table, series, place, block.label))
+            found.append(_radar(table, series, place, label))
     return found
 
 
-def oracle_rte(table: Table, block: int) -> float | None:
-    """Seconds of the oracle's training, where they are known."""
-    for row in table.rows:
-        if row.is_oracle and "RTE" in row.cells[block]:
-            return row.cells[block]["RTE"].mean
-    return None
-
-
-def closeness(row: Row, oracle_seconds: float | None, block: int) -> list[float] | None:
-    """0-100 for each of :data:`SPOKES`; None where one is not known.
+def closeness(table: Table, original: str) -> dict[str, list[float]]:
+    """For each method with all of :data:`SPOKES` how close it is to the oracle in them, 0-100.
 
     100 less the distance to the oracle, in points; of RTE the share of the oracle's time that is
     saved, 0 where there is none.
     """
-    cells = row.cells[block]
-    distances = [cells[name].distance if name in cells else None for name in SPOKES[:-1]]
-    if oracle_seconds is None or oracle_seconds <= 0 or "RTE" not in cells:
-        return None
-    if any(one is None for one in distances):
-        return None
-    saved = 100 * (1 - cells["RTE"].mean / oracle_seconds)
-    near = [100 - one for one in distances if one is not None]
-    return [float(np.clip(one, 0, 100)) for one in (*near, saved)]
+    cells = table.cells[table.cells["original"] == original]
+    rows = cells.pivot(index="row", columns="metric", values=["mean", "distance"])
+    oracle = cells[(cells["method"] == ORACLE_METHOD) & (cells["metric"] == "RTE")]["mean"].dropna()
+    seconds = oracle.iloc[0] if len(oracle) and oracle.iloc[0] > 0 else float("nan")
+    near = 100 - rows["distance"][list(SPOKES[:-1])]
+    near["RTE"] = 100 * (1 - rows["mean"]["RTE"] / seconds)
+    near = near.loc[list(table.rows)].dropna().clip(0, 100)
+    return dict(zip(near.index, near.to_numpy().tolist(), strict=True))
 
 
 def _radar(table: Table, series: dict[str, list[float]], place: int, label: str) -> Drawing:

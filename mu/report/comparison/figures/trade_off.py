@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
@@ -18,7 +19,7 @@ from mu.report.comparison.figures.drawing import (
     sentences,
     short_labels,
 )
-from mu.report.comparison.table import Row, Table
+from mu.report.comparison.table import Table
 
 FORGETTING, UTILITY = ("UA", "MIA"), ("RA", "TA")
 
@@ -34,20 +35,14 @@ class Point(NamedTuple):
 
 def points_of(table: Table) -> list[Point]:
     """A point for each method and block with all four distances."""
+    labels = list(table.originals.index)
     found = []
-    for row in table.methods:
-        for place in range(len(table.blocks)):
-            ends = [_mean_distance(row, place, names) for names in (FORGETTING, UTILITY)]
-            if ends[0] is not None and ends[1] is not None:
-                found.append(Point(row.label, place, ends[0], ends[1]))
+    for (row, original), cells in table.cells.groupby(["row", "original"], sort=False):
+        distances = cells.set_index("metric")["distance"]
+        ends = [distances[list(names)].mean(skipna=False) for names in (FORGETTING, UTILITY)]
+        if not np.isnan(ends).any():
+            found.append(Point(row, labels.index(original), *ends))
     return found
-
-
-def _mean_distance(row: Row, block: int, names: Sequence[str]) -> float | None:
-    cells = row.cells[block]
-    known = [cells[name].distance for name in names if name in cells]
-    values = [one for one in known if one is not None]
-    return sum(values) / len(values) if len(values) == len(names) else None
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
@@ -65,7 +60,7 @@ def trade_off(table: Table) -> list[Drawing]:
     if not points:
         return []
     front = pareto_front(points)
-    labels = [block.label for block in table.blocks]
+    labels = list(table.originals.index)
     names = [f"{one.label}, {labels[one.block]}" for one in points]
     best = [f"{one.label} on {labels[one.block]}" for one in front]
     return [
@@ -133,8 +128,8 @@ def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figu
                alpha=1 / (1 + 0.4 * look.variant))
         for label, look in looks.items() if label in shown
     ]  # fmt: skip
-    if len(table.blocks) > 1:
-        kinds = short_labels([block.label for block in table.blocks]).values()
+    if len(table.originals) > 1:
+        kinds = short_labels(list(table.originals.index)).values()
         handles += [
             Line2D([], [], color=INK, marker="o", ls="", ms=7, label=kind,
                    fillstyle=fill_of(place), markerfacecoloralt="none")

@@ -1,8 +1,8 @@
-"""The page: one HTML file that needs nothing beside it, neither network nor fonts."""
+"""The page: one HTML file that needs nothing else, neither network nor fonts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mu.evaluation.catalogue import metric
-from mu.report.comparison.cells import Cell
+from mu.report.comparison.cautions import cautions
+from mu.report.comparison.cells import ABSENT, number
 from mu.report.comparison.figures import Drawing
 from mu.report.comparison.figures.drawing import row_looks
-from mu.report.comparison.records import SeedRun
+from mu.report.comparison.formats import LEGEND
+from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
-from mu.report.comparison.table import OF_ORIGINALS, Row, Table
-from mu.report.comparison.wording import ABSENT, LEGEND, number, write
+from mu.report.comparison.table import OF_ORIGINALS, Table
+from mu.run_record import Seeds
 
 FOLDER = Path(__file__).parent
 SHORT = 8  # letters of a run ID in a tip
@@ -71,28 +73,31 @@ def make_page(
 
 def _group(table: Table, drawings: Sequence[Drawing], place: int) -> View:
     looks = row_looks(table)
-    names = [name for name in OF_ORIGINALS if any(name in one.originals for one in table.blocks)]
+    known = table.originals[list(OF_ORIGINALS)].dropna(axis="columns", how="all")
     return {
         "heading": table.heading,
         "about": list(table.about.items()),
         "summary": summarise_table(table),
-        "blocks": [block.label for block in table.blocks],
+        "blocks": list(table.originals.index),
         "metrics": table.metrics,
         "rows": [
             {
-                "label": row.label,
-                "oracle": row.is_oracle,
-                "colour": looks[row.label].colour,
-                "cells": _cells(table, row, f"p{place}-{line}"),
+                "label": label,
+                "oracle": table.rows[label] == ORACLE_METHOD,
+                "colour": looks[label].colour,
+                "cells": [
+                    _cell(table, cell, f"p{place}-{line}-{column}")
+                    for column, cell in enumerate(cells.itertuples())
+                ],
             }
-            for line, row in enumerate(table.rows)
+            for line, (label, cells) in enumerate(table.shown.groupby("row", sort=False))
         ],
-        "notes": table.notes,
-        "original_metrics": names,
+        "notes": cautions(table),
+        "original_metrics": list(known),
         "originals": [
-            (one.label, [number(n, one.originals.get(n)) or ABSENT for n in names])
-            for one in table.blocks
-            if names
+            (label, [number(name, value) or ABSENT for name, value in own.items()])
+            for label, own in known.iterrows()
+            if len(own)
         ],
         "figures": [
             {
@@ -108,86 +113,62 @@ def _group(table: Table, drawings: Sequence[Drawing], place: int) -> View:
     }
 
 
-def _cells(table: Table, row: Row, place: str) -> list[View]:
-    """The cells of a row over all blocks, each with the runs behind it."""
-    found = []
-    for number_of_block, (block, own) in enumerate(zip(table.blocks, row.cells, strict=True)):
-        for count, name in enumerate(table.metrics):
-            cell = own.get(name)
-            view: View = {"first": count == 0, "runs": [], "metric": name, "block": block.label}
-            if cell is not None:
-                view |= _cell(cell) | {"id": f"{place}-{number_of_block}-{count}"}
-            found.append(view)
-    return found
-
-
-def _cell(cell: Cell) -> View:
-    parts = write(cell)
+def _cell(table: Table, cell: Any, place: str) -> View:
+    """A number with the runs behind it."""
     runs = [
-        {**_linked(one.run), "seeds": str(one.run.seeds), "value": number(cell.metric, one.value)}
-        for one in cell.values
+        {
+            **_linked(table, run_id),
+            "seeds": str(Seeds(*table.runs.loc[run_id, list(Seeds._fields)])),
+            "value": number(cell.metric, value),
+        }
+        for run_id, value in zip(cell.run_ids, cell.per_run, strict=True)
     ]
     return {
+        "first": cell.metric == table.metrics[0],
+        "metric": cell.metric,
+        "block": cell.original,
         "value": cell.mean,
-        "mean": parts.mean,
-        "sd": parts.sd,
-        "distance": parts.distance,
+        **{part: number(cell.metric, getattr(cell, part)) for part in ("mean", "sd", "distance")},
         "best": cell.best,
         "runs": runs,
         "more": _more(cell),
+        "id": place,
     }
 
 
-def _more(cell: Cell) -> str:
-    """What a tip says of a number beside its definition."""
+def _more(cell: Any) -> str:
+    """What a tip says of a number after its definition."""
     words = []
-    if cell.low is not None and cell.high is not None:
-        ends = " to ".join(number(cell.metric, end) for end in (cell.low, cell.high))
-        words.append(f"95 % interval over {'seeds' if cell.over_seeds else 'samples'}: {ends}")
-    ids = ", ".join(one.run.run_id[:SHORT] for one in cell.values)
-    words.append(f"run{'s' if len(cell.values) > 1 else ''} {ids}")
+    ends = [number(cell.metric, end) for end in (cell.low, cell.high)]
+    if all(ends):
+        over = "seeds" if cell.runs > 1 else "samples"
+        words.append(f"95 % interval over {over}: {' to '.join(ends)}")
+    ids = ", ".join(run_id[:SHORT] for run_id in cell.run_ids)
+    words.append(f"run{'s' if cell.runs > 1 else ''} {ids}")
     return "; ".join(words)
 
 
-def _linked(run: SeedRun) -> View:
+def _linked(table: Table, run_id: str) -> View:
     """A run as the page names it; only addresses of pages become links."""
-    return {"id": run.run_id, "url": run.url if run.url.startswith(("http://", "https://")) else ""}
+    url = str(table.runs["url"].get(run_id, ""))
+    return {"id": run_id, "url": url if url.startswith(("http://", "https://")) else ""}
 
 
 def _runs(table: Table) -> list[View]:
     """All runs of a table: what each is, its seeds, and where it is found."""
-    by_id = {run.run_id: run for run in table.runs}
-    found: dict[str, View] = {}
-    for row in table.rows:
-        for block, own in zip(table.blocks, row.cells, strict=True):
-            for cell in own.values():
-                for one in cell.values:
-                    run = one.run
-                    found[run.run_id] = _linked(run) | {
-                        "label": row.label,
-                        "original": block.label,
-                        "forget": run.forget,
-                        "seeds": list(run.seeds),
-                        "gap": _gap(own, run.run_id),
-                        "name": run.name,
-                        "oracle": _oracle(run, by_id),
-                    }
-    return list(found.values())
-
-
-def _gap(own: Mapping[str, Cell], run_id: str) -> str:
-    values = own["gap"].values if "gap" in own else ()
-    return next((number("gap", one.value) for one in values if one.run.run_id == run_id), ABSENT)
-
-
-def _oracle(run: SeedRun, by_id: Mapping[str, SeedRun]) -> View | None:
-    if run.oracle_run_id is None:
-        return None
-    known = by_id.get(run.oracle_run_id)
-    return {"id": run.oracle_run_id, "url": ""} if known is None else _linked(known)
+    return [
+        {
+            **own,
+            **_linked(table, run_id),
+            "seeds": [own[name] for name in Seeds._fields],
+            "gap": number("gap", own["gap"]) or ABSENT,
+            "oracle": _linked(table, own["named"]) if own["named"] else None,
+        }
+        for run_id, own in table.runs.to_dict("index").items()
+    ]
 
 
 def _definitions(tables: Sequence[Table]) -> list[Any]:
     shown = [name for table in tables for name in (*table.metrics, *OF_ORIGINALS)]
-    known = {name for table in tables for row in table.rows for own in row.cells for name in own}
-    return [metric(name) for name in dict.fromkeys(shown) if name in known or name == "gap"]
+    known = {"gap"}.union(*(one.cells["metric"][one.cells["mean"].notna()] for one in tables))
+    return [metric(name) for name in dict.fromkeys(shown) if name in known]

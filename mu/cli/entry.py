@@ -1,0 +1,72 @@
+"""From groups of options and a task to a command: what every entry point is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from mu.cli.options import Group, command
+from mu.cli.requests import Request
+from mu.registry import load
+
+NAMES_RUNS = ("run_id", "run_ids", "parent")  # how options end that name runs
+_SHORTENED = re.compile(r"\s*[0-9a-f]{4,31}\s*")
+
+
+def entry_command(
+    name: str,
+    help: str,
+    groups: Mapping[str, Sequence[Group]],
+    task: str,
+    arguments: Sequence[click.Argument] = (),
+) -> click.Command:
+    """A command that hands what was given to a task.
+
+    Parameters
+    ----------
+    groups
+        The groups of options by the field of :class:`~mu.cli.requests.Request` that they fill.
+    task
+        Import path of the function that is called with the request, and with the values of
+        ``arguments``. It is imported only then, with torch and MLflow.
+    arguments
+        Positional ones.
+    """
+
+    def action(values: Mapping[str, Any]) -> None:
+        given = {part: given_settings(own, values) for part, own in groups.items()}
+        given["entry"] = {
+            name: in_full(value) if value and name.endswith(NAMES_RUNS) else value
+            for name, value in given.get("entry", {}).items()
+        }
+        load(task)(Request(**given), *(values[str(one.name)] for one in arguments))
+
+    flat = [group for own in groups.values() for group in own]
+    return command(name, help, flat, action, arguments)
+
+
+def in_full(run_ids: str) -> str:
+    """Run IDs, with commas between them, of which some may be shortened; words stay as they are.
+
+    Tags and later runs name runs by their whole IDs.
+
+    Raises
+    ------
+    UserError
+        If no run's ID begins so, or several do.
+    """
+    if not any(map(_SHORTENED.fullmatch, run_ids.split(","))):
+        return run_ids
+    from mu.tracking import connect
+
+    store = connect()
+    words = [word.strip() for word in run_ids.split(",")]
+    return ",".join(store.full_id(one) if _SHORTENED.fullmatch(one) else one for one in words)
+
+
+def given_settings(groups: Sequence[Group], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given explicitly for these groups, by names without prefix."""
+    return {name: value for group in groups for name, value in group.given(values).items()}

@@ -1,0 +1,80 @@
+"""Groups of options that several entries share.
+
+Names are checked before anything heavy is imported, so that a misspelt one is answered at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mu.cli.entry import in_full
+from mu.cli.options import Group, peek
+from mu.cli.requests import DataOptions, ModelOptions, OriginalOptions
+from mu.data import DEFAULT_DATASET, check_dataset, source
+from mu.data.splits import SplitSpec
+from mu.methods import DEFAULT_METHOD, check_method
+from mu.models import check_arch
+from mu.pruning import check_pruner, pruner_class
+from mu.recipes.profile import DEFAULT_PROFILE, profile
+from mu.recipes.recipe import Rewinding
+from mu.registry import load
+from mu.training.recipe import Training
+
+
+def original_groups(
+    arguments: Sequence[str], prefix: str = "", defaults: Mapping[str, str] | None = None
+) -> list[Group]:
+    """The options of an original, with the settings of the pruner that ``arguments`` name.
+
+    Parameters
+    ----------
+    prefix
+        Of all but data and network.
+    defaults
+        What the help says of defaults that are other ones in this command, by name.
+
+    Raises
+    ------
+    UserError
+        If the data set, architecture or pruner has an unknown name.
+    """
+    dataset = check_dataset(peek(arguments, "dataset", DEFAULT_DATASET))
+    if (arch := peek(arguments, "arch", "auto")) != "auto":
+        check_arch(arch)
+    chosen = profile(peek(arguments, f"{prefix}profile", DEFAULT_PROFILE))
+    pruner = check_pruner(peek(arguments, f"{prefix}pruner", chosen.pruner))
+    suited = {**source(dataset).training, **chosen.training}  # to the data and the profile
+    if chosen.warmup:
+        suited["warmup"] = f"{100 * chosen.warmup:g} % of the epochs"
+    shown = {**{name: str(value) for name, value in suited.items()}, **(defaults or {})}
+    made = "Original, where one is made" if prefix else "Original"
+    return [
+        Group(DataOptions, heading=made),
+        Group(ModelOptions, heading=made),
+        Group(OriginalOptions, prefix, shown, made),
+        Group(pruner_class(pruner), prefix, shown, f"Pruner {pruner}"),
+        Group(Rewinding, prefix, shown, "Rewinding"),
+        Group(Training, prefix, shown, "Training of the original"),
+        Group(SplitSpec, prefix, shown, "Split of the training images"),
+    ]
+
+
+def method_named(arguments: Sequence[str], run_option: str, method_of_run: str) -> str:
+    """The method whose options a command has: that of the run that ``arguments`` name, if any.
+
+    Parameters
+    ----------
+    run_option
+        The option that names a run whose method is taken.
+    method_of_run
+        Import path of the function from a run ID to the name of its method.
+
+    Raises
+    ------
+    UserError
+        If the method or the run is unknown.
+    """
+    run_id = peek(arguments, run_option, "none")
+    if run_id == "none" or (run_id == "auto" and run_option == "resume_run_id"):
+        return check_method(peek(arguments, "method", DEFAULT_METHOD))
+    return str(load(method_of_run)(in_full(run_id)))

@@ -1,0 +1,394 @@
+"""What can be requested of mu: the options of every entry, as settings that check themselves.
+
+Neither torch nor MLflow is loaded by them, so that a command answers ``--help`` and refuses a
+misspelt name at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mu.data import DATASETS, DEFAULT_DATASET
+from mu.errors import UserError
+from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
+from mu.methods import DEFAULT_METHOD, METHODS
+from mu.models import ARCHITECTURES, STEMS
+from mu.pruning import PRUNERS
+from mu.recipes.profile import DEFAULT_PROFILE, PROFILES
+from mu.transfer import DEFAULT_TUNE, TUNES
+
+STAGES = ("poisoned", "cleansed")  # of a backdoor run
+ORACLE_WORDS = ("find", "train", "none")  # of oracle_run_id; else it is an ID
+ENGINES = ("local", "processes", "ray")  # that perform the tasks of a sweep
+MOST_RUNS = 200  # that a sweep makes without yes=true
+TRANSFER_PREFIX = "transfer_"  # of the options of the training for the target
+
+Given = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was given explicitly on a command line, by group and by names without prefixes.
+
+    Parameters
+    ----------
+    entry
+        Of the entry's own options, such as :class:`UnlearnOptions`.
+    method
+        Hyperparameters of the unlearning method.
+    original
+        Data, network, training, pruner and split of an original.
+    device
+        Of :class:`DeviceOptions`.
+    training
+        Of the training for the target (``transfer``).
+    poison, trigger, suspects
+        Of the attack, its trigger and the search for suspects (``backdoor``).
+    """
+
+    entry: Mapping[str, Any] = field(default_factory=dict)
+    method: Mapping[str, Any] = field(default_factory=dict)
+    original: Mapping[str, Any] = field(default_factory=dict)
+    device: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    poison: Mapping[str, Any] = field(default_factory=dict)
+    trigger: Mapping[str, Any] = field(default_factory=dict)
+    suspects: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- originals and devices ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DataOptions(Hyperparameters):
+    """Which data."""
+
+    dataset: str = setting(
+        DEFAULT_DATASET, help=f"data set: {', '.join(DATASETS)} or package.module:function"
+    )
+    data_dir: str | None = setting(None, help="where its files lie")
+    image_size: int | None = setting(
+        None, help="side of the images, of data sets whose images differ in size", low=1
+    )
+    stream: bool | None = setting(
+        None,
+        help="decode images as they are needed (default: where they do not fit in memory)",
+    )
+    workers: int | None = setting(
+        None, help="processes that decode streamed images (default: one for each core)", low=0
+    )
+
+
+@dataclass(frozen=True)
+class ModelOptions(Hyperparameters):
+    """Which network."""
+
+    arch: str | None = setting(
+        None,
+        help=f"architecture: {', '.join(ARCHITECTURES)}, torchvision:NAME or "
+        "package.module:function (default: one that suits the data set)",
+    )
+    stem: str = setting("auto", help="first layers; auto goes by the image size", choices=STEMS)
+
+
+@dataclass(frozen=True)
+class OriginalOptions(Hyperparameters):
+    """How an original is made, beside training, split and the pruner's own settings."""
+
+    profile: str = setting(
+        DEFAULT_PROFILE, help="defaults of training and pruner", choices=tuple(PROFILES)
+    )
+    pruner: str | None = setting(
+        None,
+        help=f"how the mask is found: {', '.join(PRUNERS)} (default: the profile's, mostly omp)",
+    )
+    seed: int = setting(
+        0, help="of initial weights and the order of samples", low=0, high=LARGEST_SEED
+    )
+
+
+@dataclass(frozen=True)
+class DeviceOptions(Hyperparameters):
+    """Where models run."""
+
+    device: str = setting("auto", help="auto, cpu, cuda, cuda:1, ...")
+    precision: str = setting(
+        "auto", help="auto is bf16 on CUDA, fp32 elsewhere", choices=("auto", "fp32", "bf16")
+    )
+    devices: int = setting(
+        1,
+        help="processes that do the work together, each on a GPU or its share of the CPU cores; "
+        "torchrun brings its own number",
+        low=1,
+    )
+    sync_bn: bool = setting(
+        False, help="whether batch normalisation sees the batches of all GPUs as one"
+    )
+
+
+# Options with these names are never prefixed, wherever an original is described.
+PLAIN_NAMES = (*DataOptions.names(), *ModelOptions.names())
+
+
+# --- entries ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PruneOptions(Hyperparameters):
+    """Earlier runs to start from."""
+
+    mask_run_id: str | None = setting(
+        None,
+        help="train under the mask of that run instead of finding one; what is not given is as "
+        "in that run",
+    )
+    resume_run_id: str | None = setting(
+        None, help="continue that interrupted run from its last finished epoch"
+    )
+
+
+@dataclass(frozen=True)
+class ImportOptions(Hyperparameters):
+    """What a file may leave unsaid."""
+
+    mean: str | None = setting(
+        None,
+        help="the network's normalisation, by channel, of pixels scaled to 0-1: 0.49,0.48,0.45 "
+        "(default: the file's, else the data set's)",
+    )
+    std: str | None = setting(None, help="likewise")
+
+
+@dataclass(frozen=True)
+class ForgetOptions(Hyperparameters):
+    """What to forget, how, and what to compare with."""
+
+    prune_run_id: str = setting("auto", help="run of the original: an ID, or auto")
+    stage: str | None = setting(
+        None,
+        help="of a backdoor run: start from the poisoned original or from the cleansed network",
+        choices=STAGES,
+    )
+    method: str = setting(DEFAULT_METHOD, help=f"how to unlearn: {', '.join(METHODS)}")
+    forget: str = setting(
+        "class:0",
+        help="class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, or poison "
+        "(the poisoned samples of a poisoned original)",
+    )
+    oracle_run_id: str = setting(
+        "find", help="run of the oracle: find, train (where none is found), none, or an ID"
+    )
+
+
+@dataclass(frozen=True)
+class UnlearnOptions(ForgetOptions):
+    """Options of ``unlearn``, without those of the method and of the original."""
+
+    seed: int = setting(0, help="of the unlearning", low=0, high=LARGEST_SEED)
+    resume_run_id: str | None = setting(
+        None,
+        help="continue that interrupted run from its last finished epoch; what it was given "
+        "need not be given again",
+    )
+
+
+@dataclass(frozen=True)
+class BackdoorOptions(Hyperparameters):
+    """What to start from, and how to cleanse it."""
+
+    prune_run_id: str = setting("auto", help="run of a poisoned original: an ID, or auto")
+    mask_run_id: str | None = setting(
+        None,
+        help="train the poisoned original under the mask of that run; what is not given is as in "
+        "that run",
+    )
+    method: str = setting(DEFAULT_METHOD, help=f"how to unlearn: {', '.join(METHODS)}")
+    suspects: str | None = setting(
+        None,
+        help="which samples are forgotten where nobody knows the poisoned ones: spectral, or a "
+        "file of sample numbers (default: the poisoned ones)",
+    )
+    oracle_run_id: str = setting(
+        "find", help="run of the oracle: find, train (where none is found), none, or an ID"
+    )
+    sparsities: str | None = setting(
+        None,
+        help="do it all for each of these sparsities, in percent and with commas, in runs below "
+        "this one, and draw them together",
+    )
+    seed: int = setting(0, help="of the unlearning", low=0, high=LARGEST_SEED)
+    resume_run_id: str | None = setting(
+        None,
+        help="continue that interrupted run from its last finished epoch; what it was given "
+        "need not be given again",
+    )
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Hyperparameters):
+    """What to measure, of which model."""
+
+    run_id: str | None = setting(
+        None, help="run of the model: unlearn, or prune with forget (the original itself)"
+    )
+    checkpoint: str | None = setting(
+        None, help="folder with checkpoint/ and mask/ as runs keep them, in place of a run"
+    )
+    forget: str | None = setting(
+        None, help="forget set, where the model's own is not known: class:3, random:10%, ..."
+    )
+    oracle_run_id: str = setting(
+        "find", help="run of the oracle: find (by fingerprint), none, or an ID"
+    )
+    metrics: str = setting(
+        "default",
+        help="default, all, or names with commas: accuracy, membership, rates, calibration, "
+        "oracle, relearn, klom, or single metrics",
+    )
+    run_ids: str | None = setting(
+        None, help="further runs of the same unlearning with other seeds, with commas (klom)"
+    )
+    oracle_run_ids: str | None = setting(
+        None, help="further oracles with other seeds, with commas (klom)"
+    )
+    add: bool = setting(True, help="add the numbers to the run that is measured")
+    seed: int = setting(0, help="of the relearning", low=0, high=LARGEST_SEED)
+    data_dir: str | None = setting(None, help="where the data lie, if they have moved")
+
+
+@dataclass(frozen=True)
+class LiraOptions(Hyperparameters):
+    """What to attack, and with how much effort."""
+
+    unlearn_run_id: str = setting(
+        "auto", help="run to attack: an ID, or auto, the newest finished one that is no oracle"
+    )
+    references: int = setting(
+        16, help="reference models to train, an even number; the paper takes 64 and more", low=2
+    )
+    gamma: float = setting(
+        1.0, help="of RMIA: how far a sample must be ahead of one of the population", low=1.0
+    )
+    seed: int = setting(0, help="of test images, halves and references", low=0, high=LARGEST_SEED)
+    oracle_run_id: str = setting(
+        "find", help="run of the oracle: find (that of the unlearn run, or by fingerprint), none, "
+        "or an ID"
+    )  # fmt: skip
+    data_dir: str | None = setting(None, help="where the data lies, if it has moved")
+    resume_run_id: str | None = setting(
+        None, help="continue that interrupted run; only what is missing is trained"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.references % 2:
+            raise UserError(
+                f"references={self.references}: must be even, since references come in pairs; "
+                f"give {self.references + 1}"
+            )
+
+
+@dataclass(frozen=True)
+class TransferOptions(ForgetOptions):
+    """What to forget, and what to train on for."""
+
+    unlearn_run_id: str = setting(
+        "none",
+        help="start from a finished unlearn run: an ID, or auto, the newest one that is no oracle; "
+        "none unlearns here",
+    )
+    target: str | None = setting(
+        None, help=f"data set to train on for: {', '.join(DATASETS)} or package.module:function"
+    )
+    target_dir: str | None = setting(None, help="where its files lie")
+    target_stream: bool | None = setting(
+        None, help="decode its images as they are needed (default: where they do not fit in memory)"
+    )
+    tune: str = setting(
+        DEFAULT_TUNE,
+        help="what is trained: head (a new linear head; the features stay as they are) or all",
+        choices=tuple(TUNES),
+    )
+    seed: int = setting(
+        0,
+        help="of the unlearning, the new head and the order of samples",
+        low=0,
+        high=LARGEST_SEED,
+    )
+
+
+@dataclass(frozen=True)
+class CompareOptions(Hyperparameters):
+    """What to compare, and what to show of it."""
+
+    run_ids: str | None = setting(None, help="runs to compare: IDs with commas between them")
+    parent: str | None = setting(None, help="compare the runs below that one: an ID")
+    experiment: str | None = setting(
+        None, help="compare all finished runs of that experiment (default: of the one in use)"
+    )
+    metrics: str | None = setting(
+        None,
+        help="columns, with commas: UA,MIA,gap (default: UA, MIA, RA, TA, ASR where there is "
+        "one, gap, RTE)",
+    )
+    title: str | None = setting(None, help="heading of the page")
+
+
+@dataclass(frozen=True)
+class DatasetOptions(Hyperparameters):
+    """What to build, or what to verify."""
+
+    source: str | None = setting(
+        None, help="a folder or tar of class folders (train/, and test/ or val/), or a data set"
+    )
+    data_dir: str | None = setting(None, help="where the files of a named data set lie")
+    image_size: int | None = setting(
+        None, help="side to which a named data set brings its images, where they differ", low=1
+    )
+    out: str | None = setting(None, help="the file to build")
+    map_size: int | None = setting(
+        None, help="largest size of the file in bytes (default: as large as needed)", low=2**20
+    )
+    verify: str | None = setting(None, help="the file to check, byte by byte")
+
+
+@dataclass(frozen=True)
+class SweepOptions(Hyperparameters):
+    """Which grid, and how it is worked through."""
+
+    grid: str | None = setting(None, help="the grid, a YAML file")
+    dry_run: bool = setting(False, help="only print what would be made, and how long it may take")
+    yes: bool = setting(False, help=f"make more than {MOST_RUNS} runs")
+    engine: str = setting(
+        "local",
+        help="local: one after the other; processes: several at a time on this machine; ray: by a "
+        "Ray cluster",
+        choices=ENGINES,
+    )
+    jobs: int | None = setting(
+        None,
+        help="how many at a time, of processes and ray (default: one for each GPU, or where there "
+        "is none for each core)",
+        low=1,
+    )
+    retries: int = setting(1, help="how often a run that failed is tried again", low=0)
+    ray_address: str | None = setting(
+        None, help="the Ray cluster: host:port (default: one on this machine, for this sweep)"
+    )
+    resume_run_id: str | None = setting(
+        None, help="continue that interrupted sweep; the grid need not be given again"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grid is None and self.resume_run_id is None:
+            raise UserError("give grid=FILE.yaml (see --help), or resume_run_id")
+        if self.engine == "local" and self.jobs not in (None, 1):
+            raise UserError(
+                f"jobs={self.jobs}: engine=local makes one run after the other; give "
+                "engine=processes, or leave jobs out"
+            )
+        if self.engine != "ray" and self.ray_address is not None:
+            raise UserError(f"ray_address={self.ray_address}: only engine=ray has one")

@@ -1,0 +1,1 @@
+"""Originals: trained, pruned, rewound and trained again, as a recipe says."""

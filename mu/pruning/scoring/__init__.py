@@ -1,0 +1,1 @@
+"""What pruners rank weights by: gradients, paths, norms of filters; and the ranking itself."""

@@ -1,0 +1,187 @@
+"""Recipe: how an original is made, in settings only. Part of every checkpoint's spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mu.data.splits import SplitSpec
+from mu.digests import digest_of
+from mu.errors import UserError
+from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
+from mu.models import ModelSpec
+from mu.pruning import DEFAULT_PRUNER, check_pruner, make_pruner
+from mu.recipes.profile import DEFAULT_PROFILE, profile
+from mu.training.recipe import Training
+
+if TYPE_CHECKING:
+    from mu.pruning.base import Pruner
+
+PAPER_EPOCHS = 182
+PAPER_REWIND_EPOCH = 8
+
+
+@dataclass(frozen=True)
+class Rewinding(Hyperparameters):
+    """Where the weights go back to once the mask is found."""
+
+    rewind: str = setting(
+        "rewind_lt",
+        help="weights that training goes on from once the mask is found: rewind_lt (those after "
+        "rewind_epoch), lt (the initial ones), pt (the trained ones)",
+        choices=("rewind_lt", "lt", "pt"),
+    )
+    rewind_epoch: int | None = setting(
+        None,
+        help="epochs after which rewind_lt keeps the weights; 0 are the initial weights "
+        "(default: 8 of 182 epochs, in proportion)",
+        low=0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rewind != "rewind_lt" and self.rewind_epoch:
+            raise UserError(
+                f"rewind_epoch={self.rewind_epoch}: rewind={self.rewind} has none; leave it out, "
+                "or give rewind=rewind_lt"
+            )
+
+    def epoch(self, epochs: int) -> int:
+        """The epoch to go on from in a schedule of ``epochs``; 0 is its beginning.
+
+        Raises
+        ------
+        UserError
+            If it lies beyond the schedule.
+        """
+        if self.rewind != "rewind_lt":
+            return 0
+        if self.rewind_epoch is None:
+            return max(1, round(PAPER_REWIND_EPOCH * epochs / PAPER_EPOCHS)) if epochs > 1 else 0
+        if self.rewind_epoch >= epochs:
+            raise UserError(f"rewind_epoch={self.rewind_epoch}: must be below epochs={epochs}")
+        return self.rewind_epoch
+
+
+class Stage(NamedTuple):
+    """One training from a point of the schedule to its end.
+
+    Parameters
+    ----------
+    round
+        How many rounds of pruning come before it.
+    start_epoch
+        Where in the schedule it starts.
+    first_step
+        Added to an epoch's number to give its step in the run's curves, which follow each other.
+    """
+
+    round: int
+    start_epoch: int
+    first_step: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Architecture, training, pruning, split and seed of an original.
+
+    Parameters
+    ----------
+    pruner, pruning
+        Name of the pruner and its settings.
+    seed
+        Of the initial weights and the order of training samples.
+    profile
+        Whose defaults were taken.
+    given_mask
+        sha256 (hex) of the mask that the original was trained under, where it was not found by
+        this recipe but given; the pruner is then the one that found it.
+    """
+
+    model: ModelSpec
+    training: Training = field(default_factory=Training)
+    pruner: str = DEFAULT_PRUNER
+    pruning: Mapping[str, Any] = field(default_factory=dict)
+    rewinding: Rewinding = field(default_factory=Rewinding)
+    split: SplitSpec = field(default_factory=SplitSpec)
+    seed: int = 0
+    profile: str = DEFAULT_PROFILE
+    given_mask: str | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.seed) is not int or not 0 <= self.seed <= LARGEST_SEED:
+            raise UserError(
+                f"seed={self.seed!r}: must be a whole number, at least 0 and at most {LARGEST_SEED}"
+            )
+        profile(self.profile)
+        pruner = make_pruner(self.pruner, self.pruning)
+        object.__setattr__(self, "pruner", check_pruner(self.pruner))
+        object.__setattr__(self, "pruning", pruner.as_dict())
+        self.rewinding.epoch(self.training.epochs)
+
+    def stages(self, *, mask_is_known: bool = False) -> list[Stage]:
+        """The trainings that make an original.
+
+        Parameters
+        ----------
+        mask_is_known
+            Whether the mask is given, so that there is nothing to find.
+        """
+        pruner, epochs = self.make_pruner(), self.training.epochs
+        if mask_is_known or pruner.rate == 0:
+            return [Stage(0, 0, 0)]
+        if pruner.when == "initial":
+            return [Stage(pruner.rounds, 0, 0)]
+        start = self.rewinding.epoch(epochs)
+        again = epochs - start
+        return [
+            Stage(0, 0, 0),
+            *(
+                Stage(n, start, epochs + (n - 1) * again - start)
+                for n in range(1, pruner.rounds + 1)
+            ),
+        ]
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether weights are put back after pruning; not where initial ones are pruned."""
+        return self.make_pruner().when == "trained"
+
+    def make_pruner(self) -> Pruner:
+        """The pruner with its settings."""
+        return make_pruner(self.pruner, self.pruning)
+
+    def settings(self) -> dict[str, Any]:
+        """All settings in one flat mapping, by the names of the command line."""
+        return {
+            "profile": self.profile,
+            "arch": self.model.arch,
+            "stem": self.model.stem,
+            "pruner": self.pruner,
+            **self.pruning,
+            "rewind": self.rewinding.rewind if self.rewinds else None,
+            "rewind_epoch": self.rewinding.epoch(self.training.epochs) if self.rewinds else None,
+            **self.training.as_dict(),
+            **self.split.as_dict(),
+            "seed": self.seed,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all settings."""
+        return digest_of(asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Read what :func:`dataclasses.asdict` made of a recipe."""
+        groups: dict[str, type[Hyperparameters]] = {
+            "model": ModelSpec,
+            "training": Training,
+            "rewinding": Rewinding,
+            "split": SplitSpec,
+        }
+        parts: dict[str, Any] = {name: kind.of(values[name]) for name, kind in groups.items()}
+        plain = {name: values[name] for name in ("pruner", "pruning", "seed")}
+        plain |= {name: values[name] for name in ("profile", "given_mask") if name in values}
+        return cls(**parts, **plain)

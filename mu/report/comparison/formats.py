@@ -1,0 +1,139 @@
+"""Tables in Markdown, LaTeX, CSV and on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from mu.report.comparison.cautions import cautions
+from mu.report.comparison.cells import write
+from mu.report.comparison.oracles import ORACLE_METHOD
+from mu.report.comparison.summary import summarise_table
+from mu.report.comparison.table import Table
+from mu.report.console import make_console, print_notes
+from mu.report.markdown import escape, markdown_table
+
+LEGEND = (
+    "Mean ± sample standard deviation over seeds; in brackets the mean distance to the oracle "
+    "(Retrain); bold: no method is better in these columns."
+)
+FIELDS = (
+    "group", "original", "sparsity", "row", "method", "metric", "mean", "sd", "runs", "low",
+    "high", "distance", "best", "run_ids",
+)  # fmt: skip
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+        "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$",
+    }
+)  # fmt: skip
+
+
+def _texts(table: Table, **patterns: str) -> pd.DataFrame:
+    """Texts of the cells: rows against originals and metrics; see ``write``."""
+    columns = pd.MultiIndex.from_product([table.originals.index, table.metrics], names=["", ""])
+    texts = [write(cell, **patterns) for cell in table.shown.itertuples()]
+    return pd.DataFrame(np.reshape(texts, (-1, len(columns))), list(table.rows), columns)
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """All tables, one below the other: a line for each number, with all digits.
+
+    ``sd`` is the sample standard deviation over ``runs`` runs, ``low`` and ``high`` the ends of
+    the 95 % interval (over seeds; of one run over samples), ``distance`` the mean distance to the
+    oracle, ``run_ids`` are apart by spaces. A number that is not there is empty.
+    """
+    cells = pd.concat([table.shown.assign(group=table.heading) for table in tables])
+    cells = cells[cells["mean"].notna()].assign(run_ids=lambda own: own["run_ids"].map(" ".join))
+    return str(cells.to_csv(columns=FIELDS, index=False, lineterminator="\n"))
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """All tables, each under its heading, with the cautions below."""
+    parts = []
+    for table in tables:
+        notes = "".join(f"- {escape(note)}\n" for note in cautions(table))
+        parts.append(f"### {escape(table.heading)}\n\n{table_lines(table)}\n{notes}")
+    return "\n".join([*parts, f"{LEGEND}\n"])
+
+
+def table_lines(table: Table) -> str:
+    """One table in Markdown; with several blocks each column says which it is of."""
+    texts = _texts(table, best="**{}**", distance=" ({})")
+    several = len(table.originals) > 1
+    names = [f"{name} {original}" if several else name for original, name in texts.columns]
+    labels = [escape(label) for label in texts.index]
+    return markdown_table([escape(name) for name in names], texts.to_numpy().tolist(), labels)
+
+
+def latex_escape(text: str) -> str:
+    """Text that means itself, in one line."""
+    return " ".join(text.split()).translate(_LATEX)
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    r"""All tables, each a ``table`` environment; they need ``\usepackage{booktabs}``."""
+    head = "% needs \\usepackage{booktabs,graphicx}; wide tables are shrunk to the line\n"
+    return head + "\n".join(map(_latex_table, tables))
+
+
+def _latex_table(table: Table) -> str:
+    texts = _texts(
+        table, best=r"\textbf{{{}}}", spread=r"$_{{\pm {}}}$", distance=" ({})", absent="--"
+    )
+    titles = [one.upper() if one in ("dense", "sparse") else one for one in table.originals.index]
+    bold = [rf"\textbf{{{latex_escape(one)}}}" for one in titles]
+    names = [latex_escape(name) for name in table.metrics]
+    texts.columns = pd.MultiIndex.from_product([bold, names], names=["", "Method"])
+    texts.index = pd.Index([latex_escape(label) for label in texts.index])
+    layout = "l" + "r" * texts.shape[1]
+    lines = texts.to_latex(column_format=layout, multicolumn_format="c", escape=False).splitlines()
+    oracles = list(table.rows.values()).count(ORACLE_METHOD)
+    if 0 < oracles < len(texts):
+        lines.insert(5 + oracles, r"\midrule")
+    ends = range(1 + len(names), 2 + texts.shape[1], len(names))
+    lines.insert(3, " ".join(rf"\cmidrule(lr){{{1 + end - len(names)}-{end}}}" for end in ends))
+    tabular = "\n".join(lines)
+    return rf"""\begin{{table}}[t]
+\centering
+\caption{{{latex_escape(table.heading)}. {latex_escape(LEGEND)}}}
+\resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{%
+{tabular}}}
+\end{{table}}
+"""
+
+
+def print_tables(tables: Sequence[Table]) -> None:
+    """All tables with what they say; an asterisk marks the best, nothing is read as markup."""
+    console = make_console()
+    for table in tables:
+        console.print(table.heading, style="bold", soft_wrap=True, markup=False, highlight=False)
+        console.print(_terminal_table(table))
+        for sentence in summarise_table(table):
+            console.print(sentence, soft_wrap=True, markup=False, highlight=False)
+        print_notes(cautions(table))
+
+
+def _terminal_table(table: Table) -> RichTable:
+    """A line for each method and way of pruning."""
+    shown = RichTable("")
+    for name in table.metrics:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for original, block in table.shown.groupby("original", sort=False):
+        shown.add_section()
+        shown.add_row(Text(original, style="bold"))
+        for label, row in block.groupby("row", sort=False):
+            if row["mean"].notna().any():
+                shown.add_row(Text(f"  {label}"), *map(_terminal_text, row.itertuples()))
+    return shown
+
+
+def _terminal_text(cell: Any) -> Text:
+    text = write(cell, spread="±{}")
+    return Text(f"{text}*", style="bold") if cell.best else Text(text)

@@ -1,0 +1,138 @@
+"""The entry backdoor: cleanse a poisoned original, or one for each of several sparsities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
+from mu.errors import UserError
+from mu.pruning import make_pruner
+from mu.recipes.profile import DEFAULT_PROFILE, profile
+from mu.report import backdoor_plots, console, prose
+from mu.tasks.base import checked_device, run_task
+from mu.tasks.cleanse import make_plan, resume, run_plan
+from mu.tasks.outputs import browse, write_csv, write_json, write_text
+from mu.tasks.perform import print_unlearned
+from mu.tasks.unlearn import method_of_interrupted as method_of_interrupted_run
+from mu.tracking import Recorder, Store, connect
+
+COLUMNS = (
+    *("sparsity", "TA_before", "ASR_before", "TA", "ASR", "robust_acc"),
+    *("UA", "RA", "MIA", "gap", "RTE"),
+)
+SHOWN = tuple(name for name in COLUMNS if name not in ("UA", "MIA"))  # what fits on a line
+
+
+def backdoor(request: Request) -> None:
+    """Plant a backdoor in an original, make it forget the poison, and show what is left.
+
+    Everything that can be checked is checked before a run is opened.
+    """
+    options = BackdoorOptions.of(request.entry)
+    checked_device(DeviceOptions.of(request.device))
+    store = connect()
+    if options.resume_run_id:
+        print_unlearned(store, resume(store, options, request))
+    elif options.sparsities is not None:
+        sparsity_curve(store, options, request)
+    else:
+        print_unlearned(store, run_plan(store, make_plan(store, options, request)))
+
+
+def method_of_interrupted(run_id: str) -> str:
+    """The method of an interrupted run of this entry."""
+    return method_of_interrupted_run(run_id, "backdoor")
+
+
+# --- over sparsity ------------------------------------------------------------------------
+
+
+def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> None:
+    """Do it all for each sparsity, and show clean accuracy and attack success over them."""
+    assert options.sparsities is not None
+    sparsities = parse_sparsities(options.sparsities)
+    _refuse_what_fixes_one(options, request)
+    requests = {sparsity: _of_one(options, request, sparsity) for sparsity in sparsities}
+    for one in requests.values():  # before anything is trained
+        make_plan(store, options, one)
+
+    def work(recorder: Recorder) -> list[dict[str, float]]:
+        recorder.params({**options.as_dict(), **request.poison, **request.original})
+        rows: list[dict[str, float]] = []
+        for step, (sparsity, one) in enumerate(requests.items()):
+            print(f"sparsity {sparsity:g} %")
+            done = run_plan(store, make_plan(store, options, one), recorder.run_id)
+            row = {name: value for name, value in done.result.metrics.items() if name in COLUMNS}
+            rows.append(row | {"sparsity": done.task.problem.checkpoint.mask.sparsity})
+            recorder.metrics(rows[-1], step)
+        _save(recorder, options.method, rows)
+        return rows
+
+    done = run_task(store, "backdoor", f"{options.method} over sparsity"[:20], work)
+    shown = [name for name in SHOWN if any(name in row for row in done.value)]
+    console.print_table("backdoor over sparsity", shown, done.value)
+    console.print_lines({"run": done.run_id, "browse": browse(store, "mu-backdoor")})
+
+
+def _save(recorder: Recorder, method: str, rows: list[dict[str, float]]) -> None:
+    """The table in every form, and the plot."""
+    folder, table = recorder.folder, prose.table_of(COLUMNS, rows)
+    recorder.describe(f"**Backdoor over sparsity**, cleansed by {method}\n\n{table}")
+    write_text(folder / "report" / "sparsity.md", table)
+    write_csv(folder / "report" / "sparsity.csv", rows, COLUMNS)
+    write_json(folder / "metrics.json", {"rows": rows})
+    (folder / "plots").mkdir(exist_ok=True)
+    backdoor_plots.plot_over_sparsity(rows, method, folder / "plots" / "sparsity.png")
+
+
+def parse_sparsities(text: str) -> list[float]:
+    """Percentages with commas between them.
+
+    Raises
+    ------
+    UserError
+        If one is no number from 0 to below 100, or comes twice.
+    """
+    found: list[float] = []
+    for word in text.split(","):
+        try:
+            value = float(word.strip().removesuffix("%"))
+        except ValueError:
+            raise UserError(
+                f"sparsities={text!r}: {word.strip()!r} is no number; write 0,50,95, say"
+            ) from None
+        if not 0 <= value < 100 or value in found:
+            raise UserError(
+                f"sparsities={text!r}: {word.strip()} must be at least 0, below 100, and not be "
+                "there twice"
+            )
+        found.append(value)
+    return found
+
+
+def _refuse_what_fixes_one(options: BackdoorOptions, request: Request) -> None:
+    fixed = {
+        "prune_run_id": options.prune_run_id if options.prune_run_id != "auto" else None,
+        "mask_run_id": options.mask_run_id,
+        "prune_rate": request.original.get("rate"),
+    }
+    for name, value in fixed.items():
+        if value is not None:
+            raise UserError(
+                f"{name}={value}: sparsities={options.sparsities} makes an original for each "
+                f"sparsity; leave {name} out"
+            )
+
+
+def _of_one(options: BackdoorOptions, request: Request, sparsity: float) -> Request:
+    """What is requested for one sparsity: the rate of each round that comes to it in the end."""
+    rounds = int(request.original.get("rounds") or _rounds_of(request.original))
+    rate = 1 - (1 - sparsity / 100) ** (1 / rounds)
+    return replace(request, original={**request.original, "rate": round(rate, 6)})
+
+
+def _rounds_of(original: Mapping[str, object]) -> int:
+    """Rounds of the pruner that is requested, by default."""
+    chosen = profile(str(original.get("profile", DEFAULT_PROFILE)))
+    return int(make_pruner(str(original.get("pruner", chosen.pruner))).rounds)

@@ -1,0 +1,77 @@
+"""A task in a run of its own: opened, announced, worked on and closed, once for all entries."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mu.cli.requests import DeviceOptions
+from mu.distributed.place import place
+from mu.runs import Run, check_device_count
+from mu.tracking import Recorder, Store, remove_progress, tracked
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Done(Generic[Value]):
+    """A run that has ended well, and what its work returned."""
+
+    run_id: str
+    value: Value
+
+
+def run_task(
+    store: Store,
+    entry: str,
+    title: str,
+    work: Callable[[Recorder], Value],
+    *,
+    resume: str | None = None,
+    parent: str | None = None,
+) -> Done[Value]:
+    """Do some work in a run of its own, or in the interrupted one that it continues.
+
+    What can be checked is checked before: a run that is open and then fails is FAILED.
+
+    Parameters
+    ----------
+    entry, title
+        The entry whose run it is, and the run's name in the runs table.
+    work
+        Called once the run is open; what it writes into the recorder's folder is stored when it
+        returns.
+    resume
+        ID of the interrupted run, if one is continued.
+    parent
+        ID of the run that this one is made for.
+    """
+    with tracked(store, entry, title, resume=resume, parent=parent) as recorder:
+        # At once: it is needed to resume, if this process is killed.
+        print(f"{entry} run {recorder.run_id}", file=sys.stderr, flush=True)
+        value = work(recorder)
+    remove_progress(recorder)
+    return Done(recorder.run_id, value)
+
+
+def make_run(device: DeviceOptions, recorder: Recorder | None = None, seed: int = 0) -> Run:
+    """Where the work is done; its numbers are logged by ``recorder``, where there is one."""
+    if recorder is None:
+        return Run(**device.as_dict(), seed=seed)
+    return Run(**device.as_dict(), seed=seed, folder=recorder.folder, sink=recorder.metrics)
+
+
+def checked_device(given: DeviceOptions) -> DeviceOptions:
+    """The options, if this machine has such devices.
+
+    Raises
+    ------
+    UserError
+        If it does not have them.
+    """
+    here = place()
+    devices = given.devices if here.size == 1 else here.local_size  # of this machine
+    check_device_count(given.device, devices, given.sync_bn)
+    return given

@@ -1,0 +1,135 @@
+"""The entry compare: choose runs, make tables, write them in every form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mu.cli.requests import CompareOptions, Request
+from mu.errors import UserError
+from mu.evaluation.catalogue import metric
+from mu.report import console
+from mu.report.comparison.figures import draw_all
+from mu.report.comparison.formats import print_tables, to_csv, to_latex, to_markdown
+from mu.report.comparison.page import make_page
+from mu.report.comparison.summary import best_gap, summarise_table
+from mu.report.comparison.table import Table, tabulate
+from mu.report.markdown import escape
+from mu.tasks.base import run_task
+from mu.tasks.outputs import browse, write_text
+from mu.tracking import Chosen, Recorder, choose_runs, connect
+
+PAGE = "report/report.html"
+TITLE = "Unlearn runs compared"
+LONGEST = 7500  # letters of a description; MLflow takes 8,000
+
+
+def compare(request: Request) -> None:
+    """Compare the runs that were requested, in a run of its own."""
+    options = CompareOptions.of(request.entry)
+    metrics = _metrics(options.metrics)
+    store = connect()
+    chosen = choose_runs(store, options.run_ids, options.parent, options.experiment)
+    tables = tabulate(chosen.runs, metrics)
+    _check_found(metrics, tables)
+
+    def work(recorder: Recorder) -> None:
+        recorder.params(options.as_dict())
+        _write(recorder, options.title or TITLE, chosen, tables)
+        _log(recorder, chosen, tables)
+
+    done = run_task(store, "compare", f"compare {chosen.count} runs", work)
+    print_tables(tables)
+    console.print_notes(chosen.notes)
+    console.print_lines(
+        {
+            "runs": str(chosen.count),
+            "comparison": done.run_id,
+            "page": PAGE,
+            "browse": browse(store, run_id=done.run_id),
+        }
+    )
+
+
+def _metrics(text: str | None) -> list[str] | None:
+    """The columns requested, in their order.
+
+    Raises
+    ------
+    UserError
+        If a name is no metric, or there is none.
+    """
+    if text is None:
+        return None
+    names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not names:
+        raise UserError(f"metrics={text!r} names none; give names as UA,MIA,gap")
+    for name in names:
+        metric(name)  # refuses what is no metric
+    return names
+
+
+def _check_found(metrics: Sequence[str] | None, tables: Sequence[Table]) -> None:
+    """Refuse a column that would be empty in every table.
+
+    Raises
+    ------
+    UserError
+        If no run has the metric.
+    """
+    for name in metrics or ():
+        if not any(table.has(name) for table in tables):
+            raise UserError(
+                f"no run has {name}; measure it first: mlflow run . -e evaluate -P run_id=ID -P "
+                f"metrics={name}, or leave it out"
+            )
+
+
+def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:
+    """What was compared, in a sentence."""
+    further = len(chosen.runs) - chosen.count
+    oracles = f", with {further} oracles that they are compared with" if further else ""
+    groups = f", in {len(tables)} groups" if len(tables) > 1 else ""
+    return f"{chosen.count} unlearn runs, {chosen.words}{oracles}{groups}."
+
+
+def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Table]) -> None:
+    """Everything that is kept as a file."""
+    drawings = draw_all(tables)
+    lead = _lead(chosen, tables)
+    page = make_page(title, lead, tables, drawings, notes=chosen.notes, run_id=recorder.run_id)
+    files = {
+        "table.md": to_markdown(tables),
+        "table.csv": to_csv(tables),
+        "table.tex": to_latex(tables),
+        "table.html": make_page(title, lead, tables, [[] for _ in tables], notes=chosen.notes),
+        Path(PAGE).name: page,
+    }
+    for name, text in files.items():
+        write_text(recorder.folder / Path(PAGE).parent / name, text)
+    for drawing in (one for own in drawings for one in own):
+        drawing.save(recorder.folder / "plots")
+
+
+def _log(recorder: Recorder, chosen: Chosen, tables: Sequence[Table]) -> None:
+    """What the runs table and the run's own page show."""
+    recorder.metrics({"runs": chosen.count, "groups": len(tables)})
+    for step, table in enumerate(tables):
+        if (gap := best_gap(table)) is not None:
+            recorder.metrics({"best_gap": gap}, step)
+    recorder.describe(describe(chosen, tables))
+
+
+def describe(chosen: Chosen, tables: Sequence[Table]) -> str:
+    """The summary and the tables in Markdown, the tables left out where they are too long."""
+    head = [f"**Comparison** of {escape(_lead(chosen, tables))} The page: artifact `{PAGE}`.", ""]
+    for table in tables:
+        head += [f"**{escape(table.heading)}**", ""]
+        head += [f"- {escape(sentence)}" for sentence in summarise_table(table)]
+        head += [""]
+    words = "\n".join(head)
+    whole = f"{words}\n{to_markdown(tables)}"
+    if len(whole) <= LONGEST:
+        return whole
+    short = f"{words}\nThe tables are in the artifact `report/table.md`."
+    return short if len(short) <= LONGEST else f"{short[:LONGEST]} …"

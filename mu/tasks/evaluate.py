@@ -1,0 +1,339 @@
+"""The entry evaluate: find the model and its oracle, measure, add to the model's run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mu import tags
+from mu.alike import check_alike, check_ids
+from mu.checkpoints import Checkpoint
+from mu.cli.requests import DeviceOptions, EvaluateOptions, Request
+from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.images import Indices
+from mu.data.splits import Split
+from mu.errors import UserError
+from mu.evaluation import look
+from mu.evaluation.measurements import (
+    Case,
+    Model,
+    Selection,
+    check_needs,
+    measurements,
+    oracles_numbers,
+    to_oracle,
+)
+from mu.report import console, outcome_plots, prose
+from mu.report.metrics import print_metrics
+from mu.runs import Run
+from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.outputs import browse, write_json, write_text
+from mu.tasks.problem import UnlearningProblem
+from mu.tasks.resolve import check_oracle_run, data_of, forget_split, oracle_of, problem_of
+from mu.tracking import (
+    UNLEARNED,
+    Recorder,
+    Store,
+    connect,
+    fetch_checkpoint,
+    fingerprint_tag,
+    finished_run,
+    log_to,
+    read_each,
+    rounded,
+)
+from mu.tracking.reader import record_of
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is measured, and where it comes from.
+
+    Parameters
+    ----------
+    run_id
+        Of the model, where it is a run's.
+    problem
+        The original with this forget set, where it is a run's.
+    oracle_run_id
+        What the run was compared with when it was made.
+    takes_more
+        Whether numbers may be added to the run: not to an original, which may be measured with
+        many forget sets.
+    """
+
+    checkpoint: Checkpoint
+    split: ForgetSplit
+    forget: str
+    run_id: str | None = None
+    problem: UnlearningProblem | None = None
+    oracle_run_id: str | None = None
+    takes_more: bool = False
+
+    @property
+    def title(self) -> str:
+        """In the runs table."""
+        return f"evaluates {(self.run_id or 'a file')[:8]}"
+
+
+def evaluate(request: Request) -> None:
+    """Measure what was requested; everything that can be checked is checked before a run opens."""
+    options, device = EvaluateOptions.of(request.entry), DeviceOptions.of(request.device)
+    selection = Selection.parse(options.metrics)
+    checked_device(device)
+    store = connect()
+    subject = _subject(store, options, device)
+    oracle_id = _oracle_id(store, options.oracle_run_id, subject)
+    others, oracles = (_listed(text) for text in (options.run_ids, options.oracle_run_ids))
+    ids = Compared(subject.run_id, oracle_id, others, oracles)
+    _check_further(store, subject, ids)
+    run = make_run(device, seed=options.seed)
+    case = _case(store, subject, ids, run)
+    check_needs(case, selection)
+
+    def work(recorder: Recorder) -> tuple[dict[str, float], dict[str, float]]:
+        recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
+        recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
+        recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
+        found = {name: rounded(value) for name, value in measurements(case, selection).items()}
+        theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
+        _save(recorder, subject, case, found, theirs, oracle_id)
+        if options.add:
+            _add(recorder, subject, oracle_id, found, run)
+        return found, theirs
+
+    done = run_task(store, "evaluate", subject.title, work)
+    about = prose.describe_model(subject.checkpoint.spec, subject.checkpoint.mask.sparsity)
+    method = subject.checkpoint.spec.history[-1]
+    print_metrics(f"{method} on {about}: forget {subject.forget}", *done.value)
+    console.print_notes(run.notes)
+    if oracle_id is None:
+        console.print_notes(["no oracle, so nothing to compare with; give oracle_run_id"])
+    lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": done.run_id}
+    lines |= {"oracle": oracle_id} if oracle_id else {}
+    console.print_lines({**lines, "browse": browse(store, run_id=done.run_id)})
+
+
+# --- the model ----------------------------------------------------------------------------
+
+
+def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> Subject:
+    """The model of a run or of a folder.
+
+    Raises
+    ------
+    UserError
+        If neither or both are given, or its forget set is not known.
+    """
+    if (options.run_id is None) == (options.checkpoint is None):
+        raise UserError("give run_id or checkpoint, one of them: the model that is to be measured")
+    if options.checkpoint is not None:
+        return _of_folder(Path(options.checkpoint).expanduser(), options)
+    assert options.run_id is not None
+    run = record_of(store, finished_run(store, options.run_id))
+    if run.entry not in UNLEARNED:
+        return _of_original(store, options.run_id, options, device)
+    if options.forget is not None:
+        raise UserError(
+            f"forget={options.forget}: run {options.run_id} has unlearned its own forget set; "
+            "leave forget out"
+        )
+    problem = problem_of(store, run, device, options.data_dir)
+    return Subject(
+        fetch_checkpoint(store, options.run_id),
+        problem.split,
+        problem.forget,
+        options.run_id,
+        problem,
+        run.oracle_run_id,
+        takes_more=True,
+    )
+
+
+def _of_original(
+    store: Store, run_id: str, options: EvaluateOptions, device: DeviceOptions
+) -> Subject:
+    """An original that has unlearned nothing yet: what is to be forgotten must be said."""
+    if options.forget is None:
+        raise UserError(f"run {run_id} has unlearned nothing; give forget=class:3, say, beside it")
+    checkpoint = fetch_checkpoint(store, run_id)
+    dataset = data_of(checkpoint.spec, {"data_dir": options.data_dir})
+    split = forget_split(checkpoint.spec, dataset, ForgetRequest.parse(options.forget))
+    problem = UnlearningProblem(run_id, checkpoint, dataset, split, options.forget, device)
+    return Subject(checkpoint, split, options.forget, run_id, problem)
+
+
+def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
+    """A model from files; what its spec says was removed is its forget set, unless one is given."""
+    checkpoint = Checkpoint.load(folder)
+    spec = checkpoint.spec
+    dataset = data_of(spec, {"data_dir": options.data_dir})
+    parts, removed = spec.split(dataset), np.array(spec.removed, np.int64)
+    whole = Split(np.sort(np.concatenate([parts.train, removed])), parts.val, parts.unused)
+    chosen: Indices = removed
+    if options.forget is not None:
+        seed = spec.recipe.split.split_seed
+        chosen = ForgetRequest.parse(options.forget).select(dataset, whole, seed)
+        if len(removed) and not np.array_equal(np.sort(chosen), removed):
+            raise UserError(
+                f"forget={options.forget}: the model in {str(folder)!r} has unlearned other "
+                f"samples ({len(removed)} of them); leave forget out"
+            )
+    if not len(chosen):
+        raise UserError(
+            f"the model in {str(folder)!r} has unlearned nothing; give forget=class:3, say"
+        )
+    forget = options.forget or f"{len(removed)} samples"
+    return Subject(checkpoint, ForgetSplit.of(dataset, whole, chosen), forget)
+
+
+# --- what it is compared with -------------------------------------------------------------
+
+
+def _oracle_id(store: Store, requested: str, subject: Subject) -> str | None:
+    """The run of the oracle, or None; a model from files has only one that is named.
+
+    An oracle is found another one, not itself, unless that is requested.
+
+    Raises
+    ------
+    UserError
+        If the run given is no oracle of this forget set.
+    """
+    if subject.problem is not None:
+        linked = subject.oracle_run_id
+        return oracle_of(store, requested, subject.problem, linked, but=subject.run_id)
+    if requested in ("find", "none"):
+        return None
+    check_oracle_run(store, requested, None)
+    _check_same_forget_set(store, requested, subject)
+    return requested
+
+
+def _check_same_forget_set(store: Store, run_id: str, subject: Subject) -> None:
+    """Refuse a run that has not unlearned the samples that the model has.
+
+    Raises
+    ------
+    UserError
+        If it has not.
+    """
+    forgotten = finished_run(store, run_id).data.tags.get(tags.FORGET)
+    if forgotten != fingerprint_tag(subject.split.fingerprint):
+        raise UserError(f"run {run_id} has not unlearned the same samples; leave it out")
+
+
+def _listed(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Run IDs of the model, of its oracle, and of further ones of either kind."""
+
+    model: str | None
+    oracle: str | None
+    models: list[str]
+    oracles: list[str]
+
+
+def _check_further(store: Store, subject: Subject, ids: Compared) -> None:
+    """Refuse further runs that are no other seeds of the model, or no other oracles.
+
+    Raises
+    ------
+    UserError
+        If one is given twice, has unlearned other samples, or was made otherwise.
+    """
+    # An oracle may be compared with itself, but a distribution needs different ones.
+    check_ids([one for one in (ids.model, *ids.models, *ids.oracles) if one])
+    check_ids([one for one in (ids.oracle, *ids.oracles, *ids.models) if one])
+    for run_id in (*ids.models, *ids.oracles):
+        _check_same_forget_set(store, run_id, subject)
+    for run_id in ids.oracles:
+        check_oracle_run(store, run_id, subject.problem)
+    if ids.models and ids.model:
+        check_alike(read_each(store, [ids.model, *ids.models]))
+
+
+def _case(store: Store, subject: Subject, ids: Compared, run: Run) -> Case:
+    """Look at every model that is needed, each once."""
+    seed = subject.checkpoint.spec.recipe.split.split_seed
+    model = Model(subject.checkpoint, look(subject.checkpoint.model, subject.split, run))
+    oracle = _fetched(store, ids.oracle, subject, run) if ids.oracle else None
+    original = None
+    if subject.problem:
+        original = Model(subject.problem.checkpoint, subject.problem.before)
+    unlearned, oracles = (
+        [_fetched(store, run_id, subject, run).outputs for run_id in run_ids]
+        for run_ids in (ids.models, ids.oracles)
+    )
+    return Case(
+        model,
+        subject.split,
+        run,
+        seed,
+        original,
+        oracle,
+        [model.outputs, *unlearned],
+        [*([oracle.outputs] if oracle else []), *oracles],
+    )
+
+
+def _fetched(store: Store, run_id: str, subject: Subject, run: Run) -> Model:
+    checkpoint = fetch_checkpoint(store, run_id)
+    return Model(checkpoint, look(checkpoint.model, subject.split, run))
+
+
+# --- what is kept -------------------------------------------------------------------------
+
+
+def _save(
+    recorder: Recorder,
+    subject: Subject,
+    case: Case,
+    found: Mapping[str, float],
+    theirs: Mapping[str, float],
+    oracle_id: str | None,
+) -> None:
+    recorder.metrics({**found, **{f"{name}_oracle": value for name, value in theirs.items()}})
+    write_json(recorder.folder / "metrics.json", {"model": found, "oracle": theirs})
+    outcome_plots.plot_all(case, recorder.folder / "plots")
+    text = prose.describe_evaluation(subject.run_id, subject.forget, found, theirs, oracle_id)
+    recorder.describe(text)
+    summary = f"{text}\n{prose.define_metrics(found)}"
+    write_text(recorder.folder / "report" / "summary.md", summary)
+
+
+def _add(
+    recorder: Recorder,
+    subject: Subject,
+    oracle_id: str | None,
+    found: Mapping[str, float],
+    run: Run,
+) -> None:
+    """Add what was found to the measured run, but nothing that would contradict what it says.
+
+    Its distances are to the oracle that its tag names, so those to another one are kept in the
+    evaluation's own run; an oracle has none of its own.
+    """
+    run_id, store = subject.run_id, recorder.store
+    if run_id is None:
+        return
+    if not subject.takes_more:
+        run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
+        return
+    wanted, is_oracle = dict(found), tags.ORACLE_KEY in store.run(run_id).data.tags
+    linked = subject.oracle_run_id or (None if is_oracle else oracle_id)
+    if oracle_id and oracle_id != linked:
+        wanted = {name: value for name, value in found.items() if not to_oracle(name)}
+        run.note(
+            f"distances to oracle {oracle_id} are in the evaluation's run only: the measured run "
+            + ("is an oracle itself" if is_oracle else f"is compared with {linked}")
+        )
+    elif oracle_id and not subject.oracle_run_id:
+        recorder.store.client.set_tag(run_id, tags.ORACLE, oracle_id)
+    log_to(store, run_id, wanted, recorder.folder / "plots", recorder.run_id)

@@ -1,0 +1,383 @@
+"""The entry lira: train references one by one, attack the models with them, keep the results."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mu import tags
+from mu.checkpoints import Checkpoint
+from mu.cli.requests import DeviceOptions, LiraOptions, Request
+from mu.data.forget import ForgetSplit
+from mu.errors import UserError
+from mu.evaluation.attacks.rates import rates
+from mu.evaluation.challenge import Challenge
+from mu.evaluation.references import Reference, View, attack, make_reference, view_arrays
+from mu.methods.base import Method, unlearn
+from mu.originals.rounds import train_network
+from mu.report import attack_plots, console, prose
+from mu.runs import Run
+from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.outputs import browse, write_json
+from mu.tasks.problem import UnlearningProblem
+from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
+from mu.tasks.resume import check_overrides, interrupted, overrides, same_device
+from mu.tracking import (
+    Recorder,
+    Stopped,
+    Store,
+    connect,
+    fetch_checkpoint,
+    keep_document,
+    rounded,
+)
+from mu.tracking.artifacts import download
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+FOLDER = "references"
+FEW_REFERENCES = 8
+# Endings of the numbers of each model.
+ENDINGS = {"original": "_before", "unlearned": "", "oracle": "_oracle"}
+Rows = dict[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class LiraTask:
+    """One attack that is to be done.
+
+    Parameters
+    ----------
+    run_id, name, method
+        The unlearn run under attack, and how it unlearned.
+    problem
+        Its original, and what was forgotten of it.
+    models
+        What is attacked, by label: ``original``, ``unlearned`` and, where there is one, ``oracle``.
+    oracle_run_id
+        None where there is none.
+    resume
+        The interrupted run that is continued.
+    """
+
+    options: LiraOptions
+    run_id: str
+    name: str
+    method: Method
+    problem: UnlearningProblem
+    models: Mapping[str, Checkpoint]
+    oracle_run_id: str | None
+    challenge: Challenge
+    resume: MlflowRun | None = None
+
+    @property
+    def unlearns(self) -> bool:
+        """Whether there is a method to observe; an oracle was retrained from scratch."""
+        return self.name != "retrain"
+
+    def forget(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
+        """Unlearn as the run under attack did."""
+        unlearn(self.method, checkpoint, split, run)
+
+    def document(self) -> dict[str, Any]:
+        """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""
+        return {
+            **self._options(),
+            "precision": self.problem.device.precision,
+            "data_dir": self.problem.dataset.data_dir,
+        }
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "unlearn_run_id": self.run_id,
+            "references": self.options.references,
+            "gamma": self.options.gamma,
+            "seed": self.options.seed,
+            "oracle_run_id": self.oracle_run_id or "none",
+        }
+
+    def config(self) -> dict[str, Any]:
+        """What the run records."""
+        about = {"method": self.name, "forget": self.problem.forget}
+        return {**self._options(), **about, **self.problem.config()}
+
+    def tags(self) -> dict[str, str]:
+        """Where the run comes from."""
+        made = {tags.UPSTREAM: self.run_id, **self.problem.tags()}
+        return made | ({tags.ORACLE: self.oracle_run_id} if self.oracle_run_id else {})
+
+    def links(self) -> dict[str, str]:
+        """Run IDs by role."""
+        links = {"original": self.problem.run_id, "unlearned": self.run_id}
+        return links | ({"oracle": self.oracle_run_id} if self.oracle_run_id else {})
+
+    def sizes(self) -> dict[str, int]:
+        """How much of each there is."""
+        return {
+            "references": self.options.references,
+            "members": len(self.challenge.members),
+            "non_members": len(self.challenge.non_members),
+            "population": len(self.challenge.population),
+        }
+
+
+def lira(request: Request) -> None:
+    """Attack an unlearned model with reference models (LiRA, U-LiRA, RMIA).
+
+    Everything that can be checked is checked before a run is opened.
+    """
+    options = LiraOptions.of(request.entry)
+    device = checked_device(DeviceOptions.of(request.device))
+    store = connect()
+    if options.resume_run_id:
+        task = _interrupted_task(store, options.resume_run_id, options, request.device)
+    else:
+        task = make_task(store, options, device)
+        if options.unlearn_run_id == "auto":
+            print(f"unlearned: run {task.run_id}, the newest that is no oracle")
+    title = f"lira {task.name} {task.problem.forget}"[:20]
+    resume = task.resume.info.run_id if task.resume else None
+    done = run_task(store, "lira", title, lambda recorder: _work(recorder, task), resume=resume)
+    _print(store, task, done.run_id, done.value)
+
+
+def make_task(
+    store: Store, options: LiraOptions, device: DeviceOptions, resume: MlflowRun | None = None
+) -> LiraTask:
+    """Everything that the attack needs, checked before a run is opened.
+
+    Raises
+    ------
+    UserError
+        If the run is no unlearn run, something that it kept is missing or does not fit, or it
+        forgot too little to attack.
+    """
+    run = unlearn_run(store, options.unlearn_run_id)
+    run_id, method = run.run_id, run.make_method()
+    name = run.method
+    problem = problem_of(store, run, device, options.data_dir)
+    oracle = None
+    if name != "retrain":
+        oracle = oracle_of(store, options.oracle_run_id, problem, run.oracle_run_id)
+    models = {"original": problem.checkpoint, "unlearned": fetch_checkpoint(store, run_id)}
+    if oracle is not None:
+        models["oracle"] = fetch_checkpoint(store, oracle)
+    challenge = Challenge.of(problem.split, options.seed)
+    return LiraTask(options, run_id, name, method, problem, models, oracle, challenge, resume)
+
+
+def _interrupted_task(
+    store: Store, run_id: str, options: LiraOptions, device: Mapping[str, Any]
+) -> LiraTask:
+    """The attack of an interrupted run; its references are not trained again."""
+    found = interrupted(store, run_id, "lira")
+    kept = dict(found.document)
+    check_overrides(found, kept, overrides(options), device)
+    precision = kept.pop("precision")
+    again = LiraOptions.of({**kept, "data_dir": options.data_dir or kept["data_dir"]})
+    return make_task(store, again, DeviceOptions.of(same_device(precision, device)), found.run)
+
+
+# --- the run ------------------------------------------------------------------------------
+
+
+def _work(recorder: Recorder, task: LiraTask) -> Rows:
+    """Train the references and attack with them."""
+    if task.resume is None:
+        keep_document(recorder, task.document())
+    recorder.params(task.config())
+    recorder.tags(task.tags())
+    with _how_to_resume(recorder):
+        numbers = _with_progress(task.options.references)
+        references = [_reference(recorder, task, one) for one in numbers]
+        return _attack(recorder, task, references)
+
+
+@contextmanager
+def _how_to_resume(recorder: Recorder) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        text = f"to continue with the references that are kept: -P resume_run_id={recorder.run_id}"
+        print(text, file=sys.stderr, flush=True)
+        raise
+
+
+# --- references ---------------------------------------------------------------------------
+
+
+AT_ONCE = 0.5  # seconds within which a reference can only have been a kept one
+
+
+def _with_progress(count: int) -> Iterator[int]:
+    """The numbers of the references; prints after each how fast the new ones go."""
+    trained, spent = 0, 0.0
+    for number in range(count):
+        start = time.monotonic()
+        yield number
+        passed = time.monotonic() - start
+        text = f"reference {number + 1} of {count}"
+        if passed > AT_ONCE:
+            trained, spent = trained + 1, spent + passed
+        if trained:
+            each = spent / trained
+            text += f": {60 / each:.1f} a minute, {each * (count - number - 1):.0f} s to go"
+        print(text, file=sys.stderr, flush=True)
+
+
+def _file(number: int) -> str:
+    return f"{FOLDER}/{number:03d}.npz"
+
+
+def _reference(recorder: Recorder, task: LiraTask, number: int) -> Reference:
+    """Reference ``number``: the one that an interrupted process kept, or a new one, kept now."""
+    if task.resume is not None and (kept := _kept(recorder, task, number)):
+        return kept
+    run = make_run(task.problem.device, seed=task.challenge.seed_of(number))
+    with run.stopwatch() as seconds:
+        found = make_reference(
+            task.problem.checkpoint,
+            task.challenge,
+            number,
+            run,
+            train_network,
+            task.forget if task.unlearns else None,
+        )
+    recorder.metrics({"reference_s": seconds[0]}, number)
+    _keep(recorder, number, found.to_bytes())
+    return found
+
+
+def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
+    """The reference that is among the run's artifacts; None where it is missing or damaged."""
+    assert task.resume is not None
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        try:
+            file = download(recorder.store, task.resume, _file(number), Path(scratch))
+        except UserError:
+            return None
+        content = file.read_bytes()
+    try:
+        return Reference.from_bytes(content, task.challenge, number, unlearned=task.unlearns)
+    except ValueError as error:
+        print(f"{_file(number)} is trained again: {error}", file=sys.stderr, flush=True)
+        return None
+
+
+def _keep(recorder: Recorder, number: int, content: bytes) -> None:
+    """Put a reference among the run's artifacts; at the run's end, if the store fails now."""
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        path = Path(scratch) / Path(_file(number)).name
+        path.write_bytes(content)
+        try:
+            recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
+        except Exception as error:
+            recorder.warn("references are kept only when the run ends", error)
+            later = recorder.folder / _file(number)
+            later.parent.mkdir(exist_ok=True)
+            later.write_bytes(content)
+
+
+# --- the attacks --------------------------------------------------------------------------
+
+
+def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> Rows:
+    """Attack every model, and write everything that the run keeps; numbers by model."""
+    views = {name: _view(task, one) for name, one in task.models.items()}
+    scores = _scores(task, views, references)
+    rows: Rows = {name: _numbers(task, scores, name) for name in views}
+    metrics = {f"{n}{ENDINGS[name]}": v for name, row in rows.items() for n, v in row.items()}
+    recorder.metrics(metrics)
+    folder = recorder.folder
+    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "config.json", {**task.config(), **task.problem.device.as_dict()})
+    _keep_models(folder, task, views)
+    attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
+    recorder.describe(
+        attack_plots.describe_attacks(task.name, _original(task), task.sizes(), rows, task.links())
+    )
+    return rows
+
+
+def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
+    return View.of(checkpoint.model, task.challenge, make_run(task.problem.device))
+
+
+def _scores(
+    task: LiraTask, views: Mapping[str, View], references: list[Reference]
+) -> dict[str, dict[str, attack_plots.Pair]]:
+    """Scores of members and of non-members, by attack and model."""
+    seen = np.stack([one.seen for one in references])
+    scores: dict[str, dict[str, attack_plots.Pair]] = {"lira": {}, "rmia": {}}
+    trained = [one.trained for one in references]
+    cut, gamma = len(task.challenge.members), task.options.gamma
+    for name, view in views.items():
+        for kind, found in attack(view, trained, seen, gamma=gamma).items():
+            scores[kind][name] = (found[:cut], found[cut:])
+    unlearned = [one.unlearned for one in references if one.unlearned is not None]
+    if unlearned:
+        found = attack(views["unlearned"], unlearned, seen, gamma=gamma)["lira"]
+        scores["ulira"] = {"unlearned": (found[:cut], found[cut:])}
+    return scores
+
+
+def _numbers(
+    task: LiraTask, scores: Mapping[str, Mapping[str, attack_plots.Pair]], model: str
+) -> dict[str, float]:
+    """What the attacks find of a model: ``lira_auc``, ``lira_auc_lo``, ..."""
+    return {
+        f"{kind}_{name}": rounded(value)
+        for kind, models in scores.items()
+        if model in models
+        for name, value in rates(*models[model], seed=task.options.seed).items()
+    }
+
+
+def _keep_models(folder: Path, task: LiraTask, views: Mapping[str, View]) -> None:
+    """Outputs of the attacked models and the samples: with the references, the whole attack."""
+    challenge, first = task.challenge, len(task.problem.dataset.train)
+    arrays: dict[str, Any] = {
+        "forget": challenge.members,
+        "test": challenge.non_members - first,
+        "population": challenge.population,
+        "labels_attacked": challenge.attacked.labels.numpy(),
+        "labels_bystanders": challenge.bystanders.labels.numpy(),
+    }
+    for name, view in views.items():
+        arrays |= view_arrays(name, view)
+    (folder / FOLDER).mkdir(exist_ok=True)
+    np.savez_compressed(folder / FOLDER / "models.npz", **arrays)
+
+
+def _original(task: LiraTask) -> str:
+    checkpoint = task.problem.checkpoint
+    return prose.describe_model(checkpoint.spec, checkpoint.mask.sparsity)
+
+
+def _print(store: Store, task: LiraTask, run_id: str, rows: Rows) -> None:
+    """What a lira run prints when it is done."""
+    sizes = task.sizes()
+    attack_plots.print_attacks(
+        f"attacks on {task.name} on {_original(task)}: {sizes['members']} forgotten samples "
+        f"against {sizes['non_members']} test images, {sizes['references']} references",
+        rows,
+    )
+    if sizes["references"] < FEW_REFERENCES:
+        console.print_notes(
+            [
+                f"{sizes['references']} references: standard deviations are estimated from few "
+                f"values, so LiRA finds less than it could; take {FEW_REFERENCES} or more"
+            ]
+        )
+    if "oracle" not in rows and task.unlearns:
+        console.print_notes(["no oracle to compare with; make one: unlearn, method=retrain"])
+    console.print_lines({**task.links(), "attacks": run_id, "browse": browse(store, run_id=run_id)})

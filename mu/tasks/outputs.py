@@ -1,0 +1,101 @@
+"""What runs keep and print, written in one way."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mu import tags
+from mu.checkpoints import Checkpoint
+from mu.data.images import ImageDataset
+from mu.report import plots
+from mu.tracking import (
+    Recorder,
+    Store,
+    fingerprint_tag,
+    fingerprint_tags,
+    log_dataset,
+    rounded,
+    run_url,
+    save_checkpoint,
+    view_url,
+)
+
+
+def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
+    """Have the run's page show which data it used."""
+    profile = {
+        "train": len(dataset.train),
+        "test": len(dataset.test),
+        "shape": list(dataset.shape),
+        "classes": list(dataset.classes),
+        "poisoned": len(dataset.poisoned),
+    }
+    place = dataset.data_dir or dataset.name
+    log_dataset(recorder, dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
+
+
+def save_network(
+    recorder: Recorder,
+    checkpoint: Checkpoint,
+    metrics: Mapping[str, float],
+    text: str,
+    more_tags: Mapping[str, str],
+) -> None:
+    """Write a network that later runs start from, and what its run's page shows.
+
+    Parameters
+    ----------
+    text
+        The description of the run, in Markdown.
+    more_tags
+        In addition to the fingerprints.
+    """
+    digests = save_checkpoint(recorder, checkpoint)
+    data = fingerprint_tag(checkpoint.spec.data.fingerprint)
+    recorder.tags({**fingerprint_tags(digests), tags.DATA: data, **more_tags})
+    plots.plot_layers(checkpoint.mask, recorder.folder / "mask" / "layers.png")
+    write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})
+    recorder.describe(text)
+    write_text(recorder.folder / "report" / "summary.md", text)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON."""
+    path.write_text(json.dumps(values, indent=1, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, with its folder."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
+    """Write rows as CSV, with their folder.
+
+    Parameters
+    ----------
+    names
+        The columns; by default all names, in the order in which they first occur.
+    """
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names or list(dict.fromkeys(n for row in rows for n in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:
+    """How to see the runs of a view, or one run: the link, and what serves a local store."""
+    if run_id is not None:
+        url = run_url(store.uri, store.experiment_id, run_id)
+    else:
+        assert view is not None
+        url = view_url(store.uri, store.experiment_id, view)
+    if store.uri.startswith("http"):
+        return url
+    return f"mlflow server --backend-store-uri {store.uri}   then open {url}"

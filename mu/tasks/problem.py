@@ -1,0 +1,312 @@
+"""What tasks are about: originals, unlearning problems, and what came of them. Types only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from mu import tags
+from mu.checkpoints import Checkpoint, DataSpec, Spec
+from mu.cli.requests import DeviceOptions
+from mu.data.forget import ForgetSplit, indices_digest
+from mu.data.images import ImageDataset
+from mu.digests import digest_of
+from mu.evaluation import SplitOutputs, look
+from mu.evaluation.backdoor import backdoor
+from mu.masks import Mask
+from mu.methods.base import Method
+from mu.recipes.recipe import Recipe, Stage
+from mu.runs import Run
+from mu.tracking import fingerprint_tag
+from mu.training.progress import Progress
+
+# --- originals ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """An original that is to be trained.
+
+    Parameters
+    ----------
+    mask, mask_run_id
+        The mask to train under and the run it comes from, where it is not to be found.
+    progress, resume_run_id
+        What to continue from, and in which run.
+    """
+
+    dataset: ImageDataset
+    recipe: Recipe
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    mask: Mask | None = None
+    mask_run_id: str | None = None
+    progress: Progress | None = None
+    resume_run_id: str | None = None
+
+    def spec(self) -> Spec:
+        """Data and recipe."""
+        return Spec(DataSpec.of(self.dataset), self.recipe)
+
+    def stages(self) -> list[Stage]:
+        """The trainings that make it."""
+        return self.recipe.stages(mask_is_known=self.mask is not None)
+
+    def document(self) -> dict[str, Any]:
+        """What is kept with the progress, so that the task can be resumed; JSON-ready."""
+        return {
+            "spec": self.spec().as_dict(),
+            "mask_run_id": self.mask_run_id,
+            "precision": self.device.precision,
+        }
+
+
+@dataclass(frozen=True)
+class TrackedModel:
+    """A network, the run that holds it, and its numbers."""
+
+    run_id: str
+    checkpoint: Checkpoint
+    metrics: Mapping[str, float]
+
+
+# --- unlearning ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UnlearningProblem:
+    """An original, its data, and what is to be forgotten of it.
+
+    Parameters
+    ----------
+    run_id, checkpoint
+        The original and its run.
+    forget
+        The forget set as it was requested: ``class:3``.
+    """
+
+    run_id: str
+    checkpoint: Checkpoint
+    dataset: ImageDataset
+    split: ForgetSplit
+    forget: str
+    device: DeviceOptions
+
+    @cached_property
+    def before(self) -> SplitOutputs:
+        """The original's outputs, computed once for all runs that start from it."""
+        return look(self.checkpoint.model, self.split, Run(**self.device.as_dict()))
+
+    @cached_property
+    def backdoor_before(self) -> dict[str, float]:
+        """How far a backdoor works in the original; empty where none was planted."""
+        return backdoor(self.checkpoint.model, self.dataset, Run(**self.device.as_dict()))
+
+    @property
+    def spec(self) -> Spec:
+        """Data and recipe of the original."""
+        return self.checkpoint.spec
+
+    @property
+    def evaluation_seed(self) -> int:
+        """Draws the attack's samples: the same for every model of one split."""
+        return self.spec.recipe.split.split_seed
+
+    def oracle_key(self, mask_from: str) -> str:
+        """Fingerprint of everything that an oracle of this problem depends on, but its seed."""
+        retain, mask = indices_digest(self.split.retain), self.checkpoint.mask.fingerprint
+        return oracle_key(self.spec, retain, mask, mask_from)
+
+    @cached_property
+    def network(self) -> tuple[str, str]:
+        """Fingerprints of the original's weights and mask, as the tags of its run have them."""
+        weights, mask = self.checkpoint.fingerprint, self.checkpoint.mask.fingerprint
+        return fingerprint_tag(weights), fingerprint_tag(mask)
+
+    def config(self) -> dict[str, Any]:
+        """What every run about this problem records of the original."""
+        recipe = self.spec.recipe
+        return {
+            "prune_run_id": self.run_id,
+            "dataset": self.dataset.name,
+            "arch": recipe.model.arch,
+            "prune_rate": recipe.pruning["rate"],
+        }
+
+    def tags(self) -> dict[str, str]:
+        """Fingerprints of data and forget set."""
+        return {
+            tags.DATA: fingerprint_tag(self.dataset.fingerprint),
+            tags.FORGET: fingerprint_tag(self.split.fingerprint),
+        }
+
+
+def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
+    """Fingerprint of everything that an oracle depends on, but its seed.
+
+    Parameters
+    ----------
+    spec
+        Of the original.
+    retain, mask
+        sha256 (hex) of the retained sample numbers and of the original's mask.
+    mask_from
+        See :class:`mu.methods.retrain.Retrain`.
+    """
+    parts = [
+        spec.data.fingerprint,
+        repr((spec.data.mean, spec.data.std)),
+        spec.recipe.fingerprint,
+        retain,
+        mask if mask_from == "upstream" else "",
+        mask_from,
+    ]
+    if spec.data.poison is not None:  # of clean data, keys are as they were without poisoning
+        parts.append(spec.data.poison.fingerprint)
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+
+
+def unlearning_key(
+    network: tuple[str, str], forget: str, name: str, method: Method, seed: int
+) -> str:
+    """Fingerprint of one unlearning: the same one gives the same result.
+
+    Parameters
+    ----------
+    network
+        See :attr:`UnlearningProblem.network`.
+    forget
+        sha256 (hex) of the forget set's sample numbers.
+    """
+    return fingerprint_tag(digest_of([network, forget, name, method.as_dict(), seed]))
+
+
+@dataclass(frozen=True)
+class UnlearnTask:
+    """One unlearning that is to be done.
+
+    Parameters
+    ----------
+    name, method
+        How to unlearn.
+    seed
+        Of the unlearning.
+    oracle_run_id
+        What to compare with, as it was requested.
+    extra
+        Further options of the entry, by name; JSON-ready.
+    notes
+        Remarks from before the unlearning that the user should read.
+    progress, resume_run_id
+        What to continue from, if there is something, and in which run.
+    """
+
+    problem: UnlearningProblem
+    name: str
+    method: Method
+    seed: int
+    oracle_run_id: str = "none"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    progress: Progress | None = None
+    resume_run_id: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Of the run, in the runs table."""
+        return f"{self.name} {self.problem.forget}"
+
+    def document(self) -> dict[str, Any]:
+        """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""
+        problem = self.problem
+        return {
+            "prune_run_id": problem.run_id,
+            "method": self.name,
+            "settings": self.method.as_dict(),
+            "forget": problem.forget,
+            "indices": problem.split.forget.tolist(),  # a file may change
+            "seed": self.seed,
+            "oracle_run_id": self.oracle_run_id,
+            "precision": problem.device.precision,
+            "data_dir": problem.dataset.data_dir,
+            "beside": dict(self.extra),  # the name in the files of earlier versions
+        }
+
+    def about(self) -> dict[str, Any]:
+        """What is kept with the progress: whose it is."""
+        return {
+            "prune_run_id": self.problem.run_id,
+            "method": self.name,
+            "forget": self.problem.split.fingerprint,
+            "seed": self.seed,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """What the run records: everything in force, by the names of options."""
+        problem = self.problem
+        recipe = problem.spec.recipe
+        poison = problem.spec.data.poison
+        return {
+            "method": self.name,
+            **self.method.in_force(problem.checkpoint),
+            "forget": problem.forget,
+            "seed": self.seed,
+            **problem.config(),
+            "prune_seed": recipe.seed,
+            "prune_split_seed": recipe.split.split_seed,
+            **(poison.options() if poison else {}),
+            **self.extra,
+        }
+
+    def tags(self) -> dict[str, str]:
+        """Where the run comes from, and what it can be the oracle of."""
+        problem = self.problem
+        forget = problem.split.fingerprint
+        key = unlearning_key(problem.network, forget, self.name, self.method, self.seed)
+        made = {tags.UPSTREAM: problem.run_id, **problem.tags(), tags.CELL: key}
+        if poison := problem.spec.data.poison:
+            made[tags.POISON] = fingerprint_tag(poison.fingerprint)
+        if self.name == "retrain":
+            made[tags.ORACLE_KEY] = problem.oracle_key(self.method.as_dict()["mask_from"])
+        return made
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """The oracle's run and its numbers."""
+
+    run_id: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class UnlearnResult:
+    """An unlearned model and its numbers.
+
+    Parameters
+    ----------
+    digests
+        sha256 of the saved files, by tag.
+    metrics
+        As they are logged; completed by the distances to the oracle.
+    after
+        The model's outputs.
+    """
+
+    checkpoint: Checkpoint
+    digests: dict[str, str]
+    metrics: dict[str, float]
+    run: Run
+    after: SplitOutputs
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """An unlearning that is done: its run, and what came of it."""
+
+    run_id: str
+    task: UnlearnTask
+    result: UnlearnResult
+    oracle: Oracle | None

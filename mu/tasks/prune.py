@@ -1,0 +1,338 @@
+"""Training originals: the entry ``prune``, and others where they find none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from mu import tags
+from mu.checkpoints import Checkpoint, Spec
+from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
+from mu.data.images import ImageDataset, Subset
+from mu.data.poison import PoisonedDataset
+from mu.errors import UserError
+from mu.evaluation import predict
+from mu.evaluation.backdoor import backdoor
+from mu.hyperparameters import typed_as
+from mu.originals.train import make_recipe, train_original
+from mu.pruning import pruner_class
+from mu.pruning.base import prunable
+from mu.recipes.profile import DEFAULT_PROFILE, profile
+from mu.recipes.recipe import Recipe, Rewinding
+from mu.report import console, plots, prose
+from mu.runs import Run
+from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.outputs import browse, log_data, save_network, write_json
+from mu.tasks.problem import TrackedModel, TrainTask
+from mu.tasks.resolve import data_of, load_requested, settings_given
+from mu.tasks.resume import check_overrides, interrupted, same_device
+from mu.tracking import (
+    Recorder,
+    Store,
+    connect,
+    fetch_checkpoint,
+    fingerprint_tag,
+    keep_document,
+    run_keeper,
+    same_value,
+)
+from mu.training.recipe import Training
+
+
+def prune(request: Request) -> TrackedModel:
+    """Train an original, dense or sparse, and keep its mask and checkpoint by run ID.
+
+    Everything that can be checked is checked before a run is opened.
+    """
+    options = PruneOptions.of(request.entry)
+    device = checked_device(DeviceOptions.of(request.device))
+    if options.mask_run_id and options.resume_run_id:
+        raise UserError("resume_run_id continues a run as it was started; leave mask_run_id out")
+    if options.resume_run_id:
+        store = connect()
+        task = interrupted_training(store, options.resume_run_id, request)
+    elif options.mask_run_id:
+        store = connect()
+        task = task_under_mask(store, options.mask_run_id, request.original, device)
+    else:
+        task = requested_task(request.original, device)
+        store = connect()
+    original = train(store, task)
+    print_original(store, original)
+    return original
+
+
+# --- what is to be trained ----------------------------------------------------------------
+
+
+def requested_task(given: Mapping[str, Any], device: DeviceOptions, prefix: str = "") -> TrainTask:
+    """The original that was requested, with defaults for the rest.
+
+    Parameters
+    ----------
+    prefix
+        Of the options that are not plain, as they are typed.
+    """
+    return task_on(*load_requested(given), device, prefix)
+
+
+def task_on(
+    dataset: ImageDataset, rest: Mapping[str, Any], device: DeviceOptions, prefix: str = ""
+) -> TrainTask:
+    """:func:`requested_task`, on data that is loaded; ``rest`` is what was given apart from it."""
+    with typed_as(prefix, [name for name in rest if name not in PLAIN_NAMES]):
+        recipe = make_recipe(dataset, **rest)
+    for name in Rewinding.names():
+        if rest.get(name) is not None and not recipe.rewinds:
+            raise UserError(
+                f"{name}={rest[name]}: pruner {recipe.pruner} prunes initial weights, so nothing "
+                f"is rewound; leave {name} out, or give when=trained"
+            )
+    task = TrainTask(dataset, recipe, device)
+    task.spec().split(dataset)  # refuses sizes that do not fit
+    return task
+
+
+def task_under_mask(
+    store: Store, run_id: str, given: Mapping[str, Any], device: DeviceOptions
+) -> TrainTask:
+    """An original to be trained under the mask of a run; what is not given is as in that run.
+
+    Raises
+    ------
+    UserError
+        If the run holds no mask, the mask does not fit, or a setting would find another one.
+    """
+    checkpoint = fetch_checkpoint(store, run_id)
+    upstream = checkpoint.spec.recipe
+    finding = {"pruner", *pruner_class(upstream.pruner).names(), *Rewinding.names()}
+    for name, value in given.items():
+        if name in finding and value is not None:
+            raise UserError(
+                f"{name}={value}: mask_run_id brings its mask, so nothing is pruned; "
+                f"leave {name} out, or leave mask_run_id out"
+            )
+    inherited = _inherited(checkpoint.spec, given)
+    task = requested_task({**inherited, **given}, device)
+    mask, recipe = checkpoint.mask, replace(task.recipe, given_mask=checkpoint.mask.fingerprint)
+    model = recipe.model.build(recipe.seed)
+    mask.check(model)
+    if more := [one for one in prunable(model, recipe.make_pruner().scope) if one not in mask]:
+        raise UserError(
+            f"the mask of run {run_id} does not name {more[0]!r}, which the model has; "
+            "use the mask with the architecture that it was made for"
+        )
+    return replace(task, recipe=recipe, mask=mask, mask_run_id=run_id)
+
+
+def _inherited(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an original that another one takes over with its mask."""
+    settings = {**spec.settings(), "data_dir": spec.data.data_dir}
+    other = {
+        name
+        for name in ("profile", "dataset", "arch")
+        if given.get(name) is not None and not same_value(str(settings[name]), given[name])
+    }
+    dropped = {"rewind_epoch"}  # nothing is rewound, so it need not fit the epochs
+    dropped |= set() if spec.recipe.rewinds else {"rewind"}
+    dropped |= {*Training.names()} if other else set()  # another one brings its own defaults
+    dropped |= {"data_dir", "image_size"} if "dataset" in other else set()
+    return {name: value for name, value in settings.items() if name not in dropped}
+
+
+def interrupted_training(store: Store, run_id: str, request: Request) -> TrainTask:
+    """What an interrupted run was to train, and how far it came.
+
+    Raises
+    ------
+    UserError
+        If it cannot be resumed, or what is given contradicts how it was started.
+    """
+    found = interrupted(store, run_id, "prune")
+    spec, kept = Spec.from_dict(found.document["spec"]), found.document
+    made = {**spec.settings(), "precision": kept["precision"]}
+    check_overrides(found, made, settings_given(request.original), request.device)
+    mask_run_id, progress = kept["mask_run_id"], found.progress
+    mask = None
+    if spec.recipe.given_mask:
+        mask = progress.mask if progress else fetch_checkpoint(store, mask_run_id).mask
+    return TrainTask(
+        data_of(spec, request.original),
+        spec.recipe,
+        DeviceOptions.of(same_device(kept["precision"], request.device)),
+        mask=mask,
+        mask_run_id=mask_run_id,
+        progress=progress,
+        resume_run_id=run_id,
+    )
+
+
+# --- training -----------------------------------------------------------------------------
+
+
+def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:
+    """Train and prune in a run of its own, or in the one that MLflow's launcher opened.
+
+    Parameters
+    ----------
+    parent
+        ID of the run that it is made for.
+    """
+    poison = task.dataset.poison if isinstance(task.dataset, PoisonedDataset) else None
+    title = run_name(task.recipe) + (f", {poison.trigger}" if poison else "")
+
+    def work(recorder: Recorder) -> TrackedModel:
+        return _train(task, recorder)
+
+    done = run_task(store, "prune", title, work, resume=task.resume_run_id, parent=parent)
+    return done.value
+
+
+def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
+    """The work of the run: announce what it is, train, evaluate, keep."""
+    if task.resume_run_id is None:
+        keep_document(recorder, task.document())
+    dataset, settings = task.dataset, _settings(task)
+    recorder.params(settings)
+    log_data(recorder, dataset)
+    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(task.spec().fingerprint)})
+    if isinstance(dataset, PoisonedDataset):
+        recorder.tags({tags.POISON: fingerprint_tag(dataset.poison.fingerprint)})
+    run = make_run(task.device, recorder, task.recipe.seed)
+    checkpoint, seconds = _trained(task, run, recorder)
+    metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
+    run.log("TA", metrics["TA"], task.stages()[-1].round)
+    others = {name: one for name, one in metrics.items() if name not in ("TA", "sparsity")}
+    run.log_all(others, _next_step(run))
+    _save(recorder, checkpoint, task, metrics, run)
+    write_json(recorder.folder / "config.json", {**settings, **task.device.as_dict()})
+    console.print_notes(run.notes)
+    return TrackedModel(recorder.run_id, checkpoint, metrics)
+
+
+def _settings(task: TrainTask) -> dict[str, Any]:
+    """What the run records, by the names of options."""
+    poison = task.dataset.poison if isinstance(task.dataset, PoisonedDataset) else None
+    return {
+        **task.spec().settings(),
+        **(poison.options() if poison else {}),
+        "data_dir": task.dataset.data_dir,
+        "mask_run_id": task.mask_run_id,
+    }
+
+
+def _trained(task: TrainTask, run: Run, recorder: Recorder) -> tuple[Checkpoint, float]:
+    """The original and the seconds it took, those of interrupted processes included."""
+    with (
+        run_keeper(recorder, task.document(), task.progress) as keeper,
+        run.stopwatch() as seconds,
+    ):
+        checkpoint = train_original(
+            task.dataset,
+            task.recipe,
+            run,
+            mask=task.mask,
+            keeper=keeper,
+            after_round=_TestAccuracy(task.dataset.test_subset(), task.stages()[-1].round),
+        )
+    return checkpoint, run.seconds_before + seconds[0]
+
+
+@dataclass(frozen=True)
+class _TestAccuracy:
+    """Logs the accuracy on test images after each round but the last.
+
+    The finished network is evaluated in any case.
+    """
+
+    test: Subset
+    last: int
+
+    def __call__(self, number: int, model: nn.Module, run: Run) -> None:
+        if number != self.last:
+            run.log("TA", predict(model, self.test, run).accuracy(), number)
+
+
+def _save(
+    recorder: Recorder,
+    checkpoint: Checkpoint,
+    task: TrainTask,
+    metrics: Mapping[str, float],
+    run: Run,
+) -> None:
+    """Write everything that the run's page shows and later runs take."""
+    stages = task.stages()
+    rows = prose.rounds_table(run, stages)
+    text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
+    more = {tags.UPSTREAM: task.mask_run_id} if task.mask_run_id else {}
+    save_network(recorder, checkpoint, metrics, text, more)
+    plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
+    if len(stages) > 1:
+        plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")
+
+
+def _next_step(run: Run) -> int:
+    return 1 + max((step for step, _ in run.history("loss")), default=-1)
+
+
+def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
+    """Accuracy on plain training, validation and test images, and the sparsity.
+
+    Of a poisoned original also how far its backdoor works.
+    """
+    parts = checkpoint.spec.split(dataset)
+    sets = {
+        "train_acc": dataset.training_subset(parts.train),
+        "VA": dataset.training_subset(parts.val),
+        "TA": dataset.test_subset(),
+    }
+    found = {
+        name: predict(checkpoint.model, part, run).accuracy()
+        for name, part in sets.items()
+        if len(part)
+    }
+    attacked = backdoor(checkpoint.model, dataset, run)
+    return {**found, **attacked, "sparsity": checkpoint.mask.sparsity}
+
+
+def run_name(recipe: Recipe) -> str:
+    """Short, as the runs table shows about twenty letters: ``resnet18 imp 67.2 %``."""
+    pruner = recipe.make_pruner()
+    words = [recipe.model.arch.partition(":")[2] or recipe.model.arch]
+    words += [recipe.profile] if recipe.profile != DEFAULT_PROFILE else []
+    chosen = recipe.pruner != profile(recipe.profile).pruner
+    words += [recipe.pruner] if chosen and pruner.rate else []
+    words += ["given mask"] if recipe.given_mask else []
+    return " ".join([*words, f"{100 * (1 - (1 - pruner.rate) ** pruner.rounds):.3g} %"])
+
+
+def print_original(
+    store: Store, original: TrackedModel, about: Mapping[str, str] | None = None
+) -> None:
+    """What a run that made an original prints when it is done.
+
+    Parameters
+    ----------
+    about
+        Lines that come before the numbers, by name.
+    """
+    metrics, spec = original.metrics, original.checkpoint.spec
+    run_id = original.run_id
+    numbers = {name: f"{metrics[name]:.2f} %" for name in ("train_acc", "TA", "sparsity")}
+    if "train_s" in metrics:
+        numbers["train_s"] = f"{metrics['train_s']:.1f} s"
+    console.print_summary(
+        f"original: {prose.describe_model(spec, metrics['sparsity'])}",
+        {
+            **(about or {}),
+            **numbers,
+            "run": run_id,
+            "unlearn": f"mlflow run . -e unlearn -P prune_run_id={run_id} "
+            f"-P forget={prose.forget_first(spec)}",
+            "mask": f"mlflow artifacts download -r {run_id} -a mask -d DIR",
+            "browse": browse(store, "mu-prune"),
+        },
+    )

@@ -1,0 +1,286 @@
+"""From run IDs and words to what they stand for: originals, data, forget sets, methods, oracles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mu import tags
+from mu.checkpoints import Checkpoint, Spec
+from mu.cli.requests import ORACLE_WORDS, PLAIN_NAMES, STAGES, DataOptions, DeviceOptions
+from mu.data import load_data
+from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.images import ImageDataset
+from mu.errors import UserError
+from mu.run_record import RunRecord
+from mu.tasks.problem import UnlearningProblem
+from mu.tracking import (
+    Store,
+    connect,
+    fetch_checkpoint,
+    find_oracle,
+    find_original,
+    finished_run,
+    same_value,
+)
+from mu.tracking.reader import read_unlearned
+
+# --- data and forget sets -----------------------------------------------------------------
+
+
+def load_requested(given: Mapping[str, Any]) -> tuple[ImageDataset, dict[str, Any]]:
+    """The data that was requested, and what was given apart from it."""
+    data = DataOptions.of({n: v for n, v in given.items() if n in DataOptions.names()})
+    rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
+    found = load_data(
+        data.dataset, data.data_dir, data.image_size, stream=data.stream, workers=data.workers
+    )
+    return found, rest
+
+
+def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
+    """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
+    data_dir = given.get("data_dir") or spec.data.data_dir
+    stream, workers = spec.data.stream, given.get("workers")
+    size = spec.data.image_size
+    return spec.data.bind(load_data(spec.data.name, data_dir, size, stream=stream, workers=workers))
+
+
+def forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> ForgetSplit:
+    """What is to be forgotten of an original with that spec."""
+    parts = spec.split(dataset)
+    chosen = request.select(dataset, parts, spec.recipe.split.split_seed)
+    return ForgetSplit.of(dataset, parts, chosen)
+
+
+# --- originals ----------------------------------------------------------------------------
+
+
+def stage_of(store: Store, run_id: str, stage: str | None) -> str:
+    """The run that holds the network meant: a backdoor run has two.
+
+    Parameters
+    ----------
+    run_id
+        An ID, or ``auto``, which is never a backdoor run's.
+    stage
+        ``poisoned``, the original that was attacked, or ``cleansed``; None of other runs.
+
+    Raises
+    ------
+    UserError
+        If it is a backdoor run and nothing says which, or the other way round.
+    """
+    entry = None if run_id == "auto" else store.run(run_id).data.tags.get(tags.ENTRY)
+    if entry != "backdoor":
+        if stage is not None:
+            raise UserError(
+                f"stage={stage}: prune_run_id={run_id} is no backdoor run; leave stage out, or "
+                "give the ID of one"
+            )
+        return run_id
+    if stage is None:
+        raise UserError(
+            f"run {run_id} is a backdoor run, which has the poisoned original and the cleansed "
+            f"network; give stage={' or stage='.join(STAGES)}"
+        )
+    upstream = store.run(run_id).data.tags.get(tags.UPSTREAM)
+    if stage == "cleansed":
+        return run_id
+    if upstream is None:
+        raise UserError(f"run {run_id} was stopped before its poisoned original was there")
+    return str(upstream)
+
+
+def find_requested(
+    store: Store,
+    run_id: str,
+    given: Mapping[str, Any],
+    *,
+    poisoned: bool = False,
+) -> tuple[str, Checkpoint] | None:
+    """The original of the run given, or of the newest one that agrees, or None.
+
+    Parameters
+    ----------
+    run_id
+        An ID or ``auto``.
+    poisoned
+        Whether ``auto`` means a poisoned original.
+
+    Raises
+    ------
+    UserError
+        If the run given holds no original, or was made otherwise than requested.
+    """
+    if run_id != "auto":
+        return run_id, fetch_original(store, run_id, given)
+    data_dir, wanted = given.get("data_dir"), settings_given(given)
+    fingerprint = None
+    if data_dir and "dataset" in wanted:  # two folders may go by the same name
+        fingerprint = load_requested({**wanted, "data_dir": data_dir})[0].fingerprint
+    run = find_original(store, wanted, fingerprint, poisoned=poisoned)
+    return None if run is None else (run.info.run_id, fetch_checkpoint(store, run.info.run_id))
+
+
+def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given and requests something: ``auto`` does not, and data may move."""
+    places = ("data_dir", "workers")
+    return {n: v for n, v in given.items() if v not in (None, "auto") and n not in places}
+
+
+def fetch_original(store: Store, run_id: str, given: Mapping[str, Any]) -> Checkpoint:
+    """The original of a run.
+
+    Raises
+    ------
+    UserError
+        If the run holds none, or it was made otherwise than is given.
+    """
+    checkpoint = fetch_checkpoint(store, run_id)
+    settings = checkpoint.spec.settings()
+    refuse_contradictions(run_id, settings, settings_given(given), prefix="prune_")
+    return checkpoint
+
+
+def refuse_contradictions(
+    run_id: str, settings: Mapping[str, Any], given: Mapping[str, Any], prefix: str = ""
+) -> None:
+    """Refuse what is given where a run was made otherwise.
+
+    Parameters
+    ----------
+    prefix
+        Of the options that are not :data:`PLAIN_NAMES`, as they are typed.
+
+    Raises
+    ------
+    UserError
+        If a value contradicts.
+    """
+    for name, value in given.items():
+        if value is not None and not same_value(str(settings.get(name)), value):
+            typed = name if name in PLAIN_NAMES else f"{prefix}{name}"
+            raise UserError(
+                f"{typed}={value} contradicts run {run_id}, which has "
+                f"{name}={settings.get(name)}; leave {typed} out, or name another run"
+            )
+
+
+# --- finished unlearn runs ----------------------------------------------------------------
+
+
+def method_of_run(run_id: str) -> str:
+    """The name of the method of a finished unlearn run, by its ID or ``auto``.
+
+    Raises
+    ------
+    UserError
+        If it is no finished unlearn run.
+    """
+    return unlearn_run(connect(), run_id).method
+
+
+def unlearn_run(store: Store, run_id: str) -> RunRecord:
+    """The run of that ID, or with ``auto`` the newest finished unlearn run that is no oracle.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is no finished unlearn run.
+    """
+    return read_unlearned(store, run_id, ("unlearn",))
+
+
+def problem_of(
+    store: Store, run: RunRecord, device: DeviceOptions, data_dir: str | None
+) -> UnlearningProblem:
+    """The original that a finished unlearn run started from, and what it forgot of it.
+
+    Raises
+    ------
+    UserError
+        If something that the run kept is missing or does not fit.
+    """
+    original_id = run.upstream_run_id or ""
+    original = fetch_checkpoint(store, original_id)
+    dataset = data_of(original.spec, {"data_dir": data_dir})
+    split = ForgetSplit.of(dataset, original.spec.split(dataset), run.forget_indices)
+    return UnlearningProblem(original_id, original, dataset, split, run.forget_request, device)
+
+
+# --- oracles ------------------------------------------------------------------------------
+
+
+def oracle_of(
+    store: Store,
+    requested: str,
+    problem: UnlearningProblem,
+    linked: str | None = None,
+    but: str | None = None,
+) -> str | None:
+    """The run of the oracle: the one given, that of the unlearn run, or one by fingerprint.
+
+    Parameters
+    ----------
+    requested
+        ``find``, ``none`` or an ID.
+    linked
+        The oracle that the unlearn run was compared with; it may have been deleted since.
+    but
+        A run that is not found: the one that is measured, which may be an oracle itself.
+
+    Raises
+    ------
+    UserError
+        If the run given cannot be the oracle, or one is to be trained.
+    """
+    if requested == "none":
+        return None
+    if requested == "train":
+        raise UserError(
+            "oracle_run_id=train: only unlearn trains oracles; give find, none, or an ID, and make "
+            "one with mlflow run . -e unlearn -P method=retrain"
+        )
+    if requested != "find":
+        check_oracle_run(store, requested, problem, hint="find, none or another ID")
+        return requested
+    if linked is not None:
+        try:
+            return str(finished_run(store, linked).info.run_id)
+        except UserError:  # it was deleted since
+            pass
+    found = find_oracle(store, problem.oracle_key("upstream"), but=but)
+    return None if found is None else str(found.info.run_id)
+
+
+def check_oracle_run(
+    store: Store,
+    oracle_run_id: str,
+    problem: UnlearningProblem | None,
+    hint: str = "find or train",
+) -> None:
+    """Refuse a run that is no oracle, or one of another problem (once the original is known).
+
+    Parameters
+    ----------
+    hint
+        What may be given instead.
+
+    Raises
+    ------
+    UserError
+        If the run given cannot be the oracle.
+    """
+    if oracle_run_id in ORACLE_WORDS:
+        return
+    key = finished_run(store, oracle_run_id).data.tags.get(tags.ORACLE_KEY)
+    if key is None:
+        raise UserError(
+            f"run {oracle_run_id} is no oracle; give a run of method=retrain, or {hint}"
+        )
+    if problem and key not in {problem.oracle_key(one) for one in ("upstream", "retain")}:
+        raise UserError(
+            f"run {oracle_run_id} is an oracle of other data, another original or another "
+            f"forget set; use oracle_run_id={hint}"
+        )

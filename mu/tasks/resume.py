@@ -1,0 +1,140 @@
+"""Interrupted runs: what they were to do, how far they came, and what may be said on top."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mu.digests import digest_of
+from mu.errors import UserError
+from mu.hyperparameters import Hyperparameters
+from mu.tasks.problem import TrainTask, UnlearnTask
+from mu.tasks.resolve import refuse_contradictions
+from mu.tracking import Store, fetch_document, find_progress, resumable_run
+from mu.training.progress import Progress
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+PLACES = ("data_dir", "workers", "resume_run_id")  # may differ from one process to the next
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """An interrupted run.
+
+    Parameters
+    ----------
+    document
+        What it was to do, as the task wrote it when the run began.
+    progress
+        Of its training; None where no epoch was finished, or nothing of it is kept.
+    about
+        What the progress is about.
+    """
+
+    run: MlflowRun
+    document: Mapping[str, Any]
+    progress: Progress | None = None
+    about: Mapping[str, Any] | None = None
+
+    @property
+    def run_id(self) -> str:
+        """Of the run."""
+        return str(self.run.info.run_id)
+
+
+def interrupted(store: Store, run_id: str, entry: str) -> Interrupted:
+    """What an interrupted run of ``entry`` was to do, and how far it came.
+
+    Raises
+    ------
+    UserError
+        If it cannot be resumed.
+    """
+    run = resumable_run(store, run_id, entry)
+    progress, about = find_progress(store, run) or (None, None)
+    # Runs of prune of earlier versions kept it with their progress only.
+    document = about if entry == "prune" and about else fetch_document(store, run)
+    return Interrupted(run, document, progress, about)
+
+
+def overrides(options: Hyperparameters) -> dict[str, Any]:
+    """Options that were given to say something.
+
+    MLflow's launcher always passes on the defaults, so these say nothing; neither do places.
+    """
+    defaults = type(options)().as_dict()
+    given = options.as_dict().items()
+    return {name: v for name, v in given if v != defaults[name] and name not in PLACES}
+
+
+def same_device(kept_precision: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The device of a resumed run: anywhere, with any number, but with the same precision."""
+    return {**given, "precision": kept_precision}
+
+
+def check_overrides(
+    found: Interrupted,
+    made: Mapping[str, Any],
+    given: Mapping[str, Any],
+    device: Mapping[str, Any],
+) -> None:
+    """Refuse what is given for a run that was started otherwise.
+
+    Parameters
+    ----------
+    made
+        How it was started, by the names of options.
+    given, device
+        What is given for the entry, and of the device.
+
+    Raises
+    ------
+    UserError
+        If something contradicts.
+    """
+    precision = {name: value for name, value in device.items() if name == "precision"}
+    refuse_contradictions(found.run_id, made, {**given, **precision})
+
+
+def continued(task: UnlearnTask, found: Interrupted) -> UnlearnTask:
+    """The task from where an interrupted run of it stands.
+
+    Raises
+    ------
+    UserError
+        If the progress in the run is of another task.
+    """
+    if found.about is not None and found.about != task.about():
+        raise UserError(
+            f"run {found.run_id} cannot be resumed: the progress in it is of another task; start "
+            "it anew"
+        )
+    return replace(task, progress=found.progress, resume_run_id=found.run_id)
+
+
+def continue_unlearning(
+    store: Store, task: UnlearnTask, candidates: Iterable[MlflowRun]
+) -> UnlearnTask:
+    """The task; where one of the ``candidates`` is an interrupted run of it, in that run."""
+    for run in candidates:
+        with suppress(UserError):  # it is still alive, say, or damaged
+            found = interrupted(store, run.info.run_id, "unlearn")
+            if {**found.document, "data_dir": None} == {**task.document(), "data_dir": None}:
+                return continued(task, found)
+    return task
+
+
+def continue_training(store: Store, task: TrainTask, candidates: Iterable[MlflowRun]) -> TrainTask:
+    """The same of an original that is to be trained; candidates have its recipe and data."""
+    for run in candidates:
+        with suppress(UserError):
+            progress = find_progress(store, resumable_run(store, run.info.run_id, "prune"))
+            # By digest: what was read from a file has lists where the task has tuples.
+            if progress is None or digest_of(progress[1]) == digest_of(task.document()):
+                found = progress[0] if progress else None
+                return replace(task, progress=found, resume_run_id=run.info.run_id)
+    return task

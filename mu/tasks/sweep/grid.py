@@ -1,0 +1,160 @@
+"""The grid file: which originals, forget sets, methods and seeds are to be combined."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mu.errors import UserError, unknown
+
+KEYS = ("originals", "forget", "methods", "seed", "oracle", "device")
+ORACLES = ("train", "none")
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is to be combined: every original with every forget set, method and seed.
+
+    Settings are as they were written, lists of values multiplied out. Whether there are such
+    settings is checked by :mod:`mu.tasks.sweep.checks`.
+
+    Parameters
+    ----------
+    originals, methods, seeds
+        Settings of ``prune``; names and settings; of the unlearning.
+    oracle
+        Settings of ``retrain``; None where no oracle is wanted.
+    """
+
+    originals: tuple[Settings, ...]
+    forget: tuple[str, ...]
+    methods: tuple[tuple[str, Settings], ...]
+    seeds: tuple[Any, ...]
+    oracle: Settings | None
+    device: Settings
+
+    @classmethod
+    def of(cls, document: Any, defaults: Mapping[str, Any]) -> Grid:
+        """Read what the file holds; ``defaults`` stand for keys that are left out.
+
+        Raises
+        ------
+        UserError
+            If a key is unknown, or something is not written as it has to be.
+        """
+        if not isinstance(document, Mapping):
+            raise UserError(f"the grid is no mapping; it has the keys {', '.join(KEYS)}")
+        for key in document:
+            if key not in KEYS:
+                raise unknown("key of the grid", str(key), KEYS)
+        whole = {"originals": {}, "oracle": ORACLES[0], "device": {}, **defaults, **document}
+        device = whole["device"]
+        return cls(
+            tuple(_originals(whole["originals"])),
+            tuple(map(str, _axis("forget", whole["forget"]))),
+            tuple(_methods(whole["methods"])),
+            tuple(_axis("seed", whole["seed"])),
+            _oracle(whole["oracle"]),
+            {"device": device} if isinstance(device, str) else _single("device", device),
+        )
+
+
+def read_text(path: Path) -> str:
+    """The text of a grid file; UserError if it cannot be read."""
+    try:
+        return path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"grid={str(path)!r} cannot be read: {error}") from error
+
+
+def load_yaml(text: str, name: str) -> Any:
+    """Read YAML safely; UserError if it is none, or a key stands twice, where YAML takes the last.
+
+    ``name`` says of which file.
+    """
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise UserError(f"grid={name!r} is no YAML: {error}") from error
+    finally:
+        loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, for plain values only."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
+                line = node.value[place][0].start_mark.line + 1
+                raise UserError(f"the grid has {key!r} twice, the second time in line {line}")
+        return super().construct_mapping(node, deep)
+
+
+# --- what stands under the keys -----------------------------------------------------------
+
+
+def _originals(written: Any) -> Iterator[Settings]:
+    """The originals of one block of settings, or of a list of blocks."""
+    if not isinstance(written, list) or not written:
+        yield from _combined("originals", written)
+    else:
+        for number, block in enumerate(written):
+            yield from _combined(f"originals[{number}]", block)
+
+
+def _methods(written: Any) -> Iterator[tuple[str, Settings]]:
+    """Names, and names with settings; an empty list means none."""
+    for one in written if isinstance(written, list) else [written]:
+        if not isinstance(one, str) and not (isinstance(one, Mapping) and len(one) == 1):
+            raise UserError(
+                f"methods: {one!r} is not understood; write a name, or name: {{setting: value}}"
+            )
+        ((name, settings),) = [(one, {})] if isinstance(one, str) else one.items()
+        yield from ((str(name), chosen) for chosen in _combined(f"methods.{name}", settings))
+
+
+def _oracle(written: Any) -> Settings | None:
+    if isinstance(written, Mapping):
+        return _single("oracle", written)
+    word = "none" if written is None else str(written)
+    if word not in ORACLES:
+        raise unknown("oracle", word, ORACLES)
+    return {} if word == "train" else None
+
+
+def _single(owner: str, written: Any) -> Settings:
+    """Settings without any list of values."""
+    settings, *others = _combined(owner, written)
+    if others:
+        raise UserError(f"{owner}: a list of values has no meaning here; give one value")
+    return settings
+
+
+def _combined(owner: str, written: Any) -> Iterator[Settings]:
+    """Every combination of settings of which some have a list of values."""
+    written = {} if written is None else written
+    if not isinstance(written, Mapping):
+        raise UserError(f"{owner}: {written!r} are no settings; write name: value, or {{}}")
+    axes = {str(name): _axis(f"{owner}.{name}", values) for name, values in written.items()}
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _axis(owner: str, written: Any) -> list[Any]:
+    """One value, or a list of them."""
+    values = written if isinstance(written, list) else [written]
+    if not values:
+        raise UserError(f"{owner}=[]: give at least one value, or leave it out")
+    for value in values:
+        if isinstance(value, list | Mapping):
+            raise UserError(f"{owner}={value!r}: give plain values, or a list of them")
+    return values

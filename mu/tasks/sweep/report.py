@@ -1,0 +1,197 @@
+"""What a sweep shows and keeps: its plan, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from mu.report import console, prose
+from mu.tasks.outputs import browse, write_csv, write_json, write_text
+from mu.tasks.sweep.plan import KINDS, Plan, Task
+from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
+from mu.tracking import Recorder, Store
+from mu.tracking.choosing import SWEEP_FILE
+
+MOST_ROWS = 40  # of the table that is printed
+MOST_LETTERS = 7000  # of a description; MLflow takes 8,000
+Estimates = Mapping[str, float | None]  # seconds by the keys of tasks; None where nothing is known
+
+
+def print_plan(plan: Plan, estimates: Estimates) -> None:
+    """A table of the tasks by kind; those with an estimate are yet to be made."""
+    table = Table("")
+    for name in ("planned", "finished", "to make", "estimated"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for kind, word in KINDS.items():
+        tasks = [task for task in plan if task.kind == kind]
+        left = [estimates[task.key] for task in tasks if task.key in estimates]
+        numbers = (len(tasks), len(tasks) - len(left), len(left))
+        known = [one for one in left if one is not None]
+        texts = [duration(sum(known))] if known else []
+        texts += [f"{len(left) - len(known)} unknown"] if len(known) < len(left) else []
+        table.add_row(f"{word}s", *map(str, numbers), " + ".join(texts) or "-")
+    console.make_console().print(table)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``4 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+# --- while it runs ------------------------------------------------------------------------
+
+
+class Board:
+    """How far a sweep is: a live table on a terminal, a line for each change elsewhere."""
+
+    def __init__(self, schedule: Schedule, estimates: Estimates, jobs: int) -> None:
+        self._schedule, self._estimates, self._jobs = schedule, estimates, jobs
+        self._took: dict[str, list[float]] = {}
+        # Tasks that run in this process have its output redirected meanwhile; the board has not.
+        self._console = Console(file=sys.stdout)
+        self._live = Live(console=self._console, get_renderable=self.table, refresh_per_second=1)
+
+    def __enter__(self) -> Board:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def changed(self, task: Task, what: str, about: Mapping[str, Any]) -> None:
+        """See :func:`mu.tasks.sweep.schedule.drive`."""
+        if "seconds" in about:
+            self._took.setdefault(_group(task), []).append(about["seconds"])
+        lines = [f"{line} ({task.label})" for line in about.get("warnings", ())]
+        if not self._console.is_terminal and what != "died":
+            words = {"begun": "begins", "again": "is tried again"}.get(what, what)
+            run = f" (run {about['run_id']})" if "run_id" in about else ""
+            why = f": {about['error']}" if "error" in about else ""
+            done = f"{len(self._schedule.results)}/{len(self._schedule.plan)}"
+            lines.append(f"[{done}] {KINDS[task.kind]} {words}: {task.label}{run}{why}")
+        for line in lines:
+            self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+        self._console.file.flush()
+
+    def table(self) -> Table:
+        """Kinds of tasks against their states."""
+        left = self._seconds_left()
+        text = "time left unknown" if left is None else f"about {duration(left)} left"
+        table = Table("", caption=text, caption_justify="left")
+        for state in STATES:
+            table.add_column(state, justify="right")
+        tasks = self._schedule.plan
+        counts = Counter((task.kind, self._schedule.state(task)) for task in tasks)
+        for kind, word in KINDS.items():
+            table.add_row(f"{word}s", *(str(counts[kind, state]) for state in STATES))
+        return table
+
+    def _seconds_left(self) -> float | None:
+        """For what is not done, as many at a time as there are jobs; None where unknown."""
+        state, plan = self._schedule.state, self._schedule.plan
+        left = [self._seconds(task) for task in plan if state(task) in (WAITING, RUNNING)]
+        known = [one for one in left if one is not None]
+        if left and not known:
+            return None
+        # What nothing is known of may take as long as the others.
+        return statistics.fmean(known) * len(left) / self._jobs if left else 0.0
+
+    def _seconds(self, task: Task) -> float | None:
+        """What tasks of its group took in this sweep, or else what earlier runs say."""
+        took = self._took.get(_group(task))
+        return statistics.fmean(took) if took else self._estimates.get(task.key)
+
+
+def _group(task: Task) -> str:
+    """Tasks of one group take about as long."""
+    return str(task.what.get("method", task.kind))
+
+
+# --- in the end ---------------------------------------------------------------------------
+
+
+def write_report(recorder: Recorder, schedule: Schedule, tracebacks: Mapping[str, str]) -> None:
+    """Write every task's run, the unlearnings as a table, and tracebacks by the labels of tasks."""
+    plan, folder, done = schedule.plan, recorder.folder, _done(schedule)
+    write_json(folder / SWEEP_FILE, {"tasks": [_entry(task, schedule) for task in plan]})
+    write_csv(folder / "report" / "sweep.csv", [_row(task, schedule) for task in done])
+    counts = Counter(task.kind for task in plan)
+    words = ", ".join(f"{counts[kind]} {word}s" for kind, word in KINDS.items())
+    lines = [f"**Sweep**: {words}", "", *(f"- {line}" for line in failures(schedule)), ""]
+    text = "\n".join(lines) + (prose.table_of(*_numbers(done, schedule)) if done else "")
+    write_text(folder / "report" / "summary.md", text)
+    recorder.describe(text[:MOST_LETTERS])
+    if tracebacks:
+        text = "\n".join(f"{label}\n{trace}" for label, trace in tracebacks.items())
+        write_text(folder / "report" / "failures.txt", text)
+
+
+def print_report(store: Store, run_id: str, schedule: Schedule) -> None:
+    """The unlearnings as a table, what failed and why, and where to see the runs."""
+    if done := _done(schedule):
+        title = f"{len(done)} unlearnings"
+        console.print_table(title, *_numbers(done[:MOST_ROWS], schedule))
+    if (more := len(done) - MOST_ROWS) > 0:
+        console.print_notes([f"{more} more are in report/sweep.csv of the run"])
+    console.print_notes(failures(schedule))
+    console.print_lines({"sweep": run_id, "browse": browse(store, "mu-unlearn")})
+
+
+def failures(schedule: Schedule) -> list[str]:
+    """Each task that was given up, and why: first those that were tried."""
+    reasons = schedule.failures
+    lines = [f"{one.title}: {reasons[one.key]}" for one in schedule.plan if one.key in reasons]
+    return sorted(lines, key=lambda line: "not tried" in line)
+
+
+def _done(schedule: Schedule) -> list[Task]:
+    """The unlearnings that are done."""
+    return [one for one in schedule.plan if one.kind == "cell" and one.key in schedule.results]
+
+
+def _numbers(
+    tasks: Sequence[Task], schedule: Schedule
+) -> tuple[list[str], list[Mapping[str, float]], list[str]]:
+    """Columns, rows and labels of unlearnings."""
+    rows = [schedule.results[task.key]["metrics"] for task in tasks]
+    names = [name for name in console.COLUMNS if any(name in row for row in rows)]
+    return names, rows, [task.label for task in tasks]
+
+
+def _entry(task: Task, schedule: Schedule) -> dict[str, Any]:
+    """A task in ``sweep.json``."""
+    runs = {key: result["run_id"] for key, result in schedule.results.items()}
+    return {
+        "kind": task.kind,
+        "label": task.label,
+        "state": schedule.state(task),
+        "run_id": runs.get(task.key),
+        "error": schedule.failures.get(task.key),
+        "needs": [runs.get(need) for need in task.needs],
+        **task.what,
+    }
+
+
+def _row(task: Task, schedule: Schedule) -> dict[str, Any]:
+    """An unlearning in ``sweep.csv``."""
+    result, what = schedule.results[task.key], task.what
+    return {
+        "run_id": result["run_id"],
+        **{f"prune_{name}": value for name, value in task.original.settings.items()},
+        "method": what["method"],
+        "forget": what["forget"],
+        "seed": task.seed,
+        **what["settings"],
+        **result["metrics"],
+    }

@@ -1,0 +1,189 @@
+"""The entry sweep: plan, say what it means, have it made, show what came of it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mu import tags
+from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
+from mu.errors import UserError
+from mu.tasks.outputs import write_text
+from mu.tasks.sweep.checks import defaults, device_of, plan_of
+from mu.tasks.sweep.engines import Engine
+from mu.tasks.sweep.engines.local import Local
+from mu.tasks.sweep.engines.processes import Processes, environments
+from mu.tasks.sweep.estimate import estimate, load_of, pasts
+from mu.tasks.sweep.find import Finder, Results
+from mu.tasks.sweep.grid import Grid, load_yaml, read_text
+from mu.tasks.sweep.perform import document_of, perform, perform_in_worker
+from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest
+from mu.tasks.sweep.report import (
+    Board,
+    Estimates,
+    failures,
+    print_plan,
+    print_report,
+    write_report,
+)
+from mu.tasks.sweep.schedule import Schedule, drive
+from mu.tracking import (
+    Store,
+    close_runs_below,
+    connect,
+    fetch_document,
+    find_unfinished,
+    fingerprint_tag,
+    keep_document,
+    remove_progress,
+    resumable_run,
+    tracked,
+)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is to be made."""
+
+    store: Store
+    options: SweepOptions
+    grid: str  # the text
+    given: Mapping[str, Any]  # of the device, on the command line
+    device: Mapping[str, Any]  # by the grid and the command line
+    plan: Plan
+    found: Results  # of what is finished already
+    estimates: Estimates  # of the others
+
+    @property
+    def digest(self) -> str:
+        """The tag by which an interrupted one is found."""
+        return fingerprint_tag(plan_digest(self.plan))
+
+
+def sweep(request: Request) -> None:
+    """Make every combination of originals, forget sets, methods and seeds of a grid file.
+
+    Everything that can be checked is checked before a run is opened.
+    """
+    options = SweepOptions.of(request.entry)
+    if options.engine == "ray" and find_spec("ray") is None:
+        raise UserError(
+            'engine=ray: Ray is not installed; pip install "mu-unlearning[ray]", or give '
+            "engine=processes"
+        )
+    planned = _planned(options, request.device)
+    print_plan(planned.plan, planned.estimates)
+    if options.dry_run:
+        return
+    if (count := len(planned.estimates)) > MOST_RUNS and not options.yes:
+        raise UserError(
+            f"this grid makes {count} runs, which is more than {MOST_RUNS}; give yes=true if that "
+            "is meant"
+        )
+    _make(planned, _interrupted(planned))
+
+
+def _planned(options: SweepOptions, given: Mapping[str, Any]) -> Sweep:
+    """Check everything, and find what is finished already; opens no run."""
+    store = lru_cache(connect)  # only once all that can be checked without it is
+    text = None if options.grid is None else read_text(Path(options.grid))
+    if options.resume_run_id is not None:
+        kept = fetch_document(store(), resumable_run(store(), options.resume_run_id, "sweep"))
+        text, given = text or kept["grid"], {**kept["device"], **given}
+    assert text is not None
+    grid = Grid.of(load_yaml(text, options.grid or "of the interrupted sweep"), defaults())
+    device = device_of(grid, given, here=options.ray_address is None)
+    plan = plan_of(grid, DeviceOptions.of(device), store)
+    found, known = Finder(store()).all(plan), list(pasts(store()))
+    left = [task for task in plan if task.key not in found]
+    estimates = {task.key: estimate(load_of(task), known) for task in left}
+    return Sweep(store(), options, text, given, device, plan, found, estimates)
+
+
+def _interrupted(sweep: Sweep) -> str | None:
+    """The run of an interrupted sweep to continue: the one named, or one of the same plan.
+
+    UserError if the one named is of another plan, or another process is at the same one.
+    """
+    store, run_id = sweep.store, sweep.options.resume_run_id
+    if run_id is None:
+        unfinished = find_unfinished(store, "sweep", tags.SWEEP, sweep.digest)
+        newest = next((run.info.run_id for run in unfinished), None)
+        return newest and str(resumable_run(store, newest, "sweep").info.run_id)
+    if store.run(run_id).data.tags.get(tags.SWEEP) != sweep.digest:
+        raise UserError(
+            f"run {run_id} is a sweep of another grid, or its data has changed; leave "
+            "resume_run_id out: what is finished of it is found all the same"
+        )
+    return run_id
+
+
+def _make(sweep: Sweep, resume: str | None) -> None:
+    """Have everything made that is missing, in runs below one."""
+    counts = {f"{kind}s": sum(task.kind == kind for task in sweep.plan) for kind in KINDS}
+    title = f"{counts['cells']} unlearnings"
+    with tracked(sweep.store, "sweep", title, resume=resume) as recorder:
+        print(f"sweep run {recorder.run_id}", file=sys.stderr, flush=True)
+        if resume is None:
+            keep_document(recorder, {"grid": sweep.grid, "device": dict(sweep.given)})
+        recorder.params({**sweep.options.as_dict(), **counts})
+        recorder.tags({tags.SWEEP: sweep.digest})
+        schedule = Schedule(sweep.plan, sweep.options.retries, sweep.found)
+        tracebacks = _drive(sweep, schedule, recorder.run_id) if sweep.estimates else {}
+        write_text(recorder.folder / "grid.yaml", sweep.grid)
+        write_report(recorder, schedule, tracebacks)
+        print_report(sweep.store, recorder.run_id, schedule)
+        if lost := failures(schedule):
+            recorder.finish()  # what is written is stored, though the run does not end well
+            shutil.rmtree(recorder.folder)
+            recorder.folder.mkdir()
+            raise UserError(
+                f"{len(lost)} of {len(sweep.plan)} runs of the sweep are not there ({lost[0]}); "
+                "the same command again tries just these"
+            )
+    remove_progress(recorder)
+
+
+def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> dict[str, str]:
+    """Have every task done; tracebacks of what failed, by label."""
+    store, results, finder = sweep.store, schedule.results, Finder(sweep.store)
+    where = {"store": store.uri, "experiment": store.experiment_id, "parent": run_id}
+    tracebacks = {}
+
+    def document(task: Task) -> dict[str, Any]:
+        common = {**where, "device": dict(sweep.device), "tag": finder.tag(task, results)}
+        return {**common, **document_of(task, results)}
+
+    def changed(task: Task, what: str, about: Mapping[str, Any]) -> None:
+        if "traceback" in about:
+            tracebacks[task.label] = about["traceback"]
+        if what == "died":
+            close_runs_below(store, run_id, "FAILED", about["error"], finder.tag(task, results))
+        board.changed(task, what, about)
+
+    engine = open_engine(sweep.options, sweep.device)
+    try:
+        with Board(schedule, sweep.estimates, engine.jobs) as board:
+            drive(schedule, engine, lambda task: finder.find(task, results), document, changed)
+    finally:
+        engine.close()
+        close_runs_below(store, run_id, "KILLED", "the sweep was stopped")
+    return tracebacks
+
+
+def open_engine(options: SweepOptions, device: Mapping[str, Any]) -> Engine:
+    """Start the engine; UserError if the Ray cluster does not answer."""
+    if options.engine == "ray":
+        from mu.tasks.sweep.engines.ray import Ray  # an extra
+
+        gpus = 0 if device.get("device") == "cpu" else int(device.get("devices", 1))
+        return Ray(perform_in_worker, options.jobs, options.ray_address, gpus)
+    if options.engine == "processes":
+        return Processes(perform_in_worker, environments(options.jobs, DeviceOptions.of(device)))
+    return Local(perform)

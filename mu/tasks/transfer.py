@@ -1,0 +1,318 @@
+"""The entry transfer: unlearn or find it done, train each network on for the target, compare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mu import tags
+from mu.checkpoints import Checkpoint, Spec
+from mu.cli.requests import TRANSFER_PREFIX, DeviceOptions, Request, TransferOptions
+from mu.data import load_data
+from mu.data.images import ImageDataset
+from mu.errors import UserError
+from mu.evaluation import GAP_METRICS, Outputs, predict
+from mu.evaluation.paired import accuracy_difference
+from mu.hyperparameters import typed_as
+from mu.report import console, plots, prose
+from mu.report import transfer as page
+from mu.runs import Run
+from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.outputs import browse, save_network, write_json
+from mu.tasks.problem import TrackedModel
+from mu.tasks.transfer_models import BEFORE, Models, Source, make_source
+from mu.tracking import Recorder, Store, rounded
+from mu.training import Training
+from mu.training.loop import DivergedError
+from mu.transfer.verb import check_target, transfer_training, transferred
+
+COPIED = (*GAP_METRICS, *(f"{name}{BEFORE}" for name in GAP_METRICS), "gap", "RTE")
+
+
+@dataclass(frozen=True)
+class TransferTask:
+    """A transfer that is to be done."""
+
+    options: TransferOptions
+    source: Source
+    target: ImageDataset
+    training: Training
+    device: DeviceOptions
+
+    def config(self) -> dict[str, Any]:
+        """What the run records before anything is made."""
+        recipe = self.source.spec.recipe
+        return {
+            "target": self.target.name,
+            "target_dir": self.target.data_dir,
+            "tune": self.options.tune,
+            **{
+                f"{TRANSFER_PREFIX}{name}": value for name, value in self.training.as_dict().items()
+            },
+            "seed": self.options.seed,
+            "method": self.source.method_name,
+            "dataset": self.source.spec.data.name,
+            "arch": recipe.model.arch,
+            "prune_rate": recipe.pruning["rate"],
+            "image_size": recipe.model.image_size,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A network after the transfer.
+
+    Parameters
+    ----------
+    test, train
+        What it says of the target's images.
+    seconds
+        Of its training.
+    """
+
+    checkpoint: Checkpoint
+    test: Outputs
+    train: Outputs
+    seconds: float
+    run: Run
+
+    def numbers(self) -> dict[str, float]:
+        """Its accuracies on the target, in percent."""
+        return {
+            "target_acc": rounded(self.test.accuracy()),
+            "target_train_acc": rounded(self.train.accuracy()),
+        }
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the run found: the networks, their numbers, and remarks."""
+
+    models: Models
+    rows: Mapping[str, Mapping[str, float]]
+    metrics: Mapping[str, float]
+    notes: list[str]
+
+
+def transfer(request: Request) -> None:
+    """Make an original forget, train it on for a target, and compare with the original.
+
+    Everything that can be checked is checked before a run is opened.
+    """
+    task = _make_task(request)
+    store = task.source.store
+    title = f"{task.source.method_name} {task.target.name}"
+    done = run_task(store, "transfer", title, lambda recorder: _work(recorder, task))
+    _print(store, done.run_id, task, done.value)
+
+
+def _work(recorder: Recorder, task: TransferTask) -> Findings:
+    """Unlearn or find it done, train every network on for the target, and keep what came of it."""
+    recorder.params(task.config())
+    models = task.source.models(recorder.run_id)
+    outcomes = {
+        role: _outcome(task, role, model, recorder if model is models.unlearned else None)
+        for role, model in models.by_role().items()
+    }
+    metrics = _metrics(models, outcomes)
+    found = Findings(models, _rows(models, outcomes), metrics, _notes(task, models, metrics))
+    _save(recorder, task, outcomes[models.method], found)
+    return found
+
+
+# --- what was requested -------------------------------------------------------------------
+
+
+def _make_task(request: Request) -> TransferTask:
+    """What was requested, checked as far as it can be: the cheap first.
+
+    Raises
+    ------
+    UserError
+        If something does not fit.
+    """
+    options = TransferOptions.of(request.entry)
+    if options.target is None:
+        raise UserError(
+            "give target, the data set to train on for: target=imagefolder with target_dir=DIR, say"
+        )
+    with typed_as(TRANSFER_PREFIX, Training.names()):
+        training = transfer_training(options.target, options.tune, **request.training)
+    device = checked_device(DeviceOptions.of(request.device))
+    source = make_source(options, request, device)
+    target = _load_target(options, source.spec, request.original.get("workers"))
+    check_target(source.spec, target, source.shape)
+    return TransferTask(options, source, target, training, device)
+
+
+def _load_target(options: TransferOptions, spec: Spec, workers: int | None) -> ImageDataset:
+    """The target, its images as large as the source's where they can be made so."""
+    from mu.data import source as source_of
+
+    assert options.target is not None
+    size = spec.recipe.model.image_size if source_of(options.target).resizes else None
+    with _as_of_target():
+        return load_data(
+            options.target,
+            options.target_dir,
+            size,
+            stream=options.target_stream,
+            workers=workers,
+        )
+
+
+@contextmanager
+def _as_of_target() -> Iterator[None]:
+    """Name the options of the target in messages of the block, as they are typed."""
+    names = {"data_dir": "target_dir", "dataset": "target", "stream": "target_stream"}
+    try:
+        yield
+    except UserError as error:
+        # Not what a function of the user's own must accept: "data_dir and image_size by name".
+        pattern = r"\bdata_dir\b(?! and)|\b(?:dataset|stream)(?==)"
+        text = re.sub(pattern, lambda found: names[found[0]], str(error))
+        raise UserError(text) from error
+
+
+# --- doing --------------------------------------------------------------------------------
+
+
+def _outcome(
+    task: TransferTask, role: str, model: TrackedModel, recorder: Recorder | None
+) -> Outcome:
+    """The transfer of one network.
+
+    Parameters
+    ----------
+    recorder
+        Where its curves are logged; None of networks whose numbers alone are kept.
+
+    Raises
+    ------
+    UserError
+        If the loss becomes NaN or infinite.
+    """
+    run = make_run(task.device, recorder, task.options.seed)
+    target = task.target
+    label, tune = f"transfer of {role}", task.options.tune
+    try:
+        with run.stopwatch() as seconds:
+            found = transferred(
+                model.checkpoint, target, task.training, run, tune=tune, label=label
+            )
+    except DivergedError as error:
+        raise UserError(
+            f"{label} to {target.name}: the loss is NaN or infinite; lower {TRANSFER_PREFIX}lr="
+            f"{task.training.lr:g}"
+        ) from error
+    seen = found.spec.data.bind(target)
+    parts = seen.test_subset(), seen.training_subset(np.arange(len(seen.train)))
+    test, train = (predict(found.model, one, run) for one in parts)
+    return Outcome(found, test, train, seconds[0], run)
+
+
+def _metrics(models: Models, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+    """All numbers of the run, as they are logged; those of the unlearning are copied."""
+    before, after, *more = outcomes.values()
+    gain = accuracy_difference(after.test, before.test)
+    metrics = {
+        **after.numbers(),
+        **{f"{name}{BEFORE}": value for name, value in before.numbers().items()},
+        "target_gain": rounded(gain.value),
+        "target_gain_lo": rounded(gain.low),
+        "target_gain_hi": rounded(gain.high),
+        "transfer_s": rounded(after.seconds),
+        "sparsity": rounded(after.checkpoint.mask.sparsity),
+    }
+    for oracle in more:
+        metrics |= {f"{name}_oracle": value for name, value in oracle.numbers().items()}
+        theirs = accuracy_difference(oracle.test, before.test)
+        metrics["target_gain_oracle"] = rounded(theirs.value)
+    unlearning = models.unlearned.metrics
+    return {**{name: unlearning[name] for name in COPIED if name in unlearning}, **metrics}
+
+
+def _rows(models: Models, outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
+    """What the table shows of each network."""
+    before = outcomes["original"].test
+    rows: dict[str, dict[str, float]] = {}
+    for role, model in models.by_role().items():
+        own = {name: model.metrics[name] for name in page.COLUMNS if name in model.metrics}
+        rows[role] = {**own, **outcomes[role].numbers()}
+        if role != "original":
+            gain = accuracy_difference(outcomes[role].test, before)
+            rows[role]["target_gain"] = rounded(gain.value)
+    return rows
+
+
+# --- what is kept and printed -------------------------------------------------------------
+
+
+def _notes(task: TransferTask, models: Models, metrics: Mapping[str, float]) -> list[str]:
+    """Remarks that the user should read."""
+    notes = []
+    low, high = metrics["target_gain_lo"], metrics["target_gain_hi"]
+    if low <= 0 <= high:
+        notes.append(
+            f"{len(task.target.test)} test images do not tell the unlearned network's accuracy on "
+            "the target from the original's"
+        )
+    if models.oracle is None and models.method != "retrain":
+        notes.append("no oracle to compare with; add oracle_run_id=train to make one")
+    return notes
+
+
+def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:
+    """Write everything that the run's page shows and later work takes."""
+    folder, models = recorder.folder, found.models
+    made = {
+        "forget": models.forget,
+        "prune_run_id": models.original.run_id,
+        "unlearn_run_id": models.unlearned.run_id,
+        "oracle_run_id": models.oracle.run_id if models.oracle else "none",
+    }
+    recorder.params(made)
+    recorder.metrics(found.metrics)
+    text = page.describe_transfer(
+        task.target.name,
+        task.options.tune,
+        models.method,
+        models.forget,
+        found.rows,
+        found.metrics,
+        models.links(),
+        found.notes,
+    )
+    more = {tags.UPSTREAM: models.unlearned.run_id, tags.FORGET: models.forget_tag}
+    more |= {tags.ORACLE: models.oracle.run_id} if models.oracle else {}
+    save_network(recorder, outcome.checkpoint, found.metrics, text, more)
+    write_json(folder / "config.json", {**task.config(), **made, **task.device.as_dict()})
+    plots.plot_history(outcome.run, folder / "plots" / "training.png")
+    page.plot_transfer(found.rows, task.target.name, folder / "plots" / "target.png")
+
+
+def _print(store: Store, run_id: str, task: TransferTask, found: Findings) -> None:
+    """What the entry prints when it is done."""
+    original, target = found.models.original.checkpoint, task.target
+    about = prose.describe_model(original.spec, original.mask.sparsity)
+    console.print_table(
+        f"{about}, forgets {found.models.forget}; then tune={task.options.tune} on {target.name} "
+        f"({len(target.train)} training, {len(target.test)} test images)",
+        page.COLUMNS,
+        list(found.rows.values()),
+        list(found.rows),
+    )
+    console.print_notes(found.notes)
+    lines = {
+        **found.models.links(),
+        "transfer": run_id,
+        "gain": page.gain_in_words(found.metrics),
+        "model": f'mu.load_model("{run_id}")',
+        "browse": browse(store, "mu-transfer"),
+    }
+    console.print_lines(lines)

@@ -1,0 +1,93 @@
+"""The resume document: what a run is to do, kept while it lasts, so that it can be resumed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+
+from mu.digests import digest_of
+from mu.distributed.place import place
+from mu.errors import UserError
+from mu.tracking.artifacts import download
+from mu.tracking.recorder import Recorder
+from mu.tracking.resuming import local_folder
+from mu.tracking.store import Store, failure
+from mu.training.progress import FOLDER, write_whole
+
+DOCUMENT_FILE = f"{FOLDER}/job.json"
+_FORMAT = "mu.job/1"
+
+
+def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
+    """Keep it among a run's artifacts; a store that fails costs that, but not the work.
+
+    Parameters
+    ----------
+    task
+        JSON-ready: everything that is needed to start it again.
+    """
+    if not place().is_first:
+        return
+    document = {"format": _FORMAT, **task}
+    text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
+    try:
+        _write(recorder, text.encode())
+    except Exception as error:
+        recorder.warn("the run could not be resumed", error)
+
+
+def _write(recorder: Recorder, content: bytes) -> None:
+    name = Path(DOCUMENT_FILE).name
+    if folder := local_folder(recorder.store.run(recorder.run_id)):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / name, content)
+        return
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        path = Path(scratch) / name
+        path.write_bytes(content)
+        recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
+
+
+def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
+    """What an interrupted run was to do.
+
+    Raises
+    ------
+    UserError
+        If it was stopped before that was known, or the file is damaged.
+    """
+    run_id = run.info.run_id
+    try:
+        kept = [one.path for one in store.client.list_artifacts(run_id, FOLDER)]
+    except MlflowException as error:
+        raise failure(store.uri, error) from error
+    if DOCUMENT_FILE not in kept:
+        raise UserError(
+            f"run {run_id} was stopped before its original was there, so there is nothing to go "
+            "on from; start anew (if the original was interrupted, finish that first: "
+            "mlflow run . -e prune -P resume_run_id=ITS_ID)"
+        )
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        text = download(store, run, DOCUMENT_FILE, Path(scratch)).read_bytes()
+    try:
+        return _read(text)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"run {run_id} cannot be resumed: {DOCUMENT_FILE} is damaged ({error!r}); start it anew"
+        ) from error
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    document = dict(json.loads(text))
+    if document.get("format") != _FORMAT:
+        raise ValueError("its format is not one that this version of mu reads")
+    if document.pop("digest") != digest_of(document):
+        raise ValueError("its contents do not fit its digest")
+    del document["format"]
+    return document

@@ -1,0 +1,109 @@
+"""The one reader of runs: from MLflow's runs to :class:`mu.run_record.RunRecord`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from mlflow.entities import Run as MlflowRun
+
+from mu.errors import UserError
+from mu.run_record import RunRecord
+from mu.tags import ENTRY
+from mu.tracking.artifacts import UNLEARNED, check_network, download
+from mu.tracking.queries import FINISHED, matching
+from mu.tracking.store import Store
+from mu.tracking.view import run_url
+
+
+@dataclass(frozen=True)
+class _StoredRun:
+    """A :class:`mu.run_record.Source`: reads what else is known of a run from its store."""
+
+    store: Store
+    run: MlflowRun
+
+    def read(self, path: str) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+            return download(self.store, self.run, path, Path(scratch)).read_bytes()
+
+    def find(self, run_id: str) -> RunRecord:
+        return record_of(self.store, self.store.run(run_id))
+
+
+def record_of(store: Store, run: MlflowRun) -> RunRecord:
+    """What is known of a run of the store."""
+    info, tags = run.info, dict(run.data.tags)
+    start, end = info.start_time, info.end_time
+    return RunRecord(
+        info.run_id,
+        tags.get(ENTRY, "-"),
+        tags.get("mlflow.runName", ""),
+        info.status,
+        datetime.fromtimestamp((start or 0) / 1000, UTC).astimezone(),
+        (end - start) / 1000 if start and end else None,
+        dict(run.data.params),
+        dict(run.data.metrics),
+        tags,
+        run_url(store.uri, info.experiment_id, info.run_id),
+        _StoredRun(store, run),
+    )
+
+
+def records(store: Store, query: str = "", most: int | None = None) -> Iterator[RunRecord]:
+    """Runs of the experiment that match MLflow's ``query``, newest first, at most so many."""
+    return (record_of(store, run) for run in islice(store.search(query), most))
+
+
+def read_run(store: Store, run_id: str) -> RunRecord:
+    """The run of that ID, or of its first digits, whatever its state.
+
+    Raises
+    ------
+    UserError
+        If there is none, or several IDs begin so.
+    """
+    return record_of(store, store.run(store.full_id(run_id)))
+
+
+def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED) -> RunRecord:
+    """A finished run that has unlearned something, by its ID or the first digits of it.
+
+    Parameters
+    ----------
+    run_id
+        With ``auto`` the newest that is no oracle.
+    entries
+        That it may be of.
+
+    Raises
+    ------
+    UserError
+        If there is none, or the run given is none.
+    """
+    if run_id == "auto":
+        return _newest_unlearned(store, entries)
+    run = store.run(store.full_id(run_id))
+    entry = run.data.tags.get(ENTRY, "unknown")
+    if entry not in entries:
+        raise UserError(
+            f"run {run.info.run_id} (entry {entry}) has unlearned nothing; give the ID of a run of "
+            f"{' or '.join(entries)}"
+        )
+    check_network(run)
+    return record_of(store, run)
+
+
+def _newest_unlearned(store: Store, entries: Sequence[str]) -> RunRecord:
+    for entry in entries:
+        for record in records(store, matching({ENTRY: entry}, FINISHED)):
+            if record.holds_network and not record.is_oracle:
+                return record
+    raise UserError(
+        f"run_id=auto: there is no finished {' or '.join(entries)} run; make one: "
+        "mlflow run . -e unlearn"
+    )

@@ -1,0 +1,51 @@
+"""From a command line to the request of a task: run IDs are whole there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mu.cli.entry import entry_command
+from mu.cli.options import Group
+from mu.cli.requests import CompareOptions, EvaluateOptions, PruneOptions, Request, UnlearnOptions
+from mu.hyperparameters import Hyperparameters
+from mu.tracking import Store
+from tests.helpers import refused
+from tests.tracking.handovers import hand_over
+
+requests: list[Request] = []
+
+
+def task(request: Request) -> None:
+    requests.append(request)
+
+
+def given(options: type[Hyperparameters], line: str) -> dict[str, Any]:
+    groups = {"entry": [Group(options)]}
+    command = entry_command("it", "help", groups, "tests.cli.test_entry:task")
+    command.main(line.split(), standalone_mode=False)
+    return dict(requests[-1].entry)
+
+
+def test_shortened_ids_are_whole_in_the_request(store: Store) -> None:
+    one, two = hand_over(store), hand_over(store)
+    short = one[:14]
+    assert given(PruneOptions, f"--mask_run_id {short}") == {"mask_run_id": one}
+    assert given(CompareOptions, f"--parent {short}") == {"parent": one}
+    line = f"--run_id {short} --run_ids {two[:14]},{one} --oracle_run_id find"
+    assert given(EvaluateOptions, line) == {
+        "run_id": one,
+        "run_ids": f"{two},{one}",
+        "oracle_run_id": "find",
+    }
+    with refused("no run of the experiment begins with 'abcd0'"):
+        given(EvaluateOptions, "--run_id abcd0")
+
+
+@pytest.mark.parametrize("word", ["auto", "nonsense", "f" * 32])
+def test_no_store_is_opened_for_words_and_whole_ids(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:/nowhere")
+    assert given(UnlearnOptions, f"--prune_run_id {word}") == {"prune_run_id": word}

@@ -1,0 +1,31 @@
+"""Settings with which the contract tests run a method, new ones too.
+
+By default that is two epochs. The test file of a method may say otherwise:
+
+SMALL
+    Settings with which there is something to do, and to draw, on 108 images.
+BLIND
+    The parts that it never looks at, of ``forget`` and ``retain``, where its scale is given.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mu.methods import method_class
+from mu.methods.reach import Reaching
+from tests.declared import declared
+
+
+def small(name: str, *, scaled: bool = False) -> dict[str, Any]:
+    """Settings of a short run.
+
+    Parameters
+    ----------
+    scaled
+        Whether the scale is given, of methods that would find it by a rule.
+    """
+    kind = method_class(name)
+    default = {"epochs": 2} if "epochs" in kind.names() else {}
+    scale = {kind.scale: 1e-3} if scaled and issubclass(kind, Reaching) else {}
+    return {**default, **declared(kind, "SMALL", {}), **scale}

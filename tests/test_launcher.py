@@ -1,0 +1,81 @@
+"""Every entry once through MLflow's own launcher, all in one store; and a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mu.tracking import Store, connect
+from tests.conftest import FinishedUnlearn, copy_store, store_uri
+from tests.processes import ROOT
+from tests.test_main_job import launch, newest, runs
+
+pytestmark = pytest.mark.slow
+
+DECLARED = {
+    name: set(entry["parameters"])
+    for name, entry in yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"].items()
+}
+GIVEN = {
+    "prune": "epochs=1 rate=9e-1",
+    "unlearn": "prune_run_id={original} method=ga forget=class:3",
+    "backdoor": "method=ft epochs=1 prune_epochs=1",
+    "lira": "unlearn_run_id={unlearned} references=2",
+    "evaluate": "run_id={unlearned} metrics=ece,gap",
+    "transfer": "unlearn_run_id={unlearned} target=tests.transfer.targets:bright transfer_epochs=1",
+    "compare": "run_ids={unlearned}",
+    "sweep": "grid={folder}/grid.yaml",
+    "dataset": "source=digits out={folder}/digits.lmdb",
+}
+GRID = {
+    "originals": {"rate": 0, "epochs": 1, "train_size": 100},
+    "forget": "class:0",
+    "methods": ["ga"],
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def store(
+    finished_unlearn: FinishedUnlearn, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    path = copy_store(finished_unlearn.path, tmp_path_factory.mktemp("launched"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+        yield connect()
+
+
+@pytest.mark.parametrize("entry", DECLARED)
+def test_an_entry(
+    entry: str, store: Store, finished_unlearn: FinishedUnlearn, tmp_path: Path
+) -> None:
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))
+    names = {
+        "original": finished_unlearn.original,
+        "unlearned": finished_unlearn.unlearned[0],
+        "folder": tmp_path,
+    }
+    given = dict(one.split("=", 1) for one in GIVEN[entry].format(**names).split())
+    if "device" in DECLARED[entry]:
+        given["device"] = "cpu"
+    before = len(runs(store, f"tags.`mu.entry` = '{entry}'"))
+    done = launch(entry, **given)
+    assert done.returncode == 0, done.stderr
+    run = newest(store, f"tags.`mu.entry` = '{entry}'")
+    assert len(runs(store, f"tags.`mu.entry` = '{entry}'")) > before
+    assert run.info.status == "FINISHED"
+    assert run.info.run_id in done.stdout
+    # As it was typed: MLflow logs it before the program starts.
+    assert {name: run.data.params[name] for name in given} == given
+
+
+def test_a_mistake(store: Store) -> None:
+    done = launch("unlearn", forgets="class:1")
+    assert done.returncode == 1
+    assert "error: unknown option" in done.stderr
+    run = newest(store)
+    assert run.info.status == "FAILED"
+    assert "'forgets'; did you mean forget" in run.data.tags["mu.error"]

@@ -1,0 +1,78 @@
+"""What makes one oracle another one: everything that it depends on, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
+from mu.cli.requests import DeviceOptions
+from mu.data.images import ImageDataset
+from mu.recipes.recipe import Recipe
+from mu.tasks.problem import UnlearningProblem
+from tests.data.poisoned import make_poison
+from tests.helpers import make_checkpoint, make_dataset, random_mask
+
+DATA = make_dataset(train=60)
+BASE = make_checkpoint(DATA)
+
+
+def key(
+    checkpoint: Checkpoint = BASE,
+    data: ImageDataset = DATA,
+    forget: str = "class:1",
+    mask_from: str = "upstream",
+) -> str:
+    split = forget_split(checkpoint, data, forget)
+    problem = UnlearningProblem(
+        "0123", checkpoint, data, split, forget, DeviceOptions(device="cpu")
+    )
+    return problem.oracle_key(mask_from)
+
+
+def with_mask(kept: float) -> Checkpoint:
+    mask = random_mask(BASE.model, BASE.mask, kept=kept, seed=9)
+    return Checkpoint(BASE.model, mask, BASE.spec)
+
+
+def with_recipe(**changes: object) -> Checkpoint:
+    recipe: Recipe = replace(BASE.spec.recipe, **changes)  # type: ignore[arg-type]
+    return Checkpoint(BASE.model, BASE.mask, replace(BASE.spec, recipe=recipe))
+
+
+def with_data(data: ImageDataset) -> Checkpoint:
+    return Checkpoint(BASE.model, BASE.mask, Spec(DataSpec.of(data), BASE.spec.recipe))
+
+
+OTHER = make_dataset(train=60, seed=5)
+SHIFTED = replace(DATA, mean=(0.5,))
+POISONED = [make_poison(which).apply(DATA) for which in ((1, 5), (1, 6))]
+OTHERS = {
+    "mask": {"checkpoint": with_mask(0.3)},
+    "where the mask is from": {"mask_from": "retain"},
+    "forget set": {"forget": "class:2"},
+    "initial weights": {"checkpoint": with_recipe(seed=4)},
+    "training": {"checkpoint": with_recipe(training=replace(BASE.spec.recipe.training, epochs=3))},
+    "images": {"checkpoint": with_data(OTHER), "data": OTHER},
+    "normalisation": {"checkpoint": with_data(SHIFTED), "data": SHIFTED},
+    "poison": {"checkpoint": with_data(POISONED[0]), "data": POISONED[0]},
+    "another poison": {"checkpoint": with_data(POISONED[1]), "data": POISONED[1]},
+}
+
+
+def test_the_same_job_has_the_same_key_however_it_is_spelt() -> None:
+    again = make_checkpoint(make_dataset(train=60))
+    assert key(again, make_dataset(train=60)) == key()
+    assert key(forget="class:class_1") == key()
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_another_job_has_another_key(change: str) -> None:
+    others = {name: key(**given) for name, given in OTHERS.items() if name != change}  # type: ignore[arg-type]
+    assert key(**OTHERS[change]) not in {key(), *others.values()}  # type: ignore[arg-type]
+
+
+def test_the_mask_does_not_matter_where_it_is_found_anew() -> None:
+    assert key(with_mask(0.3), mask_from="retain") == key(mask_from="retain")
+    assert key(with_mask(0.3)) != key(with_mask(0.5))
