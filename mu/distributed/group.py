@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from signal import SIGTERM
 from typing import TypeVar
@@ -33,6 +33,7 @@ TIMEOUT = timedelta(hours=2)
 PATIENCE = 5.0  # seconds in which a rank that is gone shows itself, once a message has failed
 LINGERING = 20.0  # seconds that a rank which failed waits for the first one to end its runs
 GRACE = 30.0  # seconds from SIGTERM to the end, where the launcher is gone
+CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
 LOST = ("onnection", "gloo", "NCCL")  # in what torch says of a rank that is gone
 
 _KINDS = {"died": ProcessDiedError, "user": UserError}  # of errors, from the special one
@@ -56,7 +57,7 @@ class _Group:
 
     place: Place
     store: Store
-    processes: list[tuple[str, int, float]] = field(default_factory=list)
+    processes: list[tuple[str, int, float]]
     asking: bool = False  # the first rank is in a call whose outcome the others wait for
     failed: bool = False
 
@@ -96,7 +97,8 @@ class _Group:
             return False
         try:
             process = psutil.Process(number)
-            return process.create_time() != start or process.status() == psutil.STATUS_ZOMBIE
+            same = abs(process.create_time() - start) < CLOCK_SECONDS
+            return not same or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
 
@@ -122,11 +124,10 @@ def join() -> Place:
         world_size=here.size,
         timeout=TIMEOUT,
     )
-    _joined = _Group(here, PrefixStore("mu", store))
-    atexit.register(_end, _joined)
     own = (socket.gethostname(), os.getpid(), psutil.Process().create_time())
-    dist.all_gather_object(found := [own] * here.size, own)
-    _joined.processes = found
+    dist.all_gather_object(processes := [own] * here.size, own)
+    _joined = _Group(here, PrefixStore("mu", store), processes)
+    atexit.register(_end, _joined)
     return here
 
 

@@ -35,7 +35,7 @@ class RanksFailedError(ProcessDiedError):
     processes
         Their process numbers: what they had open may still be to be closed.
     reason
-        In one line; None where the first rank has printed why.
+        In one line; None where the first rank has ended by itself, and printed why.
     stopped
         Whether a signal to this process ended them.
     """
@@ -157,14 +157,13 @@ def _children(count: int) -> Iterator[set[int]]:
 def _how(failures: Mapping[int, ProcessFailure], size: int) -> tuple[int, str | None]:
     """The exit status that ranks which failed mean, and what is still to be said of them."""
     codes = {rank: one.exitcode for rank, one in failures.items()}
+    if codes.get(0) == MISTAKE:
+        return MISTAKE, None
     # The launcher ends those that are left by SIGTERM, and by SIGKILL if that does not help.
     first = next(iter(codes))
-    if MISTAKE in codes.values():
-        return MISTAKE, None
-    if codes[first] >= 0:
-        return codes[first], None
-    name = signal.Signals(-codes[first]).name
-    hint = " (memory may have run out)" if name == "SIGKILL" else ""
-    return MISTAKE, (
-        f"process {first + 1} of {size} was ended by {name}{hint}, so the work of all of them ended"
-    )
+    who, end = f"process {first + 1} of {size}", ", so the work of all of them ended"
+    if codes[first] < 0:
+        name = signal.Signals(-codes[first]).name
+        hint = " (memory may have run out)" if name == "SIGKILL" else ""
+        return MISTAKE, f"{who} was ended by {name}{hint}{end}"
+    return codes[first], f"{who} failed{end}" if codes.get(0, 0) < 0 else None

@@ -176,8 +176,9 @@ KILL, TERM = -signal.SIGKILL, -signal.SIGTERM
         ({1: KILL, 0: 2}, 2, None),  # the first one said so
         ({1: KILL, 0: TERM}, 2, "process 2 of 2 was ended by SIGKILL (memory may have run out)"),
         ({1: -signal.SIGSEGV, 0: KILL}, 2, "process 2 of 2 was ended by SIGSEGV"),
-        ({0: KILL, 1: TERM}, 2, "process 1 of 2 was ended by SIGKILL"),
-        ({1: 1, 0: TERM}, 1, None),
+        ({0: KILL, 1: 2}, 2, "process 1 of 2 was ended by SIGKILL"),
+        ({1: 1, 0: 1}, 1, None),
+        ({1: 1, 0: KILL}, 1, "process 2 of 2 failed, so"),
         ({0: 143}, 143, None),
     ],
 )
