@@ -64,7 +64,7 @@ def perform(document: Document) -> dict[str, Any]:
         ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
         ``traceback``; in either case ``warnings``, lines that the user should see.
     """
-    devices = int(document["device"].get("devices", 1))
+    devices = int(document.get("device", {}).get("devices", 1))
     if devices > 1 and place().size == 1:
         return _perform_by(devices, document)
     output = io.StringIO()
