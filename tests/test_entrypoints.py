@@ -253,7 +253,7 @@ def test_originals_that_are_none(program: Program, pruned: PrunedStore) -> None:
     deleted = hand_over(store)
     store.client.delete_run(deleted)
     count = run_count(store)
-    program.refuses("unlearn --prune_run_id 0123", "begins with '0123'", "copy an ID")
+    program.refuses("unlearn --prune_run_id 0123", "begins with '0123'", "`mu runs` lists them")
     program.refuses(f"unlearn --prune_run_id {running}", running, "is RUNNING", "FINISHED")
     program.refuses(f"unlearn --prune_run_id {failed}", failed, "is FAILED", "FINISHED")
     program.refuses(f"unlearn --prune_run_id {other}", other, "holds no network")

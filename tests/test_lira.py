@@ -408,7 +408,7 @@ def test_runs_that_cannot_be_attacked(refuses: Refusing, target: Target) -> None
     store, start = target.store, "--unlearn_run_id"
     failed = hand_over(store, entry="unlearn", status="FAILED")
     before = count(store)
-    refuses(f"{start} 0123", "begins with '0123'", "copy an ID")
+    refuses(f"{start} 0123", "begins with '0123'", "`mu runs` lists them")
     refuses(f"{start} {target.original}", target.original, "(entry prune)", "a run of unlearn")
     refuses(f"{start} {failed}", failed, "is FAILED", "FINISHED")
     oracle = f"{start} {target.unlearned} --oracle_run_id"
