@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -65,6 +66,7 @@ class Work:
         """Where it is done, and in which precision; the plain way is always in fp32."""
         return Run(device=self.device, precision=self.precision, show_progress=False)
 
+    @cache  # noqa: B019 - one for each process
     def images(self) -> Images:
         """Random images: what they show costs nothing."""
         draws = torch.Generator().manual_seed(0)
@@ -161,6 +163,7 @@ def measure(work: Work, rounds: int) -> None:
     for number in range(rounds + 1):
         for name, way in WAYS.items():
             taken = way(work)
+            print(f"round {number} {name} {taken:.2f} s", file=sys.stderr)
             if number:
                 seconds[name].append(taken)
     memory = peak_memory(work)
@@ -196,7 +199,9 @@ def ratios(over: list[float], under: list[float]) -> list[float]:
 
 
 def peak_memory(work: Work) -> dict[str, float]:
-    """MiB, by way, each in a process of its own: of the device on CUDA, else of the process."""
+    """MiB, by way: of the device on CUDA, else of a process of its own."""
+    if work.run().device.type == "cuda":
+        return {name: _peak(name, work) for name in WAYS}
     found = {}
     for name in WAYS:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -13,6 +13,8 @@ DEFAULTS = {
     "THP_MEM_ALLOC_ENABLE": "1",
     # MLflow sends nothing about its use to anyone.
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Where tqdm is installed, MLflow draws two bars for each file that it fetches.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 

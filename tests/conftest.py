@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
+from mu import environment
+
 if TYPE_CHECKING:
     from mu.tracking import Store
 
@@ -34,6 +36,8 @@ def _no_mlflow_of_the_user() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             patch.delenv(name)
+        for name, value in environment.DEFAULTS.items():
+            patch.setenv(name, value)
         patch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/nowhere.db")
         yield
 

@@ -29,7 +29,7 @@ from mu.models.features import features
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import PRUNERS, make_pruner
 from mu.pruning.base import prunable
-from mu.runs import Run, seeded
+from mu.runs import Run, check_devices, seeded
 from mu.tasks.prune import prune
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Store
@@ -161,12 +161,14 @@ def test_auto_is_bf16_and_the_network_passes_in_it():
     run, seen = gpu("auto"), []
     model = small()
     model.conv.register_forward_hook(lambda _m, _i, output: seen.append(output.dtype))
+    start = vector(model)
     train(model, subset(), Training(**SETTINGS), run)
     assert run.bf16
     assert set(seen) == {torch.bfloat16}
     assert {one.dtype for one in model.parameters()} == {torch.float32}
-    losses = [value for _, value in run.history("loss")]
-    assert losses[-1] < losses[0]
+    assert np.isfinite([value for _, value in run.history("loss")]).all()
+    assert vector(model).isfinite().all()
+    assert apart(vector(model), start) > 1e-3
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.05])
@@ -269,14 +271,15 @@ def test_the_diagonal_is_the_cpus(original, labels):
 
 
 def test_the_product_with_the_inverse_is_the_cpus(original):
+    """In double precision: the inverse enlarges the rounding of the gradients."""
     products = []
     for run in both():
-        model = run.place(copy.deepcopy(original.model)).eval()
+        model = run.place(copy.deepcopy(original.model).double()).eval()
         free = FreeWeights(model, original.mask)
         vector = mean_gradient(model, free, subset(), run)
         samples = Samples(model, free, subset(), run, 16)
         products.append(woodbury(samples, vector, 0.1))
-    assert apart(*products) < 1e-2
+    assert apart(*products) < 1e-8
 
 
 # --- evaluation ---------------------------------------------------------------------------
@@ -337,7 +340,7 @@ def test_memory_is_the_gpus():
 def test_more_gpus_than_there_are_are_refused():
     there = torch.cuda.device_count()
     with refused(f"devices={there + 1}", f"there are {there} GPUs"):
-        Run(device=DEVICE, devices=there + 1)
+        check_devices(DEVICE, there + 1, sync_bn=False)
     with refused("device='cuda:99'", "try auto"):
         Run(device="cuda:99")
 

@@ -24,7 +24,7 @@ def model():
 
 def test_predict_equals_one_image_at_a_time(model):
     subset = DATA.training_subset(np.array([5, 3, 99, 3]))
-    outputs = predict(model, subset, Run())
+    outputs = predict(model, subset, Run(device="cpu"))
     model.eval()
     for row, index in enumerate(subset.indices):
         image = (DATA.train.pixels[index].float() / 255 - DATA.mean[0]) / DATA.std[0]
@@ -37,8 +37,8 @@ def test_predict_equals_one_image_at_a_time(model):
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
 def test_batching_does_not_matter(model, batch_size):
     subset = DATA.training_subset(np.arange(50))
-    whole = predict(model, subset, Run()).logits
-    parts = predict(model, subset, Run(), batch_size=batch_size).logits
+    whole = predict(model, subset, Run(device="cpu")).logits
+    parts = predict(model, subset, Run(device="cpu"), batch_size=batch_size).logits
     assert torch.allclose(whole, parts, atol=1e-5)
 
 
@@ -46,7 +46,7 @@ def test_batching_does_not_matter(model, batch_size):
 def test_the_mode_is_left_as_it_was_and_nothing_is_changed(model, training):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.train(training)
-    predict(model, DATA.test_subset(), Run())
+    predict(model, DATA.test_subset(), Run(device="cpu"))
     assert model.training is training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 

@@ -27,7 +27,7 @@ def method(name, *, scaled=False, **settings):
 @pytest.fixture(scope="module", params=[0.0, 0.9], ids=["dense", "sparse"])
 def original(request):
     recipe = make_recipe(DATA, rate=request.param, epochs=6, train_size=120)
-    return train_original(DATA, recipe, Run())
+    return train_original(DATA, recipe, Run(device="cpu"))
 
 
 @pytest.fixture(params=sorted(METHODS))
@@ -37,7 +37,7 @@ def name(request):
 
 def unlearned(original, name, split, seed=0, *, scaled=False):
     checkpoint = copy.deepcopy(original)
-    method(name, scaled=scaled).unlearn(checkpoint, split, Run(seed=seed))
+    method(name, scaled=scaled).unlearn(checkpoint, split, Run(device="cpu", seed=seed))
     return checkpoint
 
 
@@ -97,7 +97,7 @@ def test_it_looks_at_the_parts_of_the_data_that_it_is_said_to(original, name, pa
 def test_what_works_in_one_go_leaves_mode_and_flags_as_they_are(original, name, training):
     checkpoint = copy.deepcopy(original)
     checkpoint.model.train(training)
-    method(name).unlearn(checkpoint, forget_split(original, DATA, "class:1"), Run())
+    method(name).unlearn(checkpoint, forget_split(original, DATA, "class:1"), Run(device="cpu"))
     assert checkpoint.model.training is training
     assert all(one.requires_grad and one.grad is None for one in checkpoint.model.parameters())
 

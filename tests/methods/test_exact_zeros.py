@@ -26,7 +26,7 @@ SHORT = {"epochs": 3, "lr": 0.02}
 @pytest.fixture(scope="module", params=[0.0, 0.8], ids=["dense", "sparse"])
 def original(request):
     recipe = make_recipe(DATA, rate=request.param, epochs=2, train_size=100)
-    return train_original(DATA, recipe, Run())
+    return train_original(DATA, recipe, Run(device="cpu"))
 
 
 def unlearned(original, name="l1_sparse", run=None, **settings):
@@ -162,7 +162,9 @@ def test_nothing_is_left_of_a_huge_alpha_and_a_note_says_so(original):
     assert note.startswith(f"l1_sparse to 100.00 % leaves no weight in {first}, ")
     assert "a lower alpha or shrink would keep some" in note
     split = forget_split(original, DATA, "class:4")
-    assert all(np.isfinite(value) for value in evaluate(found.model, split, Run()).values())
+    assert all(
+        np.isfinite(value) for value in evaluate(found.model, split, Run(device="cpu")).values()
+    )
     # Neither does the next request find anything to pull at.
     assert unlearned(found, exact_zeros=True).mask.kept == 0
 
@@ -213,7 +215,7 @@ def test_against_alpha_1_adam_holds_no_weight_and_below_it_does():
 
 @pytest.mark.parametrize(("optimizer", "most"), [("adam", 0.75), ("adamw", 0.75), ("sgd", None)])
 def test_the_rule_stays_below_what_outruns_adam(original, optimizer, most):
-    run = Run()
+    run = Run(device="cpu")
     unlearned(original, run=run, optimizer=optimizer, lr=1e-3, shrink=50.0)
     assert run.metrics["alpha"] == most if most else run.metrics["alpha"] > 1
     assert not run.notes

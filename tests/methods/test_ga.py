@@ -31,7 +31,7 @@ SEED = 2
 def original(request):
     """It knows its images by heart, so that there is something to forget."""
     recipe = make_recipe(DATA, rate=request.param, epochs=12, train_size=120)
-    return train_original(DATA, recipe, Run())
+    return train_original(DATA, recipe, Run(device="cpu"))
 
 
 def unlearned(original, split, run=None, **settings):

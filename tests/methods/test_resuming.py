@@ -55,7 +55,7 @@ def original(request: pytest.FixtureRequest) -> Checkpoint:
     sparse = {"pruner": "imp", "rate": 0.5, "rounds": 2, "rewind_epoch": 1}
     pruning = sparse if request.param == "sparse" else {"rate": 0.0}
     recipe = make_recipe(DATA, arch=DROPPING, epochs=EPOCHS, train_size=120, **pruning)
-    return train_original(DATA, recipe, Run(seed=1))
+    return train_original(DATA, recipe, Run(device="cpu", seed=1))
 
 
 class Outcome:
@@ -64,7 +64,7 @@ class Outcome:
     def __init__(self, original: Checkpoint, variant: str, keeper: Kept | None = None) -> None:
         name, settings = VARIANTS[variant]
         short = {"epochs": EPOCHS} if "epochs" in method_class(name).names() else {}
-        self.checkpoint, self.run = copy.deepcopy(original), Run(seed=7)
+        self.checkpoint, self.run = copy.deepcopy(original), Run(device="cpu", seed=7)
         split = forget_split(original, DATA, "class:3")
         method = make_method(name, {**short, **settings})
         method.unlearn(self.checkpoint, split, self.run, keeper)
@@ -127,7 +127,9 @@ def test_progress_of_another_network_is_refused(original: Checkpoint) -> None:
     keeper = Kept(most=1)
     with pytest.raises(Interrupted):
         Outcome(original, "ft", keeper)
-    other = train_original(DATA, make_recipe(DATA, epochs=1, train_size=100, rate=0.0), Run())
+    other = train_original(
+        DATA, make_recipe(DATA, epochs=1, train_size=100, rate=0.0), Run(device="cpu")
+    )
     with refused("does not fit the network", "start it anew"):
         Outcome(other, "ft", Kept(keeper.content))
 
@@ -142,7 +144,7 @@ def test_what_works_in_one_go_has_no_use_for_a_keeper(original: Checkpoint, name
 
     one, other = copy.deepcopy(original), copy.deepcopy(original)
     split = forget_split(original, DATA, "class:3")
-    make_method(name).unlearn(one, split, Run(seed=7), Unused())
-    make_method(name).unlearn(other, split, Run(seed=7))
+    make_method(name).unlearn(one, split, Run(device="cpu", seed=7), Unused())
+    make_method(name).unlearn(other, split, Run(device="cpu", seed=7))
     for key, tensor in one.model.state_dict().items():
         assert torch.equal(tensor, other.model.state_dict()[key]), key

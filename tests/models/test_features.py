@@ -76,7 +76,7 @@ def hooks_of(model):
 
 
 def test_features_are_what_the_head_is_given(model):
-    found = features(model, EVERYTHING, Run())
+    found = features(model, EVERYTHING, Run(device="cpu"))
 
     assert found.dtype == torch.float64
     assert found.device.type == "cpu"
@@ -88,9 +88,9 @@ def test_features_are_what_the_head_is_given(model):
 def test_the_head_makes_the_logits_of_them(model):
     head = head_of(model)[1]
     with torch.no_grad():
-        logits = head(features(model, EVERYTHING, Run()).float()).double()
+        logits = head(features(model, EVERYTHING, Run(device="cpu")).float()).double()
 
-    expected = predict(model, EVERYTHING, Run()).logits
+    expected = predict(model, EVERYTHING, Run(device="cpu")).logits
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -102,17 +102,17 @@ def test_rows_are_those_of_the_subset_in_whichever_batches(numbers, size):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mu.models.features.BATCH_SIZE", size)
-        found = features(model, subset, Run())
+        found = features(model, subset, Run(device="cpu"))
 
     assert model.batches >= len(numbers) // (size + 1)
     torch.testing.assert_close(found, by_hand(model, subset), rtol=1e-4, atol=1e-5)
 
 
 def test_many_batches_give_the_same_as_one(model, monkeypatch):
-    expected = features(model, EVERYTHING, Run())
+    expected = features(model, EVERYTHING, Run(device="cpu"))
     monkeypatch.setattr("mu.models.features.BATCH_SIZE", 5)
 
-    found = features(model, EVERYTHING, Run())
+    found = features(model, EVERYTHING, Run(device="cpu"))
 
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -122,14 +122,14 @@ def test_the_network_is_left_as_it_was(training):
     model = build("resnet_mini").train(training)
     before = copy.deepcopy(model.state_dict())
 
-    found = features(model, EVERYTHING, Run())
+    found = features(model, EVERYTHING, Run(device="cpu"))
 
     assert model.training is training
     assert all(one.training is training for one in model.modules())
     assert not hooks_of(model)
     after = model.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
-    assert torch.equal(features(model.eval(), EVERYTHING, Run()), found)
+    assert torch.equal(features(model.eval(), EVERYTHING, Run(device="cpu")), found)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -139,7 +139,7 @@ def test_the_network_is_left_as_it_was_even_if_it_fails(batch, training, monkeyp
     model = Tiny(fails_at=batch).train(training)
 
     with pytest.raises(RuntimeError, match="the device is lost"):
-        features(model, EVERYTHING, Run())
+        features(model, EVERYTHING, Run(device="cpu"))
 
     assert model.batches == batch
     assert all(one.training is training for one in model.modules())
@@ -149,10 +149,10 @@ def test_the_network_is_left_as_it_was_even_if_it_fails(batch, training, monkeyp
 def test_features_of_half_precision_are_float64_too():
     model = build("resnet_mini")
 
-    found = features(model, EVERYTHING, Run(precision="bf16"))
+    found = features(model, EVERYTHING, Run(device="cpu", precision="bf16"))
 
     assert found.dtype == torch.float64
-    exact = features(model, EVERYTHING, Run())
+    exact = features(model, EVERYTHING, Run(device="cpu"))
     assert not torch.equal(found, exact)
     torch.testing.assert_close(found, exact, rtol=0.05, atol=0.05)
 
@@ -161,5 +161,5 @@ def test_a_network_without_a_linear_layer_is_refused():
     model = nn.Sequential(nn.Conv2d(3, 3, 8), nn.Flatten()).train()
 
     with refused("no linear layer"):
-        features(model, EVERYTHING, Run())
+        features(model, EVERYTHING, Run(device="cpu"))
     assert model.training

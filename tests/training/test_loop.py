@@ -94,7 +94,7 @@ def test_loop_equals_a_slow_one(data, with_penalty):
         fast,
         data,
         settings(),
-        Run(seed=5),
+        Run(device="cpu", seed=5),
         mask=mask,
         penalty=(lambda epoch: penalty_of(fast, epoch)) if with_penalty else None,
     )
@@ -107,7 +107,7 @@ def test_loop_equals_a_slow_one(data, with_penalty):
 def test_pruned_weights_stay_exactly_zero(data, schedule):
     model = network()
     mask = random_mask(model)
-    train(model, data, settings(schedule=schedule, weight_decay=0.1), Run(), mask=mask)
+    train(model, data, settings(schedule=schedule, weight_decay=0.1), Run(device="cpu"), mask=mask)
     for name in mask:
         weight = dict(model.named_parameters())[name].detach()
         assert not weight[~mask[name]].any()
@@ -117,7 +117,7 @@ def test_pruned_weights_stay_exactly_zero(data, schedule):
 def test_same_seed_same_weights_other_seed_other_weights(data):
     def trained(seed):
         model = network()
-        train(model, data, settings(augment="crop_flip"), Run(seed=seed))
+        train(model, data, settings(augment="crop_flip"), Run(device="cpu", seed=seed))
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 
     assert torch.equal(trained(3), trained(3))
@@ -128,9 +128,9 @@ def test_a_schedule_can_be_run_in_parts(data):
     """Without momentum nothing but the weights connects two epochs."""
     plain = settings(momentum=0.0)
     whole, parts = network(), network()
-    train(whole, data, plain, Run(seed=1))
-    train(parts, data, plain, Run(seed=1), stop_epoch=2)
-    train(parts, data, plain, Run(seed=1), start_epoch=2)
+    train(whole, data, plain, Run(device="cpu", seed=1))
+    train(parts, data, plain, Run(device="cpu", seed=1), stop_epoch=2)
+    train(parts, data, plain, Run(device="cpu", seed=1), start_epoch=2)
     for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -138,7 +138,7 @@ def test_a_schedule_can_be_run_in_parts(data):
 def test_numbers_of_an_epoch_are_means_over_samples(data):
     """At a vanishing learning rate the epoch's numbers are those of the untrained model."""
     model = network()
-    run = Run()
+    run = Run(device="cpu")
     train(model, data, settings(epochs=1, lr=1e-12), run, first_step=7)
     images = (data.images.pixels[torch.from_numpy(data.indices)].float() / 255 - data.mean[0]) / (
         data.std[0]
@@ -155,19 +155,19 @@ def test_numbers_of_an_epoch_are_means_over_samples(data):
 
 def test_divergence_is_said(data):
     with pytest.raises(DivergedError, match="loss became nan in epoch"):
-        train(network(), data, settings(lr=1e30, epochs=5), Run())
+        train(network(), data, settings(lr=1e30, epochs=5), Run(device="cpu"))
 
 
 def test_the_data_is_not_changed(data):
     before = data.images.pixels.clone()
-    train(network(), data, settings(augment="crop_flip"), Run())
+    train(network(), data, settings(augment="crop_flip"), Run(device="cpu"))
     assert torch.equal(before, data.images.pixels)
 
 
 def test_the_number_of_samples_need_not_fit_the_batch(data):
     """33 samples in batches of 16: no sample is left alone, and all are seen."""
     odd = Subset(data.images, data.indices[:33], data.mean, data.std)
-    run = Run()
+    run = Run(device="cpu")
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10))
     train(model, odd, settings(), run)
     assert run.samples_seen == 3 * 33

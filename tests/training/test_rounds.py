@@ -108,7 +108,7 @@ def test_whatever_needs_no_dense_training_is_one_stage(epochs, rounds):
 @pytest.mark.parametrize("rewind", ["rewind_lt", "lt", "pt"])
 def test_the_loop_is_called_as_the_stages_say(calls, rewind):
     one = recipe(pruner="imp", rate=0.3, rounds=2, rewind=rewind)
-    run, told = Run(), []
+    run, told = Run(device="cpu"), []
     train_network(one, training_set(one), run, after_round=lambda number, *_: told.append(number))
     stages = one.stages()
     assert told == [0, 1, 2]
@@ -126,15 +126,15 @@ def test_rewinding_restores_weights_and_buffers_and_continues_the_schedule():
     """Step by step by hand: train, keep epoch 1, prune, go back, train on from epoch 1."""
     one = recipe(arch="resnet_mini", rewind_epoch=1)
     data = training_set(one)
-    model, mask = train_network(one, data, Run())
+    model, mask = train_network(one, data, Run(device="cpu"))
 
     dense = one.model.build(one.seed)
     everything = Mask.dense(dense, prunable(dense))
-    train(dense, data, one.training, Run())
-    expected_mask = one.make_pruner().prune(dense, everything, data, Run())
+    train(dense, data, one.training, Run(device="cpu"))
+    expected_mask = one.make_pruner().prune(dense, everything, data, Run(device="cpu"))
     early = one.model.build(one.seed)
-    train(early, data, one.training, Run(), stop_epoch=1)
-    train(early, data, one.training, Run(), mask=expected_mask, start_epoch=1)
+    train(early, data, one.training, Run(device="cpu"), stop_epoch=1)
+    train(early, data, one.training, Run(device="cpu"), mask=expected_mask, start_epoch=1)
 
     assert mask == expected_mask
     assert equal(weights_of(model), weights_of(early))
@@ -146,9 +146,9 @@ def test_every_round_starts_at_the_weights_of_the_rewind_epoch(calls, epoch, rou
     """Weights, running statistics and their counts, to the bit, before the mask is applied."""
     one = recipe(pruner="imp", rate=0.3, rounds=rounds, rewind_epoch=epoch)
     data = training_set(one)
-    train_network(one, data, Run())
+    train_network(one, data, Run(device="cpu"))
     early = one.model.build(one.seed)
-    train(early, data, one.training, Run(), stop_epoch=epoch)
+    train(early, data, one.training, Run(device="cpu"), stop_epoch=epoch)
     assert len(calls.starts) == rounds + 1
     for start in calls.starts[1:]:
         assert equal(start, weights_of(early))
@@ -159,20 +159,20 @@ def test_every_round_starts_at_the_weights_of_the_rewind_epoch(calls, epoch, rou
 def test_a_lottery_ticket_starts_at_the_initial_weights(calls):
     one = recipe(pruner="imp", rate=0.3, rounds=2, rewind="lt")
     data = training_set(one)
-    model, mask = train_network(one, data, Run())
+    model, mask = train_network(one, data, Run(device="cpu"))
     initial = weights_of(one.model.build(one.seed))
     assert all(equal(start, initial) for start in calls.starts)
     assert calls.each("start_epoch") == [0, 0, 0]
     # Which is what rewinding to epoch 0 does too.
     same = recipe(pruner="imp", rate=0.3, rounds=2, rewind_epoch=0)
-    other, other_mask = train_network(same, data, Run())
+    other, other_mask = train_network(same, data, Run(device="cpu"))
     assert mask == other_mask
     assert equal(weights_of(model), weights_of(other))
 
 
 def test_pt_goes_on_from_the_trained_weights(calls):
     one = recipe(pruner="imp", rate=0.3, rounds=2, rewind="pt")
-    train_network(one, training_set(one), Run())
+    train_network(one, training_set(one), Run(device="cpu"))
     for end, start in zip(calls.ends, calls.starts[1:], strict=False):
         assert equal(end, start)
     assert calls.each("start_epoch") == [0, 0, 0]  # the whole schedule again
@@ -181,7 +181,7 @@ def test_pt_goes_on_from_the_trained_weights(calls):
 @pytest.mark.parametrize("rewind", ["rewind_lt", "lt", "pt"])
 def test_what_is_trained_holds_the_mask_alone(calls, rewind):
     one = recipe(pruner="imp", rate=0.4, rounds=2, rewind=rewind)
-    model, mask = train_network(one, training_set(one), Run())
+    model, mask = train_network(one, training_set(one), Run(device="cpu"))
     assert mask == calls.masks[-1]
     for end, mask in zip(calls.ends, calls.masks, strict=True):
         for name in mask:
@@ -196,7 +196,7 @@ def test_what_is_trained_holds_the_mask_alone(calls, rewind):
 def test_imp_of_a_fifth_in_five_rounds(calls):
     """Nested masks, 67.2 % in the end, and the sparsity of each round at the round's number."""
     one = recipe(pruner="imp", rate=0.2, rounds=5, epochs=1)
-    run = Run()
+    run = Run(device="cpu")
     _, mask = train_network(one, training_set(one), run)
     sparsities = [100 * (1 - 0.8**number) for number in range(6)]
     assert sparsities[-1] == pytest.approx(67.2, abs=0.05)
@@ -213,7 +213,7 @@ def test_imp_of_a_fifth_in_five_rounds(calls):
 @given(rate=st.floats(0.01, 0.9), rounds=st.integers(1, 4))
 def test_no_rounding_adds_up(rate, rounds):
     one = recipe(pruner="imp", rate=rate, rounds=rounds, epochs=1, train_size=20)
-    run = Run()
+    run = Run(device="cpu")
     _, mask = train_network(one, training_set(one), run)
     for number, sparsity in run.history("sparsity"):
         pruned = round(mask.total * (1 - (1 - rate) ** number))
@@ -222,7 +222,7 @@ def test_no_rounding_adds_up(rate, rounds):
 
 def test_each_mask_is_of_the_largest_weights_of_the_round_before(calls):
     one = recipe(pruner="imp", rate=0.4, rounds=3)
-    train_network(one, training_set(one), Run())
+    train_network(one, training_set(one), Run(device="cpu"))
     for end, before, after in zip(calls.ends, calls.masks, calls.masks[1:], strict=False):
         kept = torch.cat([end[name].abs()[after[name]] for name in after])
         gone = torch.cat([end[name].abs()[before[name] & ~after[name]] for name in after])
@@ -232,11 +232,11 @@ def test_each_mask_is_of_the_largest_weights_of_the_round_before(calls):
 def test_pruning_initial_weights_is_followed_by_one_training(calls):
     one = recipe(pruner="omp", rate=0.7, when="initial")
     data = training_set(one)
-    run, told = Run(), []
+    run, told = Run(device="cpu"), []
     model, mask = train_network(one, data, run, after_round=lambda n, *_: told.append(n))
     initial = one.model.build(one.seed)
     everything = Mask.dense(initial, prunable(initial))
-    expected = one.make_pruner().prune(initial, everything, data, Run())
+    expected = one.make_pruner().prune(initial, everything, data, Run(device="cpu"))
     assert mask == expected
     assert told == [1]
     (start,) = calls.starts
@@ -244,13 +244,13 @@ def test_pruning_initial_weights_is_followed_by_one_training(calls):
     assert calls.each("start_epoch") == [0]
     assert run.history("sparsity") == [(1, mask.sparsity)]
     assert [step for step, _ in run.history("loss")] == [0, 1, 2, 3]
-    train(initial, data, one.training, Run(), mask=expected)
+    train(initial, data, one.training, Run(device="cpu"), mask=expected)
     assert equal(weights_of(model), weights_of(initial))
 
 
 def test_initial_weights_are_pruned_round_after_round(calls):
     one = recipe(pruner="imp", rate=0.5, rounds=3, when="initial")
-    run = Run()
+    run = Run(device="cpu")
     _, mask = train_network(one, training_set(one), run)
     assert len(calls.starts) == 1
     assert [number for number, _ in run.history("sparsity")] == [1, 2, 3]
@@ -263,10 +263,10 @@ def test_rate_0_is_one_plain_training(calls):
     for when in ("trained", "initial"):
         one = recipe(rate=0.0, when=when)
         data = training_set(one)
-        run = Run()
+        run = Run(device="cpu")
         model, mask = train_network(one, data, run)
         plain = one.model.build(one.seed)
-        train(plain, data, one.training, Run())
+        train(plain, data, one.training, Run(device="cpu"))
         assert mask.is_dense
         assert equal(weights_of(model), weights_of(plain))
         assert run.history("sparsity") == [(0, 0.0)]
@@ -277,13 +277,13 @@ def test_a_mask_that_is_given_is_trained_under_once(calls):
     data = training_set(one)
     initial = one.model.build(one.seed)
     given = random_mask(initial, prunable(initial), kept=0.3)
-    run = Run()
+    run = Run(device="cpu")
     model, mask = train_network(one, data, run, mask=given)
     assert mask == given
     (start,) = calls.starts
     assert equal(start, weights_of(initial))
     assert run.history("sparsity") == [(0, given.sparsity)]
-    train(initial, data, one.training, Run(), mask=given)
+    train(initial, data, one.training, Run(device="cpu"), mask=given)
     assert equal(weights_of(model), weights_of(initial))
 
 
@@ -293,7 +293,7 @@ def test_seeds_of_weights_and_of_samples_are_separate():
     data = training_set(one)
 
     def trained(own, **seeds):
-        return weights_of(train_network(own, data, Run(seed=5), **seeds)[0])
+        return weights_of(train_network(own, data, Run(device="cpu", seed=5), **seeds)[0])
 
     assert equal(trained(one), trained(one, seed=5))
     assert not equal(trained(one), trained(one, seed=6))
@@ -304,7 +304,7 @@ def test_the_given_seed_decides_what_a_pruner_draws(calls):
     one = recipe(pruner="random", rate=0.5, epochs=1)
     data = training_set(one)
     for run_seed, seed in ((0, 7), (1, 7), (7, None), (0, 8)):
-        train_network(one, data, Run(seed=run_seed), seed=seed)
+        train_network(one, data, Run(device="cpu", seed=run_seed), seed=seed)
     first, same, by_run, other = calls.masks
     assert first == same == by_run
     assert first != other
@@ -318,7 +318,7 @@ def test_after_each_round_its_network_is_shown():
         pruned = sum(int((model.get_parameter(n) == 0).sum()) for n in prunable(model))
         shown.append((number, pruned))
 
-    _, mask = train_network(one, training_set(one), Run(), after_round=look)
+    _, mask = train_network(one, training_set(one), Run(device="cpu"), after_round=look)
     counts = [mask.total - one.make_pruner().keeps(mask.total, number) for number in (1, 2)]
     assert shown == [(0, 0), (1, counts[0]), (2, counts[1])]
     assert mask.sparsity == pytest.approx(75, abs=0.2)

@@ -61,7 +61,7 @@ def test_the_first_step_that_is_good_enough(forget, lr, seed, monkeypatch):
     assert len({first(accuracies, target) for target in targets}) >= 3
     for target in targets:
         found = relearn_steps(
-            checkpoint, split, Run(seed=seed),
+            checkpoint, split, Run(device="cpu", seed=seed),
             target_accuracy=target, lr=lr, batch_size=7, most=30,
         )  # fmt: skip
         assert found == first(accuracies, target), target
@@ -74,7 +74,7 @@ def test_a_target_that_is_just_met_is_met():
     assert len(steps) > 3
     for step in steps:  # 23 of 27 samples and the like, which no float is exactly
         found = relearn_steps(
-            checkpoint, split, Run(),
+            checkpoint, split, Run(device="cpu"),
             target_accuracy=accuracies[step], lr=0.003, batch_size=7, most=30,
         )  # fmt: skip
         assert found == step
@@ -89,7 +89,7 @@ def test_gives_up_after_the_most_steps():
 
     def of(most):
         return relearn_steps(
-            checkpoint, split, Run(), target_accuracy=95, most=most, **SETTINGS
+            checkpoint, split, Run(device="cpu"), target_accuracy=95, most=most, **SETTINGS
         )  # fmt: skip
 
     assert of(step) == step
@@ -100,7 +100,7 @@ def test_gives_up_after_the_most_steps():
 def test_a_loss_that_is_no_number_is_never_good_enough():
     checkpoint, split = case()
     steps = relearn_steps(
-        checkpoint, split, Run(), target_accuracy=100, lr=1e30, batch_size=7, most=5
+        checkpoint, split, Run(device="cpu"), target_accuracy=100, lr=1e30, batch_size=7, most=5
     )
     assert steps is None
 
@@ -109,7 +109,7 @@ def test_the_model_given_is_left_as_it_is():
     checkpoint, split = case()
     checkpoint.model.train()
     before = {name: bits(one).copy() for name, one in checkpoint.model.state_dict().items()}
-    relearn_steps(checkpoint, split, Run(), target_accuracy=100, most=5, **SETTINGS)
+    relearn_steps(checkpoint, split, Run(device="cpu"), target_accuracy=100, most=5, **SETTINGS)
     for name, one in checkpoint.model.state_dict().items():
         assert np.array_equal(bits(one), before[name])
     assert checkpoint.model.training
@@ -126,7 +126,7 @@ def test_pruned_weights_stay_zero_and_statistics_as_they_are(monkeypatch):
         return right(model, *rest)
 
     monkeypatch.setattr(relearn, "_errs_at_most", spy)
-    relearn_steps(checkpoint, split, Run(), target_accuracy=100, most=6, **SETTINGS)
+    relearn_steps(checkpoint, split, Run(device="cpu"), target_accuracy=100, most=6, **SETTINGS)
     assert len(seen) > 3
     _, expected = course(checkpoint, split, len(seen) - 1)
     theirs = dict(expected.named_parameters())
@@ -147,7 +147,7 @@ def test_a_dense_model():
     dense = copy.deepcopy(checkpoint)
     dense.mask = Mask({name: torch.ones_like(checkpoint.mask[name]) for name in checkpoint.mask})
     accuracies, _ = course(dense, split, 40)
-    found = relearn_steps(dense, split, Run(), target_accuracy=95, most=40, **SETTINGS)
+    found = relearn_steps(dense, split, Run(device="cpu"), target_accuracy=95, most=40, **SETTINGS)
     assert found == first(accuracies, 95)
 
 
@@ -157,12 +157,15 @@ def test_one_sample(tmp_path):
     wrong = [
         int(n)
         for n in parts.train
-        if predict(checkpoint.model, DATA.training_subset(np.array([n])), Run()).accuracy() == 0
+        if predict(
+            checkpoint.model, DATA.training_subset(np.array([n])), Run(device="cpu")
+        ).accuracy()
+        == 0
     ]
     file = tmp_path / "one.txt"
     file.write_text(str(wrong[0]))
     split = forget_split(checkpoint, DATA, f"indices:{file}")
-    found = relearn_steps(checkpoint, split, Run(), target_accuracy=95, **SETTINGS)
+    found = relearn_steps(checkpoint, split, Run(device="cpu"), target_accuracy=95, **SETTINGS)
     assert found is not None
     assert found > 0
     accuracies, _ = course(checkpoint, split, found)
@@ -171,7 +174,7 @@ def test_one_sample(tmp_path):
 
 def test_the_target_is_a_share_of_the_originals_accuracy():
     checkpoint, split = case()
-    original = predict(checkpoint.model, split.retain_set, Run())
+    original = predict(checkpoint.model, split.retain_set, Run(device="cpu"))
     assert relearn_target(original) == pytest.approx(0.95 * original.accuracy())
     assert relearn_target(original, 0.5) == pytest.approx(0.5 * original.accuracy())
 
@@ -180,4 +183,4 @@ def test_the_target_is_a_share_of_the_originals_accuracy():
 def test_refuses_an_accuracy_that_is_none(target):
     checkpoint, split = case()
     with pytest.raises(ValueError, match="target_accuracy"):
-        relearn_steps(checkpoint, split, Run(), target_accuracy=target, **SETTINGS)
+        relearn_steps(checkpoint, split, Run(device="cpu"), target_accuracy=target, **SETTINGS)
