@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What is to be checked on a machine with a GPU, in this order; logs go to the folder $OUT.
 #     OUT=/tmp/gpu bash benchmarks/gpu.sh
-# About 12 minutes. Not run yet: docs/results.md says which figures are missing.
+# About 12 minutes; benchmarks/results has what came of it.
 set -o pipefail
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 OUT="${OUT:-/tmp/gpu}"
 mkdir -p "$OUT"

@@ -125,6 +125,17 @@ def test_training_ends_where_it_does_on_the_cpu(optimizer, rho, masked):
     assert apart(vector(on_gpu) - start, vector(on_cpu) - start) < 1e-3
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_same_seed_gives_the_same_bits(precision):
+    ends = []
+    for _ in range(3):
+        model = ModelSpec("resnet18", 10, 1, "cifar").build(0)
+        train(model, subset(128), Training(**SETTINGS, augment="crop"), gpu(precision, seed=1))
+        ends.append(vector(model))
+    assert torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[0], ends[2])
+
+
 def test_batches_are_the_cpus():
     draws = [torch.Generator().manual_seed(1) for _ in range(2)]
     parts = [
