@@ -90,6 +90,16 @@ class _Group:
                 )
         return None
 
+    def has_ended(self, rank: int) -> bool:
+        """Whether a rank is done: here when its process has ended, elsewhere when it said so.
+
+        Its word alone is too early: a launcher that sees this process end before that one would
+        end that one by a signal, and report it as killed.
+        """
+        if self.processes[rank][0] == socket.gethostname():
+            return self._is_gone(rank)
+        return self.told("ended", rank) is not None
+
     def _is_gone(self, rank: int) -> bool:
         """Whether a rank's process, on this machine, has ended."""
         host, number, start = self.processes[rank]
@@ -273,6 +283,6 @@ def _end(group: _Group) -> None:
         group.tell("ended")
     elif group.failed:
         end = time.monotonic() + LINGERING
-        while group.told("ended", 0) is None and time.monotonic() < end:
+        while not group.has_ended(0) and time.monotonic() < end:
             time.sleep(0.05)
     leave()

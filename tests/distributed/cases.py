@@ -242,6 +242,7 @@ def all_of(folders: Folders) -> dict[str, Any]:
     with _one_thread():
         found: dict[str, Any] = {f"original, {way}": trained(way) for way in WAYS}
         found |= {f"unlearnt, {way}": unlearnt(way) for way in METHODS}
+        found["before transfer"] = sparse().model.state_dict()
         found |= {f"transfer, {tune}": transfer(tune) for tune in TUNES}
         found |= {f"step, {count}": step(count) for count in COUNTS}
         found |= {f"gathered, {total}": gathered(total) for total in TOTALS}

@@ -115,7 +115,7 @@ def test_what_is_unlearnt_is_the_same_by_two_processes(results: Results, way: st
 def test_a_transfer_is_the_same_by_two_processes(results: Results, tune: str) -> None:
     alone, shared = (one[f"transfer, {tune}"] for one in results[:2])
     assert_close(alone.weights, shared.weights)
-    before = cases.sparse().model.state_dict()
+    before = results.two["before transfer"]
     kept = torch.equal(shared.weights["first.weight"], before["first.weight"])
     assert kept == (tune == "head")
 
