@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 DEFAULT_DATASET = "digits"
 DIGITS = {"epochs": 20, "batch_size": 64, "lr": 0.1, "schedule": "one_cycle", "augment": "none"}
 # Of each data set: the file that reads it, and the defaults that suit it.
+_published = partial(in_module, "mu.data.torchvision_sets")
 DATASETS = {
     "digits": in_module("mu.data.digits", arch="resnet_mini", training=DIGITS),
-    "cifar10": in_module("mu.data.cifar10"),
+    "cifar10": _published("cifar10"),
     "cifar10_jpeg": in_module("mu.data.cifar10_jpeg"),
-    "cifar100": in_module("mu.data.cifar100"),
-    "mnist": in_module("mu.data.mnist", arch="resnet20", training={"augment": "none"}),
-    "fashion_mnist": in_module(
-        "mu.data.fashion_mnist", arch="resnet20", training={"augment": "none"}
-    ),
-    "svhn": in_module("mu.data.svhn", training={"augment": "none"}),
-    "stl10": in_module("mu.data.stl10"),
-    "gtsrb": in_module("mu.data.gtsrb", training={"augment": "crop"}, resizes=True),
-    "flowers102": in_module("mu.data.flowers102", resizes=True),
-    "oxford_pets": in_module("mu.data.oxford_pets", resizes=True),
+    "cifar100": _published("cifar100"),
+    # A mirrored digit is none, and those of MNIST are centred by their mass already.
+    "mnist": _published("mnist", arch="resnet20", training={"augment": "none"}),
+    "fashion_mnist": _published("fashion_mnist", arch="resnet20", training={"augment": "none"}),
+    # The label is of the digit in the middle, with its neighbours in the image: a shifted crop
+    # would blur which one is meant.
+    "svhn": _published("svhn", training={"augment": "none"}),
+    "stl10": _published("stl10"),
+    # A mirrored sign is another one: keep left, keep right.
+    "gtsrb": _published("gtsrb", training={"augment": "crop"}, resizes=True),
+    "flowers102": _published("flowers102", resizes=True),
+    "oxford_pets": _published("oxford_pets", resizes=True),
     "tiny_imagenet": in_module("mu.data.tiny_imagenet"),
     "imagenet": in_module(
         "mu.data.imagenet",

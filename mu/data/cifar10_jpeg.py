@@ -14,7 +14,6 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from mu.data.cifar10 import CLASSES, MEAN, STD
 from mu.data.image_files import (
     ImageTree,
     cache_folder,
@@ -25,6 +24,8 @@ from mu.data.image_files import (
     store_cached,
 )
 from mu.data.images import ImageDataset, Images
+from mu.data.torchvision_sets import CIFAR10_CLASSES as CLASSES
+from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.errors import UserError
 
 TAR_NAME = "cifar10-jpeg.tar.xz"
@@ -42,7 +43,9 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     order = _official_order(tar.with_name(ORDER_NAME))
     digest = file_digest(tar)
     train, test = (_part(tar, digest, part, order.get(part)) for part in ("train", "test"))
-    return ImageDataset("cifar10_jpeg", train, test, CLASSES, MEAN, STD, data_dir=str(data_dir))
+    return ImageDataset(
+        "cifar10_jpeg", train, test, CLASSES, *CIFAR10_STATISTICS, data_dir=str(data_dir)
+    )
 
 
 def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images:

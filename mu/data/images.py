@@ -15,6 +15,7 @@ from torch import Tensor
 from mu.errors import UserError
 
 Indices = NDArray[np.int64]
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of each channel
 
 
 class ImageSet(ABC):
@@ -197,7 +198,7 @@ class Subset:
         return replace(self, indices=self.indices[chosen])
 
 
-def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(images: Images) -> Statistics:
     """Mean and deviation per channel of pixels scaled to 0-1, exactly, from a histogram."""
     values = torch.arange(256, dtype=torch.float64) / 255
     means, deviations = [], []

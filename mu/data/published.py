@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from mu.data.image_files import ImageTree, Sample, cache_folder, check_memory, decode
-from mu.data.images import ImageDataset, Images, channel_statistics
+from mu.data.images import ImageDataset, Images, Statistics, channel_statistics
 from mu.errors import UserError
 
 # In what every class of torchvision says where files are missing or are not the published ones.
 NOT_FOUND = "download=True"
 
+# Training and test images, where no checksum covers the lists.
+COUNTS = {
+    "gtsrb": (26_640, 12_630),
+    "oxford_pets": (3_680, 3_669),
+    "tiny_imagenet": (100_000, 10_000),
+}
 Listing = list[tuple[Path | str, int]]  # path inside the folder, label
 
 
@@ -87,7 +93,7 @@ class Published:
                     f"downloaded ({_reason(error)}); {self.remedy}"
                 ) from error
 
-    def check_counts(self, found: tuple[int, int], published: tuple[int, int]) -> None:
+    def check_counts(self, train: int, test: int) -> None:
         """Refuse other numbers of training and test images than were published.
 
         Raises
@@ -95,23 +101,28 @@ class Published:
         UserError
             If they differ: sample numbers would not be the published ones.
         """
-        if found != published:
+        published = COUNTS[self.name]
+        if (train, test) != published:
             raise UserError(
-                f"{self.title} in {str(self.folder)!r} has {found[0]} training and {found[1]} test "
+                f"{self.title} in {str(self.folder)!r} has {train} training and {test} test "
                 f"images, not {published[0]} and {published[1]}: it is incomplete or another "
                 f"edition; remove it to have it downloaded again, or {self.remedy} "
                 "(dataset=imagefolder reads any folder of class folders)"
             )
 
-    def squares(self, train: Listing, test: Listing, size: int) -> tuple[Images, Images]:
-        """Training and test images in the folder as RGB squares of ``size`` pixels."""
+    def squares(
+        self, train: Listing, test: Listing, classes: Iterable[str], size: int
+    ) -> ImageDataset:
+        """The data set of image files in the folder, as RGB squares of ``size`` pixels."""
         check_memory(len(train) + len(test), size, str(self.folder))
-        return self._squares(train, size), self._squares(test, size)
-
-    def _squares(self, listing: Listing, size: int) -> Images:
-        named = [(Path(path).relative_to(self.folder), label) for path, label in listing]
-        samples = [(path.as_posix(), label) for path, label in named]
-        return self.decode(ImageTree(self.folder), samples, size)
+        tree = ImageTree(self.folder)
+        images = [
+            self.decode(
+                tree, [(Path(p).relative_to(self.folder).as_posix(), n) for p, n in part], size
+            )
+            for part in (train, test)
+        ]
+        return self.dataset(*images, classes, image_size=size)
 
     def decode(self, tree: ImageTree, samples: list[Sample], size: int) -> Images:
         """:func:`mu.data.image_files.decode`, whose errors name the folder and the remedy, too."""
@@ -126,17 +137,17 @@ class Published:
         train: Images,
         test: Images,
         classes: Iterable[str],
+        *,
+        statistics: Statistics | None = None,
         image_size: int | None = None,
     ) -> ImageDataset:
-        """The data set, normalised by exactly its own training images."""
-        mean, std = channel_statistics(train)
+        """The data set, normalised by exactly its own training images, or by known numbers."""
         return ImageDataset(
             self.name,
             train,
             test,
             tuple(classes),
-            mean,
-            std,
+            *(statistics or channel_statistics(train)),
             data_dir=str(self.folder),
             image_size=image_size,
         )

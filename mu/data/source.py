@@ -43,21 +43,21 @@ class Source:
     too_large: Callable[[Path | None, int | None], bool] = lambda _place, _size: False
 
 
-def in_module(module: str, *, streams: bool = False, **defaults: Any) -> Source:
+def in_module(module: str, read: str = "read", *, streams: bool = False, **defaults: Any) -> Source:
     """The source whose functions a module has; it is imported when one of them is called.
 
     Parameters
     ----------
     module
-        Full name of the one that has ``read`` and, where it ``streams``, ``stream`` and
-        ``too_large``.
+        Full name of the one that has the function ``read`` and, where it ``streams``, ``stream``
+        and ``too_large``.
     defaults
         The other parameters of :class:`Source`.
     """
     if streams:
         defaults["stream"] = partial(called, f"{module}:stream")
         defaults["too_large"] = partial(called, f"{module}:too_large")
-    return Source(partial(called, f"{module}:read"), **defaults)
+    return Source(partial(called, f"{module}:{read}"), **defaults)
 
 
 def called(path: str, *arguments: Any) -> Any:

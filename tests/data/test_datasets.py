@@ -16,11 +16,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from mu.data import DATASETS, cifar10_jpeg, load_data
-from mu.data.cifar10 import CLASSES
 from mu.data.cifar10_jpeg import ORDER_NAME, TAR_NAME
 from mu.data.image_files import store_cached
 from mu.data.images import Images, channel_statistics
-from mu.data.mnist_files import FILES
+from mu.data.torchvision_sets import CIFAR10_CLASSES as CLASSES
+from mu.data.torchvision_sets import MNIST_FILES as FILES
 from tests.helpers import encoded, flipped, make_dataset, refused, write_tar, write_tree
 
 
@@ -795,7 +795,7 @@ def test_a_folder_without_fashion_mnist_is_left_as_it_was(monkeypatch, tmp_path)
         raise RuntimeError("no network")
 
     cannot_download.classes = []
-    monkeypatch.setattr("mu.data.fashion_mnist.FashionMNIST", cannot_download)
+    monkeypatch.setattr("mu.data.torchvision_sets.FashionMNIST", cannot_download)
     with refused(str(tmp_path), "dataset-fashion-mnist", "no network"):
         load_data("fashion_mnist", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
