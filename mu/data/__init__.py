@@ -39,7 +39,8 @@ DATASETS = {
     "oxford_pets": _published("oxford_pets", resizes=True),
     "tiny_imagenet": in_module("mu.data.tiny_imagenet"),
     "imagenet": in_module(
-        "mu.data.imagenet",
+        "mu.data.imagefolder",
+        "imagenet",
         training={"epochs": 90, "weight_decay": 1e-4},
         resizes=True,
         streams=True,
@@ -103,13 +104,10 @@ def load_data(
         raise UserError(
             f"image_size={image_size}: the images of {name} have one size; leave it out"
         )
-    if found.stream is None:
+    if not found.streams:
         if stream:
             raise UserError(f"stream=True: the images of {name} lie in memory; leave it out")
         return found.read(folder, image_size)
-    if stream or (stream is None and found.too_large(folder, image_size)):
-        from mu.distributed.place import usable_cores
+    from mu.distributed.place import usable_cores
 
-        count = usable_cores() if workers is None else workers
-        return found.stream(folder, image_size, count)
-    return found.read(folder, image_size)
+    return found.read(folder, image_size, stream, usable_cores() if workers is None else workers)

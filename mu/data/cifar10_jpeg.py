@@ -17,10 +17,11 @@ import torch
 from mu.data.image_files import (
     ImageTree,
     cache_folder,
+    class_folders,
     decode,
     file_digest,
+    labelled,
     load_cached,
-    samples_of,
     store_cached,
 )
 from mu.data.images import ImageDataset, Images
@@ -55,7 +56,7 @@ def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images
     counts = load_cached(cache.with_suffix(".counts.npy"))
     if pixels is None or counts is None or not _fits(pixels, counts):
         tree = ImageTree(tar)
-        samples = samples_of(tree, part, list(CLASSES))
+        samples = labelled(class_folders(tree, part), CLASSES)
         if not samples:
             raise UserError(f"{str(tar)!r} holds no images {part}/<class>/*.jpg")
         images = decode(tree, samples, SIZE)

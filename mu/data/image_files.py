@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from tarfile import HeaderError, ReadError
@@ -135,25 +135,20 @@ def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
 
 
-def classes_of(tree: ImageTree, part: str) -> list[str]:
-    """Names of the class folders below ``part`` (``""`` for the root itself), sorted."""
-    depth = len(Path(part).parts)
+def class_folders(tree: ImageTree, part: str) -> dict[str, list[str]]:
+    """The folders below ``part`` (``""`` for the root itself), and their images; both sorted."""
     prefix = f"{part}/" if part else ""
-    parts = (Path(name).parts for name in tree.names if name.startswith(prefix))
-    return sorted({one[depth] for one in parts if len(one) > depth + 1})
-
-
-def samples_of(tree: ImageTree, part: str, classes: list[str]) -> list[Sample]:
-    """(path, label) of every image of ``part``, class by class, sorted by path."""
-    label_of = {name: label for label, name in enumerate(classes)}
-    depth = len(Path(part).parts)
-    prefix = f"{part}/" if part else ""
-    found = []
+    found: dict[str, list[str]] = {}
     for name in tree.names:
-        parts = Path(name).parts
-        if name.startswith(prefix) and len(parts) > depth + 1 and parts[depth] in label_of:
-            found.append((name, label_of[parts[depth]]))
-    return sorted(found, key=lambda sample: (sample[1], sample[0]))
+        folder, inside, _ = name.removeprefix(prefix).partition("/")
+        if name.startswith(prefix) and inside:
+            found.setdefault(folder, []).append(name)
+    return dict(sorted(found.items()))
+
+
+def labelled(folders: Mapping[str, list[str]], classes: Iterable[str]) -> list[Sample]:
+    """(path, label) of every image in the folders of these classes, class by class."""
+    return [(path, n) for n, name in enumerate(classes) for path in folders.get(name, ())]
 
 
 def common_size(tree: ImageTree, samples: list[Sample]) -> int:
@@ -231,9 +226,16 @@ def decode_rgb(name: str, content: bytes) -> np.ndarray:
 
 
 def open_rgb(name: str, content: bytes) -> Image.Image:
-    """An encoded image, decoded, as RGB of 8 bits a channel; errors as :func:`decode_rgb`'s."""
+    """An encoded image, decoded, as RGB of 8 bits a channel; errors as :func:`decode_rgb`'s.
+
+    Greys of 16 bits are scaled, where Pillow would clip them.
+    """
+    image = _open(name, content)
     try:
-        return as_rgb(_open(name, content))
+        if image.mode.startswith("I"):
+            grey = np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8)
+            return Image.fromarray(grey).convert("RGB")
+        return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name!r} is a damaged image ({error}); repair or remove it") from error
 
@@ -250,14 +252,6 @@ def square_pixels(name: str, content: bytes, size: int) -> np.ndarray:
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """RGB, 8 bits a channel; greys of 16 bits are scaled, where Pillow would clip them."""
-    if image.mode.startswith("I"):
-        grey = np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8)
-        image = Image.fromarray(grey)
-    return image.convert("RGB")
 
 
 # --- the cache of decoded archives --------------------------------------------------------

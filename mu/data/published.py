@@ -115,14 +115,13 @@ class Published:
     ) -> ImageDataset:
         """The data set of image files in the folder, as RGB squares of ``size`` pixels."""
         check_memory(len(train) + len(test), size, str(self.folder))
-        tree = ImageTree(self.folder)
-        images = [
-            self.decode(
-                tree, [(Path(p).relative_to(self.folder).as_posix(), n) for p, n in part], size
-            )
-            for part in (train, test)
-        ]
-        return self.dataset(*images, classes, image_size=size)
+        train_images, test_images = self._squares(train, size), self._squares(test, size)
+        return self.dataset(train_images, test_images, classes, image_size=size)
+
+    def _squares(self, listing: Listing, size: int) -> Images:
+        named = [(Path(path).relative_to(self.folder), label) for path, label in listing]
+        samples = [(path.as_posix(), label) for path, label in named]
+        return self.decode(ImageTree(self.folder), samples, size)
 
     def decode(self, tree: ImageTree, samples: list[Sample], size: int) -> Images:
         """:func:`mu.data.image_files.decode`, whose errors name the folder and the remedy, too."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mu.registry import load
@@ -28,35 +27,26 @@ class Source:
         Defaults of the training recipe that differ from the general ones.
     resizes
         Whether ``image_size`` has a meaning for it.
-    stream
-        Like ``read``, with the number of workers: the images are decoded as they are needed. None
-        of sets that are always in memory.
-    too_large
-        Called like ``read``: whether the images do not fit in memory.
+    streams
+        Whether its images can be decoded as they are needed. ``read`` is then called with two
+        more: whether they are (None: where they do not fit in memory), and by how many workers.
     """
 
-    read: Callable[[Path | None, int | None], ImageDataset]
+    read: Callable[..., ImageDataset]
     arch: str = "resnet18"
     training: Mapping[str, Any] = field(default_factory=dict)
     resizes: bool = False
-    stream: Callable[[Path | None, int | None, int], ImageDataset] | None = None
-    too_large: Callable[[Path | None, int | None], bool] = lambda _place, _size: False
+    streams: bool = False
 
 
-def in_module(module: str, read: str = "read", *, streams: bool = False, **defaults: Any) -> Source:
-    """The source whose functions a module has; it is imported when one of them is called.
+def in_module(module: str, read: str = "read", **defaults: Any) -> Source:
+    """The source whose function ``read`` a module has; it is imported when that is called.
 
     Parameters
     ----------
-    module
-        Full name of the one that has the function ``read`` and, where it ``streams``, ``stream``
-        and ``too_large``.
     defaults
         The other parameters of :class:`Source`.
     """
-    if streams:
-        defaults["stream"] = partial(called, f"{module}:stream")
-        defaults["too_large"] = partial(called, f"{module}:too_large")
     return Source(partial(called, f"{module}:{read}"), **defaults)
 
 

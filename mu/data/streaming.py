@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,22 +20,13 @@ from torchvision.transforms import v2
 
 from mu.data.image_files import open_rgb, square_pixels
 from mu.data.images import ImageSet
-from mu.distributed.place import usable_cores
 from mu.errors import UserError
 
 PREFETCHED = 4  # batches ahead, of each worker
 FEW = 256  # images that are decoded before workers have started
+# Name and bytes of an image file by its number; sent to worker processes, so it can be pickled.
+Encoded = Callable[[int], tuple[str, bytes]]
 Wanted = tuple[int, int | None]  # sample number, and the seed of its augmentation
-
-
-class Encoded(Protocol):
-    """Encoded images by number; handed to worker processes, so it can be pickled."""
-
-    def image(self, number: int) -> bytes:
-        """The bytes of an image file."""
-
-    def name(self, number: int) -> str:
-        """What it is called, where it is damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +54,7 @@ class StreamedImages(ImageSet):
     size: int
     identity: str
     channels: int = 3
-    workers: int = field(default_factory=usable_cores)
+    workers: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,29 +83,23 @@ class Decoder(Dataset[Tensor | str]):
     def __getitem__(self, wanted: Wanted) -> Tensor | str:
         number, seed = wanted
         try:
+            name, content = self._encoded(number)
             if seed is None or self._augment == "none":
-                name, content = self._encoded.name(number), self._encoded.image(number)
                 pixels = torch.from_numpy(square_pixels(name, content, self._size).copy())
                 return pixels.permute(2, 0, 1)[: self._channels].contiguous()
-            return self._augmented(number, seed)
+            image = open_rgb(name, content)
         except UserError as error:  # raised by the process that waits for it
             return str(error)
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
+            torch.manual_seed(seed)
+            found: Tensor = self._transform(image if self._channels == 3 else image.convert("L"))
+        return found
 
     @cached_property
     def _transform(self) -> v2.Transform:
         steps: list[v2.Transform] = [v2.RandomResizedCrop(self._size, antialias=True)]
         steps += [v2.RandomHorizontalFlip()] if self._augment == "crop_flip" else []
         return v2.Compose([*steps, v2.PILToTensor()])
-
-    def _augmented(self, number: int, seed: int) -> Tensor:
-        name, content = self._encoded.name(number), self._encoded.image(number)
-        image = open_rgb(name, content)
-        if self._channels == 1:
-            image = image.convert("L")
-        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-            torch.manual_seed(seed)
-            found: Tensor = self._transform(image)
-        return found
 
 
 class Stream:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torchvision.datasets.utils import download_url
 
-from mu.data.image_files import ImageTree, Sample, samples_of
+from mu.data.image_files import ImageTree, Sample, class_folders, labelled
 from mu.data.images import ImageDataset
 from mu.data.published import Published
 
@@ -36,7 +36,7 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
         found = dict(tree.read(lists))
         wnids, words, val = (found[name].decode().splitlines() for name in lists)
         wnids = sorted({line.strip() for line in wnids} - {""})
-        train = samples_of(tree, f"{top}train", wnids)
+        train = labelled(class_folders(tree, f"{top}train"), wnids)
         test = _test_samples(val, f"{top}val/images", wnids)
         place.check_counts(len(train), len(test))
         classes = _class_names(wnids, words)

@@ -49,8 +49,9 @@ MNIST_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-PARTS = ({"train": True}, {"train": False})
-SPLITS = ({"split": "train"}, {"split": "test"})
+# What torchvision's classes call training and test images.
+PARTS: tuple[dict[str, Any], ...] = ({"train": True}, {"train": False})
+SPLITS: tuple[dict[str, Any], ...] = ({"split": "train"}, {"split": "test"})
 
 
 def cifar10(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:

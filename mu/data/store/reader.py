@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from weakref import WeakValueDictionary
 import lmdb
 import numpy as np
 
+from mu.data.image_files import file_digest
 from mu.data.images import Indices
 from mu.data.store.card import Card
 from mu.data.store.records import META_KEY, PARTS, image_key, labels_key, unpack
@@ -83,6 +83,10 @@ class ImageStore:
         if label != self._labels[part][number]:
             raise _damaged(self.path, f"{part} image {number} has another label than its list")
         return content
+
+    def named_image(self, part: str, number: int) -> tuple[str, bytes]:
+        """The same, after what an image is called where it is damaged."""
+        return f"{part} image {number} of {str(self.path)!r}", self.image(part, number)
 
     def _value(self, key: bytes) -> bytes:
         with self._env.begin() as reading:
@@ -166,12 +170,6 @@ def digest_file(path: Path) -> Path:
     return path.with_name(path.name + DIGEST_SUFFIX)
 
 
-def digest_of_file(path: Path) -> str:
-    """sha256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def verify(path: Path) -> Card:
     """Check every byte of a file of images against the digest beside it.
 
@@ -194,7 +192,7 @@ def verify(path: Path) -> Card:
     words = beside.read_text(errors="replace").split()
     if not words or len(words[0]) != 64:
         raise UserError(f"{str(beside)!r} holds no sha256; copy it anew")
-    if digest_of_file(path) != words[0]:
+    if file_digest(path) != words[0]:
         raise _damaged(path, f"its sha256 is not the one in {beside.name}")
     with ImageStore(path) as store:
         return store.card
