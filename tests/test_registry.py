@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from mu import data, methods, models, pruning
-from mu.data import triggers
-from mu.data.source import Source
+from mu.data import Source, triggers
 from mu.errors import UserError, nearest
 from mu.hyperparameters import Hyperparameters
 from mu.methods.base import Method

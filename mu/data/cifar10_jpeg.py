@@ -32,6 +32,7 @@ from mu.errors import UserError
 TAR_NAME = "cifar10-jpeg.tar.xz"
 ORDER_NAME = "cifar10-order.npz"
 SIZE = 32
+LABELLED = np.dtype([("pixels", np.uint8, (3, SIZE, SIZE)), ("label", np.int64)])
 
 
 def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -52,39 +53,25 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
 def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images:
     """One part class by class (cached), then in the official order where that is known."""
     cache = cache_folder() / f"cifar10_jpeg-{digest[:16]}-{part}.npy"
-    pixels = load_cached(cache)
-    counts = load_cached(cache.with_suffix(".counts.npy"))
-    if pixels is None or counts is None or not _fits(pixels, counts):
+    found = load_cached(cache)
+    if found is None or found.dtype != LABELLED or found.ndim != 1:
         tree = ImageTree(tar)
         samples = labelled(class_folders(tree, part), CLASSES)
         if not samples:
             raise UserError(f"{str(tar)!r} holds no images {part}/<class>/*.jpg")
         images = decode(tree, samples, SIZE)
-        pixels = images.pixels.numpy()
-        counts = np.bincount(images.labels.numpy(), minlength=len(CLASSES))
-        store_cached(cache, pixels)
-        store_cached(cache.with_suffix(".counts.npy"), counts)
-    labels = np.repeat(np.arange(len(CLASSES)), counts)
+        found = np.empty(len(samples), LABELLED)
+        found["pixels"], found["label"] = images.pixels.numpy(), images.labels.numpy()
+        store_cached(cache, found)
     if order is not None:
-        if not np.array_equal(np.bincount(order, minlength=len(CLASSES)), counts):
-            raise UserError(f"{ORDER_NAME} beside {str(tar)!r} does not fit it; remove one")
         # The k-th occurrence of a class in the official order is its k-th file.
         place = np.empty(len(order), np.int64)
         place[np.argsort(order, kind="stable")] = np.arange(len(order))
-        pixels, labels = pixels[place], order
-    return Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
-
-
-def _fits(pixels: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether cached arrays are what this module stores."""
-    return (
-        pixels.dtype == np.uint8
-        and pixels.shape[1:] == (3, SIZE, SIZE)
-        and counts.dtype.kind in "iu"
-        and counts.shape == (len(CLASSES),)
-        and counts.min() >= 0
-        and counts.sum() == len(pixels)
-    )
+        if not np.array_equal(np.sort(order), found["label"]):
+            raise UserError(f"{ORDER_NAME} beside {str(tar)!r} does not fit it; remove one")
+        found = found[place]
+    pixels, labels = (np.ascontiguousarray(found[name]) for name in ("pixels", "label"))
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
 
 
 def _official_order(path: Path) -> dict[str, np.ndarray]:

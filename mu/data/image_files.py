@@ -9,8 +9,9 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from tarfile import HeaderError, ReadError
 from typing import Self
@@ -65,7 +66,8 @@ class ImageTree:
         if self.root.is_dir():
             found = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
             return sorted(path.as_posix() for path in found if _is_image(path.name))
-        return sorted({name for name, _ in self._members() if _is_image(name)})
+        with self._archive() as members:
+            return sorted({name for name, _ in members if _is_image(name)})
 
     def read(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Pairs of path and bytes for the ``wanted`` paths, in the order of storage.
@@ -77,16 +79,19 @@ class ImageTree:
             for name in sorted(chosen):
                 yield name, (self.root / name).read_bytes()
             return
-        for name, content in self._members(chosen):
-            if content is not None:
-                yield name, content
+        with self._archive() as members:
+            for name, content in members:
+                if name in chosen:
+                    yield name, content()
 
-    def _members(self, wanted: set[str] | None = None) -> Iterator[tuple[str, bytes | None]]:
+    @contextmanager
+    def _archive(self) -> Iterator[Iterator[tuple[str, Callable[[], bytes]]]]:
+        """The files in an archive: their names, and what reads them while it is at them."""
         kind = "tar"
         try:
             with self.root.open("rb") as file:
                 kind = "zip" if file.read(len(_ZIP_START)) == _ZIP_START else kind
-            yield from (_zipped if kind == "zip" else _tarred)(self.root, wanted)
+            yield (_zipped if kind == "zip" else _tarred)(self.root)
         except _UNREADABLE as error:
             raise UserError(
                 f"{str(self.root)!r} is no readable {kind} ({error}); name a folder, or an archive "
@@ -107,28 +112,18 @@ _UNREADABLE = (
 )
 
 
-def _tarred(root: Path, wanted: set[str] | None) -> Iterator[tuple[str, bytes | None]]:
-    """Names of all files, or names and contents of those ``wanted``."""
+def _tarred(root: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with tarfile.open(root, "r|*", tarinfo=_StrictTarInfo) as archive:
         for member in archive:
-            name = member.name.removeprefix("./")
-            if not member.isfile():
-                continue
-            if wanted is None:
-                yield name, None
-            elif name in wanted and (stream := archive.extractfile(member)):
-                yield name, stream.read()
+            if stream := archive.extractfile(member) if member.isfile() else None:
+                yield member.name.removeprefix("./"), stream.read
 
 
-def _zipped(root: Path, wanted: set[str] | None) -> Iterator[tuple[str, bytes | None]]:
-    """The same of a zip."""
+def _zipped(root: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with zipfile.ZipFile(root) as archive:
         for member in archive.infolist():
-            name = member.filename.removeprefix("./")
-            if wanted is None and not member.is_dir():
-                yield name, None
-            elif wanted is not None and name in wanted:
-                yield name, archive.read(member)
+            if not member.is_dir():
+                yield member.filename.removeprefix("./"), partial(archive.read, member)
 
 
 def _is_image(name: str) -> bool:
@@ -168,13 +163,7 @@ def fits_memory(count: int, size: int) -> bool:
 
 
 def check_memory(count: int, size: int, place: str) -> None:
-    """Refuse more images than memory should hold.
-
-    Raises
-    ------
-    UserError
-        If they do not fit.
-    """
+    """Refuse more images than memory should hold."""
     if not fits_memory(count, size):
         raise UserError(
             f"the images of {place!r} at {size} pixels exceed 8 GiB; choose a smaller image_size"

@@ -83,10 +83,7 @@ def _streamed(
 ) -> ImageDataset:
     """The images of a folder, decoded as they are needed.
 
-    Raises
-    ------
-    UserError
-        If it is an archive, in which no file can be reached without reading those before it.
+    In an archive no file can be reached without reading those before it.
     """
     root = tree.root
     if not root.is_dir():

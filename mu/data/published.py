@@ -77,13 +77,7 @@ class Published:
             return self.download(lambda: kind(root, download=True, **which))
 
     def download(self, load: Callable[[], Any]) -> Any:
-        """What ``load`` returns.
-
-        Raises
-        ------
-        UserError
-            If it fails, for whatever reason.
-        """
+        """What ``load`` returns; one line where it fails, for whatever reason."""
         with _leaving_no_empty_folders(self.folder):
             try:
                 return load()
@@ -94,13 +88,7 @@ class Published:
                 ) from error
 
     def check_counts(self, train: int, test: int) -> None:
-        """Refuse other numbers of training and test images than were published.
-
-        Raises
-        ------
-        UserError
-            If they differ: sample numbers would not be the published ones.
-        """
+        """Refuse other numbers than were published: sample numbers would be other ones, too."""
         published = COUNTS[self.name]
         if (train, test) != published:
             raise UserError(
@@ -115,13 +103,11 @@ class Published:
     ) -> ImageDataset:
         """The data set of image files in the folder, as RGB squares of ``size`` pixels."""
         check_memory(len(train) + len(test), size, str(self.folder))
-        train_images, test_images = self._squares(train, size), self._squares(test, size)
-        return self.dataset(train_images, test_images, classes, image_size=size)
-
-    def _squares(self, listing: Listing, size: int) -> Images:
-        named = [(Path(path).relative_to(self.folder), label) for path, label in listing]
-        samples = [(path.as_posix(), label) for path, label in named]
-        return self.decode(ImageTree(self.folder), samples, size)
+        tree, images = ImageTree(self.folder), []
+        for part in (train, test):
+            named = [(Path(path).relative_to(self.folder).as_posix(), n) for path, n in part]
+            images.append(self.decode(tree, named, size))
+        return self.dataset(images[0], images[1], classes, image_size=size)
 
     def decode(self, tree: ImageTree, samples: list[Sample], size: int) -> Images:
         """:func:`mu.data.image_files.decode`, whose errors name the folder and the remedy, too."""

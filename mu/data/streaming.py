@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,9 +63,10 @@ class StreamedImages(ImageSet):
 
     def fetch(self, rows: Tensor) -> Tensor:
         """Pixels of these samples, uint8 of shape (len(rows), channels, height, width)."""
+        if not len(rows):
+            return torch.empty(0, *self.shape, dtype=torch.uint8)
         decoder = Decoder(self.encoded, self.size, self.channels, "none")
-        found = [decoder[int(row), None] for row in rows]
-        return _stacked(found) if found else torch.empty(0, *self.shape, dtype=torch.uint8)
+        return _pixels(_joined([decoder[int(row), None] for row in rows]))
 
     def digest(self) -> bytes:
         """sha256 of what they are, their labels and their size."""
@@ -115,8 +116,11 @@ class Stream:
         How many processes on this machine have streams like this one, and share the workers.
     """
 
+    device = torch.device("cpu")  # where places are wanted
+
     def __init__(self, images: StreamedImages, rows: Tensor, augment: str, ranks: int = 1) -> None:
-        self._rows, self._given = rows, _Given()
+        self._rows = rows.tolist()
+        self._wanted: list[list[Wanted]] = []  # by the loader, in the next pass
         workers = -(-images.workers // ranks) if len(rows) > FEW else 0
         # Not forked from this process: it has threads, whose locks would be copied.
         context = multiprocessing.get_context("forkserver") if workers else None
@@ -124,7 +128,7 @@ class Stream:
             context.set_forkserver_preload([__name__])  # so later workers start at once
         self._loader: DataLoader[Tensor | str] = DataLoader(
             Decoder(images.encoded, images.size, images.channels, augment),
-            batch_sampler=self._given,
+            batch_sampler=self._wanted,
             collate_fn=_joined,
             num_workers=workers,
             multiprocessing_context=context,
@@ -133,52 +137,34 @@ class Stream:
             generator=torch.Generator(),  # else each pass draws from the global one
         )
 
-    def batches(
-        self, places: Sequence[Tensor], seeds: Tensor | None
+    def plain(self, places: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each batch of places among the rows: these places, and their pixels, uint8."""
+        return self._read(places, [None] * len(self._rows))
+
+    def augmented(
+        self, places: Sequence[Tensor], generator: torch.Generator
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each batch of places among the rows: these places, and their pixels, uint8.
+        """The same, augmented by a seed for each sample."""
+        seeds = torch.randint(2**62, (len(self._rows),), generator=generator)
+        return self._read(places, seeds.tolist())
 
-        Parameters
-        ----------
-        seeds
-            Of the augmentation, by place; None for none.
-        """
-        rows, drawn = self._rows.tolist(), None if seeds is None else seeds.tolist()
-        self._given.batches = [
-            [(rows[place], None if drawn is None else drawn[place]) for place in one.tolist()]
-            for one in places
-        ]
+    def _read(
+        self, places: Sequence[Tensor], seeds: Sequence[int | None]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        self._wanted[:] = [[(self._rows[n], seeds[n]) for n in one.tolist()] for one in places]
         for place, pixels in zip(places, self._loader, strict=True):
-            if isinstance(pixels, str):
-                raise UserError(pixels)
-            yield place, pixels
+            yield place, _pixels(pixels)
 
 
-class _Given:
-    """What the loader is to read next; set anew for each pass."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[Wanted]] = []
-
-    def __iter__(self) -> Iterator[list[Wanted]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-def _joined(images: Iterable[Tensor | str]) -> Tensor | str:
+def _joined(images: list[Tensor | str]) -> Tensor | str:
     """A batch, or the first thing that is wrong with one of its images."""
-    found = list(images)
-    wrong = next((one for one in found if isinstance(one, str)), None)
-    if wrong is not None:
-        return wrong
-    stacked: Tensor = default_collate(found)  # in a worker, into memory that the other process sees
+    if wrong := [one for one in images if isinstance(one, str)]:
+        return wrong[0]
+    stacked: Tensor = default_collate(images)  # in a worker, into memory that all see
     return stacked
 
 
-def _stacked(found: Iterable[Tensor | str]) -> Tensor:
-    pixels = _joined(found)
-    if isinstance(pixels, str):
-        raise UserError(pixels)
-    return pixels
+def _pixels(batch: Tensor | str) -> Tensor:
+    if isinstance(batch, str):
+        raise UserError(batch)
+    return batch

@@ -10,7 +10,7 @@ import gzip
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from torchvision.datasets import (
     OxfordIIITPet,
 )
 
-from mu.data.images import ImageDataset, Images
+from mu.data.images import ImageDataset, Images, Statistics
 from mu.data.published import Published
 from mu.errors import UserError
 
@@ -61,9 +61,7 @@ def cifar10(data_dir: Path | None = None, image_size: int | None = None) -> Imag
     """
     remedy = "name its folder with data_dir, or use dataset=cifar10_jpeg"
     place = Published.at(data_dir, "cifar10", "CIFAR-10", remedy=remedy)
-    with place.reading():
-        train, test = (_images(place.open(CIFAR10, **part)) for part in PARTS)
-    return place.dataset(train, test, CIFAR10_CLASSES, statistics=CIFAR10_STATISTICS)
+    return _in_memory(place, CIFAR10, PARTS, CIFAR10_CLASSES, CIFAR10_STATISTICS)
 
 
 def cifar100(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -71,10 +69,7 @@ def cifar100(data_dir: Path | None = None, image_size: int | None = None) -> Ima
 
     Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images.
     """
-    place = Published.at(data_dir, "cifar100", "CIFAR-100")
-    with place.reading():
-        train, test = (place.open(CIFAR100, **part) for part in PARTS)
-        return place.dataset(_images(train), _images(test), train.classes)
+    return _in_memory(Published.at(data_dir, "cifar100", "CIFAR-100"), CIFAR100, PARTS)
 
 
 def mnist(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -85,7 +80,7 @@ def mnist(data_dir: Path | None = None, image_size: int | None = None) -> ImageD
     """
     remedy = "name the folder of its four files with data_dir"
     place = Published.at(data_dir, "mnist", "MNIST", remedy=remedy)
-    return place.dataset(*_of_four_files(MNIST, place), MNIST.classes)
+    return _of_four_files(place, MNIST)
 
 
 def fashion_mnist(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -98,8 +93,7 @@ def fashion_mnist(data_dir: Path | None = None, image_size: int | None = None) -
     folder = data_dir or (DEBIAN if DEBIAN.is_dir() else None)
     remedy = "name the folder of its four files with data_dir (Debian: dataset-fashion-mnist)"
     place = Published.at(folder, "fashion_mnist", "Fashion-MNIST", remedy=remedy)
-    images = _of_four_files(FashionMNIST, place)
-    return place.dataset(*images, FashionMNIST.classes, statistics=((0.2860,), (0.3530,)))
+    return _of_four_files(place, FashionMNIST, ((0.2860,), (0.3530,)))
 
 
 def svhn(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -111,10 +105,7 @@ def svhn(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     Netzer, Wang, Coates, Bissacco, Wu & Ng (2011), Reading Digits in Natural Images with
     Unsupervised Feature Learning, NIPS Workshop on Deep Learning and Unsupervised Feature Learning.
     """
-    place = Published.at(data_dir, "svhn", "SVHN")
-    with place.reading():
-        train, test = (_images(place.open(SVHN, **split)) for split in SPLITS)
-        return place.dataset(train, test, map(str, range(10)))
+    return _in_memory(Published.at(data_dir, "svhn", "SVHN"), SVHN, SPLITS, map(str, range(10)))
 
 
 class _Labelled(STL10):  # type: ignore[misc]
@@ -129,10 +120,7 @@ def stl10(data_dir: Path | None = None, image_size: int | None = None) -> ImageD
     Coates, Lee & Ng (2011), An Analysis of Single-Layer Networks in Unsupervised Feature Learning,
     AISTATS.
     """
-    place = Published.at(data_dir, "stl10", "STL-10")
-    with place.reading():
-        train, test = (_images(place.open(_Labelled, **split)) for split in SPLITS)
-        return place.dataset(train, test, STL10_CLASSES)
+    return _in_memory(Published.at(data_dir, "stl10", "STL-10"), _Labelled, SPLITS, STL10_CLASSES)
 
 
 def gtsrb(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -200,12 +188,28 @@ def _images(part: Any) -> Images:
     return Images(pixels.contiguous(), torch.as_tensor(labels).long())
 
 
-def _of_four_files(kind: Callable[..., Any], place: Published) -> tuple[Images, Images]:
-    """Training and test images of MNIST, or of a set made in its likeness."""
+def _in_memory(
+    place: Published,
+    kind: Callable[..., Any],
+    parts: Iterable[dict[str, Any]],
+    classes: Iterable[str] | None = None,
+    statistics: Statistics | None = None,
+    root: Path | None = None,
+) -> ImageDataset:
+    """What torchvision's ``kind`` reads into memory; classes are by default its own."""
+    with place.reading():
+        train, test = (place.open(kind, root, **part) for part in parts)
+        names = train.classes if classes is None else classes
+        return place.dataset(_images(train), _images(test), names, statistics=statistics)
+
+
+def _of_four_files(
+    place: Published, kind: Callable[..., Any], statistics: Statistics | None = None
+) -> ImageDataset:
+    """MNIST, or a set made in its likeness."""
     with tempfile.TemporaryDirectory() as scratch, place.reading():
         root = _as_torchvision(kind.__name__, place.folder, Path(scratch))
-        train, test = (_images(place.open(kind, root, **part)) for part in PARTS)
-        return train, test
+        return _in_memory(place, kind, PARTS, None, statistics, root)
 
 
 def _as_torchvision(name: str, folder: Path, scratch: Path) -> Path:

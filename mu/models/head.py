@@ -27,12 +27,9 @@ def reset_outputs(model: nn.Module, classes: Sequence[int]) -> list[Tensor] | No
     head = head_of(model)
     if head is None or head[1].out_features <= max(classes):
         return None
-    rows = list(classes)
-    own = [one for one in (head[1].weight, head[1].bias) if one is not None]
-    for parameter in own:
-        parameter[rows] = 0.0
-    marks = [torch.ones_like(parameter) for parameter in model.parameters()]
-    for parameter, mark in zip(model.parameters(), marks, strict=True):
-        if any(parameter is one for one in own):
-            mark[rows] = 0.0
+    own, rows, marks = {*map(id, head[1].parameters())}, list(classes), []
+    for parameter in model.parameters():
+        marks.append(torch.ones_like(parameter))
+        if id(parameter) in own:
+            parameter[rows] = marks[-1][rows] = 0.0
     return marks

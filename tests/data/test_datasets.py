@@ -547,17 +547,16 @@ DAMAGES = {
     "half a header": lambda whole: whole[:40],
     "text": lambda _: b"not an array",
     "an archive": lambda _: as_npz(),
-    "fewer rows": lambda whole: as_npy(np.load(io.BytesIO(whole))[:-1]),
-    "another type": lambda whole: as_npy(np.load(io.BytesIO(whole)).astype(np.float32)),
+    "pixels alone": lambda whole: as_npy(np.load(io.BytesIO(whole))["pixels"]),
+    "another type": lambda whole: as_npy(np.zeros(len(whole), np.float32)),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-@pytest.mark.parametrize("which", ["-train.npy", "-train.counts.npy"])
-def test_a_damaged_cache_is_rebuilt(which, kind, pack, cache, monkeypatch):
+def test_a_damaged_cache_is_rebuilt(kind, pack, cache, monkeypatch):
     folder, _ = pack
     first = load_data("cifar10_jpeg", folder)
-    (path,) = cache.glob(f"*{which}")
+    (path,) = cache.glob("*-train.npy")
     path.write_bytes(DAMAGES[kind](path.read_bytes()))
 
     assert_same(load_data("cifar10_jpeg", folder), first)

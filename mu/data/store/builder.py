@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from mu.data.image_files import file_digest
 from mu.data.images import statistics_of
 from mu.data.store.card import Card, Gathered
-from mu.data.store.reader import digest_file
-from mu.data.store.records import META_KEY, header, image_key, labels_key, pack
+from mu.data.store.reader import META_KEY, digest_file, header, image_key, labels_key, pack
 from mu.errors import UserError
 
 FIRST_MAP = 2**28

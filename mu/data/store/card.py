@@ -69,10 +69,8 @@ class Card:
         Images by part, class by class.
     mean, std
         Per channel, over all pixels of the training images, scaled to 0-1.
-    smallest, largest
-        (width, height) over all images.
-    encoded
-        Bytes of all encoded images.
+    smallest, largest, encoded
+        As in :class:`Gathered`.
     contents
         sha256 (hex) of labels, lengths and checksums of all images: the same images in the same
         order, whatever they were built from.

@@ -28,8 +28,7 @@ from mu.data.images import statistics_of
 from mu.data.store import builder
 from mu.data.store.builder import Contents, build
 from mu.data.store.card import Card, Gathered
-from mu.data.store.reader import ImageStore, digest_file, verify
-from mu.data.store.records import image_key, pack, unpack
+from mu.data.store.reader import ImageStore, digest_file, image_key, pack, unpack, verify
 from mu.data.store.sources import of_dataset, of_tree
 from mu.digests import digest_of
 from tests.helpers import encoded, laws, make_dataset, refused, write_tree
@@ -465,7 +464,7 @@ def test_a_million_entries_open_without_being_read(tmp_path: Path) -> None:
     program = f"""
 import json, numpy as np, lmdb, resource
 from pathlib import Path
-from mu.data.store.records import *
+from mu.data.store.reader import *
 from mu.data.store.card import Card
 path, n = {str(tmp_path / "big.lmdb")!r}, 1_000_000
 with lmdb.open(path, subdir=False, map_size=2**30) as env:
