@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from mu.data.class_names import labels_of
 from mu.data.images import ImageDataset, Indices, Subset
 from mu.data.index_files import read_indices
 from mu.data.splits import Split
@@ -157,47 +159,6 @@ class ForgetRequest:
         return values
 
 
-def labels_of(text: str, dataset: ImageDataset) -> list[tuple[str, int]]:
-    """The classes of a list with commas: each as it was written, and its label.
-
-    A name may hold commas itself (``tench, Tinca tinca``): as many words as make a name are taken
-    for one.
-
-    Raises
-    ------
-    UserError
-        If there is no class of that name or number.
-    """
-    if text in dataset.classes:  # with its spaces, if it has any
-        return [(text, label_of(text, dataset))]
-    words, found = text.split(","), []
-    while words:
-        names = [",".join(words[:size]).strip() for size in range(len(words), 0, -1)]
-        name = next((one for one in names if one in dataset.classes), names[-1])
-        found.append((name, label_of(name, dataset)))
-        del words[: len(names) - names.index(name)]
-    return found
-
-
-def label_of(text: str, dataset: ImageDataset, option: str = "class") -> int:
-    """The label of the class of that name or number.
-
-    Raises
-    ------
-    UserError
-        If there is none; ``option`` says what it was given for.
-    """
-    names = dataset.classes
-    if text in names:
-        return names.index(text)
-    if text.isdecimal() and int(text) < len(names):
-        return int(text)
-    raise UserError(
-        f"there is no {option} {text!r} in {dataset.name}; its {len(names)} classes "
-        f"are 0 to {len(names) - 1}: {', '.join(names[:12])}{', ...' * (len(names) > 12)}"
-    )
-
-
 def _poisoned(dataset: ImageDataset, split: Split) -> Indices:
     if not len(dataset.poisoned):
         raise UserError(
@@ -263,17 +224,16 @@ class ForgetSplit:
         return cls(dataset, np.sort(forget), retain, split.val)
 
     @cached_property
-    def forgotten_classes(self) -> tuple[int, ...]:
-        """Classes of which no training sample is retained, however they were named."""
-        labels = self.dataset.train.labels.numpy()
-        gone = np.setdiff1d(labels[self.forget], labels[self.retain])
-        return tuple(int(label) for label in gone)
-
-    @cached_property
-    def _gone_classes(self) -> np.ndarray:
+    def _gone(self) -> Indices:
         """Classes of which nothing is retained, those that were forgotten earlier among them."""
         labels = self.dataset.train.labels.numpy()
         return np.setdiff1d(labels, labels[self.retain])
+
+    @property
+    def forgotten_classes(self) -> tuple[int, ...]:
+        """Classes of which no training sample is retained, however they were named."""
+        forgotten = self.dataset.train.labels.numpy()[self.forget]
+        return tuple(np.intersect1d(forgotten, self._gone).tolist())
 
     @cached_property
     def mislabelled(self) -> NDArray[np.bool_]:
@@ -294,22 +254,22 @@ class ForgetSplit:
     @property
     def val_set(self) -> Subset:
         """Validation samples, without those of a class that was forgotten, now or earlier."""
-        labels = self.dataset.train.labels.numpy()[self.val]
-        return self.dataset.training_subset(self.val[~np.isin(labels, self._gone_classes)])
+        gone = self._is_gone(self.dataset.train.labels[self.val])
+        return self.dataset.training_subset(self.val[~gone])
 
     @property
     def test_set(self) -> Subset:
         """Test samples, without those of a class that was forgotten, now or earlier."""
-        return self.dataset.test_subset(np.flatnonzero(~self._test_is_forgotten))
+        gone = self._is_gone(self.dataset.test.labels)
+        return self.dataset.test_subset(np.flatnonzero(~gone))
 
     @property
     def test_forgotten_set(self) -> Subset:
         """Test samples of classes forgotten as a whole, now or earlier."""
-        return self.dataset.test_subset(np.flatnonzero(self._test_is_forgotten))
+        return self.dataset.test_subset(np.flatnonzero(self._is_gone(self.dataset.test.labels)))
 
-    @property
-    def _test_is_forgotten(self) -> np.ndarray:
-        return np.isin(self.dataset.test.labels.numpy(), self._gone_classes)
+    def _is_gone(self, labels: Tensor) -> NDArray[np.bool_]:
+        return np.isin(labels.numpy(), self._gone)
 
     @property
     def fingerprint(self) -> str:

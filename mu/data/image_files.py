@@ -6,11 +6,10 @@ import hashlib
 import io
 import os
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from tarfile import HeaderError, ReadError
@@ -268,13 +267,12 @@ def load_cached(path: Path) -> np.ndarray | None:
 
 def store_cached(path: Path, array: np.ndarray) -> None:
     """Write under a temporary name and rename, so that no reader sees half a file."""
-    temporary: Path | None = None
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("wb") as file:
             np.save(file, array, allow_pickle=False)
         temporary.replace(path)
     except OSError:  # a cache that cannot be written costs time, not correctness
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mu.data.forget import ForgetRequest, label_of
+from mu.data.class_names import label_of
+from mu.data.forget import ForgetRequest
 from mu.data.images import ImageDataset, Images, Indices, Subset
 from mu.data.poison_options import ALL, PREFIX, PoisonOptions
 from mu.data.splits import Split

@@ -42,21 +42,21 @@ class Published:
     remedy: str = "name its folder with data_dir"
 
     @classmethod
-    def at(cls, data_dir: Path | None, name: str, title: str, **remedy: str) -> Published:
-        """In ``data_dir``, by default in a folder of its name in the cache."""
-        return cls(name, title, data_dir or cache_folder() / name, **remedy)
-
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Say in one line, naming the folder and the remedy, what goes wrong inside."""
+    def at(cls, data_dir: Path | None, name: str, title: str, **remedy: str) -> Iterator[Published]:
+        """In ``data_dir``, by default in a folder of its name in the cache.
+
+        What goes wrong in the block is said in one line, with the folder and the remedy.
+        """
+        place = cls(name, title, data_dir or cache_folder() / name, **remedy)
         try:
-            yield
+            yield place
         except UserError:
             raise
         except Exception as error:  # damaged bytes raise anything in whoever unpacks them
             raise UserError(
-                f"the files of {self.title} in {str(self.folder)!r} are damaged or incomplete "
-                f"({_reason(error)}); remove them to have them downloaded again, or {self.remedy}"
+                f"the files of {title} in {str(place.folder)!r} are damaged or incomplete "
+                f"({_reason(error)}); remove them to have them downloaded again, or {place.remedy}"
             ) from error
 
     def open(self, kind: Callable[..., Any], root: Path | None = None, **which: Any) -> Any:

@@ -60,8 +60,8 @@ def cifar10(data_dir: Path | None = None, image_size: int | None = None) -> Imag
     Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images.
     """
     remedy = "name its folder with data_dir, or use dataset=cifar10_jpeg"
-    place = Published.at(data_dir, "cifar10", "CIFAR-10", remedy=remedy)
-    return _in_memory(place, CIFAR10, PARTS, CIFAR10_CLASSES, CIFAR10_STATISTICS)
+    with Published.at(data_dir, "cifar10", "CIFAR-10", remedy=remedy) as place:
+        return _in_memory(place, CIFAR10, PARTS, CIFAR10_CLASSES, CIFAR10_STATISTICS)
 
 
 def cifar100(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -69,7 +69,8 @@ def cifar100(data_dir: Path | None = None, image_size: int | None = None) -> Ima
 
     Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images.
     """
-    return _in_memory(Published.at(data_dir, "cifar100", "CIFAR-100"), CIFAR100, PARTS)
+    with Published.at(data_dir, "cifar100", "CIFAR-100") as place:
+        return _in_memory(place, CIFAR100, PARTS)
 
 
 def mnist(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -79,8 +80,8 @@ def mnist(data_dir: Path | None = None, image_size: int | None = None) -> ImageD
     Recognition, Proceedings of the IEEE 86(11).
     """
     remedy = "name the folder of its four files with data_dir"
-    place = Published.at(data_dir, "mnist", "MNIST", remedy=remedy)
-    return _of_four_files(place, MNIST)
+    with Published.at(data_dir, "mnist", "MNIST", remedy=remedy) as place:
+        return _of_four_files(place, MNIST)
 
 
 def fashion_mnist(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -92,8 +93,8 @@ def fashion_mnist(data_dir: Path | None = None, image_size: int | None = None) -
     """
     folder = data_dir or (DEBIAN if DEBIAN.is_dir() else None)
     remedy = "name the folder of its four files with data_dir (Debian: dataset-fashion-mnist)"
-    place = Published.at(folder, "fashion_mnist", "Fashion-MNIST", remedy=remedy)
-    return _of_four_files(place, FashionMNIST, ((0.2860,), (0.3530,)))
+    with Published.at(folder, "fashion_mnist", "Fashion-MNIST", remedy=remedy) as place:
+        return _of_four_files(place, FashionMNIST, ((0.2860,), (0.3530,)))
 
 
 def svhn(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -105,7 +106,8 @@ def svhn(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     Netzer, Wang, Coates, Bissacco, Wu & Ng (2011), Reading Digits in Natural Images with
     Unsupervised Feature Learning, NIPS Workshop on Deep Learning and Unsupervised Feature Learning.
     """
-    return _in_memory(Published.at(data_dir, "svhn", "SVHN"), SVHN, SPLITS, map(str, range(10)))
+    with Published.at(data_dir, "svhn", "SVHN") as place:
+        return _in_memory(place, SVHN, SPLITS, map(str, range(10)))
 
 
 class _Labelled(STL10):  # type: ignore[misc]
@@ -120,7 +122,8 @@ def stl10(data_dir: Path | None = None, image_size: int | None = None) -> ImageD
     Coates, Lee & Ng (2011), An Analysis of Single-Layer Networks in Unsupervised Feature Learning,
     AISTATS.
     """
-    return _in_memory(Published.at(data_dir, "stl10", "STL-10"), _Labelled, SPLITS, STL10_CLASSES)
+    with Published.at(data_dir, "stl10", "STL-10") as place:
+        return _in_memory(place, _Labelled, SPLITS, STL10_CLASSES)
 
 
 def gtsrb(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -133,8 +136,7 @@ def gtsrb(data_dir: Path | None = None, image_size: int | None = None) -> ImageD
     Stallkamp, Schlipsing, Salmen & Igel (2012), Man vs. Computer: Benchmarking Machine Learning
     Algorithms for Traffic Sign Recognition, Neural Networks 32.
     """
-    place = Published.at(data_dir, "gtsrb", "GTSRB")
-    with place.reading():
+    with Published.at(data_dir, "gtsrb", "GTSRB") as place:
         train, test = (place.open(GTSRB, **split)._samples for split in SPLITS)
         place.check_counts(len(train), len(test))
         return place.squares(train, test, map(str, range(43)), image_size or 32)
@@ -150,8 +152,7 @@ def flowers102(data_dir: Path | None = None, image_size: int | None = None) -> I
     Nilsback & Zisserman (2008), Automated Flower Classification over a Large Number of Classes,
     ICVGIP.
     """
-    place = Published.at(data_dir, "flowers102", "Flowers102")
-    with place.reading():
+    with Published.at(data_dir, "flowers102", "Flowers102") as place:
         found = [place.open(Flowers102, split=split) for split in ("train", "val", "test")]
         listed = (list(zip(one._image_files, one._labels, strict=True)) for one in found)
         train, val, test = listed
@@ -165,8 +166,7 @@ def oxford_pets(data_dir: Path | None = None, image_size: int | None = None) -> 
 
     Parkhi, Vedaldi, Zisserman & Jawahar (2012), Cats and Dogs, CVPR.
     """
-    place = Published.at(data_dir, "oxford_pets", "Oxford-IIIT Pet")
-    with place.reading():
+    with Published.at(data_dir, "oxford_pets", "Oxford-IIIT Pet") as place:
         found = [place.open(OxfordIIITPet, split=split) for split in ("trainval", "test")]
         train, test = (list(zip(one._images, one._labels, strict=True)) for one in found)
         place.check_counts(len(train), len(test))
@@ -197,17 +197,16 @@ def _in_memory(
     root: Path | None = None,
 ) -> ImageDataset:
     """What torchvision's ``kind`` reads into memory; classes are by default its own."""
-    with place.reading():
-        train, test = (place.open(kind, root, **part) for part in parts)
-        names = train.classes if classes is None else classes
-        return place.dataset(_images(train), _images(test), names, statistics=statistics)
+    train, test = (place.open(kind, root, **part) for part in parts)
+    names = train.classes if classes is None else classes
+    return place.dataset(_images(train), _images(test), names, statistics=statistics)
 
 
 def _of_four_files(
     place: Published, kind: Callable[..., Any], statistics: Statistics | None = None
 ) -> ImageDataset:
     """MNIST, or a set made in its likeness."""
-    with tempfile.TemporaryDirectory() as scratch, place.reading():
+    with tempfile.TemporaryDirectory() as scratch:
         root = _as_torchvision(kind.__name__, place.folder, Path(scratch))
         return _in_memory(place, kind, PARTS, None, statistics, root)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset, Indices
 from mu.errors import UserError
-from mu.models.features import features
+from mu.models.head import features
 from mu.runs import Run
 
 FACTOR = 1.5  # how many are suspected for each one expected

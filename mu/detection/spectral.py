@@ -50,7 +50,7 @@ class SpectralSignatures(Hyperparameters):
         UserError
             If ``dataset`` has no such class.
         """
-        from mu.data.forget import label_of
+        from mu.data.class_names import label_of
 
         if self.among in ("auto", "all"):
             return None

@@ -83,7 +83,7 @@ class ImageStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._opened: lmdb.Environment | None = _opened(path)
+        self._env = _opened(path)
         self.card = self._read_card()
         self._labels = {part: self._read_labels(part) for part in PARTS}
 
@@ -98,13 +98,7 @@ class ImageStore:
 
     def close(self) -> None:
         """Close the file; nothing can be read after that."""
-        self._opened = None
-
-    @property
-    def _env(self) -> lmdb.Environment:
-        if self._opened is None:
-            raise ValueError(f"{str(self.path)!r} was closed")
-        return self._opened
+        del self._env
 
     def labels(self, part: str) -> Indices:
         """Labels of all images of a part, int64 of shape (n,)."""
@@ -172,12 +166,8 @@ def _opened(path: Path) -> lmdb.Environment:
         raise UserError(f"there is no file {str(path)!r}; build it with mlflow run . -e dataset")
     about = path.stat()
     key = (str(path.resolve()), about.st_ino, about.st_mtime_ns, os.getpid())
-    if (found := _OPEN.get(key)) is None:
-        found = _OPEN[key] = _open(path)
-    return found
-
-
-def _open(path: Path) -> lmdb.Environment:
+    if (env := _OPEN.get(key)) is not None:
+        return env
     try:
         env = lmdb.open(
             str(path),
@@ -192,9 +182,10 @@ def _open(path: Path) -> lmdb.Environment:
         raise UserError(f"{str(path)!r} is no LMDB file that can be read: {error}") from error
     # Reading beyond the end of a file that was cut would kill the process.
     needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    if path.stat().st_size < needed:
+    if about.st_size < needed:
         env.close()
-        raise _damaged(path, f"it has {path.stat().st_size:,} bytes, and {needed:,} are needed")
+        raise _damaged(path, f"it has {about.st_size:,} bytes, and {needed:,} are needed")
+    _OPEN[key] = env
     return env
 
 
