@@ -47,13 +47,7 @@ class Source:
 
 
 def in_module(module: str, read: str = "read", **defaults: Any) -> Source:
-    """The source whose function ``read`` a module has; it is imported when that is called.
-
-    Parameters
-    ----------
-    defaults
-        The other parameters of :class:`Source`.
-    """
+    """The source whose function ``read`` a module has; it is imported when that is called."""
     return Source(partial(called, f"{module}:{read}"), **defaults)
 
 

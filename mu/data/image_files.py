@@ -50,10 +50,7 @@ class _StrictTarInfo(tarfile.TarInfo):
 class ImageTree:
     """The files below a folder or inside a tar or zip, by relative path.
 
-    Raises
-    ------
-    UserError
-        As soon as it is read, if ``root`` is neither a folder nor a readable archive.
+    A :class:`UserError` says so, as soon as it is read, if ``root`` is neither.
     """
 
     def __init__(self, root: Path) -> None:
@@ -231,10 +228,7 @@ def open_rgb(name: str, content: bytes) -> Image.Image:
 def square_pixels(name: str, content: bytes, size: int) -> np.ndarray:
     """RGB pixels of an encoded image, (size, size, 3): shorter side resized, centre cropped.
 
-    Raises
-    ------
-    UserError
-        Naming the image, if it is damaged.
+    Errors as :func:`decode_rgb`'s.
     """
     image = open_rgb(name, content)
     if image.size != (size, size):

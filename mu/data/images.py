@@ -48,15 +48,7 @@ class ImageSet(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Images(ImageSet):
-    """Pixels and labels, in memory.
-
-    Parameters
-    ----------
-    pixels
-        uint8 of shape (n, channels, height, width).
-    labels
-        int64 of shape (n,), each in 0 .. classes - 1.
-    """
+    """In memory: pixels, uint8 of shape (n, channels, height, width), and labels."""
 
     pixels: Tensor
     labels: Tensor

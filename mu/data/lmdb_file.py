@@ -33,11 +33,6 @@ def read(
     """Load the file that ``data_dir`` names, at ``image_size``.
 
     By default at the images' own size, or 64; where they are decoded as they are needed, 224.
-
-    Raises
-    ------
-    UserError
-        If there is no such file, it is damaged, or its images do not fit in memory.
     """
     if data_dir is None:
         raise UserError("dataset=lmdb needs data_dir: the file that mlflow run . -e dataset built")

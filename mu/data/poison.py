@@ -188,13 +188,7 @@ class Poison:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PoisonedDataset(ImageDataset):
-    """A data set whose training images were poisoned.
-
-    Parameters
-    ----------
-    clean
-        As it was published; the fingerprint is of that.
-    """
+    """A data set whose training images were poisoned; ``clean`` is as it was published."""
 
     clean: ImageDataset
     poison: Poison

@@ -62,10 +62,7 @@ class Published:
     def open(self, kind: Callable[..., Any], root: Path | None = None, **which: Any) -> Any:
         """The part ``which`` of torchvision's ``kind``, downloaded where it is not there.
 
-        Parameters
-        ----------
-        root
-            Where it is read from instead of the folder.
+        It is read from ``root``, by default from the folder.
         """
         root = root or self.folder
         with _leaving_no_empty_folders(root):

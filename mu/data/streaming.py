@@ -35,8 +35,6 @@ class StreamedImages(ImageSet):
 
     Parameters
     ----------
-    labels
-        int64 of shape (n,).
     encoded
         Their files.
     size

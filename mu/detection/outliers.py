@@ -25,10 +25,7 @@ def main_places(
 ) -> Places:
     """Where the training samples lie, of the class ``label`` or of all.
 
-    Raises
-    ------
-    UserError
-        If no class has enough samples, or the network has no features.
+    A :class:`UserError` says so if no class has enough samples, or the network has no features.
     """
     train = checkpoint.spec.split(dataset).train
     labels = dataset.train.labels.numpy()[train]
@@ -45,13 +42,7 @@ def main_places(
 
 
 def suspects_of(places: Places, share: float) -> Indices:
-    """Sample numbers of those that are farthest out, sorted.
-
-    Parameters
-    ----------
-    share
-        Of a class that is expected to be poisoned at most, 0-1.
-    """
+    """Sample numbers of those that are farthest out, sorted; for ``share`` see the settings."""
     suspects = []
     for numbers, place in places.values():
         count = max(1, min(len(place) - 1, round(FACTOR * share * len(place))))

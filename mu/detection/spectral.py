@@ -43,13 +43,7 @@ class SpectralSignatures(Hyperparameters):
     )
 
     def label(self, dataset: ImageDataset) -> int | None:
-        """The label of the class that is named, None where none is.
-
-        Raises
-        ------
-        UserError
-            If ``dataset`` has no such class.
-        """
+        """The label of the class that is named, None where none is; refuses unknown ones."""
         from mu.data.class_names import label_of
 
         if self.among in ("auto", "all"):

@@ -46,15 +46,8 @@ def reset_outputs(model: nn.Module, classes: Sequence[int]) -> list[Tensor] | No
 def features(model: nn.Module, subset: Subset, run: Run) -> Tensor:
     """What the head of ``model`` is given for each sample, in evaluation mode.
 
-    Returns
-    -------
-    Tensor
-        float64 of shape (n_samples, n_features), on the CPU.
-
-    Raises
-    ------
-    UserError
-        If the network has no linear head.
+    float64 of shape (n_samples, n_features), on the CPU. A network without a linear head is
+    refused.
     """
     head = head_of(model)
     if head is None:

@@ -130,11 +130,6 @@ def check_target(
     shape
         (channels, height, width) of the source's images, where it is known; by default they are
         taken to be square.
-
-    Raises
-    ------
-    UserError
-        If it is one.
     """
     model = spec.recipe.model
     wanted = shape or (model.in_channels, model.image_size, model.image_size)

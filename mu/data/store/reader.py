@@ -70,11 +70,6 @@ def unpack(value: bytes | memoryview) -> tuple[int, bytes]:
 class ImageStore:
     """A file of images, open for reading. Handed to another process, it opens the file anew.
 
-    Parameters
-    ----------
-    path
-        Of the file.
-
     Raises
     ------
     UserError

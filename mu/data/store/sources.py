@@ -18,13 +18,7 @@ from mu.errors import UserError
 
 
 def of_tree(root: Path) -> Contents:
-    """The image files of a folder or tar, as they are, in the order of ``imagefolder``.
-
-    Raises
-    ------
-    UserError
-        If there are no class folders in it.
-    """
+    """The image files of a folder or tar, as they are; order and errors as ``imagefolder``'s."""
     tree = ImageTree(root)
     classes, train, test = parts_of(tree)
     samples = {"train": train, "test": test}
@@ -60,13 +54,7 @@ def of_tree(root: Path) -> Contents:
 
 
 def of_dataset(dataset: ImageDataset) -> Contents:
-    """The images of a data set in memory, as PNG, which loses nothing.
-
-    Raises
-    ------
-    UserError
-        If its images have neither 1 nor 3 channels.
-    """
+    """The images of a data set in memory, of 1 or 3 channels, as PNG, which loses nothing."""
     if not isinstance(dataset.train, Images) or not isinstance(dataset.test, Images):
         raise UserError(f"the images of {dataset.name} are streamed already")
     channels = dataset.shape[0]
