@@ -107,7 +107,7 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Backd
         dataset, spec = data_of(found[1].spec, request.original), found[1].spec
     plan = BackdoorPlan(options, name, method, spectral, device, dataset, found, missing)
     if options.suspects == SPECTRAL:
-        spectral.check(dataset)
+        spectral.label(dataset)  # refuses a class that is not there
     else:  # refuses lists that do not fit
         split = forget_split(spec, dataset, ForgetRequest.parse(plan.forget))
         problem = UnlearningProblem(*found, dataset, split, plan.forget, device) if found else None
