@@ -24,7 +24,7 @@ def reliability(outputs: Outputs, bins: int = BINS) -> tuple[Numbers, Numbers, N
     counts, confidence, right
         Each of shape (bins,); the last two are 0-1, and 0 where a bin is empty.
     """
-    surest = outputs.surest().numpy()
+    surest = outputs.score("surest").numpy()
     right = outputs.right.numpy()
     place = np.clip(np.ceil(surest * bins).astype(int) - 1, 0, bins - 1)
     counts, sums, hits = (

@@ -17,7 +17,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mu.checkpoints import DataSpec, Spec
 from mu.data.forget import ForgetSplit
@@ -79,7 +78,10 @@ class Challenge:
         labels, first = data.test.labels.numpy(), len(data.train)
         order = draws.permutation(len(labels))
         wanted = data.train.labels.numpy()[split.forget]
-        drawn = [order[labels[order] == one][:n] for one, n in _counts(wanted)]
+        classes, counts = np.unique(wanted, return_counts=True)
+        drawn = [
+            order[labels[order] == one][:count] for one, count in zip(classes, counts, strict=True)
+        ]
         chosen = np.sort(np.concatenate(drawn))
         for count, kind in ((len(wanted), "forgotten samples"), (len(chosen), "test images")):
             if count < FEWEST:
@@ -94,7 +96,12 @@ class Challenge:
                 "an original with a validation part, or a run that forgets fewer"
             )
         population = np.sort(draws.permutation(rest)[:MOST_POPULATION])
-        _refuse_too_many(max(len(wanted) + len(chosen), len(population)), len(data.classes))
+        samples = max(len(wanted) + len(chosen), len(population))
+        if samples * len(data.classes) > MOST_LOGITS:
+            raise UserError(
+                f"lira keeps the logits of all samples that it looks at, and {samples:,} samples "
+                f"x {len(data.classes):,} classes are too many; take a run that forgets fewer"
+            )
         return cls(
             _with_test_images(data), split.retain, split.val, split.forget, first + chosen,
             population, seed,
@@ -147,32 +154,6 @@ class Challenge:
         )
         return Spec(
             DataSpec.of(self.dataset), recipe, tuple(int(one) for one in others), original.history
-        )
-
-
-def _counts(labels: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Each class and how many samples it has."""
-    classes, counts = np.unique(labels, return_counts=True)
-    return list(zip(classes.tolist(), counts.tolist(), strict=True))
-
-
-def _refuse_too_many(samples: int, classes: int) -> None:
-    """Refuse a challenge whose logits are too many, before any reference is trained.
-
-    Parameters
-    ----------
-    samples
-        Under attack or in the population, whichever are more.
-
-    Raises
-    ------
-    UserError
-        If they are.
-    """
-    if samples * classes > MOST_LOGITS:
-        raise UserError(
-            f"lira keeps the logits of all samples that it looks at, and {samples:,} samples x "
-            f"{classes:,} classes are too many; take a run that forgets fewer"
         )
 
 

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from mu.evaluation.attacks.rates import LEVEL
 from mu.evaluation.distance.divergence import divergences
-from mu.evaluation.distance.tow import tow
-from mu.evaluation.gap import gaps
+from mu.evaluation.gap import gaps, tow
 from mu.evaluation.membership import MAIN, called_members
 from mu.evaluation.outputs import Outputs, SplitOutputs
 from mu.evaluation.unlearning import measure

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
@@ -71,12 +71,11 @@ class Reference:
 
     def to_bytes(self) -> bytes:
         """As npz: ``seen``, and logits as float32, which is what networks give."""
-        arrays: dict[str, Any] = {"seen": self.seen}
-        for name in _VIEWS:
-            if (view := getattr(self, name)) is not None:
-                arrays |= view_arrays(name, view)
+        arrays = {"seen": self.seen, **view_arrays("trained", self.trained)}
+        if self.unlearned is not None:
+            arrays |= view_arrays("unlearned", self.unlearned)
         file = io.BytesIO()
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         return file.getvalue()
 
     @classmethod
@@ -92,17 +91,16 @@ class Reference:
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-                arrays = {name: kept[name] for name in kept.files}
-            seen = arrays.pop("seen")
-            views = {name: _view(arrays, name, challenge) for name in _VIEWS[: 1 + unlearned]}
+                seen = kept["seen"]
+                trained = _view(kept, "trained", challenge)
+                after = _view(kept, "unlearned", challenge) if unlearned else None
         except _NO_ARCHIVE as error:
             raise ValueError(f"it is damaged ({error!r})") from error
         if not np.array_equal(seen, challenge.seen(number)):
             raise ValueError("it saw other samples")
-        return cls(seen, views["trained"], views.get("unlearned"))
+        return cls(seen, trained, after)
 
 
-_VIEWS = ("trained", "unlearned")
 # What the readers of zip files raise, beside ValueError, for files that are damaged.
 _NO_ARCHIVE = (KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -115,23 +113,18 @@ def view_arrays(name: str, view: View) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _view(arrays: dict[str, NDArray[np.generic]], name: str, challenge: Challenge) -> View:
-    return View(
-        *(
-            Outputs(_logits(arrays[f"{name}_{part}"], subset, challenge), subset.labels)
-            for part, subset in (
-                ("attacked", challenge.attacked),
-                ("bystanders", challenge.bystanders),
+def _view(arrays: Mapping[str, NDArray[np.generic]], name: str, challenge: Challenge) -> View:
+    def outputs(part: str, subset: Subset) -> Outputs:
+        logits, shape = arrays[f"{name}_{part}"], (len(subset), len(challenge.dataset.classes))
+        if logits.dtype != np.float32 or logits.shape != shape:
+            raise ValueError(
+                f"logits are {logits.dtype} of shape {logits.shape}, not float32 {shape}"
             )
-        )
+        return Outputs(torch.from_numpy(logits).double(), subset.labels)
+
+    return View(
+        outputs("attacked", challenge.attacked), outputs("bystanders", challenge.bystanders)
     )
-
-
-def _logits(array: NDArray[np.generic], subset: Subset, challenge: Challenge) -> Tensor:
-    shape = (len(subset), len(challenge.dataset.classes))
-    if array.dtype != np.float32 or array.shape != shape:
-        raise ValueError(f"logits are {array.dtype} of shape {array.shape}, not float32 {shape}")
-    return torch.from_numpy(array).double()
 
 
 def make_reference(
@@ -186,17 +179,14 @@ def attack(
     seen
         Bool of shape (n_references, n_samples).
     """
+
+    def of_all(part: str, score: str) -> Scores:
+        found = [getattr(view, part).score(score).numpy() for view in (target, *references)]
+        return np.stack(found)
+
+    margins = of_all("attacked", "margin")
+    attacked, bystanders = (of_all(part, "log_confidence") for part in ("attacked", "bystanders"))
     return {
-        "lira": lira(
-            target.attacked.margin().numpy(),
-            np.stack([one.attacked.margin().numpy() for one in references]),
-            seen,
-        ),
-        "rmia": rmia(
-            target.attacked.log_confidence().numpy(),
-            np.stack([one.attacked.log_confidence().numpy() for one in references]),
-            target.bystanders.log_confidence().numpy(),
-            np.stack([one.bystanders.log_confidence().numpy() for one in references]),
-            gamma=gamma,
-        ),
+        "lira": lira(margins[0], margins[1:], seen),
+        "rmia": rmia(attacked[0], attacked[1:], bystanders[0], bystanders[1:], gamma=gamma),
     }

@@ -6,17 +6,9 @@ from torch import nn
 
 from mu.data.forget import ForgetSplit
 from mu.data.images import Subset
-from mu.evaluation.distance.parts import PARTS
 from mu.evaluation.membership import MAIN, efficacy
-from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs, predict
+from mu.evaluation.outputs import MOST_LOGITS, PARTS, Outputs, SplitOutputs, predict
 from mu.runs import Run
-
-SETS = {
-    "forget": "forget set",
-    "retain": "retain set",
-    "test": "test set",
-    "test_forgotten": "test set of forgotten classes",
-}
 
 
 def look(
@@ -42,19 +34,15 @@ def look(
         test=of(split.test_set),
         test_forgotten=of(left_out) if len(left_out) else None,
     )
-    _note_what_is_left_out(outputs, run)
-    return outputs
-
-
-def _note_what_is_left_out(outputs: SplitOutputs, run: Run) -> None:
-    for name, part in outputs.parts().items():
-        if part.has_logits:
-            continue
-        size = f"{len(part):,} samples x {part.classes:,} classes"
-        lost = f"MIA_prob and js_{name} are" if name in PARTS else "MIA_prob is"
-        text = f"the {SETS[name]} is too large to keep its logits ({size}), so {lost} left out"
-        if text not in run.notes:  # several models may be looked at in one run
+    for name, one in outputs.parts().items():
+        size = f"{len(one):,} samples x {one.classes:,} classes"
+        known = name in PARTS
+        what = f"{name} set" if known else "test set of forgotten classes"
+        lost = f"MIA_prob and js_{name} are" if known else "MIA_prob is"
+        text = f"the {what} is too large to keep its logits ({size}), so {lost} left out"
+        if not one.has_logits and text not in run.notes:  # a run may have several models
             run.note(text)
+    return outputs
 
 
 def measure(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:

@@ -36,7 +36,7 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
     Parameters
     ----------
     phi
-        Log-odds of the true class (:meth:`mu.evaluation.outputs.Outputs.margin`) that the attacked
+        Log-odds of the true class (:func:`mu.evaluation.reductions.margin`) that the attacked
         network gives, of shape (n_samples,). Over many trainings they are close to normal.
     references
         Those that the references give, of shape (n_references, n_samples).

@@ -14,8 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from mu.evaluation.distance.parts import PARTS, check_same_samples
-from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.outputs import PARTS, Outputs, SplitOutputs, check_same_samples
 
 # Above it exp overflows; the product with a probability that small is nothing all the same.
 LARGEST_LOG_RATIO = 700.0
@@ -45,8 +44,8 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
         check_same_samples(one, other, part)
         if one.has_logits and other.has_logits:
             found[f"js_{part}"] = float(js_divergence(one.logits, other.logits).mean())
-        else:
-            _check_not_diverged(one, other)
+        elif any(bool(model.score("entropy").isnan().any()) for model in (one, other)):
+            raise ValueError(DIVERGED)  # as :func:`js_divergence` does of such logits
         found[f"agreement_{part}"] = agreement(one, other)
     return found
 
@@ -85,18 +84,6 @@ def _to_mixture(p: Tensor, q: Tensor) -> Tensor:
     ratio = (q - p).clamp(max=LARGEST_LOG_RATIO)
     terms = -p.exp() * torch.log1p(ratio.expm1() / 2)
     return torch.where(p.exp() > 0, terms, 0.0).sum(1)
-
-
-def _check_not_diverged(*models: Outputs) -> None:
-    """Refuse without logits what :func:`js_divergence` refuses of them.
-
-    Raises
-    ------
-    ValueError
-        If a row makes no probabilities: then its entropy is no number either.
-    """
-    if any(bool(one.entropy().isnan().any()) for one in models):
-        raise ValueError(DIVERGED)
 
 
 def agreement(ours: Outputs, oracle: Outputs) -> float:

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mu.evaluation.distance.parts import PARTS, check_same_samples
-from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.outputs import PARTS, SplitOutputs, check_same_samples
 
 BINS = 20
 LARGEST_MARGIN = 100.0
@@ -54,7 +53,7 @@ def klom_by_part(
         looks = [getattr(one, part) for one in [*unlearned, *oracles]]
         for one in looks:
             check_same_samples(one, looks[0], part)
-        margins = torch.stack([one.margin() for one in looks])
+        margins = torch.stack([one.score("margin") for one in looks])
         values = klom(margins[: len(unlearned)], margins[len(unlearned) :])
         found[f"klom_{part}"] = float(values.quantile(PERCENTILE))
         found[f"klom_{part}_mean"] = float(values.mean())

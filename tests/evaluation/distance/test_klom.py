@@ -95,7 +95,7 @@ def test_a_percentile_and_the_mean_of_each_part():
     assert set(found) == {f"klom_{part}{end}" for part in SIZES for end in ("", "_mean")}
     for part in SIZES:
         one, other = (
-            np.array([getattr(model, part).margin().numpy() for model in models])
+            np.array([getattr(model, part).score("margin").numpy() for model in models])
             for models in (ours, oracles)
         )
         expected = [of_one_sample(one[:, n], other[:, n]) for n in range(SIZES[part])]
