@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mu.errors import unknown
+from mu.evaluation.outputs import PARTS
 
 HIGHER, LOWER, ORACLE, NEITHER = "higher", "lower", "nearer to the oracle's", "-"
 
@@ -35,218 +36,175 @@ class Metric:
 _PAPER = "Jia et al. 2023"
 _SONG = "Song & Mittal 2021"
 _CARLINI = "Carlini et al. 2022"
+_GOLATKAR = "Golatkar et al. 2020"
+METRICS: dict[str, Metric] = {}
+
+
+def _add(better: str, unit: str = "%", source: str = "", **definitions: str) -> None:
+    """List metrics, by name."""
+    for name, definition in definitions.items():
+        METRICS[name] = Metric(name, definition, better, unit, source)
+
+
+def _add_rates(prefix: str, what: str, others: str, better: str, source: str) -> None:
+    """AUC and TPR at FPR of one attack on the forget set."""
+    text = f"chance that {what} is higher for one of the forget set than for one of {others}"
+    _add(better, "0-1", source, **{f"{prefix}_auc": text})
+    for name, rate in {"tpr_at_1": "1", "tpr_at_01": "0.1"}.items():
+        text = f"share of the forget set found where at most {rate} % of {others} are taken for one"
+        _add(better, source=source, **{f"{prefix}_{name}": text})
+
+
+def _add_parts(name: str, better: str, definition: str, unit: str = "%", source: str = "") -> None:
+    """One metric for each part of a split."""
+    _add(better, unit, source, **{f"{name}_{part}": definition.format(part) for part in PARTS})
+
 
 _SCORES = {
-    "correctness": ("whether the prediction is right", _SONG),
-    "confidence": ("the probability of the true class", _SONG),
-    "entropy": ("the entropy of the prediction", _SONG),
-    "m_entropy": ("the modified entropy, which knows the label", _SONG),
-    "prob": ("the whole vector of probabilities", _SONG),
-    "threshold": ("thresholds by class on the modified entropy", _SONG),
+    "correctness": "whether the prediction is right",
+    "confidence": "the probability of the true class",
+    "entropy": "the entropy of the prediction",
+    "m_entropy": "the modified entropy, which knows the label",
+    "prob": "the whole vector of probabilities",
+    "threshold": "thresholds by class on the modified entropy",
 }
-_PARTS = {"forget": "forget", "retain": "retain", "test": "test"}
-_TRUE_POSITIVES = (
-    "share of the {members} found where at most {rate} % of {others} are taken for one"
+_add(
+    ORACLE,
+    source=_PAPER,
+    UA="unlearning accuracy: 100 - accuracy on the forget set",
+    RA="accuracy on the retain set",
+    TA="accuracy on the test set, without a class that is forgotten as a whole",
 )
-
-
-def _efficacy() -> list[Metric]:
-    return [
-        Metric(
-            "MIA" if name == "confidence" else f"MIA_{name}",
-            f"share of the forget set that an attack on {what} calls non-member",
-            ORACLE,
-            source=f"{_PAPER}; {source}",
-        )
-        for name, (what, source) in _SCORES.items()
-    ]
-
-
-def _privacy() -> list[Metric]:
-    return [
-        Metric(
-            f"MIA_privacy_{name}",
-            f"how often an attack on {what} is right about held-out retain and test samples",
-            LOWER,
-            source=f"{_PAPER}; {source}",
-        )
-        for name, (what, source) in _SCORES.items()
-    ]
-
-
-def _rates(
-    prefix: str, what: str, members: str, others: str, better: str, source: str
-) -> list[Metric]:
-    """AUC and rates of true positives of one attack."""
-    tpr = {"tpr_at_1": "1", "tpr_at_01": "0.1"}
-    return [
-        Metric(
-            f"{prefix}_auc",
-            f"chance that {what} is higher for one of the {members} than for one of {others}",
-            better,
-            "0-1",
-            source,
-        ),
-        *(
-            Metric(
-                f"{prefix}_{name}",
-                _TRUE_POSITIVES.format(members=members, rate=rate, others=others),
-                better,
-                source=source,
-            )
-            for name, rate in tpr.items()
-        ),
-    ]
-
-
-_UNSEEN = "test images of the same classes"
+_add(ORACLE, TA_forgotten="accuracy on the test images of a class forgotten as a whole")
+for _name, _what in _SCORES.items():
+    _text = f"share of the forget set that an attack on {_what} calls non-member"
+    _metric = "MIA" if _name == "confidence" else f"MIA_{_name}"
+    _add(ORACLE, source=f"{_PAPER}; {_SONG}", **{_metric: _text})
+for _name, _what in _SCORES.items():
+    _text = f"how often an attack on {_what} is right about held-out retain and test samples"
+    _add(LOWER, source=f"{_PAPER}; {_SONG}", **{f"MIA_privacy_{_name}": _text})
+_add_rates("MIA", "confidence", "test images of the same classes", ORACLE, _CARLINI)
 _NEVER = "images that no model saw"
-_LIST = [
-    Metric("UA", "unlearning accuracy: 100 - accuracy on the forget set", ORACLE, source=_PAPER),
-    Metric("RA", "accuracy on the retain set", ORACLE, source=_PAPER),
-    Metric(
-        "TA",
-        "accuracy on the test set, without a class that is forgotten as a whole",
-        ORACLE,
-        source=_PAPER,
-    ),
-    Metric("TA_forgotten", "accuracy on the test images of a class forgotten as a whole", ORACLE),
-    *_efficacy(),
-    *_privacy(),
-    *_rates("MIA", "confidence", "forget set", _UNSEEN, ORACLE, _CARLINI),
-    *_rates(
-        "lira", "the likelihood ratio over reference models", "forget set", _NEVER, ORACLE, _CARLINI
-    ),
-    *_rates(
-        "ulira",
-        "the likelihood ratio over unlearned reference models",
-        "forget set",
-        _NEVER,
-        "nearer to 0.5",
-        "Hayes et al. 2024",
-    ),
-    *_rates(
-        "rmia",
-        "the relative likelihood over reference models",
-        "forget set",
-        _NEVER,
-        ORACLE,
-        "Zarifzadeh et al. 2024",
-    ),
-    Metric(
-        "gap",
-        "mean distance to the oracle over UA, RA, TA and MIA",
-        LOWER,
-        "points",
-        f"{_PAPER}: disparity",
-    ),
-    *(
-        Metric(f"gap_{name}", f"distance to the oracle's {name}", LOWER, "points", _PAPER)
-        for name in ("UA", "RA", "TA", "MIA")
-    ),
-    *(
-        Metric(
-            f"js_{part}",
-            f"mean Jensen-Shannon divergence from the oracle's predictions on the {name} set",
-            LOWER,
-            "0-1",
-            "Lin 1991",
-        )
-        for part, name in _PARTS.items()
-    ),
-    *(
-        Metric(
-            f"agreement_{part}",
-            f"share of the {name} set that model and oracle give the same class",
-            HIGHER,
-        )
-        for part, name in _PARTS.items()
-    ),
-    Metric(
-        "tow",
-        "tug of war: product over UA, RA and TA of 1 - distance to the oracle's share",
-        HIGHER,
-        "0-1",
-        "Zhao et al. 2024",
-    ),
-    Metric(
-        "weight_distance",
-        "distance to the oracle's weights, relative to their length",
-        LOWER,
-        "ratio",
-        "Golatkar et al. 2020",
-    ),
-    Metric(
-        "relearn_steps",
-        "steps of training on the forget set until 95 % of its accuracy is back",
-        ORACLE,
-        "steps",
-        "Golatkar et al. 2020",
-    ),
-    *(
-        Metric(
-            f"klom_{part}",
-            f"95th percentile over the {name} set of the divergence between margins of several "
-            "oracles and of several unlearned models",
-            LOWER,
-            "nats",
-            "Georgiev et al. 2024",
-        )
-        for part, name in _PARTS.items()
-    ),
-    Metric(
-        "ece",
-        "expected calibration error on the test set, 15 bins of equal width",
-        LOWER,
-        source="Guo et al. 2017",
-    ),
-    Metric(
-        "ASR",
-        "attack success rate: share of triggered test images of other classes that are given the "
-        "class that the attacker wants",
-        LOWER,
-        source="Gu et al. 2017; " + _PAPER,
-    ),
-    Metric(
-        "ASR_source",
-        "the same among test images of the classes that were poisoned, where these are not all",
-        LOWER,
-    ),
-    Metric("robust_acc", "share of the same images still given their true class", HIGHER),
-    Metric(
-        "UA_poison",
-        "100 - share of the poisoned training images still given the label of the attacker",
-        ORACLE,
-        source=_PAPER,
-    ),
-    Metric("suspects_precision", "share of the suspected samples that are poisoned", HIGHER),
-    Metric("suspects_recall", "share of the poisoned samples that are suspected", HIGHER),
-    Metric("RTE", "seconds of the unlearning itself", LOWER, "s", _PAPER),
-    Metric("speedup", "the oracle's RTE over this RTE", HIGHER, "ratio"),
-    Metric("samples_seen", "images that went through the network meanwhile", LOWER, "images"),
-    Metric("peak_memory_mb", "highest memory use meanwhile", LOWER, "MiB"),
-    Metric("sparsity", "share of prunable weights that are pruned", NEITHER),
-    Metric("zeros", "share of prunable weights that are zero, epoch by epoch", NEITHER),
-    Metric("alpha", "scale of a method, as given or as its rule found it", NEITHER, "number"),
-    Metric("step_share", "share of the first step that ascent still takes", NEITHER, "0-1"),
-    Metric("loss", "mean loss of an epoch, in training mode", LOWER, "nats"),
-    Metric("lr", "learning rate of an epoch's last step", NEITHER, "number"),
-    Metric("train_acc", "accuracy on training images; by epoch, while they are trained on", HIGHER),
-    Metric("VA", "accuracy on the validation images", HIGHER),
-    Metric("train_s", "seconds of training an original, all rounds", LOWER, "s"),
-    Metric("reference_s", "seconds of making a reference model", LOWER, "s"),
-    Metric("target_acc", "accuracy on the target's test images after the transfer", HIGHER),
-    Metric("target_train_acc", "the same on its training images", HIGHER),
-    Metric(
-        "target_gain",
-        "target_acc of the unlearned network - that of the original",
-        HIGHER,
-        "points",
-        "Newcombe (1998), method 10, for its interval",
-    ),
-    Metric("transfer_s", "seconds of the training on the target", LOWER, "s"),
-]
-METRICS: dict[str, Metric] = {one.name: one for one in _LIST}
+_add_rates("lira", "the likelihood ratio over reference models", _NEVER, ORACLE, _CARLINI)
+_add_rates(
+    "ulira",
+    "the likelihood ratio over unlearned reference models",
+    _NEVER,
+    "nearer to 0.5",
+    "Hayes et al. 2024",
+)
+_add_rates(
+    "rmia",
+    "the relative likelihood over reference models",
+    _NEVER,
+    ORACLE,
+    "Zarifzadeh et al. 2024",
+)
+_add(
+    LOWER,
+    "points",
+    f"{_PAPER}: disparity",
+    gap="mean distance to the oracle over UA, RA, TA and MIA",
+)
+for _name in ("UA", "RA", "TA", "MIA"):
+    _add(LOWER, "points", _PAPER, **{f"gap_{_name}": f"distance to the oracle's {_name}"})
+_add_parts(
+    "js",
+    LOWER,
+    "mean Jensen-Shannon divergence from the oracle's predictions on the {} set",
+    "0-1",
+    "Lin 1991",
+)
+_add_parts("agreement", HIGHER, "share of the {} set that model and oracle give the same class")
+_add(
+    HIGHER,
+    "0-1",
+    "Zhao et al. 2024",
+    tow="tug of war: product over UA, RA and TA of 1 - distance to the oracle's share",
+)
+_add(
+    LOWER,
+    "ratio",
+    _GOLATKAR,
+    weight_distance="distance to the oracle's weights, relative to their length",
+)
+_add(
+    ORACLE,
+    "steps",
+    _GOLATKAR,
+    relearn_steps="steps of training on the forget set until 95 % of its accuracy is back",
+)
+_add_parts(
+    "klom",
+    LOWER,
+    "95th percentile over the {} set of the divergence between margins of several "
+    "oracles and of several unlearned models",
+    "nats",
+    "Georgiev et al. 2024",
+)
+_add(
+    LOWER,
+    source="Guo et al. 2017",
+    ece="expected calibration error on the test set, 15 bins of equal width",
+)
+_add(
+    LOWER,
+    source=f"Gu et al. 2017; {_PAPER}",
+    ASR="attack success rate: share of triggered test images of other classes that are given the "
+    "class that the attacker wants",
+)
+_add(
+    LOWER,
+    ASR_source="the same among test images of the classes that were poisoned, where these are not "
+    "all",
+)
+_add(HIGHER, robust_acc="share of the same images still given their true class")
+_add(
+    ORACLE,
+    source=_PAPER,
+    UA_poison="100 - share of the poisoned training images still given the label of the attacker",
+)
+_add(
+    HIGHER,
+    suspects_precision="share of the suspected samples that are poisoned",
+    suspects_recall="share of the poisoned samples that are suspected",
+)
+_add(LOWER, "s", _PAPER, RTE="seconds of the unlearning itself")
+_add(HIGHER, "ratio", speedup="the oracle's RTE over this RTE")
+_add(LOWER, "images", samples_seen="images that went through the network meanwhile")
+_add(LOWER, "MiB", peak_memory_mb="highest memory use meanwhile")
+_add(
+    NEITHER,
+    sparsity="share of prunable weights that are pruned",
+    zeros="share of prunable weights that are zero, epoch by epoch",
+)
+_add(NEITHER, "number", alpha="scale of a method, as given or as its rule found it")
+_add(NEITHER, "0-1", step_share="share of the first step that ascent still takes")
+_add(LOWER, "nats", loss="mean loss of an epoch, in training mode")
+_add(NEITHER, "number", lr="learning rate of an epoch's last step")
+_add(
+    HIGHER,
+    train_acc="accuracy on training images; by epoch, while they are trained on",
+    VA="accuracy on the validation images",
+)
+_add(
+    LOWER,
+    "s",
+    train_s="seconds of training an original, all rounds",
+    reference_s="seconds of making a reference model",
+)
+_add(
+    HIGHER,
+    target_acc="accuracy on the target's test images after the transfer",
+    target_train_acc="the same on its training images",
+)
+_add(
+    HIGHER,
+    "points",
+    "Newcombe (1998), method 10, for its interval",
+    target_gain="target_acc of the unlearned network - that of the original",
+)
+_add(LOWER, "s", transfer_s="seconds of the training on the target")
 
 SUFFIXES = {
     "_lo": "lower end of the 95 % interval of: ",

@@ -161,23 +161,20 @@ def _halves(part: Outputs, order: Indices, size: int) -> tuple[Outputs, Outputs]
     return part.select(rows[:size]), part.select(rows[size : 2 * size])
 
 
-def _of(outputs: Outputs, score: str) -> Scores:
-    return np.asarray(SCORES[score](outputs).numpy())
-
-
 def _name(attack: str) -> str:
     return "MIA" if attack == MAIN else f"MIA_{attack}"
 
 
 def _by_score(score: str, members: Outputs, non_members: Outputs) -> Attack:
     """The support-vector classifier on a score; of a vector, its evidence is the score."""
-    fitted = ScoreAttack(_of(members, score), _of(non_members, score))
-    is_vector = _of(members, score).ndim > 1
+
+    def values(outputs: Outputs) -> Scores:
+        return np.asarray(SCORES[score](outputs).numpy())
+
+    fitted = ScoreAttack(values(members), values(non_members))
     return Attack(
-        calls=lambda outputs: fitted.is_member(_of(outputs, score)),
-        score=lambda outputs: (
-            fitted.evidence(_of(outputs, score)) if is_vector else _of(outputs, score)
-        ),
+        calls=lambda outputs: fitted.is_member(values(outputs)),
+        score=(lambda outputs: fitted.evidence(values(outputs))) if score in VECTORS else values,
     )
 
 

@@ -27,7 +27,7 @@ def test_as_scikit_learn_with_ties_and_sizes_that_differ(members, others, false_
     curve = Curve.of(one, other)
     auc, tpr = by_sklearn(one, other, false_positives)
     assert float(curve.auc()) == pytest.approx(auc, abs=1e-12)
-    assert float(curve.true_positives(false_positives)) == pytest.approx(tpr, abs=1e-12)
+    assert float(curve.true_positives(false_positives)) == pytest.approx(100 * tpr, abs=1e-10)
 
 
 @given(few, few)
