@@ -81,13 +81,10 @@ def load_yaml(text: str, name: str) -> Any:
 
     ``name`` says of which file.
     """
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"grid={name!r} is no YAML: {error}") from error
-    finally:
-        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
@@ -107,11 +104,11 @@ class _Loader(yaml.SafeLoader):
 
 def _originals(written: Any) -> Iterator[Settings]:
     """The originals of one block of settings, or of a list of blocks."""
-    if not isinstance(written, list) or not written:
-        yield from _combined("originals", written)
-    else:
-        for number, block in enumerate(written):
-            yield from _combined(f"originals[{number}]", block)
+    blocks = {"originals": written}
+    if isinstance(written, list) and written:
+        blocks = {f"originals[{number}]": block for number, block in enumerate(written)}
+    for owner, block in blocks.items():
+        yield from _combined(owner, block)
 
 
 def _methods(written: Any) -> Iterator[tuple[str, Settings]]:
