@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -87,7 +87,8 @@ class Ranks:
         """
         if self.size == 1:
             return rows
-        sizes = [last - first for first, last in self._parts(total)]
+        parts = (replace(self, rank=rank).part(0, total) for rank in range(self.size))
+        sizes = [last - first for first, last in parts]
         # As bytes, since not all kinds of numbers can be sent.
         padded = rows.new_zeros(max(sizes), *rows.shape[1:], device=self.device)
         padded[: len(rows)] = rows
@@ -95,16 +96,9 @@ class Ranks:
         found = [torch.empty_like(sent) for _ in sizes]
         with explained():
             dist.all_gather(found, sent)
-        whole = torch.cat(
-            [
-                one.view(rows.dtype).view(padded.shape)[:size]
-                for one, size in zip(found, sizes, strict=True)
-            ]
-        )
+        each = (one.view(rows.dtype).view(padded.shape) for one in found)
+        whole = torch.cat([one[:size] for one, size in zip(each, sizes, strict=True)])
         return whole.to(rows.device)
-
-    def _parts(self, total: int) -> list[tuple[int, int]]:
-        return [Ranks(rank, self.size).part(0, total) for rank in range(self.size)]
 
     def same(self, value: Value) -> Value:
         """The value of the first rank, in each of them."""

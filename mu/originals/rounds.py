@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -130,9 +131,6 @@ class _Whole:
         """Run a stage, or what is left of it from the epoch ``start`` on."""
         kind = "dense" if self.mask.is_dense else f"{self.mask.sparsity:.1f} % sparse"
 
-        def after_epoch(epoch: int, optimizer: Optimizer) -> None:
-            self._after_epoch(stage, epoch, optimizer)
-
         train(
             self.model,
             self.data,
@@ -144,7 +142,7 @@ class _Whole:
             seed=self.seed,
             label=f"training, {kind}",
             optimizer_state=state,
-            after_epoch=after_epoch,
+            after_epoch=partial(self._after_epoch, stage),
         )
 
     def _after_epoch(self, stage: Stage, epoch: int, optimizer: Optimizer) -> None:

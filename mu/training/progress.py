@@ -32,7 +32,8 @@ FOLDER = "resume"
 KEPT_FILES = 2  # the newest, and the one before it in case the newest is damaged
 _FORMAT = "mu.resume/1"
 _NAME = re.compile(r"round-(\d{3,})-epoch-(\d{6,})-([0-9a-f]{16})\.safetensors")
-_GROUPS = ("weights", "optimizer", "rewind", "mask")
+_GROUPS = ("weights", "optimizer", "rewind", "mask")  # tensors; the rest is in the header
+_NUMBERS = ("round", "epoch", "records", "notes", "samples_seen", "seconds")
 
 
 @dataclass(frozen=True)
@@ -70,23 +71,11 @@ class Progress:
         about
             JSON-ready: what is being made, for whoever goes on with it.
         """
-        groups = {
-            "weights": self.weights,
-            "optimizer": self.optimizer,
-            "rewind": self.rewind,
-            "mask": self.mask.packed(),
-        }
+        groups = {name: getattr(self, name) for name in _GROUPS} | {"mask": self.mask.packed()}
         tensors = {f"{group}:{n}": t for group, part in groups.items() for n, t in part.items()}
-        header = {
-            "round": self.round,
-            "epoch": self.epoch,
-            "shapes": {name: list(self.mask[name].shape) for name in self.mask},
-            "records": self.records,
-            "notes": self.notes,
-            "samples_seen": self.samples_seen,
-            "seconds": self.seconds,
-            "about": about,
-        }
+        header = {name: getattr(self, name) for name in _NUMBERS}
+        header |= {"shapes": {name: list(self.mask[name].shape) for name in self.mask}}
+        header |= {"about": about}
         return save(plain(tensors), metadata={_FORMAT: json.dumps(header)})
 
     @classmethod
@@ -100,22 +89,13 @@ class Progress:
         """
         try:
             header = json.loads(_metadata(content)[_FORMAT])
-            groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
+            groups: dict[str, Any] = {group: {} for group in _GROUPS}
             for full_name, tensor in load(content).items():
                 group, _, name = full_name.partition(":")
                 groups[group][name] = tensor
-            progress = cls(
-                round=header["round"],
-                epoch=header["epoch"],
-                weights=groups["weights"],
-                optimizer=groups["optimizer"],
-                rewind=groups["rewind"],
-                mask=Mask.from_packed(groups["mask"], header["shapes"]),
-                records=[Record(*one) for one in header["records"]],
-                notes=header["notes"],
-                samples_seen=header["samples_seen"],
-                seconds=header["seconds"],
-            )
+            header["records"] = [Record(*one) for one in header["records"]]
+            groups["mask"] = Mask.from_packed(groups["mask"], header["shapes"])
+            progress = cls(**groups, **{name: header[name] for name in _NUMBERS})
             return progress, dict(header["about"])
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"it is no progress of a training of mu: {error!r}") from error
