@@ -12,7 +12,7 @@ from mu.evaluation.backdoor import backdoor
 from mu.evaluation.calibration import ece
 from mu.evaluation.comparison import compare
 from mu.evaluation.distance.klom import MOST_NATS, klom_by_part
-from mu.evaluation.distance.relearn import MOST_STEPS, relearn_steps, relearn_target
+from mu.evaluation.distance.relearn import MOST_STEPS, SHARE, relearn_steps
 from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
@@ -89,7 +89,7 @@ def _relearn(case: Case) -> Numbers:
     """Steps of the model and, where there is one, of its oracle; at most so many are taken."""
     assert case.original is not None
     training = case.original.checkpoint.spec.recipe.training
-    target = relearn_target(case.original.outputs.forget)
+    target = SHARE * case.original.outputs.forget.accuracy()
     found = {}
     for name, one in {"relearn_steps": case.model, "relearn_steps_oracle": case.oracle}.items():
         if one is None:

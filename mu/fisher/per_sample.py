@@ -87,26 +87,19 @@ def score(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Have ``model`` in evaluation mode and without gradients of its own for the block."""
+def evaluating(model: nn.Module) -> Iterator[PerSample]:
+    """Have ``model`` in evaluation mode, without gradients, and differentiable by sample."""
     modes = [(module, module.training) for module in model.modules()]
     asked = [(one, one.requires_grad) for one in model.parameters()]
     model.eval().requires_grad_(False)
     try:
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no vectorised gradient
-            yield
+            yield PerSample(model)
     finally:
         for module, was_training in modes:
             module.training = was_training
         for parameter, was_asked in asked:
             parameter.requires_grad_(was_asked)
-
-
-@contextmanager
-def per_sample(model: nn.Module) -> Iterator[PerSample]:
-    """Look at ``model`` sample by sample, :func:`evaluating` it."""
-    with evaluating(model):
-        yield PerSample(model)
 
 
 class _ByLayers(Batch):

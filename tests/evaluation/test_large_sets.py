@@ -11,7 +11,7 @@ from mu.checkpoints import forget_split
 from mu.evaluation import challenge as challenge_module
 from mu.evaluation import look, membership
 from mu.evaluation.challenge import Challenge
-from mu.evaluation.distance import divergences
+from mu.evaluation.distance.divergence import divergences
 from mu.evaluation.measurements import GROUPS, Case, Model, Selection, check_needs, measurements
 from mu.evaluation.membership import rates_of_all
 from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs

@@ -14,26 +14,20 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD
 
 from mu.checkpoints import Checkpoint
 from mu.data.batches import Batches
 from mu.data.forget import ForgetSplit
-from mu.evaluation.outputs import BATCH_SIZE, Outputs
+from mu.evaluation.outputs import BATCH_SIZE
 from mu.runs import Run
 
-SHARE = 0.95
+SHARE = 0.95  # of the original's accuracy on the forget set, to come back to
 MOST_STEPS = 200
-
-
-def relearn_target(original: Outputs, share: float = SHARE) -> float:
-    """The accuracy to come back to: a share of the original's on the forget set, in percent."""
-    return share * original.accuracy()
 
 
 def relearn_steps(
@@ -58,7 +52,7 @@ def relearn_steps(
     Parameters
     ----------
     target_accuracy
-        On the forget set, in percent (0-100); see :func:`relearn_target`.
+        On the forget set, in percent (0-100); see :data:`SHARE`.
     lr, batch_size
         Of the steps.
     most
@@ -83,7 +77,9 @@ def relearn_steps(
     samples = Batches(split.forget_set, BATCH_SIZE, run.device)
     # A little slack, since the share of right answers that is asked for is rarely a binary one.
     allowed = math.floor(samples.samples * (1 - target_accuracy / 100) + 1e-9)
-    order = _endless(Batches(split.forget_set, batch_size, run.device), run)
+    batches = Batches(split.forget_set, batch_size, run.device)
+    draws = (run.generator(f"relearning, epoch {epoch}") for epoch in itertools.count())
+    order = itertools.chain.from_iterable(map(batches.shuffled, draws))
     for step, (images, labels) in enumerate(order):
         if _errs_at_most(model, samples, allowed, run):
             return step
@@ -96,12 +92,6 @@ def relearn_steps(
         optimizer.step()
         bound.apply()  # enough: without momentum, what moved a pruned weight is gone
     raise AssertionError("batches never end")
-
-
-def _endless(batches: Batches, run: Run) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches, epoch after epoch, each shuffled on its own."""
-    for epoch in itertools.count():
-        yield from batches.shuffled(run.generator(f"relearning, epoch {epoch}"))
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mu.evaluation.distance import klom, klom_by_part
+from mu.evaluation.distance.klom import klom, klom_by_part
 from tests.evaluation.distance.looks import SIZES, look, reordered
 
 BINS, SMALLEST_CHANCE = 20, 1e-5  # the authors'

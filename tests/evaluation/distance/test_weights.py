@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mu.evaluation.distance import weight_distance
+from mu.evaluation.distance.weights import weight_distance
 from tests.helpers import make_checkpoint, make_dataset
 
 DATA = make_dataset()
