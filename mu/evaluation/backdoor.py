@@ -21,6 +21,8 @@ from mu.runs import Run
 def backdoor(model: nn.Module, dataset: ImageDataset, run: Run) -> dict[str, float]:
     """What is known of a backdoor where training images were poisoned; nothing elsewhere.
 
+    ValueError if all test images are of the class that the attacker wants.
+
     Returns
     -------
     dict
@@ -29,11 +31,6 @@ def backdoor(model: nn.Module, dataset: ImageDataset, run: Run) -> dict[str, flo
         share of the same images still given their true class. ``UA_poison``: 100 - share of the
         poisoned training images still given the label that the attacker gave them; and where only
         some classes were poisoned, ``ASR_source``, the ASR among test images of these.
-
-    Raises
-    ------
-    ValueError
-        If all test images are of the class that the attacker wants.
     """
     if not isinstance(dataset, PoisonedDataset):
         return {}

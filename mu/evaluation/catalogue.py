@@ -221,10 +221,7 @@ SUFFIXES = {
 def metric(name: str) -> Metric:
     """A metric by name, with or without a suffix such as ``_before`` or ``_lo``.
 
-    Raises
-    ------
-    UserError
-        If there is none; the nearest name is given.
+    UserError if there is none; the nearest name is given.
     """
     if name in METRICS:
         return METRICS[name]

@@ -67,12 +67,8 @@ class Challenge:
         Test images are drawn class by class, as many as the forget set has of the class; where
         there are fewer, all of them are taken, and no other class makes up for it. The population
         is the validation part and the test images that were not drawn; at most 10,000 of them.
-
-        Raises
-        ------
-        UserError
-            If there are fewer than 10 members, or than 10 test images of their classes; or so
-            many samples that their logits, all of which every reference keeps, are too many.
+        UserError if there are fewer than 10 members, or than 10 test images of their classes; or so
+        many samples that their logits, all of which every reference keeps, are too many.
         """
         data, draws = split.dataset, np.random.default_rng([seed, 4])
         labels, first = data.test.labels.numpy(), len(data.train)

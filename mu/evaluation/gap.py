@@ -18,15 +18,12 @@ GAP_METRICS = ("UA", "RA", "TA", "MIA")
 def gaps(metrics: Mapping[str, float], oracle: Mapping[str, float]) -> dict[str, float]:
     """Absolute differences to the oracle, in points, and their mean.
 
+    KeyError if one of the four is missing on either side.
+
     Returns
     -------
     dict
         ``gap_UA``, ``gap_RA``, ``gap_TA``, ``gap_MIA`` and ``gap``: the mean of the four.
-
-    Raises
-    ------
-    KeyError
-        If one of the four is missing on either side.
     """
     parts = {f"gap_{name}": abs(metrics[name] - oracle[name]) for name in GAP_METRICS}
     return {**parts, "gap": sum(parts.values()) / len(parts)}
@@ -36,11 +33,7 @@ def tow(metrics: Mapping[str, float], oracle: Mapping[str, float]) -> float:
     """Product over UA, RA and TA (percent) of 1 - distance to the oracle's share, 0-1.
 
     1 is as the oracle in all three. The paper takes the accuracy on the forget set where this
-    takes UA, 100 - that accuracy: their differences are the same.
-
-    Raises
-    ------
-    KeyError
-        If one of the three is missing on either side.
+    takes UA, 100 - that accuracy: their differences are the same. KeyError if one of the three is
+    missing on either side.
     """
     return math.prod(1.0 - abs(metrics[n] - oracle[n]) / 100.0 for n in ("UA", "RA", "TA"))

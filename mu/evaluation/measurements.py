@@ -183,10 +183,7 @@ class Selection:
     def parse(cls, text: str) -> Selection:
         """Read ``default``, ``all``, or groups and metrics with commas between them.
 
-        Raises
-        ------
-        UserError
-            If a name is neither; the nearest is given.
+        UserError if a name is neither; the nearest is given.
         """
         if text in ("default", "all"):
             return cls(DEFAULT if text == "default" else tuple(GROUPS), None, required=False)
@@ -217,10 +214,7 @@ class Selection:
 def check_needs(case: Case, selection: Selection) -> None:
     """Refuse what was asked for by name where the case lacks what it needs.
 
-    Raises
-    ------
-    UserError
-        If it does; of numbers that need logits, if nothing else was asked for.
+    UserError if it does; of numbers that need logits, if nothing else was asked for.
     """
     for name in selection.groups:
         group = GROUPS[name]

@@ -59,10 +59,7 @@ class Outputs:
     def logits(self) -> Tensor:
         """float64 of shape (n_samples, n_classes).
 
-        Raises
-        ------
-        ValueError
-            If the set was too large to keep its logits.
+        ValueError if the set was too large to keep its logits.
         """
         if self._logits is None:
             raise ValueError(
@@ -115,10 +112,7 @@ class Outputs:
     def accuracy(self) -> float:
         """Share of samples given their label, in percent (0-100).
 
-        Raises
-        ------
-        ValueError
-            If there are no samples.
+        ValueError if there are no samples.
         """
         if not len(self):
             raise ValueError("the accuracy of no samples is not defined")
@@ -143,12 +137,8 @@ def joined(parts: Sequence[Outputs]) -> Outputs:
 def check_same_samples(ours: Outputs, oracle: Outputs, part: str) -> None:
     """Refuse outputs that cannot be of the same samples in the same order.
 
-    Only labels can tell: samples of equal labels that changed places go unseen.
-
-    Raises
-    ------
-    ValueError
-        If there are no samples, or labels or numbers of classes differ.
+    Only labels can tell: samples of equal labels that changed places go unseen. ValueError if there
+    are no samples, or labels or numbers of classes differ.
     """
     if not len(ours) or not len(oracle):
         raise ValueError(f"models cannot be compared on no {part} samples")

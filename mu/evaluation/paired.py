@@ -31,12 +31,8 @@ def accuracy_difference(ours: Outputs, theirs: Outputs) -> Difference:
 
     The interval says how far it would move with other samples of the same kind; samples that both
     get right, or wrong, make it narrower. It has a width even where the models never differ, which
-    a bootstrap would not have. Other seeds are another question.
-
-    Raises
-    ------
-    ValueError
-        If the samples are not the same ones.
+    a bootstrap would not have. Other seeds are another question. ValueError if the samples are not
+    the same ones.
     """
     if not np.array_equal(ours.labels.numpy(), theirs.labels.numpy()):
         raise ValueError("accuracies can be paired on the same samples only")

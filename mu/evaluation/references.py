@@ -84,10 +84,7 @@ class Reference:
     ) -> Reference:
         """Read what :meth:`to_bytes` gave for reference ``number`` of a challenge.
 
-        Raises
-        ------
-        ValueError
-            If it is damaged, or of another challenge.
+        ValueError if it is damaged, or of another challenge.
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as kept:
@@ -138,7 +135,7 @@ def make_reference(
     """Train reference ``number``, evaluate it, let it unlearn its share, evaluate it again.
 
     Trained as Retrain is: by the original's recipe under the original's mask, which saw the
-    forget set, but from initial weights of its own.
+    forget set, but from initial weights of its own. ValueError if the run has another seed.
 
     Parameters
     ----------
@@ -146,11 +143,6 @@ def make_reference(
         With the seed ``challenge.seed_of(number)``.
     forget
         The method under attack; None where there is none.
-
-    Raises
-    ------
-    ValueError
-        If the run has another seed.
     """
     spec, split = challenge.spec_of(original.spec, number), challenge.split_of(number)
     if run.seed != spec.recipe.seed:

@@ -83,6 +83,8 @@ class Comparison:
 def summarise(values: Sequence[float], *, bootstrap: bool = False, seed: int = 0) -> Summary:
     """Count, mean, standard deviation and the 95 % interval of the mean.
 
+    ValueError if there are no values, or one is not finite.
+
     Parameters
     ----------
     values
@@ -93,11 +95,6 @@ def summarise(values: Sequence[float], *, bootstrap: bool = False, seed: int = 0
         times in 5, and it never leaves the range of the values.
     seed
         Of the bootstrap.
-
-    Raises
-    ------
-    ValueError
-        If there are no values, or one is not finite.
     """
     sample = _checked(values)
     count, mean = len(sample), float(sample.mean())
@@ -115,16 +112,12 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Comparison:
     """Compare two methods over the same seeds, pair by pair.
 
     The tests are of one quantity. Of several at 5 % each, one in twenty differs by chance.
+    ValueError if there are fewer than 2 pairs, the two differ in length, or a value is not finite.
 
     Parameters
     ----------
     ours, theirs
         A value for each seed, in the same order.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 pairs, the two differ in length, or a value is not finite.
     """
     one, other = _checked(ours), _checked(theirs)
     if len(one) != len(other):

@@ -88,6 +88,8 @@ class Pruner(Registered, ABC):
     ) -> Mask:
         """A mask that keeps ``keep`` of the weights that ``mask`` keeps, and nothing else.
 
+        UserError if a layer loses its last weight and ``on_collapse`` is ``refuse``.
+
         Parameters
         ----------
         model
@@ -100,11 +102,6 @@ class Pruner(Registered, ABC):
             By default a share ``1 - rate`` of what ``mask`` keeps.
         seed
             Of what the pruner draws, by default the run's.
-
-        Raises
-        ------
-        UserError
-            If a layer loses its last weight and ``on_collapse`` is ``refuse``.
         """
         from mu.runs import generator
 

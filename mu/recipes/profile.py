@@ -52,10 +52,7 @@ PROFILES = {
 def profile(name: str) -> Profile:
     """The profile of that name.
 
-    Raises
-    ------
-    UserError
-        If there is none; the message gives the nearest ones.
+    UserError if there is none; the message gives the nearest ones.
     """
     if name not in PROFILES:
         raise unknown("profile", name, [*PROFILES])

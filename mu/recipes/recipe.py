@@ -50,10 +50,7 @@ class Rewinding(Hyperparameters):
     def epoch(self, epochs: int) -> int:
         """The epoch to go on from in a schedule of ``epochs``; 0 is its beginning.
 
-        Raises
-        ------
-        UserError
-            If it lies beyond the schedule.
+        UserError if it lies beyond the schedule.
         """
         if self.rewind != "rewind_lt":
             return 0

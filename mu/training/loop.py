@@ -54,7 +54,8 @@ def train(
     """Train ``model`` in place by gradient descent.
 
     Where several ranks do it together, each takes its part of every batch, and all of them make
-    the step that one process would make of the whole batch.
+    the step that one process would make of the whole batch. DivergedError if the loss of an epoch
+    is not finite.
 
     Parameters
     ----------
@@ -89,11 +90,6 @@ def train(
         zero again. It may change weights, and must not wait for the device.
     after_epoch
         Called with the epoch just finished and the optimiser.
-
-    Raises
-    ------
-    DivergedError
-        If the loss of an epoch is not finite.
     """
     run.place(model)
     batches = Batches(

@@ -82,10 +82,7 @@ class Progress:
     def from_bytes(cls, content: bytes) -> tuple[Progress, dict[str, Any]]:
         """Read what :meth:`to_bytes` wrote: the progress, and what it is about.
 
-        Raises
-        ------
-        UserError
-            If the content is of another kind.
+        UserError if the content is of another kind.
         """
         try:
             header = json.loads(_metadata(content)[_FORMAT])
@@ -147,10 +144,7 @@ class FolderKeeper:
     def last(self) -> Progress | None:
         """See :meth:`Keeper.last`.
 
-        Raises
-        ------
-        UserError
-            If there is progress, but all of it is damaged, or it is of something else.
+        UserError if there is progress, but all of it is damaged, or it is of something else.
         """
         if not progress_files(self.folder):
             return None
@@ -190,10 +184,7 @@ def _half_written(folder: Path) -> list[Path]:
 def read_newest(folder: Path) -> tuple[Progress, dict[str, Any]]:
     """The newest whole progress in a folder, and what it is about.
 
-    Raises
-    ------
-    UserError
-        If there is none, or all of it is damaged.
+    UserError if there is none, or all of it is damaged.
     """
     files = progress_files(folder)
     for path in reversed(files):

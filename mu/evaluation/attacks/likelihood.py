@@ -31,7 +31,8 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
     """Log-likelihood ratio of each sample; high for what looks trained on.
 
     ``log N(phi; in) - log N(phi; out)``, with normal distributions fitted to the references that
-    saw the sample and to those that did not.
+    saw the sample and to those that did not. ValueError if shapes differ, a value is no number, or
+    there is a sample that all references saw, or none: nothing can be said of it.
 
     Parameters
     ----------
@@ -51,12 +52,6 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
     -------
     Scores
         Of shape (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If shapes differ, a value is no number, or there is a sample that all references saw, or
-        none: nothing can be said of it.
     """
     phi, references = np.asarray(phi, float), np.asarray(references, float)
     seen = np.asarray(seen, bool)

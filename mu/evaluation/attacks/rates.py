@@ -44,10 +44,7 @@ class Curve:
     def of(cls, members: Scores, non_members: Scores) -> Curve:
         """Count the samples of each distinct score.
 
-        Raises
-        ------
-        ValueError
-            If one kind has no samples, or a score is no number.
+        ValueError if one kind has no samples, or a score is no number.
         """
         if not len(members) or not len(non_members):
             raise ValueError("rates need at least one member and one non-member")

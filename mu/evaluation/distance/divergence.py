@@ -24,6 +24,8 @@ DIVERGED = "logits must be numbers; a model has diverged"
 def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
     """Divergence and agreement on the forget, retain and test samples.
 
+    ValueError if the two were looked at on different samples, or on none, or a logit is no number.
+
     Returns
     -------
     dict
@@ -32,11 +34,6 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
         ``agreement_test``: the share of samples that both give the same class, in percent
         (0-100). A model against itself gives exactly 0 and 100. A class that is forgotten as a
         whole is not in the test part.
-
-    Raises
-    ------
-    ValueError
-        If the two were looked at on different samples, or on none, or a logit is no number.
     """
     found = {}
     for part in PARTS:
@@ -53,6 +50,8 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
 def js_divergence(ours: Tensor, oracle: Tensor) -> Tensor:
     """Jensen-Shannon divergence of the softmax of two rows of logits, in bits (0-1).
 
+    ValueError if a row makes no probabilities.
+
     Parameters
     ----------
     ours, oracle
@@ -62,11 +61,6 @@ def js_divergence(ours: Tensor, oracle: Tensor) -> Tensor:
     -------
     Tensor
         float64 of shape (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If a row makes no probabilities.
     """
     p, q = ours.double().log_softmax(1), oracle.double().log_softmax(1)
     if bool(p.isnan().any() | q.isnan().any()):

@@ -31,6 +31,8 @@ def klom_by_part(
 ) -> dict[str, float]:
     """:func:`klom` on the forget, retain and test samples: a high percentile, and the mean.
 
+    ValueError if there are fewer than 2 of each, or they were looked at on different samples.
+
     Parameters
     ----------
     unlearned, oracles
@@ -41,11 +43,6 @@ def klom_by_part(
     dict
         ``klom_forget``, ``klom_retain``, ``klom_test``: what 95 % of the samples do not exceed;
         ``klom_forget_mean`` and so on: their mean. In nats, 0-11.5.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 of each, or they were looked at on different samples.
     """
     _check_counts(len(unlearned), len(oracles))
     found = {}
@@ -71,7 +68,8 @@ def klom(unlearned: Tensor, oracles: Tensor) -> Tensor:
     The authors compare 100 models with 100. With few of each it says little: two handfuls of
     oracles seldom fall into the same of 20 bins, and look far apart too. Compare it with what
     oracles reach among themselves. (The authors' program leaves the greatest margin out of its
-    histogram; here it is in the last bin.)
+    histogram; here it is in the last bin.) ValueError if there are fewer than 2 of each, the
+    samples differ in number, or a margin is no number.
 
     Parameters
     ----------
@@ -84,11 +82,6 @@ def klom(unlearned: Tensor, oracles: Tensor) -> Tensor:
     -------
     Tensor
         float64 of shape (n_samples,), in nats, 0-11.5.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 of each, the samples differ in number, or a margin is no number.
     """
     ours, theirs = (
         one.double().clamp(-LARGEST_MARGIN, LARGEST_MARGIN) for one in (unlearned, oracles)

@@ -48,6 +48,7 @@ def relearn_steps(
     alone. Pruned weights stay zero. The model given is left as it is.
 
     The number is relative: an oracle relearns too, so compare with what the oracle needs.
+    ValueError if the accuracy is not within 0-100.
 
     Parameters
     ----------
@@ -62,11 +63,6 @@ def relearn_steps(
     -------
     int or None
         0 where the model has that accuracy already; None where ``most`` steps do not reach it.
-
-    Raises
-    ------
-    ValueError
-        If the accuracy is not within 0-100.
     """
     if not 0 <= target_accuracy <= 100:
         raise ValueError(f"target_accuracy={target_accuracy}: must be within 0 and 100")

@@ -20,17 +20,13 @@ def weight_distance(ours: nn.Module, oracle: nn.Module) -> float:
     alone are far apart, up to about sqrt(2), since networks that compute the same may have their
     units in any order; so a large distance is no fault. A small one is no merit either where
     both start from the same weights: the original itself may be as near. It says something
-    beside the distance between two oracles, and that between original and oracle.
+    beside the distance between two oracles, and that between original and oracle. ValueError if the
+    architectures differ, or all the oracle's parameters are zero.
 
     Returns
     -------
     float
         0 for equal weights; without an upper end.
-
-    Raises
-    ------
-    ValueError
-        If the architectures differ, or all the oracle's parameters are zero.
     """
     one, other = (
         {name: value.detach().cpu().double() for name, value in model.named_parameters()}

@@ -44,10 +44,7 @@ class Grid:
     def of(cls, document: Any) -> Grid:
         """Read what the file holds; keys that are left out have the defaults of ``unlearn``.
 
-        Raises
-        ------
-        UserError
-            If a key is unknown, or something is not written as it has to be.
+        UserError if a key is unknown, or something is not written as it has to be.
         """
         if not isinstance(document, Mapping):
             raise UserError(f"the grid is no mapping; it has the keys {', '.join(KEYS)}")
