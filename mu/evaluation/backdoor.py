@@ -21,16 +21,12 @@ from mu.runs import Run
 def backdoor(model: nn.Module, dataset: ImageDataset, run: Run) -> dict[str, float]:
     """What is known of a backdoor where training images were poisoned; nothing elsewhere.
 
-    ValueError if all test images are of the class that the attacker wants.
-
-    Returns
-    -------
-    dict
-        In percent. ``ASR``: share of triggered test images given the class that the attacker
-        wants, of those that are not of that class; near 0 without a backdoor. ``robust_acc``:
-        share of the same images still given their true class. ``UA_poison``: 100 - share of the
-        poisoned training images still given the label that the attacker gave them; and where only
-        some classes were poisoned, ``ASR_source``, the ASR among test images of these.
+    ValueError if all test images are of the class that the attacker wants. In percent. ``ASR``:
+    share of triggered test images given the class that the attacker wants, of those that are not of
+    that class; near 0 without a backdoor. ``robust_acc``: share of the same images still given
+    their true class. ``UA_poison``: 100 - share of the poisoned training images still given the
+    label that the attacker gave them; and where only some classes were poisoned, ``ASR_source``,
+    the ASR among test images of these.
     """
     if not isinstance(dataset, PoisonedDataset):
         return {}

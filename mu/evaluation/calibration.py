@@ -19,10 +19,7 @@ Numbers = NDArray[np.float64]
 def reliability(outputs: Outputs, bins: int = BINS) -> tuple[Numbers, Numbers, Numbers]:
     """By bins of the confidence in the predicted class: samples, mean confidence, share right.
 
-    Returns
-    -------
-    counts, confidence, right
-        Each of shape (bins,); the last two are 0-1, and 0 where a bin is empty.
+    Each is of shape (bins,); the last two are 0-1, and 0 where a bin is empty.
     """
     surest = outputs.score("surest").numpy()
     right = outputs.right.numpy()

@@ -18,12 +18,8 @@ GAP_METRICS = ("UA", "RA", "TA", "MIA")
 def gaps(metrics: Mapping[str, float], oracle: Mapping[str, float]) -> dict[str, float]:
     """Absolute differences to the oracle, in points, and their mean.
 
-    KeyError if one of the four is missing on either side.
-
-    Returns
-    -------
-    dict
-        ``gap_UA``, ``gap_RA``, ``gap_TA``, ``gap_MIA`` and ``gap``: the mean of the four.
+    KeyError if one of the four is missing on either side. Gives ``gap_UA``, ``gap_RA``, ``gap_TA``,
+    ``gap_MIA`` and ``gap``: the mean of the four.
     """
     parts = {f"gap_{name}": abs(metrics[name] - oracle[name]) for name in GAP_METRICS}
     return {**parts, "gap": sum(parts.values()) / len(parts)}

@@ -68,21 +68,18 @@ def efficacy(outputs: SplitOutputs, score: str, *, seed: int) -> float:
 def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     """All attacks that need no further models and that the outputs have what it takes for.
 
+    Gives ``MIA`` (confidence), ``MIA_correctness``, ``MIA_entropy``, ``MIA_m_entropy``,
+    ``MIA_prob`` and ``MIA_threshold``, in percent, with ``MIA_lo`` and ``MIA_hi``, the 95 %
+    interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six; ``MIA_auc``,
+    ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
+    :func:`mu.evaluation.attacks.rates.rates` gives them. ``MIA_prob`` and ``MIA_privacy_prob`` are
+    left out where a part is too large to keep its logits.
+
     Parameters
     ----------
     seed
         Draws samples for the attacks and for intervals; the split's seed, so that all models of
         one split are attacked with the same samples.
-
-    Returns
-    -------
-    dict
-        ``MIA`` (confidence), ``MIA_correctness``, ``MIA_entropy``, ``MIA_m_entropy``,
-        ``MIA_prob`` and ``MIA_threshold``, in percent, with ``MIA_lo`` and ``MIA_hi``, the 95 %
-        interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six; ``MIA_auc``,
-        ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
-        :func:`mu.evaluation.attacks.rates.rates` gives them. ``MIA_prob`` and
-        ``MIA_privacy_prob`` are left out where a part is too large to keep its logits.
     """
     found = {_name(name): efficacy(outputs, name, seed=seed) for name in _attacks(outputs)}
     found |= {name: _accuracy(*pair) for name, pair in _private(outputs, seed).items()}
@@ -93,12 +90,9 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
 def rates_of_all(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     """AUC and rates of true positives of the same attacks, with their intervals.
 
-    Returns
-    -------
-    dict
-        For each attack ``MIA_entropy_auc`` and so on, telling the forget set from unseen images of
-        its classes, and ``MIA_privacy_entropy_auc`` and so on, telling held-out retain samples
-        from test samples.
+    For each attack ``MIA_entropy_auc`` and so on, telling the forget set from unseen images of its
+    classes, and ``MIA_privacy_entropy_auc`` and so on, telling held-out retain samples from test
+    samples.
     """
     found = against_unseen(outputs, _attacks(outputs), seed=seed)
     for name, (attack, members, others) in _private(outputs, seed).items():

@@ -40,7 +40,8 @@ def train_network(
     in each round prune, put weights and buffers back to where ``rewind`` says, and go on from
     that epoch of the schedule with a fresh optimiser, under the mask. With a pruner that looks at
     initial weights: prune, round after round, and train once. At rate 0 the training of the dense
-    network is all. With a mask: train under it, once, from the initial weights.
+    network is all. With a mask: train under it, once, from the initial weights. Gives the network,
+    on the run's device, and its mask.
 
     Parameters
     ----------
@@ -54,11 +55,6 @@ def train_network(
         and on the CPU ends with the very weights that it would have had without the interruption.
     after_round
         Called with the round, the network and the run when a round is over; 0 is the dense one.
-
-    Returns
-    -------
-    tuple
-        The network, on the run's device, and its mask.
     """
     stages = recipe.stages(mask_is_known=mask is not None)
     seed = run.seed if seed is None else seed

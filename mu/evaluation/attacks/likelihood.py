@@ -32,7 +32,8 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
 
     ``log N(phi; in) - log N(phi; out)``, with normal distributions fitted to the references that
     saw the sample and to those that did not. ValueError if shapes differ, a value is no number, or
-    there is a sample that all references saw, or none: nothing can be said of it.
+    there is a sample that all references saw, or none: nothing can be said of it. The result is of
+    shape (n_samples,).
 
     Parameters
     ----------
@@ -47,11 +48,6 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
         From so many references on each sample has variances of its own. With fewer, all share
         one variance for in and one for out: that of the deviations from each sample's mean,
         pooled over the samples.
-
-    Returns
-    -------
-    Scores
-        Of shape (n_samples,).
     """
     phi, references = np.asarray(phi, float), np.asarray(references, float)
     seen = np.asarray(seen, bool)

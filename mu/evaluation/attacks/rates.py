@@ -91,6 +91,10 @@ def rates(
 ) -> dict[str, float]:
     """AUC (0-1) and true positives (percent) at 1 % and 0.1 % false ones, with intervals.
 
+    Gives ``auc``, ``tpr_at_1``, ``tpr_at_01``, and for each ``_lo`` and ``_hi``: the ends of the 95
+    % interval; of the two rates it is never narrower than Wilson's interval of a share.
+    ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000.
+
     Parameters
     ----------
     members, non_members
@@ -99,13 +103,6 @@ def rates(
         Of the bootstrap, which draws members and non-members separately.
     resamples
         How often.
-
-    Returns
-    -------
-    dict
-        ``auc``, ``tpr_at_1``, ``tpr_at_01``, and for each ``_lo`` and ``_hi``: the ends of the
-        95 % interval; of the two rates it is never narrower than Wilson's interval of a share.
-        ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000.
     """
     curve = Curve.of(np.asarray(members, float), np.asarray(non_members, float))
     again = curve.resampled(resamples, np.random.default_rng([seed, 3]))

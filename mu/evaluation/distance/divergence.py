@@ -25,15 +25,10 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
     """Divergence and agreement on the forget, retain and test samples.
 
     ValueError if the two were looked at on different samples, or on none, or a logit is no number.
-
-    Returns
-    -------
-    dict
-        ``js_forget``, ``js_retain``, ``js_test``: the mean divergence of a sample, in bits
-        (0-1), of the parts that have logits; ``agreement_forget``, ``agreement_retain``,
-        ``agreement_test``: the share of samples that both give the same class, in percent
-        (0-100). A model against itself gives exactly 0 and 100. A class that is forgotten as a
-        whole is not in the test part.
+    Gives ``js_forget``, ``js_retain``, ``js_test``: the mean divergence of a sample, in bits (0-1),
+    of the parts that have logits; ``agreement_forget``, ``agreement_retain``, ``agreement_test``:
+    the share of samples that both give the same class, in percent (0-100). A model against itself
+    gives exactly 0 and 100. A class that is forgotten as a whole is not in the test part.
     """
     found = {}
     for part in PARTS:
@@ -50,17 +45,12 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
 def js_divergence(ours: Tensor, oracle: Tensor) -> Tensor:
     """Jensen-Shannon divergence of the softmax of two rows of logits, in bits (0-1).
 
-    ValueError if a row makes no probabilities.
+    ValueError if a row makes no probabilities. Gives float64 of shape (n_samples,).
 
     Parameters
     ----------
     ours, oracle
         Logits of shape (n_samples, n_classes); -inf is a probability of 0.
-
-    Returns
-    -------
-    Tensor
-        float64 of shape (n_samples,).
     """
     p, q = ours.double().log_softmax(1), oracle.double().log_softmax(1)
     if bool(p.isnan().any() | q.isnan().any()):

@@ -31,18 +31,14 @@ def klom_by_part(
 ) -> dict[str, float]:
     """:func:`klom` on the forget, retain and test samples: a high percentile, and the mean.
 
-    ValueError if there are fewer than 2 of each, or they were looked at on different samples.
+    ValueError if there are fewer than 2 of each, or they were looked at on different samples. Gives
+    ``klom_forget``, ``klom_retain``, ``klom_test``: what 95 % of the samples do not exceed;
+    ``klom_forget_mean`` and so on: their mean. In nats, 0-11.5.
 
     Parameters
     ----------
     unlearned, oracles
         Models that differ in their seeds, at least 2 of each; all of the same split.
-
-    Returns
-    -------
-    dict
-        ``klom_forget``, ``klom_retain``, ``klom_test``: what 95 % of the samples do not exceed;
-        ``klom_forget_mean`` and so on: their mean. In nats, 0-11.5.
     """
     _check_counts(len(unlearned), len(oracles))
     found = {}
@@ -69,7 +65,8 @@ def klom(unlearned: Tensor, oracles: Tensor) -> Tensor:
     oracles seldom fall into the same of 20 bins, and look far apart too. Compare it with what
     oracles reach among themselves. (The authors' program leaves the greatest margin out of its
     histogram; here it is in the last bin.) ValueError if there are fewer than 2 of each, the
-    samples differ in number, or a margin is no number.
+    samples differ in number, or a margin is no number. Gives float64 of shape (n_samples,), in
+    nats, 0-11.5.
 
     Parameters
     ----------
@@ -77,11 +74,6 @@ def klom(unlearned: Tensor, oracles: Tensor) -> Tensor:
         Margins of shape (n_models, n_samples).
     oracles
         Margins of shape (m_models, n_samples).
-
-    Returns
-    -------
-    Tensor
-        float64 of shape (n_samples,), in nats, 0-11.5.
     """
     ours, theirs = (
         one.double().clamp(-LARGEST_MARGIN, LARGEST_MARGIN) for one in (unlearned, oracles)

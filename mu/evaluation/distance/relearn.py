@@ -48,7 +48,8 @@ def relearn_steps(
     alone. Pruned weights stay zero. The model given is left as it is.
 
     The number is relative: an oracle relearns too, so compare with what the oracle needs.
-    ValueError if the accuracy is not within 0-100.
+    ValueError if the accuracy is not within 0-100. Gives 0 where the model has that accuracy
+    already; None where ``most`` steps do not reach it.
 
     Parameters
     ----------
@@ -58,11 +59,6 @@ def relearn_steps(
         Of the steps.
     most
         Steps after which to give up.
-
-    Returns
-    -------
-    int or None
-        0 where the model has that accuracy already; None where ``most`` steps do not reach it.
     """
     if not 0 <= target_accuracy <= 100:
         raise ValueError(f"target_accuracy={target_accuracy}: must be within 0 and 100")

@@ -21,12 +21,8 @@ def weight_distance(ours: nn.Module, oracle: nn.Module) -> float:
     units in any order; so a large distance is no fault. A small one is no merit either where
     both start from the same weights: the original itself may be as near. It says something
     beside the distance between two oracles, and that between original and oracle. ValueError if the
-    architectures differ, or all the oracle's parameters are zero.
-
-    Returns
-    -------
-    float
-        0 for equal weights; without an upper end.
+    architectures differ, or all the oracle's parameters are zero. Gives 0 for equal weights;
+    without an upper end.
     """
     one, other = (
         {name: value.detach().cpu().double() for name, value in model.named_parameters()}
