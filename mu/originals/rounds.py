@@ -65,12 +65,10 @@ def train_network(
     for stage in stages:
         if before is not None and stage.round < before.round:
             continue
-        if before is not None and stage.round == before.round:
-            whole.go_on(stage, before)
-        else:
-            if stage is not stages[0]:
-                whole.prune_and_rewind(stage)
-            whole.train(stage)
+        interrupted = before if before is not None and stage.round == before.round else None
+        if interrupted is None and stage is not stages[0]:
+            whole.prune_and_rewind(stage)
+        whole.train(stage, interrupted)
         if after_round is not None:
             after_round(stage.round, whole.model, run)
     return whole.model, whole.mask
@@ -121,23 +119,23 @@ class _Whole:
         self.mask = self.run.ranks.same(found)  # a GPU's rounding may rank two weights otherwise
         self.run.log("sparsity", self.mask.sparsity, number)
 
-    def train(
-        self, stage: Stage, start: int | None = None, state: dict[str, Tensor] | None = None
-    ) -> None:
-        """Run a stage, or what is left of it from the epoch ``start`` on."""
+    def train(self, stage: Stage, before: Progress | None) -> None:
+        """Run a stage, or what an interruption left of it."""
+        if before is not None:
+            self.bookmark.go_on(self.model, before)
+            self.mask, self.rewind = before.mask, dict(before.rewind)
         kind = "dense" if self.mask.is_dense else f"{self.mask.sparsity:.1f} % sparse"
-
         train(
             self.model,
             self.data,
             self.recipe.training,
             self.run,
             mask=self.mask,
-            start_epoch=stage.start_epoch if start is None else start,
+            start_epoch=before.epoch if before else stage.start_epoch,
             first_step=stage.first_step,
             seed=self.seed,
             label=f"training, {kind}",
-            optimizer_state=state,
+            optimizer_state=before.optimizer if before else None,
             after_epoch=partial(self._after_epoch, stage),
         )
 
@@ -151,9 +149,3 @@ class _Whole:
         self.bookmark.put(
             self.model, self.mask, optimizer, epoch + 1, round=stage.round, rewind=self.rewind
         )
-
-    def go_on(self, stage: Stage, before: Progress) -> None:
-        """Put everything back to where it stood, and run what is left of the stage."""
-        self.bookmark.go_on(self.model, before)
-        self.mask, self.rewind = before.mask, dict(before.rewind)
-        self.train(stage, before.epoch, dict(before.optimizer))

@@ -77,8 +77,7 @@ class Finder:
         mask_from = task.what["settings"]["mask_from"]
         mask = self._mask(original) if mask_from == "upstream" else ""
         retained = task.original.retained[task.what["forget_set"]]
-        key = oracle_key(task.original.spec, retained, mask, mask_from)
-        return find_oracle(self._store, key)
+        return find_oracle(self._store, oracle_key(task.original.spec, retained, mask, mask_from))
 
 
 def oracle_of(task: Task, results: Results) -> str | None:

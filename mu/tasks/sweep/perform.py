@@ -105,8 +105,7 @@ def perform_in_worker(document: Document) -> dict[str, Any]:
 def _perform(document: Document) -> dict[str, Any]:
     """The task itself, from plain values to plain values."""
     store = _store(document["store"], document["experiment"])
-    make = _unlearned if document["original"] else _original
-    return make(store, document)
+    return (_unlearned if document["original"] else _original)(store, document)
 
 
 @lru_cache(maxsize=1)
