@@ -79,11 +79,8 @@ class Ranks:
     def gather(self, rows: Tensor, total: int) -> Tensor:
         """The rows of all ranks, one rank's after the other's, in each of them.
 
-        Parameters
-        ----------
-        rows
-            Of shape (part's size, ...): what came of this rank's :meth:`part` of ``total``. Of a
-            rank without a part, rows count for their shape alone.
+        ``rows``: of shape (part's size, ...): what came of this rank's :meth:`part` of ``total``.
+        Of a rank without a part, rows count for their shape alone.
         """
         if self.size == 1:
             return rows

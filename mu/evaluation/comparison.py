@@ -21,12 +21,8 @@ def compare(ours: SplitOutputs, oracle: SplitOutputs, *, seed: int) -> dict[str,
     """Everything that tells a model from its oracle by their outputs.
 
     Gives ``gap``, ``gap_UA``, ...; ``gap_lo`` and ``gap_hi``; ``agreement_…``; ``tow``; and
-    ``js_…`` of the parts that have logits.
-
-    Parameters
-    ----------
-    seed
-        The split's: both are attacked with the same samples.
+    ``js_…`` of the parts that have logits. ``seed``: the split's: both are attacked with the same
+    samples.
     """
     metrics, theirs = (measure(one, seed=seed) for one in (ours, oracle))
     low, high = gap_interval(ours, oracle, seed=seed)

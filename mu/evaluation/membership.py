@@ -73,13 +73,9 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six; ``MIA_auc``,
     ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
     :func:`mu.evaluation.attacks.rates.rates` gives them. ``MIA_prob`` and ``MIA_privacy_prob`` are
-    left out where a part is too large to keep its logits.
-
-    Parameters
-    ----------
-    seed
-        Draws samples for the attacks and for intervals; the split's seed, so that all models of
-        one split are attacked with the same samples.
+    left out where a part is too large to keep its logits. ``seed``: draws samples for the attacks
+    and for intervals; the split's seed, so that all models of one split are attacked with the same
+    samples.
     """
     found = {_name(name): efficacy(outputs, name, seed=seed) for name in _attacks(outputs)}
     found |= {name: _accuracy(*pair) for name, pair in _private(outputs, seed).items()}

@@ -122,10 +122,7 @@ class Outputs:
 def joined(parts: Sequence[Outputs]) -> Outputs:
     """The samples of all parts, in their order; without logits where one part has none.
 
-    Parameters
-    ----------
-    parts
-        At least one; of the same number of classes.
+    ``parts``: at least one; of the same number of classes.
     """
     labels = torch.cat([part.labels for part in parts])
     if all(part.has_logits for part in parts):
@@ -186,13 +183,8 @@ def predict(
     """Pass ``subset`` through ``model`` once, in evaluation mode, without augmentation.
 
     The model is left in the mode that it was in. Ranks share the samples, and each has the outputs
-    of all.
-
-    Parameters
-    ----------
-    most_logits
-        Where samples times classes are more, each batch is reduced to numbers of single samples
-        at once, and its logits are not kept.
+    of all. ``most_logits``: where samples times classes are more, each batch is reduced to numbers
+    of single samples at once, and its logits are not kept.
     """
     was_training = model.training
     run.place(model).eval()

@@ -113,11 +113,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Comparison:
 
     The tests are of one quantity. Of several at 5 % each, one in twenty differs by chance.
     ValueError if there are fewer than 2 pairs, the two differ in length, or a value is not finite.
-
-    Parameters
-    ----------
-    ours, theirs
-        A value for each seed, in the same order.
+    ``ours`` and ``theirs``: a value for each seed, in the same order.
     """
     one, other = _checked(ours), _checked(theirs)
     if len(one) != len(other):

@@ -16,12 +16,8 @@ def look(
 ) -> SplitOutputs:
     """Pass every part of the split through the model, once.
 
-    What cannot be measured since a part is too large is a note of the run, once.
-
-    Parameters
-    ----------
-    most_logits
-        Of each part; see :func:`mu.evaluation.outputs.predict`.
+    What cannot be measured since a part is too large is a note of the run, once. ``most_logits``:
+    of each part; see :func:`mu.evaluation.outputs.predict`.
     """
 
     def of(part: Subset) -> Outputs:
@@ -52,13 +48,8 @@ def measure(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     and the test set; ``MIA`` is the share of the forget set that the confidence attack, fitted
     on equally many retain and test samples, calls non-member. Where a class is forgotten as a
     whole, TA and the attack leave it out of the test set, and ``TA_forgotten`` is the accuracy
-    on what is left out.
-
-    Parameters
-    ----------
-    seed
-        Draws the retain samples for the attack; the split's seed, so that all models of one
-        split are attacked with the same samples.
+    on what is left out. ``seed``: draws the retain samples for the attack; the split's seed, so
+    that all models of one split are attacked with the same samples.
     """
     found = {
         "UA": 100.0 - outputs.forget.accuracy(),

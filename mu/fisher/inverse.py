@@ -73,11 +73,8 @@ class Samples:
     def chunks(self, into: Tensor | None = None) -> Iterator[Tensor]:
         """Gradients of the cross-entropy, in matrices (n_samples, free weights).
 
-        Parameters
-        ----------
-        into
-            Where to put them, (all samples, free weights); without it each chunk is written over
-            the one before.
+        ``into``: where to put them, (all samples, free weights); without it each chunk is written
+        over the one before.
         """
         if not len(self):
             return

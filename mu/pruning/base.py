@@ -152,12 +152,9 @@ def emptied(before: Mask, after: Mask, scope: str) -> str:
 def prunable(model: nn.Module, scope: str = "body") -> list[str]:
     """Names of the prunable parameters.
 
-    Parameters
-    ----------
-    scope
-        ``body``: weights of convolutions, linear layers and attention projections, but not of
-        the classifier head (the last linear layer). ``head``: that too. ``all``: every
-        parameter, normalisation and biases among them.
+    ``scope``: ``body``: weights of convolutions, linear layers and attention projections, but not
+    of the classifier head (the last linear layer). ``head``: that too. ``all``: every parameter,
+    normalisation and biases among them.
     """
     from torch import nn
 

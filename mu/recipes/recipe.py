@@ -120,10 +120,7 @@ class Recipe:
     def stages(self, *, mask_is_known: bool = False) -> list[Stage]:
         """The trainings that make an original.
 
-        Parameters
-        ----------
-        mask_is_known
-            Whether the mask is given, so that there is nothing to find.
+        ``mask_is_known``: whether the mask is given, so that there is nothing to find.
         """
         pruner, epochs = self.make_pruner(), self.training.epochs
         if mask_is_known or pruner.rate == 0:

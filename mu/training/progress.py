@@ -66,10 +66,7 @@ class Progress:
     def to_bytes(self, about: Mapping[str, Any]) -> bytes:
         """The file's content.
 
-        Parameters
-        ----------
-        about
-            JSON-ready: what is being made, for whoever goes on with it.
+        ``about``: JSON-ready: what is being made, for whoever goes on with it.
         """
         groups = {name: getattr(self, name) for name in _GROUPS} | {"mask": self.mask.packed()}
         tensors = {f"{group}:{n}": t for group, part in groups.items() for n, t in part.items()}

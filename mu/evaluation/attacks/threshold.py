@@ -53,10 +53,8 @@ class ThresholdAttack:
 def threshold(members: Scores, non_members: Scores) -> float:
     """The score from which on to call members, so that the mean of both rates is highest.
 
-    Parameters
-    ----------
-    members, non_members
-        Of shape (n,), not empty. Where several are as good, the highest is taken.
+    ``members`` and ``non_members``: of shape (n,), not empty. Where several are as good, the
+    highest is taken.
     """
     values = np.unique(np.concatenate([members, non_members]))
     below_members, below_others = (

@@ -45,12 +45,8 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
 def js_divergence(ours: Tensor, oracle: Tensor) -> Tensor:
     """Jensen-Shannon divergence of the softmax of two rows of logits, in bits (0-1).
 
-    ValueError if a row makes no probabilities. Gives float64 of shape (n_samples,).
-
-    Parameters
-    ----------
-    ours, oracle
-        Logits of shape (n_samples, n_classes); -inf is a probability of 0.
+    ValueError if a row makes no probabilities. Gives float64 of shape (n_samples,). ``ours`` and
+    ``oracle``: logits of shape (n_samples, n_classes); -inf is a probability of 0.
     """
     p, q = ours.double().log_softmax(1), oracle.double().log_softmax(1)
     if bool(p.isnan().any() | q.isnan().any()):

@@ -33,12 +33,8 @@ def klom_by_part(
 
     ValueError if there are fewer than 2 of each, or they were looked at on different samples. Gives
     ``klom_forget``, ``klom_retain``, ``klom_test``: what 95 % of the samples do not exceed;
-    ``klom_forget_mean`` and so on: their mean. In nats, 0-11.5.
-
-    Parameters
-    ----------
-    unlearned, oracles
-        Models that differ in their seeds, at least 2 of each; all of the same split.
+    ``klom_forget_mean`` and so on: their mean. In nats, 0-11.5. ``unlearned`` and ``oracles``:
+    models that differ in their seeds, at least 2 of each; all of the same split.
     """
     _check_counts(len(unlearned), len(oracles))
     found = {}

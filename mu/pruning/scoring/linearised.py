@@ -76,12 +76,8 @@ class Twin:
         """For each weight of the parameters ``names``, the sum of the paths through it.
 
         A path is worth its input times the product of its weights, over the mean of each layer
-        that it passes. A path through a bias begins there, at a one.
-
-        Parameters
-        ----------
-        inputs
-            float64 of shape (n, channels, height, width), not negative.
+        that it passes. A path through a bias begins there, at a one. ``inputs``: float64 of shape
+        (n, channels, height, width), not negative.
         """
         weights = [self._parameters[name] for name in names]
         slopes = torch.autograd.grad(
