@@ -21,23 +21,12 @@ class Ranks:
 
     What has to do with the others is called by all of them, in the same order. By default the
     process is alone, and nothing is sent.
-
-    Parameters
-    ----------
-    rank
-        0 to ``size - 1``.
-    size
-        How many there are.
-    device
-        ``cpu`` or ``cuda``: where tensors must lie that are sent.
-    local_rank, local_size
-        The same as rank and size, among the processes on this machine.
     """
 
-    rank: int = 0
+    rank: int = 0  # 0 to size - 1
     size: int = 1
-    device: str = "cpu"
-    local_rank: int = 0
+    device: str = "cpu"  # or ``cuda``: where tensors must lie that are sent
+    local_rank: int = 0  # among the processes on this machine
     local_size: int = 1
 
     @classmethod

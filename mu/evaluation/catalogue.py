@@ -12,25 +12,13 @@ HIGHER, LOWER, ORACLE, NEITHER = "higher", "lower", "nearer to the oracle's", "-
 
 @dataclass(frozen=True)
 class Metric:
-    """A logged number.
-
-    Parameters
-    ----------
-    definition
-        One line.
-    better
-        Which direction is.
-    unit
-        ``%`` (0-100), ``points``, ``0-1``, ``s``, ...
-    source
-        Where it was defined.
-    """
+    """A logged number."""
 
     name: str
-    definition: str
-    better: str
-    unit: str = "%"
-    source: str = ""
+    definition: str  # one line
+    better: str  # which direction is
+    unit: str = "%"  # (0-100), ``points``, ``0-1``, ``s``, ...
+    source: str = ""  # where it was defined
 
 
 _PAPER = "Jia et al. 2023"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
@@ -32,26 +32,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Case:
-    """An unlearned model and everything that it is compared with.
-
-    Parameters
-    ----------
-    seed
-        The split's: all models of one split are attacked with the same samples.
-    original, oracle
-        Where they are known.
-    unlearned, oracles
-        Outputs of all models of several seeds, the first ones among them.
-    """
+    """An unlearned model and everything that it is compared with, where that is known."""
 
     model: Model
     split: ForgetSplit
     run: Run
-    seed: int
+    seed: int  # the split's: all models of one split are attacked with the same samples
     original: Model | None = None
     oracle: Model | None = None
-    unlearned: Sequence[SplitOutputs] = field(default_factory=tuple)
-    oracles: Sequence[SplitOutputs] = field(default_factory=tuple)
+    # Of all models of several seeds, the first ones among them.
+    unlearned: Sequence[SplitOutputs] = ()
+    oracles: Sequence[SplitOutputs] = ()
 
 
 Numbers = dict[str, float]
@@ -59,21 +50,11 @@ Numbers = dict[str, float]
 
 @dataclass(frozen=True)
 class Group:
-    """Numbers that come together.
+    """Numbers that come together."""
 
-    Parameters
-    ----------
-    names
-        Of the metrics, without ends of intervals and the like.
-    measure
-        What gives them, for a case that has what it needs.
-    missing
-        What the case lacks, in words; empty where it lacks nothing.
-    """
-
-    names: tuple[str, ...]
-    measure: Callable[[Case], Numbers]
-    missing: Callable[[Case], str] = lambda _: ""
+    names: tuple[str, ...]  # of the metrics, without ends of intervals and the like
+    measure: Callable[[Case], Numbers]  # gives them, for a case that has what it needs
+    missing: Callable[[Case], str] = lambda _: ""  # what a case lacks, in words, if it does
 
 
 def _compared_with_oracle(case: Case) -> Numbers:
@@ -177,7 +158,6 @@ class Selection:
 
     groups: tuple[str, ...]
     names: frozenset[str] | None
-    required: bool
 
     @classmethod
     def parse(cls, text: str) -> Selection:
@@ -186,7 +166,7 @@ class Selection:
         UserError if a name is neither; the nearest is given.
         """
         if text in ("default", "all"):
-            return cls(DEFAULT if text == "default" else tuple(GROUPS), None, required=False)
+            return cls(DEFAULT if text == "default" else tuple(GROUPS), None)
         words = [word.strip() for word in text.split(",") if word.strip()]
         # Where two groups give a number, the first does.
         home = {name: group for group in reversed(GROUPS) for name in GROUPS[group].names}
@@ -201,7 +181,7 @@ class Selection:
         names = {word for word in words if word in home}
         names |= {name for word in words if word in GROUPS for name in GROUPS[word].names}
         groups = tuple(name for name in GROUPS if name in chosen)
-        return cls(groups, frozenset(names), required=True)
+        return cls(groups, frozenset(names))
 
     def keeps(self, name: str) -> bool:
         """Whether a number is wanted; the ends of its interval come with it."""
@@ -218,8 +198,8 @@ def check_needs(case: Case, selection: Selection) -> None:
     """
     for name in selection.groups:
         group = GROUPS[name]
-        if selection.required and (lacking := group.missing(case)):
-            wanted = [one for one in group.names if one in (selection.names or ())]
+        if selection.names is not None and (lacking := group.missing(case)):
+            wanted = [one for one in group.names if one in selection.names]
             what = name if len(wanted) == len(group.names) else ",".join(wanted)
             raise UserError(f"metrics={what} needs {lacking}")
     if selection.names and selection.names <= _need_logits(case.model.outputs):

@@ -37,18 +37,10 @@ MAIN = "confidence"  # whose efficacy is the paper's MIA
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack, fitted on members and non-members.
+    """One attack, fitted on members and non-members."""
 
-    Parameters
-    ----------
-    calls
-        Gives bool of shape (n_samples,): whether it calls them members.
-    score
-        Gives float64 of shape (n_samples,), higher for what looks like a member: what AUC and rates
-        of true positives are of.
-    """
-
-    calls: Callable[[Outputs], NDArray[np.bool_]]
+    calls: Callable[[Outputs], NDArray[np.bool_]]  # whether it calls them members, (n_samples,)
+    # Higher for what looks like a member, (n_samples,): what AUC and TPR at FPR are of.
     score: Callable[[Outputs], Scores]
 
 

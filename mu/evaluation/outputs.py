@@ -147,18 +147,12 @@ def check_same_samples(ours: Outputs, oracle: Outputs, part: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class SplitOutputs:
-    """One forward pass of a model over each part of a forget split.
-
-    Parameters
-    ----------
-    test, test_forgotten
-        Test samples without, and of, a class that is forgotten as a whole.
-    """
+    """One forward pass of a model over each part of a forget split."""
 
     forget: Outputs
     retain: Outputs
-    test: Outputs
-    test_forgotten: Outputs | None
+    test: Outputs  # without a class that is forgotten as a whole
+    test_forgotten: Outputs | None  # of such a class
 
     def parts(self) -> dict[str, Outputs]:
         """The parts that there are, by name."""

@@ -7,7 +7,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,19 +22,11 @@ from mu.evaluation.attacks.rmia import rmia
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.outputs import Outputs, predict
 from mu.masks import Mask
-from mu.recipes.recipe import Recipe
 from mu.runs import Run
 
+# Trains by a recipe under a mask, as :func:`mu.originals.rounds.train_network` does.
+Train = Callable[..., tuple[nn.Module, Mask]]
 Forget = Callable[[Checkpoint, ForgetSplit, Run], None]
-
-
-class Train(Protocol):
-    """Trains by a recipe under a mask, as :func:`mu.originals.rounds.train_network` does."""
-
-    def __call__(
-        self, recipe: Recipe, data: Subset, run: Run, *, mask: Mask
-    ) -> tuple[nn.Module, Mask]:
-        """The network and its mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,19 +46,11 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a reference says, once trained and once it has unlearned its share of the challenge.
+    """What a reference says, once trained and once it has unlearned its share of the challenge."""
 
-    Parameters
-    ----------
-    seen
-        Which samples under attack it trained on, bool of shape (n_samples,).
-    unlearned
-        None where no method is under attack.
-    """
-
-    seen: Seen
+    seen: Seen  # which samples under attack it trained on, bool of shape (n_samples,)
     trained: View
-    unlearned: View | None
+    unlearned: View | None  # None where no method is under attack
 
     def to_bytes(self) -> bytes:
         """As npz: ``seen``, and logits as float32, which is what networks give."""

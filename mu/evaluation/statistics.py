@@ -28,20 +28,12 @@ ROUNDING = 12  # digits that differences are compared to, relative to the values
 
 @dataclass(frozen=True)
 class Summary:
-    """Some values of one quantity, a value for each seed.
-
-    Parameters
-    ----------
-    sd
-        Sample standard deviation (of ``count - 1``); None of a single value.
-    low, high
-        Ends of the 95 % interval of the mean; None of a single value.
-    """
+    """Some values of one quantity, a value for each seed; of one alone nothing but the mean."""
 
     count: int
     mean: float
-    sd: float | None
-    low: float | None
+    sd: float | None  # sample standard deviation (of ``count - 1``)
+    low: float | None  # ends of the 95 % interval of the mean
     high: float | None
 
 

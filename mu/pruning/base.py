@@ -22,21 +22,11 @@ SCOPES = ("body", "head", "all")
 
 
 class Look(NamedTuple):
-    """What a pruner may look at beside the network.
+    """What a pruner may use in addition to the network."""
 
-    Parameters
-    ----------
-    data
-        Training samples.
-    run
-        Device and precision.
-    draws
-        A seeded generator on the CPU, for pruners that draw.
-    """
-
-    data: Subset
-    run: Run
-    draws: torch.Generator
+    data: Subset  # training samples
+    run: Run  # device and precision
+    draws: torch.Generator  # seeded, on the CPU, for pruners that draw
 
 
 @dataclass(frozen=True)

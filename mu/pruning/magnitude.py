@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from mu.errors import UserError
 from mu.hyperparameters import changed
-from mu.pruning.base import Pruner
+from mu.pruning.base import Look, Pruner
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mu.masks import Mask
-    from mu.pruning.base import Look
 
 
 @dataclass(frozen=True)

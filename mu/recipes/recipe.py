@@ -62,21 +62,11 @@ class Rewinding(Hyperparameters):
 
 
 class Stage(NamedTuple):
-    """One training from a point of the schedule to its end.
+    """One training from a point of the schedule to its end."""
 
-    Parameters
-    ----------
-    round
-        How many rounds of pruning come before it.
-    start_epoch
-        Where in the schedule it starts.
-    first_step
-        Added to an epoch's number to give its step in the run's curves, which follow each other.
-    """
-
-    round: int
-    start_epoch: int
-    first_step: int
+    round: int  # how many rounds of pruning come before it
+    start_epoch: int  # where in the schedule it starts
+    first_step: int  # the epoch's step in the run's curves, which follow each other, less the epoch
 
 
 @dataclass(frozen=True)

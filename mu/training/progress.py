@@ -135,7 +135,9 @@ class FolderKeeper:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / file_name(progress, content), content)
         older = progress_files(self.folder)[:-KEPT_FILES]
-        for path in [*older, *_half_written(self.folder)]:
+        # What killed processes left under the temporary names of :func:`write_whole`.
+        half = re.compile(rf"\.{_NAME.pattern}\.\d+")
+        for path in [*older, *(one for one in self.folder.iterdir() if half.fullmatch(one.name))]:
             path.unlink()
 
     def last(self) -> Progress | None:
@@ -170,12 +172,6 @@ def progress_files(folder: Path) -> list[Path]:
 def is_progress(name: str) -> bool:
     """Whether a file of that name holds progress."""
     return _NAME.fullmatch(name) is not None
-
-
-def _half_written(folder: Path) -> list[Path]:
-    """What killed processes left under the temporary names of :func:`write_whole`."""
-    pattern = re.compile(rf"\.{_NAME.pattern}\.\d+")
-    return [one for one in folder.iterdir() if pattern.fullmatch(one.name)]
 
 
 def read_newest(folder: Path) -> tuple[Progress, dict[str, Any]]:

@@ -31,10 +31,7 @@ FALSE_POSITIVES = {"tpr_at_1": 0.01, "tpr_at_01": 0.001}
 class Curve:
     """Members and non-members by the value of their score, from the highest to the lowest.
 
-    Parameters
-    ----------
-    members, non_members
-        int64 of shape (..., n_values): how many samples of each kind have each value.
+    int64 of shape (..., n_values): how many samples of each kind have each value.
     """
 
     members: Counts
