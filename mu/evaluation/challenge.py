@@ -34,31 +34,17 @@ MOST_POPULATION = 10_000  # that RMIA compares with; its scores are then exact t
 
 @dataclass(frozen=True, eq=False)
 class Challenge:
-    """The samples under attack, and what everyone else of the game trains on.
+    """The samples under attack, and what everyone else of the game trains on; sample numbers."""
 
-    Parameters
-    ----------
-    dataset
-        The original's data, whose test images follow its training images: sample numbers of
-        training images are the published ones, and test image t has the number
-        ``n_training + t``.
-    retain, val
-        Sample numbers that all references train on, and that none does.
-    members, non_members
-        Sample numbers under attack: the forget set, and test images.
-    population
-        Sample numbers that nobody trained on and that are not under attack.
-    seed
-        Of everything that is drawn.
-    """
-
+    # The original's, whose test images follow its training images: sample numbers of training
+    # images are the published ones, and test image t has the number ``n_training + t``.
     dataset: ImageDataset
-    retain: Indices
-    val: Indices
-    members: Indices
-    non_members: Indices
-    population: Indices
-    seed: int
+    retain: Indices  # all references train on these
+    val: Indices  # and none on these
+    members: Indices  # under attack: the forget set
+    non_members: Indices  # under attack: test images
+    population: Indices  # nobody trained on them, and they are not under attack
+    seed: int  # of everything that is drawn
 
     @classmethod
     def of(cls, split: ForgetSplit, seed: int) -> Challenge:

@@ -71,29 +71,18 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Architecture, training, pruning, split and seed of an original.
-
-    Parameters
-    ----------
-    pruner, pruning
-        Name of the pruner and its settings.
-    seed
-        Of the initial weights and the order of training samples.
-    profile
-        Whose defaults were taken.
-    given_mask
-        sha256 (hex) of the mask that the original was trained under, where it was not found by
-        this recipe but given; the pruner is then the one that found it.
-    """
+    """Architecture, training, pruning, split and seed of an original."""
 
     model: ModelSpec
     training: Training = field(default_factory=Training)
     pruner: str = DEFAULT_PRUNER
-    pruning: Mapping[str, Any] = field(default_factory=dict)
+    pruning: Mapping[str, Any] = field(default_factory=dict)  # the pruner's settings
     rewinding: Rewinding = field(default_factory=Rewinding)
     split: SplitSpec = field(default_factory=SplitSpec)
-    seed: int = 0
-    profile: str = DEFAULT_PROFILE
+    seed: int = 0  # of the initial weights and the order of training samples
+    profile: str = DEFAULT_PROFILE  # whose defaults were taken
+    # sha256 (hex) of the mask that the original was trained under, where it was not found by this
+    # recipe but given; the pruner is then the one that found it.
     given_mask: str | None = None
 
     def __post_init__(self) -> None:

@@ -38,26 +38,15 @@ _NUMBERS = ("round", "epoch", "records", "notes", "samples_seen", "seconds")
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands after a finished epoch.
+    """Where a training stands after a finished epoch."""
 
-    Parameters
-    ----------
-    round, epoch
-        The round (0 trains the dense network), and how many epochs of its schedule are behind.
-    weights, rewind
-        State dicts: of the network now, and of the epoch to rewind to (empty until then).
-    optimizer
-        See :func:`mu.training.optimizers.optimizer_state`.
-    records, notes, samples_seen, seconds
-        What the run has logged and spent so far.
-    """
-
-    round: int
-    epoch: int
-    weights: Mapping[str, Tensor]
-    optimizer: Mapping[str, Tensor]
-    rewind: Mapping[str, Tensor]
+    round: int  # 0 trains the dense network
+    epoch: int  # epochs of the schedule that are behind
+    weights: Mapping[str, Tensor]  # state dict of the network now
+    optimizer: Mapping[str, Tensor]  # see :func:`mu.training.optimizers.optimizer_state`
+    rewind: Mapping[str, Tensor]  # state dict of the epoch to rewind to; empty until then
     mask: Mask
+    # What the run has logged and spent so far.
     records: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     samples_seen: int = 0

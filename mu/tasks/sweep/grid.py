@@ -24,20 +24,13 @@ class Grid:
 
     Settings are as they were written, lists of values multiplied out. Whether there are such
     settings is checked by :mod:`mu.tasks.sweep.plan`.
-
-    Parameters
-    ----------
-    originals, methods, seeds
-        Settings of ``prune``; names and settings; of the unlearning.
-    oracle
-        Settings of ``retrain``; None where no oracle is wanted.
     """
 
-    originals: tuple[Settings, ...]
+    originals: tuple[Settings, ...]  # of ``prune``
     forget: tuple[str, ...]
-    methods: tuple[tuple[str, Settings], ...]
-    seeds: tuple[Any, ...]
-    oracle: Settings | None
+    methods: tuple[tuple[str, Settings], ...]  # by name
+    seeds: tuple[Any, ...]  # of the unlearning
+    oracle: Settings | None  # of ``retrain``; None where no oracle is wanted
     device: Settings
 
     @classmethod
