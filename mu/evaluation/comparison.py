@@ -48,7 +48,7 @@ def gap_interval(ours: SplitOutputs, oracle: SplitOutputs, *, seed: int) -> tupl
         *([getattr(one, part).right.numpy() for one in (ours, oracle)] for part in PARTS),
         [called_members(one, MAIN, seed=seed) for one in (ours, oracle)],
     ]
-    gap = np.mean([np.abs(_difference(*pair, draws)) for pair in pairs], axis=0)
+    gap = np.mean([np.abs(_difference(one, other, draws)) for one, other in pairs], axis=0)
     low, high = np.quantile(gap, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return 100 * float(low), 100 * float(high)
 
