@@ -36,11 +36,12 @@ def _add(better: str, unit: str = "%", source: str = "", **definitions: str) -> 
 
 def _add_rates(prefix: str, what: str, others: str, better: str, source: str) -> None:
     """AUC and TPR at FPR of one attack on the forget set."""
-    text = f"chance that {what} is higher for one of the forget set than for one of {others}"
+    text = f"AUC, the probability that {what} is higher on the forget set than on {others}"
     _add(better, "0-1", source, **{f"{prefix}_auc": text})
     for name, rate in {"tpr_at_1": "1", "tpr_at_01": "0.1"}.items():
-        text = f"share of the forget set found where at most {rate} % of {others} are taken for one"
-        _add(better, source=source, **{f"{prefix}_{name}": text})
+        text = f"TPR at {rate} % FPR, with the forget set as positives and {others} as negatives"
+        nearer = better if better == ORACLE else f"nearer to {rate} %"
+        _add(nearer, source=source, **{f"{prefix}_{name}": text})
 
 
 def _add_parts(name: str, better: str, definition: str, unit: str = "%", source: str = "") -> None:
@@ -49,27 +50,27 @@ def _add_parts(name: str, better: str, definition: str, unit: str = "%", source:
 
 
 _SCORES = {
-    "correctness": "whether the prediction is right",
+    "correctness": "the correctness of the prediction",
     "confidence": "the probability of the true class",
     "entropy": "the entropy of the prediction",
-    "m_entropy": "the modified entropy, which knows the label",
+    "m_entropy": "the modified entropy (which uses the label)",
     "prob": "the whole vector of probabilities",
-    "threshold": "thresholds by class on the modified entropy",
+    "threshold": "the modified entropy with a threshold per class",
 }
 _add(
     ORACLE,
     source=_PAPER,
     UA="unlearning accuracy: 100 - accuracy on the forget set",
     RA="accuracy on the retain set",
-    TA="accuracy on the test set, without a class that is forgotten as a whole",
+    TA="accuracy on the test set, without classes forgotten as a whole",
 )
-_add(ORACLE, TA_forgotten="accuracy on the test images of a class forgotten as a whole")
+_add(ORACLE, TA_forgotten="accuracy on the test images of classes forgotten as a whole")
 for _name, _what in _SCORES.items():
     _text = f"share of the forget set that an attack on {_what} calls non-member"
     _metric = "MIA" if _name == "confidence" else f"MIA_{_name}"
     _add(ORACLE, source=f"{_PAPER}; {_SONG}", **{_metric: _text})
 for _name, _what in _SCORES.items():
-    _text = f"how often an attack on {_what} is right about held-out retain and test samples"
+    _text = f"accuracy on held-out retain and test samples of an attack on {_what}"
     _add(LOWER, source=f"{_PAPER}; {_SONG}", **{f"MIA_privacy_{_name}": _text})
 _add_rates("MIA", "confidence", "test images of the same classes", ORACLE, _CARLINI)
 _NEVER = "images that no model saw"
@@ -92,7 +93,7 @@ _add(
     LOWER,
     "points",
     f"{_PAPER}: disparity",
-    gap="mean distance to the oracle over UA, RA, TA and MIA",
+    gap="mean absolute difference from the oracle over UA, RA, TA and MIA",
 )
 for _name in ("UA", "RA", "TA", "MIA"):
     _add(LOWER, "points", _PAPER, **{f"gap_{_name}": f"distance to the oracle's {_name}"})
@@ -103,7 +104,9 @@ _add_parts(
     "0-1",
     "Lin 1991",
 )
-_add_parts("agreement", HIGHER, "share of the {} set that model and oracle give the same class")
+_add_parts(
+    "agreement", HIGHER, "share of the {} set to which model and oracle assign the same class"
+)
 _add(
     HIGHER,
     "0-1",
@@ -114,7 +117,7 @@ _add(
     LOWER,
     "ratio",
     _GOLATKAR,
-    weight_distance="distance to the oracle's weights, relative to their length",
+    weight_distance="distance to the oracle's weights, relative to their norm",
 )
 _add(
     ORACLE,
@@ -138,19 +141,18 @@ _add(
 _add(
     LOWER,
     source=f"Gu et al. 2017; {_PAPER}",
-    ASR="attack success rate: share of triggered test images of other classes that are given the "
-    "class that the attacker wants",
+    ASR="attack success rate: share of triggered test images of other classes that are assigned "
+    "the target class",
 )
 _add(
     LOWER,
-    ASR_source="the same among test images of the classes that were poisoned, where these are not "
-    "all",
+    ASR_source="ASR among test images of the poisoned classes, if not all classes were poisoned",
 )
-_add(HIGHER, robust_acc="share of the same images still given their true class")
+_add(HIGHER, robust_acc="share of the images of ASR still assigned their true class")
 _add(
     ORACLE,
     source=_PAPER,
-    UA_poison="100 - share of the poisoned training images still given the label of the attacker",
+    UA_poison="100 - share of the poisoned training images still assigned the attacker's label",
 )
 _add(
     HIGHER,
@@ -158,33 +160,33 @@ _add(
     suspects_recall="share of the poisoned samples that are suspected",
 )
 _add(LOWER, "s", _PAPER, RTE="seconds of the unlearning itself")
-_add(HIGHER, "ratio", speedup="the oracle's RTE over this RTE")
-_add(LOWER, "images", samples_seen="images that went through the network meanwhile")
-_add(LOWER, "MiB", peak_memory_mb="highest memory use meanwhile")
+_add(HIGHER, "ratio", speedup="the oracle's RTE divided by this RTE")
+_add(LOWER, "images", samples_seen="images that went through the network in unlearning")
+_add(LOWER, "MiB", peak_memory_mb="highest memory use during unlearning")
 _add(
     NEITHER,
     sparsity="share of prunable weights that are pruned",
-    zeros="share of prunable weights that are zero, epoch by epoch",
+    zeros="share of prunable weights that are zero, per epoch",
 )
-_add(NEITHER, "number", alpha="scale of a method, as given or as its rule found it")
-_add(NEITHER, "0-1", step_share="share of the first step that ascent still takes")
+_add(NEITHER, "number", alpha="scale of a method, as given or as it was found")
+_add(NEITHER, "0-1", step_share="share of the first step that the ascent still takes")
 _add(LOWER, "nats", loss="mean loss of an epoch, in training mode")
-_add(NEITHER, "number", lr="learning rate of an epoch's last step")
+_add(NEITHER, "number", lr="learning rate of the last step of an epoch")
 _add(
     HIGHER,
-    train_acc="accuracy on training images; by epoch, while they are trained on",
+    train_acc="accuracy on training images; per epoch during training",
     VA="accuracy on the validation images",
 )
 _add(
     LOWER,
     "s",
     train_s="seconds of training an original, all rounds",
-    reference_s="seconds of making a reference model",
+    reference_s="seconds of making one reference model",
 )
 _add(
     HIGHER,
     target_acc="accuracy on the target's test images after the transfer",
-    target_train_acc="the same on its training images",
+    target_train_acc="accuracy on its training images after the transfer",
 )
 _add(
     HIGHER,
@@ -197,9 +199,9 @@ _add(LOWER, "s", transfer_s="seconds of the training on the target")
 SUFFIXES = {
     "_lo": "lower end of the 95 % interval of: ",
     "_hi": "upper end of the 95 % interval of: ",
-    "_auc": "AUC (0-1) of the score behind: ",
-    "_tpr_at_1": "true positives at 1 % false ones, of the score behind: ",
-    "_tpr_at_01": "true positives at 0.1 % false ones, of the score behind: ",
+    "_auc": "AUC (0-1) of the score of: ",
+    "_tpr_at_1": "TPR at 1 % FPR of the score of: ",
+    "_tpr_at_01": "TPR at 0.1 % FPR of the score of: ",
     "_before": "of the original: ",
     "_oracle": "of the oracle: ",
     "_mean": "mean instead of a percentile: ",
