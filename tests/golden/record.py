@@ -14,7 +14,6 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ RUNS = {
     "--oracle_run_id train",
     "transfer": "transfer --unlearn_run_id {unlearn} --target digits --transfer_epochs 1",
     "compare": "compare --run_ids {oracle},{unlearn}",
-    "dataset": "dataset --source digits --out {folder}/digits.lmdb",
+    "dataset": "dataset --source {folder}/images --out {folder}/images.lmdb",
     "import": "import {weights} --train_size 200 --epochs 2",
     "sweep": "sweep --grid {folder}/grid.yaml",
 }
@@ -55,19 +54,23 @@ def perform(folder: Path) -> dict[str, str]:
 
     A run that another one opened is named after both, as backdoor/prune.
     """
+    from PIL import Image
+
     from mu.tracking import connect
 
     store = connect()
     (folder / "grid.yaml").write_text(GRID)
+    for path in (folder / "images" / "dark" / "1.png", folder / "images" / "light" / "1.png"):
+        path.parent.mkdir(parents=True)
+        Image.new("L", (8, 8), len(path.parent.name)).save(path)
     made = {"folder": str(folder)}
     for name, line in RUNS.items():
-        known = {run.info.run_id for run in store.search("")}
         entry, *arguments = line.format(**made).split()
         if entry not in WITHOUT_DEVICE:
             arguments += ["--device", "cpu"]
         _call(entry, arguments)
         for run in store.search(""):
-            if run.info.run_id not in known:
+            if run.info.run_id not in made.values():
                 opened = run.data.tags["mu.entry"]
                 key = name if opened == ENTRIES.get(entry, entry) else f"{name}/{opened}"
                 if opened == "unlearn" and entry != opened:
@@ -92,10 +95,12 @@ def _call(entry: str, arguments: list[str]) -> None:
 
 def names(run_id: str, folder: Path) -> dict[str, Any]:
     """The names of a run, sorted; of parameters also the values, without IDs and ``folder``."""
-    from mu.tracking import connect
+    from mlflow import MlflowClient
+    from mlflow.utils.file_utils import local_file_uri_to_path
 
-    store = connect()
-    run = store.client.get_run(run_id)
+    run = MlflowClient(os.environ["MLFLOW_TRACKING_URI"]).get_run(run_id)
+    root = Path(local_file_uri_to_path(run.info.artifact_uri))
+    files = [path for path in root.rglob("*") if path.is_file()]
     inputs = {
         f"{one.dataset.name}: {', '.join(sorted(tag.value for tag in one.tags))}"
         for one in run.inputs.dataset_inputs
@@ -105,21 +110,13 @@ def names(run_id: str, folder: Path) -> dict[str, Any]:
         "params": dict(sorted(values.items())),
         "tags": sorted(name for name in run.data.tags if not name.startswith(GIT)),
         "metrics": sorted(run.data.metrics),
-        "artifacts": sorted({_plain(path, folder) for path in _files(store.client, run_id)}),
+        "artifacts": sorted(_plain(str(path.relative_to(root)), folder) for path in files),
         "inputs": sorted(_plain(text, folder) for text in inputs),
     }
 
 
 def _plain(text: str, folder: Path) -> str:
     return re.sub("[0-9a-f]{32}", "ID", text.replace(str(folder), "FOLDER"))
-
-
-def _files(client: Any, run_id: str, folder: str | None = None) -> Iterator[str]:
-    for one in client.list_artifacts(run_id, folder):
-        if one.is_dir:
-            yield from _files(client, run_id, one.path)
-        else:
-            yield one.path
 
 
 def golden(run: str) -> Path:
