@@ -3,8 +3,8 @@
 The files beside this one hold those of commit 01872e7, and under ``added`` what came later. As a
 program this file needs nothing of the tests, so that it runs with the code of any commit::
 
-    cd WORKTREE && PYTHONPATH=. python PATH/record.py old    (makes the files anew)
-    cd WORKTREE && PYTHONPATH=. python PATH/record.py added  (adds what is new in this code)
+    cd WORKTREE && PYTHONPATH=$PWD python PATH/record.py old    (makes the files anew)
+    cd WORKTREE && PYTHONPATH=$PWD python PATH/record.py added  (adds what is new in this code)
 """
 
 from __future__ import annotations
@@ -138,6 +138,7 @@ def main(which: str) -> None:
     """Make the files, or their part ``added``, with the code that is imported."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
+        os.chdir(folder)  # an SQLite store keeps its artifacts there
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         for run, run_id in perform(folder).items():
             path, found = golden(run), names(run_id, folder)
