@@ -24,7 +24,10 @@ came of it.
 """
 
 
-@click.group(help=HELP, context_settings={"help_option_names": ["--help", "-h"]})
+@click.group(
+    help=HELP,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="mu")
 def mu() -> None:
     """Run the `mu` command."""

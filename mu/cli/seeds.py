@@ -17,7 +17,6 @@ from mu.tags import COMMIT
 if TYPE_CHECKING:
     from mu.evaluation.statistics import Summary
 
-SHORT_HELP = "Mean, spread and 95 % interval over runs that differ in their seeds."
 HELP = """Mean, spread and 95 % interval over unlearn runs that differ in their seeds alone.
 
 With --against, the differences between two methods, run by run of the same three seeds (split,
@@ -66,8 +65,7 @@ def spread(arguments: Sequence[str], option: str) -> list[str]:
     "seeds",
     cls=_SeveralValues,
     help=HELP,
-    short_help=SHORT_HELP,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    short_help="Mean, spread and 95 % interval over runs that differ in their seeds.",
 )
 @click.argument("run_ids", nargs=-1, metavar="RUN_ID RUN_ID ...")
 @click.option(

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.data.images import Images
-from mu.evaluation import Outputs
 from mu.evaluation.backdoor import Triggered, attack, attack_rates, backdoor
 from mu.evaluation.measurements import GROUPS
+from mu.evaluation.outputs import Outputs
 from mu.models import ModelSpec
 from mu.runs import Run
 from tests.data.poisoned import SEEDS, in_layout, make_poison

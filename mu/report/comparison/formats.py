@@ -68,8 +68,8 @@ def table_lines(table: Table) -> str:
     texts = _texts(table, best="**{}**", distance=" ({})")
     several = len(table.originals) > 1
     names = [f"{name} {original}" if several else name for original, name in texts.columns]
-    labels = [escape(label) for label in texts.index]
-    return markdown_table([escape(name) for name in names], texts.to_numpy().tolist(), labels)
+    rows = [[escape(label), *row] for label, *row in texts.itertuples()]
+    return markdown_table(["", *map(escape, names)], rows, "l" + "r" * len(names))
 
 
 def latex_escape(text: str) -> str:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from mu.checkpoints import forget_split
 from mu.data.batches import Batches
-from mu.evaluation import predict
 from mu.evaluation.distance import relearn, relearn_steps, relearn_target
+from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.runs import Run
 from tests.helpers import as_arrays, bits, make_checkpoint, make_dataset
