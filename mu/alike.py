@@ -29,11 +29,6 @@ def canonical(value: Any) -> str:
     return f"{number:.12g}" if math.isfinite(number) else text
 
 
-def same_setting(one: Any, other: Any) -> bool:
-    """Whether two values mean the same."""
-    return canonical(one) == canonical(other)
-
-
 def canonical_items(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Settings as a key: in one order and one spelling, without those that are not set."""
     return tuple(sorted((n, canonical(v)) for n, v in settings.items() if v not in _ABSENT))

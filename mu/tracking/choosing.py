@@ -14,11 +14,11 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mu.alike import check_ids
 from mu.errors import UserError, unknown
 from mu.run_record import RunRecord
-from mu.tags import DATA, ENTRY, FORGET, UPSTREAM
+from mu.tags import DATA, FORGET, UPSTREAM
 from mu.tracking.artifacts import UNLEARNED
 from mu.tracking.queries import FINISHED, matching
-from mu.tracking.reader import read_run, read_unlearned, records
-from mu.tracking.store import Store, failure
+from mu.tracking.reader import read_run, read_unlearned, records, unlearned_of
+from mu.tracking.store import Store, active, failure
 
 SWEEP_FILE = "sweep.json"  # every task of a sweep and its run
 MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_id=train"
@@ -39,12 +39,7 @@ def of_experiment(store: Store, name: str) -> Store:
         raise failure(store.uri, error) from error
     if found is None:
         raise unknown("experiment", name, [one.name for one in known])
-    if found.lifecycle_stage != "active":
-        raise UserError(
-            f"the experiment {name!r} was deleted; restore it: mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}"
-        )
-    return replace(store, experiment_id=str(found.experiment_id))
+    return replace(store, experiment_id=active(found))
 
 
 def experiment_name(store: Store) -> str:
@@ -53,13 +48,6 @@ def experiment_name(store: Store) -> str:
         return str(store.client.get_experiment(store.experiment_id).name)
     except MlflowException as error:
         raise failure(store.uri, error) from error
-
-
-def unlearned_of(store: Store) -> Iterator[RunRecord]:
-    """Finished runs of the experiment that hold a network that has forgotten, newest first."""
-    for entry in UNLEARNED:
-        found = records(store, matching({ENTRY: entry}, FINISHED))
-        yield from (run for run in found if run.holds_network)
 
 
 def below(store: Store, run_id: str) -> list[RunRecord]:
@@ -81,8 +69,7 @@ def below(store: Store, run_id: str) -> list[RunRecord]:
         new = {run.run_id: run for run in children if run.run_id not in found}
         found |= new
         waiting += new
-    for one in tasks_of(store, parent):
-        found.setdefault(one.run_id, one)
+    found |= {one.run_id: one for one in tasks_of(store, parent)}
     return list(found.values())
 
 
@@ -91,8 +78,7 @@ def derived(store: Store, run: RunRecord) -> list[RunRecord]:
     found: dict[str, RunRecord] = {}
     for tag in (UPSTREAM, MLFLOW_PARENT_RUN_ID):
         found |= {one.run_id: one for one in records(store, matching({tag: run.run_id}))}
-    for task in tasks_of(store, run):
-        found.setdefault(task.run_id, task)
+    found |= {one.run_id: one for one in tasks_of(store, run)}
     found.pop(run.run_id, None)
     return sorted(found.values(), key=lambda one: one.age, reverse=True)
 

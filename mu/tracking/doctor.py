@@ -10,7 +10,7 @@ import psutil
 from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mu.tags import ENTRY, ERROR, HOST, PID, PROCESS_START
+from mu.tags import ENTRY, HOST, PID, PROCESS_START
 from mu.tracking.queries import RUNNING, matching
 from mu.tracking.store import Store
 
@@ -55,8 +55,7 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
         if verdict == "dead":
             if store.run(run.info.run_id).info.status != "RUNNING":
                 continue  # it ended by itself in the meantime
-            store.client.set_tag(run.info.run_id, ERROR, "its process was gone")
-            store.client.set_terminated(run.info.run_id, "FAILED")
+            store.close(run.info.run_id, "FAILED", "its process was gone")
         tags = run.data.tags
         findings.append(
             Finding(
@@ -84,39 +83,28 @@ def close_runs_below(
         is there, only those with this tag are closed. None closes all of them.
     """
     closed = []
-    for run in list(
-        store.search(matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING))
-    ):  # closing one moves the pages
+    query = matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING)
+    for run in list(store.search(query)):  # closing one moves the pages
         verdict = verdict_of(run, orphan_hours=0)
         known = tag is None or run.data.tags.get(tag[0]) == tag[1]
         if verdict == "dead" or (verdict == "elsewhere" and known):
-            _close(store, run, status, reason)
+            store.close(run.info.run_id, status, reason)
             closed.append(run.info.run_id)
     return closed
 
 
 def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
-    """End the runs that a process had open; for a process that is known to be gone.
+    """End the runs that a process which is known to be gone had open; their IDs.
 
     Parameters
     ----------
     status
         ``FAILED`` or ``KILLED``.
-
-    Returns
-    -------
-    list
-        Their IDs.
     """
     runs = list(store.search(matching({HOST: host, PID: str(pid)}, RUNNING)))
     for run in runs:
-        _close(store, run, status, reason)
+        store.close(run.info.run_id, status, reason)
     return [run.info.run_id for run in runs]
-
-
-def _close(store: Store, run: MlflowRun, status: str, reason: str) -> None:
-    store.client.set_tag(run.info.run_id, ERROR, reason)
-    store.client.set_terminated(run.info.run_id, status)
 
 
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:

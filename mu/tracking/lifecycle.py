@@ -22,17 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mu.distributed.group import from_first, other_failed
 from mu.distributed.place import place
 from mu.errors import UserError
-from mu.tags import (
-    COMMIT,
-    DIRTY,
-    ENTRY,
-    ERROR,
-    HOST,
-    PID,
-    PROCESS_START,
-    RESUMED,
-    RESUMED_AS,
-)  # fmt: skip
+from mu.tags import COMMIT, DIRTY, ENTRY, ERROR, HOST, PID, PROCESS_START, RESUMED, RESUMED_AS
 from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Signals, Stopped
 from mu.tracking.store import Store, connect, failure, give_views, reason
@@ -42,12 +32,7 @@ SETTLING_SECONDS = 0.5  # in which another process that resumes the same run wou
 
 @contextmanager
 def tracked(
-    store: Store,
-    entry: str,
-    name: str,
-    *,
-    resume: str | None = None,
-    parent: str | None = None,
+    store: Store, entry: str, name: str, *, resume: str | None = None, parent: str | None = None
 ) -> Iterator[Recorder]:
     """Open a run, or attach to the one that MLflow's launcher opened, and end it truthfully.
 
@@ -92,9 +77,10 @@ def tracked(
                     from_first(lambda: _store(recorder))
                 from_first(lambda: _finish(recorder))
             except BaseException as error:
-                cause = _cause(error)
-                _end_badly(recorder, cause)
-                if cause is not error:
+                # Another rank's failure, where the launcher stops this one because of it.
+                cause = other_failed() if isinstance(error, Stopped) else None
+                _end_badly(recorder, cause or error)
+                if cause is not None:
                     raise cause from error
                 raise
             finally:
@@ -107,12 +93,6 @@ def tracked(
             shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Another rank's failure, where the launcher stops this one because of it."""
-    found = other_failed() if isinstance(error, Stopped) else None
-    return error if found is None else found
 
 
 def _store(recorder: Recorder) -> None:
@@ -208,13 +188,8 @@ def _end_badly(recorder: Recorder, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt | Stopped):
         status, reason = "KILLED", f"stopped by {str(error) or 'SIGINT'}"
     with contextlib.suppress(Exception):
-        _close(recorder.store, recorder.run_id, status, reason)
+        recorder.store.close(recorder.run_id, status, reason)
         recorder.send()
-
-
-def _close(store: Store, run_id: str, status: str, reason: str) -> None:
-    store.client.set_tag(run_id, ERROR, reason.splitlines()[0][:500])
-    store.client.set_terminated(run_id, status)
 
 
 def fail_launched_run(reason: str) -> None:
@@ -224,4 +199,4 @@ def fail_launched_run(reason: str) -> None:
         with contextlib.suppress(Exception):
             store = connect()
             if store.run(run_id).info.status == "RUNNING":
-                _close(store, run_id, "FAILED", reason)
+                store.close(run_id, "FAILED", reason)

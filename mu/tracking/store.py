@@ -23,6 +23,7 @@ from mlflow.tracking import MlflowClient
 from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.errors import UserError
+from mu.tags import ERROR
 from mu.tracking.silent import SilentClient
 from mu.tracking.view import experiment_description, experiment_tags
 
@@ -106,6 +107,11 @@ class Store:
                 f"{len(found)} runs begin with {run_id!r} ({ids}, ...); give more digits"
             )
         return found[0]
+
+    def close(self, run_id: str, status: str, reason: str) -> None:
+        """End a run as FAILED or KILLED; the first line of ``reason`` is kept in a tag."""
+        self.client.set_tag(run_id, ERROR, next(iter(reason.splitlines()), "")[:500])
+        self.client.set_terminated(run_id, status)
 
     def search(self, query: str) -> Iterator[MlflowRun]:
         """Undeleted runs of the experiment that match MLflow's ``query``, newest first.
@@ -209,7 +215,7 @@ def _experiment(client: MlflowClient) -> str:
     """The experiment that the environment names (MLflow's launcher does), else the default one."""
     if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         try:
-            return _active(client.get_experiment(chosen))
+            return active(client.get_experiment(chosen))
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
@@ -221,16 +227,17 @@ def _experiment(client: MlflowClient) -> str:
     if not name:
         return "0"
     if found := client.get_experiment_by_name(name):
-        return _active(found)
+        return active(found)
     try:
         return client.create_experiment(name)
     except MlflowException:  # another process was quicker
         if found := client.get_experiment_by_name(name):
-            return _active(found)
+            return active(found)
         raise
 
 
-def _active(experiment: Experiment) -> str:
+def active(experiment: Experiment) -> str:
+    """Its ID, if the experiment was not deleted; else a :class:`UserError`."""
     number = str(experiment.experiment_id)
     if experiment.lifecycle_stage != "active":
         raise UserError(
