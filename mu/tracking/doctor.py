@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
 
 import psutil
 from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mu.tags import ENTRY, HOST, PID, PROCESS_START
+from mu.run_record import RunRecord
+from mu.tags import HOST, PID, PROCESS_START
 from mu.tracking.queries import RUNNING, matching
+from mu.tracking.reader import record_of
 from mu.tracking.store import Store
 
 # Of MLproject. The launcher's runs of other projects say nothing of their process.
@@ -22,51 +23,23 @@ ENTRY_POINTS = (
 _CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A RUNNING run and what became of it.
-
-    Parameters
-    ----------
-    verdict
-        ``alive``, ``dead`` (its process is gone: it was closed as FAILED), ``elsewhere`` (it
-        runs, or ran, on another machine) or ``unknown`` (nothing says which process it was).
-    """
-
-    run_id: str
-    name: str
-    entry: str
-    verdict: str
-    host: str
-
-
-def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
-    """Look at every RUNNING run of the experiment and close those that are dead.
+def close_dead_runs(store: Store, orphan_hours: float) -> list[tuple[RunRecord, str]]:
+    """Close the RUNNING runs of the experiment that are dead; all RUNNING ones with their verdict.
 
     Parameters
     ----------
     orphan_hours
-        A run that MLflow's launcher opened, and whose program never started, is dead when it is
-        older than this.
+        See :func:`verdict_of`.
     """
-    findings = []
+    found = []
     for run in list(store.search(RUNNING)):  # closing one moves the pages
         verdict = verdict_of(run, orphan_hours)
         if verdict == "dead":
             if store.run(run.info.run_id).info.status != "RUNNING":
                 continue  # it ended by itself in the meantime
             store.close(run.info.run_id, "FAILED", "its process was gone")
-        tags = run.data.tags
-        findings.append(
-            Finding(
-                run.info.run_id,
-                run.info.run_name or "",
-                tags.get(ENTRY) or tags.get("mlflow.project.entryPoint", "?"),
-                verdict,
-                tags.get(HOST, ""),
-            )
-        )
-    return findings
+        found.append((record_of(store, run), verdict))
+    return found
 
 
 def close_runs_below(
@@ -108,7 +81,17 @@ def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -
 
 
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:
-    """What has become of the process of a RUNNING run; see :class:`Finding`."""
+    """What has become of the process of a RUNNING run.
+
+    ``alive``, ``dead``, ``elsewhere`` (it runs, or ran, on another machine) or ``unknown``
+    (nothing says which process it was).
+
+    Parameters
+    ----------
+    orphan_hours
+        A run that MLflow's launcher opened, and whose program never started, is dead when it is
+        older than this.
+    """
     tags = run.data.tags
     try:
         pid, started, host = int(tags[PID]), float(tags[PROCESS_START]), tags[HOST]
