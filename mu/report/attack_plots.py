@@ -71,13 +71,7 @@ def _filled(rates: Scores) -> Scores:
 
 
 def print_attacks(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
-    """A table of models against what the attacks find.
-
-    Parameters
-    ----------
-    rows
-        By model: ``lira_auc``, ``lira_auc_lo``, ``lira_auc_hi``, ``lira_tpr_at_1``, ...
-    """
+    """A table of models against what the attacks find, ``lira_auc``, ``lira_auc_lo`` and so on."""
     print_texts(title, *_table(rows))
 
 
@@ -90,7 +84,7 @@ def describe_attacks(
     Parameters
     ----------
     original
-        The original in a phrase.
+        In a phrase.
     sizes
         How many ``references``, ``members``, ``non_members`` and samples of the ``population``.
     rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -103,15 +104,11 @@ def _examples(dataset: PoisonedDataset, count: int) -> Tensor:
     """Rows of test images that can be attacked, of as many classes as there are, (<= count,)."""
     labels = dataset.test.labels
     usable = torch.nonzero(dataset.aims(labels) != labels).squeeze(1)
-    first: list[int] = []
     sources = dataset.sources or tuple(range(len(dataset.classes)))
     others = [one for one in range(len(dataset.classes)) if one not in sources]
-    by_class = [usable[labels[usable] == label] for label in (*sources, *others)]
-    for turn in range(count):  # one of each class, then a second one of each
-        first += [int(rows[turn]) for rows in by_class if turn < len(rows)]
-        if len(first) >= count:
-            break
-    return torch.tensor(first[:count])
+    by_class = [usable[labels[usable] == label].tolist() for label in (*sources, *others)]
+    turns = chain.from_iterable(zip_longest(*by_class))  # one of each class, then a second one
+    return torch.tensor([row for row in turns if row is not None][:count])
 
 
 def _drawable(image: Tensor) -> NDArray[np.uint8]:

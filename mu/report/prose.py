@@ -47,13 +47,7 @@ def describe_prune(
     rows: Sequence[Mapping[str, float]],
     run_id: str,
 ) -> str:
-    """What a prune run holds and how to go on.
-
-    Parameters
-    ----------
-    rows
-        See :func:`rounds_table`.
-    """
+    """What a prune run holds and how to go on; ``rows`` as of :func:`rounds_table`."""
     recipe = checkpoint.spec.recipe
     lines = [
         f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, trained for "
@@ -75,15 +69,7 @@ def describe_import(
     notes: Sequence[str],
     run_id: str,
 ) -> str:
-    """What an imported original is and how to go on.
-
-    Parameters
-    ----------
-    taken
-        What was taken from the file, in words, by name.
-    notes
-        Remarks that the reader should know.
-    """
+    """What an imported original is, what was taken from the file by name, and how to go on."""
     recipe = checkpoint.spec.recipe
     lines = [
         f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, imported. "
@@ -158,11 +144,9 @@ def describe_unlearn(
     Parameters
     ----------
     original
-        The original in a phrase.
+        In a phrase.
     links
         Run IDs by role: ``original``, and ``oracle`` where there is one.
-    notes
-        Remarks of the method, such as where it stopped.
     """
     planted = [name for name in OF_BACKDOORS if name in metrics]
     names = [*GAP_METRICS, *planted]
@@ -214,9 +198,7 @@ def describe_evaluation(
     run_id
         Of the model, where it is a run's.
     oracle
-        The oracle's own numbers, by the same names.
-    oracle_run_id
-        Its run, where there is one.
+        The oracle's numbers, by the same names.
     """
     held = f" Held against the oracle of run `{oracle_run_id}`." if oracle_run_id else ""
     of = f"run `{run_id}`" if run_id else "a model from files"
@@ -239,13 +221,7 @@ def define_metrics(found: Mapping[str, float]) -> str:
 
 
 def describe_images(card: Card, digest: str) -> str:
-    """What a file of images holds.
-
-    Parameters
-    ----------
-    digest
-        sha256 (hex) of the file.
-    """
+    """What a file of images with this sha256 (hex) holds."""
     rows = [
         (name, *(f"{card.counts[part][label]:,}" for part in ("train", "test")))
         for label, name in enumerate(card.classes[:MOST_CLASSES])

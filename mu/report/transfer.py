@@ -41,8 +41,6 @@ def describe_transfer(
         Of the run: ``target_gain`` with its interval.
     links
         Run IDs by role.
-    notes
-        Remarks that the reader should know.
     """
     text = [
         f"**Transfer** to `{target}`: `{method}` made the source model forget `{forget}`, then "

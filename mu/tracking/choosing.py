@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.alike import check_ids
@@ -18,7 +17,7 @@ from mu.tags import DATA, FORGET, UPSTREAM
 from mu.tracking.artifacts import UNLEARNED
 from mu.tracking.queries import FINISHED, matching
 from mu.tracking.reader import read_run, read_unlearned, records, unlearned_of
-from mu.tracking.store import Store, active, failure
+from mu.tracking.store import Store, active
 
 SWEEP_FILE = "sweep.json"  # every task of a sweep and its run
 MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_id=train"
@@ -32,11 +31,9 @@ def of_experiment(store: Store, name: str) -> Store:
     UserError
         If there is none, or it was deleted; the nearest name is given.
     """
-    try:
+    with store.answers():
         found = store.client.get_experiment_by_name(name)
         known = store.client.search_experiments(view_type=ViewType.ACTIVE_ONLY)
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
     if found is None:
         raise unknown("experiment", name, [one.name for one in known])
     return replace(store, experiment_id=active(found))
@@ -44,10 +41,8 @@ def of_experiment(store: Store, name: str) -> Store:
 
 def experiment_name(store: Store) -> str:
     """The name of the experiment in use."""
-    try:
+    with store.answers():
         return str(store.client.get_experiment(store.experiment_id).name)
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
 
 
 def below(store: Store, run_id: str) -> list[RunRecord]:
@@ -85,11 +80,8 @@ def derived(store: Store, run: RunRecord) -> list[RunRecord]:
 
 def tasks_of(store: Store, sweep: RunRecord) -> list[RunRecord]:
     """The runs of all tasks of a sweep that has ended, as far as they are there; none of others."""
-    try:
-        if SWEEP_FILE not in [one.path for one in store.client.list_artifacts(sweep.run_id)]:
-            return []
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
+    if SWEEP_FILE not in store.artifacts(sweep.run_id):
+        return []
     found = []
     for task in json.loads(sweep.read(SWEEP_FILE))["tasks"]:
         with suppress(UserError):  # it was deleted since
@@ -152,20 +144,16 @@ def choose_runs(
     if len(names) > 1:
         raise UserError(f"{' and '.join(names)} are given; give one of them")
     if run_ids is not None:
-        runs, notes, words = _named(store, run_ids), list[str](), "those named"
+        ids = [word.strip() for word in run_ids.split(",") if word.strip()]
+        if not ids:
+            raise UserError(f"run_ids={run_ids!r} names no run; give IDs with commas between them")
+        runs, notes, words = read_each(store, ids), list[str](), "those named"
     else:
         found, words = _of_parent(store, parent) if parent else _of_experiment(store, experiment)
         runs, notes = _readable(found)
     if not runs:
         raise UserError(f"no finished unlearn run can be read; {notes[0]}")
     return Chosen(words, [*runs, *_further_oracles(store, runs)], len(runs), notes)
-
-
-def _named(store: Store, text: str) -> list[RunRecord]:
-    ids = [word.strip() for word in text.split(",") if word.strip()]
-    if not ids:
-        raise UserError(f"run_ids={text!r} names no run; give IDs with commas between them")
-    return read_each(store, ids)
 
 
 def read_each(store: Store, run_ids: Sequence[str]) -> list[RunRecord]:

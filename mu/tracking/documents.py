@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
 
 from mu.digests import digest_of
 from mu.distributed.place import place
@@ -17,7 +16,7 @@ from mu.errors import UserError
 from mu.tracking.artifacts import read
 from mu.tracking.recorder import Recorder
 from mu.tracking.resuming import local_folder
-from mu.tracking.store import Store, failure
+from mu.tracking.store import Store
 from mu.training.progress import FOLDER, write_whole
 
 DOCUMENT_FILE = f"{FOLDER}/job.json"
@@ -63,11 +62,7 @@ def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
         If it was stopped before that was known, or the file is damaged.
     """
     run_id = run.info.run_id
-    try:
-        kept = [one.path for one in store.client.list_artifacts(run_id, FOLDER)]
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
-    if DOCUMENT_FILE not in kept:
+    if DOCUMENT_FILE not in store.artifacts(run_id, FOLDER):
         raise UserError(
             f"run {run_id} was stopped before its original was there, so there is nothing to go "
             "on from; start anew (if the original was interrupted, finish that first: "

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import psutil
 from mlflow.entities import RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -25,7 +24,8 @@ from mu.errors import UserError
 from mu.tags import COMMIT, DIRTY, ENTRY, ERROR, HOST, PID, PROCESS_START, RESUMED, RESUMED_AS
 from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Signals, Stopped
-from mu.tracking.store import Store, connect, failure, give_views, reason
+from mu.tracking.store import Store, connect, reason
+from mu.tracking.view import give_views
 
 SETTLING_SECONDS = 0.5  # in which another process that resumes the same run would show itself
 
@@ -120,7 +120,7 @@ def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
     tags = {ENTRY: entry, "mlflow.runName": name, **_process_tags()}
     tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     run_id = os.environ.get("MLFLOW_RUN_ID")
-    try:
+    with store.answers():
         if run_id is None:
             created = store.client.create_run(store.experiment_id, tags={**resolve_tags(), **tags})
             return str(created.info.run_id)
@@ -128,15 +128,13 @@ def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
         if status != "RUNNING":
             raise UserError(f"MLFLOW_RUN_ID names run {run_id}, which is {status}; unset it")
         store.client.log_batch(run_id, tags=[RunTag(*pair) for pair in tags.items()])
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
     del os.environ["MLFLOW_RUN_ID"]  # the run opened next is one of its own
     return run_id
 
 
 def _reopen(store: Store, run_id: str) -> str:
     """Open an interrupted run again; the one that the launcher opened points to it."""
-    try:
+    with store.answers():
         if launched := os.environ.pop("MLFLOW_RUN_ID", None):
             store.client.set_tag(launched, RESUMED_AS, run_id)
             store.client.set_tag(launched, "mlflow.runName", f"resumes {run_id[:8]}")
@@ -149,8 +147,6 @@ def _reopen(store: Store, run_id: str) -> str:
         time.sleep(SETTLING_SECONDS)
         if (taken := store.run(run_id).data.tags[PID]) != again[PID]:
             raise UserError(f"run {run_id} is being resumed by process {taken} at the same time")
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
     return run_id
 
 

@@ -25,7 +25,6 @@ from mu.distributed.place import place
 from mu.errors import UserError
 from mu.tags import ERROR
 from mu.tracking.silent import SilentClient
-from mu.tracking.view import experiment_description, experiment_tags
 
 # MLflow's own patience with a server that is down is about four minutes. The first request finds
 # that out at once, or in 20 s where nothing answers at all; later ones outlast a short failure.
@@ -132,7 +131,7 @@ class Store:
                 return
 
     def _page(self, query: str, token: str | None) -> PagedList[MlflowRun]:
-        try:
+        with self.answers():
             return self.client.search_runs(
                 [self.experiment_id],
                 query,
@@ -141,8 +140,19 @@ class Store:
                 order_by=["attributes.start_time DESC"],
                 page_token=token,
             )
+
+    @contextmanager
+    def answers(self) -> Iterator[None]:
+        """What the store refuses in the block becomes a :class:`UserError` that says why."""
+        try:
+            yield
         except MlflowException as error:
             raise failure(self.uri, error) from error
+
+    def artifacts(self, run_id: str, folder: str | None = None) -> list[str]:
+        """Paths of the artifacts in a folder of a run."""
+        with self.answers():
+            return [one.path for one in self.client.list_artifacts(run_id, folder)]
 
 
 def connect(uri: str | None = None) -> Store:
@@ -245,22 +255,6 @@ def active(experiment: Experiment) -> str:
             f"restore --experiment-id {number}"
         )
     return number
-
-
-def give_views(store: Store) -> None:
-    """Give the experiment its saved views, and a description where it has none.
-
-    A store that refuses costs only these.
-    """
-    try:
-        present = store.client.get_experiment(store.experiment_id).tags
-        about = experiment_description(store.experiment_id)
-        missing = {name: value for name, value in about.items() if name not in present}
-        for name, value in {**experiment_tags(), **missing}.items():
-            if present.get(name) != value:
-                store.client.set_experiment_tag(store.experiment_id, name, value)
-    except MlflowException:
-        return
 
 
 def failure(uri: str, error: Exception) -> UserError:

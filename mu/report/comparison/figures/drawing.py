@@ -73,13 +73,7 @@ class Drawing:
             save(figure, folder / f"{self.name}.png")
 
     def svg(self, prefix: str) -> str:
-        """It as an SVG element for a page, in the page's colours.
-
-        Parameters
-        ----------
-        prefix
-            Put before its IDs, which must not be those of another figure.
-        """
+        """It as an SVG element in the page's colours; the prefix sets its IDs apart from others."""
         text = io.StringIO()
         with mpl.rc_context(_STYLE):
             figure = self.draw()
