@@ -38,11 +38,16 @@ def main_names(found: Mapping[str, float]) -> list[str]:
     return [name for name in found if not name.endswith(("_lo", "_hi", "_oracle"))]
 
 
+def digits_of(name: str) -> int:
+    """Digits after the point that a table shows of a metric."""
+    return {"0-1": 3, "steps": 0, "images": 0}.get(metric(name).unit, 2)
+
+
 def number_cells(
     name: str, found: Mapping[str, float], oracle: Mapping[str, float]
 ) -> tuple[str, str, str]:
     """A number, its interval and the oracle's, as text; empty where there is none."""
-    digits = {"0-1": 3, "steps": 0}.get(metric(name).unit, 2)
+    digits = digits_of(name)
     ends = [found.get(f"{name}{end}") for end in ("_lo", "_hi")]
     interval = " to ".join(f"{end:.{digits}f}" for end in ends if end is not None)
     theirs = oracle.get(name, found.get(f"{name}_oracle"))

@@ -39,12 +39,6 @@ def of_experiment(store: Store, name: str) -> Store:
     return replace(store, experiment_id=active(found))
 
 
-def experiment_name(store: Store) -> str:
-    """The name of the experiment in use."""
-    with store.answers():
-        return str(store.client.get_experiment(store.experiment_id).name)
-
-
 def below(store: Store, run_id: str) -> list[RunRecord]:
     """All runs below a run, at whatever depth, in the experiment of that run.
 
@@ -182,7 +176,8 @@ def _of_parent(store: Store, parent: str) -> tuple[list[RunRecord], str]:
 
 def _of_experiment(store: Store, name: str | None) -> tuple[list[RunRecord], str]:
     where = store if name is None else of_experiment(store, name)
-    called = experiment_name(where)
+    with store.answers():
+        called = str(store.client.get_experiment(where.experiment_id).name)
     runs = list(unlearned_of(where))
     if not runs:
         raise UserError(f"there is no finished unlearn run in experiment {called!r}; {MAKE_ONE}")
