@@ -261,7 +261,10 @@ def _save(recorder: Recorder, task: UnlearnTask, result: UnlearnResult) -> None:
             "among them (recall)"
         )
     if result.metrics["ASR"] >= STILL_IN:
-        settings = {"spend": "a larger spend", "shrink": "a larger shrink"}
+        settings = {
+            "max_accuracy_drop": "a larger max_accuracy_drop",
+            "l1_strength": "a larger l1_strength",
+        }
         remedies = [words for name, words in settings.items() if name in task.method.names()]
         remedies += ["method=l1_sparse"] if task.name != "l1_sparse" else []
         result.run.note(
