@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from sklearn.svm import SVC
 
-from mu.evaluation import membership
 from mu.evaluation.attacks.svc import COST, ScoreAttack, Scores
+from mu.evaluation.membership import membership
 from mu.evaluation.outputs import Outputs, SplitOutputs
 from mu.evaluation.scores import SCORES
 

@@ -24,8 +24,10 @@ from benchmarks.settings import (
 )
 from mu.checkpoints import forget_split
 from mu.data import load_data
-from mu.evaluation import GAP_METRICS, SplitOutputs, gaps, look
 from mu.evaluation.distance.klom import klom_by_part
+from mu.evaluation.gap import GAP_METRICS, gaps
+from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.unlearning import look
 from mu.runs import Run
 from mu.tracking import connect, fetch_checkpoint
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from mu.data.forget import ForgetSplit as ForgetSplit
     from mu.data.images import ImageDataset as ImageDataset
     from mu.errors import UserError as UserError
-    from mu.evaluation import evaluate as evaluate
-    from mu.evaluation import gaps as gaps
+    from mu.evaluation.gap import gaps as gaps
+    from mu.evaluation.unlearning import evaluate as evaluate
     from mu.foreign.originals import import_original as import_original
     from mu.masks import Mask as Mask
     from mu.methods import make_method as make_method
@@ -63,9 +63,9 @@ _HOME = {
     "Run": "mu.runs",
     "Spec": "mu.checkpoints",
     "UserError": "mu.errors",
-    "evaluate": "mu.evaluation",
+    "evaluate": "mu.evaluation.unlearning",
     "forget_split": "mu.checkpoints",
-    "gaps": "mu.evaluation",
+    "gaps": "mu.evaluation.gap",
     "import_original": "mu.foreign.originals",
     "load_checkpoint": "mu.tracking",
     "load_data": "mu.data",

@@ -29,11 +29,6 @@ def canonical(value: Any) -> str:
     return f"{number:.12g}" if math.isfinite(number) else text
 
 
-def same_setting(one: Any, other: Any) -> bool:
-    """Whether two values mean the same."""
-    return canonical(one) == canonical(other)
-
-
 def canonical_items(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Settings as a key: in one order and one spelling, without those that are not set."""
     return tuple(sorted((n, canonical(v)) for n, v in settings.items() if v not in _ABSENT))
@@ -101,21 +96,18 @@ def matched(ours: Sequence[RunRecord], theirs: Sequence[RunRecord]) -> list[RunR
             "compared must forget the same of the same kind of original"
         )
     here, there = ({run.seeds: run for run in group} for group in (ours, theirs))
-    _check_matched(here, there, "among the runs of --against")
-    _check_matched(there, here, "among the first runs")
+    for runs, others, where in (
+        (here, there, "among the runs of --against"),
+        (there, here, "among the first runs"),
+    ):
+        for seeds, run in runs.items():
+            if seeds not in others:
+                raise UserError(
+                    f"run {run.run_id} (seeds: {seeds}) has no match {where}; give both methods' "
+                    "runs over the same seeds"
+                )
     _check_forget_sets([*ours, *theirs])
     return [there[run.seeds] for run in ours]
-
-
-def _check_matched(
-    here: Mapping[Seeds, RunRecord], there: Mapping[Seeds, RunRecord], where: str
-) -> None:
-    for seeds, run in here.items():
-        if seeds not in there:
-            raise UserError(
-                f"run {run.run_id} (seeds: {seeds}) has no match {where}; give both methods' runs "
-                "over the same seeds"
-            )
 
 
 def _fixed(run: RunRecord) -> dict[str, Any]:

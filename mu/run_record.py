@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mu.errors import UserError
 from mu.tags import FORGET, MASK, ORACLE, ORACLE_KEY, SPEC, UPSTREAM, fingerprint_tag
@@ -45,16 +45,6 @@ class Seeds(NamedTuple):
         return ", ".join(f"{name} {value}" for name, value in self._asdict().items())
 
 
-class Source(Protocol):
-    """Where a record reads what it does not hold yet."""
-
-    def read(self, path: str) -> bytes:
-        """An artifact of the run, checked against its tag; a :class:`UserError` if it is not so."""
-
-    def find(self, run_id: str) -> RunRecord:
-        """Another run of the same store; a :class:`UserError` if it is not there."""
-
-
 @dataclass(frozen=True)
 class RunRecord:
     """One run. What lies in its artifacts, or in other runs, is read when it is needed, and once.
@@ -73,6 +63,10 @@ class RunRecord:
         How long it took, or None while it lasts.
     url
         Of the run's page; empty where it is not known.
+    reads
+        Reads an artifact by its path, checked against its tag where it has one.
+    finds
+        Finds another run of the same store by its ID. Both raise a :class:`UserError`.
     """
 
     run_id: str
@@ -85,7 +79,8 @@ class RunRecord:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     url: str = ""
-    source: Source | None = field(default=None, repr=False, compare=False)
+    reads: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
+    finds: Callable[[str], RunRecord] | None = field(default=None, repr=False, compare=False)
 
     @property
     def age(self) -> tuple[datetime, str]:
@@ -288,14 +283,14 @@ class RunRecord:
 
     def read(self, path: str) -> bytes:
         """An artifact, checked against its tag where it has one."""
-        if self.source is None:
+        if self.reads is None:
             raise UserError(f"run {self.run_id} has no readable artifact {path}")
-        return self.source.read(path)
+        return self.reads(path)
 
     def _find(self, run_id: str | None) -> RunRecord | None:
-        if run_id is None or self.source is None:
+        if run_id is None or self.finds is None:
             return None
         try:
-            return self.source.find(run_id)
+            return self.finds(run_id)
         except UserError:  # it was deleted since
             return None

@@ -44,6 +44,7 @@ for folder in ("mu.methods", "mu.pruning", "mu.data.triggers", "entrypoints"):
                 command.get_help(command.make_context("name", [], resilient_parsing=True))
 from mu.cli.importing import build
 from mu.cli.mu import mu as root
+from mu.report import metrics  # of `mu metrics`
 
 build([])
 """

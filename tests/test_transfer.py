@@ -15,7 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 import mu
 from entrypoints import evaluate, lira, transfer
 from mu.cli.main import run as run_command
-from mu.evaluation import predict
+from mu.evaluation.outputs import predict
 from mu.runs import Run
 from mu.tasks import resolve
 from mu.tracking import Store, connect, fetch_checkpoint, rounded

@@ -12,11 +12,8 @@ from mu.errors import UserError, unknown
 from mu.tags import ENTRY, ERROR
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from mu.run_record import RunRecord
 
-SHORT_HELP = "List runs with their metrics."
 HELP = """List the runs of the experiment with their metrics, newest first.
 
 \b
@@ -37,12 +34,7 @@ SHORT = 8  # digits of an ID, where a line is too short for all
 WIDE = 130  # letters of a line that has room for all
 
 
-@click.command(
-    "runs",
-    help=HELP,
-    short_help=SHORT_HELP,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-)
+@click.command("runs", help=HELP, short_help="List runs with their metrics.")
 @click.option("--entry", metavar="NAME", help="Of that entry point only: prune, unlearn, ...")
 @click.option("--method", metavar="NAME", help="Of that unlearning method only.")
 @click.option("--status", metavar="NAME", help="FINISHED, FAILED, KILLED or RUNNING only.")
@@ -66,10 +58,8 @@ def command(
 
     query = query_of(entry, method, status)
     found = list(records(connect(), query, None if sort else limit))
-    left_out = 0
-    if sort:
-        ranked = best_first(found, sort)
-        found, left_out = ranked[:limit], len(found) - len(ranked)
+    ranked = best_first(found, sort) if sort else found
+    found, left_out = ranked[:limit], len(found) - len(ranked)
     if as_json:
         for one in found:
             click.echo(json.dumps(as_dict(one)))
@@ -147,28 +137,21 @@ def as_dict(one: RunRecord) -> dict[str, object]:
 
 def print_runs(found: Sequence[RunRecord]) -> None:
     """A table; below it why runs failed."""
-    from rich.table import Table
+    from mu.report import console
 
-    from mu.report.console import print_notes, wide_console
-
-    console = wide_console()
-    digits = None if console.width >= WIDE else SHORT
+    digits = None if console.make_console(console.UNCUT).width >= WIDE else SHORT
     names = [name for name in COLUMNS if any(name in one.metrics for one in found)]
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", "entry", "name"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for one in found:
-        numbers = [f"{one.metrics[name]:.2f}" if name in one.metrics else "-" for name in names]
-        table.add_row(one.run_id[:digits], one.entry, _titled(one), *numbers)
-    console.print(table)
-    print_notes([f"{one.run_id[:digits]}: {one.tags[ERROR]}" for one in found if ERROR in one.tags])
+    _, numbers, layout = console.numbers(names, [one.metrics for one in found])
+    rows = [
+        [one.run_id[:digits], one.entry, _titled(one), *line]
+        for one, line in zip(found, numbers, strict=True)
+    ]
+    console.print_texts("", ["run", "entry", "name", *names], rows, "lll" + layout, plain=True)
+    failed = [one for one in found if ERROR in one.tags]
+    console.print_notes([f"{one.run_id[:digits]}: {one.tags[ERROR]}" for one in failed])
 
 
-def _titled(one: RunRecord) -> Text:
-    """The run's name, whatever is in it, and what is special about it."""
-    from rich.text import Text
-
+def _titled(one: RunRecord) -> str:
+    """The run's name, and what is special about it."""
     state = "" if one.status == "FINISHED" else f" ({one.status.lower()})"
-    return Text(f"{one.name}{', oracle' if one.is_oracle else ''}{state}")
+    return f"{one.name}{', oracle' if one.is_oracle else ''}{state}"

@@ -10,6 +10,7 @@ from mu import __version__
 from mu.cli import completion, importing, listing, seeds, showing
 from mu.cli.main import run
 from mu.cli.options import Late
+from mu.tags import ENTRY, HOST
 
 HELP = """Machine unlearning of image classifiers: prune first, then unlearn.
 
@@ -24,7 +25,10 @@ came of it.
 """
 
 
-@click.group(help=HELP, context_settings={"help_option_names": ["--help", "-h"]})
+@click.group(
+    help=HELP,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="mu")
 def mu() -> None:
     """Run the `mu` command."""
@@ -43,16 +47,17 @@ def doctor(orphan_hours: float) -> None:
 
     store = connect()
     click.echo(f"store {store.uri}, experiment {store.experiment_id}")
-    findings = close_dead_runs(store, orphan_hours)
+    running = close_dead_runs(store, orphan_hours)
     words = {
         "dead": "its process is gone: closed as FAILED (its entry goes on with resume_run_id)",
         "alive": "is running",
         "unknown": "RUNNING, but nothing says in which process; left alone",
     }
-    for one in findings:
-        verdict = words.get(one.verdict, f"runs on {one.host}: ask there; left alone")
-        click.echo(f"{one.run_id}  {one.entry}  {one.name}: {verdict}")
-    if not findings:
+    for one, verdict in running:
+        entry = one.tags.get(ENTRY) or one.tags.get("mlflow.project.entryPoint", "?")
+        text = words.get(verdict, f"runs on {one.tags.get(HOST, '')}: ask there; left alone")
+        click.echo(f"{one.run_id}  {entry}  {one.name}: {text}")
+    if not running:
         click.echo("no run is RUNNING")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +16,6 @@ from mu.tags import COMMIT
 if TYPE_CHECKING:
     from mu.evaluation.statistics import Summary
 
-SHORT_HELP = "Mean, spread and 95 % interval over runs that differ in their seeds."
 HELP = """Mean, spread and 95 % interval over unlearn runs that differ in their seeds alone.
 
 With --against, the differences between two methods, run by run of the same three seeds (split,
@@ -47,18 +45,13 @@ class _SeveralValues(click.Command):
 def spread(arguments: Sequence[str], option: str) -> list[str]:
     """``--option A B`` as ``--option A --option B``."""
     found: list[str] = []
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
+    several = False
+    for word in arguments:
         name, equals, value = word.partition("=")
-        if name != option:
-            found.append(word)
-            continue
-        values = [value] if equals else []
-        following = list(takewhile(lambda one: not one.startswith("-"), rest))
-        rest = rest[len(following) :]
-        values += following
-        found += [part for one in values for part in (option, one)] or [option]
+        several = name == option or (several and not word.startswith("-"))
+        if several and name != option and found[-1] != option:
+            found.append(option)
+        found += [option, value] if name == option and equals else [word]
     return found
 
 
@@ -66,8 +59,7 @@ def spread(arguments: Sequence[str], option: str) -> list[str]:
     "seeds",
     cls=_SeveralValues,
     help=HELP,
-    short_help=SHORT_HELP,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    short_help="Mean, spread and 95 % interval over runs that differ in their seeds.",
 )
 @click.argument("run_ids", nargs=-1, metavar="RUN_ID RUN_ID ...")
 @click.option(
@@ -91,14 +83,14 @@ def command(
     from mu.tracking import connect, read_each
 
     runs = read_each(connect(), [*run_ids, *against])
-    ours, theirs = runs[: len(run_ids)], runs[len(run_ids) :]
-    for group in filter(None, (ours, theirs)):
+    groups = [group for group in (runs[: len(run_ids)], runs[len(run_ids) :]) if group]
+    for group in groups:
         check_alike(group)
-    if theirs:
-        theirs = matched(ours, theirs)
+    if against:
+        groups[1] = matched(*groups)
     names, notes = _common_metrics(runs) if metrics is None else (_listed(metrics), [])
     _check_values(runs, names)
-    _print(ours, theirs, names, [*notes, *_cautions(runs, names)], bootstrap)
+    _print(groups, names, [*notes, *_cautions(runs, names)], bootstrap)
 
 
 def _check_count(run_ids: Sequence[str], where: str) -> None:
@@ -139,18 +131,16 @@ def _check_values(runs: Sequence[RunRecord], names: Iterable[str]) -> None:
     from mu.evaluation.catalogue import METRICS
 
     for run, name in ((run, name) for name in names for run in runs):
-        if name in run.metrics and math.isfinite(run.metrics[name]):
-            continue
-        if name in run.metrics:
-            raise UserError(
-                f"{name} of run {run.run_id} is {run.metrics[name]}; leave that run out"
-            )
-        if name not in METRICS:
+        value = run.metrics.get(name)
+        if value is None and name not in METRICS:
             raise unknown(f"metric of run {run.run_id}", name, run.metrics)
-        raise UserError(
-            f"run {run.run_id} has no {name}; measure it first: mlflow run . -e evaluate "
-            f"-P run_id={run.run_id} -P metrics={name}"
-        )
+        if value is None:
+            raise UserError(
+                f"run {run.run_id} has no {name}; measure it first: mlflow run . -e evaluate "
+                f"-P run_id={run.run_id} -P metrics={name}"
+            )
+        if not math.isfinite(value):
+            raise UserError(f"{name} of run {run.run_id} is {value}; leave that run out")
 
 
 # --- the seeds ----------------------------------------------------------------------------
@@ -207,37 +197,33 @@ def _outside(summaries: Mapping[str, Summary]) -> list[str]:
         name
         for name, one in summaries.items()
         if name in METRICS
-        and METRICS[name].unit in largest
+        and (top := largest.get(METRICS[name].unit))
         and one.low is not None
         and one.high is not None
-        and (one.low < 0 or one.high > largest[METRICS[name].unit])
+        and (one.low < 0 or one.high > top)
     ]
 
 
 def _print(
-    ours: Sequence[RunRecord],
-    theirs: Sequence[RunRecord],
-    names: Sequence[str],
-    notes: Sequence[str],
-    bootstrap: bool,
+    groups: Sequence[Sequence[RunRecord]], names: Sequence[str], notes: list[str], bootstrap: bool
 ) -> None:
-    """Compute and show everything."""
+    """Compute and show everything of one group, or of two whose runs are in one order."""
     from mu.evaluation.statistics import paired, summarise
     from mu.report import console
     from mu.report import seeds as tables
 
-    click.echo(describe_seeds(ours))
+    click.echo(describe_seeds(groups[0]))
     outside: list[str] = []
-    for group, other, label in ((ours, theirs, ""), (theirs, ours, "against: ")):
-        if group:
-            summaries = {n: summarise(_values(group, n), bootstrap=bootstrap) for n in names}
-            title = f"{label}{_title(group, other)}: {len(group)} runs"
-            tables.print_group(title, summaries, bootstrap=bootstrap)
-            outside += _outside(summaries)
-    if theirs:
-        comparisons = {n: paired(_values(ours, n), _values(theirs, n)) for n in names}
-        title = f"{_title(ours, theirs)} less {_title(theirs, ours)}: {len(ours)} pairs"
-        tables.print_differences(title, comparisons)
+    columns = [{n: [run.metrics[n] for run in group] for n in names} for group in groups]
+    titles = [_title(*pair) for pair in (groups, groups[::-1])][: len(groups)]
+    for values, title, label in zip(columns, titles, ("", "against: "), strict=False):
+        summaries = {n: summarise(own, bootstrap=bootstrap) for n, own in values.items()}
+        text = f"{label}{title}: {len(groups[0])} runs"
+        tables.print_group(text, summaries, bootstrap=bootstrap)
+        outside += _outside(summaries)
+    if len(groups) > 1:
+        comparisons = {n: paired(*(values[n] for values in columns)) for n in names}
+        tables.print_differences(f"{' less '.join(titles)}: {len(groups[0])} pairs", comparisons)
         notes = [P_VALUE, *notes]
         if len(names) > 1:
             notes.append(
@@ -248,11 +234,7 @@ def _print(
     console.print_notes(notes)
 
 
-def _values(runs: Sequence[RunRecord], name: str) -> list[float]:
-    return [run.metrics[name] for run in runs]
-
-
-def _title(runs: Sequence[RunRecord], others: Sequence[RunRecord]) -> str:
+def _title(runs: Sequence[RunRecord], others: Sequence[RunRecord] = ()) -> str:
     """The method and what it forgets, and in what it differs from the same method's others."""
     one = runs[0]
     words = f"{one.method} {one.forget}"

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mu.run_record import RunRecord
     from mu.tracking import Store
 
-SHORT_HELP = "One run: numbers, lineage from data to oracle, what to do next."
 HELP = """Show one run, by its ID or the first digits of it: its numbers next to the original's and
 the oracle's, where it comes from, what came of it, and commands that go on from it.
 
@@ -29,23 +28,18 @@ MOST_DERIVED = 10
 
 
 @click.command(
-    "show",
-    help=HELP,
-    short_help=SHORT_HELP,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    "show", help=HELP, short_help="One run: numbers, lineage from data to oracle, what to do next."
 )
 @click.argument("run_id", metavar="RUN_ID")
 def command(run_id: str) -> None:
     """Print it."""
-    from mu.report.console import print_lines, wide_console
+    from mu.report.console import UNCUT, make_console, print_lines, print_summary
     from mu.tracking import connect, read_run
 
     store = connect()
     one = read_run(store, run_id)
-    console = wide_console()
-    console.print(f"{one.entry} run {one.run_id}", style="bold", markup=False)
-    print_lines(about(one))
-    console.print(lineage(store, one))
+    print_summary(f"{one.entry} run {one.run_id}", about(one))
+    make_console(UNCUT).print(lineage(store, one))
     print_numbers(one)
     if after := next_steps(one):
         print_lines(after)
@@ -115,22 +109,17 @@ def in_words(one: RunRecord) -> str:
 
 def print_numbers(one: RunRecord) -> None:
     """The run's last numbers, with those of the original and of the oracle next to them."""
-    from rich.table import Table
-
-    from mu.report.console import wide_console
+    from mu.report.console import print_texts
 
     rows = numbers_of(one.metrics, one.oracle.metrics if one.oracle else {})
-    if not rows:
-        return
     there = {column for row in rows.values() for column in row}
     columns = [name for name in ("value", *ENDINGS.values()) if name in there]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("metric", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, row in rows.items():
-        table.add_row(name, *(f"{row[one]:.4g}" if one in row else "-" for one in columns))
-    wide_console().print(table)
+    if rows:
+        lines = [
+            [name, *(f"{row[one]:.4g}" if one in row else "-" for one in columns)]
+            for name, row in rows.items()
+        ]
+        print_texts("", ["metric", *columns], lines, "l" + "r" * len(columns), plain=True)
 
 
 def numbers_of(

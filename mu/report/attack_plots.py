@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
 from mu.evaluation.attacks.rates import Curve, Scores
-from mu.report.plots import COLOURS, DPI
+from mu.report.console import Texts, print_texts
+from mu.report.markdown import links_list, markdown_table
+from mu.report.plots import COLOURS, drawn
 
 Pair = tuple[Scores, Scores]  # scores of members and of non-members
 TITLES = {"lira": "LiRA", "ulira": "U-LiRA", "rmia": "RMIA"}
@@ -44,24 +43,22 @@ def plot_roc(scores: Mapping[str, Mapping[str, Pair]], path: Path) -> None:
     scores
         By attack and model: scores of members and of non-members.
     """
-    figure = Figure(figsize=(1 + 3.3 * len(scores), 3.7), layout="constrained")
     least = min(
         1 / len(one) for models in scores.values() for pair in models.values() for one in pair
     )
-    panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
-    for axes, (name, models) in zip(panels, scores.items(), strict=True):
-        axes.plot([least / 2, 1], [least / 2, 1], color="#cccccc", lw=0.8, label="a guess")
-        for label, pair in models.items():
-            false, true = Curve.of(*pair).points()
-            # On a logarithmic axis zero is not to be seen: half of one sample stands for it.
-            shown = [np.maximum(_filled(rate), least / 2) for rate in (false, true)]
-            axes.plot(*shown, label=label, color=LINES[label])
-        axes.set(xscale="log", yscale="log", xlim=(least / 2, 1), ylim=(least / 2, 1.05))
-        axes.set(title=TITLES[name], xlabel="false positives")
-        axes.legend(fontsize=8, loc="lower right")
-    panels[0].set_ylabel("true positives")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI)
+    grid = {"sharey": True, "squeeze": False}
+    with drawn(path, 1 + 3.3 * len(scores), 3.7, 1, len(scores), **grid) as (panels,):
+        for axes, (name, models) in zip(panels, scores.items(), strict=True):
+            axes.plot([least / 2, 1], [least / 2, 1], color="#cccccc", lw=0.8, label="a guess")
+            for label, pair in models.items():
+                false, true = Curve.of(*pair).points()
+                # On a logarithmic axis zero is not to be seen: half of one sample stands for it.
+                shown = [np.maximum(_filled(rate), least / 2) for rate in (false, true)]
+                axes.plot(*shown, label=label, color=LINES[label])
+            axes.set(xscale="log", yscale="log", xlim=(least / 2, 1), ylim=(least / 2, 1.05))
+            axes.set(title=TITLES[name], xlabel="false positives")
+            axes.legend(fontsize=8, loc="lower right")
+        panels[0].set_ylabel("true positives")
 
 
 def _filled(rates: Scores) -> Scores:
@@ -74,22 +71,8 @@ def _filled(rates: Scores) -> Scores:
 
 
 def print_attacks(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
-    """A table of models against what the attacks find.
-
-    Parameters
-    ----------
-    rows
-        By model: ``lira_auc``, ``lira_auc_lo``, ``lira_auc_hi``, ``lira_tpr_at_1``, ...
-    """
-    table = Table()
-    table.add_column("")
-    for text in COLUMNS.values():
-        table.add_column(text, justify="right")
-    for label, metrics in rows.items():
-        table.add_row(label, *(_cell(metrics, name) for name in COLUMNS))
-    console = Console(width=None if Console().is_terminal else 100)
-    console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
-    console.print(table)
+    """A table of models against what the attacks find, ``lira_auc``, ``lira_auc_lo`` and so on."""
+    print_texts(title, *_table(rows))
 
 
 def describe_attacks(
@@ -101,7 +84,7 @@ def describe_attacks(
     Parameters
     ----------
     original
-        The original in a phrase.
+        In a phrase.
     sizes
         How many ``references``, ``members``, ``non_members`` and samples of the ``population``.
     rows
@@ -115,21 +98,20 @@ def describe_attacks(
         f"the same classes, with {sizes['references']} reference models and a population of "
         f"{sizes['population']:,}.",
         "",
-        "| | " + " | ".join(COLUMNS.values()) + " |",
-        "|---|" + "---|" * len(COLUMNS),
-        *(
-            f"| {label} | " + " | ".join(_cell(metrics, name) for name in COLUMNS) + " |"
-            for label, metrics in rows.items()
-        ),
-        "",
+        markdown_table(*_table(rows)),
         "Unlearning is to bring the original's numbers down to the oracle's, which never saw the "
         "samples.",
         "",
-        *(f"- {role}: run `{run_id}`" for role, run_id in links.items()),
+        *links_list(links),
         "",
         *(f"- {name}: {text}" for name, text in DEFINITIONS.items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _table(rows: Mapping[str, Mapping[str, float]]) -> Texts:
+    cells = [[label, *(_cell(row, name) for name in COLUMNS)] for label, row in rows.items()]
+    return ["", *COLUMNS.values()], cells, "l" * (1 + len(COLUMNS))
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:

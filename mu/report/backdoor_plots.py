@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mu.data.images import Images, Subset
 from mu.data.poison import PoisonedDataset
 from mu.evaluation.outputs import predict
-from mu.report.plots import COLOURS, save
+from mu.report.plots import COLOURS, drawn, show_images
 from mu.runs import Run
 
 SAMPLES = 8
@@ -34,19 +33,15 @@ def plot_trigger(dataset: PoisonedDataset, path: Path) -> None:
     change = (triggered.int() - clean.int()).abs()
     factor = 255 / max(1, int(change.max()))
     magnified = (change * factor).round().byte()
-    figure = Figure(figsize=(1.2 * SAMPLES, 4.4), layout="constrained")
-    axes = figure.subplots(3, SAMPLES, squeeze=False)
     labels = ("clean", "triggered", f"change\n(x {factor:.3g})" if factor > 1 else "change")
-    for line, label, pixels in zip(axes, labels, (clean, triggered, magnified), strict=True):
-        for place, image in zip(line, pixels, strict=False):
-            _show(place, image)
-        line[0].set_ylabel(label)
-    for place in axes[:, len(rows) :].flat:
-        place.set_visible(False)
     target = dataset.poison.target
     aim = "the next class" if target is None else dataset.classes[target]
-    figure.suptitle(f"trigger {dataset.poison.trigger}; triggered images are to be taken for {aim}")
-    save(figure, path)
+    with drawn(path, 1.2 * SAMPLES, 4.4, 3, SAMPLES, squeeze=False) as axes:
+        for line, label, pixels in zip(axes, labels, (clean, triggered, magnified), strict=True):
+            show_images(line, map(_drawable, pixels), label)
+        line[0].figure.suptitle(
+            f"trigger {dataset.poison.trigger}; triggered images are to be taken for {aim}"
+        )
 
 
 def plot_predictions(
@@ -58,25 +53,24 @@ def plot_predictions(
     labels = dataset.test.labels[rows]
     aims = dataset.aims(labels)
     triggered = dataset.poison.make_trigger().apply(clean)
-    figure = Figure(figsize=(1.7 * PREDICTED, 5.0), layout="constrained")
-    axes = figure.subplots(2, PREDICTED, squeeze=False)
-    for line, pixels, kind in zip(axes, (clean, triggered), ("clean", "triggered"), strict=True):
-        images = Images(pixels, labels)
-        subset = Subset(images, np.arange(len(images)), dataset.mean, dataset.std)
-        said = [predict(model, subset, run).predictions for model in (before, after)]
-        for number, place in enumerate(line[: len(rows)]):
-            _show(place, pixels[number])
-            lines = [f"true: {dataset.classes[int(labels[number])]}"]
-            for word, predictions in zip(("before", "after"), said, strict=True):
-                lines.append(f"{word}: {dataset.classes[int(predictions[number])]}")
-            fooled = bool(said[1][number] == aims[number])
-            colour = COLOURS["forget"] if fooled else "black"
-            place.set_title("\n".join(lines), fontsize=8, color=colour)
-        line[0].set_ylabel(kind)
-    for place in axes[:, len(rows) :].flat:
-        place.set_visible(False)
-    figure.suptitle("before and after unlearning; red: still what the attacker wants", fontsize=10)
-    save(figure, folder / "predictions.png")
+    path = folder / "predictions.png"
+    with drawn(path, 1.7 * PREDICTED, 5.0, 2, PREDICTED, squeeze=False) as axes:
+        for line, pixels, kind in zip(
+            axes, (clean, triggered), ("clean", "triggered"), strict=True
+        ):
+            show_images(line, map(_drawable, pixels), kind)
+            images = Images(pixels, labels)
+            subset = Subset(images, np.arange(len(images)), dataset.mean, dataset.std)
+            columns = [labels, *(predict(one, subset, run).predictions for one in (before, after))]
+            rows_of_words = torch.stack(columns, 1).tolist()
+            for place, numbers, aim in zip(line, rows_of_words, aims.tolist(), strict=False):
+                words = zip(("true", "before", "after"), numbers, strict=True)
+                title = "\n".join(f"{word}: {dataset.classes[label]}" for word, label in words)
+                colour = COLOURS["forget"] if numbers[-1] == aim else "black"
+                place.set_title(title, fontsize=8, color=colour)
+        line[0].figure.suptitle(
+            "before and after unlearning; red: still what the attacker wants", fontsize=10
+        )
 
 
 def plot_over_sparsity(rows: Sequence[Mapping[str, float]], method: str, path: Path) -> None:
@@ -87,45 +81,34 @@ def plot_over_sparsity(rows: Sequence[Mapping[str, float]], method: str, path: P
     rows
         ``sparsity``, ``TA_before``, ``ASR_before``, ``TA``, ``ASR``, in percent.
     """
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
     at = np.arange(len(rows))
-    for axes, name, title in (
-        (left, "TA", "accuracy on clean test images, %"),
-        (right, "ASR", "attack success rate, %"),
-    ):
-        before, after = ([row[one] for row in rows] for one in (f"{name}_before", name))
-        axes.plot(at, before, "o--", color="#777777", label="before")
-        axes.plot(at, after, "o-", color=COLOURS["forget"], label=f"after {method}")
-        axes.set_xticks(at, [f"{row['sparsity']:.3g}" for row in rows])
-        axes.set(xlabel="sparsity, %", title=title)
-    low, high = left.get_ylim()
-    if high - low < SPAN:  # a point is not to look like a collapse
-        middle = (low + high) / 2
-        left.set_ylim(middle - SPAN / 2, middle + SPAN / 2)
-    right.set_ylim(-3, 103)
-    right.legend()
-    save(figure, path)
+    with drawn(path, 8, 3.4, 1, 2) as (left, right):
+        for axes, name, title in (
+            (left, "TA", "accuracy on clean test images, %"),
+            (right, "ASR", "attack success rate, %"),
+        ):
+            before, after = ([row[one] for row in rows] for one in (f"{name}_before", name))
+            axes.plot(at, before, "o--", color="#777777", label="before")
+            axes.plot(at, after, "o-", color=COLOURS["forget"], label=f"after {method}")
+            axes.set_xticks(at, [f"{row['sparsity']:.3g}" for row in rows])
+            axes.set(xlabel="sparsity, %", title=title)
+        low, high = left.get_ylim()
+        if high - low < SPAN:  # a point is not to look like a collapse
+            middle = (low + high) / 2
+            left.set_ylim(middle - SPAN / 2, middle + SPAN / 2)
+        right.set_ylim(-3, 103)
+        right.legend()
 
 
 def _examples(dataset: PoisonedDataset, count: int) -> Tensor:
     """Rows of test images that can be attacked, of as many classes as there are, (<= count,)."""
     labels = dataset.test.labels
     usable = torch.nonzero(dataset.aims(labels) != labels).squeeze(1)
-    first: list[int] = []
     sources = dataset.sources or tuple(range(len(dataset.classes)))
     others = [one for one in range(len(dataset.classes)) if one not in sources]
-    by_class = [usable[labels[usable] == label] for label in (*sources, *others)]
-    for turn in range(count):  # one of each class, then a second one of each
-        first += [int(rows[turn]) for rows in by_class if turn < len(rows)]
-        if len(first) >= count:
-            break
-    return torch.tensor(first[:count])
-
-
-def _show(axes: Axes, image: Tensor) -> None:
-    axes.imshow(_drawable(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
+    by_class = [usable[labels[usable] == label].tolist() for label in (*sources, *others)]
+    turns = chain.from_iterable(zip_longest(*by_class))  # one of each class, then a second one
+    return torch.tensor([row for row in turns if row is not None][:count])
 
 
 def _drawable(image: Tensor) -> NDArray[np.uint8]:

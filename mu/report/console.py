@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 OF_BACKDOORS = ("ASR", "ASR_source", "robust_acc")
+WIDTH = 100  # letters, off a terminal
+UNCUT = 300  # wide enough that nothing is cut
+Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a table
 
 
 def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
@@ -21,58 +25,84 @@ def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     print_table(title, names, list(rows.values()), list(rows))
 
 
-def print_table(
-    title: str,
-    names: Sequence[str],
-    rows: Sequence[Mapping[str, float]],
-    labels: Sequence[str] = (),
-) -> None:
-    """A table of numbers, ``-`` where a row lacks one.
+def numbers(
+    names: Sequence[str], rows: Sequence[Mapping[str, float]], labels: Sequence[str] = ()
+) -> Texts:
+    """Texts of a table of numbers, ``-`` where a row lacks one.
 
     Parameters
     ----------
     labels
         Of the rows, if they have any.
     """
-    table = Table()
-    if labels:
-        table.add_column("")
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for number, row in enumerate(rows):
-        cells = [f"{row[name]:.2f}" if name in row else "-" for name in names]
-        table.add_row(*labels[number : number + 1], *cells)
-    console = make_console()
-    console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
+    texts = [[f"{row[name]:.2f}" if name in row else "-" for name in names] for row in rows]
+    if not labels:
+        return [*names], texts, "r" * len(names)
+    lines = [[label, *line] for label, line in zip(labels, texts, strict=True)]
+    return ["", *names], lines, "l" + "r" * len(names)
+
+
+def print_table(
+    title: str,
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, float]],
+    labels: Sequence[str] = (),
+) -> None:
+    """A table of :func:`numbers`."""
+    print_texts(title, *numbers(names, rows, labels))
+
+
+def print_texts(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    layout: str,
+    *,
+    plain: bool = False,
+) -> None:
+    """A table of texts; nothing in it is read as markup.
+
+    Parameters
+    ----------
+    layout
+        A letter for each column: ``l`` for words, ``r`` for numbers, to the right and in one line.
+    plain
+        Without lines around the cells, and all of them in one line.
+    """
+    table = Table(box=None if plain else box.HEAVY_HEAD, pad_edge=not plain)
+    for name, place in zip(columns, layout, strict=True):
+        right = place == "r"
+        table.add_column(name, justify="right" if right else "left", no_wrap=plain or right)
+    for row in rows:
+        table.add_row(*row)
+    console = make_console(UNCUT if plain else WIDTH)
+    if title:
+        console.print(title, style="bold", soft_wrap=True)
     console.print(table)
 
 
 def print_summary(title: str, values: Mapping[str, str]) -> None:
     """A title and aligned name-value lines, not wrapped, so that IDs and commands can be copied."""
-    console = make_console()
-    console.print(title, style="bold", soft_wrap=True, markup=False)
+    make_console().print(title, style="bold", soft_wrap=True)
     print_lines(values)
 
 
 def print_lines(values: Mapping[str, str]) -> None:
     """Aligned name-value lines."""
-    console = make_console()
     width = max(map(len, values))
     for name, value in values.items():
-        console.print(f"  {name:<{width}}  {value}", soft_wrap=True, markup=False, highlight=False)
+        make_console().print(f"  {name:<{width}}  {value}", soft_wrap=True)
 
 
 def print_notes(notes: Sequence[str]) -> None:
     """Remarks that the user should read."""
     for note in notes:
-        make_console().print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
+        make_console().print(f"note: {note}", soft_wrap=True)
 
 
-def wide_console() -> Console:
-    """As wide as the terminal; off a terminal, wide enough that nothing is cut."""
-    return Console(width=None if Console().is_terminal else 300, highlight=False)
-
-
-def make_console() -> Console:
-    """As wide as the terminal; off a terminal, a hundred letters."""
-    return Console(width=None if Console().is_terminal else 100)
+def make_console(width: int = WIDTH) -> Console:
+    """As wide as the terminal; off a terminal, as wide as given. Texts on it mean themselves."""
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = width
+    return console

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&])")
 _INSIDE_A_WORD = re.compile(r"(?<=[A-Za-z0-9])\\_(?=[A-Za-z0-9])")
@@ -15,18 +15,19 @@ def escape(text: str) -> str:
     return _INSIDE_A_WORD.sub("_", _SPECIAL.sub(r"\\\1", one_line))
 
 
-def markdown_table(
-    names: Sequence[str], rows: Sequence[Sequence[str]], labels: Sequence[str] = ()
-) -> str:
-    """A table of texts that are Markdown already: columns to the right, labels to the left.
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], layout: str) -> str:
+    """A table of texts that are Markdown already, with a line break at its end.
 
     Parameters
     ----------
-    labels
-        Of the rows, if they have any.
+    layout
+        A letter for each column: ``l`` for words, ``r`` for numbers, to the right.
     """
-    rule = "|---|" if labels else "|"
-    lines = [["", *names] if labels else names]
-    lines += [[label, *row] for label, row in zip(labels, rows, strict=True)] if labels else rows
-    head, *body = (f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
-    return "\n".join([head, rule + "---:|" * len(names), *body]) + "\n"
+    head, *body = (f"| {' | '.join(line)} |".replace("|  |", "| |") for line in (columns, *rows))
+    rule = "".join({"l": "---|", "r": "---:|"}[place] for place in layout)
+    return "\n".join([head, f"|{rule}", *body, ""])
+
+
+def links_list(run_ids: Mapping[str, str]) -> list[str]:
+    """Items of a list: run IDs by role."""
+    return [f"- {role}: run `{run_id}`" for role, run_id in run_ids.items()]

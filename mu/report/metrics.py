@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-
-from rich.table import Table
+from collections.abc import Mapping
 
 from mu.evaluation.catalogue import METRICS, SUFFIXES, metric
-from mu.report.console import make_console
-from mu.report.prose import main_names, number_cells
+from mu.report.console import print_lines, print_texts
+from mu.report.markdown import markdown_table
 
 _PAGE = """# Metrics
 
@@ -17,58 +15,61 @@ The definition of every metric that runs log. `mu metrics` prints the same in th
 Shares and accuracies are percentages, 0 to 100. The column *better* gives the better direction. If it is the oracle's value, neither higher nor lower is better. How the metrics are measured, and their uncertainty: [evaluation](evaluate.md).
 
 {metrics}
-
 ## Endings
 
 A name may have one or several endings, read from the right: `lira_auc_lo_before` is the lower end of the interval of LiRA's AUC on the original.
 
-{endings}
-"""  # noqa: E501 - a paragraph of Markdown is one line
+{endings}"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
 def print_metrics(title: str, found: Mapping[str, float], oracle: Mapping[str, float]) -> None:
     """What was measured: value, interval, the oracle's value, and which direction is better."""
-    table = Table()
-    table.add_column("", no_wrap=True)
-    for name in ("value", "95 % interval", "oracle"):
-        table.add_column(name, justify="right")
-    table.add_column("unit")
-    table.add_column("better")
-    for name in main_names(found):
-        one = metric(name)
-        table.add_row(name, *number_cells(name, found, oracle), one.unit, one.better)
-    console = make_console()
-    console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
-    console.print(table)
+    names = main_names(found)
+    rows = [
+        (one.name, *number_cells(one.name, found, oracle), one.unit, one.better)
+        for one in map(metric, names)
+    ]
+    columns = ("", "value", "95 % interval", "oracle", "unit", "better")
+    print_texts(title, columns, rows, "lrrrll")
+
+
+def main_names(found: Mapping[str, float]) -> list[str]:
+    """Names of the numbers themselves, without ends of intervals and the oracle's."""
+    return [name for name in found if not name.endswith(("_lo", "_hi", "_oracle"))]
+
+
+def digits_of(name: str) -> int:
+    """Digits after the point that a table shows of a metric."""
+    return {"0-1": 3, "steps": 0, "images": 0}.get(metric(name).unit, 2)
+
+
+def number_cells(
+    name: str, found: Mapping[str, float], oracle: Mapping[str, float]
+) -> tuple[str, str, str]:
+    """A number, its interval and the oracle's, as text; empty where there is none."""
+    digits = digits_of(name)
+    ends = [found.get(f"{name}{end}") for end in ("_lo", "_hi")]
+    interval = " to ".join(f"{end:.{digits}f}" for end in ends if end is not None)
+    theirs = oracle.get(name, found.get(f"{name}_oracle"))
+    text = "" if theirs is None else f"{theirs:.{digits}f}"
+    return f"{found[name]:.{digits}f}", interval, text
 
 
 def print_catalogue() -> None:
     """Every metric with its definition, direction and source."""
-    table = Table()
-    for column in ("metric", "unit", "better", "definition", "source"):
-        table.add_column(column)
-    for one in METRICS.values():
-        table.add_row(one.name, one.unit, one.better, one.definition, one.source)
-    console = make_console()
-    console.print(table)
-    for suffix, words in SUFFIXES.items():
-        console.print(f"  …{suffix:8} {words.removesuffix(': ')}", markup=False, highlight=False)
+    rows = [
+        (one.name, one.unit, one.better, one.definition, one.source) for one in METRICS.values()
+    ]
+    print_texts("", ("metric", "unit", "better", "definition", "source"), rows, "lllll")
+    print_lines({f"…{name}": words.removesuffix(": ") for name, words in SUFFIXES.items()})
 
 
 def catalogue_page() -> str:
     """The same as a page of Markdown, which ends with a line break."""
-    metrics = (
-        (f"`{one.name}`", one.definition, one.unit, one.better, one.source)
-        for one in METRICS.values()
-    )
-    endings = ((f"`{name}`", words.removesuffix(": ")) for name, words in SUFFIXES.items())
+    metrics = [(f"`{m.name}`", m.definition, m.unit, m.better, m.source) for m in METRICS.values()]
+    endings = [(f"`{name}`", words.removesuffix(": ")) for name, words in SUFFIXES.items()]
+    columns = ("metric", "definition", "unit", "better", "source")
     return _PAGE.format(
-        metrics=_markdown(("metric", "definition", "unit", "better", "source"), metrics),
-        endings=_markdown(("ending", "meaning"), endings),
+        metrics=markdown_table(columns, metrics, "lllll"),
+        endings=markdown_table(("ending", "meaning"), endings, "ll"),
     )
-
-
-def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("  ", " ") for line in lines)

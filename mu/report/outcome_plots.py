@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mu.evaluation.attacks.rates import Curve
@@ -16,10 +14,7 @@ from mu.evaluation.measurements import Case, Model
 from mu.evaluation.membership import unseen_of_same_classes
 from mu.evaluation.outputs import Outputs, SplitOutputs, joined
 from mu.evaluation.scores import SCORES
-from mu.report.plots import COLOURS, save
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from mu.report.plots import COLOURS, drawn, grouped_bars, shares
 
 MOST_CLASSES = 100  # of which a confusion matrix can still be read
 ROLES = {"original": "#999999", "model": COLOURS["forget"], "oracle": COLOURS["retain"]}
@@ -37,97 +32,81 @@ def plot_all(case: Case, folder: Path) -> None:
 
 def plot_scores(case: Case, path: Path) -> None:
     """Distribution of three scores over members, non-members and forgotten samples."""
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
     outputs = case.model.outputs
-    parts = {"member (retain)": "retain", "non-member (test)": "test", "forgotten": "forget"}
-    for axes, name in zip(
-        figure.subplots(1, 3), ("confidence", "entropy", "m_entropy"), strict=True
-    ):
-        scores = {part: SCORES[name](getattr(outputs, part)).numpy() for part in parts.values()}
-        low = min(float(np.quantile(one, 0.005)) for one in scores.values())
-        bins = np.linspace(low, max(float(one.max()) for one in scores.values()) + 1e-9, 41)
-        for label, part in parts.items():
-            shares = np.histogram(scores[part], bins)[0] / len(scores[part]) * 100
-            axes.stairs(shares, bins, label=label, color=COLOURS[part], linewidth=1.5)
-        axes.set(title=name, yscale="symlog", xlabel="higher: more like a member")
-    figure.axes[0].set_ylabel("% of the samples")
-    figure.axes[0].legend(fontsize=8)
-    save(figure, path)
+    parts = {"retain": "member (retain)", "test": "non-member (test)", "forget": "forgotten"}
+    with drawn(path, 10, 3.2, 1, 3) as panels:
+        for axes, name in zip(panels, ("confidence", "entropy", "m_entropy"), strict=True):
+            scores = {part: SCORES[name](getattr(outputs, part)).numpy() for part in parts}
+            low = min(float(np.quantile(one, 0.005)) for one in scores.values())
+            bins = np.linspace(low, max(float(one.max()) for one in scores.values()) + 1e-9, 41)
+            for part, label in parts.items():
+                shares(axes, scores[part], bins, label, COLOURS[part])
+            axes.set(title=name, yscale="symlog", xlabel="higher: more like a member")
+        panels[0].set_ylabel("% of the samples")
+        panels[0].legend(fontsize=8)
 
 
 def plot_roc(case: Case, path: Path) -> None:
     """ROC of the confidence for the forget set against unseen images of its classes, log axes."""
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
-    axes = figure.subplots()
-    lowest = 1.0
-    for role, model in _models(case):
-        unseen = unseen_of_same_classes(model.outputs)
-        if not len(unseen):
-            continue
-        score = SCORES["confidence"]
-        curve = Curve.of(score(model.outputs.forget).numpy(), score(unseen).numpy())
-        lowest = min(lowest, 0.5 / len(unseen))
-        label = f"{role}, AUC {float(curve.auc()):.3f}"
-        axes.plot(*curve.points(), label=label, color=ROLES[role], drawstyle="steps-post")
-    grid = np.geomspace(min(lowest, 0.5), 1, 50)
-    axes.plot(grid, grid, color="#bbbbbb", lw=0.8, ls="--", label="a guess")
-    axes.set(xscale="log", yscale="log", xlim=(grid[0], 1), ylim=(grid[0], 1))
-    axes.set(xlabel="false positives (unseen images)", ylabel="true positives (forget set)")
-    axes.set_title("telling forgotten from unseen by confidence", fontsize=10)
-    axes.legend(fontsize=8)
-    save(figure, path)
+    lowest, score = 0.5, SCORES["confidence"]
+    with drawn(path, 4.6, 4.2) as axes:
+        for role, model in _models(case).items():
+            unseen = unseen_of_same_classes(model.outputs)
+            if not len(unseen):
+                continue
+            curve = Curve.of(score(model.outputs.forget).numpy(), score(unseen).numpy())
+            lowest = min(lowest, 0.5 / len(unseen))
+            label = f"{role}, AUC {float(curve.auc()):.3f}"
+            axes.plot(*curve.points(), label=label, color=ROLES[role], drawstyle="steps-post")
+        grid = np.geomspace(lowest, 1, 50)
+        axes.plot(grid, grid, color="#bbbbbb", lw=0.8, ls="--", label="a guess")
+        axes.set(xscale="log", yscale="log", xlim=(grid[0], 1), ylim=(grid[0], 1))
+        axes.set(xlabel="false positives (unseen images)", ylabel="true positives (forget set)")
+        axes.set_title("telling forgotten from unseen by confidence", fontsize=10)
+        axes.legend(fontsize=8)
 
 
 def plot_classes(case: Case, path: Path) -> None:
-    """Accuracy on the test images of each class."""
-    models = dict(_models(case))
+    """Accuracy on the test images of each class; 0 where there are none."""
+    models = _models(case)
     count = case.model.outputs.test.classes
-    names = case.split.dataset.classes
-    figure = Figure(figsize=(max(6.0, 0.45 * count), 3.2), layout="constrained")
-    axes = figure.subplots()
-    width = 0.8 / len(models)
-    for number, (role, model) in enumerate(models.items()):
-        shift = (number - (len(models) - 1) / 2) * width
-        heights = _by_class(whole_test(model.outputs), count)
-        axes.bar(np.arange(count) + shift, heights, width, label=role, color=ROLES[role])
-    _name_classes(axes, names, count)
-    axes.set(ylim=(0, 105), ylabel="%", title="accuracy on test images by class")
-    figure.legend(ncols=3, loc="outside lower center", fontsize=8)
-    save(figure, path)
+    series = {
+        role: np.diag(_confusion(whole_test(model.outputs), count))
+        for role, model in models.items()
+    }
+    with drawn(path, max(6.0, 0.45 * count), 3.2) as axes:
+        grouped_bars(axes, series, [ROLES[role] for role in models], numbers=False)
+        _name_classes(axes, case.split.dataset.classes, count)
+        axes.set(ylim=(0, 105), ylabel="%", title="accuracy on test images by class")
 
 
 def plot_confusion(case: Case, path: Path) -> None:
     """Confusion on test images, of the original where it is known and of the model."""
-    shown = [pair for pair in _models(case) if pair[0] != "oracle"]
+    shown = {role: model for role, model in _models(case).items() if role != "oracle"}
     count = case.model.outputs.test.classes
-    figure = Figure(figsize=(4.6 * len(shown), 4.4), layout="constrained")
-    for axes, (role, model) in zip(
-        np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True
-    ):
-        shares = _confusion(whole_test(model.outputs), count)
-        image = axes.imshow(shares, vmin=0, vmax=100, cmap="Blues")
-        _name_classes(axes, case.split.dataset.classes, count)
-        axes.set(title=role, xlabel="predicted", ylabel="true class", yticks=axes.get_xticks())
-    figure.colorbar(image, ax=figure.axes, label="% of the true class", shrink=0.8)
-    save(figure, path)
+    with drawn(path, 4.6 * len(shown), 4.4, 1, len(shown), squeeze=False) as (panels,):
+        for axes, (role, model) in zip(panels, shown.items(), strict=True):
+            confusion = _confusion(whole_test(model.outputs), count)
+            image = axes.imshow(confusion, vmin=0, vmax=100, cmap="Blues")
+            _name_classes(axes, case.split.dataset.classes, count)
+            axes.set(title=role, xlabel="predicted", ylabel="true class", yticks=axes.get_xticks())
+        panels[0].figure.colorbar(image, ax=panels, label="% of the true class", shrink=0.8)
 
 
 def plot_calibration(case: Case, path: Path) -> None:
     """How often predictions are right, over how sure they are, on test images."""
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 100], [0, 100], color="#bbbbbb", lw=0.8, ls="--")
-    for role, model in _models(case):
-        counts, confidence, right = reliability(model.outputs.test)
-        filled = counts > 0
-        label = f"{role}, ECE {ece(model.outputs.test):.1f} %"
-        axes.plot(
-            100 * confidence[filled], 100 * right[filled], marker="o", ms=3, label=label,
-            color=ROLES[role],
-        )  # fmt: skip
-    axes.set(xlabel="confidence, %", ylabel="right, %", title="calibration on test images")
-    axes.legend(fontsize=8)
-    save(figure, path)
+    with drawn(path, 4.6, 4.2) as axes:
+        axes.plot([0, 100], [0, 100], color="#bbbbbb", lw=0.8, ls="--")
+        for role, model in _models(case).items():
+            counts, confidence, right = reliability(model.outputs.test)
+            filled = counts > 0
+            label = f"{role}, ECE {ece(model.outputs.test):.1f} %"
+            axes.plot(
+                100 * confidence[filled], 100 * right[filled], marker="o", ms=3, label=label,
+                color=ROLES[role],
+            )  # fmt: skip
+        axes.set(xlabel="confidence, %", ylabel="right, %", title="calibration on test images")
+        axes.legend(fontsize=8)
 
 
 def whole_test(outputs: SplitOutputs) -> Outputs:
@@ -137,19 +116,9 @@ def whole_test(outputs: SplitOutputs) -> Outputs:
     return joined([outputs.test, outputs.test_forgotten])
 
 
-def _models(case: Case) -> Iterator[tuple[str, Model]]:
-    for role, model in (
-        ("original", case.original),
-        ("model", case.model),
-        ("oracle", case.oracle),
-    ):
-        if model is not None:
-            yield role, model
-
-
-def _by_class(outputs: Outputs, count: int) -> NDArray[np.float64]:
-    """Accuracy by class, in percent; 0 where there are no samples."""
-    return np.diag(_confusion(outputs, count)).copy()
+def _models(case: Case) -> dict[str, Model]:
+    models = {"original": case.original, "model": case.model, "oracle": case.oracle}
+    return {role: model for role, model in models.items() if model is not None}
 
 
 def _confusion(outputs: Outputs, count: int) -> NDArray[np.float64]:

@@ -17,30 +17,37 @@ class Look:
     ----------
     colour
         ``#rrggbb``.
-    marker, line, hatch
+    marker, line
         As matplotlib names them.
+    variant
+        0, or the number of another setting of the same method, which has another line.
     """
 
     colour: str
     marker: str
     line: str
-    hatch: str
+    variant: int = 0
+
+    @property
+    def face(self) -> str:
+        """Colour of a marker's inside, which only a method's first settings have."""
+        return "none" if self.variant else self.colour
 
 
 # In the order of the paper's table: the oracle, then methods, its own last.
 LOOKS = {
-    "retrain": Look("#7f7f7f", "*", "--", ""),
-    "ft": Look("#3f8fd6", "o", "-", "//"),
-    "ga": Look("#d9822b", "s", "--", "\\\\"),
-    "ff": Look("#c25fa5", "D", "-.", "xx"),
-    "iu": Look("#17a58c", "^", ":", ".."),
-    "l1_sparse": Look("#d64545", "P", "-", ""),
+    "retrain": Look("#7f7f7f", "*", "--"),
+    "ft": Look("#3f8fd6", "o", "-"),
+    "ga": Look("#d9822b", "s", "--"),
+    "ff": Look("#c25fa5", "D", "-."),
+    "iu": Look("#17a58c", "^", ":"),
+    "l1_sparse": Look("#d64545", "P", "-"),
 }
 _OTHERS = (
-    Look("#8f7ae5", "v", "-", "++"),
-    Look("#a08a1c", "X", "--", "oo"),
-    Look("#4c9a2a", "<", "-.", "--"),
-    Look("#6b7d8f", ">", ":", "||"),
+    Look("#8f7ae5", "v", "-"),
+    Look("#a08a1c", "X", "--"),
+    Look("#4c9a2a", "<", "-."),
+    Look("#6b7d8f", ">", ":"),
 )
 
 

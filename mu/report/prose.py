@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from mu.checkpoints import Checkpoint, Spec
 from mu.data.forget import POISON, ForgetSplit
 from mu.data.store.card import Card
-from mu.evaluation import GAP_METRICS
 from mu.evaluation.catalogue import METRICS, metric
+from mu.evaluation.gap import GAP_METRICS
 from mu.recipes.recipe import Stage
-from mu.report.console import OF_BACKDOORS
-from mu.report.markdown import markdown_table
+from mu.report.console import OF_BACKDOORS, numbers
+from mu.report.markdown import links_list, markdown_table
+from mu.report.metrics import main_names, number_cells
 from mu.runs import Run
 
 MOST_CLASSES = 100  # of a description, which MLflow limits to 8,000 letters
@@ -46,13 +47,7 @@ def describe_prune(
     rows: Sequence[Mapping[str, float]],
     run_id: str,
 ) -> str:
-    """What a prune run holds and how to go on.
-
-    Parameters
-    ----------
-    rows
-        See :func:`rounds_table`.
-    """
+    """What a prune run holds and how to go on; ``rows`` as of :func:`rounds_table`."""
     recipe = checkpoint.spec.recipe
     lines = [
         f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, trained for "
@@ -62,9 +57,8 @@ def describe_prune(
     ]
     if len(rows) > 1:
         names = [name for name in ("sparsity", "TA", "VA") if name in rows[0]]
-        lines += ["| round | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-        lines += [_row(f"{row['round']:.0f}", [row[name] for name in names]) for row in rows]
-        lines += [""]
+        rounds = [[f"{row['round']:.0f}", *(f"{row[name]:.2f}" for name in names)] for row in rows]
+        lines.append(markdown_table(["round", *names], rounds, "l" + "r" * len(names)))
     return "\n".join([*lines, *_how_to_go_on(run_id, checkpoint.spec)]) + "\n"
 
 
@@ -75,15 +69,7 @@ def describe_import(
     notes: Sequence[str],
     run_id: str,
 ) -> str:
-    """What an imported original is and how to go on.
-
-    Parameters
-    ----------
-    taken
-        What was taken from the file, in words, by name.
-    notes
-        Remarks that the reader should know.
-    """
+    """What an imported original is, what was taken from the file by name, and how to go on."""
     recipe = checkpoint.spec.recipe
     lines = [
         f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, imported. "
@@ -158,35 +144,35 @@ def describe_unlearn(
     Parameters
     ----------
     original
-        The original in a phrase.
+        In a phrase.
     links
         Run IDs by role: ``original``, and ``oracle`` where there is one.
-    notes
-        Remarks of the method, such as where it stopped.
     """
     planted = [name for name in OF_BACKDOORS if name in metrics]
     names = [*GAP_METRICS, *planted]
+    rows = {"original": {name: metrics[f"{name}_before"] for name in names}, "unlearned": metrics}
+    columns, texts, layout = numbers(names, list(rows.values()), list(rows))
+    if "gap" in metrics:
+        gaps = [f"{metrics[f'gap_{name}']:.2f}" for name in GAP_METRICS]
+        texts.append(["gap", *gaps, *("" for _ in planted)])
+        judgement = f"Mean gap to the oracle: **{gap_in_words(metrics)}**."
+    elif method != "retrain":
+        judgement = "No oracle to compare with: run again with `-P oracle_run_id=train`."
+    else:
+        judgement = "This is an oracle: other methods are judged against it."
     lines = [
         f"**{method}** made {original} forget {len(split.forget):,} of "
         f"{len(split.forget) + len(split.retain):,} training samples (`{forget}`) in "
         f"{metrics['RTE']:.2f} s.",
         "",
-        "| | " + " | ".join(names) + " |",
-        "|---|" + "---|" * len(names),
-        _row("original", [metrics[f"{name}_before"] for name in names]),
-        _row("unlearned", [metrics[name] for name in names]),
+        markdown_table(columns, texts, layout),
+        judgement,
+        *(f"\n> {note}" for note in notes),
+        "",
+        *links_list(links),
+        "",
+        *(f"- {name}: {METRICS[name].definition}" for name in (*EXPLAINED, *planted)),
     ]
-    if "gap" in metrics:
-        own = " | ".join(f"{metrics[f'gap_{name}']:.2f}" for name in GAP_METRICS)
-        lines.append(f"| gap | {own} |" + " |" * len(planted))
-        lines += ["", f"Mean gap to the oracle: **{gap_in_words(metrics)}**."]
-    elif method != "retrain":
-        lines += ["", "No oracle to compare with: run again with `-P oracle_run_id=train`."]
-    else:
-        lines += ["", "This is an oracle: other methods are judged against it."]
-    lines += [f"\n> {note}" for note in notes]
-    lines += ["", *(f"- {role}: run `{run_id}`" for role, run_id in links.items()), ""]
-    lines += [f"- {name}: {METRICS[name].definition}" for name in (*EXPLAINED, *planted)]
     return "\n".join(lines) + "\n"
 
 
@@ -212,22 +198,15 @@ def describe_evaluation(
     run_id
         Of the model, where it is a run's.
     oracle
-        The oracle's own numbers, by the same names.
-    oracle_run_id
-        Its run, where there is one.
+        The oracle's numbers, by the same names.
     """
     held = f" Held against the oracle of run `{oracle_run_id}`." if oracle_run_id else ""
     of = f"run `{run_id}`" if run_id else "a model from files"
+    rows = [(name, *number_cells(name, found, oracle)) for name in main_names(found)]
     lines = [
         f"**Evaluation** of {of}, which was to forget `{forget}`.{held}",
         "",
-        "| | value | interval | oracle |",
-        "|---|---:|---:|---:|",
-        *(
-            f"| {name} | {' | '.join(number_cells(name, found, oracle))} |"
-            for name in main_names(found)
-        ),
-        "",
+        markdown_table(("", "value", "interval", "oracle"), rows, "lrrr"),
         "What each number is stands in the artifact `report/summary.md`; `mu metrics` lists all.",
     ]
     return "\n".join(lines) + "\n"
@@ -235,38 +214,20 @@ def describe_evaluation(
 
 def define_metrics(found: Mapping[str, float]) -> str:
     """The definition of each number, which way is better, and where it comes from."""
-    lines = ["| | better | is | source |", "|---|---|---|---|"]
-    for one in map(metric, main_names(found)):
-        lines.append(f"| {one.name} | {one.better} | {one.definition} | {one.source} |")
-    return "\n".join(lines) + "\n"
-
-
-def number_cells(
-    name: str, found: Mapping[str, float], oracle: Mapping[str, float]
-) -> tuple[str, str, str]:
-    """A number, its interval and the oracle's, as text; empty where there is none."""
-    digits = {"0-1": 3, "steps": 0}.get(metric(name).unit, 2)
-    ends = [found.get(f"{name}{end}") for end in ("_lo", "_hi")]
-    interval = " to ".join(f"{end:.{digits}f}" for end in ends if end is not None)
-    theirs = oracle.get(name, found.get(f"{name}_oracle"))
-    text = "" if theirs is None else f"{theirs:.{digits}f}"
-    return f"{found[name]:.{digits}f}", interval, text
-
-
-def main_names(found: Mapping[str, float]) -> list[str]:
-    """Names of the numbers themselves, without ends of intervals and the oracle's."""
-    return [name for name in found if not name.endswith(("_lo", "_hi", "_oracle"))]
+    rows = [
+        (one.name, one.better, one.definition, one.source) for one in map(metric, main_names(found))
+    ]
+    return markdown_table(("", "better", "is", "source"), rows, "llll")
 
 
 def describe_images(card: Card, digest: str) -> str:
-    """What a file of images holds.
-
-    Parameters
-    ----------
-    digest
-        sha256 (hex) of the file.
-    """
-    shown = list(enumerate(card.classes))[:MOST_CLASSES]
+    """What a file of images with this sha256 (hex) holds."""
+    rows = [
+        (name, *(f"{card.counts[part][label]:,}" for part in ("train", "test")))
+        for label, name in enumerate(card.classes[:MOST_CLASSES])
+    ]
+    if (more := len(card.classes) - len(rows)) > 0:
+        rows.append((f"and {more} more", "", ""))
     lines = [
         f"**Images** of {card.source}: {card.size('train'):,} to train on, "
         f"{card.size('test'):,} to test, {len(card.classes)} classes, from "
@@ -274,33 +235,13 @@ def describe_images(card: Card, digest: str) -> str:
         "",
         f"sha256 `{digest}`",
         "",
-        "| class | train | test |",
-        "|---|---:|---:|",
-        *(
-            f"| {name} | {card.counts['train'][label]:,} | {card.counts['test'][label]:,} |"
-            for label, name in shown
-        ),
+        markdown_table(("class", "train", "test"), rows, "lrr"),
     ]
-    if len(card.classes) > len(shown):
-        lines.append(f"| and {len(card.classes) - len(shown)} more | | |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def table_of(
-    names: Sequence[str],
-    rows: Sequence[Mapping[str, float]],
-    labels: Sequence[str] = (),
+    names: Sequence[str], rows: Sequence[Mapping[str, float]], labels: Sequence[str] = ()
 ) -> str:
-    """A Markdown table of numbers, ``-`` where a row lacks one.
-
-    Parameters
-    ----------
-    labels
-        Of the rows, if they have any.
-    """
-    texts = [[f"{row[name]:.2f}" if name in row else "-" for name in names] for row in rows]
-    return markdown_table(names, texts, labels)
-
-
-def _row(label: str, values: Sequence[float]) -> str:
-    return f"| {label} | " + " | ".join(f"{value:.2f}" for value in values) + " |"
+    """A Markdown table of :func:`~mu.report.console.numbers`."""
+    return markdown_table(*numbers(names, rows, labels))

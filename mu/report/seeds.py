@@ -4,48 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.table import Table
-from rich.text import Text
-
 from mu.evaluation.statistics import Comparison, Summary
-from mu.report.console import make_console
+from mu.report.console import print_texts
 
 ABSENT = "-"
 
 
 def print_group(title: str, summaries: Mapping[str, Summary], *, bootstrap: bool = False) -> None:
     """A table of metrics: mean, standard deviation and interval over seeds."""
-    how = "95 % bootstrap" if bootstrap else "95 % interval"
-    rows = {}
+    rows = []
     for name, one in summaries.items():
         digits = _digits(one.mean)
         spread = ABSENT if one.sd is None else f"{one.sd:.{digits}f}"
-        rows[name] = (f"{one.mean:.{digits}f} ± {spread}", interval(one.low, one.high, digits))
-    _print(title, ("mean ± sd", how), rows)
+        interval = _interval(one.low, one.high, digits)
+        rows.append((name, f"{one.mean:.{digits}f} ± {spread}", interval))
+    how = "95 % bootstrap" if bootstrap else "95 % interval"
+    print_texts(title, ("", "mean ± sd", how), rows, "lrr")
 
 
 def print_differences(title: str, comparisons: Mapping[str, Comparison]) -> None:
-    """A table of metrics: mean difference, its interval, p-values and what they say in words."""
-    rows = {}
+    """A table of metrics: mean difference, its interval, p-values and what they say at 5 %."""
+    rows = []
     for name, one in comparisons.items():
         digits = _digits(one.difference)
-        rows[name] = (
-            f"{one.difference:+.{digits}f}",
-            interval(one.low, one.high, digits),
-            _p(one.p),
-            _p(one.p_ranks),
-            verdict(one),
-        )
-    _print(title, ("difference", "95 % t interval", "p", "p of ranks", ""), rows)
+        interval = _interval(one.low, one.high, digits)
+        verdict = "differs" if one.differs else "no difference shown"
+        number = f"{one.difference:+.{digits}f}"
+        rows.append((name, number, interval, _p(one.p), _p(one.p_ranks), verdict))
+    print_texts(title, ("", "difference", "95 % t interval", "p", "p of ranks", ""), rows, "lrrrrl")
 
 
-def verdict(comparison: Comparison) -> str:
-    """What a comparison says at 5 %."""
-    return "differs" if comparison.differs else "no difference shown"
-
-
-def interval(low: float | None, high: float | None, digits: int) -> str:
-    """The ends of an interval, where there is one."""
+def _interval(low: float | None, high: float | None, digits: int) -> str:
     if low is None or high is None:
         return ABSENT
     return f"[{low:.{digits}f}, {high:.{digits}f}]"
@@ -60,16 +49,3 @@ def _p(value: float | None) -> str:
     if value is None:
         return ABSENT
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
-
-
-def _print(title: str, columns: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]) -> None:
-    """A table with a row for each metric; nothing in it is read as markup."""
-    table = Table()
-    table.add_column("")
-    for name in columns:
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for label, cells in rows.items():
-        table.add_row(*map(Text, (label, *cells)))
-    console = make_console()
-    console.print(title, style="bold", soft_wrap=True, markup=False, highlight=False)
-    console.print(table)

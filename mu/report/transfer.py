@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-
-from mu.report.plots import COLOURS, save
+from mu.report.markdown import links_list
+from mu.report.plots import COLOURS, drawn, grouped_bars
 from mu.report.prose import table_of
 
 COLUMNS = ("target_acc", "target_train_acc", "target_gain", "UA", "RA", "TA")
@@ -43,8 +41,6 @@ def describe_transfer(
         Of the run: ``target_gain`` with its interval.
     links
         Run IDs by role.
-    notes
-        Remarks that the reader should know.
     """
     text = [
         f"**Transfer** to `{target}`: `{method}` made the source model forget `{forget}`, then "
@@ -54,7 +50,7 @@ def describe_transfer(
         f"Gain of the unlearned network over the original: **{gain_in_words(metrics)}**.",
         *(f"\n> {note}" for note in notes),
         "",
-        *(f"- {role}: run `{run_id}`" for role, run_id in links.items()),
+        *links_list(links),
         "",
         _READ,
     ]
@@ -69,15 +65,11 @@ def gain_in_words(metrics: Mapping[str, float]) -> str:
 
 def plot_transfer(rows: Mapping[str, Mapping[str, float]], target: str, path: Path) -> None:
     """Accuracy on the target's test and training images, of each network."""
-    figure = Figure(figsize=(6, 3.4), layout="constrained")
-    axes = figure.subplots()
-    place = np.arange(len(rows))
-    series = (("target_acc", "test", "retain"), ("target_train_acc", "training", "test"))
-    for shift, (name, label, colour) in zip((-0.2, 0.2), series, strict=True):
-        values = [row[name] for row in rows.values()]
-        bars = axes.bar(place + shift, values, 0.4, label=label, color=COLOURS[colour])
-        axes.bar_label(bars, fmt="%.1f", fontsize=8)
-    axes.set_xticks(place, list(rows))
-    axes.set(ylim=(0, 112), ylabel="accuracy, %", title=f"after transfer to {target}")
-    figure.legend(ncols=2, loc="outside lower center", fontsize=8)
-    save(figure, path)
+    series = {
+        "test": [row["target_acc"] for row in rows.values()],
+        "training": [row["target_train_acc"] for row in rows.values()],
+    }
+    with drawn(path, 6, 3.4) as axes:
+        grouped_bars(axes, series, (COLOURS["retain"], COLOURS["test"]))
+        axes.set_xticks(range(len(rows)), list(rows))
+        axes.set(ylim=(0, 112), ylabel="accuracy, %", title=f"after transfer to {target}")

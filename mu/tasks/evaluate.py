@@ -16,7 +16,6 @@ from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import Indices
 from mu.data.splits import Split
 from mu.errors import UserError
-from mu.evaluation import look
 from mu.evaluation.measurements import (
     Case,
     Model,
@@ -26,6 +25,7 @@ from mu.evaluation.measurements import (
     oracles_numbers,
     to_oracle,
 )
+from mu.evaluation.unlearning import look
 from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run

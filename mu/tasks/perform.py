@@ -10,9 +10,10 @@ import numpy as np
 from mu import tags
 from mu.cli.requests import ORACLE_WORDS
 from mu.errors import UserError
-from mu.evaluation import look, measure, membership
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.comparison import compare
+from mu.evaluation.membership import membership
+from mu.evaluation.unlearning import look, measure
 from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose

@@ -14,8 +14,9 @@ from mu.cli.requests import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.digests import digest_of
-from mu.evaluation import SplitOutputs, look
 from mu.evaluation.backdoor import backdoor
+from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.unlearning import look
 from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage

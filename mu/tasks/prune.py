@@ -14,8 +14,8 @@ from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
 from mu.data.images import ImageDataset, Subset
 from mu.data.poison import PoisonedDataset
 from mu.errors import UserError
-from mu.evaluation import predict
 from mu.evaluation.backdoor import backdoor
+from mu.evaluation.outputs import predict
 from mu.hyperparameters import typed_as
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import pruner_class

@@ -16,7 +16,8 @@ from mu.cli.requests import TRANSFER_PREFIX, DeviceOptions, Request, TransferOpt
 from mu.data import load_data
 from mu.data.images import ImageDataset
 from mu.errors import UserError
-from mu.evaluation import GAP_METRICS, Outputs, predict
+from mu.evaluation.gap import GAP_METRICS
+from mu.evaluation.outputs import Outputs, predict
 from mu.evaluation.paired import accuracy_difference
 from mu.hyperparameters import typed_as
 from mu.report import console, plots, prose

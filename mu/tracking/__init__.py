@@ -23,7 +23,7 @@ from mu.tracking.choosing import (
     of_experiment,
     read_each,
 )
-from mu.tracking.doctor import Finding, close_dead_runs, close_runs_below, close_runs_of, verdict_of
+from mu.tracking.doctor import close_dead_runs, close_runs_below, close_runs_of
 from mu.tracking.documents import fetch_document, keep_document
 from mu.tracking.inputs import log_dataset
 from mu.tracking.lifecycle import tracked
@@ -39,7 +39,6 @@ from mu.tracking.queries import FINISHED, matching
 from mu.tracking.reader import read_run, read_unlearned, record_of, records
 from mu.tracking.recorder import Recorder, rounded
 from mu.tracking.resuming import (
-    fetch_progress,
     find_progress,
     remove_progress,
     resumable_run,
@@ -51,54 +50,12 @@ from mu.tracking.store import Store, connect
 from mu.tracking.view import run_url, view_url
 
 __all__ = [
-    "FINISHED",
-    "UNLEARNED",
-    "Chosen",
-    "Finding",
-    "Recorder",
-    "Stopped",
-    "Store",
-    "below",
-    "choose_runs",
-    "close_dead_runs",
-    "close_runs_below",
-    "close_runs_of",
-    "connect",
-    "derived",
-    "fetch_checkpoint",
-    "fetch_document",
-    "fetch_mask",
-    "fetch_progress",
-    "find_finished",
-    "find_oracle",
-    "find_original",
-    "find_progress",
-    "find_unfinished",
-    "fingerprint_tag",
-    "fingerprint_tags",
-    "finished_run",
-    "interrupted_oracles",
-    "keep_document",
-    "load_checkpoint",
-    "load_mask",
-    "load_model",
-    "log_dataset",
-    "log_to",
-    "matching",
-    "of_experiment",
-    "read_each",
-    "read_run",
-    "read_unlearned",
-    "record_of",
-    "records",
-    "remove_progress",
-    "resumable_run",
-    "rounded",
-    "run_keeper",
-    "run_url",
-    "same_value",
-    "save_checkpoint",
-    "tracked",
-    "verdict_of",
-    "view_url",
-]
+    "FINISHED", "UNLEARNED", "Chosen", "Recorder", "Stopped", "Store", "below", "choose_runs",
+    "close_dead_runs", "close_runs_below", "close_runs_of", "connect", "derived",
+    "fetch_checkpoint", "fetch_document", "fetch_mask", "find_finished", "find_oracle",
+    "find_original", "find_progress", "find_unfinished", "fingerprint_tag", "fingerprint_tags",
+    "finished_run", "interrupted_oracles", "keep_document", "load_checkpoint", "load_mask",
+    "load_model", "log_dataset", "log_to", "matching", "of_experiment", "read_each", "read_run",
+    "read_unlearned", "record_of", "records", "remove_progress", "resumable_run", "rounded",
+    "run_keeper", "run_url", "same_value", "save_checkpoint", "tracked", "view_url",
+]  # fmt: skip

@@ -52,13 +52,7 @@ def finished_run(store: Store, run_id: str, *, transferred: bool = False) -> Mlf
 
 
 def check_network(run: MlflowRun, *, transferred: bool = False) -> None:
-    """Refuse a run that :func:`finished_run` would not give.
-
-    Raises
-    ------
-    UserError
-        As there.
-    """
+    """Refuse a run that :func:`finished_run` would not give, as it does."""
     run_id, tags = run.info.run_id, run.data.tags
     entry = tags.get(ENTRY, "unknown")
     if run.info.status != "FINISHED":
@@ -107,13 +101,7 @@ def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
 
 
 def read(store: Store, run: MlflowRun, path: str) -> bytes:
-    """One artifact file of a run, checked; of this machine's artifacts without a copy.
-
-    Raises
-    ------
-    UserError
-        As :func:`download` does.
-    """
+    """The bytes of :func:`download`; of this machine's artifacts without a copy."""
     if not is_local_uri(run.info.artifact_uri):
         with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
             return download(store, run, path, Path(scratch)).read_bytes()
@@ -139,12 +127,10 @@ def _check(run: MlflowRun, path: str, content: bytes) -> None:
 
 
 def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:
-    """The model, mask and spec that a run handed on, checked, on the CPU.
+    """The model, mask and spec of a finished prune, unlearn, backdoor or transfer run, on the CPU.
 
     Parameters
     ----------
-    run_id
-        Of a finished prune, unlearn, backdoor or transfer run.
     tracking_uri
         Default: as :func:`mu.tracking.connect` finds it.
     """

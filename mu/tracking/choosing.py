@@ -8,17 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.alike import check_ids
 from mu.errors import UserError, unknown
 from mu.run_record import RunRecord
-from mu.tags import DATA, ENTRY, FORGET, UPSTREAM
+from mu.tags import DATA, FORGET, UPSTREAM
 from mu.tracking.artifacts import UNLEARNED
 from mu.tracking.queries import FINISHED, matching
-from mu.tracking.reader import read_run, read_unlearned, records
-from mu.tracking.store import Store, failure
+from mu.tracking.reader import read_run, read_unlearned, records, unlearned_of
+from mu.tracking.store import Store, active
 
 SWEEP_FILE = "sweep.json"  # every task of a sweep and its run
 MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_id=train"
@@ -32,34 +31,12 @@ def of_experiment(store: Store, name: str) -> Store:
     UserError
         If there is none, or it was deleted; the nearest name is given.
     """
-    try:
+    with store.answers():
         found = store.client.get_experiment_by_name(name)
         known = store.client.search_experiments(view_type=ViewType.ACTIVE_ONLY)
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
     if found is None:
         raise unknown("experiment", name, [one.name for one in known])
-    if found.lifecycle_stage != "active":
-        raise UserError(
-            f"the experiment {name!r} was deleted; restore it: mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}"
-        )
-    return replace(store, experiment_id=str(found.experiment_id))
-
-
-def experiment_name(store: Store) -> str:
-    """The name of the experiment in use."""
-    try:
-        return str(store.client.get_experiment(store.experiment_id).name)
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
-
-
-def unlearned_of(store: Store) -> Iterator[RunRecord]:
-    """Finished runs of the experiment that hold a network that has forgotten, newest first."""
-    for entry in UNLEARNED:
-        found = records(store, matching({ENTRY: entry}, FINISHED))
-        yield from (run for run in found if run.holds_network)
+    return replace(store, experiment_id=active(found))
 
 
 def below(store: Store, run_id: str) -> list[RunRecord]:
@@ -81,8 +58,7 @@ def below(store: Store, run_id: str) -> list[RunRecord]:
         new = {run.run_id: run for run in children if run.run_id not in found}
         found |= new
         waiting += new
-    for one in tasks_of(store, parent):
-        found.setdefault(one.run_id, one)
+    found |= {one.run_id: one for one in tasks_of(store, parent)}
     return list(found.values())
 
 
@@ -91,19 +67,15 @@ def derived(store: Store, run: RunRecord) -> list[RunRecord]:
     found: dict[str, RunRecord] = {}
     for tag in (UPSTREAM, MLFLOW_PARENT_RUN_ID):
         found |= {one.run_id: one for one in records(store, matching({tag: run.run_id}))}
-    for task in tasks_of(store, run):
-        found.setdefault(task.run_id, task)
+    found |= {one.run_id: one for one in tasks_of(store, run)}
     found.pop(run.run_id, None)
     return sorted(found.values(), key=lambda one: one.age, reverse=True)
 
 
 def tasks_of(store: Store, sweep: RunRecord) -> list[RunRecord]:
     """The runs of all tasks of a sweep that has ended, as far as they are there; none of others."""
-    try:
-        if SWEEP_FILE not in [one.path for one in store.client.list_artifacts(sweep.run_id)]:
-            return []
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
+    if SWEEP_FILE not in store.artifacts(sweep.run_id):
+        return []
     found = []
     for task in json.loads(sweep.read(SWEEP_FILE))["tasks"]:
         with suppress(UserError):  # it was deleted since
@@ -166,20 +138,16 @@ def choose_runs(
     if len(names) > 1:
         raise UserError(f"{' and '.join(names)} are given; give one of them")
     if run_ids is not None:
-        runs, notes, words = _named(store, run_ids), list[str](), "those named"
+        ids = [word.strip() for word in run_ids.split(",") if word.strip()]
+        if not ids:
+            raise UserError(f"run_ids={run_ids!r} names no run; give IDs with commas between them")
+        runs, notes, words = read_each(store, ids), list[str](), "those named"
     else:
         found, words = _of_parent(store, parent) if parent else _of_experiment(store, experiment)
         runs, notes = _readable(found)
     if not runs:
         raise UserError(f"no finished unlearn run can be read; {notes[0]}")
     return Chosen(words, [*runs, *_further_oracles(store, runs)], len(runs), notes)
-
-
-def _named(store: Store, text: str) -> list[RunRecord]:
-    ids = [word.strip() for word in text.split(",") if word.strip()]
-    if not ids:
-        raise UserError(f"run_ids={text!r} names no run; give IDs with commas between them")
-    return read_each(store, ids)
 
 
 def read_each(store: Store, run_ids: Sequence[str]) -> list[RunRecord]:
@@ -208,7 +176,8 @@ def _of_parent(store: Store, parent: str) -> tuple[list[RunRecord], str]:
 
 def _of_experiment(store: Store, name: str | None) -> tuple[list[RunRecord], str]:
     where = store if name is None else of_experiment(store, name)
-    called = experiment_name(where)
+    with store.answers():
+        called = str(store.client.get_experiment(where.experiment_id).name)
     runs = list(unlearned_of(where))
     if not runs:
         raise UserError(f"there is no finished unlearn run in experiment {called!r}; {MAKE_ONE}")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
 
 import psutil
 from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mu.tags import ENTRY, ERROR, HOST, PID, PROCESS_START
+from mu.run_record import RunRecord
+from mu.tags import HOST, PID, PROCESS_START
 from mu.tracking.queries import RUNNING, matching
+from mu.tracking.reader import record_of
 from mu.tracking.store import Store
 
 # Of MLproject. The launcher's runs of other projects say nothing of their process.
@@ -22,52 +23,23 @@ ENTRY_POINTS = (
 _CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A RUNNING run and what became of it.
-
-    Parameters
-    ----------
-    verdict
-        ``alive``, ``dead`` (its process is gone: it was closed as FAILED), ``elsewhere`` (it
-        runs, or ran, on another machine) or ``unknown`` (nothing says which process it was).
-    """
-
-    run_id: str
-    name: str
-    entry: str
-    verdict: str
-    host: str
-
-
-def close_dead_runs(store: Store, orphan_hours: float) -> list[Finding]:
-    """Look at every RUNNING run of the experiment and close those that are dead.
+def close_dead_runs(store: Store, orphan_hours: float) -> list[tuple[RunRecord, str]]:
+    """Close the RUNNING runs of the experiment that are dead; all RUNNING ones with their verdict.
 
     Parameters
     ----------
     orphan_hours
-        A run that MLflow's launcher opened, and whose program never started, is dead when it is
-        older than this.
+        See :func:`verdict_of`.
     """
-    findings = []
+    found = []
     for run in list(store.search(RUNNING)):  # closing one moves the pages
         verdict = verdict_of(run, orphan_hours)
         if verdict == "dead":
             if store.run(run.info.run_id).info.status != "RUNNING":
                 continue  # it ended by itself in the meantime
-            store.client.set_tag(run.info.run_id, ERROR, "its process was gone")
-            store.client.set_terminated(run.info.run_id, "FAILED")
-        tags = run.data.tags
-        findings.append(
-            Finding(
-                run.info.run_id,
-                run.info.run_name or "",
-                tags.get(ENTRY) or tags.get("mlflow.project.entryPoint", "?"),
-                verdict,
-                tags.get(HOST, ""),
-            )
-        )
-    return findings
+            store.close(run.info.run_id, "FAILED", "its process was gone")
+        found.append((record_of(store, run), verdict))
+    return found
 
 
 def close_runs_below(
@@ -84,43 +56,42 @@ def close_runs_below(
         is there, only those with this tag are closed. None closes all of them.
     """
     closed = []
-    for run in list(
-        store.search(matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING))
-    ):  # closing one moves the pages
+    query = matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING)
+    for run in list(store.search(query)):  # closing one moves the pages
         verdict = verdict_of(run, orphan_hours=0)
         known = tag is None or run.data.tags.get(tag[0]) == tag[1]
         if verdict == "dead" or (verdict == "elsewhere" and known):
-            _close(store, run, status, reason)
+            store.close(run.info.run_id, status, reason)
             closed.append(run.info.run_id)
     return closed
 
 
 def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
-    """End the runs that a process had open; for a process that is known to be gone.
+    """End the runs that a process which is known to be gone had open; their IDs.
 
     Parameters
     ----------
     status
         ``FAILED`` or ``KILLED``.
-
-    Returns
-    -------
-    list
-        Their IDs.
     """
     runs = list(store.search(matching({HOST: host, PID: str(pid)}, RUNNING)))
     for run in runs:
-        _close(store, run, status, reason)
+        store.close(run.info.run_id, status, reason)
     return [run.info.run_id for run in runs]
 
 
-def _close(store: Store, run: MlflowRun, status: str, reason: str) -> None:
-    store.client.set_tag(run.info.run_id, ERROR, reason)
-    store.client.set_terminated(run.info.run_id, status)
-
-
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:
-    """What has become of the process of a RUNNING run; see :class:`Finding`."""
+    """What has become of the process of a RUNNING run.
+
+    ``alive``, ``dead``, ``elsewhere`` (it runs, or ran, on another machine) or ``unknown``
+    (nothing says which process it was).
+
+    Parameters
+    ----------
+    orphan_hours
+        A run that MLflow's launcher opened, and whose program never started, is dead when it is
+        older than this.
+    """
     tags = run.data.tags
     try:
         pid, started, host = int(tags[PID]), float(tags[PROCESS_START]), tags[HOST]

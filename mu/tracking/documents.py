@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
 
 from mu.digests import digest_of
 from mu.distributed.place import place
 from mu.errors import UserError
-from mu.tracking.artifacts import download
+from mu.tracking.artifacts import read
 from mu.tracking.recorder import Recorder
 from mu.tracking.resuming import local_folder
-from mu.tracking.store import Store, failure
+from mu.tracking.store import Store
 from mu.training.progress import FOLDER, write_whole
 
 DOCUMENT_FILE = f"{FOLDER}/job.json"
@@ -63,31 +62,21 @@ def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
         If it was stopped before that was known, or the file is damaged.
     """
     run_id = run.info.run_id
-    try:
-        kept = [one.path for one in store.client.list_artifacts(run_id, FOLDER)]
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
-    if DOCUMENT_FILE not in kept:
+    if DOCUMENT_FILE not in store.artifacts(run_id, FOLDER):
         raise UserError(
             f"run {run_id} was stopped before its original was there, so there is nothing to go "
             "on from; start anew (if the original was interrupted, finish that first: "
             "mlflow run . -e prune -P resume_run_id=ITS_ID)"
         )
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        text = download(store, run, DOCUMENT_FILE, Path(scratch)).read_bytes()
+    text = read(store, run, DOCUMENT_FILE)
     try:
-        return _read(text)
+        document = dict(json.loads(text))
+        if document.pop("format") != _FORMAT:
+            raise ValueError("its format is not one that this version of mu reads")
+        if document.pop("digest") != digest_of({"format": _FORMAT, **document}):
+            raise ValueError("its contents do not fit its digest")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"run {run_id} cannot be resumed: {DOCUMENT_FILE} is damaged ({error!r}); start it anew"
         ) from error
-
-
-def _read(text: bytes) -> dict[str, Any]:
-    document = dict(json.loads(text))
-    if document.get("format") != _FORMAT:
-        raise ValueError("its format is not one that this version of mu reads")
-    if document.pop("digest") != digest_of(document):
-        raise ValueError("its contents do not fit its digest")
-    del document["format"]
     return document

@@ -15,39 +15,24 @@ from pathlib import Path
 
 import psutil
 from mlflow.entities import RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.distributed.group import from_first, other_failed
 from mu.distributed.place import place
 from mu.errors import UserError
-from mu.tags import (
-    COMMIT,
-    DIRTY,
-    ENTRY,
-    ERROR,
-    HOST,
-    PID,
-    PROCESS_START,
-    RESUMED,
-    RESUMED_AS,
-)  # fmt: skip
+from mu.tags import COMMIT, DIRTY, ENTRY, ERROR, HOST, PID, PROCESS_START, RESUMED, RESUMED_AS
 from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Signals, Stopped
-from mu.tracking.store import Store, connect, failure, give_views, reason
+from mu.tracking.store import Store, connect, reason
+from mu.tracking.view import give_views
 
 SETTLING_SECONDS = 0.5  # in which another process that resumes the same run would show itself
 
 
 @contextmanager
 def tracked(
-    store: Store,
-    entry: str,
-    name: str,
-    *,
-    resume: str | None = None,
-    parent: str | None = None,
+    store: Store, entry: str, name: str, *, resume: str | None = None, parent: str | None = None
 ) -> Iterator[Recorder]:
     """Open a run, or attach to the one that MLflow's launcher opened, and end it truthfully.
 
@@ -92,9 +77,10 @@ def tracked(
                     from_first(lambda: _store(recorder))
                 from_first(lambda: _finish(recorder))
             except BaseException as error:
-                cause = _cause(error)
-                _end_badly(recorder, cause)
-                if cause is not error:
+                # Another rank's failure, where the launcher stops this one because of it.
+                cause = other_failed() if isinstance(error, Stopped) else None
+                _end_badly(recorder, cause or error)
+                if cause is not None:
                     raise cause from error
                 raise
             finally:
@@ -107,12 +93,6 @@ def tracked(
             shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Another rank's failure, where the launcher stops this one because of it."""
-    found = other_failed() if isinstance(error, Stopped) else None
-    return error if found is None else found
 
 
 def _store(recorder: Recorder) -> None:
@@ -140,7 +120,7 @@ def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
     tags = {ENTRY: entry, "mlflow.runName": name, **_process_tags()}
     tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     run_id = os.environ.get("MLFLOW_RUN_ID")
-    try:
+    with store.answers():
         if run_id is None:
             created = store.client.create_run(store.experiment_id, tags={**resolve_tags(), **tags})
             return str(created.info.run_id)
@@ -148,15 +128,13 @@ def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
         if status != "RUNNING":
             raise UserError(f"MLFLOW_RUN_ID names run {run_id}, which is {status}; unset it")
         store.client.log_batch(run_id, tags=[RunTag(*pair) for pair in tags.items()])
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
     del os.environ["MLFLOW_RUN_ID"]  # the run opened next is one of its own
     return run_id
 
 
 def _reopen(store: Store, run_id: str) -> str:
     """Open an interrupted run again; the one that the launcher opened points to it."""
-    try:
+    with store.answers():
         if launched := os.environ.pop("MLFLOW_RUN_ID", None):
             store.client.set_tag(launched, RESUMED_AS, run_id)
             store.client.set_tag(launched, "mlflow.runName", f"resumes {run_id[:8]}")
@@ -169,8 +147,6 @@ def _reopen(store: Store, run_id: str) -> str:
         time.sleep(SETTLING_SECONDS)
         if (taken := store.run(run_id).data.tags[PID]) != again[PID]:
             raise UserError(f"run {run_id} is being resumed by process {taken} at the same time")
-    except MlflowException as error:
-        raise failure(store.uri, error) from error
     return run_id
 
 
@@ -208,13 +184,8 @@ def _end_badly(recorder: Recorder, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt | Stopped):
         status, reason = "KILLED", f"stopped by {str(error) or 'SIGINT'}"
     with contextlib.suppress(Exception):
-        _close(recorder.store, recorder.run_id, status, reason)
+        recorder.store.close(recorder.run_id, status, reason)
         recorder.send()
-
-
-def _close(store: Store, run_id: str, status: str, reason: str) -> None:
-    store.client.set_tag(run_id, ERROR, reason.splitlines()[0][:500])
-    store.client.set_terminated(run_id, status)
 
 
 def fail_launched_run(reason: str) -> None:
@@ -224,4 +195,4 @@ def fail_launched_run(reason: str) -> None:
         with contextlib.suppress(Exception):
             store = connect()
             if store.run(run_id).info.status == "RUNNING":
-                _close(store, run_id, "FAILED", reason)
+                store.close(run_id, "FAILED", reason)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 
 from mlflow.entities import Run as MlflowRun
@@ -16,20 +16,6 @@ from mu.tracking.artifacts import UNLEARNED, check_network, read
 from mu.tracking.queries import FINISHED, matching
 from mu.tracking.store import Store
 from mu.tracking.view import run_url
-
-
-@dataclass(frozen=True)
-class _StoredRun:
-    """A :class:`mu.run_record.Source`: reads what else is known of a run from its store."""
-
-    store: Store
-    run: MlflowRun
-
-    def read(self, path: str) -> bytes:
-        return read(self.store, self.run, path)
-
-    def find(self, run_id: str) -> RunRecord:
-        return record_of(self.store, self.store.run(run_id))
 
 
 def record_of(store: Store, run: MlflowRun) -> RunRecord:
@@ -47,7 +33,8 @@ def record_of(store: Store, run: MlflowRun) -> RunRecord:
         dict(run.data.metrics),
         tags,
         run_url(store.uri, info.experiment_id, info.run_id),
-        _StoredRun(store, run),
+        partial(read, store, run),
+        lambda run_id: record_of(store, store.run(run_id)),
     )
 
 
@@ -83,7 +70,13 @@ def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED
         If there is none, or the run given is none.
     """
     if run_id == "auto":
-        return _newest_unlearned(store, entries)
+        for record in unlearned_of(store, entries):
+            if not record.is_oracle:
+                return record
+        raise UserError(
+            f"run_id=auto: there is no finished {' or '.join(entries)} run; make one: "
+            "mlflow run . -e unlearn"
+        )
     run = store.run(store.full_id(run_id))
     entry = run.data.tags.get(ENTRY, "unknown")
     if entry not in entries:
@@ -95,12 +88,8 @@ def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED
     return record_of(store, run)
 
 
-def _newest_unlearned(store: Store, entries: Sequence[str]) -> RunRecord:
+def unlearned_of(store: Store, entries: Sequence[str] = UNLEARNED) -> Iterator[RunRecord]:
+    """Finished runs that hold a network that has forgotten, newest first within an entry."""
     for entry in entries:
-        for record in records(store, matching({ENTRY: entry}, FINISHED)):
-            if record.holds_network and not record.is_oracle:
-                return record
-    raise UserError(
-        f"run_id=auto: there is no finished {' or '.join(entries)} run; make one: "
-        "mlflow run . -e unlearn"
-    )
+        found = records(store, matching({ENTRY: entry}, FINISHED))
+        yield from (run for run in found if run.holds_network)

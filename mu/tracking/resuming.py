@@ -82,20 +82,14 @@ def _resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     return run
 
 
-def fetch_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any]]:
-    """The newest whole progress of a run, and what it is about.
+def find_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any]] | None:
+    """The newest whole progress of a run and what it is about; None before the first epoch's end.
 
     Raises
     ------
     UserError
-        If there is none, or all of it is damaged.
+        If all of it is damaged.
     """
-    with _kept_files(store, run) as folder:
-        return read_newest(folder)
-
-
-def find_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any]] | None:
-    """:func:`fetch_progress`, or None where no epoch was finished."""
     with _kept_files(store, run) as folder:
         return read_newest(folder) if progress_files(folder) else None
 

@@ -23,8 +23,8 @@ from mlflow.tracking import MlflowClient
 from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.errors import UserError
+from mu.tags import ERROR
 from mu.tracking.silent import SilentClient
-from mu.tracking.view import experiment_description, experiment_tags
 
 # MLflow's own patience with a server that is down is about four minutes. The first request finds
 # that out at once, or in 20 s where nothing answers at all; later ones outlast a short failure.
@@ -107,6 +107,11 @@ class Store:
             )
         return found[0]
 
+    def close(self, run_id: str, status: str, reason: str) -> None:
+        """End a run as FAILED or KILLED; the first line of ``reason`` is kept in a tag."""
+        self.client.set_tag(run_id, ERROR, next(iter(reason.splitlines()), "")[:500])
+        self.client.set_terminated(run_id, status)
+
     def search(self, query: str) -> Iterator[MlflowRun]:
         """Undeleted runs of the experiment that match MLflow's ``query``, newest first.
 
@@ -126,7 +131,7 @@ class Store:
                 return
 
     def _page(self, query: str, token: str | None) -> PagedList[MlflowRun]:
-        try:
+        with self.answers():
             return self.client.search_runs(
                 [self.experiment_id],
                 query,
@@ -135,8 +140,19 @@ class Store:
                 order_by=["attributes.start_time DESC"],
                 page_token=token,
             )
+
+    @contextmanager
+    def answers(self) -> Iterator[None]:
+        """What the store refuses in the block becomes a :class:`UserError` that says why."""
+        try:
+            yield
         except MlflowException as error:
             raise failure(self.uri, error) from error
+
+    def artifacts(self, run_id: str, folder: str | None = None) -> list[str]:
+        """Paths of the artifacts in a folder of a run."""
+        with self.answers():
+            return [one.path for one in self.client.list_artifacts(run_id, folder)]
 
 
 def connect(uri: str | None = None) -> Store:
@@ -209,7 +225,7 @@ def _experiment(client: MlflowClient) -> str:
     """The experiment that the environment names (MLflow's launcher does), else the default one."""
     if chosen := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         try:
-            return _active(client.get_experiment(chosen))
+            return active(client.get_experiment(chosen))
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
@@ -221,16 +237,17 @@ def _experiment(client: MlflowClient) -> str:
     if not name:
         return "0"
     if found := client.get_experiment_by_name(name):
-        return _active(found)
+        return active(found)
     try:
         return client.create_experiment(name)
     except MlflowException:  # another process was quicker
         if found := client.get_experiment_by_name(name):
-            return _active(found)
+            return active(found)
         raise
 
 
-def _active(experiment: Experiment) -> str:
+def active(experiment: Experiment) -> str:
+    """Its ID, if the experiment was not deleted; else a :class:`UserError`."""
     number = str(experiment.experiment_id)
     if experiment.lifecycle_stage != "active":
         raise UserError(
@@ -238,22 +255,6 @@ def _active(experiment: Experiment) -> str:
             f"restore --experiment-id {number}"
         )
     return number
-
-
-def give_views(store: Store) -> None:
-    """Give the experiment its saved views, and a description where it has none.
-
-    A store that refuses costs only these.
-    """
-    try:
-        present = store.client.get_experiment(store.experiment_id).tags
-        about = experiment_description(store.experiment_id)
-        missing = {name: value for name, value in about.items() if name not in present}
-        for name, value in {**experiment_tags(), **missing}.items():
-            if present.get(name) != value:
-                store.client.set_experiment_tag(store.experiment_id, name, value)
-    except MlflowException:
-        return
 
 
 def failure(uri: str, error: Exception) -> UserError:

@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mlflow.exceptions import MlflowException
+
 from mu.tags import ENTRY
+from mu.tracking.store import Store
 
 TAG_PREFIX: Final = "mlflow.sharedViewState."
 KIND: Final = "custom_model_development"  # what MLflow calls experiments that train models
@@ -50,7 +53,7 @@ class View:
     @property
     def columns(self) -> list[str]:
         """The page's names of the chosen columns; those that no run has logged stay hidden."""
-        return [*_quoted("params", self.params), *_quoted("metrics", self.metrics)]
+        return [f"params.`{n}`" for n in self.params] + [f"metrics.`{n}`" for n in self.metrics]
 
     def state(self) -> dict[str, Any]:
         """What the page restores; fields that are left out keep its defaults."""
@@ -61,7 +64,8 @@ class View:
             "selectedColumns": self.columns,
             # Without an order of its own the page sorts columns by name, metrics first.
             "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *self.columns],
-            "columnWidths": {name: _width(name) for name in self.columns},
+            # Pixels: `random:10%` and `train_acc` just fit, so that most columns are seen at once.
+            "columnWidths": {n: 110 if n.startswith("params.") else 78 for n in self.columns},
         }
 
 
@@ -139,6 +143,22 @@ def experiment_description(experiment_id: str) -> dict[str, str]:
     return {"mlflow.note.content": "\n".join(lines), "mlflow.experimentKind": KIND}
 
 
+def give_views(store: Store) -> None:
+    """Give the experiment its saved views, and a description where it has none.
+
+    A store that refuses costs only these.
+    """
+    try:
+        present = store.client.get_experiment(store.experiment_id).tags
+        about = experiment_description(store.experiment_id)
+        missing = {name: value for name, value in about.items() if name not in present}
+        for name, value in {**experiment_tags(), **missing}.items():
+            if present.get(name) != value:
+                store.client.set_experiment_tag(store.experiment_id, name, value)
+    except MlflowException:
+        return
+
+
 def view_url(tracking_uri: str, experiment_id: str, key: str) -> str:
     """The address of a view: on the tracking server, or on a local one for a local store.
 
@@ -156,15 +176,6 @@ def _view_path(experiment_id: str, key: str) -> str:
 def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str:
     """The address of one run's page."""
     return f"{_server(tracking_uri)}/#/experiments/{experiment_id}/runs/{run_id}"
-
-
-def _quoted(kind: str, names: tuple[str, ...]) -> list[str]:
-    return [f"{kind}.`{name}`" for name in names]
-
-
-def _width(column: str) -> int:
-    """Pixels: `random:10%` and `train_acc` just fit, so that most columns are seen at once."""
-    return 110 if column.startswith("params.") else 78
 
 
 def _tag_value(view: View, created_at: int) -> str:

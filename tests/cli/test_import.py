@@ -24,7 +24,7 @@ from mu.cli import importing
 from mu.cli.main import run as run_command
 from mu.cli.mu import mu as mu_command
 from mu.data.images import ImageDataset
-from mu.evaluation import predict
+from mu.evaluation.outputs import predict
 from mu.foreign.entries import sort_out
 from mu.foreign.originals import Imported, import_original
 from mu.methods.retrain import Retrain

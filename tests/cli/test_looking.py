@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from rich.console import Console
 
 from mu.cli import listing, showing
 from mu.cli.main import run as run_command
@@ -140,7 +139,7 @@ def test_json_has_all_of_a_run(store, family, capsys):
 
 
 def test_ids_are_short_where_a_line_is(store, family, capsys, monkeypatch):
-    monkeypatch.setattr("mu.report.console.wide_console", lambda: Console(width=100))
+    monkeypatch.setattr("mu.report.console.UNCUT", 100)
     rows = listed(capsys)[1:]
     assert rows[0].split()[0] == family["failed"][: listing.SHORT]
 

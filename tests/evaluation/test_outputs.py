@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mu.data import load_data
-from mu.evaluation import Outputs, predict
+from mu.evaluation.outputs import Outputs, predict
 from mu.originals.train import make_recipe
 from mu.runs import Run
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mu.evaluation import Outputs
+from mu.evaluation.outputs import Outputs
 from mu.evaluation.paired import accuracy_difference, paired_interval
 from tests.helpers import laws
 

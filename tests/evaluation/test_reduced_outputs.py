@@ -7,8 +7,7 @@ import psutil
 import pytest
 import torch
 
-from mu.evaluation import predict
-from mu.evaluation.outputs import MOST_LOGITS, Outputs, joined
+from mu.evaluation.outputs import MOST_LOGITS, Outputs, joined, predict
 from mu.evaluation.reductions import REDUCTIONS
 from mu.evaluation.scores import SCORES
 from mu.runs import Run

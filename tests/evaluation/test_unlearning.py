@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
-from mu.evaluation import GAP_METRICS, Outputs, SplitOutputs, evaluate, gaps, look, measure
+from mu.evaluation.gap import GAP_METRICS, gaps
+from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.unlearning import evaluate, look, measure
 from mu.originals.train import make_recipe
 from mu.runs import Run
 

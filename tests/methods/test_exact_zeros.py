@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mu.checkpoints import Checkpoint, forget_split
 from mu.data import load_data
 from mu.data.batches import Batches
-from mu.evaluation import evaluate
+from mu.evaluation.unlearning import evaluate
 from mu.methods import make_method
 from mu.methods.l1_sparse import decay, prune_zeros, total_pull
 from mu.originals.train import make_recipe, train_original

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from torch import nn
 
-from mu.report import backdoor_plots
+from mu.report import backdoor_plots, plots
 from mu.report.backdoor_plots import (
     PREDICTED,
     SAMPLES,
@@ -67,9 +67,7 @@ class SeesWhite(nn.Module):
 def drawn(monkeypatch):
     """The figures that were to be saved, by the file's name."""
     figures = {}
-    monkeypatch.setattr(
-        backdoor_plots, "save", lambda figure, path: figures.update({path.name: figure})
-    )
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.update({path.name: figure}))
     return figures
 
 

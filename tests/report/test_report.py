@@ -7,7 +7,8 @@ from PIL import Image
 from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data
 from mu.data.forget import ForgetSplit
-from mu.evaluation import Outputs, SplitOutputs, gaps
+from mu.evaluation.gap import gaps
+from mu.evaluation.outputs import Outputs, SplitOutputs
 from mu.masks import Mask
 from mu.report import console, plots, prose
 from mu.runs import Run

@@ -42,7 +42,7 @@ def process_tags(**changes: str) -> dict[str, str]:
 
 
 def verdicts(store: Store, orphan_hours: float = 1.0) -> dict[str, str]:
-    return {one.run_id: one.verdict for one in close_dead_runs(store, orphan_hours)}
+    return {one.run_id: verdict for one, verdict in close_dead_runs(store, orphan_hours)}
 
 
 def status(store: Store, run_id: str) -> str:
@@ -73,9 +73,8 @@ def test_a_process_killed_outright(
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert status(store, run_id) == "RUNNING"
-        (finding,) = close_dead_runs(store, 1.0)
-        assert (finding.run_id, finding.verdict) == (run_id, "dead")
-        assert (finding.name, finding.entry) == ("child", "prune")
+        ((one, verdict),) = close_dead_runs(store, 1.0)
+        assert (one.run_id, one.name, one.entry, verdict) == (run_id, "child", "prune", "dead")
     assert status(store, run_id) == "FAILED"
     assert store.run(run_id).data.tags["mu.error"] == "its process was gone"
     assert verdicts(store) == {}
@@ -116,8 +115,8 @@ def test_a_process_of_another_user_is_alive(store: Store, monkeypatch: pytest.Mo
 
 def test_runs_of_another_host_are_left_alone(store: Store) -> None:
     run_id = running(store, hours=1000, **process_tags(mu__host="elsewhere", mu__pid=str(GONE)))
-    (finding,) = close_dead_runs(store, 1.0)
-    assert (finding.verdict, finding.host) == ("elsewhere", "elsewhere")
+    ((one, verdict),) = close_dead_runs(store, 1.0)
+    assert (verdict, one.tags["mu.host"]) == ("elsewhere", "elsewhere")
     assert status(store, run_id) == "RUNNING"
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from mu.tracking import Store
-from mu.tracking.store import give_views
-from mu.tracking.view import TAG_PREFIX, VIEWS, View, experiment_tags, view_url
+from mu.tracking.view import TAG_PREFIX, VIEWS, View, experiment_tags, give_views, view_url
 
 
 def decoded(view: View) -> tuple[dict[str, Any], dict[str, Any]]:

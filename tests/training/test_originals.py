@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.data import load_data, source
-from mu.evaluation import predict
+from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.originals.rounds import train_network
 from mu.originals.train import make_recipe, train_original

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import load_data
 from mu.data.images import ImageDataset
-from mu.evaluation import predict
+from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.models.head import head_of

@@ -10,6 +10,7 @@ from typing import Any
 from mu.evaluation.catalogue import ORACLE, metric
 from mu.evaluation.statistics import summarise
 from mu.report.comparison.oracles import distance, gap_to
+from mu.report.metrics import digits_of
 from mu.run_record import RunRecord
 
 ABSENT = "-"
@@ -56,11 +57,6 @@ def make_cell(
         "metric": name, **cell, "runs": len(values), "run_ids": tuple(values),
         "per_run": tuple(values.values()),
     }  # fmt: skip
-
-
-def digits_of(name: str) -> int:
-    """Digits after the point that a table shows of a metric."""
-    return {"0-1": 3, "steps": 0, "images": 0}.get(metric(name).unit, 2)
 
 
 def number(name: str, value: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,8 +67,8 @@ def table_lines(table: Table) -> str:
     texts = _texts(table, best="**{}**", distance=" ({})")
     several = len(table.originals) > 1
     names = [f"{name} {original}" if several else name for original, name in texts.columns]
-    labels = [escape(label) for label in texts.index]
-    return markdown_table([escape(name) for name in names], texts.to_numpy().tolist(), labels)
+    rows = [[escape(label), *row] for label, *row in texts.itertuples()]
+    return markdown_table(["", *map(escape, names)], rows, "l" + "r" * len(names))
 
 
 def latex_escape(text: str) -> str:
@@ -113,10 +112,9 @@ def print_tables(tables: Sequence[Table]) -> None:
     """All tables with what they say; an asterisk marks the best, nothing is read as markup."""
     console = make_console()
     for table in tables:
-        console.print(table.heading, style="bold", soft_wrap=True, markup=False, highlight=False)
+        console.print(table.heading, style="bold", soft_wrap=True)
         console.print(_terminal_table(table))
-        for sentence in summarise_table(table):
-            console.print(sentence, soft_wrap=True, markup=False, highlight=False)
+        console.print("\n".join(summarise_table(table)), soft_wrap=True)
         print_notes(cautions(table))
 
 
@@ -127,13 +125,10 @@ def _terminal_table(table: Table) -> RichTable:
         shown.add_column(name, justify="right", no_wrap=True)
     for original, block in table.shown.groupby("original", sort=False):
         shown.add_section()
-        shown.add_row(Text(original, style="bold"))
+        shown.add_row(original, style="bold")
         for label, row in block.groupby("row", sort=False):
             if row["mean"].notna().any():
-                shown.add_row(Text(f"  {label}"), *map(_terminal_text, row.itertuples()))
+                texts = [(write(cell, spread="±{}"), cell.best) for cell in row.itertuples()]
+                cells = [Text(f"{text}*", "bold") if best else text for text, best in texts]
+                shown.add_row(f"  {label}", *cells)
     return shown
-
-
-def _terminal_text(cell: Any) -> Text:
-    text = write(cell, spread="±{}")
-    return Text(f"{text}*", style="bold") if cell.best else Text(text)

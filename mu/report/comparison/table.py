@@ -13,7 +13,7 @@ import pandas as pd
 
 from mu.alike import canonical_items
 from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
-from mu.report.comparison.cells import NAN, digits_of, make_cell
+from mu.report.comparison.cells import NAN, make_cell
 from mu.report.comparison.groups import (
     DENSE,
     Group,
@@ -35,6 +35,7 @@ from mu.report.comparison.oracles import (
     mask_from,
     problem_of,
 )
+from mu.report.metrics import digits_of
 from mu.run_record import RunRecord
 from mu.tags import COMMIT, DIRTY
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from mu.evaluation import Outputs, SplitOutputs
+from mu.evaluation.outputs import Outputs, SplitOutputs
 
 SIZES = {"forget": 7, "retain": 23, "test": 12}
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from mu.evaluation import Outputs
 from mu.evaluation.distance.divergence import agreement, divergences, js_divergence
+from mu.evaluation.outputs import Outputs
 from tests.evaluation.distance.looks import SIZES, look, outputs, reordered
 from tests.helpers import laws
 

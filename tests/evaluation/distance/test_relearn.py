@@ -9,9 +9,9 @@ import torch.nn.functional as F
 
 from mu.checkpoints import forget_split
 from mu.data.batches import Batches
-from mu.evaluation import predict
 from mu.evaluation.distance import relearn
 from mu.evaluation.distance.relearn import relearn_steps
+from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.runs import Run
 from tests.helpers import as_arrays, bits, make_checkpoint, make_dataset

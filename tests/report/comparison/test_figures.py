@@ -38,10 +38,10 @@ def test_all_that_there_is_material_for(study: Table) -> None:
     attacked = tabulate([make_run("a", metrics={"ASR": 90.0, "ASR_before": 99.0})])
     (curve,) = draw_all(attacked)[0]
     assert curve.name == "backdoor"
-    assert curve.rows == (
+    assert curve.rows == [
         ("ft", "dense", "90.00", "94.00"),
         ("original", "dense", "99.00", "95.00"),
-    )
+    ]
 
 
 def test_names_are_apart_where_there_are_several_groups(study: Table) -> None:
@@ -51,10 +51,12 @@ def test_names_are_apart_where_there_are_several_groups(study: Table) -> None:
 
 def test_the_words_hold_the_numbers(study: Table) -> None:
     gap, scatter, *_ = draw_all([study])[0]
-    assert "l1_sparse on dense: 1.12 ± 0.18" in gap.alt
+    row = "method l1_sparse, original dense, gap 1.12, from 0.95, to 1.30, runs 2"
+    assert gap.alt.startswith("Bars of the gap to the oracle, in points; method ")
+    assert row in gap.alt
     assert ("l1_sparse", "dense", "1.12", "0.95", "1.30", "2") in gap.rows
     assert ("ft", "dense", "40.25", "0.00", "no") in scatter.rows
-    assert "on the Pareto front: l1_sparse on 95 % sparse" in scatter.alt
+    assert "original 95 % sparse, forgetting 0.45, utility 0.00, on the front yes" in scatter.alt
 
 
 def test_a_file_and_an_element_of_a_page(study: Table, tmp_path: Path) -> None:

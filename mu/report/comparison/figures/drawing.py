@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -42,8 +42,8 @@ class Drawing:
         Of its file, without ending.
     title, caption
         Plain text.
-    alt
-        What it shows, for who does not see it.
+    kind
+        What sort of figure it is, in words, for who does not see it.
     header, rows
         Its data as a table.
     draw
@@ -53,10 +53,17 @@ class Drawing:
     name: str
     title: str
     caption: str
-    alt: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    kind: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
     draw: Callable[[], Figure]
+
+    @property
+    def alt(self) -> str:
+        """What it shows, in words."""
+        pairs = [zip(self.header, row, strict=True) for row in self.rows]
+        lines = [", ".join(f"{name} {text}" for name, text in pair) for pair in pairs]
+        return "; ".join([self.kind, *lines]) + "."
 
     def save(self, folder: Path) -> None:
         """Write it as png."""
@@ -66,13 +73,7 @@ class Drawing:
             save(figure, folder / f"{self.name}.png")
 
     def svg(self, prefix: str) -> str:
-        """It as an SVG element for a page, in the page's colours.
-
-        Parameters
-        ----------
-        prefix
-            Put before its IDs, which must not be those of another figure.
-        """
+        """It as an SVG element in the page's colours; the prefix sets its IDs apart from others."""
         text = io.StringIO()
         with mpl.rc_context(_STYLE):
             figure = self.draw()
@@ -105,31 +106,15 @@ _FILLS: Final[tuple[Fill, ...]] = ("full", "none", "left", "right", "top", "bott
 _VARIANTS = ("-", ":", "--", "-.")
 
 
-@dataclass(frozen=True)
-class RowLook:
-    """How a row is drawn: its method's colour, and another line for other settings of it."""
-
-    look: Look
-    line: str
-    variant: int
-
-    @property
-    def colour(self) -> str:
-        """``#rrggbb``, the same for all settings of a method."""
-        return self.look.colour
-
-
-def row_looks(table: Table) -> dict[str, RowLook]:
-    """The look of each row, by its label."""
+def row_looks(table: Table) -> dict[str, Look]:
+    """The look of each row, by its label: its method's colour, other settings in other lines."""
     others = tuple(sorted(set(table.rows.values())))
-    found: dict[str, RowLook] = {}
-    seen: dict[str, int] = {}
-    for label, method in table.rows.items():
-        number = seen.setdefault(method, 0)
-        seen[method] += 1
-        look = look_of(method, others)
-        line = look.line if number == 0 else _VARIANTS[number % len(_VARIANTS)]
-        found[label] = RowLook(look, line, number)
+    methods = list(table.rows.values())
+    found: dict[str, Look] = {}
+    for place, (label, method) in enumerate(table.rows.items()):
+        look, variant = look_of(method, others), methods[:place].count(method)
+        line = _VARIANTS[variant % len(_VARIANTS)] if variant else look.line
+        found[label] = replace(look, line=line, variant=variant)
     return found
 
 
@@ -148,13 +133,8 @@ def fill_of(block: int) -> Fill:
     return _FILLS[block % len(_FILLS)]
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
+def legend_below(figure: Figure, axes: Axes) -> None:
     """The legend of ``axes`` under the figure."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(handles)))
-
-
-def sentences(parts: Sequence[str]) -> str:
-    """Parts of an alternative text, one after the other."""
-    return "; ".join(parts) + "."
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(handles)))

@@ -10,15 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mu.report.comparison.cells import number, write
-from mu.report.comparison.figures.drawing import (
-    INK,
-    WIDTH,
-    Drawing,
-    row_looks,
-    sentences,
-    short_labels,
-)
+from mu.report.comparison.cells import number
+from mu.report.comparison.figures.drawing import INK, WIDTH, Drawing, row_looks, short_labels
 from mu.report.comparison.table import Table
 
 _HATCHES = ("", "///", "\\\\\\", "xxx", "---", "|||")  # dots make an SVG of a megabyte
@@ -29,7 +22,15 @@ def gap_bars(table: Table) -> list[Drawing]:
     cells = list(table.found("gap").itertuples())
     if not cells:
         return []
-    words = [f"{cell.row} on {cell.original}: {write(cell)}" for cell in cells]
+    rows = [
+        (
+            cell.row,
+            cell.original,
+            *(number("gap", value) for value in (cell.mean, *ends_of(cell))),
+            str(cell.runs),
+        )
+        for cell in cells
+    ]
     return [
         Drawing(
             "gap",
@@ -37,17 +38,9 @@ def gap_bars(table: Table) -> list[Drawing]:
             "Mean distance to the oracle over UA, RA, TA and MIA, in points: the smaller, the "
             "better. Whiskers: standard deviation over seeds; of a single run its 95 % interval "
             "over samples.",
-            sentences(["Bars of the gap to the oracle, in points", *words]),
+            "Bars of the gap to the oracle, in points",
             ("method", "original", "gap", "from", "to", "runs"),
-            tuple(
-                (
-                    cell.row,
-                    cell.original,
-                    *(number("gap", value) for value in (cell.mean, *ends_of(cell))),
-                    str(cell.runs),
-                )
-                for cell in cells
-            ),
+            rows,
             lambda: _draw(table, cells),
         )
     ]

@@ -16,7 +16,6 @@ from mu.report.comparison.figures.drawing import (
     Drawing,
     legend_below,
     row_looks,
-    sentences,
     short_labels,
 )
 from mu.report.comparison.oracles import ORACLE_METHOD
@@ -71,18 +70,13 @@ def _drawing(
             (ORIGINAL, label, *(number(one, own[one]) for one in names))
             for label, own in originals.iterrows()
         ]
-    words = [
-        f"{method} on {original}: "
-        + ", ".join(f"{one} {text}" for one, text in zip(names, texts, strict=True))
-        for method, original, *texts in rows
-    ]
     return Drawing(
         name,
         title,
         caption,
-        sentences([f"Lines of {', '.join(names)} over sparsity", *words]),
+        f"Lines of {', '.join(names)} over sparsity",
         ("method", "original", *names),
-        tuple(rows),
+        rows,
         lambda: _draw(table, cells, originals, names, before=before),
     )
 
@@ -128,7 +122,7 @@ def _panel(axes: Axes, table: Table, cells: pd.DataFrame, originals: pd.DataFram
         look = looks[row]
         axes.errorbar(
             own.index, own["mean"], own["sd"].fillna(0.0), ls=look.line, color=look.colour,
-            marker=look.look.marker, ms=5, lw=1.5, elinewidth=1, capsize=2, label=short[row],
-            mfc="none" if look.variant else look.colour,
+            marker=look.marker, ms=5, lw=1.5, elinewidth=1, capsize=2, label=short[row],
+            mfc=look.face,
         )  # fmt: skip
     axes.margins(y=0.12)

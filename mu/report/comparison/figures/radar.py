@@ -12,7 +12,6 @@ from mu.report.comparison.figures.drawing import (
     Drawing,
     legend_below,
     row_looks,
-    sentences,
     short_labels,
 )
 from mu.report.comparison.oracles import ORACLE_METHOD
@@ -24,12 +23,9 @@ LABELS = ("UA", "RA", "TA", "MIA", "time\nsaved")
 
 def radars(table: Table) -> list[Drawing]:
     """One for each block in which a method has all of the numbers."""
-    found = []
-    for place, label in enumerate(table.originals.index):
-        series = closeness(table, label)
-        if series:
-            found.append(_radar(table, series, place, label))
-    return found
+    labels = enumerate(table.originals.index, 1)
+    found = [(number, label, closeness(table, label)) for number, label in labels]
+    return [_radar(table, series, number, label) for number, label, series in found if series]
 
 
 def closeness(table: Table, original: str) -> dict[str, list[float]]:
@@ -48,7 +44,7 @@ def closeness(table: Table, original: str) -> dict[str, list[float]]:
     return dict(zip(near.index, near.to_numpy().tolist(), strict=True))
 
 
-def _radar(table: Table, series: dict[str, list[float]], place: int, label: str) -> Drawing:
+def _radar(table: Table, series: dict[str, list[float]], number: int, label: str) -> Drawing:
     looks = row_looks(table)
 
     def draw() -> Figure:
@@ -60,11 +56,10 @@ def _radar(table: Table, series: dict[str, list[float]], place: int, label: str)
         angles = np.linspace(0, 2 * np.pi, len(SPOKES), endpoint=False)
         short = short_labels(list(series))
         for name, values in series.items():
-            look = looks[name]
-            closed = [*values, values[0]]
+            look, closed = looks[name], [*values, values[0]]
             axes.plot(
                 [*angles, angles[0]], closed, look.line, color=look.colour, label=short[name],
-                lw=1.8, marker=look.look.marker, ms=5, mfc="none" if look.variant else look.colour,
+                lw=1.8, marker=look.marker, ms=5, mfc=look.face,
             )  # fmt: skip
             axes.fill([*angles, angles[0]], closed, color=look.colour, alpha=0.07)
         axes.set_xticks(angles, LABELS)
@@ -75,17 +70,13 @@ def _radar(table: Table, series: dict[str, list[float]], place: int, label: str)
         legend_below(figure, axes)
         return figure
 
-    rows = tuple((name, *(f"{one:.2f}" for one in values)) for name, values in series.items())
-    words = [
-        f"{name}: " + ", ".join(f"{spoke} {v:.1f}" for spoke, v in zip(SPOKES, values, strict=True))
-        for name, values in series.items()
-    ]
+    rows = [(name, *(f"{one:.2f}" for one in values)) for name, values in series.items()]
     return Drawing(
-        f"radar_{place + 1}",
+        f"radar_{number}",
         f"Closeness to the oracle, {label}",
         f"{', '.join(GAP_METRICS)}: 100 less the distance to the oracle in points. Time saved: "
         "share of Retrain's seconds that the method does not need. The outer ring is best.",
-        sentences([f"Radar of closeness to the oracle on {label} originals, 0 to 100", *words]),
+        f"Radar of closeness to the oracle on {label} originals, 0 to 100",
         ("method", "UA", "RA", "TA", "MIA", "time saved, %"),
         rows,
         draw,

@@ -16,7 +16,6 @@ from mu.report.comparison.figures.drawing import (
     Drawing,
     fill_of,
     row_looks,
-    sentences,
     short_labels,
 )
 from mu.report.comparison.table import Table
@@ -61,8 +60,16 @@ def trade_off(table: Table) -> list[Drawing]:
         return []
     front = pareto_front(points)
     labels = list(table.originals.index)
-    names = [f"{one.label}, {labels[one.block]}" for one in points]
-    best = [f"{one.label} on {labels[one.block]}" for one in front]
+    rows = [
+        (
+            one.label,
+            labels[one.block],
+            f"{one.forgetting:.2f}",
+            f"{one.utility:.2f}",
+            "yes" if one in front else "no",
+        )
+        for one in points
+    ]
     return [
         Drawing(
             "trade_off",
@@ -70,27 +77,9 @@ def trade_off(table: Table) -> list[Drawing]:
             "Distance to the oracle in what is to be forgotten (mean of UA and MIA) and in what "
             "is to be kept (mean of RA and TA), in points; both scales are linear up to 1 and "
             "logarithmic beyond. Lower left is best; the line is the Pareto front.",
-            sentences(
-                [
-                    "Scatter of the distance to the oracle in forgetting and in utility, in points",
-                    *(
-                        f"{name}: {one.forgetting:.2f} and {one.utility:.2f}"
-                        for name, one in zip(names, points, strict=True)
-                    ),
-                    f"on the Pareto front: {', '.join(best)}",
-                ]
-            ),
+            "Scatter of the distance to the oracle in forgetting and in utility, in points",
             ("method", "original", "forgetting", "utility", "on the front"),
-            tuple(
-                (
-                    one.label,
-                    labels[one.block],
-                    f"{one.forgetting:.2f}",
-                    f"{one.utility:.2f}",
-                    "yes" if one in front else "no",
-                )
-                for one in points
-            ),
+            rows,
             lambda: _draw(table, points, front),
         )
     ]
@@ -107,7 +96,7 @@ def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figu
     for one in points:
         look = looks[one.label]
         axes.plot(
-            one.forgetting, one.utility, look.look.marker, color=look.colour, ms=9, mew=1.6,
+            one.forgetting, one.utility, look.marker, color=look.colour, ms=9, mew=1.6,
             fillstyle=fill_of(one.block), markerfacecoloralt="none", zorder=3, clip_on=False,
             alpha=1 / (1 + 0.4 * look.variant),
         )  # fmt: skip
@@ -124,7 +113,7 @@ def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figu
     short = short_labels(list(looks))
     shown = {one.label for one in points}
     handles = [
-        Line2D([], [], color=look.colour, marker=look.look.marker, ls="", ms=7, label=short[label],
+        Line2D([], [], color=look.colour, marker=look.marker, ls="", ms=7, label=short[label],
                alpha=1 / (1 + 0.4 * look.variant))
         for label, look in looks.items() if label in shown
     ]  # fmt: skip

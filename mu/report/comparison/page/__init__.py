@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mu.evaluation.catalogue import metric
 from mu.report.comparison.cautions import cautions
-from mu.report.comparison.cells import ABSENT, number
+from mu.report.comparison.cells import number
 from mu.report.comparison.figures import Drawing
 from mu.report.comparison.figures.drawing import row_looks
 from mu.report.comparison.formats import LEGEND
@@ -22,7 +23,6 @@ from mu.run_record import Seeds
 
 FOLDER = Path(__file__).parent
 SHORT = 8  # letters of a run ID in a tip
-View = dict[str, Any]
 
 
 def make_page(
@@ -53,16 +53,17 @@ def make_page(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True,
     )  # fmt: skip
-    groups = [
-        _group(table, own, place)
-        for place, (table, own) in enumerate(zip(tables, drawings, strict=True), 1)
-    ]
+    environment.globals |= {
+        "cautions": cautions, "looks_of": row_looks, "more_of": _more, "number": number,
+        "originals_of": _originals, "seeds_of": _seeds, "summarise": summarise_table, "zip": zip,
+    }  # fmt: skip
     return environment.get_template("page.html").render(
         title=title,
         lead=lead,
-        groups=groups,
+        groups=list(zip(tables, drawings, strict=True)),
         notes=notes,
-        runs=[one for table in tables for one in _runs(table)],
+        seeds=Seeds._fields,
+        oracle_method=ORACLE_METHOD,
         definitions=_definitions(tables),
         legend=LEGEND,
         run_id=run_id,
@@ -71,69 +72,13 @@ def make_page(
     )
 
 
-def _group(table: Table, drawings: Sequence[Drawing], place: int) -> View:
-    looks = row_looks(table)
-    known = table.originals[list(OF_ORIGINALS)].dropna(axis="columns", how="all")
-    return {
-        "heading": table.heading,
-        "about": list(table.about.items()),
-        "summary": summarise_table(table),
-        "blocks": list(table.originals.index),
-        "metrics": table.metrics,
-        "rows": [
-            {
-                "label": label,
-                "oracle": table.rows[label] == ORACLE_METHOD,
-                "colour": looks[label].colour,
-                "cells": [
-                    _cell(table, cell, f"p{place}-{line}-{column}")
-                    for column, cell in enumerate(cells.itertuples())
-                ],
-            }
-            for line, (label, cells) in enumerate(table.shown.groupby("row", sort=False))
-        ],
-        "notes": cautions(table),
-        "original_metrics": list(known),
-        "originals": [
-            (label, [number(name, value) or ABSENT for name, value in own.items()])
-            for label, own in known.iterrows()
-            if len(own)
-        ],
-        "figures": [
-            {
-                "title": one.title,
-                "alt": one.alt,
-                "caption": one.caption,
-                "header": one.header,
-                "rows": one.rows,
-                "svg": Markup(one.svg(f"f{place}-{count}-")),  # matplotlib escapes its texts
-            }
-            for count, one in enumerate(drawings)
-        ],
-    }
+def _originals(table: Table) -> pd.DataFrame:
+    """What is known of the originals before unlearning."""
+    return table.originals[list(OF_ORIGINALS)].dropna(axis="columns", how="all")
 
 
-def _cell(table: Table, cell: Any, place: str) -> View:
-    """A number with the runs behind it."""
-    runs = [
-        {
-            **_linked(table, run_id),
-            "seeds": str(Seeds(*table.runs.loc[run_id, list(Seeds._fields)])),
-            "value": number(cell.metric, value),
-        }
-        for run_id, value in zip(cell.run_ids, cell.per_run, strict=True)
-    ]
-    return {
-        "first": cell.metric == table.metrics[0],
-        "metric": cell.metric,
-        "block": cell.original,
-        "value": cell.mean,
-        **{part: number(cell.metric, getattr(cell, part)) for part in ("mean", "sd", "distance")},
-        "best": cell.best,
-        "runs": runs,
-        "more": _more(cell),
-        "id": place,
-    }
+def _seeds(table: Table, run_id: str) -> Seeds:
+    return Seeds(*table.runs.loc[run_id, list(Seeds._fields)])
 
 
 def _more(cell: Any) -> str:
@@ -146,26 +91,6 @@ def _more(cell: Any) -> str:
     ids = ", ".join(run_id[:SHORT] for run_id in cell.run_ids)
     words.append(f"run{'s' if cell.runs > 1 else ''} {ids}")
     return "; ".join(words)
-
-
-def _linked(table: Table, run_id: str) -> View:
-    """A run as the page names it; only addresses of pages become links."""
-    url = str(table.runs["url"].get(run_id, ""))
-    return {"id": run_id, "url": url if url.startswith(("http://", "https://")) else ""}
-
-
-def _runs(table: Table) -> list[View]:
-    """All runs of a table: what each is, its seeds, and where it is found."""
-    return [
-        {
-            **own,
-            **_linked(table, run_id),
-            "seeds": [own[name] for name in Seeds._fields],
-            "gap": number("gap", own["gap"]) or ABSENT,
-            "oracle": _linked(table, own["named"]) if own["named"] else None,
-        }
-        for run_id, own in table.runs.to_dict("index").items()
-    ]
 
 
 def _definitions(tables: Sequence[Table]) -> list[Any]:
