@@ -159,6 +159,18 @@ class Spec:
         gone = torch.isin(torch.from_numpy(whole.train), torch.tensor(self.removed).long()).numpy()
         return Split(whole.train[~gone], whole.val, whole.unused)
 
+    def forget_split(self, dataset: ImageDataset, request: ForgetRequest) -> ForgetSplit:
+        """What is to be forgotten of a model with this spec.
+
+        Raises
+        ------
+        UserError
+            If the request does not fit the data.
+        """
+        parts = self.split(dataset)
+        chosen = request.select(dataset, parts, self.recipe.split.split_seed)
+        return ForgetSplit.of(dataset, parts, chosen)
+
     def without(self, forget: Indices, method: str) -> Spec:
         """The spec after ``method`` has unlearned the samples ``forget``."""
         removed = tuple(sorted({*self.removed, *(int(number) for number in forget)}))
@@ -343,7 +355,4 @@ def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> 
         If the data is not what the checkpoint was trained on, or the request does not fit it.
     """
     spec = checkpoint.spec
-    dataset = spec.data.bind(dataset)
-    parts = spec.split(dataset)
-    chosen = ForgetRequest.parse(forget).select(dataset, parts, spec.recipe.split.split_seed)
-    return ForgetSplit.of(dataset, parts, chosen)
+    return spec.forget_split(spec.data.bind(dataset), ForgetRequest.parse(forget))

@@ -37,7 +37,7 @@ def backdoor(request: Request) -> None:
     elif options.sparsities is not None:
         sparsity_curve(store, options, request)
     else:
-        print_unlearned(store, run_plan(store, make_plan(store, options, request)))
+        print_unlearned(store, run_plan(make_plan(store, options, request)))
 
 
 def method_of_interrupted(run_id: str) -> str:
@@ -62,8 +62,8 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
         rows: list[dict[str, float]] = []
         for step, (sparsity, one) in enumerate(requests.items()):
             print(f"sparsity {sparsity:g} %")
-            done = run_plan(store, make_plan(store, options, one), recorder.run_id)
-            row = {name: value for name, value in done.result.metrics.items() if name in COLUMNS}
+            done = run_plan(make_plan(store, options, one), recorder.run_id)
+            row = {name: value for name, value in done.metrics.items() if name in COLUMNS}
             rows.append(row | {"sparsity": done.task.problem.checkpoint.mask.sparsity})
             recorder.metrics(rows[-1], step)
         _save(recorder, options.method, rows)
@@ -87,13 +87,7 @@ def _save(recorder: Recorder, method: str, rows: list[dict[str, float]]) -> None
 
 
 def parse_sparsities(text: str) -> list[float]:
-    """Percentages with commas between them.
-
-    Raises
-    ------
-    UserError
-        If one is no number from 0 to below 100, or comes twice.
-    """
+    """Percentages with commas between them, from 0 to below 100, none twice."""
     found: list[float] = []
     for word in text.split(","):
         try:

@@ -65,11 +65,15 @@ class TrainTask:
 
 @dataclass(frozen=True)
 class TrackedModel:
-    """A network, the run that holds it, and its numbers."""
+    """A network, the run that holds it, and its numbers, where they are needed."""
 
     run_id: str
     checkpoint: Checkpoint
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def spec(self) -> Spec:
+        """Data and recipe."""
+        return self.checkpoint.spec
 
 
 # --- unlearning ---------------------------------------------------------------------------
@@ -189,8 +193,6 @@ class UnlearnTask:
 
     Parameters
     ----------
-    name, method
-        How to unlearn.
     seed
         Of the unlearning.
     oracle_run_id
@@ -204,7 +206,6 @@ class UnlearnTask:
     """
 
     problem: UnlearningProblem
-    name: str
     method: Method
     seed: int
     oracle_run_id: str = "none"
@@ -212,6 +213,11 @@ class UnlearnTask:
     notes: Sequence[str] = ()
     progress: Progress | None = None
     resume_run_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return self.method.name
 
     @property
     def title(self) -> str:
@@ -274,39 +280,21 @@ class UnlearnTask:
 
 
 @dataclass(frozen=True)
-class Oracle:
-    """The oracle's run and its numbers."""
-
-    run_id: str
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class UnlearnResult:
-    """An unlearned model and its numbers.
+class Unlearned:
+    """An unlearning that is done: its run, and what came of it.
 
     Parameters
     ----------
-    digests
-        sha256 of the saved files, by tag.
     metrics
         As they are logged; completed by the distances to the oracle.
     after
         The model's outputs.
     """
 
+    run_id: str
+    task: UnlearnTask
     checkpoint: Checkpoint
-    digests: dict[str, str]
     metrics: dict[str, float]
     run: Run
     after: SplitOutputs
-
-
-@dataclass(frozen=True)
-class Unlearned:
-    """An unlearning that is done: its run, and what came of it."""
-
-    run_id: str
-    task: UnlearnTask
-    result: UnlearnResult
-    oracle: Oracle | None
+    oracle: TrackedModel | None = None

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mu.cli.requests import DeviceOptions
 from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters
@@ -40,11 +41,6 @@ class Interrupted:
     progress: Progress | None = None
     about: Mapping[str, Any] | None = None
 
-    @property
-    def run_id(self) -> str:
-        """Of the run."""
-        return str(self.run.info.run_id)
-
 
 def interrupted(store: Store, run_id: str, entry: str) -> Interrupted:
     """What an interrupted run of ``entry`` was to do, and how far it came.
@@ -71,18 +67,13 @@ def overrides(options: Hyperparameters) -> dict[str, Any]:
     return {name: v for name, v in given if v != defaults[name] and name not in PLACES}
 
 
-def same_device(kept_precision: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The device of a resumed run: anywhere, with any number, but with the same precision."""
-    return {**given, "precision": kept_precision}
-
-
-def check_overrides(
+def resumed_on(
     found: Interrupted,
     made: Mapping[str, Any],
     given: Mapping[str, Any],
     device: Mapping[str, Any],
-) -> None:
-    """Refuse what is given for a run that was started otherwise.
+) -> DeviceOptions:
+    """The device of a resumed run: anywhere, with any number, but with the same precision.
 
     Parameters
     ----------
@@ -94,10 +85,11 @@ def check_overrides(
     Raises
     ------
     UserError
-        If something contradicts.
+        If something given contradicts how the run was started.
     """
     precision = {name: value for name, value in device.items() if name == "precision"}
-    refuse_contradictions(found.run_id, made, {**given, **precision})
+    refuse_contradictions(found.run.info.run_id, made, {**given, **precision})
+    return DeviceOptions.of({**device, "precision": made["precision"]})
 
 
 def continued(task: UnlearnTask, found: Interrupted) -> UnlearnTask:
@@ -108,12 +100,12 @@ def continued(task: UnlearnTask, found: Interrupted) -> UnlearnTask:
     UserError
         If the progress in the run is of another task.
     """
+    run_id = found.run.info.run_id
     if found.about is not None and found.about != task.about():
         raise UserError(
-            f"run {found.run_id} cannot be resumed: the progress in it is of another task; start "
-            "it anew"
+            f"run {run_id} cannot be resumed: the progress in it is of another task; start it anew"
         )
-    return replace(task, progress=found.progress, resume_run_id=found.run_id)
+    return replace(task, progress=found.progress, resume_run_id=run_id)
 
 
 def continue_unlearning(
