@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +57,9 @@ class LiraTask:
 
     Parameters
     ----------
-    run
-        The unlearn run under attack.
+    run, method
+        The unlearn run under attack, and how references unlearn; None of an oracle, which was
+        retrained, so that there is nothing to observe.
     problem
         Its original, and what was forgotten of it.
     models
@@ -71,16 +72,12 @@ class LiraTask:
 
     options: LiraOptions
     run: RunRecord
+    method: Method | None
     problem: UnlearningProblem
     models: Mapping[str, Checkpoint]
     oracle_run_id: str | None
     challenge: Challenge
     resume: MlflowRun | None = None
-
-    @cached_property
-    def method(self) -> Method | None:
-        """The run's; None of an oracle, which has none to observe: it was retrained."""
-        return None if self.run.method == "retrain" else self.run.make_method()
 
     def document(self) -> dict[str, Any]:
         """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""
@@ -144,17 +141,18 @@ def _make_task(
 ) -> LiraTask:
     """Everything that the attack needs, checked before a run is opened."""
     run = unlearn_run(store, options.unlearn_run_id)
+    method: Method | None = run.make_method()
     problem = problem_of(store, run, device, options.data_dir)
     oracle = None
-    if run.method != "retrain":
+    if run.method == "retrain":
+        method = None
+    else:
         oracle = oracle_of(store, options.oracle_run_id, lambda: problem, run.oracle_run_id)
     models = {"original": problem.checkpoint, "unlearned": fetch_checkpoint(store, run.run_id)}
     if oracle is not None:
         models["oracle"] = fetch_checkpoint(store, oracle)
     challenge = Challenge.of(problem.split, options.seed)  # refuses a forget set that is too small
-    task = LiraTask(options, run, problem, models, oracle, challenge, resume)
-    task.method  # noqa: B018  # refuses a run that does not say how it unlearned
-    return task
+    return LiraTask(options, run, method, problem, models, oracle, challenge, resume)
 
 
 def _interrupted_task(
