@@ -1,12 +1,12 @@
-"""How the default of l1_sparse was found: its gap to the oracle over shrink and learning rate.
+"""How the default of l1_sparse was found: its gap to the oracle over l1_strength and learning rate.
 
     python -m benchmarks.l1_default                                      about 8 minutes
     python -m benchmarks.l1_default --dataset cifar10_jpeg --data-dir PATH \
-        --forget class:3 --lr 0.1 --shrink 1 2 3                         about 15 minutes
-    python -m benchmarks.l1_default --profile vit --lr own --shrink 1 2  about 10 minutes
+        --forget class:3 --lr 0.1 --l1_strength 1 2 3                         about 15 minutes
+    python -m benchmarks.l1_default --profile vit --lr own --l1_strength 1 2  about 10 minutes
 
 Prints Markdown: a row for each original and forget set, a column for fine-tuning (no penalty)
-and for each shrink. Works without MLflow; seed 0 everywhere.
+and for each l1_strength. Works without MLflow; seed 0 everywhere.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ def main() -> None:
     parser.add_argument(
         "--lr", nargs="+", default=["0.01", "0.1"], help="own: what the methods take by themselves"
     )
-    parser.add_argument("--shrink", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0, 3.0])
+    parser.add_argument("--l1_strength", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0, 3.0])
     options = parser.parse_args()
     data = mu.load_data(options.dataset, options.data_dir)
     settings = settings_of(options.dataset)
-    print("| original | forget | lr | ft | " + " | ".join(f"{s:g}" for s in options.shrink) + " |")
-    print("|---" * 3 + "|---:" * (1 + len(options.shrink)) + "|")
+    print(
+        "| original | forget | lr | ft | "
+        + " | ".join(f"{s:g}" for s in options.l1_strength)
+        + " |"
+    )
+    print("|---" * 3 + "|---:" * (1 + len(options.l1_strength)) + "|")
     for rate in options.rates:
         recipe = mu.make_recipe(data, profile=options.profile, rate=rate, **settings)
         original = mu.train_original(data, recipe, mu.Run())
@@ -52,7 +56,9 @@ def main() -> None:
                 plain = mu.gaps(unlearned(original, split, "ft", given), oracle)["gap"]
                 gaps = [
                     mu.gaps(unlearned(original, split, "l1_sparse", asked), oracle)["gap"]
-                    for asked in ({**given, "shrink": shrink} for shrink in options.shrink)
+                    for asked in (
+                        {**given, "l1_strength": l1_strength} for l1_strength in options.l1_strength
+                    )
                 ]
                 cells = " | ".join(f"{gap:.2f}" for gap in [plain, *gaps])
                 print(f"| {100 * rate:g} % | {forget} | {lr} | {cells} |", flush=True)

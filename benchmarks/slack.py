@@ -8,8 +8,8 @@ For originals of several sparsities and some classes:
 - overlap: the cosine between the importance of the weights for the class and for all others,
   importance being the root of the diagonal Fisher information. 1 means that the class uses what
   the others use, 0 that it has weights of its own.
-- RA left: accuracy on the retain set once the class is forgotten at any price (``spend=100``),
-  and UA then.
+- RA left: accuracy on the retain set once the class is forgotten at any price
+  (``max_accuracy_drop=100``), and UA then.
 - moved: how much the retain set's logits move, relative to the forget set's (root mean square),
   when the weights go a hundredth of their own length the way that the method went.
 
@@ -69,7 +69,7 @@ def measured(original: mu.Checkpoint, split: ForgetSplit) -> dict[str, float]:
     found = {"overlap": overlap(original, split)}
     for method in METHODS:
         checkpoint = copy.deepcopy(original)
-        make_method(method, {"spend": 100.0}).unlearn(checkpoint, split, mu.Run())
+        make_method(method, {"max_accuracy_drop": 100.0}).unlearn(checkpoint, split, mu.Run())
         metrics = mu.evaluate(checkpoint.model, split, mu.Run())
         values = metrics["UA"], metrics["RA"], moved(original, checkpoint, split)
         found |= {f"{method}: {name}": value for name, value in zip(MEASURES, values, strict=True)}

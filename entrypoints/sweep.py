@@ -21,7 +21,7 @@ HELP = f"""Make every combination of originals, forget sets, methods and seeds o
     seed: [0, 1, 2]
     epochs: 10
   forget: [class:0, "random:10%"]
-  methods: [ft, ga, {{l1_sparse: {{shrink: [1, 2]}}}}]
+  methods: [ft, ga, {{l1_sparse: {{l1_strength: [1, 2]}}}}]
   seed: [0]                # of the unlearning
   oracle: train            # or none, or options of retrain
 

@@ -29,13 +29,16 @@ def setting(
     below: float | None = None,
     above: float | None = None,
     choices: tuple[str, ...] = (),
+    formerly: str | None = None,
 ) -> Any:
     """A dataclass field with its help and range.
 
-    ``low`` and ``high`` are allowed values, ``below`` and ``above`` are not.
+    ``low`` and ``high`` are allowed values, ``below`` and ``above`` are not. ``formerly`` is the
+    name that earlier versions gave it: it is still understood, and stands in fingerprints.
     """
     bounds = {"low": low, "high": high, "below": below, "above": above}
-    return field(default=default, metadata={"help": help, "choices": choices, **bounds})
+    texts = {"help": help, "choices": choices, "formerly": formerly}
+    return field(default=default, metadata={**texts, **bounds})
 
 
 def changed(owner: type[Hyperparameters], name: str, default: Any) -> Any:
@@ -73,6 +76,27 @@ class Hyperparameters:
         return tuple(one.name for one in fields(cls))
 
     @classmethod
+    def former_names(cls) -> dict[str, str]:
+        """The names that earlier versions gave to settings, by those of today."""
+        formerly = {one.name: one.metadata.get("formerly") for one in fields(cls)}
+        return {name: former for name, former in formerly.items() if former}
+
+    @classmethod
+    def renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """``values`` by today's names.
+
+        Raises
+        ------
+        UserError
+            If one is given by both of its names.
+        """
+        today = {former: name for name, former in cls.former_names().items()}
+        if twice := [name for name in values if today.get(name) in values]:
+            (former, *_), name = twice, today[twice[0]]
+            raise UserError(f"{former} is the former name of {name}; give one of the two")
+        return {today.get(name, name): value for name, value in values.items()}
+
+    @classmethod
     def of(cls, values: Mapping[str, Any], *, owner: str | None = None) -> Self:
         """Build from a mapping, refusing names that are not settings.
 
@@ -81,6 +105,7 @@ class Hyperparameters:
         UserError
             If a name is unknown, or a value has the wrong type or is out of range.
         """
+        values = cls.renamed(values)
         for name in values:
             if name not in cls.names():
                 raise unknown(f"setting of {owner or cls.__name__}", name, cls.names())
@@ -89,6 +114,11 @@ class Hyperparameters:
     def as_dict(self) -> dict[str, Any]:
         """The settings by name; plain numbers, texts and booleans only."""
         return dataclasses.asdict(self)
+
+    def by_former_names(self) -> dict[str, Any]:
+        """As :meth:`as_dict`, for fingerprints, which a new name is not to change."""
+        former = self.former_names()
+        return {former.get(name, name): value for name, value in self.as_dict().items()}
 
     def replace(self, **values: Any) -> Self:
         """A copy with other values, checked again."""

@@ -184,11 +184,13 @@ class RunRecord:
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """Hyperparameters of the method, and what else the entry did apart from its original."""
+        from mu.methods import method_class
+
         poison = self.spec.data.poison
         others = NO_SETTINGS | (poison.options().keys() if poison else set())
         return {
             name: value
-            for name, value in self._values.items()
+            for name, value in method_class(self.method).renamed(self._values).items()
             if name not in others and not name.startswith("prune_")
         }
 
@@ -196,10 +198,10 @@ class RunRecord:
         """The unlearning method with its hyperparameters."""
         from mu.methods import make_method, method_class
 
-        config = self.config
         try:
-            name = str(config["method"])
-            return make_method(name, {one: config[one] for one in method_class(name).names()})
+            kind = method_class(name := str(self.config["method"]))
+            config = kind.renamed(self.config)
+            return make_method(name, {one: config[one] for one in kind.names()})
         except (KeyError, ValueError, TypeError, UserError) as error:
             raise self._unclear(error) from error
 

@@ -12,7 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ON_TOP = ("mu.tracking", "mu.report", "mu.cli")
-METHOD_BASES = {"mu.methods", "mu.methods.base", "mu.methods.fine_tuning", "mu.methods.reach"}
+METHOD_BASES = {
+    "mu.methods",
+    "mu.methods.base",
+    "mu.methods.fine_tuning",
+    "mu.methods.step_size_search",
+}
 METHOD_PARTS = "mu.methods.steps"
 
 

@@ -248,3 +248,27 @@ def test_a_default_out_of_range_is_found_as_soon_as_it_is_used():
 
     with pytest.raises(UserError):
         Wrong()
+
+
+# --- former names -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Renamed(Hyperparameters):
+    strength: float = setting(1.0, help="how much", low=0.0, formerly="power")
+    count: int = setting(2, help="how many")
+
+
+def test_a_former_name_is_understood_and_stands_in_fingerprints():
+    assert Renamed.of({"power": 3.0}) == Renamed.of({"strength": 3}) == Renamed(strength=3.0)
+    assert Renamed.names() == ("strength", "count")
+    assert Renamed(strength=3.0).by_former_names() == {"power": 3.0, "count": 2}
+    assert Renamed.renamed({"power": 1, "other": 2}) == {"strength": 1, "other": 2}
+    with refused("strength=-1.0", "at least 0"):
+        Renamed.of({"power": -1.0})
+
+
+@pytest.mark.parametrize("values", [{"power": 1.0, "strength": 2.0}, {"strength": 2.0, "power": 1}])
+def test_a_setting_by_both_of_its_names_is_refused(values):
+    with refused("power is the former name of strength", "one of the two"):
+        Renamed.of(values)

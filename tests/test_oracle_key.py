@@ -9,8 +9,9 @@ import pytest
 from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
 from mu.cli.requests import DeviceOptions
 from mu.data.images import ImageDataset
+from mu.methods import make_method
 from mu.recipes.recipe import Recipe
-from mu.tasks.problem import UnlearningProblem
+from mu.tasks.problem import UnlearningProblem, unlearning_key
 from tests.data.poisoned import make_poison
 from tests.helpers import make_checkpoint, make_dataset, random_mask
 
@@ -76,3 +77,17 @@ def test_another_job_has_another_key(change: str) -> None:
 def test_the_mask_does_not_matter_where_it_is_found_anew() -> None:
     assert key(with_mask(0.3), mask_from="retain") == key(mask_from="retain")
     assert key(with_mask(0.3)) != key(with_mask(0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "key"),
+    [
+        ("ga", {"max_accuracy_drop": 2.0}, "c59aa2b9bed9c333"),
+        ("iu", {"max_accuracy_drop": 2.0}, "79d19a9f69494950"),
+        ("l1_sparse", {"l1_strength": 3.0}, "88329acc2c6ede24"),
+    ],
+)
+def test_an_unlearning_is_found_again_by_the_key_of_earlier_versions(name, settings, key):
+    """Computed before the settings were renamed: sweeps find what was finished then."""
+    method = make_method(name, settings)
+    assert unlearning_key(("ab", "cd"), "ef", name, method, 3) == key

@@ -69,6 +69,15 @@ def test_settings_are_typed_where_the_run_kept_them(store: Store) -> None:
     assert run.original["prune_rate"] == 0.5
 
 
+def test_settings_of_earlier_versions_have_the_names_of_today(store: Store) -> None:
+    method = make_method("ga", {"max_accuracy_drop": 3.0})
+    about = {"method": "ga", "forget": "class:0", "seed": 4}
+    run = unlearned(store, {**about, **method.by_former_names()})
+    assert "spend" in run.config
+    assert run.settings == method.as_dict()
+    assert run.make_method() == method
+
+
 @pytest.mark.parametrize("config", [None, "no JSON"])
 def test_of_other_runs_the_parameters_say_it(store: Store, config: str | None) -> None:
     run, typed = unlearned(store, config), unlearned(store, in_force())

@@ -328,7 +328,10 @@ def changed(**parts: Any) -> dict[str, Any]:
         (changed(methods=["ftt"]), ("method 'ftt'", "ft")),
         (changed(methods=[{"ft": {"epoch": 1}}]), ("setting of method ft 'epoch'", "epochs")),
         (changed(methods=[{"ft": {"epochs": [1, 0]}}]), ("epochs=0",)),
-        (changed(methods=[{"iu": {"alpha": 1.0, "spend": 2.0}}]), ("spend",)),
+        (
+            changed(methods=[{"iu": {"alpha": 1.0, "max_accuracy_drop": 2.0}}]),
+            ("max_accuracy_drop",),
+        ),
         (changed(oracle={"mask_form": "retain"}), ("setting of oracle 'mask_form'", "mask_from")),
         (changed(seed=[0, 2**32]), ("seed=4294967296",)),
         (changed(seed=["one"]), ("seed='one'",)),

@@ -176,7 +176,9 @@ def _owners(known: Sequence[str]) -> dict[str, list[str]]:
     for option in sorted({*choices} & {*known}):
         prefix, registry = choices[option]
         for chosen, settings in registry.items():
-            for one in {prefix + own for own in settings.names()} - {*known}:
+            for one in {
+                prefix + own for own in (*settings.names(), *settings.former_names().values())
+            } - {*known}:
                 found.setdefault(one, []).append(f"{option}={chosen}")
     return found
 

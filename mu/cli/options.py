@@ -43,18 +43,32 @@ class Group:
     def options(self) -> list[click.Option]:
         """An option for each setting; one that is not given has the value None."""
         hints = get_type_hints(self.settings)
-        return [
+        found = [
             _option(one, hints[one.name], self.prefix, self.defaults.get(one.name))
             for one in dataclasses.fields(self.settings)
         ]
+        for name, former in self.settings.former_names().items():
+            flag = f"--{(self.prefix + former).replace('_', '-')}"
+            kind = _SettingType(hints[name])
+            found.append(click.Option([flag, self.prefix + former], type=kind, hidden=True))
+        return found
 
     def given(self, values: Mapping[str, Any]) -> Given:
-        """The settings of this group that were given, by their names without the prefix."""
-        return {
-            name: values[self.prefix + name].value
-            for name in self.settings.names()
-            if values.get(self.prefix + name) is not None
-        }
+        """The settings of this group that were given, by their names without the prefix.
+
+        Raises
+        ------
+        UserError
+            If one was given by its former name, too.
+        """
+        names = (*self.settings.names(), *self.settings.former_names().values())
+        return self.settings.renamed(
+            {
+                name: values[self.prefix + name].value
+                for name in names
+                if values.get(self.prefix + name) is not None
+            }
+        )
 
 
 @dataclass(frozen=True)

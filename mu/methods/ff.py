@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mu.fisher import LABELS
 from mu.hyperparameters import setting
-from mu.methods.reach import Reaching
+from mu.methods.step_size_search import StepSizeSearch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FisherForgetting(Reaching):
+class FisherForgetting(StepSizeSearch):
     """Noise shaped by the diagonal Fisher information of the retain set."""
 
     name = "ff"
@@ -43,7 +43,7 @@ class FisherForgetting(Reaching):
 
     alpha: float | None = setting(
         None,
-        help="scale of the noise (default: the largest that spend allows)",
+        help="scale of the noise (default: the largest that max_accuracy_drop allows)",
         low=0.0,
     )
     fisher_samples: int = setting(
@@ -69,7 +69,7 @@ class FisherForgetting(Reaching):
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.fisher.free import FreeWeights
-        from mu.methods.steps.reach import Reach
+        from mu.methods.steps.criterion import StopCriterion
         from mu.methods.steps.search import move
         from mu.models.head import reset_outputs
 
@@ -77,9 +77,9 @@ class FisherForgetting(Reaching):
         free = FreeWeights(model, checkpoint.mask)
         # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
         # end is what the retain set can bear, compared with the original.
-        alpha: float | Reach | None = self.alpha
+        alpha: float | StopCriterion | None = self.alpha
         if alpha is None:
-            alpha = Reach(model, split, run, self.spend, until_forgotten=False)
+            alpha = StopCriterion(model, split, run, self.max_accuracy_drop, until_forgotten=False)
         noise = self._noise(model, free, split, run)
         if self.reset_class and split.forgotten_classes:
             marks = reset_outputs(model, split.forgotten_classes)

@@ -4,8 +4,8 @@ Nothing holds the ascent back: the loss has no upper bound, and the further it g
 gets. So it is watched after each epoch. With a learning rate given it is the plain ascent of the
 papers, which ends with its epochs, or with the last one whose loss and weights are numbers. Without
 one, each epoch moves the weights by the same share of their length, until the forget set is
-forgotten or the retain set has paid enough (:mod:`mu.methods.reach`); an epoch that went too far
-is taken back, and the next one goes half as far.
+forgotten or the retain set has paid enough (:mod:`mu.methods.step_size_search`); an epoch that
+went too far is taken back, and the next one goes half as far.
 
 References
 ----------
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import setting
-from mu.methods.reach import Reaching
+from mu.methods.step_size_search import StepSizeSearch
 from mu.training.recipe import AUGMENTATIONS, Training
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SMALLEST_SHARE = 1 / 32  # of the first step: below it, ascent has come to its e
 
 
 @dataclass(frozen=True)
-class GradientAscent(Reaching):
+class GradientAscent(StepSizeSearch):
     """Ascent of the cross-entropy on the forget set.
 
     Batch normalisation keeps the original's statistics: those of the forget set, of a single class
@@ -43,7 +43,7 @@ class GradientAscent(Reaching):
     name = "ga"
     aliases = ("GA",)
     scale: ClassVar[str] = "lr"
-    idle: ClassVar[tuple[str, ...]] = ("spend", "step")
+    idle: ClassVar[tuple[str, ...]] = ("max_accuracy_drop", "step")
 
     epochs: int = setting(30, help="passes over the forget set, at the most", low=1)
     lr: float | None = setting(
@@ -85,11 +85,13 @@ class GradientAscent(Reaching):
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.methods.steps.ascent import climb
-        from mu.methods.steps.reach import ALREADY, Reach
+        from mu.methods.steps.criterion import ALREADY, StopCriterion
         from mu.training.resumable import Bookmark
 
         model = run.place(checkpoint.model)
-        reach = Reach(model, split, run, self.spend) if self.lr is None else None
+        criterion = (
+            StopCriterion(model, split, run, self.max_accuracy_drop) if self.lr is None else None
+        )
         training = self._training(checkpoint.spec.recipe.training, len(split.forget))
         bookmark = Bookmark(run, keeper)
         start, share = 0, 1.0
@@ -97,23 +99,23 @@ class GradientAscent(Reaching):
             run.samples_seen = 0  # what led here was counted by the process that was interrupted
             bookmark.go_on(model, bookmark.before)
             start, share = bookmark.before.epoch, run.metrics["step_share"]
-        if start == 0 and reach is not None and reach.is_forgotten(model):
+        if start == 0 and criterion is not None and criterion.is_forgotten(model):
             run.note(ALREADY)
             return
         for epoch in range(start, self.epochs):
-            if share < SMALLEST_SHARE or (reach is not None and reach.is_forgotten(model)):
+            if share < SMALLEST_SHARE or (criterion is not None and criterion.is_forgotten(model)):
                 break
             before = copy.deepcopy(model.state_dict())
             settings = training.replace(lr=share * training.lr)
-            if trouble := climb(checkpoint, split, settings, run, epoch, reach):
+            if trouble := climb(checkpoint, split, settings, run, epoch, criterion):
                 model.load_state_dict(before)
-                share = share / 2 if reach is not None else 0.0
+                share = share / 2 if criterion is not None else 0.0
             run.log("step_share", share, epoch)
-            if trouble and reach is None:
+            if trouble and criterion is None:
                 run.note(f"epoch {epoch + 1} of the ascent was taken back and ended it: {trouble}")
             bookmark.put(model, checkpoint.mask, None, epoch + 1)
-        if reach is not None and not reach.is_forgotten(model):
-            run.note(reach.shortfall() if share < SMALLEST_SHARE else self._too_few_epochs())
+        if criterion is not None and not criterion.is_forgotten(model):
+            run.note(criterion.shortfall() if share < SMALLEST_SHARE else self._too_few_epochs())
 
     def _too_few_epochs(self) -> str:
         return (

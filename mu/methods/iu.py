@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import setting
-from mu.methods.reach import Reaching
+from mu.methods.step_size_search import StepSizeSearch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,7 @@ SOLVERS = ("auto", "woodbury", "cg")
 
 
 @dataclass(frozen=True)
-class InfluenceUnlearning(Reaching):
+class InfluenceUnlearning(StepSizeSearch):
     """A Newton step away from the forget set, with the inverse Fisher information."""
 
     name = "iu"
@@ -50,7 +50,7 @@ class InfluenceUnlearning(Reaching):
 
     alpha: float | None = setting(
         None,
-        help="multiplies the step; 1 is the formula's (default: by the rule of spend)",
+        help="multiplies the step; 1 is the formula's (default: by the rule of max_accuracy_drop)",
         low=0.0,
     )
     fisher_samples: int = setting(
@@ -73,12 +73,16 @@ class InfluenceUnlearning(Reaching):
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.fisher.free import FreeWeights
-        from mu.methods.steps.reach import Reach
+        from mu.methods.steps.criterion import StopCriterion
         from mu.methods.steps.search import move
 
         model = run.place(checkpoint.model)
         free = FreeWeights(model, checkpoint.mask)
-        alpha = Reach(model, split, run, self.spend) if self.alpha is None else self.alpha
+        alpha = (
+            StopCriterion(model, split, run, self.max_accuracy_drop)
+            if self.alpha is None
+            else self.alpha
+        )
         move(free, model, self._step(model, free, split, run), alpha, run)
 
     def _step(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:

@@ -54,14 +54,15 @@ class L1Sparse(FineTuning):
     alpha: float | None = setting(
         None,
         help="weight of the L1 penalty in the first epoch; falls linearly to zero "
-        "(default: by the rule of shrink)",
+        "(default: by the rule of l1_strength)",
         low=0,
     )
-    shrink: float = setting(
+    l1_strength: float = setting(
         2.0,
         help="without alpha: how far the penalty alone would pull every weight towards zero, "
         "in units of the weights' scale",
         low=0,
+        formerly="shrink",
     )
     exact_zeros: bool = setting(
         False, help="whether weights become exactly zero, and the mask what is left in the end"
@@ -84,7 +85,7 @@ class L1Sparse(FineTuning):
         if training.optimizer != "sgd" and alpha >= 1:
             run.note(
                 f"alpha={alpha:.3g}: with {training.optimizer} a penalty from 1 on outruns every "
-                "gradient; give alpha below 1, or lower shrink"
+                "gradient; give alpha below 1, or lower l1_strength"
             )
 
         def penalty(epoch: int) -> Tensor:
@@ -116,7 +117,7 @@ class L1Sparse(FineTuning):
     def _chosen_alpha(self, checkpoint: Checkpoint, training: Training, samples: int) -> float:
         if self.alpha is not None:
             return self.alpha
-        found = self.shrink * scale_of(checkpoint) / total_pull(training, samples)
+        found = self.l1_strength * scale_of(checkpoint) / total_pull(training, samples)
         return found if training.optimizer == "sgd" else min(found, MOST_WITH_ADAM)
 
 
@@ -126,7 +127,7 @@ def decay(epoch: int, epochs: int) -> float:
 
 
 def scale_of(checkpoint: Checkpoint) -> float:
-    """The scale of a network's weights: what :attr:`L1Sparse.shrink` counts in.
+    """The scale of a network's weights: what :attr:`L1Sparse.l1_strength` counts in.
 
     The geometric mean of two mean magnitudes: of the prunable weights as the architecture draws
     them, and of the kept ones as they are now. For a dense original the two are nearly the same.
@@ -173,7 +174,7 @@ def prune_zeros(checkpoint: Checkpoint, run: Run) -> None:
     if names := emptied(before, after, checkpoint.spec.recipe.make_pruner().scope):
         run.note(
             f"l1_sparse to {after.sparsity:.2f} % leaves no weight in {names}; a lower alpha or "
-            "shrink would keep some"
+            "l1_strength would keep some"
         )
 
 

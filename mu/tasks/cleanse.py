@@ -199,8 +199,11 @@ def _save(recorder: Recorder, done: Unlearned) -> None:
             "among them (recall)"
         )
     if done.metrics["ASR"] >= STILL_IN:
-        settings = {"spend": "a larger spend", "shrink": "a larger shrink"}
-        remedies = [words for name, words in settings.items() if name in task.method.names()]
+        remedies = [
+            f"a larger {name}"
+            for name in ("max_accuracy_drop", "l1_strength")
+            if name in task.method.names()
+        ]
         remedies += ["method=l1_sparse"] if task.name != "l1_sparse" else []
         done.run.note(
             f"the backdoor is still in: {done.metrics['ASR']:.1f} % of triggered images are "

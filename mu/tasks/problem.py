@@ -190,7 +190,7 @@ def unlearning_key(
     forget
         sha256 (hex) of the forget set's sample numbers.
     """
-    return fingerprint_tag(digest_of([network, forget, name, method.as_dict(), seed]))
+    return fingerprint_tag(digest_of([network, forget, name, method.by_former_names(), seed]))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from mu.cli.entry import entry_command
 from mu.cli.options import Group
 from mu.cli.requests import CompareOptions, EvaluateOptions, PruneOptions, Request, UnlearnOptions
 from mu.hyperparameters import Hyperparameters
+from mu.methods import method_class
 from mu.tracking import Store
 from tests.helpers import refused
 from tests.tracking.handovers import hand_over
@@ -49,3 +50,13 @@ def test_no_store_is_opened_for_words_and_whole_ids(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:/nowhere")
     assert given(UnlearnOptions, f"--prune_run_id {word}") == {"prune_run_id": word}
+
+
+def test_a_setting_is_known_by_its_former_name() -> None:
+    method = method_class("ga")
+    assert given(method, "--spend 2") == given(method, "--max-accuracy-drop 2")
+    assert given(method, "--spend 2") == {"max_accuracy_drop": 2.0}
+    with refused("spend is the former name of max_accuracy_drop"):
+        given(method, "--spend 2 --max_accuracy_drop 3")
+    with refused("spend='much'", "float"):
+        given(method, "--spend much")

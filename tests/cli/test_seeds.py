@@ -119,7 +119,9 @@ def test_two_methods_pair_by_pair(store: Store, capsys: pytest.CaptureFixture[st
     theirs = [
         unlearned(
             store, {"UA": NUMBERS["UA"][n] - apart[n], "RA": NUMBERS["RA"][n], "TA": 50.0},
-            seed=n, params={"method": "ga", "lr": "none", "spend": 1}, history=("pruned", "ga"),
+            seed=n,
+            params={"method": "ga", "lr": "none", "max_accuracy_drop": 1},
+            history=("pruned", "ga"),
         )
         for n in (2, 0, 1)
     ]  # fmt: skip
@@ -151,7 +153,7 @@ def test_ranks_from_six_pairs_on(store: Store, capsys: pytest.CaptureFixture[str
     runs: list[list[str]] = [[], []]
     for n in range(6):
         runs[0].append(unlearned(store, {"UA": 50.0 + n}, seed=n))
-        other = {"method": "ga", "spend": 1}
+        other = {"method": "ga", "max_accuracy_drop": 1}
         runs[1].append(unlearned(store, {"UA": 40.0 + n / 2}, seed=n, params=other))
     call(*runs[0], "--against", *runs[1])
     assert row(capsys.readouterr().out, "UA", 2)[3:] == ["< 0.001", "0.031", "differs"]
@@ -253,7 +255,7 @@ def test_runs_without_a_common_metric_and_with_one_that_is_no_number(store: Stor
 @pytest.mark.parametrize(
     ("other", "texts"),
     [
-        ({"params": {"method": "ga", "spend": 1}}, ("differ in method (ft and ga);",)),
+        ({"params": {"method": "ga", "max_accuracy_drop": 1}}, ("differ in method (ft and ga);",)),
         ({"params": {"lr": 0.2}}, ("differ in lr (0.1 and 0.2);",)),
         ({"params": {"momentum": 0.5}}, ("differ in momentum (not set and 0.5);",)),
         ({"leave_out": "epochs"}, ("differ in epochs (2 and not set);",)),
@@ -352,7 +354,7 @@ def test_too_few_runs_and_runs_given_twice(store: Store) -> None:
 
 def test_groups_that_do_not_match(store: Store) -> None:
     ours = [unlearned(store, seed=n) for n in (0, 1)]
-    ga = {"method": "ga", "spend": 1}
+    ga = {"method": "ga", "max_accuracy_drop": 1}
     same, other = (unlearned(store, seed=n, params=ga) for n in (0, 2))
     third = unlearned(store, seed=1, params=ga)
     with refused(ours[1], "unlearning 1", "no match among the runs of --against"):

@@ -62,7 +62,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "l1_sparse": {"lr": 0.02, "alpha": 1e-3},
     "l1_sparse, exact zeros": {"lr": 0.02, "alpha": 1e-2, "exact_zeros": True},
     "ga": {"lr": 0.01, "epochs": 3},
-    "ga, by a rule": {"epochs": 4, "spend": 50.0},
+    "ga, by a rule": {"epochs": 4, "max_accuracy_drop": 50.0},
     "iu": {"alpha": 0.5},
     "ff": {"alpha": 1e-3, "fisher_labels": "exact"},
 }

@@ -160,7 +160,7 @@ def test_nothing_is_left_of_a_huge_alpha_and_a_note_says_so(original):
     (note,) = run.notes
     first = next(iter(found.mask))
     assert note.startswith(f"l1_sparse to 100.00 % leaves no weight in {first}, ")
-    assert "a lower alpha or shrink would keep some" in note
+    assert "a lower alpha or l1_strength would keep some" in note
     split = forget_split(original, DATA, "class:4")
     assert all(
         np.isfinite(value) for value in evaluate(found.model, split, Run(device="cpu")).values()
@@ -216,6 +216,6 @@ def test_against_alpha_1_adam_holds_no_weight_and_below_it_does():
 @pytest.mark.parametrize(("optimizer", "most"), [("adam", 0.75), ("adamw", 0.75), ("sgd", None)])
 def test_the_rule_stays_below_what_outruns_adam(original, optimizer, most):
     run = Run(device="cpu")
-    unlearned(original, run=run, optimizer=optimizer, lr=1e-3, shrink=50.0)
+    unlearned(original, run=run, optimizer=optimizer, lr=1e-3, l1_strength=50.0)
     assert run.metrics["alpha"] == most if most else run.metrics["alpha"] > 1
     assert not run.notes

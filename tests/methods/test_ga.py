@@ -15,7 +15,7 @@ from mu.data import load_data
 from mu.data.batches import Batches
 from mu.evaluation.outputs import predict
 from mu.methods import make_method
-from mu.methods.steps import reach as reach_module
+from mu.methods.steps import criterion as criterion_module
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run, generator
 from mu.training.optimizers import NormalizedSGD
@@ -164,8 +164,8 @@ def relative(gradients, weights, length):
 
 @pytest.fixture
 def nothing_holds_it_back(monkeypatch):
-    monkeypatch.setattr(reach_module.Reach, "holds", lambda _self, _model: True)
-    monkeypatch.setattr(reach_module.Reach, "is_forgotten", lambda _self, _model: False)
+    monkeypatch.setattr(criterion_module.StopCriterion, "holds", lambda _self, _model: True)
+    monkeypatch.setattr(criterion_module.StopCriterion, "is_forgotten", lambda _self, _model: False)
 
 
 @pytest.mark.parametrize("step", [5e-3, 0.03])
@@ -197,25 +197,28 @@ def test_the_batches_of_an_epoch_share_its_step(original, batch_size, nothing_ho
 # --- where it ends ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spend", [1.0, 20.0])
+@pytest.mark.parametrize("max_accuracy_drop", [1.0, 20.0])
 @pytest.mark.parametrize("forget", ["class:3", "random:1"])
-def test_the_retain_set_loses_no_more_than_is_to_be_spent(original, forget, spend):
+def test_the_retain_set_loses_no_more_than_is_to_be_spent(original, forget, max_accuracy_drop):
     split, run = forget_split(original, DATA, forget), Run(device="cpu")
-    found = unlearned(original, split, run, spend=spend)
-    assert accuracy(found, split.retain_set) >= accuracy(original, split.retain_set) - spend
+    found = unlearned(original, split, run, max_accuracy_drop=max_accuracy_drop)
+    assert (
+        accuracy(found, split.retain_set)
+        >= accuracy(original, split.retain_set) - max_accuracy_drop
+    )
     assert all(one.isfinite().all() for one in found.model.state_dict().values())
 
 
 def test_it_stops_once_the_class_is_forgotten(original):
     split, run = forget_split(original, DATA, "class:3"), Run(device="cpu")
-    found = unlearned(original, split, run, spend=100.0, epochs=200)
+    found = unlearned(original, split, run, max_accuracy_drop=100.0, epochs=200)
     assert accuracy(original, split.forget_set) > 90
     assert accuracy(found, split.forget_set) == 0
     assert run.notes == []
     steps, shares = zip(*run.history("step_share"), strict=True)
     assert set(shares) == {1.0}
     assert 0 < len(steps) < 199
-    before = unlearned(original, split, spend=100.0, epochs=len(steps) - 1)
+    before = unlearned(original, split, max_accuracy_drop=100.0, epochs=len(steps) - 1)
     assert accuracy(before, split.forget_set) > 0
 
 
@@ -229,8 +232,8 @@ def test_epochs_that_go_too_far_are_taken_back_and_the_next_go_half_as_far(origi
         far["reached"] = float((now - start).norm()) / whole / 0.01
         return far["reached"] < 1.6
 
-    monkeypatch.setattr(reach_module.Reach, "holds", holds)
-    monkeypatch.setattr(reach_module.Reach, "is_forgotten", lambda _self, _model: False)
+    monkeypatch.setattr(criterion_module.StopCriterion, "holds", holds)
+    monkeypatch.setattr(criterion_module.StopCriterion, "is_forgotten", lambda _self, _model: False)
     split, run = forget_split(original, DATA, "class:3"), Run(device="cpu")
     found = unlearned(original, split, run, step=0.01, epochs=30, batch_size=1000)
     shares = [share for _, share in run.history("step_share")]
@@ -239,11 +242,11 @@ def test_epochs_that_go_too_far_are_taken_back_and_the_next_go_half_as_far(origi
     assert all(after in (before, before / 2) for before, after in itertools.pairwise(shares))
     assert [lr for _, lr in run.history("lr")] == [0.01 * one for one in [1.0, *shares[:-1]]]
     assert 1.4 < float((flat(found) - start).norm()) / whole / 0.01 < 1.6
-    assert "more than 1 point (spend) before" in run.notes[0]
+    assert "more than 1 point (max_accuracy_drop) before" in run.notes[0]
 
 
 def test_what_is_forgotten_already_is_left_alone(original, monkeypatch):
-    monkeypatch.setattr(reach_module.Reach, "is_forgotten", lambda _self, _model: True)
+    monkeypatch.setattr(criterion_module.StopCriterion, "is_forgotten", lambda _self, _model: True)
     assert same(unlearned(original, forget_split(original, DATA, "class:3")), original)
 
 

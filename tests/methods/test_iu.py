@@ -249,7 +249,7 @@ def test_by_default_it_goes_until_the_forget_set_is_as_unseen(forget):
     fitted = train_original(DIGITS, make_recipe(DIGITS, rate=0.8, epochs=12, train_size=150), Run())
     split = forget_split(fitted, DIGITS, forget)
     run, found = Run(device="cpu"), copy.deepcopy(fitted)
-    make_method("iu", {"spend": 10.0}).unlearn(found, split, run)
+    make_method("iu", {"max_accuracy_drop": 10.0}).unlearn(found, split, run)
     of_forget, of_retain = (
         predict(found.model, part, run).accuracy() for part in (split.forget_set, split.retain_set)
     )

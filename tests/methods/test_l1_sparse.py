@@ -76,7 +76,7 @@ def test_total_pull_is_how_far_the_penalty_alone_moves_a_weight(schedule, moment
 
 def test_the_rule_gives_the_alpha_that_shrink_asks_for(original):
     split = forget_split(original, DATA, "class:4")
-    settings = {"epochs": 2, "lr": 0.01, "schedule": "constant", "shrink": 0.5}
+    settings = {"epochs": 2, "lr": 0.01, "schedule": "constant", "l1_strength": 0.5}
     run = Run()
     method = make_method("l1_sparse", settings)
     method.unlearn(copy.deepcopy(original), split, run)

@@ -26,7 +26,7 @@ originals:
 forget: [class:0, "random:10%"]
 methods:
   - ft
-  - l1_sparse: {shrink: [1, 2]}
+  - l1_sparse: {l1_strength: [1, 2]}
   - ga: null
 seed: [0, 5]
 oracle: none
@@ -39,8 +39,11 @@ device: cpu
     )
     assert found.forget == ("class:0", "random:10%")
     assert found.methods == (
-        ("ft", {}), ("l1_sparse", {"shrink": 1}), ("l1_sparse", {"shrink": 2}), ("ga", {}),
-    )  # fmt: skip
+        ("ft", {}),
+        ("l1_sparse", {"l1_strength": 1}),
+        ("l1_sparse", {"l1_strength": 2}),
+        ("ga", {}),
+    )
     assert found.seeds == (0, 5)
     assert found.oracle is None
     assert found.device == {"device": "cpu"}

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
-from mu.methods.steps.reach import Reach
+from mu.methods.steps.criterion import StopCriterion
 from mu.runs import Run
 from mu.training.loop import DivergedError, train
 from mu.training.optimizers import NormalizedSGD, make_optimizer
@@ -22,13 +22,13 @@ def climb(
     training: Training,
     run: Run,
     epoch: int,
-    reach: Reach | None,
+    criterion: StopCriterion | None,
 ) -> str:
     """Climb the loss of the forget set for an epoch; edits the network in place.
 
     Parameters
     ----------
-    reach
+    criterion
         What the retain set can bear. None is plain ascent: then the learning rate is not the
         length of a step.
 
@@ -48,15 +48,16 @@ def climb(
             start_epoch=epoch,
             stop_epoch=epoch + 1,
             frozen=True,
-            make=make_optimizer if reach is None else normalized,
+            make=make_optimizer if criterion is None else normalized,
             label="gradient ascent",
         )
     except DivergedError as error:
         return str(error)
     if not all(bool(torch.isfinite(one).all()) for one in checkpoint.model.parameters()):
         return "weights were no numbers any more; lower lr"
-    if reach is not None and not reach.holds(checkpoint.model):
-        return f"the retain set lost more than {reach.spend:g} points (spend)"
+    if criterion is not None and not criterion.holds(checkpoint.model):
+        drop = criterion.max_accuracy_drop
+        return f"the retain set lost more than {drop:g} points (max_accuracy_drop)"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The search of the scale of a step, by the rule of :mod:`mu.methods.reach`."""
+"""The search of the scale of a step, by the rule of :mod:`mu.methods.step_size_search`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from mu.fisher.free import FreeWeights
-from mu.methods.steps.reach import ALREADY, Reach
+from mu.methods.steps.criterion import ALREADY, StopCriterion
 from mu.runs import Run
 
 # Steps relative to the weights' norm, their growth, and how finely.
@@ -21,7 +21,7 @@ def move(
     free: FreeWeights,
     model: nn.Module,
     direction: Tensor,
-    alpha: float | Reach,
+    alpha: float | StopCriterion,
     run: Run,
 ) -> None:
     """Add ``alpha * direction`` to the free weights of ``model``; alpha is logged.
@@ -38,7 +38,7 @@ def move(
     def write(scale: float) -> None:
         free.write(weights + scale * direction)
 
-    if isinstance(alpha, Reach):
+    if isinstance(alpha, StopCriterion):
         alpha = farthest(alpha, model, write, weights, direction, run)
     else:
         write(alpha)
@@ -46,7 +46,7 @@ def move(
 
 
 def farthest(
-    reach: Reach,
+    criterion: StopCriterion,
     model: nn.Module,
     write: Callable[[float], None],
     weights: Tensor,
@@ -67,14 +67,14 @@ def farthest(
 
     def ends(scale: float) -> bool:
         write(scale)
-        return reach.is_forgotten(model) or not reach.holds(model)
+        return criterion.is_forgotten(model) or not criterion.holds(model)
 
     length = float(direction.norm())
     write(0.0)
     if not (0 < length < math.inf):
         run.note("there is nothing to move the weights by: they stay as they are")
         return 0.0
-    if reach.is_forgotten(model):
+    if criterion.is_forgotten(model):
         run.note(ALREADY)
         return 0.0
     unit = float(weights.norm()) / length
@@ -91,9 +91,9 @@ def farthest(
         middle = math.sqrt(low * high) if low else high / GROWTH
         low, high = (low, middle) if ends(middle) else (middle, high)
     write(high)
-    if reach.holds(model):
+    if criterion.holds(model):
         return high
     write(low)
-    if reach.until_forgotten:
-        run.note(reach.shortfall())
+    if criterion.until_forgotten:
+        run.note(criterion.shortfall())
     return low

@@ -1,4 +1,4 @@
-"""The rule that says how far to go: see :mod:`mu.methods.reach`."""
+"""The rule that says how far to go: see :mod:`mu.methods.step_size_search`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mu.runs import Run
 
 LOOKED_AT = 500  # images of the retain and of the forget set, drawn once
 ALREADY = (
-    "the network is no surer of the forget set than of unseen images already, so the rule of spend "
-    "changed nothing; alpha (or lr, of ga) goes as far as it says all the same"
+    "the network is no surer of the forget set than of unseen images already, so the rule of "
+    "max_accuracy_drop changed nothing; alpha (or lr, of ga) goes as far as it says all the same"
 )
 
 
-class Reach:
+class StopCriterion:
     """Tells whether a network has forgotten enough, or has paid too much for it.
 
     Parameters
     ----------
     model
         The original: what it does on the retain and validation samples is what counts.
-    spend
+    max_accuracy_drop
         Points of accuracy on the retain set.
     until_forgotten
         Whether forgetting enough is an end; without it, only the retain set sets one.
@@ -39,7 +39,7 @@ class Reach:
         model: nn.Module,
         split: ForgetSplit,
         run: Run,
-        spend: float,
+        max_accuracy_drop: float,
         *,
         until_forgotten: bool = True,
     ) -> None:
@@ -49,8 +49,8 @@ class Reach:
         self._forget = split.forget_set.drawn(LOOKED_AT, draws)
         known = torch.from_numpy(~_not_to_be_recognised(split))
         self._gone = ~known[torch.from_numpy(np.searchsorted(split.forget, self._forget.indices))]
-        self.spend, self.until_forgotten = spend, until_forgotten
-        self.lowest = self._accuracy(model, self._retain) - spend
+        self.max_accuracy_drop, self.until_forgotten = max_accuracy_drop, until_forgotten
+        self.lowest = self._accuracy(model, self._retain) - max_accuracy_drop
         self.wanted = _unseen_confidence(model, split, run) if until_forgotten else -math.inf
 
     def holds(self, model: nn.Module) -> bool:
@@ -68,10 +68,10 @@ class Reach:
 
     def shortfall(self) -> str:
         """What to say where the retain set set an end before the forget set was forgotten."""
-        points = f"{self.spend:g} point{'' if self.spend == 1 else 's'}"
+        points = f"{self.max_accuracy_drop:g} point{'' if self.max_accuracy_drop == 1 else 's'}"
         return (
-            f"the retain set would have lost more than {points} (spend) before the forget set was "
-            "forgotten as unseen images are; this is as far as it went"
+            f"the retain set would have lost more than {points} (max_accuracy_drop) before the "
+            "forget set was forgotten as unseen images are; this is as far as it went"
         )
 
     def _accuracy(self, model: nn.Module, subset: Subset) -> float:

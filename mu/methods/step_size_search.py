@@ -8,7 +8,7 @@ looks at the original's own data and at no test image:
 - go on until the network is no surer of the forget set than of images of the same classes that
   the original never saw: its validation part. Of a class that is forgotten as a whole, nothing is
   to be recognised, and no poisoned sample is to be given its false label;
-- but never so far that the retain set loses more than ``spend`` points of accuracy.
+- but never so far that the retain set loses more than ``max_accuracy_drop`` points of accuracy.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from mu.methods.base import Method
 
 
 @dataclass(frozen=True)
-class Reaching(Method):
+class StepSizeSearch(Method):
     """A method whose scale is found by the rule, unless it is given."""
 
     # The setting that says how far to go, and those that then have nothing to say.
     scale: ClassVar[str] = "alpha"
-    idle: ClassVar[tuple[str, ...]] = ("spend",)
+    idle: ClassVar[tuple[str, ...]] = ("max_accuracy_drop",)
 
-    spend: float = setting(
+    max_accuracy_drop: float = setting(
         1.0,
         help="points of accuracy on the retain set that forgetting may cost, where the scale is "
         "not given",
         above=0.0,
         high=100.0,
+        formerly="spend",
     )
 
     def __post_init__(self) -> None:

@@ -15,8 +15,8 @@ from mu.errors import UserError
 from mu.fisher.free import FreeWeights
 from mu.masks import Mask
 from mu.methods import make_method
-from mu.methods.steps import reach as module
-from mu.methods.steps.reach import Reach
+from mu.methods.steps import criterion as module
+from mu.methods.steps.criterion import StopCriterion
 from mu.methods.steps.search import FIRST, LAST, farthest, move
 from mu.runs import Run
 from tests.methods.networks import STEP, SURE, Reader
@@ -39,8 +39,10 @@ def split_of(forget, retain, val):
     return ForgetSplit(data, *(np.arange(*pair) for pair in itertools.pairwise(ends)))
 
 
-def reach_of(forget, retain, val, spend=1.0, run=None):
-    return Reach(Reader(CLASSES), split_of(forget, retain, val), run or Run(device="cpu"), spend)
+def criterion_of(forget, retain, val, max_accuracy_drop=1.0, run=None):
+    return StopCriterion(
+        Reader(CLASSES), split_of(forget, retain, val), run or Run(device="cpu"), max_accuracy_drop
+    )
 
 
 def right(label, count=1):
@@ -70,16 +72,16 @@ VAL = [*right(0, 3), *wrong(0), *right(1), *wrong(1), *wrong(2, 5)]  # 3/4, 1/2 
     ],
 )
 def test_as_unseen_images_of_the_same_classes_are_recognised(forget, wanted):
-    assert reach_of(forget, RETAIN, VAL).wanted == pytest.approx(wanted)
+    assert criterion_of(forget, RETAIN, VAL).wanted == pytest.approx(wanted)
 
 
 def test_a_class_that_is_forgotten_as_a_whole_is_not_to_be_recognised_at_all():
     val = VAL + right(3, 4)
-    assert reach_of(right(3, 4), RETAIN, val).wanted == 0
+    assert criterion_of(right(3, 4), RETAIN, val).wanted == 0
     mixed = right(3, 2) + right(0, 2)
-    assert reach_of(mixed, RETAIN, val).wanted == pytest.approx(0.5 * 75)
+    assert criterion_of(mixed, RETAIN, val).wanted == pytest.approx(0.5 * 75)
     three_to_one = right(3, 1) + right(0, 2) + right(1, 1)
-    assert reach_of(three_to_one, RETAIN, val).wanted == pytest.approx(
+    assert criterion_of(three_to_one, RETAIN, val).wanted == pytest.approx(
         100 * (0.5 * 0.75 + 0.25 * 0.5)
     )
 
@@ -95,25 +97,25 @@ def test_a_false_label_is_not_to_be_recognised_at_all():
     poisoned = PoisonedDataset(**own, clean=clean, poison=poison)
     split = replace(split, dataset=poisoned)
     assert split.mislabelled.tolist() == [False, False, True, True]
-    found = Reach(Reader(CLASSES), split, Run(device="cpu"), 1.0)
+    found = StopCriterion(Reader(CLASSES), split, Run(device="cpu"), 1.0)
     assert found.wanted == pytest.approx(100 * 0.75 / 2, abs=0.1)
     assert not found.is_forgotten(Reader(CLASSES)), "the first poisoned sample is still called 0"
 
 
 def test_classes_without_validation_images_are_as_the_others():
     forget = right(0, 2) + right(3, 6)
-    assert reach_of(forget, [*RETAIN, *right(3)], VAL).wanted == pytest.approx(75)
+    assert criterion_of(forget, [*RETAIN, *right(3)], VAL).wanted == pytest.approx(75)
 
 
 def test_without_any_validation_images_nothing_is_to_be_recognised():
-    assert reach_of(right(0, 2), RETAIN, []).wanted == 0
-    assert reach_of(right(3, 2), [*RETAIN, *right(3)], VAL).wanted == 0
+    assert criterion_of(right(0, 2), RETAIN, []).wanted == 0
+    assert criterion_of(right(3, 2), [*RETAIN, *right(3)], VAL).wanted == 0
 
 
 def test_forgotten_means_no_better_than_wanted():
     reader = Reader(CLASSES)
     for said, forgotten in ((right(1, 2), False), (right(1) + wrong(1), True), (wrong(1, 2), True)):
-        assert reach_of(said, RETAIN, VAL).is_forgotten(reader) is forgotten
+        assert criterion_of(said, RETAIN, VAL).is_forgotten(reader) is forgotten
 
 
 class Unsure(Reader):
@@ -126,13 +128,13 @@ class Unsure(Reader):
 def test_what_counts_is_how_sure_the_network_is():
     """All are recognised, forgotten and unseen ones alike, and yet it is surer of the first."""
     split = split_of(right(0, 2), RETAIN, right(0, 2))
-    reach = Reach(Unsure(CLASSES), split, Run(device="cpu"), 1.0)
-    assert reach.wanted == pytest.approx(70)
-    assert not reach.is_forgotten(Reader(CLASSES))
+    criterion = StopCriterion(Unsure(CLASSES), split, Run(device="cpu"), 1.0)
+    assert criterion.wanted == pytest.approx(70)
+    assert not criterion.is_forgotten(Reader(CLASSES))
     less = Unsure(CLASSES)
     less.slope.data.mul_(0.99)
-    assert reach.is_forgotten(less)
-    assert reach.holds(less)
+    assert criterion.is_forgotten(less)
+    assert criterion.holds(less)
 
 
 # --- what it may cost ---------------------------------------------------------------------
@@ -142,42 +144,44 @@ def test_the_retain_set_may_lose_what_is_to_be_spent_and_no_more():
     """It knows 7 of 8 images; turned round, it is right on 1 of them by being wrong."""
     retain = [*right(0, 7), *wrong(0)]
     reader = Reader(2)
-    for spend, holds in ((74.9, False), (75.1, True)):
-        reach = Reach(reader, split_of(right(0), retain, []), Run(device="cpu"), spend)
-        assert reach.lowest == pytest.approx(87.5 - spend)
-        assert reach.holds(reader)
+    for max_accuracy_drop, holds in ((74.9, False), (75.1, True)):
+        criterion = StopCriterion(
+            reader, split_of(right(0), retain, []), Run(device="cpu"), max_accuracy_drop
+        )
+        assert criterion.lowest == pytest.approx(87.5 - max_accuracy_drop)
+        assert criterion.holds(reader)
         reader.slope.data.neg_()
-        assert reach.holds(reader) is holds
+        assert criterion.holds(reader) is holds
         reader.slope.data.neg_()
 
 
 def test_outputs_that_are_no_numbers_are_never_right():
     unreadable = [(0, NOT_A_NUMBER)]
-    reach = reach_of(right(0, 3) + unreadable, [*RETAIN, *unreadable], VAL)
+    criterion = criterion_of(right(0, 3) + unreadable, [*RETAIN, *unreadable], VAL)
     reader = Reader(CLASSES)
-    assert reach.lowest == -math.inf
-    assert reach.is_forgotten(reader)
-    reach = reach_of(right(0, 3), RETAIN, VAL)
-    assert reach.holds(reader)
-    assert not reach.is_forgotten(reader)
+    assert criterion.lowest == -math.inf
+    assert criterion.is_forgotten(reader)
+    criterion = criterion_of(right(0, 3), RETAIN, VAL)
+    assert criterion.holds(reader)
+    assert not criterion.is_forgotten(reader)
     for value in (math.nan, math.inf):
         reader.slope.data.fill_(value)
-        assert not reach.holds(reader)
-        assert reach.is_forgotten(reader)
+        assert not criterion.holds(reader)
+        assert criterion.is_forgotten(reader)
 
 
 def test_some_images_are_drawn_once_and_their_looks_are_counted(monkeypatch):
     monkeypatch.setattr(module, "LOOKED_AT", 4)
     run, reader = Run(device="cpu", seed=3), Reader(CLASSES)
     retain = right(1, 50) + wrong(1, 50)
-    reach = reach_of(right(1, 30), retain, right(1, 7), run=run)
+    criterion = criterion_of(right(1, 30), retain, right(1, 7), run=run)
     assert run.samples_seen == 4 + 7
-    share = reach.lowest + 1
+    share = criterion.lowest + 1
     assert share % 25 == 0
-    assert all(reach.holds(reader) for _ in range(3))
+    assert all(criterion.holds(reader) for _ in range(3))
     assert run.samples_seen == 4 + 7 + 3 * 4
     again = [
-        reach_of(right(1, 30), retain, right(1, 7), run=Run(device="cpu", seed=seed)).lowest + 1
+        criterion_of(right(1, 30), retain, right(1, 7), run=Run(device="cpu", seed=seed)).lowest + 1
         for seed in (3, *range(20))
     ]
     assert again[0] == share
@@ -190,7 +194,7 @@ def test_some_images_are_drawn_once_and_their_looks_are_counted(monkeypatch):
 class MadeUp:
     """The forget set is forgotten from one scale on; the retain set holds below another."""
 
-    spend = 1.0
+    max_accuracy_drop = 1.0
     until_forgotten = True
 
     def __init__(self, forgotten, spent):
@@ -212,13 +216,13 @@ class MadeUp:
 
 def search(forgotten, spent, unit=1.0, until_forgotten=True):
     """The scale that is found, in units of the weights' length, and the notes."""
-    reach, run = MadeUp(forgotten * unit, spent * unit), Run(device="cpu")
-    reach.until_forgotten = until_forgotten
+    criterion, run = MadeUp(forgotten * unit, spent * unit), Run(device="cpu")
+    criterion.until_forgotten = until_forgotten
     direction = torch.tensor([0.0, 3.0, -4.0])
     weights = torch.tensor([3.0, 0.0, 4.0]) * unit
-    found = farthest(reach, None, reach.write, weights, direction, run)
-    assert reach.at == found, "the weights must be left at the scale that is returned"
-    assert reach.looks < 30
+    found = farthest(criterion, None, criterion.write, weights, direction, run)
+    assert criterion.at == found, "the weights must be left at the scale that is returned"
+    assert criterion.looks < 30
     return found / unit, run.notes
 
 
@@ -272,11 +276,11 @@ def test_what_is_forgotten_already_is_not_moved_and_that_is_said():
 def test_without_an_end_by_forgetting_nothing_is_ever_forgotten():
     run, reader = Run(device="cpu"), Reader(CLASSES)
     split = split_of(wrong(0), RETAIN, VAL)
-    assert Reach(reader, split, run, 1.0).is_forgotten(reader)
+    assert StopCriterion(reader, split, run, 1.0).is_forgotten(reader)
     before = run.samples_seen
-    reach = Reach(reader, split, run, 1.0, until_forgotten=False)
+    criterion = StopCriterion(reader, split, run, 1.0, until_forgotten=False)
     assert run.samples_seen - before == len(RETAIN), "validation images are not looked at"
-    assert not reach.is_forgotten(reader)
+    assert not criterion.is_forgotten(reader)
 
 
 def test_what_never_ends_goes_a_thousand_times_the_weights_and_says_so():
@@ -287,25 +291,25 @@ def test_what_never_ends_goes_a_thousand_times_the_weights_and_says_so():
 
 @pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
 def test_there_may_be_nothing_to_move_by(value):
-    reach, run = MadeUp(1.0, 1.0), Run(device="cpu")
+    criterion, run = MadeUp(1.0, 1.0), Run(device="cpu")
     direction = torch.full((3,), value)
-    assert farthest(reach, None, reach.write, torch.ones(3), direction, run) == 0
-    assert reach.at == 0
+    assert farthest(criterion, None, criterion.write, torch.ones(3), direction, run) == 0
+    assert criterion.at == 0
     assert "nothing to move the weights by" in run.notes[0]
 
 
 def test_a_shortfall_says_what_was_to_be_spent():
-    reach = reach_of(right(0), RETAIN, VAL, spend=2.5)
-    assert "more than 2.5 points (spend) before" in reach.shortfall()
-    assert "1 point (" in reach_of(right(0), RETAIN, VAL, spend=1).shortfall()
+    criterion = criterion_of(right(0), RETAIN, VAL, max_accuracy_drop=2.5)
+    assert "more than 2.5 points (max_accuracy_drop) before" in criterion.shortfall()
+    assert "1 point (" in criterion_of(right(0), RETAIN, VAL, max_accuracy_drop=1).shortfall()
 
 
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
-        ("iu", {"alpha": 0.1, "spend": 2.0}),
-        ("ff", {"alpha": 0.0, "spend": 2.0}),
-        ("ga", {"lr": 0.1, "spend": 2.0}),
+        ("iu", {"alpha": 0.1, "max_accuracy_drop": 2.0}),
+        ("ff", {"alpha": 0.0, "max_accuracy_drop": 2.0}),
+        ("ga", {"lr": 0.1, "max_accuracy_drop": 2.0}),
         ("ga", {"lr": 0.1, "step": 0.1}),
     ],
 )
@@ -332,8 +336,8 @@ def test_a_scale_by_the_rule_leaves_the_network_there():
     """The slope falls from 1; where it turns negative, nothing is recognised any more."""
     model, run = Reader(CLASSES), Run(device="cpu")
     split = split_of(right(3), RETAIN, VAL)
-    reach = Reach(model, split, run, 100.0)
-    move(FreeWeights(model, Mask({})), model, torch.tensor([-2.0]), reach, run)
+    criterion = StopCriterion(model, split, run, 100.0)
+    move(FreeWeights(model, Mask({})), model, torch.tensor([-2.0]), criterion, run)
     assert 0.5 <= run.metrics["alpha"] < 0.5 * 1.05
     assert float(model.slope.detach()) == pytest.approx(1 - 2 * run.metrics["alpha"], abs=1e-6)
     assert run.notes == []
