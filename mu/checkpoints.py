@@ -296,7 +296,7 @@ class Checkpoint:
             If a file is missing, differs from the sha256 in the spec, or does not fit.
         """
         model, spec = load_network(folder / Path(SPEC_FILE).parent)
-        _read_checked(folder, MASK_FILE, _files(folder / SPEC_FILE)[1])
+        _read(folder / MASK_FILE, MASK_FILE, _spec_in(folder / SPEC_FILE)[1])
         return cls(model, Mask.load(folder / MASK_FILE), spec)
 
 
@@ -308,8 +308,8 @@ def load_network(folder: Path) -> tuple[nn.Module, Spec]:
     UserError
         If a file is missing, differs from the sha256 in the spec, or does not fit.
     """
-    spec, files = _files(folder / Path(SPEC_FILE).name)
-    weights = _read_checked(folder.parent, WEIGHTS_FILE, files, folder / Path(WEIGHTS_FILE).name)
+    spec, files = _spec_in(folder / Path(SPEC_FILE).name)
+    weights = _read(folder / Path(WEIGHTS_FILE).name, WEIGHTS_FILE, files)
     model = spec.recipe.model.build(seed=spec.recipe.seed)
     try:
         model.load_state_dict(load_tensors(weights))
@@ -318,26 +318,21 @@ def load_network(folder: Path) -> tuple[nn.Module, Spec]:
     return model.eval(), spec
 
 
-def _files(path: Path) -> tuple[Spec, dict[str, str]]:
+def _spec_in(path: Path) -> tuple[Spec, dict[str, str]]:
     """The spec of a checkpoint, and the sha256 of its files."""
-    return Spec.from_json(_read(path.parents[1], SPEC_FILE, path).decode("utf-8", "replace"))
+    return Spec.from_json(_read(path, SPEC_FILE).decode("utf-8", "replace"))
 
 
-def _read_checked(
-    folder: Path, name: str, files: Mapping[str, str], path: Path | None = None
-) -> bytes:
-    content = _read(folder, name, path)
-    if hashlib.sha256(content).hexdigest() != files.get(name):
+def _read(path: Path, name: str, files: Mapping[str, str] | None = None) -> bytes:
+    """The file ``name`` of a checkpoint, checked where the sha256 of its files are given."""
+    if not path.is_file():
+        raise UserError(
+            f"there is no {name} in {str(path.parents[1])!r}; it is not a checkpoint of mu"
+        )
+    content = path.read_bytes()
+    if files is not None and hashlib.sha256(content).hexdigest() != files.get(name):
         raise UserError(f"{name} is damaged: its sha256 is not the one in {SPEC_FILE}")
     return content
-
-
-def _read(folder: Path, name: str, path: Path | None = None) -> bytes:
-    """A file of a checkpoint in ``folder``; it may lie elsewhere than its name says."""
-    path = path or folder / name
-    if not path.is_file():
-        raise UserError(f"there is no {name} in {str(folder)!r}; it is not a checkpoint of mu")
-    return path.read_bytes()
 
 
 def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> ForgetSplit:

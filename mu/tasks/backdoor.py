@@ -69,10 +69,10 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
         _save(recorder, options.method, rows)
         return rows
 
-    done = run_task(store, "backdoor", f"{options.method} over sparsity"[:20], work)
-    shown = [name for name in SHOWN if any(name in row for row in done.value)]
-    console.print_table("backdoor over sparsity", shown, done.value)
-    console.print_lines({"run": done.run_id, "browse": browse(store, "mu-backdoor")})
+    run_id, rows = run_task(store, "backdoor", f"{options.method} over sparsity"[:20], work)
+    shown = [name for name in SHOWN if any(name in row for row in rows)]
+    console.print_table("backdoor over sparsity", shown, rows)
+    console.print_lines({"run": run_id, "browse": browse(store, "mu-backdoor")})
 
 
 def _save(recorder: Recorder, method: str, rows: list[dict[str, float]]) -> None:

@@ -73,11 +73,6 @@ class Subject:
     oracle_run_id: str | None = None
     takes_more: bool = False
 
-    @property
-    def name(self) -> str:
-        """The run, or that there is none."""
-        return (self.run_id or "a file")[:8]
-
 
 def evaluate(request: Request) -> None:
     """Measure what was requested; everything that can be checked is checked before a run opens."""
@@ -92,6 +87,7 @@ def evaluate(request: Request) -> None:
     run = make_run(device, seed=options.seed)
     case = _case(store, subject, oracle_id, others, oracles, run)
     check_needs(case, selection)
+    title = f"evaluates {(subject.run_id or 'a file')[:8]}"
 
     def work(recorder: Recorder) -> tuple[dict[str, float], dict[str, float]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
@@ -104,17 +100,17 @@ def evaluate(request: Request) -> None:
             _add(recorder, subject, subject.run_id, oracle_id, found, run)
         return found, theirs
 
-    done = run_task(store, "evaluate", f"evaluates {subject.name}", work)
+    run_id, numbers = run_task(store, "evaluate", title, work)
     spec = subject.checkpoint.spec
     about = prose.describe_model(spec, subject.checkpoint.mask.sparsity)
-    print_metrics(f"{spec.history[-1]} on {about}: forget {subject.forget}", *done.value)
+    print_metrics(f"{spec.history[-1]} on {about}: forget {subject.forget}", *numbers)
     notes = [*run.notes]
     if oracle_id is None:
         notes.append("no oracle, so nothing to compare with; give oracle_run_id")
     console.print_notes(notes)
-    lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": done.run_id}
+    lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": run_id}
     lines |= {"oracle": oracle_id} if oracle_id else {}
-    console.print_lines({**lines, "browse": browse(store, run_id=done.run_id)})
+    console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
 
 
 # --- the model ----------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         write_json(recorder.folder / "config.json", config)
         return TrackedModel(recorder.run_id, checkpoint, metrics), warnings
 
-    original, warnings = run_task(store, "prune", f"{run_name(recipe)} import", work).value
+    _, (original, warnings) = run_task(store, "prune", f"{run_name(recipe)} import", work)
     console.print_notes(imported.notes)
     print_original(store, original, imported.taken)
     for one in warnings:

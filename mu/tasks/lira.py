@@ -131,9 +131,8 @@ def lira(request: Request) -> None:
         if options.unlearn_run_id == "auto":
             print(f"unlearned: run {task.run.run_id}, the newest that is no oracle")
     title = f"lira {task.run.method} {task.problem.forget}"[:20]
-    resume = options.resume_run_id
-    done = run_task(store, "lira", title, lambda recorder: _work(recorder, task), resume=resume)
-    _print(store, task, done.run_id, done.value)
+    done = run_task(store, "lira", title, partial(_work, task), resume=options.resume_run_id)
+    _print(store, task, *done)
 
 
 def _make_task(
@@ -170,7 +169,7 @@ def _interrupted_task(
 # --- the run ------------------------------------------------------------------------------
 
 
-def _work(recorder: Recorder, task: LiraTask) -> Rows:
+def _work(task: LiraTask, recorder: Recorder) -> Rows:
     """Train the references and attack with them."""
     if task.resume is None:
         keep_document(recorder, task.document())

@@ -76,7 +76,7 @@ def perform(
             oracle = _oracle(store, task, recorder.run_id if nests else None)
             return _save(recorder, replace(done, oracle=oracle))
 
-    return run_task(store, entry, title[:20], work, resume=resume, parent=parent).value
+    return run_task(store, entry, title[:20], work, resume=resume, parent=parent)[1]
 
 
 def _unlearn(recorder: Recorder, task: UnlearnTask, keeper: Keeper) -> Unlearned:

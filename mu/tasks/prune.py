@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -165,10 +166,9 @@ def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedMo
     poison = task.poison
     title = run_name(task.recipe) + (f", {poison.trigger}" if poison else "")
 
-    def work(recorder: Recorder) -> TrackedModel:
-        return _train(task, recorder)
-
-    return run_task(store, "prune", title, work, resume=task.resume_run_id, parent=parent).value
+    return run_task(
+        store, "prune", title, partial(_train, task), resume=task.resume_run_id, parent=parent
+    )[1]
 
 
 def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:

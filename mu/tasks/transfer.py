@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,11 +101,10 @@ def transfer(request: Request) -> None:
     task = _make_task(request)
     store = task.source.store
     title = f"{task.source.method_name} {task.target.name}"
-    done = run_task(store, "transfer", title, lambda recorder: _work(recorder, task))
-    _print(store, done.run_id, task, done.value)
+    _print(store, task, *run_task(store, "transfer", title, partial(_work, task)))
 
 
-def _work(recorder: Recorder, task: TransferTask) -> Findings:
+def _work(task: TransferTask, recorder: Recorder) -> Findings:
     """Unlearn or find it done, train every network on for the target, and keep what came of it."""
     recorder.params(task.config())
     models = task.source.models(recorder.run_id)
@@ -253,7 +253,7 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
     page.plot_transfer(found.rows, task.target.name, folder / "plots" / "target.png")
 
 
-def _print(store: Store, run_id: str, task: TransferTask, found: Findings) -> None:
+def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> None:
     """What the entry prints when it is done."""
     original, target = found.models.original.checkpoint, task.target
     about = prose.describe_model(original.spec, original.mask.sparsity)
