@@ -13,7 +13,6 @@ from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.requests import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
-from mu.data.poison import Poison, PoisonedDataset
 from mu.digests import digest_of
 from mu.evaluation import SplitOutputs, look
 from mu.evaluation.backdoor import backdoor
@@ -46,11 +45,6 @@ class TrainTask:
     mask_run_id: str | None = None
     progress: Progress | None = None
     resume_run_id: str | None = None
-
-    @property
-    def poison(self) -> Poison | None:
-        """What was done to its training images, if anything."""
-        return self.dataset.poison if isinstance(self.dataset, PoisonedDataset) else None
 
     def spec(self) -> Spec:
         """Data and recipe."""

@@ -163,7 +163,7 @@ def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedMo
     parent
         ID of the run that it is made for.
     """
-    poison = task.poison
+    poison = task.spec().data.poison
     title = run_name(task.recipe) + (f", {poison.trigger}" if poison else "")
 
     return run_task(
@@ -175,16 +175,17 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     """The work of the run: announce what it is, train, evaluate, keep."""
     if task.resume_run_id is None:
         keep_document(recorder, task.document())
-    dataset, poison, stages = task.dataset, task.poison, task.stages()
+    dataset, spec, stages = task.dataset, task.spec(), task.stages()
+    poison = spec.data.poison
     settings = {
-        **task.spec().settings(),
+        **spec.settings(),
         **(poison.options() if poison else {}),
         "data_dir": dataset.data_dir,
         "mask_run_id": task.mask_run_id,
     }
     recorder.params(settings)
     log_data(recorder, dataset)
-    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(task.spec().fingerprint)})
+    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint)})
     recorder.tags({tags.POISON: fingerprint_tag(poison.fingerprint)} if poison else {})
     run = make_run(task.device, recorder, task.recipe.seed)
     checkpoint, seconds = _trained(task, run, recorder)
