@@ -40,13 +40,7 @@ STILL_IN = 20.0  # percent of attack success at which a note says so
 
 
 def make_plan(store: Store, options: BackdoorOptions, request: Request) -> UnlearnPlan:
-    """Check what was requested, and find the poisoned original if there is one.
-
-    Raises
-    ------
-    UserError
-        If something does not fit.
-    """
+    """Check what was requested, and find the poisoned original if there is one."""
     method, device = make_method(options.method, request.method), DeviceOptions.of(request.device)
     with typed_as("suspects_", SpectralSignatures.names()):
         spectral = SpectralSignatures.of(request.suspects)
@@ -73,18 +67,7 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Unlea
         found = spectral.suspect(checkpoint, dataset, run)
         return ForgetSplit.of(dataset, checkpoint.spec.split(dataset), found)
 
-    plan = UnlearnPlan(
-        store,
-        method,
-        options.seed,
-        options.oracle_run_id,
-        device,
-        dataset,
-        original,
-        forget,
-        select,
-        extra,
-    )
+    plan = UnlearnPlan(store, options, method, device, dataset, original, forget, select, extra)
     if suspects != SPECTRAL:  # else the network tells the forget set
         check_oracle(plan)
     return plan

@@ -99,12 +99,11 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, keeper: Keeper) -> Unlearned
     if not all(part.finite for part in (after.forget, after.retain, after.test)):
         raise _moved_too_far(task)
     seed = problem.evaluation_seed
-    before = {**measure(problem.before, seed=seed), **problem.backdoor_before}
     numbers = {
         **measure(after, seed=seed),
         **backdoor(checkpoint.model, problem.dataset, run),
         **membership(after, seed=seed),
-        **{f"{metric}_before": value for metric, value in before.items()},
+        **{f"{metric}_before": value for metric, value in problem.metrics_before.items()},
         "RTE": run.seconds_before + seconds[0],  # those of interrupted processes included
         "samples_seen": float(run.samples_seen),
         "peak_memory_mb": peak,

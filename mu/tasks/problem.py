@@ -14,7 +14,7 @@ from mu.cli.requests import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.digests import digest_of
-from mu.evaluation import SplitOutputs, look
+from mu.evaluation import SplitOutputs, look, measure
 from mu.evaluation.backdoor import backdoor
 from mu.masks import Mask
 from mu.methods.base import Method
@@ -104,9 +104,11 @@ class UnlearningProblem:
         return look(self.checkpoint.model, self.split, Run(**self.device.as_dict()))
 
     @cached_property
-    def backdoor_before(self) -> dict[str, float]:
-        """How far a backdoor works in the original; empty where none was planted."""
-        return backdoor(self.checkpoint.model, self.dataset, Run(**self.device.as_dict()))
+    def metrics_before(self) -> dict[str, float]:
+        """The original's numbers; how far a backdoor works in it, too, where one was planted."""
+        run = Run(**self.device.as_dict())
+        attacked = backdoor(self.checkpoint.model, self.dataset, run)
+        return {**measure(self.before, seed=self.evaluation_seed), **attacked}
 
     @property
     def spec(self) -> Spec:

@@ -84,13 +84,7 @@ class Source:
 
 
 def make_source(options: TransferOptions, request: Request, device: DeviceOptions) -> Source:
-    """The unlearning that was requested, checked as far as it can be.
-
-    Raises
-    ------
-    UserError
-        If something does not fit.
-    """
+    """The unlearning that was requested, checked as far as it can be."""
     if options.unlearn_run_id != "none":
         return _finished(options, request, device)
     plan = make_plan(options, request, device)

@@ -67,9 +67,8 @@ class UnlearnPlan:
     """
 
     store: Store
+    options: UnlearnOptions | TransferOptions | BackdoorOptions
     method: Method
-    seed: int
-    oracle_run_id: str
     device: DeviceOptions
     dataset: ImageDataset
     original: TrackedModel | TrainTask
@@ -84,27 +83,20 @@ class UnlearnPlan:
 
     def task(self, original: TrackedModel) -> UnlearnTask:
         """What is to be done, once the original is there; refuses an oracle of something else."""
-        run = make_run(self.device)
-        split = self.select(original.checkpoint, run)
+        run, run_id, checkpoint = make_run(self.device), original.run_id, original.checkpoint
+        split = self.select(checkpoint, run)
         problem = UnlearningProblem(
-            original.run_id, original.checkpoint, self.dataset, split, self.forget, self.device
+            run_id, checkpoint, self.dataset, split, self.forget, self.device
         )
-        check_oracle_run(self.store, self.oracle_run_id, problem)
-        return UnlearnTask(
-            problem, self.method, self.seed, self.oracle_run_id, self.extra, run.notes
-        )
+        seed, oracle = self.options.seed, self.options.oracle_run_id
+        check_oracle_run(self.store, oracle, problem)
+        return UnlearnTask(problem, self.method, seed, oracle, self.extra, run.notes)
 
 
 def make_plan(
     options: UnlearnOptions | TransferOptions, request: Request, device: DeviceOptions
 ) -> UnlearnPlan:
-    """Check what was requested, and find the original if there is one.
-
-    Raises
-    ------
-    UserError
-        If something does not fit.
-    """
+    """Check what was requested, and find the original if there is one."""
     method = make_method(options.method, request.method)
     forget = ForgetRequest.parse(options.forget)
     store, given = connect(), request.original
@@ -116,17 +108,9 @@ def make_plan(
     if found and options.prune_run_id == "auto":
         about = prose.describe_model(found.spec(), found.checkpoint.mask.sparsity)
         print(f"original: run {found.run_id}, the newest that agrees with the request ({about})")
+    extra = {"stage": options.stage} if options.stage else {}
     plan = UnlearnPlan(
-        store,
-        method,
-        options.seed,
-        options.oracle_run_id,
-        device,
-        dataset,
-        original,
-        options.forget,
-        lambda *_: split,
-        {"stage": options.stage} if options.stage else {},
+        store, options, method, device, dataset, original, options.forget, lambda *_: split, extra
     )
     check_oracle(plan)
     return plan
@@ -144,7 +128,7 @@ def check_oracle(plan: UnlearnPlan) -> None:
     if isinstance(plan.original, TrackedModel):
         plan.task(plan.original)
     else:
-        check_oracle_run(plan.store, plan.oracle_run_id, None)
+        check_oracle_run(plan.store, plan.options.oracle_run_id, None)
 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
@@ -170,13 +154,7 @@ def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
 
 
 def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:
-    """The method of an interrupted run: its options are those that the command has.
-
-    Raises
-    ------
-    UserError
-        If the run cannot be resumed.
-    """
+    """The method of an interrupted run: its options are those that the command has."""
     return check_method(interrupted(connect(), run_id, entry).document["method"])
 
 
@@ -185,15 +163,8 @@ def interrupted_task(
 ) -> UnlearnTask:
     """What the interrupted run of ``options.resume_run_id`` was to do, and how far it came.
 
-    Parameters
-    ----------
-    entry
-        That the run must be of.
-
-    Raises
-    ------
-    UserError
-        If it cannot be resumed, or what is given contradicts how it was started.
+    UserError if it is not of ``entry``, cannot be resumed, or what is given contradicts how it
+    was started.
     """
     run_id = str(options.resume_run_id)
     found = interrupted(store, run_id, entry)
