@@ -54,8 +54,7 @@ def run_task(
 
 def make_run(device: DeviceOptions, recorder: Recorder | None = None, seed: int = 0) -> Run:
     """Where the work is done; its numbers are logged by ``recorder``, where there is one."""
-    folder, sink = (recorder.folder, recorder.metrics) if recorder else (None, None)
-    return Run(**device.as_dict(), seed=seed, folder=folder, sink=sink)
+    return Run(**device.as_dict(), seed=seed, sink=recorder.metrics if recorder else None)
 
 
 def checked_device(given: DeviceOptions) -> DeviceOptions:

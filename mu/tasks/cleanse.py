@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from mu.detection.spectral import SpectralSignatures
 from mu.errors import UserError
 from mu.hyperparameters import typed_as
 from mu.methods import make_method
-from mu.report import backdoor_plots, prose
+from mu.report import backdoor_plots
 from mu.runs import Run
 from mu.tasks.base import make_run
-from mu.tasks.outputs import write_json
+from mu.tasks.outputs import about, write_json
 from mu.tasks.perform import perform
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearnTask
 from mu.tasks.prune import requested_task, task_under_mask, train
@@ -146,8 +145,8 @@ def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
             print("training the poisoned original first")
             original = train(plan.store, original, recorder.run_id)
         else:
-            about = prose.describe_model(original.spec(), original.checkpoint.mask.sparsity)
-            print(f"poisoned original: run {original.run_id}, made as requested ({about})")
+            what = about(original.checkpoint)
+            print(f"poisoned original: run {original.run_id}, made as requested ({what})")
         return plan.task(original)
 
     return perform(plan.store, plan.title, begin, entry="backdoor", parent=parent, extra=_save)
@@ -205,7 +204,7 @@ def _write_poison(poison: Poison, folder: Path) -> None:
     """Which samples were poisoned, and with what."""
     folder.mkdir(exist_ok=True)
     np.save(folder / "indices.npy", np.array(poison.indices, np.int64), allow_pickle=False)
-    about: Mapping[str, Any] = {
+    attack = {
         "trigger": poison.trigger,
         "settings": dict(poison.settings),
         "target": ALL if poison.target is None else poison.target,
@@ -213,4 +212,4 @@ def _write_poison(poison: Poison, folder: Path) -> None:
         "poison": poison.request,
         "fingerprint": poison.fingerprint,
     }
-    write_json(folder / "trigger.json", about)
+    write_json(folder / "trigger.json", attack)

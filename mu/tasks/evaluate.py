@@ -30,7 +30,7 @@ from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import browse, write_json, write_text
+from mu.tasks.outputs import about, browse, write_json, write_text
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import check_oracle_run, data_of, oracle_of, problem_of
 from mu.tracking import (
@@ -101,9 +101,8 @@ def evaluate(request: Request) -> None:
         return found, theirs
 
     run_id, numbers = run_task(store, "evaluate", title, work)
-    spec = subject.checkpoint.spec
-    about = prose.describe_model(spec, subject.checkpoint.mask.sparsity)
-    print_metrics(f"{spec.history[-1]} on {about}: forget {subject.forget}", *numbers)
+    what = f"{subject.checkpoint.spec.history[-1]} on {about(subject.checkpoint)}"
+    print_metrics(f"{what}: forget {subject.forget}", *numbers)
     notes = [*run.notes]
     if oracle_id is None:
         notes.append("no oracle, so nothing to compare with; give oracle_run_id")

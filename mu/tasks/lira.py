@@ -22,10 +22,10 @@ from mu.evaluation.challenge import Challenge
 from mu.evaluation.references import Reference, View, attack, make_reference, view_arrays
 from mu.methods.base import Method, unlearn
 from mu.originals.rounds import train_network
-from mu.report import attack_plots, console, prose
+from mu.report import attack_plots, console
 from mu.run_record import RunRecord
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import browse, write_json
+from mu.tasks.outputs import about, browse, links, write_json
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
 from mu.tasks.resume import interrupted, overrides, resumed_on
@@ -98,13 +98,12 @@ class LiraTask:
 
     def config(self) -> dict[str, Any]:
         """What the run records."""
-        about = {"method": self.run.method, "forget": self.problem.forget}
-        return {**self._options(), **about, **self.problem.config()}
+        done = {"method": self.run.method, "forget": self.problem.forget}
+        return {**self._options(), **done, **self.problem.config()}
 
     def links(self) -> dict[str, str]:
         """Run IDs by role."""
-        links = {"original": self.problem.run_id, "unlearned": self.run.run_id}
-        return links | ({"oracle": self.oracle_run_id} if self.oracle_run_id else {})
+        return links(self.problem.run_id, self.run.run_id, self.oracle_run_id)
 
     def sizes(self) -> dict[str, int]:
         """How much of each there is."""
@@ -269,10 +268,9 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     write_json(folder / "config.json", {**task.config(), **task.problem.device.as_dict()})
     _keep_models(folder, task, views)
     attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
+    original, sizes = about(task.problem.checkpoint), task.sizes()
     recorder.describe(
-        attack_plots.describe_attacks(
-            task.run.method, _original(task), task.sizes(), rows, task.links()
-        )
+        attack_plots.describe_attacks(task.run.method, original, sizes, rows, task.links())
     )
     return rows
 
@@ -327,16 +325,11 @@ def _keep_models(folder: Path, task: LiraTask, views: Mapping[str, View]) -> Non
     np.savez_compressed(folder / FOLDER / "models.npz", **arrays)
 
 
-def _original(task: LiraTask) -> str:
-    checkpoint = task.problem.checkpoint
-    return prose.describe_model(checkpoint.spec, checkpoint.mask.sparsity)
-
-
 def _print(store: Store, task: LiraTask, run_id: str, rows: Rows) -> None:
     """What a lira run prints when it is done."""
-    sizes, notes = task.sizes(), []
+    sizes, what, notes = task.sizes(), about(task.problem.checkpoint), []
     attack_plots.print_attacks(
-        f"attacks on {task.run.method} on {_original(task)}: {sizes['members']} forgotten samples "
+        f"attacks on {task.run.method} on {what}: {sizes['members']} forgotten samples "
         f"against {sizes['non_members']} test images, {sizes['references']} references",
         rows,
     )

@@ -11,7 +11,7 @@ from typing import Any
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
-from mu.report import plots
+from mu.report import plots, prose
 from mu.tracking import (
     Recorder,
     Store,
@@ -38,6 +38,11 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
     log_dataset(recorder, dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
 
 
+def about(checkpoint: Checkpoint) -> str:
+    """What a network is, in words."""
+    return prose.describe_model(checkpoint.spec, checkpoint.mask.sparsity)
+
+
 def save_network(
     recorder: Recorder,
     checkpoint: Checkpoint,
@@ -61,6 +66,12 @@ def save_network(
     write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})
     recorder.describe(text)
     write_text(recorder.folder / "report" / "summary.md", text)
+
+
+def links(original: str, unlearned: str, oracle: str | None) -> dict[str, str]:
+    """Run IDs by role."""
+    found = {"original": original, "unlearned": unlearned}
+    return found | ({"oracle": oracle} if oracle else {})
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

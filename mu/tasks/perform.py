@@ -18,7 +18,7 @@ from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
 from mu.tasks.base import make_run, run_task
-from mu.tasks.outputs import browse, log_data, write_json
+from mu.tasks.outputs import about, browse, links, log_data, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
@@ -161,14 +161,14 @@ def train_oracle(
 def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     """Compare with the oracle and write everything that the run keeps."""
     task, problem, folder, oracle = done.task, done.task.problem, recorder.folder, done.oracle
-    metrics, links = done.metrics, {"original": problem.run_id}
+    metrics, upstream = done.metrics, {"original": problem.run_id}
     if oracle is not None:
         theirs = look(oracle.checkpoint.model, problem.split, make_run(problem.device))
         distances = compare(done.after, theirs, seed=problem.evaluation_seed)
         metrics.update({name: rounded(value) for name, value in distances.items()})
         if oracle.metrics.get("RTE"):
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
-        links["oracle"] = oracle.run_id
+        upstream["oracle"] = oracle.run_id
         recorder.tags({tags.ORACLE: oracle.run_id})
     recorder.metrics(metrics)
     (folder / "forget").mkdir(exist_ok=True)
@@ -180,12 +180,16 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     plots.plot_metrics(_rows(done), folder / "plots" / "metrics.png")
     if done.run.history("loss"):
         plots.plot_history(done.run, folder / "plots" / "training.png")
-    original = prose.describe_model(problem.spec, problem.checkpoint.mask.sparsity)
-    recorder.describe(
-        prose.describe_unlearn(
-            task.name, problem.forget, problem.split, original, metrics, links, done.run.notes
-        )
+    text = prose.describe_unlearn(
+        task.name,
+        problem.forget,
+        problem.split,
+        about(problem.checkpoint),
+        metrics,
+        upstream,
+        done.run.notes,
     )
+    recorder.describe(text)
     return done
 
 
@@ -215,17 +219,17 @@ def print_unlearned(store: Store, done: Unlearned) -> None:
     problem, name = done.task.problem, done.task.name
     split, sparsity = problem.split, problem.checkpoint.mask.sparsity
     console.print_results(
-        f"{name} on {prose.describe_model(problem.spec, sparsity)}: forget {len(split.forget)} "
-        f"samples ({problem.forget}), retain {len(split.retain)}",
+        f"{name} on {about(problem.checkpoint)}: forget {len(split.forget)} samples "
+        f"({problem.forget}), retain {len(split.retain)}",
         _rows(done),
     )
     notes = [*done.run.notes]
     if oracle is None and name != "retrain":
         notes.append("no oracle, so no gap; add oracle_run_id=train to make one")
     console.print_notes(notes)
-    lines = {"original": problem.run_id, "unlearned": run_id}
+    lines = links(problem.run_id, run_id, oracle.run_id if oracle else None)
     if oracle is not None:
-        lines |= {"oracle": oracle.run_id, "gap": prose.gap_in_words(metrics)}
+        lines["gap"] = prose.gap_in_words(metrics)
     if "alpha" in done.run.metrics:
         lines["alpha"] = f"{done.run.metrics['alpha']:.3g}"
     if metrics["sparsity"] != rounded(sparsity):

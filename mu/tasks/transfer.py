@@ -19,11 +19,11 @@ from mu.errors import UserError
 from mu.evaluation import GAP_METRICS, Outputs, predict
 from mu.evaluation.paired import accuracy_difference
 from mu.hyperparameters import typed_as
-from mu.report import console, plots, prose
+from mu.report import console, plots
 from mu.report import transfer as page
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import browse, save_network, write_json
+from mu.tasks.outputs import about, browse, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import Models, Source, make_source
 from mu.tracking import Recorder, Store, rounded
@@ -255,10 +255,10 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
 
 def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> None:
     """What the entry prints when it is done."""
-    original, target = found.models.original.checkpoint, task.target
-    about = prose.describe_model(original.spec, original.mask.sparsity)
+    target = task.target
     console.print_table(
-        f"{about}, forgets {found.models.forget}; then tune={task.options.tune} on {target.name} "
+        f"{about(found.models.original.checkpoint)}, forgets {found.models.forget}; "
+        f"then tune={task.options.tune} on {target.name} "
         f"({len(target.train)} training, {len(target.test)} test images)",
         page.COLUMNS,
         list(found.rows.values()),

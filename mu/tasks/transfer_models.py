@@ -16,6 +16,7 @@ from mu.errors import UserError
 from mu.methods import check_method
 from mu.report import console
 from mu.run_record import RunRecord
+from mu.tasks.outputs import links
 from mu.tasks.perform import of_original, train_oracle
 from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import (
@@ -57,8 +58,8 @@ class Models:
 
     def links(self) -> dict[str, str]:
         """Run IDs by role."""
-        links = {"original": self.original.run_id, "unlearned": self.unlearned.run_id}
-        return links | ({"oracle": self.oracle.run_id} if self.oracle else {})
+        oracle = self.oracle.run_id if self.oracle else None
+        return links(self.original.run_id, self.unlearned.run_id, oracle)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method
 from mu.methods.base import Method
-from mu.report import prose
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run
+from mu.tasks.outputs import about
 from mu.tasks.perform import perform, print_unlearned
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import requested_task, train
@@ -106,8 +106,8 @@ def make_plan(
     dataset = dataset_of(original, given)
     split = original.spec().forget_split(dataset, forget)
     if found and options.prune_run_id == "auto":
-        about = prose.describe_model(found.spec(), found.checkpoint.mask.sparsity)
-        print(f"original: run {found.run_id}, the newest that agrees with the request ({about})")
+        what = about(found.checkpoint)
+        print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
     extra = {"stage": options.stage} if options.stage else {}
     plan = UnlearnPlan(
         store, options, method, device, dataset, original, options.forget, lambda *_: split, extra
