@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,13 +130,7 @@ def _check_poison(run_id: str, checkpoint: Checkpoint, request: Request) -> None
 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
-    """Do what was planned, in a run of its own.
-
-    Parameters
-    ----------
-    parent
-        The run that it is a part of.
-    """
+    """Do what was planned, in a run of its own, below ``parent``."""
 
     def begin(recorder: Recorder) -> UnlearnTask:
         original = plan.original
@@ -192,18 +185,9 @@ def _save(recorder: Recorder, done: Unlearned) -> None:
             f"given the class that the attacker wants; try {' or '.join(remedies)}"
         )
     problem.checkpoint.save(folder / "poisoned")
-    _write_poison(dataset.poison, folder / "poison")
-    run = make_run(problem.device)
-    backdoor_plots.plot_trigger(dataset, folder / "plots" / "trigger.png")
-    backdoor_plots.plot_predictions(
-        dataset, problem.checkpoint.model, done.checkpoint.model, run, folder / "plots"
-    )
-
-
-def _write_poison(poison: Poison, folder: Path) -> None:
-    """Which samples were poisoned, and with what."""
-    folder.mkdir(exist_ok=True)
-    np.save(folder / "indices.npy", np.array(poison.indices, np.int64), allow_pickle=False)
+    poison, poison_folder = dataset.poison, folder / "poison"
+    poison_folder.mkdir(exist_ok=True)
+    np.save(poison_folder / "indices.npy", np.array(poison.indices, np.int64), allow_pickle=False)
     attack = {
         "trigger": poison.trigger,
         "settings": dict(poison.settings),
@@ -212,4 +196,9 @@ def _write_poison(poison: Poison, folder: Path) -> None:
         "poison": poison.request,
         "fingerprint": poison.fingerprint,
     }
-    write_json(folder / "trigger.json", attack)
+    write_json(poison_folder / "trigger.json", attack)
+    run = make_run(problem.device)
+    backdoor_plots.plot_trigger(dataset, folder / "plots" / "trigger.png")
+    backdoor_plots.plot_predictions(
+        dataset, problem.checkpoint.model, done.checkpoint.model, run, folder / "plots"
+    )

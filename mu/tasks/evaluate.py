@@ -50,27 +50,16 @@ from mu.tracking.reader import record_of
 
 @dataclass(frozen=True)
 class Subject:
-    """The model that is measured, and where it comes from.
-
-    Parameters
-    ----------
-    run_id
-        Of the model, where it is a run's.
-    problem
-        The original with this forget set, where it is a run's.
-    oracle_run_id
-        What the run was compared with when it was made.
-    takes_more
-        Whether numbers may be added to the run: not to an original, which may be measured with
-        many forget sets.
-    """
+    """The model that is measured, and where it comes from."""
 
     checkpoint: Checkpoint
     split: ForgetSplit
     forget: str
-    run_id: str | None = None
+    run_id: str | None = None  # these two where it is a run's, not a folder's
     problem: UnlearningProblem | None = None
-    oracle_run_id: str | None = None
+    oracle_run_id: str | None = None  # what the run was compared with when it was made
+    # Whether numbers may be added to the run: not to an original, which may be measured with many
+    # forget sets.
     takes_more: bool = False
 
 

@@ -53,31 +53,16 @@ Rows = dict[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class LiraTask:
-    """One attack that is to be done.
-
-    Parameters
-    ----------
-    run, method
-        The unlearn run under attack, and how references unlearn; None of an oracle, which was
-        retrained, so that there is nothing to observe.
-    problem
-        Its original, and what was forgotten of it.
-    models
-        What is attacked, by label: ``original``, ``unlearned`` and, where there is one, ``oracle``.
-    oracle_run_id
-        None where there is none.
-    resume
-        The interrupted run that is continued.
-    """
+    """One attack that is to be done."""
 
     options: LiraOptions
-    run: RunRecord
-    method: Method | None
+    run: RunRecord  # under attack
+    method: Method | None  # of references; None of an oracle: there is nothing to observe
     problem: UnlearningProblem
-    models: Mapping[str, Checkpoint]
+    models: Mapping[str, Checkpoint]  # original, unlearned and, where there is one, oracle
     oracle_run_id: str | None
     challenge: Challenge
-    resume: MlflowRun | None = None
+    resume: MlflowRun | None = None  # the interrupted run that is continued
 
     def document(self) -> dict[str, Any]:
         """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""

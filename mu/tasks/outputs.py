@@ -52,12 +52,7 @@ def save_network(
 ) -> None:
     """Write a network that later runs start from, and what its run's page shows.
 
-    Parameters
-    ----------
-    text
-        The description of the run, in Markdown.
-    more_tags
-        In addition to the fingerprints.
+    ``text`` describes the run, in Markdown; ``more_tags`` are set in addition to fingerprints.
     """
     digests = save_checkpoint(recorder, checkpoint)
     data = fingerprint_tag(checkpoint.spec.data.fingerprint)

@@ -34,19 +34,16 @@ from mu.tracking import (
 )
 from mu.training.progress import Keeper
 
-Begin = Callable[[Recorder], UnlearnTask]
-Extra = Callable[[Recorder, Unlearned], None]
-
 
 def perform(
     store: Store,
     title: str,
-    begin: Begin,
+    begin: Callable[[Recorder], UnlearnTask],
     *,
     entry: str = "unlearn",
     resume: str | None = None,
     parent: str | None = None,
-    extra: Extra | None = None,
+    extra: Callable[[Recorder, Unlearned], None] | None = None,
 ) -> Unlearned:
     """Unlearn in a run of its own, or in the interrupted one that is continued.
 
@@ -138,15 +135,7 @@ def _oracle(store: Store, task: UnlearnTask, parent: str | None) -> TrackedModel
 def train_oracle(
     store: Store, problem: UnlearningProblem, parent: str | None = None, *, resume: bool = False
 ) -> TrackedModel:
-    """Retrain, in a run of its own.
-
-    Parameters
-    ----------
-    parent
-        The run that the oracle is trained for.
-    resume
-        Whether to continue in a run that an interrupted task left unfinished, where there is one.
-    """
+    """Retrain for the run ``parent``; ``resume`` in a run that is unfinished, if there is one."""
     task = UnlearnTask(problem, make_method("retrain"), problem.spec.recipe.seed)
     if resume:
         unfinished = interrupted_oracles(store, task.tags()[tags.ORACLE_KEY])

@@ -28,23 +28,15 @@ from mu.training.progress import Progress
 
 @dataclass(frozen=True)
 class TrainTask:
-    """An original that is to be trained.
-
-    Parameters
-    ----------
-    mask, mask_run_id
-        The mask to train under and the run it comes from, where it is not to be found.
-    progress, resume_run_id
-        What to continue from, and in which run.
-    """
+    """An original that is to be trained."""
 
     dataset: ImageDataset
     recipe: Recipe
     device: DeviceOptions = field(default_factory=DeviceOptions)
-    mask: Mask | None = None
-    mask_run_id: str | None = None
-    progress: Progress | None = None
-    resume_run_id: str | None = None
+    mask: Mask | None = None  # to train under, where it is not to be found
+    mask_run_id: str | None = None  # where that comes from
+    progress: Progress | None = None  # to continue from
+    resume_run_id: str | None = None  # the run that is continued
 
     def spec(self) -> Spec:
         """Data and recipe."""
@@ -81,21 +73,13 @@ class TrackedModel:
 
 @dataclass(frozen=True)
 class UnlearningProblem:
-    """An original, its data, and what is to be forgotten of it.
+    """An original, its data, and what is to be forgotten of it."""
 
-    Parameters
-    ----------
-    run_id, checkpoint
-        The original and its run.
-    forget
-        The forget set as it was requested: ``class:3``.
-    """
-
-    run_id: str
+    run_id: str  # of the original
     checkpoint: Checkpoint
     dataset: ImageDataset
     split: ForgetSplit
-    forget: str
+    forget: str  # as it was requested: class:3
     device: DeviceOptions
 
     @cached_property
@@ -191,30 +175,16 @@ def unlearning_key(
 
 @dataclass(frozen=True)
 class UnlearnTask:
-    """One unlearning that is to be done.
-
-    Parameters
-    ----------
-    seed
-        Of the unlearning.
-    oracle_run_id
-        What to compare with, as it was requested.
-    extra
-        Further options of the entry, by name; JSON-ready.
-    notes
-        Remarks from before the unlearning that the user should read.
-    progress, resume_run_id
-        What to continue from, if there is something, and in which run.
-    """
+    """One unlearning that is to be done."""
 
     problem: UnlearningProblem
     method: Method
-    seed: int
-    oracle_run_id: str = "none"
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    progress: Progress | None = None
-    resume_run_id: str | None = None
+    seed: int  # of the unlearning
+    oracle_run_id: str = "none"  # as it was requested
+    extra: Mapping[str, Any] = field(default_factory=dict)  # further options; JSON-ready
+    notes: Sequence[str] = ()  # remarks from before the unlearning
+    progress: Progress | None = None  # to continue from
+    resume_run_id: str | None = None  # the run that is continued
 
     @property
     def name(self) -> str:
@@ -283,20 +253,12 @@ class UnlearnTask:
 
 @dataclass(frozen=True)
 class Unlearned:
-    """An unlearning that is done: its run, and what came of it.
-
-    Parameters
-    ----------
-    metrics
-        As they are logged; completed by the distances to the oracle.
-    after
-        The model's outputs.
-    """
+    """An unlearning that is done: its run, and what came of it."""
 
     run_id: str
     task: UnlearnTask
     checkpoint: Checkpoint
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # as they are logged; completed by the distances to the oracle
     run: Run
-    after: SplitOutputs
+    after: SplitOutputs  # of the unlearned model
     oracle: TrackedModel | None = None

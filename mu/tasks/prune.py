@@ -67,13 +67,7 @@ def prune(request: Request) -> TrackedModel:
 
 
 def requested_task(given: Mapping[str, Any], device: DeviceOptions, prefix: str = "") -> TrainTask:
-    """The original that was requested, with defaults for the rest.
-
-    Parameters
-    ----------
-    prefix
-        Of the options that are not plain, as they are typed.
-    """
+    """The original that was requested, with defaults for the rest; messages have the prefix."""
     return task_on(*load_requested(given), device, prefix)
 
 
@@ -156,13 +150,7 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
 
 
 def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:
-    """Train and prune in a run of its own, or in the one that MLflow's launcher opened.
-
-    Parameters
-    ----------
-    parent
-        ID of the run that it is made for.
-    """
+    """Train and prune in a run of its own, for the run ``parent`` if there is one."""
     poison = task.spec().data.poison
     title = run_name(task.recipe) + (f", {poison.trigger}" if poison else "")
 
@@ -258,13 +246,7 @@ def run_name(recipe: Recipe) -> str:
 def print_original(
     store: Store, original: TrackedModel, about: Mapping[str, str] | None = None
 ) -> None:
-    """What a run that made an original prints when it is done.
-
-    Parameters
-    ----------
-    about
-        Lines that come before the numbers, by name.
-    """
+    """What a run that made an original prints when it is done, after the lines of ``about``."""
     metrics, spec, run_id = original.metrics, original.spec(), original.run_id
     numbers = {name: f"{metrics[name]:.2f} %" for name in ("train_acc", "TA", "sparsity")}
     if "train_s" in metrics:

@@ -59,15 +59,7 @@ def forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> F
 
 
 def stage_of(store: Store, run_id: str, stage: str | None) -> str:
-    """The run that holds the network meant: a backdoor run has two.
-
-    Parameters
-    ----------
-    run_id
-        An ID, or ``auto``, which is never a backdoor run's.
-    stage
-        ``poisoned``, the original that was attacked, or ``cleansed``; None of other runs.
-    """
+    """The run that holds the network meant, by an ID or ``auto``: a backdoor run has two."""
     entry = None if run_id == "auto" else store.run(run_id).data.tags.get(tags.ENTRY)
     if entry != "backdoor":
         if stage is not None:
@@ -92,13 +84,7 @@ def stage_of(store: Store, run_id: str, stage: str | None) -> str:
 def find_requested(
     store: Store, run_id: str, given: Mapping[str, Any], *, poisoned: bool = False
 ) -> TrackedModel | None:
-    """The original of the run given, or with ``auto`` of the newest one that agrees, or None.
-
-    Parameters
-    ----------
-    poisoned
-        Whether ``auto`` means a poisoned original.
-    """
+    """The original of the run given, or with ``auto`` the newest (poisoned) one that agrees."""
     if run_id != "auto":
         return TrackedModel(run_id, fetch_original(store, run_id, given))
     data_dir, wanted = given.get("data_dir"), settings_given(given)
@@ -131,13 +117,7 @@ def fetch_original(store: Store, run_id: str, given: Mapping[str, Any]) -> Check
 def refuse_contradictions(
     run_id: str, settings: Mapping[str, Any], given: Mapping[str, Any], prefix: str = ""
 ) -> None:
-    """Refuse what is given where a run was made otherwise.
-
-    Parameters
-    ----------
-    prefix
-        Of the options that are not :data:`PLAIN_NAMES`, as they are typed.
-    """
+    """Refuse what is given where a run was made otherwise; all but plain names have a prefix."""
     for name, value in given.items():
         if value is not None and not same_value(str(settings.get(name)), value):
             typed = name if name in PLAIN_NAMES else f"{prefix}{name}"
@@ -185,19 +165,12 @@ def oracle_of(
 
     Parameters
     ----------
-    requested
-        ``find``, ``none`` or an ID.
     problem
         Gives it where its data is needed: not for the oracle that the unlearn run names.
     linked
         The oracle that the unlearn run was compared with; it may have been deleted since.
     but
         A run that is not found: the one that is measured, which may be an oracle itself.
-
-    Raises
-    ------
-    UserError
-        If the run given cannot be the oracle, or one is to be trained.
     """
     if requested == "none":
         return None
@@ -222,13 +195,7 @@ def check_oracle_run(
     problem: UnlearningProblem | None,
     hint: str = "find or train",
 ) -> None:
-    """Refuse a run that is no oracle, or one of another problem (once the original is known).
-
-    Parameters
-    ----------
-    hint
-        What may be given instead.
-    """
+    """Refuse a run that is no oracle, or one of another problem (once the original is known)."""
     if oracle_run_id in ORACLE_WORDS:
         return
     key = finished_run(store, oracle_run_id).data.tags.get(tags.ORACLE_KEY)

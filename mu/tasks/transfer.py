@@ -64,22 +64,12 @@ class TransferTask:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A network after the transfer, and its numbers as they are logged.
-
-    Parameters
-    ----------
-    test
-        What it says of the target's test images.
-    accuracies
-        On the target, in percent.
-    seconds
-        Of its training.
-    """
+    """A network after the transfer, and its numbers as they are logged."""
 
     checkpoint: Checkpoint
-    test: Outputs
-    accuracies: Mapping[str, float]
-    seconds: float
+    test: Outputs  # on the target's test images
+    accuracies: Mapping[str, float]  # on the target, in percent
+    seconds: float  # of its training
     run: Run
 
 
@@ -159,13 +149,7 @@ def _load_target(options: TransferOptions, spec: Spec, workers: int | None) -> I
 def _outcome(
     task: TransferTask, role: str, model: TrackedModel, recorder: Recorder | None
 ) -> Outcome:
-    """The transfer of one network.
-
-    Parameters
-    ----------
-    recorder
-        Where its curves are logged; None of networks whose numbers alone are kept.
-    """
+    """The transfer of one network; ``recorder`` logs its curves, where they are kept."""
     run = make_run(task.device, recorder, task.options.seed)
     target = task.target
     label, tune = f"transfer of {role}", task.options.tune

@@ -34,19 +34,11 @@ from mu.tracking import Store, connect
 
 @dataclass(frozen=True)
 class Models:
-    """The networks whose transfer is compared.
-
-    Parameters
-    ----------
-    method, forget
-        How the original was unlearned, and what.
-    forget_tag
-        Fingerprint of the forget set.
-    """
+    """The networks whose transfer is compared."""
 
     method: str
-    forget: str
-    forget_tag: str
+    forget: str  # as it was requested
+    forget_tag: str  # fingerprint of the forget set
     original: TrackedModel
     unlearned: TrackedModel
     oracle: TrackedModel | None
@@ -68,18 +60,16 @@ class Source:
 
     Parameters
     ----------
-    method_name, spec
-        How the original is unlearned, and what it is.
     shape
-        (channels, height, width) of its images; None where they are not read, since a finished run
-        does not need them.
+        (channels, height, width) of the original's images; None where they are not read, since a
+        finished run does not need them.
     models
         Gives the networks; what is still to be made is shown below the run of that ID.
     """
 
     store: Store
     method_name: str
-    spec: Spec
+    spec: Spec  # of the original
     shape: tuple[int, int, int] | None
     models: Callable[[str], Models]
 

@@ -54,27 +54,17 @@ def unlearn(request: Request) -> Unlearned:
 
 @dataclass(frozen=True)
 class UnlearnPlan:
-    """An unlearning that was requested, checked as far as it can be before a run is opened.
-
-    Parameters
-    ----------
-    original
-        The one that is there already, or what trains it first.
-    forget, select
-        The forget set as it was requested, and what gives it, once the original is there.
-    extra
-        Further options of the entry, by name; JSON-ready.
-    """
+    """An unlearning that was requested, checked as far as it can be before a run is opened."""
 
     store: Store
     options: UnlearnOptions | TransferOptions | BackdoorOptions
     method: Method
     device: DeviceOptions
     dataset: ImageDataset
-    original: TrackedModel | TrainTask
-    forget: str
-    select: Callable[[Checkpoint, Run], ForgetSplit]
-    extra: Mapping[str, Any]
+    original: TrackedModel | TrainTask  # there already, or trained first
+    forget: str  # the forget set as it was requested
+    select: Callable[[Checkpoint, Run], ForgetSplit]  # what gives it, once the original is there
+    extra: Mapping[str, Any]  # further options, by name; JSON-ready
 
     @property
     def title(self) -> str:
@@ -132,13 +122,7 @@ def check_oracle(plan: UnlearnPlan) -> None:
 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
-    """Do what was planned, in a run of its own.
-
-    Parameters
-    ----------
-    parent
-        The run that it is a part of; what is trained for it is then shown below it, too.
-    """
+    """Do what was planned, in a run of its own, below ``parent`` like all that it trains."""
 
     def begin(_: Recorder) -> UnlearnTask:
         original = plan.original
