@@ -37,17 +37,15 @@ _SONG = "Song & Mittal 2021"
 _CARLINI = "Carlini et al. 2022"
 
 _SCORES = {
-    "correctness": ("whether the prediction is right", _SONG),
+    "correctness": ("the correctness of the prediction", _SONG),
     "confidence": ("the probability of the true class", _SONG),
     "entropy": ("the entropy of the prediction", _SONG),
-    "m_entropy": ("the modified entropy, which knows the label", _SONG),
+    "m_entropy": ("the modified entropy (which uses the label)", _SONG),
     "prob": ("the whole vector of probabilities", _SONG),
-    "threshold": ("thresholds by class on the modified entropy", _SONG),
+    "threshold": ("the modified entropy with a threshold per class", _SONG),
 }
 _PARTS = {"forget": "forget", "retain": "retain", "test": "test"}
-_TRUE_POSITIVES = (
-    "share of the {members} found where at most {rate} % of {others} are taken for one"
-)
+_TRUE_POSITIVES = "TPR at {rate} % FPR, with the {members} as positives and {others} as negatives"
 
 
 def _efficacy() -> list[Metric]:
@@ -66,7 +64,7 @@ def _privacy() -> list[Metric]:
     return [
         Metric(
             f"MIA_privacy_{name}",
-            f"how often an attack on {what} is right about held-out retain and test samples",
+            f"accuracy on held-out retain and test samples of an attack on {what}",
             LOWER,
             source=f"{_PAPER}; {source}",
         )
@@ -77,12 +75,12 @@ def _privacy() -> list[Metric]:
 def _rates(
     prefix: str, what: str, members: str, others: str, better: str, source: str
 ) -> list[Metric]:
-    """AUC and rates of true positives of one attack."""
+    """AUC and TPR at FPR of one attack."""
     tpr = {"tpr_at_1": "1", "tpr_at_01": "0.1"}
     return [
         Metric(
             f"{prefix}_auc",
-            f"chance that {what} is higher for one of the {members} than for one of {others}",
+            f"AUC, the probability that {what} is higher on the {members} than on {others}",
             better,
             "0-1",
             source,
@@ -91,7 +89,7 @@ def _rates(
             Metric(
                 f"{prefix}_{name}",
                 _TRUE_POSITIVES.format(members=members, rate=rate, others=others),
-                better,
+                better if better == ORACLE else f"nearer to {rate} %",
                 source=source,
             )
             for name, rate in tpr.items()
@@ -106,11 +104,11 @@ _LIST = [
     Metric("RA", "accuracy on the retain set", ORACLE, source=_PAPER),
     Metric(
         "TA",
-        "accuracy on the test set, without a class that is forgotten as a whole",
+        "accuracy on the test set, without classes forgotten as a whole",
         ORACLE,
         source=_PAPER,
     ),
-    Metric("TA_forgotten", "accuracy on the test images of a class forgotten as a whole", ORACLE),
+    Metric("TA_forgotten", "accuracy on the test images of classes forgotten as a whole", ORACLE),
     *_efficacy(),
     *_privacy(),
     *_rates("MIA", "confidence", "forget set", _UNSEEN, ORACLE, _CARLINI),
@@ -135,7 +133,7 @@ _LIST = [
     ),
     Metric(
         "gap",
-        "mean distance to the oracle over UA, RA, TA and MIA",
+        "mean absolute difference from the oracle over UA, RA, TA and MIA",
         LOWER,
         "points",
         f"{_PAPER}: disparity",
@@ -157,7 +155,7 @@ _LIST = [
     *(
         Metric(
             f"agreement_{part}",
-            f"share of the {name} set that model and oracle give the same class",
+            f"share of the {name} set to which model and oracle assign the same class",
             HIGHER,
         )
         for part, name in _PARTS.items()
@@ -171,7 +169,7 @@ _LIST = [
     ),
     Metric(
         "weight_distance",
-        "distance to the oracle's weights, relative to their length",
+        "distance to the oracle's weights, relative to their norm",
         LOWER,
         "ratio",
         "Golatkar et al. 2020",
@@ -202,41 +200,41 @@ _LIST = [
     ),
     Metric(
         "ASR",
-        "attack success rate: share of triggered test images of other classes that are given the "
-        "class that the attacker wants",
+        "attack success rate: share of triggered test images of other classes that are assigned "
+        "the target class",
         LOWER,
         source="Gu et al. 2017; " + _PAPER,
     ),
     Metric(
         "ASR_source",
-        "the same among test images of the classes that were poisoned, where these are not all",
+        "ASR among test images of the poisoned classes, if not all classes were poisoned",
         LOWER,
     ),
-    Metric("robust_acc", "share of the same images still given their true class", HIGHER),
+    Metric("robust_acc", "share of the images of ASR still assigned their true class", HIGHER),
     Metric(
         "UA_poison",
-        "100 - share of the poisoned training images still given the label of the attacker",
+        "100 - share of the poisoned training images still assigned the attacker's label",
         ORACLE,
         source=_PAPER,
     ),
     Metric("suspects_precision", "share of the suspected samples that are poisoned", HIGHER),
     Metric("suspects_recall", "share of the poisoned samples that are suspected", HIGHER),
     Metric("RTE", "seconds of the unlearning itself", LOWER, "s", _PAPER),
-    Metric("speedup", "the oracle's RTE over this RTE", HIGHER, "ratio"),
-    Metric("samples_seen", "images that went through the network meanwhile", LOWER, "images"),
-    Metric("peak_memory_mb", "highest memory use meanwhile", LOWER, "MiB"),
+    Metric("speedup", "the oracle's RTE divided by this RTE", HIGHER, "ratio"),
+    Metric("samples_seen", "images that went through the network in unlearning", LOWER, "images"),
+    Metric("peak_memory_mb", "highest memory use during unlearning", LOWER, "MiB"),
     Metric("sparsity", "share of prunable weights that are pruned", NEITHER),
-    Metric("zeros", "share of prunable weights that are zero, epoch by epoch", NEITHER),
-    Metric("alpha", "scale of a method, as given or as its rule found it", NEITHER, "number"),
-    Metric("step_share", "share of the first step that ascent still takes", NEITHER, "0-1"),
+    Metric("zeros", "share of prunable weights that are zero, per epoch", NEITHER),
+    Metric("alpha", "scale of a method, as given or as it was found", NEITHER, "number"),
+    Metric("step_share", "share of the first step that the ascent still takes", NEITHER, "0-1"),
     Metric("loss", "mean loss of an epoch, in training mode", LOWER, "nats"),
-    Metric("lr", "learning rate of an epoch's last step", NEITHER, "number"),
-    Metric("train_acc", "accuracy on training images; by epoch, while they are trained on", HIGHER),
+    Metric("lr", "learning rate of the last step of an epoch", NEITHER, "number"),
+    Metric("train_acc", "accuracy on training images; per epoch during training", HIGHER),
     Metric("VA", "accuracy on the validation images", HIGHER),
     Metric("train_s", "seconds of training an original, all rounds", LOWER, "s"),
-    Metric("reference_s", "seconds of making a reference model", LOWER, "s"),
+    Metric("reference_s", "seconds of making one reference model", LOWER, "s"),
     Metric("target_acc", "accuracy on the target's test images after the transfer", HIGHER),
-    Metric("target_train_acc", "the same on its training images", HIGHER),
+    Metric("target_train_acc", "accuracy on its training images after the transfer", HIGHER),
     Metric(
         "target_gain",
         "target_acc of the unlearned network - that of the original",
@@ -251,9 +249,9 @@ METRICS: dict[str, Metric] = {one.name: one for one in _LIST}
 SUFFIXES = {
     "_lo": "lower end of the 95 % interval of: ",
     "_hi": "upper end of the 95 % interval of: ",
-    "_auc": "AUC (0-1) of the score behind: ",
-    "_tpr_at_1": "true positives at 1 % false ones, of the score behind: ",
-    "_tpr_at_01": "true positives at 0.1 % false ones, of the score behind: ",
+    "_auc": "AUC (0-1) of the score of: ",
+    "_tpr_at_1": "TPR at 1 % FPR of the score of: ",
+    "_tpr_at_01": "TPR at 0.1 % FPR of the score of: ",
     "_before": "of the original: ",
     "_oracle": "of the oracle: ",
     "_mean": "mean instead of a percentile: ",

@@ -12,15 +12,15 @@ from mu.report.prose import main_names, number_cells
 
 _PAGE = """# Metrics
 
-What every number means that a run logs. `mu metrics` prints the same in the terminal; this page is what `mu metrics --markdown` prints.
+The definition of every metric that runs log. `mu metrics` prints the same in the terminal; this page is the output of `mu metrics --markdown`.
 
-Shares and accuracies are percentages, 0 to 100. *Better* says which way is: where it is the oracle's value, a higher number is no better than a lower one. How the numbers are measured, and how sure they are: [evaluation](evaluate.md).
+Shares and accuracies are percentages, 0 to 100. The column *better* gives the better direction. If it is the oracle's value, neither higher nor lower is better. How the metrics are measured, and their uncertainty: [evaluation](evaluate.md).
 
 {metrics}
 
 ## Endings
 
-A name may carry one ending or several, read from the right: `lira_auc_lo_before` is the lower end of the interval of LiRA's AUC on the original.
+A name may have one or several endings, read from the right: `lira_auc_lo_before` is the lower end of the interval of LiRA's AUC on the original.
 
 {endings}
 """  # noqa: E501 - a paragraph of Markdown is one line
@@ -64,7 +64,7 @@ def catalogue_page() -> str:
     endings = ((f"`{name}`", words.removesuffix(": ")) for name, words in SUFFIXES.items())
     return _PAGE.format(
         metrics=_markdown(("metric", "definition", "unit", "better", "source"), metrics),
-        endings=_markdown(("ending", "what it makes of a number"), endings),
+        endings=_markdown(("ending", "meaning"), endings),
     )
 
 
