@@ -200,7 +200,7 @@ class Run:
             with _bar(label, total) as advance:
                 yield advance
         elif self._prints_lines:
-            yield _Lines(label, total)
+            yield _lines(label, total)
         else:
             yield lambda _samples, _note: None
 
@@ -228,22 +228,21 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
         yield advance
 
 
-class _Lines:
+def _lines(label: str, total: int) -> Callable[[int, str], None]:
     """Progress as lines of text, far enough apart for a log."""
+    done, start = 0, time.monotonic()
+    said = start
 
-    def __init__(self, label: str, total: int) -> None:
-        self._label, self._total, self._done = label, max(total, 1), 0
-        self._start = self._said = time.monotonic()
-
-    def __call__(self, samples: int, note: str) -> None:
-        self._done += samples
+    def advance(samples: int, note: str) -> None:
+        nonlocal done, said
+        done += samples
         now = time.monotonic()
-        if now - self._said < SECONDS_BETWEEN_LINES:
-            return
-        self._said = now
-        share, rate = 100 * self._done / self._total, self._done / (now - self._start)
-        text = f"{self._label}: {note}, {share:.0f} %, {rate:,.0f} images/s"
-        print(text, file=sys.stderr, flush=True)
+        if now - said >= SECONDS_BETWEEN_LINES:
+            said, share, rate = now, 100 * done / max(total, 1), done / (now - start)
+            text = f"{label}: {note}, {share:.0f} %, {rate:,.0f} images/s"
+            print(text, file=sys.stderr, flush=True)
+
+    return advance
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:

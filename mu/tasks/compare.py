@@ -36,7 +36,11 @@ def compare(request: Request) -> None:
     def work(recorder: Recorder) -> None:
         recorder.params(options.as_dict())
         _write(recorder, options.title or TITLE, chosen, tables)
-        _log(recorder, chosen, tables)
+        recorder.metrics({"runs": chosen.count, "groups": len(tables)})
+        for step, table in enumerate(tables):
+            if (gap := best_gap(table)) is not None:
+                recorder.metrics({"best_gap": gap}, step)
+        recorder.describe(describe(chosen, tables))
 
     run_id, _ = run_task(store, "compare", f"compare {chosen.count} runs", work)
     print_tables(tables)
@@ -91,15 +95,6 @@ def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Tabl
         write_text(recorder.folder / Path(PAGE).parent / name, text)
     for drawing in (one for own in drawings for one in own):
         drawing.save(recorder.folder / "plots")
-
-
-def _log(recorder: Recorder, chosen: Chosen, tables: Sequence[Table]) -> None:
-    """What the runs table and the run's own page show."""
-    recorder.metrics({"runs": chosen.count, "groups": len(tables)})
-    for step, table in enumerate(tables):
-        if (gap := best_gap(table)) is not None:
-            recorder.metrics({"best_gap": gap}, step)
-    recorder.describe(describe(chosen, tables))
 
 
 def describe(chosen: Chosen, tables: Sequence[Table]) -> str:

@@ -138,8 +138,6 @@ def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
 
     Parameters
     ----------
-    spec
-        Of the original.
     retain, mask
         sha256 (hex) of the retained sample numbers and of the original's mask.
     mask_from
