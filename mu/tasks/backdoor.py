@@ -122,6 +122,6 @@ def _of_one(request: Request, sparsity: float) -> Request:
     """What is requested for one sparsity: the rate of each round that comes to it in the end."""
     given = request.original
     chosen = profile(given.get("profile", DEFAULT_PROFILE)).pruner
-    rounds = given.get("rounds") or make_pruner(given.get("pruner", chosen)).rounds
+    rounds = given.get("rounds") or make_pruner(given.get("pruner") or chosen).rounds
     rate = 1 - (1 - sparsity / 100) ** (1 / rounds)
     return replace(request, original={**given, "rate": round(rate, 6)})
