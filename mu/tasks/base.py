@@ -58,13 +58,7 @@ def make_run(device: DeviceOptions, recorder: Recorder | None = None, seed: int 
 
 
 def checked_device(given: DeviceOptions) -> DeviceOptions:
-    """The options, if this machine has such devices.
-
-    Raises
-    ------
-    UserError
-        If it does not have them.
-    """
+    """The options; UserError if this machine has no such devices."""
     here = place()
     devices = given.devices if here.size == 1 else here.local_size  # of this machine
     check_device_count(given.device, devices, given.sync_bn)

@@ -26,7 +26,7 @@ from mu.tasks.outputs import about, write_json
 from mu.tasks.perform import perform
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearnTask
 from mu.tasks.prune import requested_task, task_under_mask, train
-from mu.tasks.resolve import find_requested, refuse_contradictions, stage_of, tracked_model
+from mu.tasks.resolve import fetch_original, refuse_contradictions, stage_of, tracked_model
 from mu.tasks.unlearn import UnlearnPlan, check_oracle, dataset_of, interrupted_task
 from mu.tracking import Recorder, Store, find_original, rounded
 
@@ -81,10 +81,9 @@ def _original(
     if run_id != "auto":
         if store.run(run_id).data.tags.get(tags.ENTRY) == "backdoor":
             run_id = stage_of(store, run_id, "poisoned")
-        found = find_requested(store, run_id, request.original)
-        assert found is not None
-        _check_poison(run_id, found.checkpoint, request)
-        return found
+        original = TrackedModel(run_id, fetch_original(store, run_id, request.original))
+        _check_poison(run_id, original.checkpoint, request)
+        return original
     if mask_run_id is not None:
         return _poisoned(task_under_mask(store, mask_run_id, request.original, device), request)
     task = _poisoned(requested_task(request.original, device, prefix="prune_"), request)
