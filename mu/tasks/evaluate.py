@@ -71,7 +71,10 @@ def evaluate(request: Request) -> None:
     store = connect()
     subject = _subject(store, options, device)
     oracle_id = _oracle_id(store, options.oracle_run_id, subject)
-    others, oracles = (_listed(text) for text in (options.run_ids, options.oracle_run_ids))
+    others, oracles = (
+        [word.strip() for word in (text or "").split(",") if word.strip()]
+        for text in (options.run_ids, options.oracle_run_ids)
+    )
     _check_further(store, subject, oracle_id, others, oracles)
     run = make_run(device, seed=options.seed)
     case = _case(store, subject, oracle_id, others, oracles, run)
@@ -178,10 +181,6 @@ def _check_same_forget_set(store: Store, run_id: str, subject: Subject) -> None:
     forgotten = finished_run(store, run_id).data.tags.get(tags.FORGET)
     if forgotten != fingerprint_tag(subject.split.fingerprint):
         raise UserError(f"run {run_id} has not unlearned the same samples; leave it out")
-
-
-def _listed(text: str | None) -> list[str]:
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
 def _check_further(

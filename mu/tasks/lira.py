@@ -212,13 +212,12 @@ def _reference(recorder: Recorder, task: LiraTask, number: int) -> Reference:
 def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
     """The reference that is among the run's artifacts; None where it is missing or damaged."""
     assert task.resume is not None
-    try:
-        content = read(recorder.store, task.resume, _file(number))
-    except UserError:
-        return None
     unlearned = task.method is not None
     try:
+        content = read(recorder.store, task.resume, _file(number))
         return Reference.from_bytes(content, task.challenge, number, unlearned=unlearned)
+    except UserError:  # it was not kept
+        return None
     except ValueError as error:
         print(f"{_file(number)} is trained again: {error}", file=sys.stderr, flush=True)
         return None

@@ -97,11 +97,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str
 
 def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:
     """How to see the runs of a view, or one run: the link, and what serves a local store."""
-    if run_id is not None:
-        url = run_url(store.uri, store.experiment_id, run_id)
-    else:
-        assert view is not None
-        url = view_url(store.uri, store.experiment_id, view)
+    place = store.uri, store.experiment_id
+    url = run_url(*place, run_id) if run_id else view_url(*place, str(view))
     if store.uri.startswith("http"):
         return url
     return f"mlflow server --backend-store-uri {store.uri}   then open {url}"
