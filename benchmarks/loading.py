@@ -13,6 +13,7 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -21,7 +22,6 @@ import torch
 
 from mu.data import load_data
 from mu.data.batches import Batches
-from mu.data.encoded import OfStore
 from mu.data.images import ImageDataset
 from mu.data.store.reader import ImageStore
 from mu.data.streaming import Decoder
@@ -113,7 +113,7 @@ def floor(path: Path, workers: int, images: int) -> float:
 def decode(path: Path, numbers: range, ready: Barrier, go: Barrier, done: Barrier) -> None:
     """Decode these images between the second and the third barrier."""
     torch.set_num_threads(1)
-    decoder = Decoder(OfStore(ImageStore(path), "train"), SIZE, 3, "crop_flip")
+    decoder = Decoder(partial(ImageStore(path).named_image, "train"), SIZE, 3, "crop_flip")
     decoder[0, 1]
     ready.wait()
     go.wait()

@@ -38,8 +38,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from mu.data.batches import Batches
-from mu.data.cifar10 import MEAN, STD
 from mu.data.images import Images, Subset
+from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.fisher.diagonal import diagonal
 from mu.fisher.free import FreeWeights
 from mu.fisher.inverse import Samples, woodbury
@@ -79,7 +79,7 @@ class Work:
         shape = (self.samples, 3, self.size, self.size)
         labels = torch.randint(0, CLASSES, (self.samples,), generator=draws)
         images = Images(torch.randint(0, 256, shape, generator=draws).byte(), labels)
-        return Subset(images, np.arange(self.samples), MEAN, STD)
+        return Subset(images, np.arange(self.samples), *CIFAR10_STATISTICS)
 
     def training_set(self) -> tuple[Subset, Subset]:
         """Forget set and retain set of influence unlearning; F is of samples besides."""

@@ -38,8 +38,8 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import CIFAR10, VisionDataset
 from torchvision.transforms import v2
 
-from mu.data.cifar10 import MEAN, STD
 from mu.data.images import Images, Subset
+from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning import make_pruner
@@ -88,7 +88,7 @@ class InMemory(CIFAR10):
 
     def __init__(self, images: Images) -> None:
         steps = [v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip(), v2.PILToTensor()]
-        steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+        steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(*CIFAR10_STATISTICS)]
         VisionDataset.__init__(self, root="", transform=v2.Compose(steps))
         self.data = images.pixels.permute(0, 2, 3, 1).numpy()
         self.targets = images.labels.tolist()
@@ -117,7 +117,7 @@ def loop(work: Work, *, pruned: bool = False, sam_rho: float = 0.0) -> float:
     """Seconds of one epoch of the loop."""
     run, images = work.run(), work.images()
     model = work.model()
-    data = Subset(images, np.arange(len(images)), MEAN, STD)
+    data = Subset(images, np.arange(len(images)), *CIFAR10_STATISTICS)
     mask = Mask.dense(model, prunable(model))
     if pruned:
         mask = make_pruner("omp").prune(model, mask, data, run)

@@ -25,7 +25,7 @@ from mu.masks import Mask
 from mu.memory import free_bytes
 from mu.methods import METHODS, make_method
 from mu.models import ModelSpec
-from mu.models.features import features
+from mu.models.head import features
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import PRUNERS, make_pruner
 from mu.pruning.base import prunable

@@ -6,37 +6,80 @@ A data set is a small file with a function ``read``; adding one takes that file 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mu.data.source import Source, called, in_module
 from mu.errors import UserError
 from mu.own import check_name
+from mu.registry import load
 
 if TYPE_CHECKING:
     from mu.data.images import ImageDataset
 
+
+@dataclass(frozen=True)
+class Source:
+    """How a named data set is read, and the defaults that suit it.
+
+    Parameters
+    ----------
+    read
+        Called with ``(data_dir, image_size)``; returns the data set.
+    arch
+        Default architecture.
+    training
+        Defaults of the training recipe that differ from the general ones.
+    resizes
+        Whether ``image_size`` has a meaning for it.
+    streams
+        Whether its images can be decoded as they are needed. ``read`` is then called with two
+        more: whether they are (None: where they do not fit in memory), and by how many workers.
+    """
+
+    read: Callable[..., ImageDataset]
+    arch: str = "resnet18"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    resizes: bool = False
+    streams: bool = False
+
+
+def in_module(module: str, read: str = "read", **defaults: Any) -> Source:
+    """The source whose function ``read`` a module has; it is imported when that is called."""
+    return Source(partial(called, f"{module}:{read}"), **defaults)
+
+
+def called(path: str, *arguments: Any) -> Any:
+    """What the function at an import path returns."""
+    return load(path)(*arguments)
+
+
 DEFAULT_DATASET = "digits"
 DIGITS = {"epochs": 20, "batch_size": 64, "lr": 0.1, "schedule": "one_cycle", "augment": "none"}
 # Of each data set: the file that reads it, and the defaults that suit it.
+_published = partial(in_module, "mu.data.torchvision_sets")
 DATASETS = {
     "digits": in_module("mu.data.digits", arch="resnet_mini", training=DIGITS),
-    "cifar10": in_module("mu.data.cifar10"),
+    "cifar10": _published("cifar10"),
     "cifar10_jpeg": in_module("mu.data.cifar10_jpeg"),
-    "cifar100": in_module("mu.data.cifar100"),
-    "mnist": in_module("mu.data.mnist", arch="resnet20", training={"augment": "none"}),
-    "fashion_mnist": in_module(
-        "mu.data.fashion_mnist", arch="resnet20", training={"augment": "none"}
-    ),
-    "svhn": in_module("mu.data.svhn", training={"augment": "none"}),
-    "stl10": in_module("mu.data.stl10"),
-    "gtsrb": in_module("mu.data.gtsrb", training={"augment": "crop"}, resizes=True),
-    "flowers102": in_module("mu.data.flowers102", resizes=True),
-    "oxford_pets": in_module("mu.data.oxford_pets", resizes=True),
+    "cifar100": _published("cifar100"),
+    # A mirrored digit is none, and those of MNIST are centred by their mass already.
+    "mnist": _published("mnist", arch="resnet20", training={"augment": "none"}),
+    "fashion_mnist": _published("fashion_mnist", arch="resnet20", training={"augment": "none"}),
+    # The label is of the digit in the middle, with its neighbours in the image: a shifted crop
+    # would blur which one is meant.
+    "svhn": _published("svhn", training={"augment": "none"}),
+    "stl10": _published("stl10"),
+    # A mirrored sign is another one: keep left, keep right.
+    "gtsrb": _published("gtsrb", training={"augment": "crop"}, resizes=True),
+    "flowers102": _published("flowers102", resizes=True),
+    "oxford_pets": _published("oxford_pets", resizes=True),
     "tiny_imagenet": in_module("mu.data.tiny_imagenet"),
     "imagenet": in_module(
-        "mu.data.imagenet",
+        "mu.data.imagefolder",
+        "imagenet",
         training={"epochs": 90, "weight_decay": 1e-4},
         resizes=True,
         streams=True,
@@ -100,13 +143,10 @@ def load_data(
         raise UserError(
             f"image_size={image_size}: the images of {name} have one size; leave it out"
         )
-    if found.stream is None:
+    if not found.streams:
         if stream:
             raise UserError(f"stream=True: the images of {name} lie in memory; leave it out")
         return found.read(folder, image_size)
-    if stream or (stream is None and found.too_large(folder, image_size)):
-        from mu.distributed.place import usable_cores
+    from mu.distributed.place import usable_cores
 
-        count = usable_cores() if workers is None else workers
-        return found.stream(folder, image_size, count)
-    return found.read(folder, image_size)
+    return found.read(folder, image_size, stream, usable_cores() if workers is None else workers)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mu.data.images import Images, ImageSet, Subset
 from mu.distributed.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from mu.data.streaming import Stream
 
 PADDING = 4
 Placed = tuple[Tensor, Tensor]  # places among the samples (n,), and pixels, uint8
@@ -81,48 +83,35 @@ class Batches:
     ) -> None:
         chosen = torch.from_numpy(subset.indices)
         self._device = device
-        self._source: _Resident | _Streamed
+        self._source: _Resident | Stream
         if isinstance(subset.images, Images):
             self._source = _Resident(subset.images.pixels[chosen].to(device), augment)
         else:
-            self._source = _Streamed(subset.images, chosen, augment, ranks.local_size)
+            self._source = _stream(subset.images, chosen, augment, ranks.local_size)
         self._labels = subset.images.labels[chosen].to(device)
         shape = (1, len(subset.mean), 1, 1)
         self._mean = torch.tensor(subset.mean, device=device).mul(255).view(shape)
         self._scale = torch.tensor(subset.std, device=device).mul(255).reciprocal().view(shape)
-        self._batch_size, self._ranks = batch_size, ranks
+        count = batch_count(self.samples, batch_size)
+        whole = [Ranks(number, count).part(0, self.samples) for number in range(count)]
+        parts = [ranks.part(*bounds) for bounds in whole]
+        # What this rank's part of each batch is.
+        self.shares = [
+            Share(last - first, end - start, ranks.size)
+            for (first, last), (start, end) in zip(parts, whole, strict=True)
+        ]
+        self._places = [
+            (first, last) if last > first else (start, min(start + 1, end))
+            for (first, last), (start, end) in zip(parts, whole, strict=True)
+        ]
 
     @property
     def samples(self) -> int:
         """Samples an epoch, of all ranks together."""
         return len(self._labels)
 
-    @property
-    def shares(self) -> list[Share]:
-        """What this rank's part of each batch is."""
-        parts = [(self._ranks.part(*bounds), bounds) for bounds in self._bounds()]
-        return [
-            Share(last - first, end - start, self._ranks.size)
-            for (first, last), (start, end) in parts
-        ]
-
     def __len__(self) -> int:
-        return len(self._bounds())
-
-    def _bounds(self) -> list[tuple[int, int]]:
-        """First and last sample of each batch; their sizes differ by one at the most."""
-        count = batch_count(self.samples, self._batch_size)
-        size, larger = divmod(self.samples, count)
-        starts = [number * size + min(number, larger) for number in range(count + 1)]
-        return list(itertools.pairwise(starts))
-
-    def _own(self) -> list[tuple[int, int]]:
-        """The same of this rank's parts."""
-        found = []
-        for start, end in self._bounds():
-            first, last = self._ranks.part(start, end)
-            found.append((first, last) if last > first else (start, min(start + 1, end)))
-        return found
+        return len(self.shares)
 
     def few(self) -> tuple[Tensor, Tensor]:
         """The first two images and labels, plain."""
@@ -131,13 +120,13 @@ class Batches:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs of float images (n, channels, height, width) and labels (n,), plain."""
-        places = [torch.arange(start, end) for start, end in self._own()]
+        places = [torch.arange(start, end) for start, end in self._places]
         return self._normalised(self._source.plain(places))
 
     def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """The same, shuffled and augmented by draws from ``generator`` (on the CPU)."""
         order = torch.randperm(self.samples, generator=generator).to(self._source.device)
-        places = [order[start:end] for start, end in self._own()]
+        places = [order[start:end] for start, end in self._places]
         return self._normalised(self._source.augmented(places, generator))
 
     def _normalised(self, batches: Iterator[Placed]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -182,25 +171,11 @@ class _Resident:
         return shifts, mirrored.to(device)
 
 
-class _Streamed:
-    """Pixels that worker processes decode."""
+def _stream(images: ImageSet, rows: Tensor, augment: str, ranks: int) -> Stream:
+    from mu.data.streaming import Stream, StreamedImages  # torchvision is not needed elsewhere
 
-    device = torch.device("cpu")
-
-    def __init__(self, images: ImageSet, rows: Tensor, augment: str, ranks: int) -> None:
-        from mu.data.streaming import Stream, StreamedImages  # torchvision is not needed elsewhere
-
-        assert isinstance(images, StreamedImages)
-        self._stream, self._count = Stream(images, rows, augment, ranks), len(rows)
-
-    def plain(self, places: list[Tensor]) -> Iterator[Placed]:
-        """The pixels of these batches."""
-        return self._stream.batches(places, None)
-
-    def augmented(self, places: list[Tensor], generator: torch.Generator) -> Iterator[Placed]:
-        """The pixels of these batches, augmented by a seed of its own for each sample."""
-        seeds = torch.randint(2**62, (self._count,), generator=generator)
-        return self._stream.batches(places, seeds)
+    assert isinstance(images, StreamedImages)
+    return Stream(images, rows, augment, ranks)
 
 
 def _shifted(pixels: Tensor, shifts: Tensor) -> Tensor:

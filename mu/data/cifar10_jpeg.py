@@ -14,22 +14,25 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from mu.data.cifar10 import CLASSES, MEAN, STD
 from mu.data.image_files import (
     ImageTree,
     cache_folder,
+    class_folders,
     decode,
     file_digest,
+    labelled,
     load_cached,
-    samples_of,
     store_cached,
 )
 from mu.data.images import ImageDataset, Images
+from mu.data.torchvision_sets import CIFAR10_CLASSES as CLASSES
+from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.errors import UserError
 
 TAR_NAME = "cifar10-jpeg.tar.xz"
 ORDER_NAME = "cifar10-order.npz"
 SIZE = 32
+LABELLED = np.dtype([("pixels", np.uint8, (3, SIZE, SIZE)), ("label", np.int64)])
 
 
 def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -42,45 +45,33 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     order = _official_order(tar.with_name(ORDER_NAME))
     digest = file_digest(tar)
     train, test = (_part(tar, digest, part, order.get(part)) for part in ("train", "test"))
-    return ImageDataset("cifar10_jpeg", train, test, CLASSES, MEAN, STD, data_dir=str(data_dir))
+    return ImageDataset(
+        "cifar10_jpeg", train, test, CLASSES, *CIFAR10_STATISTICS, data_dir=str(data_dir)
+    )
 
 
 def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images:
     """One part class by class (cached), then in the official order where that is known."""
     cache = cache_folder() / f"cifar10_jpeg-{digest[:16]}-{part}.npy"
-    pixels = load_cached(cache)
-    counts = load_cached(cache.with_suffix(".counts.npy"))
-    if pixels is None or counts is None or not _fits(pixels, counts):
+    found = load_cached(cache)
+    if found is None or found.dtype != LABELLED or found.ndim != 1:
         tree = ImageTree(tar)
-        samples = samples_of(tree, part, list(CLASSES))
+        samples = labelled(class_folders(tree, part), CLASSES)
         if not samples:
             raise UserError(f"{str(tar)!r} holds no images {part}/<class>/*.jpg")
         images = decode(tree, samples, SIZE)
-        pixels = images.pixels.numpy()
-        counts = np.bincount(images.labels.numpy(), minlength=len(CLASSES))
-        store_cached(cache, pixels)
-        store_cached(cache.with_suffix(".counts.npy"), counts)
-    labels = np.repeat(np.arange(len(CLASSES)), counts)
+        found = np.empty(len(samples), LABELLED)
+        found["pixels"], found["label"] = images.pixels.numpy(), images.labels.numpy()
+        store_cached(cache, found)
     if order is not None:
-        if not np.array_equal(np.bincount(order, minlength=len(CLASSES)), counts):
-            raise UserError(f"{ORDER_NAME} beside {str(tar)!r} does not fit it; remove one")
         # The k-th occurrence of a class in the official order is its k-th file.
         place = np.empty(len(order), np.int64)
         place[np.argsort(order, kind="stable")] = np.arange(len(order))
-        pixels, labels = pixels[place], order
-    return Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
-
-
-def _fits(pixels: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether cached arrays are what this module stores."""
-    return (
-        pixels.dtype == np.uint8
-        and pixels.shape[1:] == (3, SIZE, SIZE)
-        and counts.dtype.kind in "iu"
-        and counts.shape == (len(CLASSES),)
-        and counts.min() >= 0
-        and counts.sum() == len(pixels)
-    )
+        if not np.array_equal(np.sort(order), found["label"]):
+            raise UserError(f"{ORDER_NAME} beside {str(tar)!r} does not fit it; remove one")
+        found = found[place]
+    pixels, labels = (np.ascontiguousarray(found[name]) for name in ("pixels", "label"))
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
 
 
 def _official_order(path: Path) -> dict[str, np.ndarray]:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from mu.data.class_names import labels_of
 from mu.data.images import ImageDataset, Indices, Subset
 from mu.data.index_files import read_indices
 from mu.data.splits import Split
@@ -65,18 +67,18 @@ class ForgetRequest:
         if text == POISON and option == "forget":
             return cls("poison", text)
         made = partial(cls, kind, text, option)
+        name, _, count = rest.rpartition(":") if kind == "class" else ("", "", rest)
+        if re.fullmatch(r"\d{1,18}", count) and (name or kind == "random"):
+            if int(count) == 0:
+                raise UserError(f"{option}={text!r}: give at least one sample to {option}")
+            return made(class_name=name or None, count=int(count))
         if kind == "class" and rest:
-            name, _, count = rest.rpartition(":")
-            if name and re.fullmatch(r"\d{1,18}", count):
-                return made(class_name=name, count=_positive(text, count, option))
             return made(class_name=rest)
         if kind == "random" and (found := re.fullmatch(r"(\d+(?:\.\d+)?)%", rest)):
             percent = float(found[1])
             if not 0 < percent < 100:
                 raise UserError(f"{option}={text!r}: the share must be above 0 and below 100 %")
             return made(share=percent / 100)
-        if kind == "random" and re.fullmatch(r"\d{1,18}", rest):
-            return made(count=_positive(text, rest, option))
         if kind == "indices" and rest:
             return made(file=Path(rest).expanduser())
         raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
@@ -98,19 +100,17 @@ class ForgetRequest:
             If a class does not exist or is named twice, more is asked than there is, a sample was
             never trained on, or the index file is not a list of sample numbers.
         """
-        if self.kind == "indices":
-            assert self.file is not None
-            return _checked_indices(self, read_indices(self.file), len(dataset.train), split)
+        if self.file is not None:
+            return self._listed(read_indices(self.file), len(dataset.train), split)
         if self.kind == "poison":
             return _poisoned(dataset, split)
-        pool = split.train if self.kind == "random" else self._of_classes(dataset, split)
-        count = self.count
+        of_class, pool = "", split.train
+        if self.class_name is not None:
+            of_class, pool = f"of class {self.class_name} ", self._of_classes(dataset, split)
+        count = len(pool) if self.count is None else self.count
         if self.share is not None:
             count = max(1, round(self.share * len(pool)))
-        if count is None:
-            count = len(pool)
         if count > len(pool):
-            of_class = f"of class {self.class_name} " if self.kind == "class" else ""
             raise UserError(
                 f"{self.option}: {count} samples are asked for, but there are only {len(pool)} "
                 f"{of_class}in the training set; ask for fewer"
@@ -120,66 +120,43 @@ class ForgetRequest:
 
     def _of_classes(self, dataset: ImageDataset, split: Split) -> Indices:
         """Sample numbers of the classes meant, of the training set."""
-        assert self.class_name is not None
-        named = labels_of(self.class_name, dataset)
+        named = labels_of(self.class_name or "", dataset)
         labels = dataset.train.labels.numpy()[split.train]
         for name, label in named:
             if label not in labels:
                 raise UserError(
                     f"nothing of class {name} is left in the training set; choose another"
                 )
-        if len(named) > len(chosen := {label for _, label in named}):
+        chosen = {label for _, label in named}
+        if len(named) > len(chosen):
             raise UserError(f"{self.option}={self.text!r} names a class twice; once is enough")
-        pool: Indices = split.train[np.isin(labels, sorted(chosen))]
-        return pool
+        return split.train[np.isin(labels, sorted(chosen))]
 
-
-def labels_of(text: str, dataset: ImageDataset) -> list[tuple[str, int]]:
-    """The classes of a list with commas: each as it was written, and its label.
-
-    A name may hold commas itself (``tench, Tinca tinca``): as many words as make a name are taken
-    for one.
-
-    Raises
-    ------
-    UserError
-        If there is no class of that name or number.
-    """
-    if text in dataset.classes:  # with its spaces, if it has any
-        return [(text, label_of(text, dataset))]
-    words, found = text.split(","), []
-    while words:
-        sizes = range(len(words), 0, -1)
-        joined = [(size, ",".join(words[:size]).strip()) for size in sizes]
-        size, name = next((one for one in joined if one[1] in dataset.classes), joined[-1])
-        found.append((name, label_of(name, dataset)))
-        words = words[size:]
-    return found
-
-
-def label_of(text: str, dataset: ImageDataset, option: str = "class") -> int:
-    """The label of the class of that name or number.
-
-    Raises
-    ------
-    UserError
-        If there is none; ``option`` says what it was given for.
-    """
-    names = dataset.classes
-    if text in names:
-        return names.index(text)
-    if text.isdecimal() and int(text) < len(names):
-        return int(text)
-    raise UserError(
-        f"there is no {option} {text!r} in {dataset.name}; its {len(names)} classes "
-        f"are 0 to {len(names) - 1}: {', '.join(names[:12])}{', ...' * (len(names) > 12)}"
-    )
-
-
-def _positive(text: str, digits: str, option: str) -> int:
-    if int(digits) == 0:
-        raise UserError(f"{option}={text!r}: give at least one sample to {option}")
-    return int(digits)
+    def _listed(self, numbers: Indices, size: int, split: Split) -> Indices:
+        """The numbers, sorted, if each is of a published sample that the model was trained on."""
+        name = f"{str(self.file)!r}"
+        if not len(numbers):
+            raise UserError(f"{name} names no samples; give at least one to {self.option}")
+        if len(out := numbers[(numbers < 0) | (numbers >= size)]):
+            raise UserError(
+                f"{name}: sample {out[0]} does not exist; numbers go from 0 to {size - 1}"
+            )
+        values, counts = np.unique(numbers, return_counts=True)
+        if len(twice := np.flatnonzero(counts > 1)):
+            raise UserError(
+                f"{name} names sample {values[twice[0]]} {counts[twice[0]]} times; once is enough"
+            )
+        wrong = np.setdiff1d(values, split.train)
+        if len(held := np.intersect1d(wrong, split.val)):
+            why = f"in the validation part, never trained on, and is none to {self.option}"
+            wrong = held
+        else:
+            why = "not trained on (left out by train_size, or forgotten before)"
+        if len(wrong):
+            raise UserError(
+                f"{name}: {_in_words(wrong)} {why}; remove from the list what stands here"
+            )
+        return values
 
 
 def _poisoned(dataset: ImageDataset, split: Split) -> Indices:
@@ -194,34 +171,7 @@ def _poisoned(dataset: ImageDataset, split: Split) -> Indices:
     return left
 
 
-def _checked_indices(request: ForgetRequest, numbers: Indices, size: int, split: Split) -> Indices:
-    """The numbers, sorted, if each is of a published sample that the model was trained on."""
-    name, verb = str(request.file), request.option
-    if not len(numbers):
-        raise UserError(f"{name!r} names no samples; give at least one to {verb}")
-    if len(out := numbers[(numbers < 0) | (numbers >= size)]):
-        raise UserError(
-            f"{name!r}: sample {out[0]} does not exist; numbers go from 0 to {size - 1}"
-        )
-    values, counts = np.unique(numbers, return_counts=True)
-    if len(twice := values[counts > 1]):
-        raise UserError(
-            f"{name!r} names sample {twice[0]} {counts[counts > 1][0]} times; once is enough"
-        )
-    if len(held := np.intersect1d(values, split.val)):
-        raise UserError(
-            f"{name!r}: {_listed(held)} in the validation part, never trained on, "
-            f"and is none to {verb}; remove from the list what stands here"
-        )
-    if len(rest := np.setdiff1d(values, split.train)):
-        raise UserError(
-            f"{name!r}: {_listed(rest)} not trained on (left out by train_size, or forgotten "
-            "before); remove from the list what stands here"
-        )
-    return values
-
-
-def _listed(numbers: Indices, most: int = 200) -> str:
+def _in_words(numbers: Indices, most: int = 200) -> str:
     """All the numbers in words, so that one reading is enough to mend a list."""
     shown = ", ".join(str(number) for number in numbers[:most])
     rest = f" and {len(numbers) - most} more" if len(numbers) > most else ""
@@ -274,17 +224,16 @@ class ForgetSplit:
         return cls(dataset, np.sort(forget), retain, split.val)
 
     @cached_property
-    def forgotten_classes(self) -> tuple[int, ...]:
-        """Classes of which no training sample is retained, however they were named."""
-        labels = self.dataset.train.labels.numpy()
-        gone = np.setdiff1d(labels[self.forget], labels[self.retain])
-        return tuple(int(label) for label in gone)
-
-    @cached_property
-    def _gone_classes(self) -> np.ndarray:
+    def _gone(self) -> Indices:
         """Classes of which nothing is retained, those that were forgotten earlier among them."""
         labels = self.dataset.train.labels.numpy()
         return np.setdiff1d(labels, labels[self.retain])
+
+    @property
+    def forgotten_classes(self) -> tuple[int, ...]:
+        """Classes of which no training sample is retained, however they were named."""
+        forgotten = self.dataset.train.labels.numpy()[self.forget]
+        return tuple(np.intersect1d(forgotten, self._gone).tolist())
 
     @cached_property
     def mislabelled(self) -> NDArray[np.bool_]:
@@ -305,22 +254,22 @@ class ForgetSplit:
     @property
     def val_set(self) -> Subset:
         """Validation samples, without those of a class that was forgotten, now or earlier."""
-        labels = self.dataset.train.labels.numpy()[self.val]
-        return self.dataset.training_subset(self.val[~np.isin(labels, self._gone_classes)])
+        gone = self._is_gone(self.dataset.train.labels[self.val])
+        return self.dataset.training_subset(self.val[~gone])
 
     @property
     def test_set(self) -> Subset:
         """Test samples, without those of a class that was forgotten, now or earlier."""
-        return self.dataset.test_subset(np.flatnonzero(~self._test_is_forgotten))
+        gone = self._is_gone(self.dataset.test.labels)
+        return self.dataset.test_subset(np.flatnonzero(~gone))
 
     @property
     def test_forgotten_set(self) -> Subset:
         """Test samples of classes forgotten as a whole, now or earlier."""
-        return self.dataset.test_subset(np.flatnonzero(self._test_is_forgotten))
+        return self.dataset.test_subset(np.flatnonzero(self._is_gone(self.dataset.test.labels)))
 
-    @property
-    def _test_is_forgotten(self) -> np.ndarray:
-        return np.isin(self.dataset.test.labels.numpy(), self._gone_classes)
+    def _is_gone(self, labels: Tensor) -> NDArray[np.bool_]:
+        return np.isin(labels.numpy(), self._gone)
 
     @property
     def fingerprint(self) -> str:

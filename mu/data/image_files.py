@@ -6,11 +6,11 @@ import hashlib
 import io
 import os
 import tarfile
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
 from pathlib import Path
 from tarfile import HeaderError, ReadError
 from typing import Self
@@ -50,10 +50,7 @@ class _StrictTarInfo(tarfile.TarInfo):
 class ImageTree:
     """The files below a folder or inside a tar or zip, by relative path.
 
-    Raises
-    ------
-    UserError
-        As soon as it is read, if ``root`` is neither a folder nor a readable archive.
+    A :class:`UserError` says so, as soon as it is read, if ``root`` is neither.
     """
 
     def __init__(self, root: Path) -> None:
@@ -65,7 +62,8 @@ class ImageTree:
         if self.root.is_dir():
             found = (path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file())
             return sorted(path.as_posix() for path in found if _is_image(path.name))
-        return sorted({name for name, _ in self._members() if _is_image(name)})
+        with self._archive() as members:
+            return sorted({name for name, _ in members if _is_image(name)})
 
     def read(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Pairs of path and bytes for the ``wanted`` paths, in the order of storage.
@@ -77,16 +75,19 @@ class ImageTree:
             for name in sorted(chosen):
                 yield name, (self.root / name).read_bytes()
             return
-        for name, content in self._members(chosen):
-            if content is not None:
-                yield name, content
+        with self._archive() as members:
+            for name, content in members:
+                if name in chosen:
+                    yield name, content()
 
-    def _members(self, wanted: set[str] | None = None) -> Iterator[tuple[str, bytes | None]]:
+    @contextmanager
+    def _archive(self) -> Iterator[Iterator[tuple[str, Callable[[], bytes]]]]:
+        """The files in an archive: their names, and what reads them while it is at them."""
         kind = "tar"
         try:
             with self.root.open("rb") as file:
                 kind = "zip" if file.read(len(_ZIP_START)) == _ZIP_START else kind
-            yield from (_zipped if kind == "zip" else _tarred)(self.root, wanted)
+            yield (_zipped if kind == "zip" else _tarred)(self.root)
         except _UNREADABLE as error:
             raise UserError(
                 f"{str(self.root)!r} is no readable {kind} ({error}); name a folder, or an archive "
@@ -107,53 +108,38 @@ _UNREADABLE = (
 )
 
 
-def _tarred(root: Path, wanted: set[str] | None) -> Iterator[tuple[str, bytes | None]]:
-    """Names of all files, or names and contents of those ``wanted``."""
+def _tarred(root: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with tarfile.open(root, "r|*", tarinfo=_StrictTarInfo) as archive:
         for member in archive:
-            name = member.name.removeprefix("./")
-            if not member.isfile():
-                continue
-            if wanted is None:
-                yield name, None
-            elif name in wanted and (stream := archive.extractfile(member)):
-                yield name, stream.read()
+            if stream := archive.extractfile(member) if member.isfile() else None:
+                yield member.name.removeprefix("./"), stream.read
 
 
-def _zipped(root: Path, wanted: set[str] | None) -> Iterator[tuple[str, bytes | None]]:
-    """The same of a zip."""
+def _zipped(root: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with zipfile.ZipFile(root) as archive:
         for member in archive.infolist():
-            name = member.filename.removeprefix("./")
-            if wanted is None and not member.is_dir():
-                yield name, None
-            elif wanted is not None and name in wanted:
-                yield name, archive.read(member)
+            if not member.is_dir():
+                yield member.filename.removeprefix("./"), partial(archive.read, member)
 
 
 def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
 
 
-def classes_of(tree: ImageTree, part: str) -> list[str]:
-    """Names of the class folders below ``part`` (``""`` for the root itself), sorted."""
-    depth = len(Path(part).parts)
+def class_folders(tree: ImageTree, part: str) -> dict[str, list[str]]:
+    """The folders below ``part`` (``""`` for the root itself), and their images; both sorted."""
     prefix = f"{part}/" if part else ""
-    parts = (Path(name).parts for name in tree.names if name.startswith(prefix))
-    return sorted({one[depth] for one in parts if len(one) > depth + 1})
-
-
-def samples_of(tree: ImageTree, part: str, classes: list[str]) -> list[Sample]:
-    """(path, label) of every image of ``part``, class by class, sorted by path."""
-    label_of = {name: label for label, name in enumerate(classes)}
-    depth = len(Path(part).parts)
-    prefix = f"{part}/" if part else ""
-    found = []
+    found: dict[str, list[str]] = {}
     for name in tree.names:
-        parts = Path(name).parts
-        if name.startswith(prefix) and len(parts) > depth + 1 and parts[depth] in label_of:
-            found.append((name, label_of[parts[depth]]))
-    return sorted(found, key=lambda sample: (sample[1], sample[0]))
+        folder, inside, _ = name.removeprefix(prefix).partition("/")
+        if name.startswith(prefix) and inside:
+            found.setdefault(folder, []).append(name)
+    return dict(sorted(found.items()))
+
+
+def labelled(folders: Mapping[str, list[str]], classes: Iterable[str]) -> list[Sample]:
+    """(path, label) of every image in the folders of these classes, class by class."""
+    return [(path, n) for n, name in enumerate(classes) for path in folders.get(name, ())]
 
 
 def common_size(tree: ImageTree, samples: list[Sample]) -> int:
@@ -173,13 +159,7 @@ def fits_memory(count: int, size: int) -> bool:
 
 
 def check_memory(count: int, size: int, place: str) -> None:
-    """Refuse more images than memory should hold.
-
-    Raises
-    ------
-    UserError
-        If they do not fit.
-    """
+    """Refuse more images than memory should hold."""
     if not fits_memory(count, size):
         raise UserError(
             f"the images of {place!r} at {size} pixels exceed 8 GiB; choose a smaller image_size"
@@ -231,9 +211,16 @@ def decode_rgb(name: str, content: bytes) -> np.ndarray:
 
 
 def open_rgb(name: str, content: bytes) -> Image.Image:
-    """An encoded image, decoded, as RGB of 8 bits a channel; errors as :func:`decode_rgb`'s."""
+    """An encoded image, decoded, as RGB of 8 bits a channel; errors as :func:`decode_rgb`'s.
+
+    Greys of 16 bits are scaled, where Pillow would clip them.
+    """
+    image = _open(name, content)
     try:
-        return as_rgb(_open(name, content))
+        if image.mode.startswith("I"):
+            grey = np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8)
+            return Image.fromarray(grey).convert("RGB")
+        return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name!r} is a damaged image ({error}); repair or remove it") from error
 
@@ -241,23 +228,12 @@ def open_rgb(name: str, content: bytes) -> Image.Image:
 def square_pixels(name: str, content: bytes, size: int) -> np.ndarray:
     """RGB pixels of an encoded image, (size, size, 3): shorter side resized, centre cropped.
 
-    Raises
-    ------
-    UserError
-        Naming the image, if it is damaged.
+    Errors as :func:`decode_rgb`'s.
     """
     image = open_rgb(name, content)
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """RGB, 8 bits a channel; greys of 16 bits are scaled, where Pillow would clip them."""
-    if image.mode.startswith("I"):
-        grey = np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8)
-        image = Image.fromarray(grey)
-    return image.convert("RGB")
 
 
 # --- the cache of decoded archives --------------------------------------------------------
@@ -285,13 +261,12 @@ def load_cached(path: Path) -> np.ndarray | None:
 
 def store_cached(path: Path, array: np.ndarray) -> None:
     """Write under a temporary name and rename, so that no reader sees half a file."""
-    temporary: Path | None = None
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
+        with temporary.open("wb") as file:
             np.save(file, array, allow_pickle=False)
         temporary.replace(path)
     except OSError:  # a cache that cannot be written costs time, not correctness
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)

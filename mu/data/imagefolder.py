@@ -7,92 +7,98 @@ in the order of file names, belongs to the test set. Files are numbered class by
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from mu.data.encoded import OfFolder
 from mu.data.image_files import (
     DEFAULT_SIZE,
     STREAMED_SIZE,
     ImageTree,
     Sample,
     check_memory,
-    classes_of,
+    class_folders,
     common_size,
     decode,
     fits_memory,
-    samples_of,
+    labelled,
 )
-from mu.data.images import ImageDataset, Images, channel_statistics
+from mu.data.images import ImageDataset, Images, Statistics, channel_statistics
 from mu.data.streaming import StreamedImages
 from mu.errors import UserError
 
 HOLD_OUT = 5
 LOOKED_AT = 1000  # images that statistics of a streamed set are of
+# Of the training images; those that every published model of torchvision was trained with.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
-    """Load the folder; images become RGB squares of ``image_size`` (default: their own, or 64)."""
+def read(
+    data_dir: Path | None, image_size: int | None, stream: bool | None, workers: int
+) -> ImageDataset:
+    """Load the folder; images become RGB squares of ``image_size`` pixels.
+
+    By default their own size, or 64; where they are decoded as they are needed, 224. Mean and
+    deviation are then of a thousand training images, spread evenly over all.
+    """
     tree = _tree(data_dir, "imagefolder")
     classes, train, test = parts_of(tree)
+    count = len(train) + len(test)
+    if stream or (stream is None and not fits_memory(count, image_size or DEFAULT_SIZE)):
+        return _streamed("imagefolder", tree, image_size, workers)
     size = image_size or common_size(tree, train + test)
-    check_memory(len(train) + len(test), size, str(data_dir))
+    check_memory(count, size, str(data_dir))
     images = decode(tree, train, size)
-    mean, std = channel_statistics(images)
     return ImageDataset(
         "imagefolder",
         images,
         decode(tree, test, size),
         tuple(classes),
-        mean,
-        std,
+        *channel_statistics(images),
         data_dir=str(data_dir),
         image_size=size,
     )
 
 
-def stream(data_dir: Path | None, image_size: int | None, workers: int) -> ImageDataset:
-    """The same, decoded as they are needed, at ``image_size`` (default: 224).
+def imagenet(
+    data_dir: Path | None, image_size: int | None, stream: bool | None, workers: int
+) -> ImageDataset:
+    """ImageNet as published, ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``; always streamed.
 
-    Mean and deviation are of a thousand training images, spread evenly over all.
+    The validation images are published in one folder; the script of the PyTorch examples, or
+    torchvision's ``ImageNet``, sorts them into folders by class.
+
+    Russakovsky et al. (2015), ImageNet Large Scale Visual Recognition Challenge, IJCV 115.
     """
-    return streamed_folder("imagefolder", data_dir, image_size, workers)
+    return _streamed("imagenet", _tree(data_dir, "imagenet"), image_size, workers, IMAGENET)
 
 
-def streamed_folder(
+def _streamed(
     name: str,
-    data_dir: Path | None,
+    tree: ImageTree,
     image_size: int | None,
     workers: int,
-    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    statistics: Statistics | None = None,
 ) -> ImageDataset:
-    """A folder of class folders whose images are decoded as they are needed.
+    """The images of a folder, decoded as they are needed.
 
-    Parameters
-    ----------
-    statistics
-        Mean and deviation, where they are known.
-
-    Raises
-    ------
-    UserError
-        If it is an archive, in which no file can be reached without reading those before it.
+    In an archive no file can be reached without reading those before it.
     """
-    tree = _tree(data_dir, name)
-    if not tree.root.is_dir():
+    root = tree.root
+    if not root.is_dir():
         raise UserError(
-            f"{str(tree.root)!r} is an archive, which cannot be streamed; unpack it, or build a "
-            f"file of images: mlflow run . -e dataset -P source={tree.root} -P out=FILE.lmdb"
+            f"{str(root)!r} is an archive, which cannot be streamed; unpack it, or build a "
+            f"file of images: mlflow run . -e dataset -P source={root} -P out=FILE.lmdb"
         )
     classes, *parts = parts_of(tree)
     size = image_size or STREAMED_SIZE
     train, test = (
         StreamedImages(
             torch.tensor([label for _, label in samples], dtype=torch.int64),
-            OfFolder(tree.root, tuple(path for path, _ in samples)),
+            partial(_file, root, tuple(path for path, _ in samples)),
             size,
-            _identity(tree.root, samples),
+            _identity(root, samples),
             workers=workers,
         )
         for samples in parts
@@ -101,14 +107,19 @@ def streamed_folder(
         rows = torch.linspace(0, len(train) - 1, min(len(train), LOOKED_AT)).long()
         statistics = channel_statistics(Images(train.fetch(rows), train.labels[rows]))
     return ImageDataset(
-        name, train, test, tuple(classes), *statistics, data_dir=str(data_dir), image_size=size
+        name, train, test, tuple(classes), *statistics, data_dir=str(root), image_size=size
     )
 
 
-def too_large(data_dir: Path | None, image_size: int | None) -> bool:
-    """Whether the images do not fit in memory."""
-    _, train, test = parts_of(_tree(data_dir, "imagefolder"))
-    return not fits_memory(len(train) + len(test), image_size or DEFAULT_SIZE)
+def _file(root: Path, names: tuple[str, ...], number: int) -> tuple[str, bytes]:
+    """Path and bytes of a file below ``root``."""
+    try:
+        return names[number], (root / names[number]).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{names[number]!r} in {str(root)!r} cannot be read ({error}); the folder has changed "
+            "since it was listed"
+        ) from error
 
 
 def _tree(data_dir: Path | None, name: str) -> ImageTree:
@@ -127,25 +138,25 @@ def _identity(root: Path, samples: list[Sample]) -> str:
 
 def parts_of(tree: ImageTree) -> tuple[list[str], list[Sample], list[Sample]]:
     """Classes, training samples and test samples."""
-    if classes := classes_of(tree, "train"):
-        held = [part for part in ("test", "val") if classes_of(tree, part)]
+    if found := class_folders(tree, "train"):
+        parts = ((part, class_folders(tree, part)) for part in ("test", "val"))
+        part, held = next((one for one in parts if one[1]), ("", {}))
         if not held:
             raise UserError(f"{str(tree.root)!r} has train/ but neither test/ nor val/ beside it")
-        if extra := set(classes_of(tree, held[0])) - set(classes):
-            raise UserError(f"{held[0]}/ has classes that train/ lacks: {', '.join(sorted(extra))}")
-        if len(classes) < 2:
-            raise UserError(f"{str(tree.root)!r} has one class only in train/: {classes[0]}")
-        return classes, samples_of(tree, "train", classes), samples_of(tree, held[0], classes)
-    classes = classes_of(tree, "")
-    if len(classes) < 2:
+        if extra := sorted(held.keys() - found.keys()):
+            raise UserError(f"{part}/ has classes that train/ lacks: {', '.join(extra)}")
+        if len(found) < 2:
+            raise UserError(f"{str(tree.root)!r} has one class only in train/: {', '.join(found)}")
+        return [*found], labelled(found, found), labelled(held, found)
+    found = class_folders(tree, "")
+    if len(found) < 2:
         raise UserError(
             f"{str(tree.root)!r} holds no class folders with images, or only one; name a folder or "
             "archive with train/ and test/ (or val/), or the class folders themselves, at its top"
         )
-    train: list[Sample] = []
-    test: list[Sample] = []
-    seen = dict.fromkeys(range(len(classes)), 0)
-    for sample in samples_of(tree, "", classes):
-        seen[sample[1]] += 1
-        (test if seen[sample[1]] % HOLD_OUT == 0 else train).append(sample)
-    return classes, train, test
+    held = {name: paths[HOLD_OUT - 1 :: HOLD_OUT] for name, paths in found.items()}
+    kept = {
+        name: [one for n, one in enumerate(paths, 1) if n % HOLD_OUT]
+        for name, paths in found.items()
+    }
+    return [*found], labelled(kept, found), labelled(held, found)

@@ -15,6 +15,7 @@ from torch import Tensor
 from mu.errors import UserError
 
 Indices = NDArray[np.int64]
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of each channel
 
 
 class ImageSet(ABC):
@@ -47,15 +48,7 @@ class ImageSet(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Images(ImageSet):
-    """Pixels and labels, in memory.
-
-    Parameters
-    ----------
-    pixels
-        uint8 of shape (n, channels, height, width).
-    labels
-        int64 of shape (n,), each in 0 .. classes - 1.
-    """
+    """In memory: pixels, uint8 of shape (n, channels, height, width), and labels."""
 
     pixels: Tensor
     labels: Tensor
@@ -197,14 +190,18 @@ class Subset:
         return replace(self, indices=self.indices[chosen])
 
 
-def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(images: Images) -> Statistics:
     """Mean and deviation per channel of pixels scaled to 0-1, exactly, from a histogram."""
-    values = torch.arange(256, dtype=torch.float64) / 255
-    means, deviations = [], []
-    for channel in range(images.pixels.shape[1]):
-        counts = torch.bincount(images.pixels[:, channel].reshape(-1), minlength=256)
-        share = counts.double() / counts.sum()
-        mean = float((share * values).sum())
-        means.append(round(mean, 6))
-        deviations.append(round(float((share * (values - mean) ** 2).sum().sqrt()), 6) or 1.0)
-    return tuple(means), tuple(deviations)
+    channels = range(images.pixels.shape[1])
+    flat = (images.pixels[:, channel].reshape(-1) for channel in channels)
+    return statistics_of(torch.stack([torch.bincount(one, minlength=256) for one in flat]).numpy())
+
+
+def statistics_of(counts: NDArray[np.int64]) -> Statistics:
+    """Mean and deviation per channel, of how often it has each of its values, (channels, 256)."""
+    values = np.arange(256) / 255
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    means = share @ values
+    variances = (share * (values - means[:, None]) ** 2).sum(1)
+    deviations = (round(float(one), 6) or 1.0 for one in np.sqrt(variances))
+    return tuple(round(float(one), 6) for one in means), tuple(deviations)

@@ -30,16 +30,9 @@ def read(name: str, data_dir: Path | None, image_size: int | None) -> ImageDatas
         )
     if fault := _fault(found):
         raise UserError(f"dataset {name} returns an ImageDataset {fault}")
-    return ImageDataset(
-        name,
-        found.train,
-        found.test,
-        found.classes,
-        tuple(map(float, found.mean)),
-        tuple(map(float, found.std)),
-        data_dir=None if data_dir is None else str(data_dir),
-        image_size=image_size,
-    )
+    mean, std = (tuple(map(float, one)) for one in (found.mean, found.std))
+    place = None if data_dir is None else str(data_dir)
+    return ImageDataset(name, found.train, found.test, found.classes, mean, std, place, image_size)
 
 
 def _fault(found: ImageDataset) -> str | None:

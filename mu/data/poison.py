@@ -10,7 +10,7 @@ Tondi (2019), arXiv:1902.11237: poison that keeps its label.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mu.data.forget import ForgetRequest, label_of
+from mu.data.class_names import label_of
+from mu.data.forget import ForgetRequest
 from mu.data.images import ImageDataset, Images, Indices, Subset
 from mu.data.poison_options import ALL, PREFIX, PoisonOptions
 from mu.data.splits import Split
@@ -99,16 +100,21 @@ class Poison:
             raise UserError(
                 "clean_label=True: target=all gives every image another label; name one class"
             )
-        request = ForgetRequest.parse(options.poison, option="poison")
-        chosen = _select(request, options.clean_label, target, dataset, split, seed)
-        _check_effect(trigger, options.trigger, dataset, chosen)
+        chosen = _select(options, target, dataset, split, seed)
+        pixels = dataset.train.fetch(torch.from_numpy(chosen))
+        if torch.equal(trigger.apply(pixels), pixels):
+            said = ", ".join(f"{PREFIX}{one}={value}" for one, value in trigger.as_dict().items())
+            raise UserError(
+                f"trigger={options.trigger} with {said} changes none of the {len(chosen)} images "
+                "that are to be poisoned; make it stronger"
+            )
         return cls(
             options.trigger,
             trigger.sized(dataset.shape).as_dict(),
             target,
             options.clean_label,
             options.poison,
-            tuple(int(number) for number in chosen),
+            tuple(chosen.tolist()),
         )
 
     def make_trigger(self) -> Trigger:
@@ -174,21 +180,15 @@ class Poison:
         pixels, labels = dataset.train.pixels.clone(), dataset.train.labels.clone()
         pixels[numbers] = self.make_trigger().apply(dataset.train.pixels[numbers])
         labels[numbers] = self.aims(labels[numbers], len(dataset.classes))
-        own = {name: getattr(dataset, name) for name in _PUBLISHED}
+        published = {one.name: getattr(dataset, one.name) for one in fields(ImageDataset)}
         return PoisonedDataset(
-            **{**own, "train": Images(pixels, labels)}, clean=dataset, poison=self
+            **{**published, "train": Images(pixels, labels)}, clean=dataset, poison=self
         )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PoisonedDataset(ImageDataset):
-    """A data set whose training images were poisoned.
-
-    Parameters
-    ----------
-    clean
-        As it was published; the fingerprint is of that.
-    """
+    """A data set whose training images were poisoned; ``clean`` is as it was published."""
 
     clean: ImageDataset
     poison: Poison
@@ -227,58 +227,34 @@ class PoisonedDataset(ImageDataset):
         return Subset(images, np.arange(len(images)), self.mean, self.std)
 
 
-_PUBLISHED = tuple(name for name in ImageDataset.__dataclass_fields__)
-
-
-def _check_effect(trigger: Trigger, name: str, dataset: ImageDataset, chosen: Indices) -> None:
-    """Refuse a trigger that none of the chosen images shows.
-
-    Raises
-    ------
-    UserError
-        If not a byte of them changes.
-    """
-    pixels = dataset.train.fetch(torch.from_numpy(chosen))
-    if torch.equal(trigger.apply(pixels), pixels):
-        said = ", ".join(f"{PREFIX}{one}={value}" for one, value in trigger.as_dict().items())
-        raise UserError(
-            f"trigger={name} with {said} changes none of the {len(chosen)} images that are to be "
-            "poisoned; make it stronger"
-        )
-
-
 def _is_number(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
 def _select(
-    request: ForgetRequest,
-    clean_label: bool,
-    target: int | None,
-    dataset: ImageDataset,
-    split: Split,
-    seed: int,
+    options: PoisonOptions, target: int | None, dataset: ImageDataset, split: Split, seed: int
 ) -> Indices:
     """The images to poison."""
+    request = ForgetRequest.parse(options.poison, option="poison")
     labels = dataset.train.labels.numpy()
-    own = labels[split.train]
-    of_target = split.train[own == target] if target is not None else own[:0]
-    if clean_label and target is not None and not len(of_target):
+    aim = -1 if target is None else target  # -1 is no label
+    of_target = split.train[labels[split.train] == aim]
+    if options.clean_label and target is not None and not len(of_target):
         raise UserError(
             "clean_label=True: no training image is of the target class "
             f"{dataset.classes[target]!r}; choose another target"
         )
-    if clean_label and request.kind == "random":
+    if options.clean_label and request.kind == "random":
         split = replace(split, train=of_target)
     chosen = request.select(dataset, split, seed)
     others = np.setdiff1d(chosen, of_target)
-    if clean_label and len(others):
+    if options.clean_label and len(others):
         name = dataset.classes[labels[others[0]]]
         raise UserError(
             f"clean_label=True: sample {others[0]} of poison={request.text} is of class {name!r}, "
             "not of the target; choose images of the target"
         )
-    if not clean_label and not len(others):
+    if not options.clean_label and not len(others):
         raise UserError(
             f"poison={request.text}: all of these images are of the target class already; choose "
             "others, or give clean_label=true"

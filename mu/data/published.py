@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from mu.data.image_files import ImageTree, Sample, cache_folder, check_memory, decode
-from mu.data.images import ImageDataset, Images, channel_statistics
+from mu.data.images import ImageDataset, Images, Statistics, channel_statistics
 from mu.errors import UserError
 
 # In what every class of torchvision says where files are missing or are not the published ones.
 NOT_FOUND = "download=True"
 
+# Training and test images, where no checksum covers the lists.
+COUNTS = {
+    "gtsrb": (26_640, 12_630),
+    "oxford_pets": (3_680, 3_669),
+    "tiny_imagenet": (100_000, 10_000),
+}
 Listing = list[tuple[Path | str, int]]  # path inside the folder, label
 
 
@@ -36,30 +42,27 @@ class Published:
     remedy: str = "name its folder with data_dir"
 
     @classmethod
-    def at(cls, data_dir: Path | None, name: str, title: str, **remedy: str) -> Published:
-        """In ``data_dir``, by default in a folder of its name in the cache."""
-        return cls(name, title, data_dir or cache_folder() / name, **remedy)
-
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Say in one line, naming the folder and the remedy, what goes wrong inside."""
+    def at(cls, data_dir: Path | None, name: str, title: str, **remedy: str) -> Iterator[Published]:
+        """In ``data_dir``, by default in a folder of its name in the cache.
+
+        What goes wrong in the block is said in one line, with the folder and the remedy.
+        """
+        place = cls(name, title, data_dir or cache_folder() / name, **remedy)
         try:
-            yield
+            yield place
         except UserError:
             raise
         except Exception as error:  # damaged bytes raise anything in whoever unpacks them
             raise UserError(
-                f"the files of {self.title} in {str(self.folder)!r} are damaged or incomplete "
-                f"({_reason(error)}); remove them to have them downloaded again, or {self.remedy}"
+                f"the files of {title} in {str(place.folder)!r} are damaged or incomplete "
+                f"({_reason(error)}); remove them to have them downloaded again, or {place.remedy}"
             ) from error
 
     def open(self, kind: Callable[..., Any], root: Path | None = None, **which: Any) -> Any:
         """The part ``which`` of torchvision's ``kind``, downloaded where it is not there.
 
-        Parameters
-        ----------
-        root
-            Where it is read from instead of the folder.
+        It is read from ``root``, by default from the folder.
         """
         root = root or self.folder
         with _leaving_no_empty_folders(root):
@@ -71,13 +74,7 @@ class Published:
             return self.download(lambda: kind(root, download=True, **which))
 
     def download(self, load: Callable[[], Any]) -> Any:
-        """What ``load`` returns.
-
-        Raises
-        ------
-        UserError
-            If it fails, for whatever reason.
-        """
+        """What ``load`` returns; one line where it fails, for whatever reason."""
         with _leaving_no_empty_folders(self.folder):
             try:
                 return load()
@@ -87,31 +84,27 @@ class Published:
                     f"downloaded ({_reason(error)}); {self.remedy}"
                 ) from error
 
-    def check_counts(self, found: tuple[int, int], published: tuple[int, int]) -> None:
-        """Refuse other numbers of training and test images than were published.
-
-        Raises
-        ------
-        UserError
-            If they differ: sample numbers would not be the published ones.
-        """
-        if found != published:
+    def check_counts(self, train: int, test: int) -> None:
+        """Refuse other numbers than were published: sample numbers would be other ones, too."""
+        published = COUNTS[self.name]
+        if (train, test) != published:
             raise UserError(
-                f"{self.title} in {str(self.folder)!r} has {found[0]} training and {found[1]} test "
+                f"{self.title} in {str(self.folder)!r} has {train} training and {test} test "
                 f"images, not {published[0]} and {published[1]}: it is incomplete or another "
                 f"edition; remove it to have it downloaded again, or {self.remedy} "
                 "(dataset=imagefolder reads any folder of class folders)"
             )
 
-    def squares(self, train: Listing, test: Listing, size: int) -> tuple[Images, Images]:
-        """Training and test images in the folder as RGB squares of ``size`` pixels."""
+    def squares(
+        self, train: Listing, test: Listing, classes: Iterable[str], size: int
+    ) -> ImageDataset:
+        """The data set of image files in the folder, as RGB squares of ``size`` pixels."""
         check_memory(len(train) + len(test), size, str(self.folder))
-        return self._squares(train, size), self._squares(test, size)
-
-    def _squares(self, listing: Listing, size: int) -> Images:
-        named = [(Path(path).relative_to(self.folder), label) for path, label in listing]
-        samples = [(path.as_posix(), label) for path, label in named]
-        return self.decode(ImageTree(self.folder), samples, size)
+        tree, images = ImageTree(self.folder), []
+        for part in (train, test):
+            named = [(Path(path).relative_to(self.folder).as_posix(), n) for path, n in part]
+            images.append(self.decode(tree, named, size))
+        return self.dataset(images[0], images[1], classes, image_size=size)
 
     def decode(self, tree: ImageTree, samples: list[Sample], size: int) -> Images:
         """:func:`mu.data.image_files.decode`, whose errors name the folder and the remedy, too."""
@@ -126,17 +119,17 @@ class Published:
         train: Images,
         test: Images,
         classes: Iterable[str],
+        *,
+        statistics: Statistics | None = None,
         image_size: int | None = None,
     ) -> ImageDataset:
-        """The data set, normalised by exactly its own training images."""
-        mean, std = channel_statistics(train)
+        """The data set, normalised by exactly its own training images, or by known numbers."""
         return ImageDataset(
             self.name,
             train,
             test,
             tuple(classes),
-            mean,
-            std,
+            *(statistics or channel_statistics(train)),
             data_dir=str(self.folder),
             image_size=image_size,
         )

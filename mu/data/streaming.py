@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,22 +20,13 @@ from torchvision.transforms import v2
 
 from mu.data.image_files import open_rgb, square_pixels
 from mu.data.images import ImageSet
-from mu.distributed.place import usable_cores
 from mu.errors import UserError
 
 PREFETCHED = 4  # batches ahead, of each worker
 FEW = 256  # images that are decoded before workers have started
+# Name and bytes of an image file by its number; sent to worker processes, so it can be pickled.
+Encoded = Callable[[int], tuple[str, bytes]]
 Wanted = tuple[int, int | None]  # sample number, and the seed of its augmentation
-
-
-class Encoded(Protocol):
-    """Encoded images by number; handed to worker processes, so it can be pickled."""
-
-    def image(self, number: int) -> bytes:
-        """The bytes of an image file."""
-
-    def name(self, number: int) -> str:
-        """What it is called, where it is damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +35,6 @@ class StreamedImages(ImageSet):
 
     Parameters
     ----------
-    labels
-        int64 of shape (n,).
     encoded
         Their files.
     size
@@ -64,7 +52,7 @@ class StreamedImages(ImageSet):
     size: int
     identity: str
     channels: int = 3
-    workers: int = field(default_factory=usable_cores)
+    workers: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -73,9 +61,10 @@ class StreamedImages(ImageSet):
 
     def fetch(self, rows: Tensor) -> Tensor:
         """Pixels of these samples, uint8 of shape (len(rows), channels, height, width)."""
+        if not len(rows):
+            return torch.empty(0, *self.shape, dtype=torch.uint8)
         decoder = Decoder(self.encoded, self.size, self.channels, "none")
-        found = [decoder[int(row), None] for row in rows]
-        return _stacked(found) if found else torch.empty(0, *self.shape, dtype=torch.uint8)
+        return _pixels(_joined([decoder[int(row), None] for row in rows]))
 
     def digest(self) -> bytes:
         """sha256 of what they are, their labels and their size."""
@@ -93,29 +82,23 @@ class Decoder(Dataset[Tensor | str]):
     def __getitem__(self, wanted: Wanted) -> Tensor | str:
         number, seed = wanted
         try:
+            name, content = self._encoded(number)
             if seed is None or self._augment == "none":
-                name, content = self._encoded.name(number), self._encoded.image(number)
                 pixels = torch.from_numpy(square_pixels(name, content, self._size).copy())
                 return pixels.permute(2, 0, 1)[: self._channels].contiguous()
-            return self._augmented(number, seed)
+            image = open_rgb(name, content)
         except UserError as error:  # raised by the process that waits for it
             return str(error)
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
+            torch.manual_seed(seed)
+            found: Tensor = self._transform(image if self._channels == 3 else image.convert("L"))
+        return found
 
     @cached_property
     def _transform(self) -> v2.Transform:
         steps: list[v2.Transform] = [v2.RandomResizedCrop(self._size, antialias=True)]
         steps += [v2.RandomHorizontalFlip()] if self._augment == "crop_flip" else []
         return v2.Compose([*steps, v2.PILToTensor()])
-
-    def _augmented(self, number: int, seed: int) -> Tensor:
-        name, content = self._encoded.name(number), self._encoded.image(number)
-        image = open_rgb(name, content)
-        if self._channels == 1:
-            image = image.convert("L")
-        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-            torch.manual_seed(seed)
-            found: Tensor = self._transform(image)
-        return found
 
 
 class Stream:
@@ -131,8 +114,11 @@ class Stream:
         How many processes on this machine have streams like this one, and share the workers.
     """
 
+    device = torch.device("cpu")  # where places are wanted
+
     def __init__(self, images: StreamedImages, rows: Tensor, augment: str, ranks: int = 1) -> None:
-        self._rows, self._given = rows, _Given()
+        self._rows = rows.tolist()
+        self._wanted: list[list[Wanted]] = []  # by the loader, in the next pass
         workers = -(-images.workers // ranks) if len(rows) > FEW else 0
         # Not forked from this process: it has threads, whose locks would be copied.
         context = multiprocessing.get_context("forkserver") if workers else None
@@ -140,7 +126,7 @@ class Stream:
             context.set_forkserver_preload([__name__])  # so later workers start at once
         self._loader: DataLoader[Tensor | str] = DataLoader(
             Decoder(images.encoded, images.size, images.channels, augment),
-            batch_sampler=self._given,
+            batch_sampler=self._wanted,
             collate_fn=_joined,
             num_workers=workers,
             multiprocessing_context=context,
@@ -149,52 +135,34 @@ class Stream:
             generator=torch.Generator(),  # else each pass draws from the global one
         )
 
-    def batches(
-        self, places: Sequence[Tensor], seeds: Tensor | None
+    def plain(self, places: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each batch of places among the rows: these places, and their pixels, uint8."""
+        return self._read(places, [None] * len(self._rows))
+
+    def augmented(
+        self, places: Sequence[Tensor], generator: torch.Generator
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each batch of places among the rows: these places, and their pixels, uint8.
+        """The same, augmented by a seed for each sample."""
+        seeds = torch.randint(2**62, (len(self._rows),), generator=generator)
+        return self._read(places, seeds.tolist())
 
-        Parameters
-        ----------
-        seeds
-            Of the augmentation, by place; None for none.
-        """
-        rows, drawn = self._rows.tolist(), None if seeds is None else seeds.tolist()
-        self._given.batches = [
-            [(rows[place], None if drawn is None else drawn[place]) for place in one.tolist()]
-            for one in places
-        ]
+    def _read(
+        self, places: Sequence[Tensor], seeds: Sequence[int | None]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        self._wanted[:] = [[(self._rows[n], seeds[n]) for n in one.tolist()] for one in places]
         for place, pixels in zip(places, self._loader, strict=True):
-            if isinstance(pixels, str):
-                raise UserError(pixels)
-            yield place, pixels
+            yield place, _pixels(pixels)
 
 
-class _Given:
-    """What the loader is to read next; set anew for each pass."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[Wanted]] = []
-
-    def __iter__(self) -> Iterator[list[Wanted]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-def _joined(images: Iterable[Tensor | str]) -> Tensor | str:
+def _joined(images: list[Tensor | str]) -> Tensor | str:
     """A batch, or the first thing that is wrong with one of its images."""
-    found = list(images)
-    wrong = next((one for one in found if isinstance(one, str)), None)
-    if wrong is not None:
-        return wrong
-    stacked: Tensor = default_collate(found)  # in a worker, into memory that the other process sees
+    if wrong := [one for one in images if isinstance(one, str)]:
+        return wrong[0]
+    stacked: Tensor = default_collate(images)  # in a worker, into memory that all see
     return stacked
 
 
-def _stacked(found: Iterable[Tensor | str]) -> Tensor:
-    pixels = _joined(found)
-    if isinstance(pixels, str):
-        raise UserError(pixels)
-    return pixels
+def _pixels(batch: Tensor | str) -> Tensor:
+    if isinstance(batch, str):
+        raise UserError(batch)
+    return batch

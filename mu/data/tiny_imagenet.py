@@ -15,12 +15,11 @@ from pathlib import Path
 
 from torchvision.datasets.utils import download_url
 
-from mu.data.image_files import ImageTree, Sample, samples_of
+from mu.data.image_files import ImageTree, class_folders, labelled
 from mu.data.images import ImageDataset
 from mu.data.published import Published
 
 SIZE = 64
-COUNTS = (100_000, 10_000)
 NAME = "tiny-imagenet-200"
 URL = f"http://cs231n.stanford.edu/{NAME}.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
@@ -29,17 +28,18 @@ REMEDY = f"name the folder {NAME}, or its zip, with data_dir ({URL})"
 
 def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
     """Load from ``data_dir``: the published folder or zip, or a folder that holds one of them."""
-    place = Published.at(data_dir, "tiny_imagenet", "Tiny ImageNet", remedy=REMEDY)
-    with place.reading():
+    with Published.at(data_dir, "tiny_imagenet", "Tiny ImageNet", remedy=REMEDY) as place:
         tree = ImageTree(_find(place))
         top = f"{NAME}/" if any(name.startswith(f"{NAME}/") for name in tree.names) else ""
         lists = [f"{top}{name}" for name in ("wnids.txt", "words.txt", "val/val_annotations.txt")]
         found = dict(tree.read(lists))
         wnids, words, val = (found[name].decode().splitlines() for name in lists)
         wnids = sorted({line.strip() for line in wnids} - {""})
-        train = samples_of(tree, f"{top}train", wnids)
-        test = _test_samples(val, f"{top}val/images", wnids)
-        place.check_counts((len(train), len(test)), COUNTS)
+        train = labelled(class_folders(tree, f"{top}train"), wnids)
+        # A line is a file name, a wnid, and a box that is not used here.
+        rows = [line.split("\t") for line in val]
+        test = [(f"{top}val/images/{name}", wnids.index(wnid)) for name, wnid, *_ in rows]
+        place.check_counts(len(train), len(test))
         classes = _class_names(wnids, words)
         images = [place.decode(tree, samples, SIZE) for samples in (train, test)]
         return place.dataset(images[0], images[1], classes)
@@ -58,13 +58,6 @@ def _find(place: Published) -> Path:
         place.download(lambda: download_url(URL, folder, part.name, MD5))
         part.replace(archive)
     return archive
-
-
-def _test_samples(lines: list[str], part: str, wnids: list[str]) -> list[Sample]:
-    """(path, label) for each line: file name, wnid, and a box that is not used here."""
-    label_of = {wnid: label for label, wnid in enumerate(wnids)}
-    rows = [line.split("\t") for line in lines]
-    return [(f"{part}/{name}", label_of[wnid]) for name, wnid, *_ in rows]
 
 
 def _class_names(wnids: list[str], words: list[str]) -> list[str]:

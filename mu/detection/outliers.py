@@ -10,40 +10,22 @@ from torch import Tensor
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset, Indices
 from mu.errors import UserError
-from mu.models.features import features
+from mu.models.head import features
 from mu.runs import Run
 
 FACTOR = 1.5  # how many are suspected for each one expected
 STANDS_OUT = 6.0  # of the farthest sample; clean classes mostly stay below
-# By class: its rows of the training part, and their places along the class's main direction.
-Places = dict[int, tuple[Indices, NDArray[np.float64]]]
 FEWEST = 3  # samples of a class that has a direction of its own
+# By class: its sample numbers, and their places along the class's main direction.
+Places = dict[int, tuple[Indices, NDArray[np.float64]]]
 
 
-def suspects_of(
-    checkpoint: Checkpoint,
-    dataset: ImageDataset,
-    run: Run,
-    *,
-    share: float,
-    label: int | None,
-    one: bool,
-) -> Indices:
-    """Sample numbers of suspected training images, sorted.
+def main_places(
+    checkpoint: Checkpoint, dataset: ImageDataset, run: Run, label: int | None
+) -> Places:
+    """Where the training samples lie, of the class ``label`` or of all.
 
-    Parameters
-    ----------
-    share
-        Of a class that is expected to be poisoned at most, 0-1.
-    label
-        The class whose samples are suspected; None for all classes.
-    one
-        Whether only the class that stands out most is suspected.
-
-    Raises
-    ------
-    UserError
-        If no class has enough samples, or the network has no features.
+    A :class:`UserError` says so if no class has enough samples, or the network has no features.
     """
     train = checkpoint.spec.split(dataset).train
     labels = dataset.train.labels.numpy()[train]
@@ -52,30 +34,30 @@ def suspects_of(
     for chosen in np.unique(labels) if label is None else [label]:
         rows = np.flatnonzero(labels == chosen)
         if len(rows) >= FEWEST:
-            places[int(chosen)] = (rows, along_main_direction(found[torch.from_numpy(rows)]))
+            place = along_main_direction(found[torch.from_numpy(rows)])
+            places[int(chosen)] = train[rows], place
     if not places:
         raise UserError("suspects=spectral: no class has enough training samples to compare")
-    if one:
-        places = _standing_out(places, dataset, run)
-    suspects = [train[rows[_far_out(place, share)]] for rows, place in places.values()]
+    return places
+
+
+def suspects_of(places: Places, share: float) -> Indices:
+    """Sample numbers of those that are farthest out, sorted; for ``share`` see the settings."""
+    suspects = []
+    for numbers, place in places.values():
+        count = max(1, min(len(place) - 1, round(FACTOR * share * len(place))))
+        suspects.append(numbers[np.argsort(-(place**2), kind="stable")[:count]])
     return np.sort(np.concatenate(suspects))
 
 
-def _far_out(place: NDArray[np.float64], share: float) -> Indices:
-    """The rows that are farthest out; of equals the first ones."""
-    count = max(1, min(len(place) - 1, round(FACTOR * share * len(place))))
-    return np.argsort(-(place**2), kind="stable")[:count]
-
-
-def _standing_out(places: Places, dataset: ImageDataset, run: Run) -> Places:
+def standing_out(places: Places, dataset: ImageDataset, run: Run) -> Places:
     """The one class whose farthest sample is farthest out."""
     far = {label: farthest(place) for label, (_, place) in places.items()}
-    label = max(far, key=lambda one: far[one])
+    label = max(far, key=far.__getitem__)
     rest = max((value for one, value in far.items() if one != label), default=0.0)
-    name = dataset.classes[label]
     run.note(
-        f"spectral signatures: class {name!r} stands out most, its farthest sample by "
-        f"{far[label]:.1f} median distances, of other classes by {rest:.1f} at most"
+        f"spectral signatures: class {dataset.classes[label]!r} stands out most, its farthest "
+        f"sample by {far[label]:.1f} median distances, of other classes by {rest:.1f} at most"
     )
     if far[label] < STANDS_OUT:
         run.note(

@@ -42,18 +42,13 @@ class SpectralSignatures(Hyperparameters):
         "most; all: every class, as in the paper",
     )
 
-    def check(self, dataset: ImageDataset) -> None:
-        """Refuse a class that ``dataset`` does not have.
+    def label(self, dataset: ImageDataset) -> int | None:
+        """The label of the class that is named, None where none is; refuses unknown ones."""
+        from mu.data.class_names import label_of
 
-        Raises
-        ------
-        UserError
-            If there is none of that name.
-        """
-        from mu.data.forget import label_of
-
-        if self.among not in ("auto", "all"):
-            label_of(self.among, dataset, option="suspects_among")
+        if self.among in ("auto", "all"):
+            return None
+        return label_of(self.among, dataset, option="suspects_among")
 
     def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Indices:
         """Sample numbers of suspected training images, sorted.
@@ -66,15 +61,11 @@ class SpectralSignatures(Hyperparameters):
         Raises
         ------
         UserError
-            If the class does not exist, or the network has no features.
+            If the class does not exist, none has enough samples, or the network has no features.
         """
-        from mu.data.forget import label_of
-        from mu.detection.outliers import suspects_of
+        from mu.detection.outliers import main_places, standing_out, suspects_of
 
-        self.check(dataset)
-        label = None
-        if self.among not in ("auto", "all"):
-            label = label_of(self.among, dataset, option="suspects_among")
-        return suspects_of(
-            checkpoint, dataset, run, share=self.share, label=label, one=self.among == "auto"
-        )
+        places = main_places(checkpoint, dataset, run, self.label(dataset))
+        if self.among == "auto":
+            places = standing_out(places, dataset, run)
+        return suspects_of(places, self.share)

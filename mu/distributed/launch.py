@@ -51,10 +51,7 @@ class RanksFailedError(ProcessDiedError):
 def program(arguments: Sequence[str], devices: int) -> None:
     """Run this program ``devices`` times, with these arguments.
 
-    Raises
-    ------
-    RanksFailedError
-        If one of them fails.
+    RanksFailedError if one of them fails.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     what = [sys.argv[0]] if spec is None else ["-m", spec.name]
@@ -64,17 +61,14 @@ def program(arguments: Sequence[str], devices: int) -> None:
 def call(function: Callable[[Any], Any], argument: Any, devices: int) -> Any:
     """What ``function(argument)`` gives in the first of so many processes.
 
+    RanksFailedError if a process fails.
+
     Parameters
     ----------
     function
         Of a module; what goes wrong in it is best returned, since an exception ends all ranks.
     argument
         Something that can be pickled; so must the result be.
-
-    Raises
-    ------
-    RanksFailedError
-        If a process fails.
     """
     return _launch(_called, [function, argument], devices)[0]
 

@@ -10,17 +10,9 @@ from typing import NamedTuple
 
 
 class Place(NamedTuple):
-    """A process's place among those of the launcher, and among those on its machine.
+    """A process's place among those of the launcher, and among those on its machine."""
 
-    Parameters
-    ----------
-    rank, local_rank
-        From 0.
-    size, local_size
-        How many there are.
-    """
-
-    rank: int = 0
+    rank: int = 0  # from 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1

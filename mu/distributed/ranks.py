@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -21,23 +21,12 @@ class Ranks:
 
     What has to do with the others is called by all of them, in the same order. By default the
     process is alone, and nothing is sent.
-
-    Parameters
-    ----------
-    rank
-        0 to ``size - 1``.
-    size
-        How many there are.
-    device
-        ``cpu`` or ``cuda``: where tensors must lie that are sent.
-    local_rank, local_size
-        The same as rank and size, among the processes on this machine.
     """
 
-    rank: int = 0
+    rank: int = 0  # 0 to size - 1
     size: int = 1
-    device: str = "cpu"
-    local_rank: int = 0
+    device: str = "cpu"  # or ``cuda``: where tensors must lie that are sent
+    local_rank: int = 0  # among the processes on this machine
     local_size: int = 1
 
     @classmethod
@@ -79,15 +68,13 @@ class Ranks:
     def gather(self, rows: Tensor, total: int) -> Tensor:
         """The rows of all ranks, one rank's after the other's, in each of them.
 
-        Parameters
-        ----------
-        rows
-            Of shape (part's size, ...): what came of this rank's :meth:`part` of ``total``. Of a
-            rank without a part, rows count for their shape alone.
+        ``rows``: of shape (part's size, ...): what came of this rank's :meth:`part` of ``total``.
+        Of a rank without a part, rows count for their shape alone.
         """
         if self.size == 1:
             return rows
-        sizes = [last - first for first, last in self._parts(total)]
+        parts = (replace(self, rank=rank).part(0, total) for rank in range(self.size))
+        sizes = [last - first for first, last in parts]
         # As bytes, since not all kinds of numbers can be sent.
         padded = rows.new_zeros(max(sizes), *rows.shape[1:], device=self.device)
         padded[: len(rows)] = rows
@@ -95,16 +82,9 @@ class Ranks:
         found = [torch.empty_like(sent) for _ in sizes]
         with explained():
             dist.all_gather(found, sent)
-        whole = torch.cat(
-            [
-                one.view(rows.dtype).view(padded.shape)[:size]
-                for one, size in zip(found, sizes, strict=True)
-            ]
-        )
+        each = (one.view(rows.dtype).view(padded.shape) for one in found)
+        whole = torch.cat([one[:size] for one, size in zip(each, sizes, strict=True)])
         return whole.to(rows.device)
-
-    def _parts(self, total: int) -> list[tuple[int, int]]:
-        return [Ranks(rank, self.size).part(0, total) for rank in range(self.size)]
 
     def same(self, value: Value) -> Value:
         """The value of the first rank, in each of them."""

@@ -19,12 +19,9 @@ Numbers = NDArray[np.float64]
 def reliability(outputs: Outputs, bins: int = BINS) -> tuple[Numbers, Numbers, Numbers]:
     """By bins of the confidence in the predicted class: samples, mean confidence, share right.
 
-    Returns
-    -------
-    counts, confidence, right
-        Each of shape (bins,); the last two are 0-1, and 0 where a bin is empty.
+    Each is of shape (bins,); the last two are 0-1, and 0 where a bin is empty.
     """
-    surest = outputs.surest().numpy()
+    surest = outputs.score("surest").numpy()
     right = outputs.right.numpy()
     place = np.clip(np.ceil(surest * bins).astype(int) - 1, 0, bins - 1)
     counts, sums, hits = (

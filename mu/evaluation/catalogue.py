@@ -5,246 +5,196 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mu.errors import unknown
+from mu.evaluation.outputs import PARTS
 
 HIGHER, LOWER, ORACLE, NEITHER = "higher", "lower", "nearer to the oracle's", "-"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A logged number.
-
-    Parameters
-    ----------
-    definition
-        One line.
-    better
-        Which direction is.
-    unit
-        ``%`` (0-100), ``points``, ``0-1``, ``s``, ...
-    source
-        Where it was defined.
-    """
+    """A logged number."""
 
     name: str
-    definition: str
-    better: str
-    unit: str = "%"
-    source: str = ""
+    definition: str  # one line
+    better: str  # which direction is
+    unit: str = "%"  # (0-100), ``points``, ``0-1``, ``s``, ...
+    source: str = ""  # where it was defined
 
 
 _PAPER = "Jia et al. 2023"
 _SONG = "Song & Mittal 2021"
 _CARLINI = "Carlini et al. 2022"
+_GOLATKAR = "Golatkar et al. 2020"
+METRICS: dict[str, Metric] = {}
+
+
+def _add(better: str, unit: str = "%", source: str = "", **definitions: str) -> None:
+    """List metrics, by name."""
+    for name, definition in definitions.items():
+        METRICS[name] = Metric(name, definition, better, unit, source)
+
+
+def _add_rates(prefix: str, what: str, others: str, better: str, source: str) -> None:
+    """AUC and TPR at FPR of one attack on the forget set."""
+    text = f"AUC, the probability that {what} is higher on the forget set than on {others}"
+    _add(better, "0-1", source, **{f"{prefix}_auc": text})
+    for name, rate in {"tpr_at_1": "1", "tpr_at_01": "0.1"}.items():
+        text = f"TPR at {rate} % FPR, with the forget set as positives and {others} as negatives"
+        nearer = better if better == ORACLE else f"nearer to {rate} %"
+        _add(nearer, source=source, **{f"{prefix}_{name}": text})
+
+
+def _add_parts(name: str, better: str, definition: str, unit: str = "%", source: str = "") -> None:
+    """One metric for each part of a split."""
+    _add(better, unit, source, **{f"{name}_{part}": definition.format(part) for part in PARTS})
+
 
 _SCORES = {
-    "correctness": ("the correctness of the prediction", _SONG),
-    "confidence": ("the probability of the true class", _SONG),
-    "entropy": ("the entropy of the prediction", _SONG),
-    "m_entropy": ("the modified entropy (which uses the label)", _SONG),
-    "prob": ("the whole vector of probabilities", _SONG),
-    "threshold": ("the modified entropy with a threshold per class", _SONG),
+    "correctness": "the correctness of the prediction",
+    "confidence": "the probability of the true class",
+    "entropy": "the entropy of the prediction",
+    "m_entropy": "the modified entropy (which uses the label)",
+    "prob": "the whole vector of probabilities",
+    "threshold": "the modified entropy with a threshold per class",
 }
-_PARTS = {"forget": "forget", "retain": "retain", "test": "test"}
-_TRUE_POSITIVES = "TPR at {rate} % FPR, with the {members} as positives and {others} as negatives"
-
-
-def _efficacy() -> list[Metric]:
-    return [
-        Metric(
-            "MIA" if name == "confidence" else f"MIA_{name}",
-            f"share of the forget set that an attack on {what} calls non-member",
-            ORACLE,
-            source=f"{_PAPER}; {source}",
-        )
-        for name, (what, source) in _SCORES.items()
-    ]
-
-
-def _privacy() -> list[Metric]:
-    return [
-        Metric(
-            f"MIA_privacy_{name}",
-            f"accuracy on held-out retain and test samples of an attack on {what}",
-            LOWER,
-            source=f"{_PAPER}; {source}",
-        )
-        for name, (what, source) in _SCORES.items()
-    ]
-
-
-def _rates(
-    prefix: str, what: str, members: str, others: str, better: str, source: str
-) -> list[Metric]:
-    """AUC and TPR at FPR of one attack."""
-    tpr = {"tpr_at_1": "1", "tpr_at_01": "0.1"}
-    return [
-        Metric(
-            f"{prefix}_auc",
-            f"AUC, the probability that {what} is higher on the {members} than on {others}",
-            better,
-            "0-1",
-            source,
-        ),
-        *(
-            Metric(
-                f"{prefix}_{name}",
-                _TRUE_POSITIVES.format(members=members, rate=rate, others=others),
-                better if better == ORACLE else f"nearer to {rate} %",
-                source=source,
-            )
-            for name, rate in tpr.items()
-        ),
-    ]
-
-
-_UNSEEN = "test images of the same classes"
+_add(
+    ORACLE,
+    source=_PAPER,
+    UA="unlearning accuracy: 100 - accuracy on the forget set",
+    RA="accuracy on the retain set",
+    TA="accuracy on the test set, without classes forgotten as a whole",
+)
+_add(ORACLE, TA_forgotten="accuracy on the test images of classes forgotten as a whole")
+for _name, _what in _SCORES.items():
+    _text = f"share of the forget set that an attack on {_what} calls non-member"
+    _metric = "MIA" if _name == "confidence" else f"MIA_{_name}"
+    _add(ORACLE, source=f"{_PAPER}; {_SONG}", **{_metric: _text})
+for _name, _what in _SCORES.items():
+    _text = f"accuracy on held-out retain and test samples of an attack on {_what}"
+    _add(LOWER, source=f"{_PAPER}; {_SONG}", **{f"MIA_privacy_{_name}": _text})
+_add_rates("MIA", "confidence", "test images of the same classes", ORACLE, _CARLINI)
 _NEVER = "images that no model saw"
-_LIST = [
-    Metric("UA", "unlearning accuracy: 100 - accuracy on the forget set", ORACLE, source=_PAPER),
-    Metric("RA", "accuracy on the retain set", ORACLE, source=_PAPER),
-    Metric(
-        "TA",
-        "accuracy on the test set, without classes forgotten as a whole",
-        ORACLE,
-        source=_PAPER,
-    ),
-    Metric("TA_forgotten", "accuracy on the test images of classes forgotten as a whole", ORACLE),
-    *_efficacy(),
-    *_privacy(),
-    *_rates("MIA", "confidence", "forget set", _UNSEEN, ORACLE, _CARLINI),
-    *_rates(
-        "lira", "the likelihood ratio over reference models", "forget set", _NEVER, ORACLE, _CARLINI
-    ),
-    *_rates(
-        "ulira",
-        "the likelihood ratio over unlearned reference models",
-        "forget set",
-        _NEVER,
-        "nearer to 0.5",
-        "Hayes et al. 2024",
-    ),
-    *_rates(
-        "rmia",
-        "the relative likelihood over reference models",
-        "forget set",
-        _NEVER,
-        ORACLE,
-        "Zarifzadeh et al. 2024",
-    ),
-    Metric(
-        "gap",
-        "mean absolute difference from the oracle over UA, RA, TA and MIA",
-        LOWER,
-        "points",
-        f"{_PAPER}: disparity",
-    ),
-    *(
-        Metric(f"gap_{name}", f"distance to the oracle's {name}", LOWER, "points", _PAPER)
-        for name in ("UA", "RA", "TA", "MIA")
-    ),
-    *(
-        Metric(
-            f"js_{part}",
-            f"mean Jensen-Shannon divergence from the oracle's predictions on the {name} set",
-            LOWER,
-            "0-1",
-            "Lin 1991",
-        )
-        for part, name in _PARTS.items()
-    ),
-    *(
-        Metric(
-            f"agreement_{part}",
-            f"share of the {name} set to which model and oracle assign the same class",
-            HIGHER,
-        )
-        for part, name in _PARTS.items()
-    ),
-    Metric(
-        "tow",
-        "tug of war: product over UA, RA and TA of 1 - distance to the oracle's share",
-        HIGHER,
-        "0-1",
-        "Zhao et al. 2024",
-    ),
-    Metric(
-        "weight_distance",
-        "distance to the oracle's weights, relative to their norm",
-        LOWER,
-        "ratio",
-        "Golatkar et al. 2020",
-    ),
-    Metric(
-        "relearn_steps",
-        "steps of training on the forget set until 95 % of its accuracy is back",
-        ORACLE,
-        "steps",
-        "Golatkar et al. 2020",
-    ),
-    *(
-        Metric(
-            f"klom_{part}",
-            f"95th percentile over the {name} set of the divergence between margins of several "
-            "oracles and of several unlearned models",
-            LOWER,
-            "nats",
-            "Georgiev et al. 2024",
-        )
-        for part, name in _PARTS.items()
-    ),
-    Metric(
-        "ece",
-        "expected calibration error on the test set, 15 bins of equal width",
-        LOWER,
-        source="Guo et al. 2017",
-    ),
-    Metric(
-        "ASR",
-        "attack success rate: share of triggered test images of other classes that are assigned "
-        "the target class",
-        LOWER,
-        source="Gu et al. 2017; " + _PAPER,
-    ),
-    Metric(
-        "ASR_source",
-        "ASR among test images of the poisoned classes, if not all classes were poisoned",
-        LOWER,
-    ),
-    Metric("robust_acc", "share of the images of ASR still assigned their true class", HIGHER),
-    Metric(
-        "UA_poison",
-        "100 - share of the poisoned training images still assigned the attacker's label",
-        ORACLE,
-        source=_PAPER,
-    ),
-    Metric("suspects_precision", "share of the suspected samples that are poisoned", HIGHER),
-    Metric("suspects_recall", "share of the poisoned samples that are suspected", HIGHER),
-    Metric("RTE", "seconds of the unlearning itself", LOWER, "s", _PAPER),
-    Metric("speedup", "the oracle's RTE divided by this RTE", HIGHER, "ratio"),
-    Metric("samples_seen", "images that went through the network in unlearning", LOWER, "images"),
-    Metric("peak_memory_mb", "highest memory use during unlearning", LOWER, "MiB"),
-    Metric("sparsity", "share of prunable weights that are pruned", NEITHER),
-    Metric("zeros", "share of prunable weights that are zero, per epoch", NEITHER),
-    Metric("alpha", "scale of a method, as given or as it was found", NEITHER, "number"),
-    Metric("step_share", "share of the first step that the ascent still takes", NEITHER, "0-1"),
-    Metric("loss", "mean loss of an epoch, in training mode", LOWER, "nats"),
-    Metric("lr", "learning rate of the last step of an epoch", NEITHER, "number"),
-    Metric("train_acc", "accuracy on training images; per epoch during training", HIGHER),
-    Metric("VA", "accuracy on the validation images", HIGHER),
-    Metric("train_s", "seconds of training an original, all rounds", LOWER, "s"),
-    Metric("reference_s", "seconds of making one reference model", LOWER, "s"),
-    Metric("target_acc", "accuracy on the target's test images after the transfer", HIGHER),
-    Metric("target_train_acc", "accuracy on its training images after the transfer", HIGHER),
-    Metric(
-        "target_gain",
-        "target_acc of the unlearned network - that of the original",
-        HIGHER,
-        "points",
-        "Newcombe (1998), method 10, for its interval",
-    ),
-    Metric("transfer_s", "seconds of the training on the target", LOWER, "s"),
-]
-METRICS: dict[str, Metric] = {one.name: one for one in _LIST}
+_add_rates("lira", "the likelihood ratio over reference models", _NEVER, ORACLE, _CARLINI)
+_add_rates(
+    "ulira",
+    "the likelihood ratio over unlearned reference models",
+    _NEVER,
+    "nearer to 0.5",
+    "Hayes et al. 2024",
+)
+_add_rates(
+    "rmia",
+    "the relative likelihood over reference models",
+    _NEVER,
+    ORACLE,
+    "Zarifzadeh et al. 2024",
+)
+_add(
+    LOWER,
+    "points",
+    f"{_PAPER}: disparity",
+    gap="mean absolute difference from the oracle over UA, RA, TA and MIA",
+)
+for _name in ("UA", "RA", "TA", "MIA"):
+    _add(LOWER, "points", _PAPER, **{f"gap_{_name}": f"distance to the oracle's {_name}"})
+_add_parts(
+    "js",
+    LOWER,
+    "mean Jensen-Shannon divergence from the oracle's predictions on the {} set",
+    "0-1",
+    "Lin 1991",
+)
+_add_parts(
+    "agreement", HIGHER, "share of the {} set to which model and oracle assign the same class"
+)
+_add(
+    HIGHER,
+    "0-1",
+    "Zhao et al. 2024",
+    tow="tug of war: product over UA, RA and TA of 1 - distance to the oracle's share",
+)
+_add(
+    LOWER,
+    "ratio",
+    _GOLATKAR,
+    weight_distance="distance to the oracle's weights, relative to their norm",
+)
+_add(
+    ORACLE,
+    "steps",
+    _GOLATKAR,
+    relearn_steps="steps of training on the forget set until 95 % of its accuracy is back",
+)
+_add_parts(
+    "klom",
+    LOWER,
+    "95th percentile over the {} set of the divergence between margins of several "
+    "oracles and of several unlearned models",
+    "nats",
+    "Georgiev et al. 2024",
+)
+_add(
+    LOWER,
+    source="Guo et al. 2017",
+    ece="expected calibration error on the test set, 15 bins of equal width",
+)
+_add(
+    LOWER,
+    source=f"Gu et al. 2017; {_PAPER}",
+    ASR="attack success rate: share of triggered test images of other classes that are assigned "
+    "the target class",
+)
+_add(
+    LOWER,
+    ASR_source="ASR among test images of the poisoned classes, if not all classes were poisoned",
+)
+_add(HIGHER, robust_acc="share of the images of ASR still assigned their true class")
+_add(
+    ORACLE,
+    source=_PAPER,
+    UA_poison="100 - share of the poisoned training images still assigned the attacker's label",
+)
+_add(
+    HIGHER,
+    suspects_precision="share of the suspected samples that are poisoned",
+    suspects_recall="share of the poisoned samples that are suspected",
+)
+_add(LOWER, "s", _PAPER, RTE="seconds of the unlearning itself")
+_add(HIGHER, "ratio", speedup="the oracle's RTE divided by this RTE")
+_add(LOWER, "images", samples_seen="images that went through the network in unlearning")
+_add(LOWER, "MiB", peak_memory_mb="highest memory use during unlearning")
+_add(
+    NEITHER,
+    sparsity="share of prunable weights that are pruned",
+    zeros="share of prunable weights that are zero, per epoch",
+)
+_add(NEITHER, "number", alpha="scale of a method, as given or as it was found")
+_add(NEITHER, "0-1", step_share="share of the first step that the ascent still takes")
+_add(LOWER, "nats", loss="mean loss of an epoch, in training mode")
+_add(NEITHER, "number", lr="learning rate of the last step of an epoch")
+_add(
+    HIGHER,
+    train_acc="accuracy on training images; per epoch during training",
+    VA="accuracy on the validation images",
+)
+_add(
+    LOWER,
+    "s",
+    train_s="seconds of training an original, all rounds",
+    reference_s="seconds of making one reference model",
+)
+_add(
+    HIGHER,
+    target_acc="accuracy on the target's test images after the transfer",
+    target_train_acc="accuracy on its training images after the transfer",
+)
+_add(
+    HIGHER,
+    "points",
+    "Newcombe (1998), method 10, for its interval",
+    target_gain="target_acc of the unlearned network - that of the original",
+)
+_add(LOWER, "s", transfer_s="seconds of the training on the target")
 
 SUFFIXES = {
     "_lo": "lower end of the 95 % interval of: ",
@@ -261,10 +211,7 @@ SUFFIXES = {
 def metric(name: str) -> Metric:
     """A metric by name, with or without a suffix such as ``_before`` or ``_lo``.
 
-    Raises
-    ------
-    UserError
-        If there is none; the nearest name is given.
+    UserError if there is none; the nearest name is given.
     """
     if name in METRICS:
         return METRICS[name]

@@ -17,7 +17,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mu.checkpoints import DataSpec, Spec
 from mu.data.forget import ForgetSplit
@@ -35,31 +34,17 @@ MOST_POPULATION = 10_000  # that RMIA compares with; its scores are then exact t
 
 @dataclass(frozen=True, eq=False)
 class Challenge:
-    """The samples under attack, and what everyone else of the game trains on.
+    """The samples under attack, and what everyone else of the game trains on; sample numbers."""
 
-    Parameters
-    ----------
-    dataset
-        The original's data, whose test images follow its training images: sample numbers of
-        training images are the published ones, and test image t has the number
-        ``n_training + t``.
-    retain, val
-        Sample numbers that all references train on, and that none does.
-    members, non_members
-        Sample numbers under attack: the forget set, and test images.
-    population
-        Sample numbers that nobody trained on and that are not under attack.
-    seed
-        Of everything that is drawn.
-    """
-
+    # The original's, whose test images follow its training images: sample numbers of training
+    # images are the published ones, and test image t has the number ``n_training + t``.
     dataset: ImageDataset
-    retain: Indices
-    val: Indices
-    members: Indices
-    non_members: Indices
-    population: Indices
-    seed: int
+    retain: Indices  # all references train on these
+    val: Indices  # and none on these
+    members: Indices  # under attack: the forget set
+    non_members: Indices  # under attack: test images
+    population: Indices  # nobody trained on them, and they are not under attack
+    seed: int  # of everything that is drawn
 
     @classmethod
     def of(cls, split: ForgetSplit, seed: int) -> Challenge:
@@ -68,18 +53,17 @@ class Challenge:
         Test images are drawn class by class, as many as the forget set has of the class; where
         there are fewer, all of them are taken, and no other class makes up for it. The population
         is the validation part and the test images that were not drawn; at most 10,000 of them.
-
-        Raises
-        ------
-        UserError
-            If there are fewer than 10 members, or than 10 test images of their classes; or so
-            many samples that their logits, all of which every reference keeps, are too many.
+        UserError if there are fewer than 10 members, or than 10 test images of their classes; or so
+        many samples that their logits, all of which every reference keeps, are too many.
         """
         data, draws = split.dataset, np.random.default_rng([seed, 4])
         labels, first = data.test.labels.numpy(), len(data.train)
         order = draws.permutation(len(labels))
         wanted = data.train.labels.numpy()[split.forget]
-        drawn = [order[labels[order] == one][:n] for one, n in _counts(wanted)]
+        classes, counts = np.unique(wanted, return_counts=True)
+        drawn = [
+            order[labels[order] == one][:count] for one, count in zip(classes, counts, strict=True)
+        ]
         chosen = np.sort(np.concatenate(drawn))
         for count, kind in ((len(wanted), "forgotten samples"), (len(chosen), "test images")):
             if count < FEWEST:
@@ -94,7 +78,12 @@ class Challenge:
                 "an original with a validation part, or a run that forgets fewer"
             )
         population = np.sort(draws.permutation(rest)[:MOST_POPULATION])
-        _refuse_too_many(max(len(wanted) + len(chosen), len(population)), len(data.classes))
+        samples = max(len(wanted) + len(chosen), len(population))
+        if samples * len(data.classes) > MOST_LOGITS:
+            raise UserError(
+                f"lira keeps the logits of all samples that it looks at, and {samples:,} samples "
+                f"x {len(data.classes):,} classes are too many; take a run that forgets fewer"
+            )
         return cls(
             _with_test_images(data), split.retain, split.val, split.forget, first + chosen,
             population, seed,
@@ -147,32 +136,6 @@ class Challenge:
         )
         return Spec(
             DataSpec.of(self.dataset), recipe, tuple(int(one) for one in others), original.history
-        )
-
-
-def _counts(labels: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Each class and how many samples it has."""
-    classes, counts = np.unique(labels, return_counts=True)
-    return list(zip(classes.tolist(), counts.tolist(), strict=True))
-
-
-def _refuse_too_many(samples: int, classes: int) -> None:
-    """Refuse a challenge whose logits are too many, before any reference is trained.
-
-    Parameters
-    ----------
-    samples
-        Under attack or in the population, whichever are more.
-
-    Raises
-    ------
-    UserError
-        If they are.
-    """
-    if samples * classes > MOST_LOGITS:
-        raise UserError(
-            f"lira keeps the logits of all samples that it looks at, and {samples:,} samples x "
-            f"{classes:,} classes are too many; take a run that forgets fewer"
         )
 
 

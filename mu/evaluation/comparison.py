@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from mu.evaluation.attacks.rates import LEVEL
 from mu.evaluation.distance.divergence import divergences
-from mu.evaluation.distance.tow import tow
-from mu.evaluation.gap import gaps
+from mu.evaluation.gap import gaps, tow
 from mu.evaluation.membership import MAIN, called_members
-from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.outputs import PARTS, SplitOutputs
 from mu.evaluation.unlearning import measure
 
 RESAMPLES = 2000
@@ -21,16 +20,9 @@ Numbers = NDArray[np.float64]
 def compare(ours: SplitOutputs, oracle: SplitOutputs, *, seed: int) -> dict[str, float]:
     """Everything that tells a model from its oracle by their outputs.
 
-    Parameters
-    ----------
-    seed
-        The split's: both are attacked with the same samples.
-
-    Returns
-    -------
-    dict
-        ``gap``, ``gap_UA``, ...; ``gap_lo`` and ``gap_hi``; ``agreement_…``; ``tow``; and ``js_…``
-        of the parts that have logits.
+    Gives ``gap``, ``gap_UA``, ...; ``gap_lo`` and ``gap_hi``; ``agreement_…``; ``tow``; and
+    ``js_…`` of the parts that have logits. ``seed``: the split's: both are attacked with the same
+    samples.
     """
     metrics, theirs = (measure(one, seed=seed) for one in (ours, oracle))
     low, high = gap_interval(ours, oracle, seed=seed)
@@ -53,18 +45,12 @@ def gap_interval(ours: SplitOutputs, oracle: SplitOutputs, *, seed: int) -> tupl
     """
     draws = np.random.default_rng([seed, 5])
     pairs = [
-        (_right(ours.forget), _right(oracle.forget)),
-        (_right(ours.retain), _right(oracle.retain)),
-        (_right(ours.test), _right(oracle.test)),
-        (called_members(ours, MAIN, seed=seed), called_members(oracle, MAIN, seed=seed)),
+        *([getattr(one, part).right.numpy() for one in (ours, oracle)] for part in PARTS),
+        [called_members(one, MAIN, seed=seed) for one in (ours, oracle)],
     ]
-    gap = np.mean([np.abs(_difference(*pair, draws)) for pair in pairs], axis=0)
+    gap = np.mean([np.abs(_difference(one, other, draws)) for one, other in pairs], axis=0)
     low, high = np.quantile(gap, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return 100 * float(low), 100 * float(high)
-
-
-def _right(outputs: Outputs) -> NDArray[np.bool_]:
-    return np.asarray(outputs.right.numpy())
 
 
 def _difference(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
@@ -12,10 +12,11 @@ from mu.evaluation.backdoor import backdoor
 from mu.evaluation.calibration import ece
 from mu.evaluation.comparison import compare
 from mu.evaluation.distance.klom import MOST_NATS, klom_by_part
-from mu.evaluation.distance.relearn import MOST_STEPS, relearn_steps, relearn_target
+from mu.evaluation.distance.relearn import MOST_STEPS, SHARE, relearn_steps
 from mu.evaluation.distance.weights import weight_distance
+from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
-from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.outputs import PARTS, SplitOutputs
 from mu.evaluation.scores import VECTORS
 from mu.evaluation.unlearning import measure
 from mu.runs import Run
@@ -31,26 +32,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Case:
-    """An unlearned model and everything that it is compared with.
-
-    Parameters
-    ----------
-    seed
-        The split's: all models of one split are attacked with the same samples.
-    original, oracle
-        Where they are known.
-    unlearned, oracles
-        Outputs of all models of several seeds, the first ones among them.
-    """
+    """An unlearned model and everything that it is compared with, where that is known."""
 
     model: Model
     split: ForgetSplit
     run: Run
-    seed: int
+    seed: int  # the split's: all models of one split are attacked with the same samples
     original: Model | None = None
     oracle: Model | None = None
-    unlearned: Sequence[SplitOutputs] = field(default_factory=tuple)
-    oracles: Sequence[SplitOutputs] = field(default_factory=tuple)
+    # Of all models of several seeds, the first ones among them.
+    unlearned: Sequence[SplitOutputs] = ()
+    oracles: Sequence[SplitOutputs] = ()
 
 
 Numbers = dict[str, float]
@@ -58,44 +50,14 @@ Numbers = dict[str, float]
 
 @dataclass(frozen=True)
 class Group:
-    """Numbers that come together.
+    """Numbers that come together."""
 
-    Parameters
-    ----------
-    names
-        Of the metrics, without ends of intervals and the like.
-    measure
-        What gives them, for a case that has what it needs.
-    missing
-        What the case lacks, in words; empty where it lacks nothing.
-    """
-
-    names: tuple[str, ...]
-    measure: Callable[[Case], Numbers]
-    missing: Callable[[Case], str] = lambda _: ""
+    names: tuple[str, ...]  # of the metrics, without ends of intervals and the like
+    measure: Callable[[Case], Numbers]  # gives them, for a case that has what it needs
+    missing: Callable[[Case], str] = lambda _: ""  # what a case lacks, in words, if it does
 
 
-def _accuracy(case: Case) -> Numbers:
-    return measure(case.model.outputs, seed=case.seed)
-
-
-def _membership(case: Case) -> Numbers:
-    return membership(case.model.outputs, seed=case.seed)
-
-
-def _rates(case: Case) -> Numbers:
-    return rates_of_all(case.model.outputs, seed=case.seed)
-
-
-def _calibration(case: Case) -> Numbers:
-    return {"ece": ece(case.model.outputs.test)}
-
-
-def _backdoor(case: Case) -> Numbers:
-    return backdoor(case.model.checkpoint.model, case.split.dataset, case.run)
-
-
-def _to_oracle(case: Case) -> Numbers:
+def _compared_with_oracle(case: Case) -> Numbers:
     assert case.oracle is not None
     ours, theirs = case.model, case.oracle
     return {
@@ -108,7 +70,7 @@ def _relearn(case: Case) -> Numbers:
     """Steps of the model and, where there is one, of its oracle; at most so many are taken."""
     assert case.original is not None
     training = case.original.checkpoint.spec.recipe.training
-    target = relearn_target(case.original.outputs.forget)
+    target = SHARE * case.original.outputs.forget.accuracy()
     found = {}
     for name, one in {"relearn_steps": case.model, "relearn_steps_oracle": case.oracle}.items():
         if one is None:
@@ -143,28 +105,32 @@ FEW_MODELS = 50  # of which histograms of 20 bins are mostly empty
 _MIA = tuple("MIA" if name == MAIN else f"MIA_{name}" for name in ATTACKS)
 _PRIVACY = tuple(f"MIA_privacy_{name}" for name in ATTACKS)
 _RATES = ("auc", "tpr_at_1", "tpr_at_01")
-_PARTS = ("forget", "retain", "test")
 
 GROUPS: dict[str, Group] = {
-    "accuracy": Group(("UA", "RA", "TA", "TA_forgotten"), _accuracy),
+    "accuracy": Group(
+        ("UA", "RA", "TA", "TA_forgotten"),
+        lambda case: measure(case.model.outputs, seed=case.seed),
+    ),
     "membership": Group(
-        (*_MIA, *_PRIVACY, "MIA_auc", "MIA_tpr_at_1", "MIA_tpr_at_01"), _membership
+        (*_MIA, *_PRIVACY, *(f"MIA_{rate}" for rate in _RATES)),
+        lambda case: membership(case.model.outputs, seed=case.seed),
     ),
     "rates": Group(
-        tuple(f"{name}_{rate}" for name in (*_MIA, *_PRIVACY) for rate in _RATES), _rates
+        tuple(f"{name}_{rate}" for name in (*_MIA, *_PRIVACY) for rate in _RATES),
+        lambda case: rates_of_all(case.model.outputs, seed=case.seed),
     ),
-    "calibration": Group(("ece",), _calibration),
+    "calibration": Group(("ece",), lambda case: {"ece": ece(case.model.outputs.test)}),
     "backdoor": Group(
         ("ASR", "ASR_source", "robust_acc", "UA_poison"),
-        _backdoor,
+        lambda case: backdoor(case.model.checkpoint.model, case.split.dataset, case.run),
         lambda case: "" if len(case.split.dataset.poisoned) else "a poisoned original",
     ),
     "oracle": Group(
         (
-            *("gap", "gap_UA", "gap_RA", "gap_TA", "gap_MIA", "tow", "weight_distance"),
-            *(f"{kind}_{part}" for kind in ("js", "agreement") for part in _PARTS),
+            *("gap", *(f"gap_{name}" for name in GAP_METRICS), "tow", "weight_distance"),
+            *(f"{kind}_{part}" for kind in ("js", "agreement") for part in PARTS),
         ),
-        _to_oracle,
+        _compared_with_oracle,
         lambda case: "" if case.oracle else "an oracle: give oracle_run_id",
     ),
     "relearn": Group(
@@ -173,7 +139,7 @@ GROUPS: dict[str, Group] = {
         lambda case: "" if case.original else "the original: give the ID of an unlearn run",
     ),
     "klom": Group(
-        tuple(f"klom_{part}" for part in _PARTS),
+        tuple(f"klom_{part}" for part in PARTS),
         _klom,
         lambda case: (
             ""
@@ -192,19 +158,15 @@ class Selection:
 
     groups: tuple[str, ...]
     names: frozenset[str] | None
-    required: bool
 
     @classmethod
     def parse(cls, text: str) -> Selection:
         """Read ``default``, ``all``, or groups and metrics with commas between them.
 
-        Raises
-        ------
-        UserError
-            If a name is neither; the nearest is given.
+        UserError if a name is neither; the nearest is given.
         """
         if text in ("default", "all"):
-            return cls(DEFAULT if text == "default" else tuple(GROUPS), None, required=False)
+            return cls(DEFAULT if text == "default" else tuple(GROUPS), None)
         words = [word.strip() for word in text.split(",") if word.strip()]
         # Where two groups give a number, the first does.
         home = {name: group for group in reversed(GROUPS) for name in GROUPS[group].names}
@@ -218,9 +180,8 @@ class Selection:
         chosen = {word if word in GROUPS else home[word] for word in words}
         names = {word for word in words if word in home}
         names |= {name for word in words if word in GROUPS for name in GROUPS[word].names}
-        return cls(
-            tuple(name for name in GROUPS if name in chosen), frozenset(names), required=True
-        )
+        groups = tuple(name for name in GROUPS if name in chosen)
+        return cls(groups, frozenset(names))
 
     def keeps(self, name: str) -> bool:
         """Whether a number is wanted; the ends of its interval come with it."""
@@ -233,15 +194,12 @@ class Selection:
 def check_needs(case: Case, selection: Selection) -> None:
     """Refuse what was asked for by name where the case lacks what it needs.
 
-    Raises
-    ------
-    UserError
-        If it does; of numbers that need logits, if nothing else was asked for.
+    UserError if it does; of numbers that need logits, if nothing else was asked for.
     """
     for name in selection.groups:
         group = GROUPS[name]
-        if selection.required and (lacking := group.missing(case)):
-            wanted = [one for one in group.names if one in (selection.names or ())]
+        if selection.names is not None and (lacking := group.missing(case)):
+            wanted = [one for one in group.names if one in selection.names]
             what = name if len(wanted) == len(group.names) else ",".join(wanted)
             raise UserError(f"metrics={what} needs {lacking}")
     if selection.names and selection.names <= _need_logits(case.model.outputs):
@@ -257,19 +215,12 @@ def _need_logits(outputs: SplitOutputs) -> set[str]:
         return set()
     attacks = [f"{start}_{score}" for start in ("MIA", "MIA_privacy") for score in VECTORS]
     rates = [f"{attack}_{rate}" for attack in attacks for rate in _RATES]
-    gone = [part for part in _PARTS if not outputs.parts()[part].has_logits]
+    gone = [part for part in PARTS if not outputs.parts()[part].has_logits]
     return {*attacks, *rates, *(f"js_{part}" for part in gone)}
 
 
 def measurements(case: Case, selection: Selection) -> Numbers:
-    """All numbers of the groups that were selected.
-
-    Raises
-    ------
-    UserError
-        See :func:`check_needs`.
-    """
-    check_needs(case, selection)
+    """All numbers of the selected groups that the case has what it takes for."""
     found: Numbers = {}
     for name in selection.groups:
         group = GROUPS[name]
@@ -280,9 +231,7 @@ def measurements(case: Case, selection: Selection) -> Numbers:
 
 def to_oracle(name: str) -> bool:
     """Whether a number, or the end of its interval, depends on which oracle it is held against."""
-    base = name
-    for ending in ("_lo", "_hi", "_mean"):
-        base = base.removesuffix(ending)
+    base = name.removesuffix("_lo").removesuffix("_hi").removesuffix("_mean")
     return base in (*GROUPS["oracle"].names, *GROUPS["klom"].names) or name.endswith("_oracle")
 
 
@@ -292,10 +241,8 @@ def oracles_numbers(case: Case, names: Iterable[str]) -> Mapping[str, float]:
     if case.oracle is None:
         return {}
     theirs = Case(case.oracle, case.split, case.run, case.seed)
-    groups = [
-        GROUPS[one]
-        for one in OWN
-        if wanted & set(GROUPS[one].names) and not GROUPS[one].missing(theirs)
-    ]
-    found = {name: value for group in groups for name, value in group.measure(theirs).items()}
-    return {name: found[name] for name in found if name in wanted}
+    found: Numbers = {}
+    for group in (GROUPS[name] for name in OWN):
+        if wanted & set(group.names) and not group.missing(theirs):
+            found |= group.measure(theirs)
+    return {name: value for name, value in found.items() if name in wanted}

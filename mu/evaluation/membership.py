@@ -37,18 +37,10 @@ MAIN = "confidence"  # whose efficacy is the paper's MIA
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack, fitted on members and non-members.
+    """One attack, fitted on members and non-members."""
 
-    Parameters
-    ----------
-    calls
-        Gives bool of shape (n_samples,): whether it calls them members.
-    score
-        Gives float64 of shape (n_samples,), higher for what looks like a member: what AUC and rates
-        of true positives are of.
-    """
-
-    calls: Callable[[Outputs], NDArray[np.bool_]]
+    calls: Callable[[Outputs], NDArray[np.bool_]]  # whether it calls them members, (n_samples,)
+    # Higher for what looks like a member, (n_samples,): what AUC and TPR at FPR are of.
     score: Callable[[Outputs], Scores]
 
 
@@ -68,21 +60,14 @@ def efficacy(outputs: SplitOutputs, score: str, *, seed: int) -> float:
 def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     """All attacks that need no further models and that the outputs have what it takes for.
 
-    Parameters
-    ----------
-    seed
-        Draws samples for the attacks and for intervals; the split's seed, so that all models of
-        one split are attacked with the same samples.
-
-    Returns
-    -------
-    dict
-        ``MIA`` (confidence), ``MIA_correctness``, ``MIA_entropy``, ``MIA_m_entropy``,
-        ``MIA_prob`` and ``MIA_threshold``, in percent, with ``MIA_lo`` and ``MIA_hi``, the 95 %
-        interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six; ``MIA_auc``,
-        ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
-        :func:`mu.evaluation.attacks.rates.rates` gives them. ``MIA_prob`` and
-        ``MIA_privacy_prob`` are left out where a part is too large to keep its logits.
+    Gives ``MIA`` (confidence), ``MIA_correctness``, ``MIA_entropy``, ``MIA_m_entropy``,
+    ``MIA_prob`` and ``MIA_threshold``, in percent, with ``MIA_lo`` and ``MIA_hi``, the 95 %
+    interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six; ``MIA_auc``,
+    ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
+    :func:`mu.evaluation.attacks.rates.rates` gives them. ``MIA_prob`` and ``MIA_privacy_prob`` are
+    left out where a part is too large to keep its logits. ``seed``: draws samples for the attacks
+    and for intervals; the split's seed, so that all models of one split are attacked with the same
+    samples.
     """
     found = {_name(name): efficacy(outputs, name, seed=seed) for name in _attacks(outputs)}
     found |= {name: _accuracy(*pair) for name, pair in _private(outputs, seed).items()}
@@ -93,12 +78,9 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
 def rates_of_all(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     """AUC and rates of true positives of the same attacks, with their intervals.
 
-    Returns
-    -------
-    dict
-        For each attack ``MIA_entropy_auc`` and so on, telling the forget set from unseen images of
-        its classes, and ``MIA_privacy_entropy_auc`` and so on, telling held-out retain samples
-        from test samples.
+    For each attack ``MIA_entropy_auc`` and so on, telling the forget set from unseen images of its
+    classes, and ``MIA_privacy_entropy_auc`` and so on, telling held-out retain samples from test
+    samples.
     """
     found = against_unseen(outputs, _attacks(outputs), seed=seed)
     for name, (attack, members, others) in _private(outputs, seed).items():
@@ -161,23 +143,20 @@ def _halves(part: Outputs, order: Indices, size: int) -> tuple[Outputs, Outputs]
     return part.select(rows[:size]), part.select(rows[size : 2 * size])
 
 
-def _of(outputs: Outputs, score: str) -> Scores:
-    return np.asarray(SCORES[score](outputs).numpy())
-
-
 def _name(attack: str) -> str:
     return "MIA" if attack == MAIN else f"MIA_{attack}"
 
 
 def _by_score(score: str, members: Outputs, non_members: Outputs) -> Attack:
     """The support-vector classifier on a score; of a vector, its evidence is the score."""
-    fitted = ScoreAttack(_of(members, score), _of(non_members, score))
-    is_vector = _of(members, score).ndim > 1
+
+    def values(outputs: Outputs) -> Scores:
+        return np.asarray(SCORES[score](outputs).numpy())
+
+    fitted = ScoreAttack(values(members), values(non_members))
     return Attack(
-        calls=lambda outputs: fitted.is_member(_of(outputs, score)),
-        score=lambda outputs: (
-            fitted.evidence(_of(outputs, score)) if is_vector else _of(outputs, score)
-        ),
+        calls=lambda outputs: fitted.is_member(values(outputs)),
+        score=(lambda outputs: fitted.evidence(values(outputs))) if score in VECTORS else values,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,31 +11,41 @@ from torch import Tensor, nn
 
 from mu.data.batches import Batches
 from mu.data.images import Subset
-from mu.distributed.ranks import Ranks
 from mu.evaluation.reductions import REDUCTIONS
 from mu.runs import Run
 
 BATCH_SIZE = 512
 # Numbers, samples times classes, up to which the logits of a set are kept: 0.8 GB in float64.
 MOST_LOGITS = 100_000_000
+PARTS = ("forget", "retain", "test")  # that models are compared on, and endings of names
 
 
 class Outputs:
-    """What a network says of a set of samples.
+    """What a network says of a set of samples: logits, or numbers of single samples.
 
-    Whoever needs a number of each sample asks for it by name, and gets it of every set; logits
-    are not kept of sets that are too large (:class:`ReducedOutputs`).
+    Whoever needs a number of each sample takes it by name (:meth:`score`), and gets it of every
+    set; logits are not kept of sets that are too large.
 
     Parameters
     ----------
     logits
-        float64 of shape (n_samples, n_classes), on the CPU.
+        float64 of shape (n_samples, n_classes), on the CPU; None where they are not kept.
     labels
         int64 of shape (n_samples,).
+    scores, classes
+        Without logits: by the names of :data:`mu.evaluation.reductions.REDUCTIONS`, each of shape
+        (n_samples,); and the number of classes.
     """
 
-    def __init__(self, logits: Tensor, labels: Tensor) -> None:
-        self._logits, self.labels = logits, labels
+    def __init__(
+        self,
+        logits: Tensor | None,
+        labels: Tensor,
+        scores: Mapping[str, Tensor] | None = None,
+        classes: int = 0,
+    ) -> None:
+        self._logits, self.labels, self._scores = logits, labels, scores or {}
+        self.classes = classes if logits is None else logits.shape[1]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,74 +53,56 @@ class Outputs:
     @property
     def has_logits(self) -> bool:
         """Whether there are whole vectors, not only numbers of single samples."""
-        return True
+        return self._logits is not None
 
     @property
     def logits(self) -> Tensor:
         """float64 of shape (n_samples, n_classes).
 
-        Raises
-        ------
-        ValueError
-            If the set was too large to keep its logits.
+        ValueError if the set was too large to keep its logits.
         """
+        if self._logits is None:
+            raise ValueError(
+                f"the set was too large to keep its logits ({len(self):,} samples x "
+                f"{self.classes:,} classes); there are scores of single samples only"
+            )
         return self._logits
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self._logits.shape[1]
 
     def score(self, name: str) -> Tensor:
         """One of :data:`mu.evaluation.reductions.REDUCTIONS`, of shape (n_samples,)."""
+        if self._logits is None:
+            return self._scores[name]
         return REDUCTIONS[name](self._logits, self.labels)
 
     def select(self, rows: Tensor) -> Outputs:
         """The samples of these rows."""
-        return Outputs(self._logits[rows], self.labels[rows])
+        return self.changed(lambda values: values[rows], self.labels[rows])
 
-    def reduced(self) -> ReducedOutputs:
+    def changed(self, change: Callable[[Tensor], Tensor], labels: Tensor) -> Outputs:
+        """Logits, or else scores, after ``change``, with these labels."""
+        if self._logits is not None:
+            return Outputs(change(self._logits), labels)
+        scores = {name: change(values) for name, values in self._scores.items()}
+        return Outputs(None, labels, scores, self.classes)
+
+    def reduced(self) -> Outputs:
         """The same without logits."""
         scores = {name: self.score(name) for name in REDUCTIONS}
-        return ReducedOutputs(scores, self.labels, self.classes)
-
-    # --- a number a sample, of shape (n_samples,) -----------------------------------------
+        return Outputs(None, self.labels, scores, self.classes)
 
     @property
     def predictions(self) -> Tensor:
-        """int64: the class of the largest logit."""
+        """int64 of shape (n_samples,): the class of the largest logit."""
         return self.score("predictions")
 
     @property
     def right(self) -> Tensor:
-        """Bool: whether a sample is given its label."""
+        """Bool of shape (n_samples,): whether a sample is given its label."""
         return torch.eq(self.predictions, self.labels)
 
     def confidence(self) -> Tensor:
-        """float64: softmax probability of the true class, 0-1."""
+        """float64 of shape (n_samples,): softmax probability of the true class, 0-1."""
         return self.score("confidence")
-
-    def log_confidence(self) -> Tensor:
-        """float64: the logarithm of the confidence, finite where that is as good as 0 (nats)."""
-        return self.score("log_confidence")
-
-    def margin(self) -> Tensor:
-        """float64: log-odds of the true class; infinite where its probability is just 0 or 1."""
-        return self.score("margin")
-
-    def surest(self) -> Tensor:
-        """float64: softmax probability of the likeliest class, 0-1."""
-        return self.score("surest")
-
-    def entropy(self) -> Tensor:
-        """float64: negative entropy (nats); 0 where the network is sure."""
-        return self.score("entropy")
-
-    def modified_entropy(self) -> Tensor:
-        """float64: negative modified entropy; 0 where the network is sure and right."""
-        return self.score("modified_entropy")
-
-    # --- of all samples -------------------------------------------------------------------
 
     @property
     def finite(self) -> bool:
@@ -120,96 +112,52 @@ class Outputs:
     def accuracy(self) -> float:
         """Share of samples given their label, in percent (0-100).
 
-        Raises
-        ------
-        ValueError
-            If there are no samples.
+        ValueError if there are no samples.
         """
         if not len(self):
             raise ValueError("the accuracy of no samples is not defined")
         return 100.0 * float(self.right.double().mean())
 
 
-class ReducedOutputs(Outputs):
-    """Outputs of a set that was too large to keep its logits: numbers of single samples only.
-
-    Parameters
-    ----------
-    scores
-        By the names of :data:`mu.evaluation.reductions.REDUCTIONS`, each of shape (n_samples,).
-    labels
-        int64 of shape (n_samples,).
-    classes
-        Number of classes.
-    """
-
-    def __init__(self, scores: Mapping[str, Tensor], labels: Tensor, classes: int) -> None:
-        self._scores, self.labels, self._classes = scores, labels, classes
-
-    @property
-    def has_logits(self) -> bool:
-        """See :attr:`Outputs.has_logits`."""
-        return False
-
-    @property
-    def logits(self) -> Tensor:
-        """See :attr:`Outputs.logits`."""
-        raise ValueError(
-            f"the set was too large to keep its logits ({len(self):,} samples x {self.classes:,} "
-            "classes); there are scores of single samples only"
-        )
-
-    @property
-    def classes(self) -> int:
-        """See :attr:`Outputs.classes`."""
-        return self._classes
-
-    def score(self, name: str) -> Tensor:
-        """See :meth:`Outputs.score`."""
-        return self._scores[name]
-
-    def select(self, rows: Tensor) -> Outputs:
-        """See :meth:`Outputs.select`."""
-        scores = {name: values[rows] for name, values in self._scores.items()}
-        return ReducedOutputs(scores, self.labels[rows], self._classes)
-
-
 def joined(parts: Sequence[Outputs]) -> Outputs:
     """The samples of all parts, in their order; without logits where one part has none.
 
-    Parameters
-    ----------
-    parts
-        At least one; of the same number of classes.
+    ``parts``: at least one; of the same number of classes.
     """
     labels = torch.cat([part.labels for part in parts])
     if all(part.has_logits for part in parts):
         return Outputs(torch.cat([part.logits for part in parts]), labels)
     scores = {name: torch.cat([part.score(name) for part in parts]) for name in REDUCTIONS}
-    return ReducedOutputs(scores, labels, parts[0].classes)
+    return Outputs(None, labels, scores, parts[0].classes)
+
+
+def check_same_samples(ours: Outputs, oracle: Outputs, part: str) -> None:
+    """Refuse outputs that cannot be of the same samples in the same order.
+
+    Only labels can tell: samples of equal labels that changed places go unseen. ValueError if there
+    are no samples, or labels or numbers of classes differ.
+    """
+    if not len(ours) or not len(oracle):
+        raise ValueError(f"models cannot be compared on no {part} samples")
+    if ours.labels.tolist() != oracle.labels.tolist():
+        raise ValueError(f"the two models were looked at on different {part} samples")
+    if ours.classes != oracle.classes:
+        raise ValueError(f"the two models have {ours.classes} and {oracle.classes} classes")
 
 
 @dataclass(frozen=True, eq=False)
 class SplitOutputs:
-    """One forward pass of a model over each part of a forget split.
-
-    Parameters
-    ----------
-    test, test_forgotten
-        Test samples without, and of, a class that is forgotten as a whole.
-    """
+    """One forward pass of a model over each part of a forget split."""
 
     forget: Outputs
     retain: Outputs
-    test: Outputs
-    test_forgotten: Outputs | None
+    test: Outputs  # without a class that is forgotten as a whole
+    test_forgotten: Outputs | None  # of such a class
 
     def parts(self) -> dict[str, Outputs]:
         """The parts that there are, by name."""
-        named = {"forget": self.forget, "retain": self.retain, "test": self.test}
-        if self.test_forgotten is not None:
-            named["test_forgotten"] = self.test_forgotten
-        return named
+        named = {name: getattr(self, name) for name in (*PARTS, "test_forgotten")}
+        return {name: one for name, one in named.items() if one is not None}
 
     @property
     def has_logits(self) -> bool:
@@ -229,24 +177,27 @@ def predict(
     """Pass ``subset`` through ``model`` once, in evaluation mode, without augmentation.
 
     The model is left in the mode that it was in. Ranks share the samples, and each has the outputs
-    of all.
-
-    Parameters
-    ----------
-    most_logits
-        Where samples times classes are more, each batch is reduced to numbers of single samples
-        at once, and its logits are not kept.
+    of all. ``most_logits``: where samples times classes are more, each batch is reduced to numbers
+    of single samples at once, and its logits are not kept.
     """
     was_training = model.training
     run.place(model).eval()
     first, last = run.ranks.part(0, len(subset))
     # A rank without samples looks at one all the same, which tells the number of classes.
-    own = subset.part(first, last) if last > first else subset.part(0, 1)
-    outputs = _assembled(
-        _logits(model, own, run, batch_size), own.labels, most_logits, samples=len(subset)
-    )
+    part = subset.part(first, last) if last > first else subset.part(0, 1)
+    batches = _logits(model, part, run, batch_size)
+    logits = next(batches)
+    keep = len(subset) * logits.shape[1] <= most_logits  # all ranks' samples decide
+    batches = itertools.chain([logits], batches)
+    if keep:
+        # They leave the device together at the end: a copy of each batch would make it wait.
+        outputs = Outputs(torch.cat([*batches]).cpu().double(), part.labels)
+    else:
+        outputs = _reduced(batches, part.labels)
     model.train(was_training)
-    return _gathered(outputs, subset.labels, run.ranks)
+    if run.ranks.size == 1:
+        return outputs
+    return outputs.changed(lambda own: run.ranks.gather(own, len(subset)), subset.labels)
 
 
 def _logits(model: nn.Module, subset: Subset, run: Run, batch_size: int) -> Iterator[Tensor]:
@@ -257,21 +208,7 @@ def _logits(model: nn.Module, subset: Subset, run: Run, batch_size: int) -> Iter
         yield logits.float()
 
 
-def _assembled(
-    batches: Iterator[Tensor], labels: Tensor, most_logits: int, samples: int
-) -> Outputs:
-    """Outputs from the logits of consecutive batches, with logits or reduced.
-
-    How many ``samples`` there are in all, those of other ranks among them, decides. Logits that
-    are kept leave the device together at the end: a copy of each batch would make the device wait.
-    """
-    first = next(batches)
-    if samples * first.shape[1] <= most_logits:
-        return Outputs(torch.cat([first, *batches]).cpu().double(), labels)
-    return _reduced(itertools.chain([first], batches), labels)
-
-
-def _reduced(batches: Iterator[Tensor], labels: Tensor) -> ReducedOutputs:
+def _reduced(batches: Iterable[Tensor], labels: Tensor) -> Outputs:
     """Numbers of single samples from the logits of consecutive batches, a batch at a time.
 
     They are written into tensors of the whole set. Small ones kept from each batch would lie
@@ -288,14 +225,4 @@ def _reduced(batches: Iterator[Tensor], labels: Tensor) -> ReducedOutputs:
                 whole[name] = values.new_empty(len(labels))
             whole[name][start:end] = values
         start = end
-    return ReducedOutputs(whole, labels, part.classes)
-
-
-def _gathered(part: Outputs, labels: Tensor, ranks: Ranks) -> Outputs:
-    """The outputs of all ranks, from this one's."""
-    if ranks.size == 1:
-        return part
-    if part.has_logits:
-        return Outputs(ranks.gather(part.logits, len(labels)), labels)
-    scores = {name: ranks.gather(part.score(name), len(labels)) for name in REDUCTIONS}
-    return ReducedOutputs(scores, labels, part.classes)
+    return Outputs(None, labels, whole, part.classes)

@@ -31,18 +31,14 @@ def accuracy_difference(ours: Outputs, theirs: Outputs) -> Difference:
 
     The interval says how far it would move with other samples of the same kind; samples that both
     get right, or wrong, make it narrower. It has a width even where the models never differ, which
-    a bootstrap would not have. Other seeds are another question.
-
-    Raises
-    ------
-    ValueError
-        If the samples are not the same ones.
+    a bootstrap would not have. Other seeds are another question. ValueError if the samples are not
+    the same ones.
     """
     if not np.array_equal(ours.labels.numpy(), theirs.labels.numpy()):
         raise ValueError("accuracies can be paired on the same samples only")
     one, other = (np.asarray((m.predictions == m.labels).numpy()) for m in (ours, theirs))
-    both, only_ours = int((one & other).sum()), int((one & ~other).sum())
-    only_theirs, neither = int((~one & other).sum()), int((~one & ~other).sum())
+    counts = np.bincount(2 * one + other, minlength=4).tolist()
+    neither, only_theirs, only_ours, both = counts
     low, high = paired_interval(both, only_ours, only_theirs, neither)
     return Difference(100 * (only_ours - only_theirs) / len(ours), 100 * low, 100 * high)
 
@@ -53,7 +49,10 @@ def paired_interval(
     """Ends of the 95 % interval of the difference of two shares (-1 to 1) by paired counts."""
     count = both + only_ours + only_theirs + neither
     ours, theirs = both + only_ours, both + only_theirs
-    phi = _correlation(both, only_ours, only_theirs, neither)
+    phi, sides = 0.0, ours * (count - ours) * theirs * (count - theirs)
+    if sides:  # how right answers go together, with Newcombe's correction for continuity
+        excess: float = both * neither - only_ours * only_theirs
+        phi = (max(0.0, excess - count / 2) if excess > 0 else excess) / math.sqrt(sides)
     p, q = ours / count, theirs / count
     (p_low, p_high), (q_low, q_high) = (
         stats.binomtest(right, count).proportion_ci(LEVEL, method="wilson")
@@ -67,16 +66,3 @@ def paired_interval(
 def _added(one: float, other: float, phi: float) -> float:
     """Length of the difference of two steps whose errors correlate by ``phi``."""
     return math.sqrt(max(0.0, one**2 - 2 * phi * one * other + other**2))
-
-
-def _correlation(both: int, only_ours: int, only_theirs: int, neither: int) -> float:
-    """How right answers go together, with Newcombe's correction for continuity."""
-    count = both + only_ours + only_theirs + neither
-    sides = (both + only_ours) * (only_theirs + neither) * (both + only_theirs)
-    sides *= only_ours + neither
-    if not sides:
-        return 0.0
-    excess: float = both * neither - only_ours * only_theirs
-    if excess > 0:
-        excess = max(0.0, excess - count / 2)
-    return excess / math.sqrt(sides)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
@@ -23,19 +22,11 @@ from mu.evaluation.attacks.rmia import rmia
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.outputs import Outputs, predict
 from mu.masks import Mask
-from mu.recipes.recipe import Recipe
 from mu.runs import Run
 
+# Trains by a recipe under a mask, as :func:`mu.originals.rounds.train_network` does.
+Train = Callable[..., tuple[nn.Module, Mask]]
 Forget = Callable[[Checkpoint, ForgetSplit, Run], None]
-
-
-class Train(Protocol):
-    """Trains by a recipe under a mask, as :func:`mu.originals.rounds.train_network` does."""
-
-    def __call__(
-        self, recipe: Recipe, data: Subset, run: Run, *, mask: Mask
-    ) -> tuple[nn.Module, Mask]:
-        """The network and its mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,28 +46,19 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a reference says, once trained and once it has unlearned its share of the challenge.
+    """What a reference says, once trained and once it has unlearned its share of the challenge."""
 
-    Parameters
-    ----------
-    seen
-        Which samples under attack it trained on, bool of shape (n_samples,).
-    unlearned
-        None where no method is under attack.
-    """
-
-    seen: Seen
+    seen: Seen  # which samples under attack it trained on, bool of shape (n_samples,)
     trained: View
-    unlearned: View | None
+    unlearned: View | None  # None where no method is under attack
 
     def to_bytes(self) -> bytes:
         """As npz: ``seen``, and logits as float32, which is what networks give."""
-        arrays: dict[str, Any] = {"seen": self.seen}
-        for name in _VIEWS:
-            if (view := getattr(self, name)) is not None:
-                arrays |= view_arrays(name, view)
+        arrays = {"seen": self.seen, **view_arrays("trained", self.trained)}
+        if self.unlearned is not None:
+            arrays |= view_arrays("unlearned", self.unlearned)
         file = io.BytesIO()
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         return file.getvalue()
 
     @classmethod
@@ -85,24 +67,20 @@ class Reference:
     ) -> Reference:
         """Read what :meth:`to_bytes` gave for reference ``number`` of a challenge.
 
-        Raises
-        ------
-        ValueError
-            If it is damaged, or of another challenge.
+        ValueError if it is damaged, or of another challenge.
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-                arrays = {name: kept[name] for name in kept.files}
-            seen = arrays.pop("seen")
-            views = {name: _view(arrays, name, challenge) for name in _VIEWS[: 1 + unlearned]}
+                seen = kept["seen"]
+                trained = _view(kept, "trained", challenge)
+                after = _view(kept, "unlearned", challenge) if unlearned else None
         except _NO_ARCHIVE as error:
             raise ValueError(f"it is damaged ({error!r})") from error
         if not np.array_equal(seen, challenge.seen(number)):
             raise ValueError("it saw other samples")
-        return cls(seen, views["trained"], views.get("unlearned"))
+        return cls(seen, trained, after)
 
 
-_VIEWS = ("trained", "unlearned")
 # What the readers of zip files raise, beside ValueError, for files that are damaged.
 _NO_ARCHIVE = (KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -115,23 +93,18 @@ def view_arrays(name: str, view: View) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _view(arrays: dict[str, NDArray[np.generic]], name: str, challenge: Challenge) -> View:
-    return View(
-        *(
-            Outputs(_logits(arrays[f"{name}_{part}"], subset, challenge), subset.labels)
-            for part, subset in (
-                ("attacked", challenge.attacked),
-                ("bystanders", challenge.bystanders),
+def _view(arrays: Mapping[str, NDArray[np.generic]], name: str, challenge: Challenge) -> View:
+    def outputs(part: str, subset: Subset) -> Outputs:
+        logits, shape = arrays[f"{name}_{part}"], (len(subset), len(challenge.dataset.classes))
+        if logits.dtype != np.float32 or logits.shape != shape:
+            raise ValueError(
+                f"logits are {logits.dtype} of shape {logits.shape}, not float32 {shape}"
             )
-        )
+        return Outputs(torch.from_numpy(logits).double(), subset.labels)
+
+    return View(
+        outputs("attacked", challenge.attacked), outputs("bystanders", challenge.bystanders)
     )
-
-
-def _logits(array: NDArray[np.generic], subset: Subset, challenge: Challenge) -> Tensor:
-    shape = (len(subset), len(challenge.dataset.classes))
-    if array.dtype != np.float32 or array.shape != shape:
-        raise ValueError(f"logits are {array.dtype} of shape {array.shape}, not float32 {shape}")
-    return torch.from_numpy(array).double()
 
 
 def make_reference(
@@ -145,7 +118,7 @@ def make_reference(
     """Train reference ``number``, evaluate it, let it unlearn its share, evaluate it again.
 
     Trained as Retrain is: by the original's recipe under the original's mask, which saw the
-    forget set, but from initial weights of its own.
+    forget set, but from initial weights of its own. ValueError if the run has another seed.
 
     Parameters
     ----------
@@ -153,11 +126,6 @@ def make_reference(
         With the seed ``challenge.seed_of(number)``.
     forget
         The method under attack; None where there is none.
-
-    Raises
-    ------
-    ValueError
-        If the run has another seed.
     """
     spec, split = challenge.spec_of(original.spec, number), challenge.split_of(number)
     if run.seed != spec.recipe.seed:
@@ -186,17 +154,14 @@ def attack(
     seen
         Bool of shape (n_references, n_samples).
     """
+
+    def of_all(part: str, score: str) -> Scores:
+        found = [getattr(view, part).score(score).numpy() for view in (target, *references)]
+        return np.stack(found)
+
+    margins = of_all("attacked", "margin")
+    attacked, bystanders = (of_all(part, "log_confidence") for part in ("attacked", "bystanders"))
     return {
-        "lira": lira(
-            target.attacked.margin().numpy(),
-            np.stack([one.attacked.margin().numpy() for one in references]),
-            seen,
-        ),
-        "rmia": rmia(
-            target.attacked.log_confidence().numpy(),
-            np.stack([one.attacked.log_confidence().numpy() for one in references]),
-            target.bystanders.log_confidence().numpy(),
-            np.stack([one.bystanders.log_confidence().numpy() for one in references]),
-            gamma=gamma,
-        ),
+        "lira": lira(margins[0], margins[1:], seen),
+        "rmia": rmia(attacked[0], attacked[1:], bystanders[0], bystanders[1:], gamma=gamma),
     }

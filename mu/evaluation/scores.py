@@ -1,4 +1,4 @@
-"""Scores of single samples that membership attacks look at; higher for what looks like a member.
+"""Scores of single samples that membership attacks use; higher for what looks like a member.
 
 References
 ----------
@@ -14,29 +14,13 @@ from torch import Tensor
 
 from mu.evaluation.outputs import Outputs
 
-
-def correctness(outputs: Outputs) -> Tensor:
-    """1 where a sample is given its label, else 0."""
-    return outputs.right.double()
-
-
-def probabilities(outputs: Outputs) -> Tensor:
-    """The whole vector: float64 of shape (n_samples, n_classes), 0-1.
-
-    Raises
-    ------
-    ValueError
-        If the set was too large to keep its logits.
-    """
-    return outputs.logits.softmax(1)
-
-
-# In the order of the paper's table; each of shape (n_samples,), the last (n_samples, n_classes).
+# In the order of the paper's table; each of shape (n_samples,), the last the whole vector of
+# probabilities, (n_samples, n_classes), which needs logits.
 SCORES: dict[str, Callable[[Outputs], Tensor]] = {
-    "correctness": correctness,
+    "correctness": lambda outputs: outputs.right.double(),
     "confidence": Outputs.confidence,
-    "entropy": Outputs.entropy,
-    "m_entropy": Outputs.modified_entropy,
-    "prob": probabilities,
+    "entropy": lambda outputs: outputs.score("entropy"),
+    "m_entropy": lambda outputs: outputs.score("modified_entropy"),
+    "prob": lambda outputs: outputs.logits.softmax(1),
 }
 VECTORS = ("prob",)  # those that take whole vectors of logits

@@ -28,20 +28,12 @@ ROUNDING = 12  # digits that differences are compared to, relative to the values
 
 @dataclass(frozen=True)
 class Summary:
-    """Some values of one quantity, a value for each seed.
-
-    Parameters
-    ----------
-    sd
-        Sample standard deviation (of ``count - 1``); None of a single value.
-    low, high
-        Ends of the 95 % interval of the mean; None of a single value.
-    """
+    """Some values of one quantity, a value for each seed; of one alone nothing but the mean."""
 
     count: int
     mean: float
-    sd: float | None
-    low: float | None
+    sd: float | None  # sample standard deviation (of ``count - 1``)
+    low: float | None  # ends of the 95 % interval of the mean
     high: float | None
 
 
@@ -83,6 +75,8 @@ class Comparison:
 def summarise(values: Sequence[float], *, bootstrap: bool = False, seed: int = 0) -> Summary:
     """Count, mean, standard deviation and the 95 % interval of the mean.
 
+    ValueError if there are no values, or one is not finite.
+
     Parameters
     ----------
     values
@@ -93,11 +87,6 @@ def summarise(values: Sequence[float], *, bootstrap: bool = False, seed: int = 0
         times in 5, and it never leaves the range of the values.
     seed
         Of the bootstrap.
-
-    Raises
-    ------
-    ValueError
-        If there are no values, or one is not finite.
     """
     sample = _checked(values)
     count, mean = len(sample), float(sample.mean())
@@ -115,16 +104,8 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Comparison:
     """Compare two methods over the same seeds, pair by pair.
 
     The tests are of one quantity. Of several at 5 % each, one in twenty differs by chance.
-
-    Parameters
-    ----------
-    ours, theirs
-        A value for each seed, in the same order.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 pairs, the two differ in length, or a value is not finite.
+    ValueError if there are fewer than 2 pairs, the two differ in length, or a value is not finite.
+    ``ours`` and ``theirs``: a value for each seed, in the same order.
     """
     one, other = _checked(ours), _checked(theirs)
     if len(one) != len(other):

@@ -6,17 +6,9 @@ from torch import nn
 
 from mu.data.forget import ForgetSplit
 from mu.data.images import Subset
-from mu.evaluation.distance.parts import PARTS
 from mu.evaluation.membership import MAIN, efficacy
-from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs, predict
+from mu.evaluation.outputs import MOST_LOGITS, PARTS, Outputs, SplitOutputs, predict
 from mu.runs import Run
-
-SETS = {
-    "forget": "forget set",
-    "retain": "retain set",
-    "test": "test set",
-    "test_forgotten": "test set of forgotten classes",
-}
 
 
 def look(
@@ -24,12 +16,8 @@ def look(
 ) -> SplitOutputs:
     """Pass every part of the split through the model, once.
 
-    What cannot be measured since a part is too large is a note of the run, once.
-
-    Parameters
-    ----------
-    most_logits
-        Of each part; see :func:`mu.evaluation.outputs.predict`.
+    What cannot be measured since a part is too large is a note of the run, once. ``most_logits``:
+    of each part; see :func:`mu.evaluation.outputs.predict`.
     """
 
     def of(part: Subset) -> Outputs:
@@ -42,19 +30,15 @@ def look(
         test=of(split.test_set),
         test_forgotten=of(left_out) if len(left_out) else None,
     )
-    _note_what_is_left_out(outputs, run)
-    return outputs
-
-
-def _note_what_is_left_out(outputs: SplitOutputs, run: Run) -> None:
-    for name, part in outputs.parts().items():
-        if part.has_logits:
-            continue
-        size = f"{len(part):,} samples x {part.classes:,} classes"
-        lost = f"MIA_prob and js_{name} are" if name in PARTS else "MIA_prob is"
-        text = f"the {SETS[name]} is too large to keep its logits ({size}), so {lost} left out"
-        if text not in run.notes:  # several models may be looked at in one run
+    for name, one in outputs.parts().items():
+        size = f"{len(one):,} samples x {one.classes:,} classes"
+        known = name in PARTS
+        what = f"{name} set" if known else "test set of forgotten classes"
+        lost = f"MIA_prob and js_{name} are" if known else "MIA_prob is"
+        text = f"the {what} is too large to keep its logits ({size}), so {lost} left out"
+        if not one.has_logits and text not in run.notes:  # a run may have several models
             run.note(text)
+    return outputs
 
 
 def measure(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
@@ -64,13 +48,8 @@ def measure(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     and the test set; ``MIA`` is the share of the forget set that the confidence attack, fitted
     on equally many retain and test samples, calls non-member. Where a class is forgotten as a
     whole, TA and the attack leave it out of the test set, and ``TA_forgotten`` is the accuracy
-    on what is left out.
-
-    Parameters
-    ----------
-    seed
-        Draws the retain samples for the attack; the split's seed, so that all models of one
-        split are attacked with the same samples.
+    on what is left out. ``seed``: draws the retain samples for the attack; the split's seed, so
+    that all models of one split are attacked with the same samples.
     """
     found = {
         "UA": 100.0 - outputs.forget.accuracy(),

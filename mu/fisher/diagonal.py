@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from mu.data.batches import Batches
 from mu.data.images import Subset
-from mu.fisher.per_sample import per_sample, score
+from mu.fisher.per_sample import evaluating, score
 from mu.runs import Run
 
 TINY = torch.finfo(torch.float64).tiny
@@ -60,7 +60,7 @@ def diagonal(
     sums = {one: torch.zeros_like(one).reshape(-1) for one in model.parameters()}
     draws = run.generator("labels of the Fisher information" + run.ranks.suffix)
     own = data.part(*run.ranks.part(0, len(data)))
-    with per_sample(model) as look, run.progress("Fisher information", len(own)) as advance:
+    with evaluating(model) as look, run.progress("Fisher information", len(own)) as advance:
         for images, _ in Batches(own, chunk_size, run.device).in_order() if len(own) else ():
             batch = look.batch(images.to(first.dtype))
             for weights in _weights(batch.logits, labels, draws):

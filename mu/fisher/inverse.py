@@ -41,21 +41,13 @@ BANDS = 4  # into which the rows of a symmetric product are cut
 
 @dataclass(frozen=True)
 class Samples:
-    """The gradients of the loss of some samples, by the free weights of a network.
-
-    Parameters
-    ----------
-    data
-        The samples, with their labels.
-    chunk_size
-        Samples that are differentiated together; it bounds the memory, not the result.
-    """
+    """The gradients of the loss of some samples, by the free weights of a network."""
 
     model: nn.Module
     free: FreeWeights
-    data: Subset
+    data: Subset  # the samples, with their labels
     run: Run
-    chunk_size: int
+    chunk_size: int  # samples differentiated together; it bounds the memory, not the result
 
     def __len__(self) -> int:
         return len(self.data)
@@ -73,11 +65,8 @@ class Samples:
     def chunks(self, into: Tensor | None = None) -> Iterator[Tensor]:
         """Gradients of the cross-entropy, in matrices (n_samples, free weights).
 
-        Parameters
-        ----------
-        into
-            Where to put them, (all samples, free weights); without it each chunk is written over
-            the one before.
+        ``into``: where to put them, (all samples, free weights); without it each chunk is written
+        over the one before.
         """
         if not len(self):
             return

@@ -25,19 +25,12 @@ PIECE = 2**20
 
 
 class Piece(NamedTuple):
-    """Gradients by sample of a stretch of a parameter.
-
-    Parameters
-    ----------
-    start
-        Where the stretch begins in the flattened parameter.
-    values
-        Of shape (n_samples, length of the stretch). Not to be written over: the gradients of
-        two parameters may share their memory.
-    """
+    """Gradients by sample of a stretch of a parameter."""
 
     parameter: nn.Parameter
-    start: int
+    start: int  # where the stretch begins in the flattened parameter
+    # Of shape (n_samples, length of the stretch). Not to be written over: the gradients of two
+    # parameters may share their memory.
     values: Tensor
 
 
@@ -80,7 +73,7 @@ class Call:
         """The gradients of the layer's parameters; nothing where its output led nowhere."""
         if self._delta is None:
             return
-        weight, bias = (self._parameter(name) for name in ("weight", "bias"))
+        weight, bias = (self.module._parameters.get(name) for name in ("weight", "bias"))
         if weight is not None:
             if isinstance(self.module, nn.Conv2d) and _is_small(self.module, self.rows):
                 yield Piece(weight, 0, self._of_groups(self.module))
@@ -96,10 +89,6 @@ class Call:
         self._taken, self._delta = self._taken.new_empty(0), None
         self.__dict__.pop("_columns", None)
         self.__dict__.pop("_normalised", None)
-
-    def _parameter(self, name: str) -> nn.Parameter | None:
-        found = getattr(self.module, name, None)
-        return found if isinstance(found, nn.Parameter) else None
 
     def _of_products(self, weight: nn.Parameter) -> Iterator[Piece]:
         """Of a convolution or a linear layer: matrix products, some rows of the weight a time."""

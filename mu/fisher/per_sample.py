@@ -9,7 +9,6 @@ vectorised differentiation does all of it; that is several times slower on convo
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -21,35 +20,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mu.fisher.layers import Call, Piece, is_known
 
 
-class Batch(ABC):
-    """One batch that has gone through the network.
-
-    Attributes
-    ----------
-    logits
-        Of shape (n_samples, n_classes), detached.
-    """
-
-    logits: Tensor
-
-    @abstractmethod
-    def __init__(self, model: nn.Module, images: Tensor) -> None: ...
-
-    @abstractmethod
-    def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
-        """The gradients, for each sample, of the sum over classes of ``weights * logits``.
-
-        In pieces that do not overlap; what they leave out is zero.
-
-        Parameters
-        ----------
-        weights
-            Of shape (n_samples, n_classes).
-        last
-            Whether no more gradients will be asked for: what they would need is let go.
-        """
-
-
 class PerSample:
     """Takes batches through a network and differentiates them sample by sample.
 
@@ -58,9 +28,10 @@ class PerSample:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._kind: type[Batch] | None = None  # not known before the first batch
+        # Not known before the first batch.
+        self._kind: type[_ByLayers] | type[_ByVmap] | None = None
 
-    def batch(self, images: Tensor) -> Batch:
+    def batch(self, images: Tensor) -> _ByLayers | _ByVmap:
         """Take images (n, channels, height, width) through the network."""
         if self._kind is None:
             self._kind = _ByLayers if _layers_are_enough(self._model, images[:2]) else _ByVmap
@@ -87,14 +58,14 @@ def score(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Have ``model`` in evaluation mode and without gradients of its own for the block."""
+def evaluating(model: nn.Module) -> Iterator[PerSample]:
+    """Have ``model`` in evaluation mode, without gradients, and differentiable by sample."""
     modes = [(module, module.training) for module in model.modules()]
     asked = [(one, one.requires_grad) for one in model.parameters()]
     model.eval().requires_grad_(False)
     try:
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no vectorised gradient
-            yield
+            yield PerSample(model)
     finally:
         for module, was_training in modes:
             module.training = was_training
@@ -102,15 +73,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(was_asked)
 
 
-@contextmanager
-def per_sample(model: nn.Module) -> Iterator[PerSample]:
-    """Look at ``model`` sample by sample, :func:`evaluating` it."""
-    with evaluating(model):
-        yield PerSample(model)
+class _ByLayers:
+    """By the formulas of layers: a backward pass to the images passes by all of them.
 
-
-class _ByLayers(Batch):
-    """By the formulas of layers: a backward pass to the images passes by all of them."""
+    Its ``logits`` are of shape (n_samples, n_classes), detached.
+    """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         self._images = images.detach().requires_grad_(True)
@@ -143,7 +110,17 @@ class _ByLayers(Batch):
         )
 
     def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
-        """See :meth:`Batch.gradients`."""
+        """The gradients, for each sample, of the sum over classes of ``weights * logits``.
+
+        In pieces that do not overlap; what they leave out is zero.
+
+        Parameters
+        ----------
+        weights
+            Of shape (n_samples, n_classes).
+        last
+            Whether no more gradients will be asked for: what they would need is let go.
+        """
         torch.autograd.grad(
             self._logits, self._images, weights, retain_graph=not last, allow_unused=True
         )
@@ -153,7 +130,7 @@ class _ByLayers(Batch):
                 call.release()
 
 
-class _ByVmap(Batch):
+class _ByVmap:
     """By torch's vectorised differentiation, for networks of any parts."""
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
@@ -162,7 +139,7 @@ class _ByVmap(Batch):
             self.logits = model(images.clone())
 
     def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
-        """See :meth:`Batch.gradients`."""
+        """See :meth:`_ByLayers.gradients`."""
         parameters = dict(self._model.named_parameters())
 
         def of_one(values: dict[str, Tensor], image: Tensor, own: Tensor) -> Tensor:

@@ -53,27 +53,30 @@ def sort_out(tensors: Mapping[str, Tensor], own: Collection[str]) -> Entries:
     weights: dict[str, Tensor] = {}
     masks: dict[str, Tensor] = {}
     for name, tensor in plain.items():
-        base, _, ending = name.rpartition("_")
-        if name in own or ending not in ("orig", "mask"):
-            weights[name] = tensor
-        elif ending == "orig":
+        base = name.rpartition("_")[0]
+        original, mask = f"{base}_orig", f"{base}_mask"
+        if name not in own and name == original:
             if base in plain:
                 raise UserError(f"the file has both {base!r} and {name!r}; keep one of them")
-            if f"{base}_mask" not in plain:
+            if mask not in plain:
                 raise UserError(
-                    f"the file has {name!r} without {base + '_mask'!r}; give the whole state dict"
+                    f"the file has {name!r} without {mask!r}; give the whole state dict"
                 )
             weights[base] = tensor
-        elif base in plain or f"{base}_orig" in plain:
+        elif name not in own and name == mask and (base in plain or original in plain):
             masks[base] = tensor
-        elif base in own:
+        elif name not in own and name == mask and base in own:
             raise UserError(
-                f"the file has the mask {name!r} without weights: neither {base + '_orig'!r} nor "
+                f"the file has the mask {name!r} without weights: neither {original!r} nor "
                 f"{base!r} is there; give the whole state dict"
             )
         else:
             weights[name] = tensor
-    return Entries(weights, masks, _take_normalisation(weights, own), prefix)
+    found = [name for name in (MEAN, STD) if name in weights and name not in own]
+    if len(found) == 1:
+        raise UserError(f"the file has {found[0]!r}, but not both of {MEAN!r} and {STD!r}")
+    normalisation = (weights.pop(MEAN), weights.pop(STD)) if found else None
+    return Entries(weights, masks, normalisation, prefix)
 
 
 def _without_prefix(
@@ -91,13 +94,3 @@ def _without_prefix(
 
 def _all_begin(names: Collection[str], prefix: str) -> bool:
     return all(name.startswith(prefix) for name in names)
-
-
-def _take_normalisation(
-    weights: dict[str, Tensor], own: Collection[str]
-) -> tuple[Tensor, Tensor] | None:
-    """Mean and deviation, taken out of ``weights``."""
-    found = [name for name in (MEAN, STD) if name in weights and name not in own]
-    if len(found) == 1:
-        raise UserError(f"the file has {found[0]!r}, but not both of {MEAN!r} and {STD!r}")
-    return (weights.pop(MEAN), weights.pop(STD)) if found else None

@@ -65,15 +65,14 @@ def read_weight_file(path: Path | str) -> WeightFile:
         raise UserError(f"there is no file {str(path)!r}; name a checkpoint's file") from None
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}") from error
-    is_safetensors = content[8:9] == b"{"
-    loaded = _safetensors(path, content) if is_safetensors else _torch(path, content)
+    loaded = (_safetensors if content[8:9] == b"{" else _torch)(path, content)
     key, tensors = _state_dict(path, loaded)
     return WeightFile(path, hashlib.sha256(content).hexdigest(), tensors, key)
 
 
-def _safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
+def _safetensors(path: Path, content: bytes) -> Any:
     try:
-        return dict(load_safetensors(content))
+        return load_safetensors(content)
     except SafetensorError as error:
         raise UserError(f"{str(path)!r} is damaged or no checkpoint: {error}") from error
 
@@ -104,8 +103,12 @@ def _state_dict(path: Path, loaded: Any) -> tuple[str | None, dict[str, Tensor]]
         raise UserError(
             f"{str(path)!r} holds a {type(loaded).__name__}, not a state dict; {SAVE_ALONE}"
         )
-    key = next((one for one in KEYS if _has_tensors(loaded.get(one))), None)
-    found = loaded if key is None else loaded[key]
+    found, key = loaded, None
+    for name in KEYS:
+        inner = loaded.get(name)
+        if isinstance(inner, Mapping) and any(isinstance(one, Tensor) for one in inner.values()):
+            found, key = inner, name
+            break
     tensors = {name: one for name, one in found.items() if isinstance(one, Tensor)}
     if not tensors:
         names = ", ".join(map(repr, list(found)[:5])) or "nothing"
@@ -125,7 +128,3 @@ def _state_dict(path: Path, loaded: Any) -> tuple[str | None, dict[str, Tensor]]
                 "quantised, complex or without values); save it as float32"
             )
     return key, {name: tensors[name].detach() for name in tensors}
-
-
-def _has_tensors(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(isinstance(one, Tensor) for one in value.values())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mu.errors import UserError
 from mu.models import ARCHITECTURES, STEMS, ModelSpec, is_own
+from mu.models.fit import MISFITS
 
 Shapes = Mapping[str, Sequence[int]]
 NAMED = 3  # names in an error, of however many
@@ -34,8 +35,9 @@ def fit(weights: Mapping[str, Tensor], model: nn.Module, spec: ModelSpec, data: 
         If names or shapes differ, or values are not finite.
     """
     own = model.state_dict()
-    _check_names(weights, own, spec, data)
-    _check_shapes(weights, own, spec, data)
+    if misfit := _misfit(weights, own, spec):
+        hint = _hint({name: one.shape for name, one in weights.items()}, spec, data)
+        raise UserError(f"{misfit}; {hint}")
     model.load_state_dict(
         {name: _like(name, weights.get(name, own[name]), own[name]) for name in own}
     )
@@ -87,36 +89,28 @@ def kept_weights(masks: Mapping[str, Tensor], model: nn.Module) -> dict[str, Ten
 # --- what does not fit --------------------------------------------------------------------
 
 
-def _check_names(weights: Mapping[str, Tensor], own: Shapes, spec: ModelSpec, data: str) -> None:
+def _misfit(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], spec: ModelSpec
+) -> str | None:
+    """Which names or shapes differ."""
+    network = f"arch {spec.arch} with stem {spec.stem} and num_classes {spec.num_classes}"
     missing = [name for name in own if name not in weights and not name.endswith(COUNTER)]
     unexpected = [name for name in weights if name not in own]
     if missing or unexpected:
-        words = [_count(missing, "missing")] if missing else []
-        words += [_count(unexpected, "unexpected")] if unexpected else []
-        hint = _hint({name: one.shape for name, one in weights.items()}, spec, data)
-        raise UserError(f"the file does not fit {_said(spec)}: {', '.join(words)}; {hint}")
-
-
-def _check_shapes(
-    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], spec: ModelSpec, data: str
-) -> None:
+        kinds = (missing, "missing"), (unexpected, "unexpected")
+        words = [_count(names, what) for names, what in kinds if names]
+        return f"the file does not fit {network}: {', '.join(words)}"
     wrong = [name for name in weights if weights[name].shape != own[name].shape]
-    if wrong:
-        name, more = wrong[0], f" (and {len(wrong) - 1} more differ)" if len(wrong) > 1 else ""
-        hint = _hint({name: one.shape for name, one in weights.items()}, spec, data)
-        raise UserError(
-            f"{name!r} is {[*weights[name].shape]} in the file and {[*own[name].shape]} in "
-            f"{_said(spec)}{more}; {hint}"
-        )
+    if not wrong:
+        return None
+    name, more = wrong[0], f" (and {len(wrong) - 1} more differ)" if len(wrong) > 1 else ""
+    shapes = f"{[*weights[name].shape]} in the file and {[*own[name].shape]} in {network}"
+    return f"{name!r} is {shapes}{more}"
 
 
 def _count(names: Sequence[str], what: str) -> str:
     listed = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     return f"{len(names)} {'entry' if len(names) == 1 else 'entries'} {what} ({listed})"
-
-
-def _said(spec: ModelSpec) -> str:
-    return f"arch {spec.arch} with stem {spec.stem} and num_classes {spec.num_classes}"
 
 
 def _dtype(kind: torch.dtype) -> str:
@@ -126,31 +120,30 @@ def _dtype(kind: torch.dtype) -> str:
 def _hint(shapes: Shapes, spec: ModelSpec, data: str) -> str:
     """Which network the file would fit, if it is one that mu names."""
     for other in _others(shapes, spec):
-        if _fits(shapes, other):
-            given = [
-                f"{name}={value}"
-                for name, value in (("arch", other.arch), ("stem", other.stem))
-                if value != getattr(spec, name)
-            ]
-            words = [f"it fits {', '.join(given)}: give that"] if given else []
-            if other.num_classes != spec.num_classes:
-                classes = f"it tells {other.num_classes} classes apart, {data} has"
-                words.append(f"{classes} {spec.num_classes}: name the dataset it was trained on")
-            if other.in_channels != spec.in_channels:
-                channels = f"it takes images of {other.in_channels} channels, {data} has"
-                words.append(f"{channels} {spec.in_channels}: name the dataset it was trained on")
-            return "; ".join(words)
+        differs = {k: v for k, v in other.as_dict().items() if v != getattr(spec, k)}
+        if not _fits(shapes, other):
+            continue
+        given = ", ".join(f"{k}={differs[k]}" for k in ("arch", "stem") if k in differs)
+        words = [f"it fits {given}: give that"] if given else []
+        sizes = {
+            "num_classes": "it tells {} classes apart",
+            "in_channels": "it takes images of {} channels",
+        }
+        words += [
+            f"{text.format(differs[name])}, {data} has {getattr(spec, name)}: name the dataset it "
+            "was trained on"
+            for name, text in sizes.items()
+            if name in differs
+        ]
+        return "; ".join(words)
     return "give the arch and stem of the file, and the dataset that it was trained on"
 
 
 def _others(shapes: Shapes, spec: ModelSpec) -> Iterator[ModelSpec]:
     """Networks that mu names, the most alike first, for the file's own classes and channels."""
-    classes = [shape[0] for shape in shapes.values() if len(shape) == 2]
-    channels = [shape[1] for shape in shapes.values() if len(shape) == 4]
-    sizes = {
-        "num_classes": max(1, [spec.num_classes, *classes][-1]),
-        "in_channels": max(1, [*channels, spec.in_channels][0]),
-    }
+    classes = [spec.num_classes, *(shape[0] for shape in shapes.values() if len(shape) == 2)]
+    channels = [*(shape[1] for shape in shapes.values() if len(shape) == 4), spec.in_channels]
+    sizes = {"num_classes": max(1, classes[-1]), "in_channels": max(1, channels[0])}
     known = [*ARCHITECTURES] if is_own(spec.arch) else [spec.arch, *ARCHITECTURES]
     for arch in dict.fromkeys(known):
         for stem in sorted(STEMS[1:], key=lambda one: one != spec.stem):
@@ -161,7 +154,7 @@ def _fits(shapes: Shapes, spec: ModelSpec) -> bool:
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             own = spec.build(0).state_dict()
-    except (UserError, RuntimeError, ValueError, AssertionError):
+    except (UserError, *MISFITS):
         return False  # there is none for such images
     named = {name for name in own if not name.endswith(COUNTER)} | (own.keys() & shapes.keys())
     return shapes.keys() == named and all(own[name].shape == shapes[name] for name in named)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec
-from mu.data.images import ImageDataset
+from mu.data.images import ImageDataset, Statistics
 from mu.errors import UserError
 from mu.foreign import ENOUGH_ZEROS, VAL_SHARE
 from mu.foreign.entries import Entries, sort_out
@@ -91,9 +91,11 @@ def import_original(
     data = replace(DataSpec.of(dataset), mean=normalisation[0], std=normalisation[1])
     spec = Spec(data, recipe, history=("imported",))
     images = len(spec.split(dataset).train)
+    words = f"{len(entries.weights)} entries" + (f" under {file.key!r}" if file.key else "")
+    words += f", without the prefix {entries.prefix!r}" if entries.prefix else ""
     taken = {
         "file": str(file.path),
-        "weights": _weights_in_words(file, entries),
+        "weights": words,
         "masks": found,
         "mean, std": f"{_in_words(data.mean)}, {_in_words(data.std)} ({whose})",
     }
@@ -129,43 +131,33 @@ def mask_of(
     UserError
         If the scope does not cover what is pruned, or nothing is left.
     """
+    scopes = (scope,) if scope else SCOPES[SCOPES.index(default) :]
+    pruned = [name for name in kept if not bool(kept[name].all())]
+    covering = (one for one in scopes if {*pruned} <= {*prunable(model, one)})
+    scope = next(covering, None)
+    if scope is None:
+        outside = next(name for name in pruned if name not in prunable(model, scopes[0]))
+        raise UserError(
+            f"scope={scopes[0]} leaves out {outside!r}, which the file's mask prunes; leave scope "
+            "out, or give a wider one"
+        )
+    names = prunable(model, scope)
+    mask = dense = Mask.dense(model, names)
     if kept:
-        scope, names = _covering(model, kept, scope, default)
-        parameters = dict(model.named_parameters())
-        whole = {name: torch.ones_like(parameters[name], dtype=torch.bool) for name in names}
-        mask = Mask({name: kept.get(name, whole[name]) for name in names})
+        mask = Mask({name: kept.get(name, dense[name]) for name in names})
         found = f"{len(kept)} mask entries"
     else:
-        scope = scope or default
-        names = prunable(model, scope)
         parameters = dict(model.named_parameters())
-        mask = Mask({name: parameters[name] != 0 for name in names})
-        found = f"no mask entries, and {mask.total - mask.kept:,} weights are exactly zero"
-        if mask.total - mask.kept < ENOUGH_ZEROS * mask.total:
-            if not mask.is_dense:
-                found += f", too few for a mask (below {100 * ENOUGH_ZEROS:g} %)"
-            mask = Mask.dense(model, names)
+        zeros = Mask({name: parameters[name] != 0 for name in names})
+        count = zeros.total - zeros.kept
+        found = f"no mask entries, and {count:,} weights are exactly zero"
+        if count >= ENOUGH_ZEROS * zeros.total:
+            mask = zeros
+        elif count:
+            found += f", too few for a mask (below {100 * ENOUGH_ZEROS:g} %)"
     if mask.total and not mask.kept:
         raise UserError("every prunable weight of the file is zero; name another file")
     return mask, scope, f"{found}: {mask.kept:,} of {mask.total:,} prunable weights are kept"
-
-
-def _covering(
-    model: nn.Module, kept: Mapping[str, Tensor], scope: str | None, default: str
-) -> tuple[str, list[str]]:
-    """The scope that covers whatever the masks prune, and its parameters."""
-    pruned = [name for name in kept if not bool(kept[name].all())]
-    smallest = scope or default
-    tried = (scope,) if scope else SCOPES[SCOPES.index(default) :]
-    for one in tried:
-        names = prunable(model, one)
-        if {*pruned} <= {*names}:
-            return one, names
-    outside = next(name for name in pruned if name not in prunable(model, smallest))
-    raise UserError(
-        f"scope={smallest} leaves out {outside!r}, which the file's mask prunes; leave scope out, "
-        "or give a wider one"
-    )
 
 
 def _rate(pruner: Pruner, mask: Mask, asked: float | None) -> float:
@@ -200,7 +192,7 @@ def _normalisation(
     dataset: ImageDataset,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
-) -> tuple[tuple[tuple[float, ...], tuple[float, ...]], str]:
+) -> tuple[Statistics, str]:
     """Mean and deviation per channel, and whose they are."""
     if (mean is None) != (std is None):
         raise UserError("give mean and std together, or neither")
@@ -234,14 +226,5 @@ def _numbers(name: str, values: Tensor, channels: int, above: float) -> tuple[fl
     return found
 
 
-# --- in words -----------------------------------------------------------------------------
-
-
 def _in_words(values: Sequence[float]) -> str:
     return " ".join(f"{one:.4g}" for one in values)
-
-
-def _weights_in_words(file: WeightFile, entries: Entries) -> str:
-    words = f"{len(entries.weights)} entries"
-    words += f" under {file.key!r}" if file.key else ""
-    return words + (f", without the prefix {entries.prefix!r}" if entries.prefix else "")

@@ -20,12 +20,12 @@ ARCHITECTURES = {
     "resnet_mini": "mu.models.resnet_cifar:resnet_mini",
     "resnet14": "mu.models.resnet_cifar:resnet14",
     "resnet20": "mu.models.resnet_cifar:resnet20",
-    "resnet18": "mu.models.resnet:resnet18",
-    "resnet50": "mu.models.resnet:resnet50",
-    "vgg16_bn": "mu.models.vgg:vgg16_bn",
-    "mobilenet_v3_small": "mu.models.mobilenet:mobilenet_v3_small",
-    "vit_tiny": "mu.models.vit:vit_tiny",
-    "swin_t": "mu.models.swin:swin_t",
+    "resnet18": "mu.models.convolutional:resnet18",
+    "resnet50": "mu.models.convolutional:resnet50",
+    "vgg16_bn": "mu.models.convolutional:vgg16_bn",
+    "mobilenet_v3_small": "mu.models.convolutional:mobilenet_v3_small",
+    "vit_tiny": "mu.models.transformers:vit_tiny",
+    "swin_t": "mu.models.transformers:swin_t",
 }
 TORCHVISION = "torchvision:"
 # The beginnings of names whose networks take square images only.
@@ -102,4 +102,4 @@ def _path(arch: str) -> str:
     """The import path of what builds ``arch``."""
     if ":" not in arch:
         return ARCHITECTURES[arch]
-    return "mu.models.own:own" if is_own(arch) else "mu.models.torchvision_names:named"
+    return f"mu.models.open_names:{'own' if is_own(arch) else 'named'}"

@@ -1,4 +1,4 @@
-"""The head of a classifier: the linear layer that gives its logits."""
+"""The head of a classifier: the linear layer that gives its logits, and what goes into it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from mu.data.batches import Batches
+from mu.data.images import Subset
+from mu.errors import UserError
+from mu.runs import Run
+
+BATCH_SIZE = 512
 
 
 def head_of(model: nn.Module) -> tuple[str, nn.Linear] | None:
@@ -27,12 +34,37 @@ def reset_outputs(model: nn.Module, classes: Sequence[int]) -> list[Tensor] | No
     head = head_of(model)
     if head is None or head[1].out_features <= max(classes):
         return None
-    rows = list(classes)
-    own = [one for one in (head[1].weight, head[1].bias) if one is not None]
-    for parameter in own:
-        parameter[rows] = 0.0
-    marks = [torch.ones_like(parameter) for parameter in model.parameters()]
-    for parameter, mark in zip(model.parameters(), marks, strict=True):
-        if any(parameter is one for one in own):
-            mark[rows] = 0.0
+    own, rows, marks = {*map(id, head[1].parameters())}, list(classes), []
+    for parameter in model.parameters():
+        marks.append(torch.ones_like(parameter))
+        if id(parameter) in own:
+            parameter[rows] = marks[-1][rows] = 0.0
     return marks
+
+
+@torch.no_grad()
+def features(model: nn.Module, subset: Subset, run: Run) -> Tensor:
+    """What the head of ``model`` is given for each sample, in evaluation mode.
+
+    float64 of shape (n_samples, n_features), on the CPU. A network without a linear head is
+    refused.
+    """
+    head = head_of(model)
+    if head is None:
+        raise UserError("the network has no linear layer whose input could be its features")
+    found: list[Tensor] = []
+
+    def look(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(inputs[0].flatten(1).float())
+
+    was_training = model.training
+    run.place(model).eval()
+    handle = head[1].register_forward_pre_hook(look)
+    try:
+        for images, _ in Batches(subset, BATCH_SIZE, run.device).in_order():
+            with run.autocast():
+                model(images)
+    finally:
+        handle.remove()
+        model.train(was_training)
+    return torch.cat(found).cpu().double()

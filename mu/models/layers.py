@@ -22,11 +22,13 @@ def renew(model: nn.Module, name: str, **changes: Any) -> nn.Conv2d:
     return new
 
 
-def draw_as_he(convolution: nn.Conv2d) -> None:
+def draw_as_he(convolution: nn.Module) -> None:
     """Draw the weights as torchvision's networks of ReLUs draw theirs."""
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    nn.init.kaiming_normal_(
+        convolution.get_parameter("weight"), mode="fan_out", nonlinearity="relu"
+    )
     if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
+        nn.init.zeros_(convolution.get_parameter("bias"))
 
 
 def patch_side(spec: ModelSpec, wanted: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -39,7 +40,8 @@ def train_network(
     in each round prune, put weights and buffers back to where ``rewind`` says, and go on from
     that epoch of the schedule with a fresh optimiser, under the mask. With a pruner that looks at
     initial weights: prune, round after round, and train once. At rate 0 the training of the dense
-    network is all. With a mask: train under it, once, from the initial weights.
+    network is all. With a mask: train under it, once, from the initial weights. Gives the network,
+    on the run's device, and its mask.
 
     Parameters
     ----------
@@ -53,11 +55,6 @@ def train_network(
         and on the CPU ends with the very weights that it would have had without the interruption.
     after_round
         Called with the round, the network and the run when a round is over; 0 is the dense one.
-
-    Returns
-    -------
-    tuple
-        The network, on the run's device, and its mask.
     """
     stages = recipe.stages(mask_is_known=mask is not None)
     seed = run.seed if seed is None else seed
@@ -68,12 +65,10 @@ def train_network(
     for stage in stages:
         if before is not None and stage.round < before.round:
             continue
-        if before is not None and stage.round == before.round:
-            whole.go_on(stage, before)
-        else:
-            if stage is not stages[0]:
-                whole.prune_and_rewind(stage)
-            whole.train(stage)
+        interrupted = before if before is not None and stage.round == before.round else None
+        if interrupted is None and stage is not stages[0]:
+            whole.prune_and_rewind(stage)
+        whole.train(stage, interrupted)
         if after_round is not None:
             after_round(stage.round, whole.model, run)
     return whole.model, whole.mask
@@ -124,27 +119,24 @@ class _Whole:
         self.mask = self.run.ranks.same(found)  # a GPU's rounding may rank two weights otherwise
         self.run.log("sparsity", self.mask.sparsity, number)
 
-    def train(
-        self, stage: Stage, start: int | None = None, state: dict[str, Tensor] | None = None
-    ) -> None:
-        """Run a stage, or what is left of it from the epoch ``start`` on."""
+    def train(self, stage: Stage, before: Progress | None) -> None:
+        """Run a stage, or what an interruption left of it."""
+        if before is not None:
+            self.bookmark.go_on(self.model, before)
+            self.mask, self.rewind = before.mask, dict(before.rewind)
         kind = "dense" if self.mask.is_dense else f"{self.mask.sparsity:.1f} % sparse"
-
-        def after_epoch(epoch: int, optimizer: Optimizer) -> None:
-            self._after_epoch(stage, epoch, optimizer)
-
         train(
             self.model,
             self.data,
             self.recipe.training,
             self.run,
             mask=self.mask,
-            start_epoch=stage.start_epoch if start is None else start,
+            start_epoch=before.epoch if before else stage.start_epoch,
             first_step=stage.first_step,
             seed=self.seed,
             label=f"training, {kind}",
-            optimizer_state=state,
-            after_epoch=after_epoch,
+            optimizer_state=before.optimizer if before else None,
+            after_epoch=partial(self._after_epoch, stage),
         )
 
     def _after_epoch(self, stage: Stage, epoch: int, optimizer: Optimizer) -> None:
@@ -157,9 +149,3 @@ class _Whole:
         self.bookmark.put(
             self.model, self.mask, optimizer, epoch + 1, round=stage.round, rewind=self.rewind
         )
-
-    def go_on(self, stage: Stage, before: Progress) -> None:
-        """Put everything back to where it stood, and run what is left of the stage."""
-        self.bookmark.go_on(self.model, before)
-        self.mask, self.rewind = before.mask, dict(before.rewind)
-        self.train(stage, before.epoch, dict(before.optimizer))

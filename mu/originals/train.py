@@ -25,16 +25,9 @@ from mu.training.recipe import Training
 def make_recipe(dataset: ImageDataset, **settings: Any) -> Recipe:
     """A recipe for ``dataset``: what is given, then the profile's defaults, then the data set's.
 
-    Parameters
-    ----------
-    **settings
-        By the names of the command line: ``profile``, ``arch``, ``stem``, ``pruner``, ``rate``,
-        ``epochs``, ``lr``, ``rewind_epoch``, ``split_seed``, ``seed``, ...
-
-    Raises
-    ------
-    UserError
-        If a name is unknown, a value is out of range, or the images do not fit the network.
+    UserError if a name is unknown, a value is out of range, or the images do not fit the network.
+    ``**settings``: by the names of the command line: ``profile``, ``arch``, ``stem``, ``pruner``,
+    ``rate``, ``epochs``, ``lr``, ``rewind_epoch``, ``split_seed``, ``seed``, ...
     """
     given = {name: value for name, value in settings.items() if value is not None}
     name = given.pop("profile", DEFAULT_PROFILE)

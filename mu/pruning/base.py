@@ -18,27 +18,15 @@ if TYPE_CHECKING:
     from mu.masks import Mask
     from mu.runs import Run
 
-MOMENTS = ("initial", "trained")
 SCOPES = ("body", "head", "all")
-ON_COLLAPSE = ("warn", "refuse")
 
 
 class Look(NamedTuple):
-    """What a pruner may look at beside the network.
+    """What a pruner may use in addition to the network."""
 
-    Parameters
-    ----------
-    data
-        Training samples.
-    run
-        Device and precision.
-    draws
-        A seeded generator on the CPU, for pruners that draw.
-    """
-
-    data: Subset
-    run: Run
-    draws: torch.Generator
+    data: Subset  # training samples
+    run: Run  # device and precision
+    draws: torch.Generator  # seeded, on the CPU, for pruners that draw
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ class Pruner(Registered, ABC):
         "trained",
         help="weights that are looked at: initial (prune, then train once) or trained (train, "
         "prune, train again)",
-        choices=MOMENTS,
+        choices=("initial", "trained"),
     )
     scope: str = setting(
         "body",
@@ -68,7 +56,7 @@ class Pruner(Registered, ABC):
         choices=SCOPES,
     )
     on_collapse: str = setting(
-        "warn", help="where a layer would lose its last weight", choices=ON_COLLAPSE
+        "warn", help="where a layer would lose its last weight", choices=("warn", "refuse")
     )
 
     def keeps(self, total: int, after_round: int) -> int:
@@ -90,6 +78,8 @@ class Pruner(Registered, ABC):
     ) -> Mask:
         """A mask that keeps ``keep`` of the weights that ``mask`` keeps, and nothing else.
 
+        UserError if a layer loses its last weight and ``on_collapse`` is ``refuse``.
+
         Parameters
         ----------
         model
@@ -102,11 +92,6 @@ class Pruner(Registered, ABC):
             By default a share ``1 - rate`` of what ``mask`` keeps.
         seed
             Of what the pruner draws, by default the run's.
-
-        Raises
-        ------
-        UserError
-            If a layer loses its last weight and ``on_collapse`` is ``refuse``.
         """
         from mu.runs import generator
 
@@ -117,24 +102,19 @@ class Pruner(Registered, ABC):
             raise ValueError(f"cannot keep {keep} of {mask.kept} weights")
         if keep == mask.kept:
             return mask
-        name = type(self).__name__
-        draws = generator(run.seed if seed is None else seed, f"pruner {name}")
+        seed = run.seed if seed is None else seed
+        draws = generator(seed, f"pruner {type(self).__name__}")
         found = self.choose(model, mask, keep, Look(data, run, draws))
-        self._tell_collapse(mask, found, run)
+        if names := emptied(mask, found, self.scope):
+            text = f"pruning to {found.sparsity:.2f} % leaves no weight in {names}"
+            if self.on_collapse == "refuse":
+                raise UserError(f"{text}; lower rate, or allow it with on_collapse=warn")
+            run.note(f"{text}; a lower rate would keep some")
         return found
 
     @abstractmethod
     def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
         """The mask; see :meth:`prune`. ``keep`` is below ``mask.kept``."""
-
-    def _tell_collapse(self, before: Mask, after: Mask, run: Run) -> None:
-        names = emptied(before, after, self.scope)
-        if not names:
-            return
-        text = f"pruning to {after.sparsity:.2f} % leaves no weight in {names}"
-        if self.on_collapse == "refuse":
-            raise UserError(f"{text}; lower rate, or allow it with on_collapse=warn")
-        run.note(f"{text}; a lower rate would keep some")
 
 
 @dataclass(frozen=True)
@@ -162,12 +142,9 @@ def emptied(before: Mask, after: Mask, scope: str) -> str:
 def prunable(model: nn.Module, scope: str = "body") -> list[str]:
     """Names of the prunable parameters.
 
-    Parameters
-    ----------
-    scope
-        ``body``: weights of convolutions, linear layers and attention projections, but not of
-        the classifier head (the last linear layer). ``head``: that too. ``all``: every
-        parameter, normalisation and biases among them.
+    ``scope``: ``body``: weights of convolutions, linear layers and attention projections, but not
+    of the classifier head (the last linear layer). ``head``: that too. ``all``: every parameter,
+    normalisation and biases among them.
     """
     from torch import nn
 
@@ -177,8 +154,7 @@ def prunable(model: nn.Module, scope: str = "body") -> list[str]:
         return [name for name, _ in model.named_parameters()]
     layers = (nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
     found = [(name, module) for name, module in model.named_modules() if isinstance(module, layers)]
-    last = head_of(model)
-    head = None if last is None else last[0]
+    head, _ = head_of(model) or (None, None)
     return [
         f"{name}.{own}" if name else own
         for name, module in found

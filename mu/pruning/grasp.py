@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mu.pruning.base import ProbingPruner
+from mu.pruning.base import Look, ProbingPruner
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mu.masks import Mask
-    from mu.pruning.base import Look
     from mu.pruning.scoring.probe import Probe
 
 # Of the logits: with it, the fresh network's outputs are near uniform, and what they happen to

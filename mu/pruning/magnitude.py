@@ -13,29 +13,12 @@ from typing import TYPE_CHECKING
 
 from mu.errors import UserError
 from mu.hyperparameters import changed
-from mu.pruning.base import Pruner
+from mu.pruning.base import Look, Pruner
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mu.masks import Mask
-    from mu.pruning.base import Look
-
-
-@dataclass(frozen=True)
-class OMP(Pruner):
-    """Keep the weights of the largest magnitude, in one shot."""
-
-    name = "omp"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rounds != 1:
-            raise UserError(f"rounds={self.rounds}: omp prunes in one round; use pruner=imp")
-
-    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
-        """See :meth:`Pruner.choose`; looks at the weights alone."""
-        return keep_largest_weights(model, mask, keep)
 
 
 @dataclass(frozen=True)
@@ -49,12 +32,22 @@ class IMP(Pruner):
 
     def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
         """See :meth:`Pruner.choose`; looks at the weights alone."""
-        return keep_largest_weights(model, mask, keep)
+        from mu.pruning.scoring.ranking import keep_largest
+
+        weights = dict(model.named_parameters())
+        return keep_largest({name: weights[name].abs() for name in mask}, mask, keep)
 
 
-def keep_largest_weights(model: nn.Module, mask: Mask, keep: int) -> Mask:
-    """Of the weights that ``mask`` keeps, the ``keep`` of the largest magnitude."""
-    from mu.pruning.scoring.ranking import keep_largest
+@dataclass(frozen=True)
+class OMP(IMP):
+    """Keep the weights of the largest magnitude, in one shot."""
 
-    weights = dict(model.named_parameters())
-    return keep_largest({name: weights[name].abs() for name in mask}, mask, keep)
+    name = "omp"
+
+    rate: float = changed(Pruner, "rate", 0.95)
+    rounds: int = changed(Pruner, "rounds", 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rounds != 1:
+            raise UserError(f"rounds={self.rounds}: omp prunes in one round; use pruner=imp")

@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mu.pruning.base import ProbingPruner
+from mu.pruning.base import Look, ProbingPruner
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mu.masks import Mask
-    from mu.pruning.base import Look
     from mu.pruning.scoring.probe import Probe
 
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mu.hyperparameters import changed
-from mu.pruning.base import Pruner
+from mu.pruning.base import Look, Pruner
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mu.masks import Mask
-    from mu.pruning.base import Look
 
 
 @dataclass(frozen=True)

@@ -15,23 +15,13 @@ from mu.pruning import DEFAULT_PRUNER
 
 @dataclass(frozen=True)
 class Profile:
-    """Defaults that go together.
+    """Defaults that go together."""
 
-    Parameters
-    ----------
-    about
-        One line for the reader.
-    training
-        Settings of the training that differ from the general ones.
-    warmup
-        Share of the epochs in which the learning rate rises, 0-1.
-    """
-
-    about: str
-    training: Mapping[str, Any] = field(default_factory=dict)
+    about: str  # one line for the reader
+    training: Mapping[str, Any] = field(default_factory=dict)  # what differs from the general ones
     pruner: str = DEFAULT_PRUNER
     arch: str | None = None
-    warmup: float = 0.0
+    warmup: float = 0.0  # share of the epochs in which the learning rate rises, 0-1
 
 
 DEFAULT_PROFILE = "imp"
@@ -52,10 +42,7 @@ PROFILES = {
 def profile(name: str) -> Profile:
     """The profile of that name.
 
-    Raises
-    ------
-    UserError
-        If there is none; the message gives the nearest ones.
+    UserError if there is none; the message gives the nearest ones.
     """
     if name not in PROFILES:
         raise unknown("profile", name, [*PROFILES])

@@ -50,10 +50,7 @@ class Rewinding(Hyperparameters):
     def epoch(self, epochs: int) -> int:
         """The epoch to go on from in a schedule of ``epochs``; 0 is its beginning.
 
-        Raises
-        ------
-        UserError
-            If it lies beyond the schedule.
+        UserError if it lies beyond the schedule.
         """
         if self.rewind != "rewind_lt":
             return 0
@@ -65,48 +62,27 @@ class Rewinding(Hyperparameters):
 
 
 class Stage(NamedTuple):
-    """One training from a point of the schedule to its end.
+    """One training from a point of the schedule to its end."""
 
-    Parameters
-    ----------
-    round
-        How many rounds of pruning come before it.
-    start_epoch
-        Where in the schedule it starts.
-    first_step
-        Added to an epoch's number to give its step in the run's curves, which follow each other.
-    """
-
-    round: int
-    start_epoch: int
-    first_step: int
+    round: int  # how many rounds of pruning come before it
+    start_epoch: int  # where in the schedule it starts
+    first_step: int  # the epoch's step in the run's curves, which follow each other, less the epoch
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Architecture, training, pruning, split and seed of an original.
-
-    Parameters
-    ----------
-    pruner, pruning
-        Name of the pruner and its settings.
-    seed
-        Of the initial weights and the order of training samples.
-    profile
-        Whose defaults were taken.
-    given_mask
-        sha256 (hex) of the mask that the original was trained under, where it was not found by
-        this recipe but given; the pruner is then the one that found it.
-    """
+    """Architecture, training, pruning, split and seed of an original."""
 
     model: ModelSpec
     training: Training = field(default_factory=Training)
     pruner: str = DEFAULT_PRUNER
-    pruning: Mapping[str, Any] = field(default_factory=dict)
+    pruning: Mapping[str, Any] = field(default_factory=dict)  # the pruner's settings
     rewinding: Rewinding = field(default_factory=Rewinding)
     split: SplitSpec = field(default_factory=SplitSpec)
-    seed: int = 0
-    profile: str = DEFAULT_PROFILE
+    seed: int = 0  # of the initial weights and the order of training samples
+    profile: str = DEFAULT_PROFILE  # whose defaults were taken
+    # sha256 (hex) of the mask that the original was trained under, where it was not found by this
+    # recipe but given; the pruner is then the one that found it.
     given_mask: str | None = None
 
     def __post_init__(self) -> None:
@@ -123,10 +99,7 @@ class Recipe:
     def stages(self, *, mask_is_known: bool = False) -> list[Stage]:
         """The trainings that make an original.
 
-        Parameters
-        ----------
-        mask_is_known
-            Whether the mask is given, so that there is nothing to find.
+        ``mask_is_known``: whether the mask is given, so that there is nothing to find.
         """
         pruner, epochs = self.make_pruner(), self.training.epochs
         if mask_is_known or pruner.rate == 0:

@@ -54,7 +54,8 @@ def train(
     """Train ``model`` in place by gradient descent.
 
     Where several ranks do it together, each takes its part of every batch, and all of them make
-    the step that one process would make of the whole batch.
+    the step that one process would make of the whole batch. DivergedError if the loss of an epoch
+    is not finite.
 
     Parameters
     ----------
@@ -89,11 +90,6 @@ def train(
         zero again. It may change weights, and must not wait for the device.
     after_epoch
         Called with the epoch just finished and the optimiser.
-
-    Raises
-    ------
-    DivergedError
-        If the loss of an epoch is not finite.
     """
     run.place(model)
     batches = Batches(
@@ -126,7 +122,14 @@ def train(
             share_statistics(model, run)
             run.samples_seen += batches.samples
             totals = run.ranks.add_up(totals)
-            _log_epoch(run, totals, batches.samples, epoch, first_step, step.rate)
+            # The only time in an epoch that the host waits for the device.
+            mean, right = (totals / batches.samples).tolist()
+            if not math.isfinite(mean):
+                raise DivergedError(
+                    f"the loss became {mean} in epoch {epoch + 1}; lower lr (or the penalty)"
+                )
+            numbers = {"loss": mean, "train_acc": 100 * right, "lr": step.rate}
+            run.log_all(numbers, first_step + epoch)
             if after_epoch is not None:
                 after_epoch(epoch, optimizer)
 
@@ -149,10 +152,14 @@ class _Step:
 
     def __call__(self, images: Tensor, labels: Tensor, share: Share, moment: float) -> Tensor:
         """Take the step; gives this rank's sums of losses and of right answers, shape (2,)."""
-        self._set_rate(moment)
+        one = self.training
+        factor = learning_rate_factor(one.schedule, moment, one.epochs, one.warmup)
+        self.rate = one.lr * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
         logits, value = self._gradient(images, labels, int(moment), share.weight)
-        if self.training.sam_rho:
-            with ascended(self.model, self.training.sam_rho, adaptive=self.training.sam_adaptive):
+        if one.sam_rho:
+            with ascended(self.model, one.sam_rho, adaptive=one.sam_adaptive):
                 self._gradient(images, labels, int(moment), share.weight)
         self.optimizer.step()
         if self.bound is not None:
@@ -162,13 +169,6 @@ class _Step:
         right = (logits.argmax(1) == labels).sum()
         sums = torch.stack([value.float() * len(labels), right.float()])
         return sums if share.own else torch.zeros_like(sums)
-
-    def _set_rate(self, moment: float) -> None:
-        one = self.training
-        factor = learning_rate_factor(one.schedule, moment, one.epochs, one.warmup)
-        self.rate = one.lr * factor
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
 
     def _gradient(
         self, images: Tensor, labels: Tensor, epoch: int, weight: float
@@ -180,15 +180,3 @@ class _Step:
         if self.bound is not None:
             self.bound.mask_gradients()
         return logits, value
-
-
-def _log_epoch(
-    run: Run, totals: Tensor, samples: int, epoch: int, first_step: int, rate: float
-) -> None:
-    """Log mean loss and accuracy of an epoch: the only time that the host waits for the device."""
-    loss, right = (totals / samples).tolist()
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"the loss became {loss} in epoch {epoch + 1}; lower lr (or the penalty)"
-        )
-    run.log_all({"loss": loss, "train_acc": 100 * right, "lr": rate}, first_step + epoch)

@@ -40,10 +40,7 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (n, classes) and loss, and the scalar to differentiate.
 
-        Parameters
-        ----------
-        weight
-            Of the loss: what the batch is in proportion to an equal share of a larger one.
+        ``weight``: of the loss: what the batch is in proportion to an equal share of a larger one.
         """
         with self.run.autocast():
             logits = self.model(images)
@@ -62,11 +59,7 @@ def averaged(
 
     Weights and buffers are those of the first rank at its beginning. Where batch normalisation is
     not synchronised, each rank has running statistics of its own; see :func:`share_statistics`.
-
-    Parameters
-    ----------
-    sample
-        Gives a few images and labels, to see which parameters have gradients at all.
+    ``sample``: gives a few images and labels, to see which parameters have gradients at all.
     """
     if run.ranks.size == 1:
         yield objective

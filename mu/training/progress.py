@@ -32,31 +32,21 @@ FOLDER = "resume"
 KEPT_FILES = 2  # the newest, and the one before it in case the newest is damaged
 _FORMAT = "mu.resume/1"
 _NAME = re.compile(r"round-(\d{3,})-epoch-(\d{6,})-([0-9a-f]{16})\.safetensors")
-_GROUPS = ("weights", "optimizer", "rewind", "mask")
+_GROUPS = ("weights", "optimizer", "rewind", "mask")  # tensors; the rest is in the header
+_NUMBERS = ("round", "epoch", "records", "notes", "samples_seen", "seconds")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands after a finished epoch.
+    """Where a training stands after a finished epoch."""
 
-    Parameters
-    ----------
-    round, epoch
-        The round (0 trains the dense network), and how many epochs of its schedule are behind.
-    weights, rewind
-        State dicts: of the network now, and of the epoch to rewind to (empty until then).
-    optimizer
-        See :func:`mu.training.optimizers.optimizer_state`.
-    records, notes, samples_seen, seconds
-        What the run has logged and spent so far.
-    """
-
-    round: int
-    epoch: int
-    weights: Mapping[str, Tensor]
-    optimizer: Mapping[str, Tensor]
-    rewind: Mapping[str, Tensor]
+    round: int  # 0 trains the dense network
+    epoch: int  # epochs of the schedule that are behind
+    weights: Mapping[str, Tensor]  # state dict of the network now
+    optimizer: Mapping[str, Tensor]  # see :func:`mu.training.optimizers.optimizer_state`
+    rewind: Mapping[str, Tensor]  # state dict of the epoch to rewind to; empty until then
     mask: Mask
+    # What the run has logged and spent so far.
     records: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     samples_seen: int = 0
@@ -65,57 +55,30 @@ class Progress:
     def to_bytes(self, about: Mapping[str, Any]) -> bytes:
         """The file's content.
 
-        Parameters
-        ----------
-        about
-            JSON-ready: what is being made, for whoever goes on with it.
+        ``about``: JSON-ready: what is being made, for whoever goes on with it.
         """
-        groups = {
-            "weights": self.weights,
-            "optimizer": self.optimizer,
-            "rewind": self.rewind,
-            "mask": self.mask.packed(),
-        }
+        groups = {name: getattr(self, name) for name in _GROUPS} | {"mask": self.mask.packed()}
         tensors = {f"{group}:{n}": t for group, part in groups.items() for n, t in part.items()}
-        header = {
-            "round": self.round,
-            "epoch": self.epoch,
-            "shapes": {name: list(self.mask[name].shape) for name in self.mask},
-            "records": self.records,
-            "notes": self.notes,
-            "samples_seen": self.samples_seen,
-            "seconds": self.seconds,
-            "about": about,
-        }
+        header = {name: getattr(self, name) for name in _NUMBERS}
+        header |= {"shapes": {name: list(self.mask[name].shape) for name in self.mask}}
+        header |= {"about": about}
         return save(plain(tensors), metadata={_FORMAT: json.dumps(header)})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> tuple[Progress, dict[str, Any]]:
         """Read what :meth:`to_bytes` wrote: the progress, and what it is about.
 
-        Raises
-        ------
-        UserError
-            If the content is of another kind.
+        UserError if the content is of another kind.
         """
         try:
             header = json.loads(_metadata(content)[_FORMAT])
-            groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
+            groups: dict[str, Any] = {group: {} for group in _GROUPS}
             for full_name, tensor in load(content).items():
                 group, _, name = full_name.partition(":")
                 groups[group][name] = tensor
-            progress = cls(
-                round=header["round"],
-                epoch=header["epoch"],
-                weights=groups["weights"],
-                optimizer=groups["optimizer"],
-                rewind=groups["rewind"],
-                mask=Mask.from_packed(groups["mask"], header["shapes"]),
-                records=[Record(*one) for one in header["records"]],
-                notes=header["notes"],
-                samples_seen=header["samples_seen"],
-                seconds=header["seconds"],
-            )
+            header["records"] = [Record(*one) for one in header["records"]]
+            groups["mask"] = Mask.from_packed(groups["mask"], header["shapes"])
+            progress = cls(**groups, **{name: header[name] for name in _NUMBERS})
             return progress, dict(header["about"])
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"it is no progress of a training of mu: {error!r}") from error
@@ -161,16 +124,15 @@ class FolderKeeper:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / file_name(progress, content), content)
         older = progress_files(self.folder)[:-KEPT_FILES]
-        for path in [*older, *_half_written(self.folder)]:
+        # What killed processes left under the temporary names of :func:`write_whole`.
+        half = re.compile(rf"\.{_NAME.pattern}\.\d+")
+        for path in [*older, *(one for one in self.folder.iterdir() if half.fullmatch(one.name))]:
             path.unlink()
 
     def last(self) -> Progress | None:
         """See :meth:`Keeper.last`.
 
-        Raises
-        ------
-        UserError
-            If there is progress, but all of it is damaged, or it is of something else.
+        UserError if there is progress, but all of it is damaged, or it is of something else.
         """
         if not progress_files(self.folder):
             return None
@@ -201,19 +163,10 @@ def is_progress(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def _half_written(folder: Path) -> list[Path]:
-    """What killed processes left under the temporary names of :func:`write_whole`."""
-    pattern = re.compile(rf"\.{_NAME.pattern}\.\d+")
-    return [one for one in folder.iterdir() if pattern.fullmatch(one.name)]
-
-
 def read_newest(folder: Path) -> tuple[Progress, dict[str, Any]]:
     """The newest whole progress in a folder, and what it is about.
 
-    Raises
-    ------
-    UserError
-        If there is none, or all of it is damaged.
+    UserError if there is none, or all of it is damaged.
     """
     files = progress_files(folder)
     for path in reversed(files):

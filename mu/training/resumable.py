@@ -74,10 +74,7 @@ class Bookmark:
     def go_on(self, model: nn.Module, before: Progress) -> None:
         """Put weights and run back to where they stood.
 
-        Raises
-        ------
-        UserError
-            If the progress does not fit the network.
+        UserError if the progress does not fit the network.
         """
         try:
             model.load_state_dict(before.weights)

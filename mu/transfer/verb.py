@@ -8,14 +8,13 @@ Khaddaj, Wong, Park & Madry (2023), A Data-Based Perspective on Transfer Learnin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import source
@@ -94,15 +93,21 @@ def transferred(
         If the loss becomes no number.
     """
     _check_tune(tune)
-    _check_shape(checkpoint.spec, target)
+    check_target(checkpoint.spec, target)
     seed = run.seed if seed is None else seed
     spec = transferred_spec(checkpoint.spec, target)
-    model, name = _with_new_head(checkpoint, spec.recipe.model, seed)
-    mask = _with_dense_head(checkpoint.mask, model, name)
+    model, head = _with_new_head(checkpoint, spec.recipe.model, seed)
+    never_pruned = [name for name in checkpoint.mask if name.startswith(head)]
+    mask = Mask({**checkpoint.mask, **Mask.dense(model, never_pruned)})
     data = spec.data.bind(target).training_subset(np.arange(len(target.train)))
     label = label or f"transfer to {target.name}"
     probes = tune == "head"
-    with _only_trainable(model, model.get_submodule(name) if probes else model):
+    frozen = [
+        one
+        for name, one in model.named_parameters()
+        if probes and one.requires_grad and not name.startswith(head)
+    ]
+    with _without_gradients(frozen):
         train(model, data, training, run, mask=mask, seed=seed, label=label, frozen=probes)
     return Checkpoint(model.eval(), mask, spec)
 
@@ -125,19 +130,7 @@ def check_target(
     shape
         (channels, height, width) of the source's images, where it is known; by default they are
         taken to be square.
-
-    Raises
-    ------
-    UserError
-        If it is one.
     """
-    _check_shape(spec, target, shape)
-    _head_name(spec.recipe.model, spec.recipe.model.build(0))
-
-
-def _check_shape(
-    spec: Spec, target: ImageDataset, shape: tuple[int, int, int] | None = None
-) -> None:
     model = spec.recipe.model
     wanted = shape or (model.in_channels, model.image_size, model.image_size)
     if target.shape != wanted:
@@ -146,6 +139,7 @@ def _check_shape(
             f"target {target.name}: its images are {theirs} (channels x height x width), but the "
             f"original takes {ours}; take a target of such images, or an original of the target's"
         )
+    _head_name(model, model.build(0))
 
 
 def _check_tune(tune: str) -> str:
@@ -158,13 +152,7 @@ def _check_tune(tune: str) -> str:
 
 
 def _head_name(spec: ModelSpec, model: nn.Module) -> str:
-    """The name of the linear layer that gives the logits.
-
-    Raises
-    ------
-    UserError
-        If there is none.
-    """
+    """The name of the linear layer that gives the logits; refuses networks without one."""
     head = head_of(model)
     if head is None or head[1].out_features != spec.num_classes:
         raise UserError(
@@ -177,56 +165,30 @@ def _head_name(spec: ModelSpec, model: nn.Module) -> str:
 def _with_new_head(checkpoint: Checkpoint, spec: ModelSpec, seed: int) -> tuple[nn.Module, str]:
     """The network that ``spec`` describes, its head drawn by ``seed``, the rest taken over.
 
-    Returns
-    -------
-    tuple
-        The network, and the name of its head.
-
-    Raises
-    ------
-    UserError
-        If more than the head depends on the number of classes, or there is none.
+    With it what the names of its head's parameters begin with. Refuses networks of which more than
+    the head depends on the number of classes.
     """
     model = spec.build(seed)
-    name = _head_name(spec, model)
-    fresh = {key: one for key, one in model.state_dict().items() if key.startswith(f"{name}.")}
-    weights: Mapping[str, Tensor] = {**checkpoint.model.state_dict(), **fresh}
+    head = f"{_head_name(spec, model)}."
+    fresh = {key: one for key, one in model.state_dict().items() if key.startswith(head)}
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict({**checkpoint.model.state_dict(), **fresh})
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"arch {spec.arch}: more than its head depends on the number of classes ({reason}); "
             "use another arch"
         ) from error
-    return model, name
-
-
-def _with_dense_head(mask: Mask, model: nn.Module, name: str) -> Mask:
-    """The mask for the new network: a new head was never pruned."""
-    shapes = dict(model.named_parameters())
-    return Mask(
-        {
-            key: torch.ones_like(shapes[key], dtype=torch.bool)
-            if key.startswith(f"{name}.")
-            else kept
-            for key, kept in mask.items()
-        }
-    )
+    return model, head
 
 
 @contextmanager
-def _only_trainable(model: nn.Module, part: nn.Module) -> Iterator[None]:
-    """Only the parameters of ``part`` get gradients in the block.
-
-    Optimisers pass over what has none, so nothing else moves, and none is computed.
-    """
-    before = [(one, one.requires_grad) for one in model.parameters()]
-    own = {id(one) for one in part.parameters()}
+def _without_gradients(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """These parameters get no gradients in the block: optimisers pass over them."""
     try:
-        for one, wanted in before:
-            one.requires_grad_(wanted and id(one) in own)
+        for one in parameters:
+            one.requires_grad_(False)
         yield
     finally:
-        for one, wanted in before:
-            one.requires_grad_(wanted)
+        for one in parameters:
+            one.requires_grad_(True)

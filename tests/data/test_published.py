@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from torchvision.datasets import cifar, flowers102, stl10, svhn
 
-from mu.data import fashion_mnist, gtsrb, load_data, oxford_pets, published, source, tiny_imagenet
+from mu.data import load_data, published, source, tiny_imagenet, torchvision_sets
 from tests.data.published_files import MADE, pictures, png
 from tests.helpers import encoded, flipped, refused, write_tree
 
-COUNTED = {"gtsrb": gtsrb, "oxford_pets": oxford_pets, "tiny_imagenet": tiny_imagenet}
+COUNTED = ("gtsrb", "oxford_pets", "tiny_imagenet")
 CHECKED = {"cifar100": cifar, "svhn": svhn, "stl10": stl10, "flowers102": flowers102}
 RESIZED = ("gtsrb", "flowers102", "oxford_pets")
 FIXED = sorted({*MADE} - {*RESIZED})
@@ -52,9 +52,9 @@ def small(monkeypatch):
     """Take made-up files for the published ones: neither checksums nor numbers of images count."""
     for module in CHECKED.values():
         monkeypatch.setattr(module, "check_integrity", lambda path, md5=None: Path(path).is_file())
-    for name, module in COUNTED.items():
-        made = FILES[name]
-        monkeypatch.setattr(module, "COUNTS", (len(made.train[1]), len(made.test[1])))
+    for name in COUNTED:
+        counts = (len(FILES[name].train[1]), len(FILES[name].test[1]))
+        monkeypatch.setitem(published.COUNTS, name, counts)
 
 
 def load(name, folder=None):
@@ -115,7 +115,7 @@ def test_without_a_folder_the_cache_is_read(name, cache):
 
 @pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
 def test_the_older_data_sets_look_into_the_cache_too(name, cache, monkeypatch, tmp_path):
-    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "not installed")
+    monkeypatch.setattr(torchvision_sets, "DEBIAN", tmp_path / "not installed")
 
     with refused(str(cache / name), "nor can it be downloaded"):
         load_data(name)
@@ -240,9 +240,9 @@ def test_what_is_not_there_is_downloaded_once(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("small")
 def test_an_incomplete_data_set_is_refused(name, part, tmp_path, monkeypatch):
     folder = write_tree(tmp_path, FILES[name].files)
-    train, test = COUNTED[name].COUNTS
+    train, test = published.COUNTS[name]
     asked = (train + 1, test) if part == "train" else (train, test - 1)
-    monkeypatch.setattr(COUNTED[name], "COUNTS", asked)
+    monkeypatch.setitem(published.COUNTS, name, asked)
 
     with refused(
         str(folder),
@@ -254,7 +254,7 @@ def test_an_incomplete_data_set_is_refused(name, part, tmp_path, monkeypatch):
 
 
 def test_the_published_numbers():
-    assert {name: module.COUNTS for name, module in COUNTED.items()} == {
+    assert published.COUNTS == {
         "gtsrb": (26_640, 12_630),
         "oxford_pets": (3_680, 3_669),
         "tiny_imagenet": (100_000, 10_000),

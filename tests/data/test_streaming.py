@@ -226,12 +226,12 @@ def test_random_parts_are_those_of_torchvision(packed: Path) -> None:
     dataset = streamed(packed)
     assert isinstance(dataset.train, StreamedImages)
     decoder = streaming.Decoder(dataset.train.encoded, 16, 3, "crop_flip")
-    image = Image.open(io.BytesIO(dataset.train.encoded.image(3))).convert("RGB")
+    image = Image.open(io.BytesIO(dataset.train.encoded(3)[1])).convert("RGB")
     with torch.random.fork_rng():
         torch.manual_seed(11)
         steps = [v2.RandomResizedCrop(16, antialias=True), v2.RandomHorizontalFlip()]
         expected = v2.Compose([*steps, v2.PILToTensor()])(image)
     assert torch.equal(decoder[3, 11], expected)
-    square = square_pixels("x", dataset.train.encoded.image(3), 16)
+    square = square_pixels("x", dataset.train.encoded(3)[1], 16)
     assert np.array_equal(decoder[3, None].numpy(), square.transpose(2, 0, 1))
     assert isinstance(load_data("lmdb", packed, 16).train, Images)

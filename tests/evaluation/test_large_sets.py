@@ -11,7 +11,7 @@ from mu.checkpoints import forget_split
 from mu.evaluation import challenge as challenge_module
 from mu.evaluation import look, membership
 from mu.evaluation.challenge import Challenge
-from mu.evaluation.distance import divergences
+from mu.evaluation.distance.divergence import divergences
 from mu.evaluation.measurements import GROUPS, Case, Model, Selection, check_needs, measurements
 from mu.evaluation.membership import rates_of_all
 from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs
@@ -197,7 +197,7 @@ def test_what_is_asked_for_by_name_and_cannot_be_is_refused(name):
     selection = Selection.parse(name)
     check_needs(case("random:10%"), selection)
     with refused(name.split(",")[0], "too large"):
-        measurements(case("random:10%", RETAIN_ONLY), selection)
+        check_needs(case("random:10%", RETAIN_ONLY), selection)
 
 
 def test_what_can_be_measured_beside_it_is():

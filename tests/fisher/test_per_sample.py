@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mu.fisher import layers
-from mu.fisher.per_sample import per_sample, score
+from mu.fisher.per_sample import evaluating, score
 from mu.models import ModelSpec
 from tests.fisher import slow
 from tests.fisher.networks import (
@@ -60,7 +60,7 @@ def gathered(model, batch, weights):
 
 def check(model, images, kind, classes=CLASSES):
     weights = draw(len(images), classes, seed=2)
-    with per_sample(model) as look:
+    with evaluating(model) as look:
         batch = look.batch(images)
         assert not any(one.requires_grad for one in model.parameters())
         assert type(batch).__name__ == kind
@@ -104,7 +104,7 @@ def test_architectures(arch, size, kind):
 @pytest.mark.parametrize("network", [convolutions, Tokens, Positions])
 def test_a_batch_can_be_differentiated_again_with_other_weights(network):
     model, images, weights = make(network), draw(3, CHANNELS, SIZE, SIZE), draw(3, CLASSES)
-    with per_sample(model) as look:
+    with evaluating(model) as look:
         batch = look.batch(images)
         first, second, third = (
             gathered(model, batch, factor * weights)[0] for factor in (1.0, -3.0, 1.0)
@@ -135,7 +135,7 @@ def test_small_convolutions_in_single_precision(geometry, count):
     assert layers._is_small(model[0], count)
     assert not layers._is_small(copy.deepcopy(model[0]).double(), count)
     weights = draw(count, CLASSES, seed=2).float()
-    with per_sample(model) as look:
+    with evaluating(model) as look:
         batch = look.batch(images)
         assert type(batch).__name__ == "_ByLayers"
         found, given = gathered(model, batch, weights)
@@ -149,7 +149,7 @@ def test_small_pieces_cover_each_number_once(network, monkeypatch):
     monkeypatch.setattr(layers, "PIECE", 30)
     model, images = make(network), draw(3, CHANNELS, SIZE, SIZE)
     check(model, images, "_ByLayers")
-    with per_sample(model) as look:
+    with evaluating(model) as look:
         batch = look.batch(images)
         pieces = list(batch.gradients(draw(3, CLASSES)))
         assert len(pieces) > len(list(model.parameters()))
@@ -158,7 +158,7 @@ def test_small_pieces_cover_each_number_once(network, monkeypatch):
 
 def test_a_layer_that_leads_nowhere_gives_no_pieces():
     model = make(Unused)
-    with per_sample(model) as look:
+    with evaluating(model) as look:
         batch = look.batch(draw(2, CHANNELS, SIZE, SIZE))
         given = {id(piece.parameter) for piece in batch.gradients(draw(2, CLASSES))}
     assert given == {id(one) for part in (model.inner, model.head) for one in part.parameters()}
@@ -189,7 +189,7 @@ def test_modes_and_flags_are_put_back(last):
     model.inner.weight.grad = torch.ones_like(model.inner.weight)
     images = draw(2, CHANNELS, SIZE, SIZE)
     try:
-        with per_sample(model) as look:
+        with evaluating(model) as look:
             assert not any(module.training for module in model.modules())
             list(look.batch(images).gradients(draw(2, CLASSES)))
     except ArithmeticError:
@@ -205,7 +205,7 @@ def test_dropout_and_batch_statistics_play_no_part():
     model = nn.Sequential(nn.BatchNorm2d(CHANNELS), nn.Flatten(), nn.Dropout(), nn.Linear(72, 3))
     model = model.double().train()
     images, before = draw(3, CHANNELS, SIZE, SIZE), model[0].running_mean.clone()
-    with per_sample(model) as look:
+    with evaluating(model) as look:
         found, _ = gathered(model, look.batch(images), draw(3, 3))
     for one, right in zip(found, by_hand(model.eval(), images, draw(3, 3)), strict=True):
         assert torch.allclose(one, right)

@@ -12,8 +12,7 @@ from torch import nn
 from mu.data.images import Subset
 from mu.evaluation.outputs import predict
 from mu.models import ModelSpec
-from mu.models.features import features
-from mu.models.head import head_of
+from mu.models.head import features, head_of
 from mu.runs import Run
 from tests.helpers import laws, make_dataset, refused
 
@@ -101,7 +100,7 @@ def test_rows_are_those_of_the_subset_in_whichever_batches(numbers, size):
     subset = Subset(DATASET.train, np.array(numbers), DATASET.mean, DATASET.std)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mu.models.features.BATCH_SIZE", size)
+        patch.setattr("mu.models.head.BATCH_SIZE", size)
         found = features(model, subset, Run(device="cpu"))
 
     assert model.batches >= len(numbers) // (size + 1)
@@ -110,7 +109,7 @@ def test_rows_are_those_of_the_subset_in_whichever_batches(numbers, size):
 
 def test_many_batches_give_the_same_as_one(model, monkeypatch):
     expected = features(model, EVERYTHING, Run(device="cpu"))
-    monkeypatch.setattr("mu.models.features.BATCH_SIZE", 5)
+    monkeypatch.setattr("mu.models.head.BATCH_SIZE", 5)
 
     found = features(model, EVERYTHING, Run(device="cpu"))
 
@@ -135,7 +134,7 @@ def test_the_network_is_left_as_it_was(training):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_network_is_left_as_it_was_even_if_it_fails(batch, training, monkeypatch):
-    monkeypatch.setattr("mu.models.features.BATCH_SIZE", 5)
+    monkeypatch.setattr("mu.models.head.BATCH_SIZE", 5)
     model = Tiny(fails_at=batch).train(training)
 
     with pytest.raises(RuntimeError, match="the device is lost"):

@@ -13,9 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from mu.tasks.sweep.engines import Answer, Perform, WorkerDiedError
+from mu.tasks.sweep.engines import Answer, Engine, Perform, WorkerDiedError
 from mu.tasks.sweep.engines import processes as module
-from mu.tasks.sweep.engines.local import Local
 from mu.tasks.sweep.engines.processes import Processes
 from mu.tasks.sweep.plan import Task
 from mu.tasks.sweep.schedule import Schedule, drive
@@ -165,7 +164,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_local_engine_does_one_after_the_other() -> None:
-    engine = Local(perform)
+    engine = Engine(perform)
     assert engine.jobs == 1
     answer = engine.submit({"say": 1})
     assert engine.result(answer)["said"] == 1

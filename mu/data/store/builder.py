@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,18 +17,21 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from mu.data.image_files import file_digest
+from mu.data.images import statistics_of
 from mu.data.store.card import Card, Gathered
-from mu.data.store.reader import digest_file, digest_of_file
-from mu.data.store.records import META_KEY, PARTS, header, image_key, labels_key, pack
+from mu.data.store.reader import META_KEY, digest_file, header, image_key, labels_key, pack
 from mu.errors import UserError
 
 FIRST_MAP = 2**28
 CHUNK = 256  # images a transaction
-_PROGRESS_KEY = b"progress"
+_PROGRESS_KEY = b"progress/2"  # 2: where an earlier mu was interrupted, all is built anew
 _STAMP = b"stamp/"
 
 Place = tuple[str, int]  # part and sample number
 Encoded = tuple[Place, bytes]
+Decode = Callable[[str, bytes], NDArray[np.uint8]]
+Write = Callable[[Sequence[tuple[bytes, bytes | None]]], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Contents:
 def build(
     contents: Contents,
     out: Path,
-    decode: Callable[[str, bytes], NDArray[np.uint8]],
+    decode: Decode,
     *,
     map_size: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
@@ -109,183 +112,147 @@ def build(
         raise UserError(
             f"{str(out)!r} cannot be written ({error}); name a file in a folder that can"
         ) from error
+    part = out.with_name(out.name + ".part")
+    size = max(FIRST_MAP, part.stat().st_size if part.is_file() else 0)
     try:
-        part = out.with_name(out.name + ".part")
-        with _telling_what_is_kept(part), _Growing(part, map_size) as growing:
-            gathered = _fill(growing, contents, decode, advance)
-            card = _finish(growing, contents, gathered, out)
+        with lmdb.open(str(part), subdir=False, map_size=map_size or size, max_readers=8) as env:
+            write = partial(_write, env, map_size)
+            gathered = _fill(env, write, contents, decode, advance)
+            card = _card(env, contents, gathered)
+            _finish(env, write, contents, card, out)
         part.unlink()
         part.with_name(part.name + "-lock").unlink(missing_ok=True)
         return card
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
-class _Growing:
-    """An LMDB file whose map grows as it fills."""
-
-    def __init__(self, path: Path, most: int | None) -> None:
-        self.path, self._most = path, most
-        size = max(FIRST_MAP, path.stat().st_size if path.is_file() else 0)
-        self.env = lmdb.open(
-            str(path), subdir=False, map_size=size if most is None else most, max_readers=8
-        )
-
-    def __enter__(self) -> _Growing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.env.close()
-
-    def write(self, values: Sequence[tuple[bytes, bytes]], without: Iterable[bytes] = ()) -> None:
-        """Write all of the values and delete all keys ``without``, or none of them."""
-        gone = list(without)
-        while True:
-            try:
-                with self.env.begin(write=True) as writing:
-                    for key, value in values:
-                        writing.put(key, value)
-                    for key in gone:
-                        writing.delete(key)
-                return
-            except lmdb.MapFullError:
-                if self._most is not None:
-                    raise UserError(
-                        f"map_size={self._most} bytes are too few for these images; give more, or "
-                        "leave it out"
-                    ) from None
-                self.env.set_mapsize(2 * self.env.info()["map_size"])
-
-
-@contextlib.contextmanager
-def _telling_what_is_kept(part: Path) -> Iterator[None]:
-    try:
-        yield
     except (OSError, lmdb.Error) as error:
         raise UserError(
             f"{str(part)!r} could not be written ({error}); what is in it is kept: make room and "
             "say the same again"
         ) from error
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _write(
+    env: lmdb.Environment, most: int | None, values: Sequence[tuple[bytes, bytes | None]]
+) -> None:
+    """Write all of the values, or none; keys with None are deleted. The map grows as it fills."""
+    while True:
+        try:
+            with env.begin(write=True) as writing:
+                for key, value in values:
+                    if value is None:
+                        writing.delete(key)
+                    else:
+                        writing.put(key, value)
+            return
+        except lmdb.MapFullError:
+            if most is not None:
+                raise UserError(
+                    f"map_size={most} bytes are too few for these images; give more, or leave it "
+                    "out"
+                ) from None
+            env.set_mapsize(2 * env.info()["map_size"])
 
 
 def _fill(
-    growing: _Growing,
+    env: lmdb.Environment,
+    write: Write,
     contents: Contents,
-    decode: Callable[[str, bytes], NDArray[np.uint8]],
+    decode: Decode,
     advance: Callable[[int], None],
-) -> dict[str, Gathered]:
-    """Write what is missing, a chunk of images at a time, with the sums over all so far."""
-    gathered, missing = _begin(growing, contents)
-    advance(sum(len(labels) for labels in contents.labels.values()) - len(missing))
+) -> Gathered:
+    """Write what is missing, a chunk of images at a time; what is known of all of them."""
+    gathered, missing = _begin(env, contents)
+    advance(len(contents.places()) - len(missing))
 
-    def looked_at(one: Encoded) -> tuple[Encoded, NDArray[np.uint8]]:
-        place, content = one
-        return one, decode(contents.name_of(place), content)
+    def decoded(one: Encoded) -> NDArray[np.uint8]:
+        return decode(contents.name_of(one[0]), one[1])
 
+    images = iter(contents.read(missing))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for chunk in _chunks(contents.read(missing)):
-            values = []
-            for ((part, number), content), pixels in pool.map(looked_at, chunk):
-                label = int(contents.labels[part][number])
-                key = image_key(part, number)
+        while chunk := list(islice(images, CHUNK)):
+            values: list[tuple[bytes, bytes | None]] = []
+            for (place, content), pixels in zip(chunk, pool.map(decoded, chunk), strict=True):
+                key, label = image_key(*place), int(contents.labels[place[0]][place[1]])
                 values.append((key, pack(label, content)))
-                values.append((_STAMP + key, contents.stamp_of((part, number)).encode()))
-                gathered[part].add(pixels, len(content))
-            growing.write([*values, (_PROGRESS_KEY, _progress(contents, gathered))])
+                values.append((_STAMP + key, contents.stamp_of(place).encode()))
+                gathered.add(place[0], pixels, len(content))
+            progress = {"fingerprint": contents.fingerprint, "gathered": gathered.as_dict()}
+            write([*values, (_PROGRESS_KEY, json.dumps(progress).encode())])
             advance(len(chunk))
     return gathered
 
 
-def _begin(growing: _Growing, contents: Contents) -> tuple[dict[str, Gathered], set[Place]]:
+def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Place]]:
     """What an interrupted build had gathered, and which places are missing."""
-    with growing.env.begin() as reading:
+    missing = contents.places()
+    with env.begin() as reading:
         kept = reading.get(_PROGRESS_KEY)
-        there = {place for place in contents.places() if reading.get(image_key(*place))}
-        stamps = {place: bytes(reading.get(_STAMP + image_key(*place)) or b"") for place in there}
+        stamps = {place: reading.get(_STAMP + image_key(*place)) for place in sorted(missing)}
     if kept is None:
-        return {part: Gathered() for part in PARTS}, contents.places()
+        return Gathered(), missing
     document = json.loads(kept)
     if document["fingerprint"] != contents.fingerprint:
         raise UserError(
-            f"{str(growing.path)!r} is of an interrupted build from something else, or the source "
-            "has changed since; remove it"
+            f"{env.path()!r} is of an interrupted build from something else, or the source has "
+            "changed since; remove it"
         )
-    for place, stamp in sorted(stamps.items()):
+    there = {place: bytes(stamp) for place, stamp in stamps.items() if stamp is not None}
+    for place, stamp in there.items():
         if stamp != contents.stamp_of(place).encode():
             raise UserError(
                 f"{contents.name_of(place)} has changed since an interrupted build wrote it to "
-                f"{str(growing.path)!r}; remove that, and build anew"
+                f"{env.path()!r}; remove that, and build anew"
             )
-    gathered = {part: Gathered.from_dict(document["gathered"][part]) for part in PARTS}
-    return gathered, contents.places() - there
+    return Gathered.from_dict(document["gathered"]), missing - there.keys()
 
 
-def _progress(contents: Contents, gathered: dict[str, Gathered]) -> bytes:
-    sums = {part: one.as_dict() for part, one in gathered.items()}
-    return json.dumps({"fingerprint": contents.fingerprint, "gathered": sums}).encode()
-
-
-def _chunks(images: Iterable[Encoded]) -> Iterator[list[Encoded]]:
-    waiting = iter(images)
-    while chunk := list(islice(waiting, CHUNK)):
-        yield chunk
-
-
-def _finish(
-    growing: _Growing, contents: Contents, gathered: dict[str, Gathered], out: Path
-) -> Card:
-    """Write labels and card, and the whole of it compact under its own name."""
-    whole = gathered["train"].merged(gathered["test"])
-    assert whole.smallest is not None
-    assert whole.largest is not None
-    counts = {
-        part: np.bincount(labels, minlength=len(contents.classes)).tolist()
-        for part, labels in contents.labels.items()
-    }
-    card = Card(
+def _card(env: lmdb.Environment, contents: Contents, gathered: Gathered) -> Card:
+    """What the file says of itself."""
+    assert gathered.smallest is not None
+    assert gathered.largest is not None
+    classes = len(contents.classes)
+    mean, std = statistics_of(gathered.values[: contents.channels])
+    return Card(
         contents.name,
         contents.source,
         contents.classes,
-        counts,
-        gathered["train"].mean()[: contents.channels],
-        gathered["train"].std()[: contents.channels],
-        whole.smallest,
-        whole.largest,
-        whole.encoded,
-        _contents_digest(growing, contents),
+        {part: np.bincount(n, minlength=classes).tolist() for part, n in contents.labels.items()},
+        mean,
+        std,
+        gathered.smallest,
+        gathered.largest,
+        gathered.encoded,
+        _contents_digest(env, contents),
         contents.channels,
     )
-    labels = [
-        (labels_key(part), np.asarray(numbers, "<i8").tobytes())
-        for part, numbers in contents.labels.items()
-    ]
-    growing.write(
-        [*labels, (META_KEY, json.dumps(card.as_dict()).encode())],
-        # Of a million images this takes room, too: pages are copied before they change.
-        without=[
-            _PROGRESS_KEY,
-            *(_STAMP + image_key(*place) for place in sorted(contents.places())),
-        ],
-    )
+
+
+def _finish(env: lmdb.Environment, write: Write, contents: Contents, card: Card, out: Path) -> None:
+    """Write labels and card, and the whole of it compact under its own name."""
+    labels = [(labels_key(p), n.astype("<i8").tobytes()) for p, n in contents.labels.items()]
+    # Of a million images the stamps take room, too: pages are copied before they change.
+    stamps = [(_STAMP + image_key(*place), None) for place in sorted(contents.places())]
+    meta = json.dumps(card.as_dict()).encode()
+    write([*labels, (META_KEY, meta), (_PROGRESS_KEY, None), *stamps])
     temporary = out.with_name(out.name + ".tmp")
     temporary.unlink(missing_ok=True)
-    growing.env.sync(True)
+    env.sync(True)
     with temporary.open("wb") as file:
-        growing.env.copyfd(file.fileno(), compact=True)
+        env.copyfd(file.fileno(), compact=True)
         os.fsync(file.fileno())
     beside = digest_file(out)
     text = beside.with_name(beside.name + ".tmp")
-    text.write_text(f"{digest_of_file(temporary)}  {out.name}\n")
+    text.write_text(f"{file_digest(temporary)}  {out.name}\n")
     text.replace(beside)
     temporary.replace(out)
-    return card
 
 
-def _contents_digest(growing: _Growing, contents: Contents) -> str:
+def _contents_digest(env: lmdb.Environment, contents: Contents) -> str:
     """sha256 (hex) of the headers of all images, in the order of their numbers."""
     seen = hashlib.sha256()
-    with growing.env.begin(buffers=True) as reading:
+    with env.begin(buffers=True) as reading:
         for part, labels in contents.labels.items():
             seen.update(f"{part} {len(labels)}\n".encode())
             for number in range(len(labels)):

@@ -10,84 +10,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = "mu.images/1"
+Size = tuple[int, int]  # width and height
 
 
 @dataclass
 class Gathered:
-    """Sums over the images seen so far, in RGB, of pixels scaled to 0-1.
+    """What is known of the images seen so far.
 
     Parameters
     ----------
-    pixels, sums, squares
-        Number of pixels, and per channel the sums of values and of their squares.
+    values
+        How often each channel of the training images, in RGB, has each of its values, (3, 256).
     smallest, largest
-        (width, height) of the images with the fewest and the most pixels.
+        Sizes of the images with the fewest and the most pixels.
+    encoded
+        Bytes of all encoded images.
     """
 
-    images: int = 0
-    pixels: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0] * 3)
-    squares: list[float] = field(default_factory=lambda: [0.0] * 3)
-    smallest: tuple[int, int] | None = None
-    largest: tuple[int, int] | None = None
+    values: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    smallest: Size | None = None
+    largest: Size | None = None
     encoded: int = 0
 
-    def add(self, image: NDArray[np.uint8], encoded: int) -> None:
+    def add(self, part: str, image: NDArray[np.uint8], encoded: int) -> None:
         """Take in one image of shape (height, width, 3), encoded in so many bytes."""
-        height, width = image.shape[:2]
-        flat = image.reshape(-1, 3)
-        self.images += 1
-        self.pixels += height * width
+        if part == "train":
+            self.values += [np.bincount(one, minlength=256) for one in image.reshape(-1, 3).T]
+        size = image.shape[1], image.shape[0]
+        self.smallest = min(self.smallest or size, size, key=_area)
+        self.largest = max(self.largest or size, size, key=_area)
         self.encoded += encoded
-        for channel in range(3):
-            # Exact: counts of 256 values, rather than sums of many floats.
-            counts = np.bincount(flat[:, channel], minlength=256)
-            values = np.arange(256) / 255
-            self.sums[channel] += float(counts @ values)
-            self.squares[channel] += float(counts @ values**2)
-        size = (width, height)
-        area = width * height
-        if self.smallest is None or area < self.smallest[0] * self.smallest[1]:
-            self.smallest = size
-        if self.largest is None or area > self.largest[0] * self.largest[1]:
-            self.largest = size
-
-    def merged(self, other: Gathered) -> Gathered:
-        """Both together."""
-        sizes = [one for one in (self.smallest, other.smallest) if one]
-        large = [one for one in (self.largest, other.largest) if one]
-        return Gathered(
-            self.images + other.images,
-            self.pixels + other.pixels,
-            [a + b for a, b in zip(self.sums, other.sums, strict=True)],
-            [a + b for a, b in zip(self.squares, other.squares, strict=True)],
-            min(sizes, key=lambda size: size[0] * size[1], default=None),
-            max(large, key=lambda size: size[0] * size[1], default=None),
-            self.encoded + other.encoded,
-        )
-
-    def mean(self) -> tuple[float, ...]:
-        """Per channel."""
-        return tuple(round(one / max(self.pixels, 1), 6) for one in self.sums)
-
-    def std(self) -> tuple[float, ...]:
-        """Per channel."""
-        means = [one / max(self.pixels, 1) for one in self.sums]
-        found = zip(self.squares, means, strict=True)
-        variances = [max(0.0, total / max(self.pixels, 1) - mean**2) for total, mean in found]
-        return tuple(round(float(np.sqrt(one)), 6) or 1.0 for one in variances)
 
     def as_dict(self) -> dict[str, Any]:
         """In plain values, ready for JSON."""
-        return asdict(self)
+        return {**asdict(self), "values": self.values.tolist()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what :meth:`as_dict` gave."""
-        sizes = {
-            name: tuple(values[name]) if values[name] else None for name in ("smallest", "largest")
-        }
-        return cls(**{**values, **sizes})
+        sizes = {name: tuple(values[name] or ()) or None for name in ("smallest", "largest")}
+        return cls(**{**values, **sizes, "values": np.array(values["values"])})
+
+
+def _area(size: Size) -> tuple[int, Size]:
+    """The number of pixels, then the size itself, so that the order of images does not matter."""
+    return size[0] * size[1], size
 
 
 @dataclass(frozen=True)
@@ -102,10 +69,8 @@ class Card:
         Images by part, class by class.
     mean, std
         Per channel, over all pixels of the training images, scaled to 0-1.
-    smallest, largest
-        (width, height) over all images.
-    encoded
-        Bytes of all encoded images.
+    smallest, largest, encoded
+        As in :class:`Gathered`.
     contents
         sha256 (hex) of labels, lengths and checksums of all images: the same images in the same
         order, whatever they were built from.
@@ -119,8 +84,8 @@ class Card:
     counts: Mapping[str, Sequence[int]]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    smallest: tuple[int, int]
-    largest: tuple[int, int]
+    smallest: Size
+    largest: Size
     encoded: int
     contents: str
     channels: int = 3

@@ -1,10 +1,14 @@
-"""Reading a file of images: opened at once, whatever its size, and read at random."""
+"""Reading a file of images: opened at once, whatever its size, and read at random.
+
+The value of an image is a header of label, length and checksum, and its encoded bytes.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -12,22 +16,59 @@ from weakref import WeakValueDictionary
 import lmdb
 import numpy as np
 
+from mu.data.image_files import file_digest
 from mu.data.images import Indices
 from mu.data.store.card import Card
-from mu.data.store.records import META_KEY, PARTS, image_key, labels_key, unpack
 from mu.errors import UserError
 
 DIGEST_SUFFIX = ".sha256"
 _MAGIC = bytes.fromhex("dec0efbe")  # of LMDB, in the first page
+_HEADER = struct.Struct("<qQI")  # label, length and CRC-32 of what follows
+PARTS = ("train", "test")
+META_KEY = b"meta"
+
+
+def image_key(part: str, number: int) -> bytes:
+    """The key of an image; keys of a part are in the order of sample numbers."""
+    return f"{part}/".encode() + number.to_bytes(8, "big")
+
+
+def labels_key(part: str) -> bytes:
+    """The key of all labels of a part."""
+    return f"labels/{part}".encode()
+
+
+def header(value: bytes | memoryview) -> bytes:
+    """The header of a record."""
+    return bytes(value[: _HEADER.size])
+
+
+def pack(label: int, content: bytes) -> bytes:
+    """Header and bytes of an image."""
+    return _HEADER.pack(label, len(content), zlib.crc32(content)) + content
+
+
+def unpack(value: bytes | memoryview) -> tuple[int, bytes]:
+    """Label and bytes of an image.
+
+    Raises
+    ------
+    ValueError
+        If the value is no such record, or its bytes are not those that were packed.
+    """
+    if len(value) < _HEADER.size:
+        raise ValueError("shorter than its header")
+    label, length, checksum = _HEADER.unpack_from(value)
+    content = bytes(value[_HEADER.size :])
+    if len(content) != length:
+        raise ValueError(f"{len(content)} bytes, where its header says {length}")
+    if zlib.crc32(content) != checksum:
+        raise ValueError("its bytes do not fit its checksum")
+    return int(label), content
 
 
 class ImageStore:
     """A file of images, open for reading. Handed to another process, it opens the file anew.
-
-    Parameters
-    ----------
-    path
-        Of the file.
 
     Raises
     ------
@@ -37,7 +78,7 @@ class ImageStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._opened: _Opened | None = _opened(path)
+        self._env = _opened(path)
         self.card = self._read_card()
         self._labels = {part: self._read_labels(part) for part in PARTS}
 
@@ -52,13 +93,7 @@ class ImageStore:
 
     def close(self) -> None:
         """Close the file; nothing can be read after that."""
-        self._opened = None
-
-    @property
-    def _env(self) -> lmdb.Environment:
-        if self._opened is None:
-            raise ValueError(f"{str(self.path)!r} was closed")
-        return self._opened.env
+        del self._env
 
     def labels(self, part: str) -> Indices:
         """Labels of all images of a part, int64 of shape (n,)."""
@@ -83,6 +118,10 @@ class ImageStore:
         if label != self._labels[part][number]:
             raise _damaged(self.path, f"{part} image {number} has another label than its list")
         return content
+
+    def named_image(self, part: str, number: int) -> tuple[str, bytes]:
+        """The same, after what an image is called where it is damaged."""
+        return f"{part} image {number} of {str(self.path)!r}", self.image(part, number)
 
     def _value(self, key: bytes) -> bytes:
         with self._env.begin() as reading:
@@ -112,31 +151,18 @@ class ImageStore:
         return labels
 
 
-class _Opened:
-    """An open file, closed when nobody holds it any more."""
-
-    def __init__(self, env: lmdb.Environment) -> None:
-        self.env = env
-
-    def __del__(self) -> None:
-        self.env.close()
+# LMDB does not open a file twice in one process, so its readers share it, and it is closed when
+# nobody holds it any more.
+_OPEN: WeakValueDictionary[tuple[str, int, int, int], lmdb.Environment] = WeakValueDictionary()
 
 
-# LMDB does not open a file twice in one process, so its readers share it.
-_OPEN: WeakValueDictionary[tuple[str, int, int, int], _Opened] = WeakValueDictionary()
-
-
-def _opened(path: Path) -> _Opened:
+def _opened(path: Path) -> lmdb.Environment:
     if not path.is_file():
         raise UserError(f"there is no file {str(path)!r}; build it with mlflow run . -e dataset")
     about = path.stat()
     key = (str(path.resolve()), about.st_ino, about.st_mtime_ns, os.getpid())
-    if (found := _OPEN.get(key)) is None:
-        found = _OPEN[key] = _Opened(_open(path))
-    return found
-
-
-def _open(path: Path) -> lmdb.Environment:
+    if (env := _OPEN.get(key)) is not None:
+        return env
     try:
         env = lmdb.open(
             str(path),
@@ -151,9 +177,10 @@ def _open(path: Path) -> lmdb.Environment:
         raise UserError(f"{str(path)!r} is no LMDB file that can be read: {error}") from error
     # Reading beyond the end of a file that was cut would kill the process.
     needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    if path.stat().st_size < needed:
+    if about.st_size < needed:
         env.close()
-        raise _damaged(path, f"it has {path.stat().st_size:,} bytes, and {needed:,} are needed")
+        raise _damaged(path, f"it has {about.st_size:,} bytes, and {needed:,} are needed")
+    _OPEN[key] = env
     return env
 
 
@@ -164,12 +191,6 @@ def _damaged(path: Path, why: str) -> UserError:
 def digest_file(path: Path) -> Path:
     """Where the digest of a file of images lies."""
     return path.with_name(path.name + DIGEST_SUFFIX)
-
-
-def digest_of_file(path: Path) -> str:
-    """sha256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(path: Path) -> Card:
@@ -194,7 +215,7 @@ def verify(path: Path) -> Card:
     words = beside.read_text(errors="replace").split()
     if not words or len(words[0]) != 64:
         raise UserError(f"{str(beside)!r} holds no sha256; copy it anew")
-    if digest_of_file(path) != words[0]:
+    if file_digest(path) != words[0]:
         raise _damaged(path, f"its sha256 is not the one in {beside.name}")
     with ImageStore(path) as store:
         return store.card

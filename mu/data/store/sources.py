@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from mu.data.image_files import ImageTree, Sample
+from mu.data.image_files import ImageTree
 from mu.data.imagefolder import parts_of
 from mu.data.images import ImageDataset, Images
 from mu.data.store.builder import Contents, Encoded, Place
@@ -19,53 +18,43 @@ from mu.errors import UserError
 
 
 def of_tree(root: Path) -> Contents:
-    """The image files of a folder or tar, as they are, in the order of ``imagefolder``.
-
-    Raises
-    ------
-    UserError
-        If there are no class folders in it.
-    """
+    """The image files of a folder or tar, as they are; order and errors as ``imagefolder``'s."""
     tree = ImageTree(root)
     classes, train, test = parts_of(tree)
     samples = {"train": train, "test": test}
-    places: dict[str, Place] = {
-        name: (part, number) for part in samples for number, (name, _) in enumerate(samples[part])
-    }
-
-    names = {place: name for name, place in places.items()}
+    names = {(part, n): path for part in samples for n, (path, _) in enumerate(samples[part])}
+    places = {name: place for place, name in names.items()}
 
     def read(wanted: set[Place]) -> Iterator[Encoded]:
-        missing = [name for name, place in places.items() if place in wanted]
-        seen = set()
-        for name, content in tree.read(missing):
-            if name in seen:
+        missing = {names[place] for place in wanted}
+        for name, content in tree.read(frozenset(missing)):
+            if name not in missing:
                 raise UserError(f"{str(root)!r} holds {name!r} twice; remove one")
-            seen.add(name)
-            yield places[name], _checked(name, content)
-        if len(seen) != len(missing):
+            if not content:
+                raise UserError(f"{name} is empty; repair or remove it")
+            missing.remove(name)
+            yield places[name], content
+        if missing:
             raise UserError(f"{str(root)!r} changed while it was read; say the same again")
+
+    def stamp(place: Place) -> str:
+        about = (root / names[place] if root.is_dir() else root).stat()
+        return f"{about.st_size} {about.st_mtime_ns}"
 
     return Contents(
         root.name.split(".")[0],
         str(root),
         tuple(classes),
-        {part: _labels(one) for part, one in samples.items()},
+        {part: np.array([n for _, n in one], np.int64) for part, one in samples.items()},
         digest_of(sorted(places.items())),
         read,
-        lambda place: _stamp(root / names[place] if root.is_dir() else root),
+        stamp,
         names.__getitem__,
     )
 
 
 def of_dataset(dataset: ImageDataset) -> Contents:
-    """The images of a data set in memory, as PNG, which loses nothing.
-
-    Raises
-    ------
-    UserError
-        If its images have neither 1 nor 3 channels.
-    """
+    """The images of a data set in memory, of 1 or 3 channels, as PNG, which loses nothing."""
     if not isinstance(dataset.train, Images) or not isinstance(dataset.test, Images):
         raise UserError(f"the images of {dataset.name} are streamed already")
     channels = dataset.shape[0]
@@ -90,19 +79,3 @@ def of_dataset(dataset: ImageDataset) -> Contents:
         read,
         channels=channels,
     )
-
-
-def _stamp(file: Path) -> str:
-    """Size and time of a file."""
-    about = file.stat()
-    return f"{about.st_size} {about.st_mtime_ns}"
-
-
-def _labels(samples: list[Sample]) -> NDArray[np.int64]:
-    return np.array([label for _, label in samples], np.int64)
-
-
-def _checked(name: str, content: bytes) -> bytes:
-    if not content:
-        raise UserError(f"{name} is empty; repair or remove it")
-    return content

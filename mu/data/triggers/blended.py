@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mu.data.triggers.base import Shape, Trigger
-from mu.data.triggers.exact import change_exactly
+from mu.data.triggers.base import Shape, Trigger, change_exactly
 from mu.hyperparameters import LARGEST_SEED, setting
 
 if TYPE_CHECKING:

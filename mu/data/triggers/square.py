@@ -1,15 +1,22 @@
-"""What patch and pixel share: a square of one colour, or of a chessboard, laid over the image."""
+"""Patch and pixel: a square of one colour, or of a chessboard, laid over the image.
+
+References
+----------
+Gu, Dolan-Gavitt & Garg (2017), BadNets: Identifying Vulnerabilities in the Machine Learning Model
+Supply Chain, arXiv:1708.06733, the patterns of several pixels and of one; a square near a corner
+as in Jia et al. (2023), Model Sparsity Can Simplify Machine Unlearning.
+"""
 
 from __future__ import annotations
 
 import re
 from abc import abstractmethod
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mu.data.triggers.base import Shape, Trigger
 from mu.errors import UserError
-from mu.hyperparameters import setting
+from mu.hyperparameters import changed, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,3 +101,36 @@ class Square(Trigger):
             red, green, blue = values
             values = [round((299 * red + 587 * green + 114 * blue) / 1000)]  # ITU-R BT.601
         return torch.tensor(values, dtype=torch.uint8)[:, None, None]
+
+
+@dataclass(frozen=True)
+class Patch(Square):
+    """A square of ``size`` pixels a side, near a corner."""
+
+    name = "patch"
+    aliases = ("badnets",)
+
+    size: int | None = setting(
+        None, help="pixels a side; by default an eighth of the shorter side, at least 2", low=1
+    )
+
+    def sized(self, shape: Shape) -> Self:
+        """See :meth:`Trigger.sized`."""
+        return self.replace(size=self.side(shape))
+
+    def side(self, shape: Shape) -> int:
+        """See :meth:`Square.side`."""
+        return max(2, min(shape[1:]) // 8) if self.size is None else self.size
+
+
+@dataclass(frozen=True)
+class Pixel(Square):
+    """A square of one pixel."""
+
+    name = "pixel"
+
+    margin: int = changed(Square, "margin", 1)
+
+    def side(self, shape: Shape) -> int:
+        """See :meth:`Square.side`."""
+        return 1

@@ -31,12 +31,14 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
     """Log-likelihood ratio of each sample; high for what looks trained on.
 
     ``log N(phi; in) - log N(phi; out)``, with normal distributions fitted to the references that
-    saw the sample and to those that did not.
+    saw the sample and to those that did not. ValueError if shapes differ, a value is no number, or
+    there is a sample that all references saw, or none: nothing can be said of it. The result is of
+    shape (n_samples,).
 
     Parameters
     ----------
     phi
-        Log-odds of the true class (:meth:`mu.evaluation.outputs.Outputs.margin`) that the attacked
+        Log-odds of the true class (:func:`mu.evaluation.reductions.margin`) that the attacked
         network gives, of shape (n_samples,). Over many trainings they are close to normal.
     references
         Those that the references give, of shape (n_references, n_samples).
@@ -46,17 +48,6 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
         From so many references on each sample has variances of its own. With fewer, all share
         one variance for in and one for out: that of the deviations from each sample's mean,
         pooled over the samples.
-
-    Returns
-    -------
-    Scores
-        Of shape (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If shapes differ, a value is no number, or there is a sample that all references saw, or
-        none: nothing can be said of it.
     """
     phi, references = np.asarray(phi, float), np.asarray(references, float)
     seen = np.asarray(seen, bool)

@@ -31,10 +31,7 @@ FALSE_POSITIVES = {"tpr_at_1": 0.01, "tpr_at_01": 0.001}
 class Curve:
     """Members and non-members by the value of their score, from the highest to the lowest.
 
-    Parameters
-    ----------
-    members, non_members
-        int64 of shape (..., n_values): how many samples of each kind have each value.
+    int64 of shape (..., n_values): how many samples of each kind have each value.
     """
 
     members: Counts
@@ -44,10 +41,7 @@ class Curve:
     def of(cls, members: Scores, non_members: Scores) -> Curve:
         """Count the samples of each distinct score.
 
-        Raises
-        ------
-        ValueError
-            If one kind has no samples, or a score is no number.
+        ValueError if one kind has no samples, or a score is no number.
         """
         if not len(members) or not len(non_members):
             raise ValueError("rates need at least one member and one non-member")
@@ -76,11 +70,11 @@ class Curve:
         return np.asarray((above * self.non_members).sum(-1) / pairs, float)
 
     def true_positives(self, false_positives: float) -> NDArray[np.float64]:
-        """Largest share of members above a threshold that at most that share of others passes."""
+        """Largest share of members (percent) above a threshold that so many (0-1) others pass."""
         allowed = np.floor(false_positives * self.non_members.sum(-1, keepdims=True) + 1e-9)
         passes = np.cumsum(self.non_members, -1) <= allowed
         found = np.where(passes, np.cumsum(self.members, -1), 0).max(-1)
-        return np.asarray(found / self.members.sum(-1), float)
+        return np.asarray(100.0 * (found / self.members.sum(-1)), float)
 
     def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The ROC: rates of false and of true positives (0-1), both starting with 0."""
@@ -94,6 +88,10 @@ def rates(
 ) -> dict[str, float]:
     """AUC (0-1) and true positives (percent) at 1 % and 0.1 % false ones, with intervals.
 
+    Gives ``auc``, ``tpr_at_1``, ``tpr_at_01``, and for each ``_lo`` and ``_hi``: the ends of the 95
+    % interval; of the two rates it is never narrower than Wilson's interval of a share.
+    ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000.
+
     Parameters
     ----------
     members, non_members
@@ -101,26 +99,22 @@ def rates(
     seed
         Of the bootstrap, which draws members and non-members separately.
     resamples
-        How often; with 0 there are no intervals.
-
-    Returns
-    -------
-    dict
-        ``auc``, ``tpr_at_1``, ``tpr_at_01``, and for each ``_lo`` and ``_hi``: the ends of the
-        95 % interval; of the two rates it is never narrower than Wilson's interval of a share.
-        ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000.
+        How often.
     """
     curve = Curve.of(np.asarray(members, float), np.asarray(non_members, float))
-    again = curve.resampled(resamples, np.random.default_rng([seed, 3])) if resamples else None
+    again = curve.resampled(resamples, np.random.default_rng([seed, 3]))
     found = {}
-    for name, of in _statistics(len(non_members)).items():
+    statistics: dict[str, Callable[[Curve], NDArray[np.float64]]] = {"auc": Curve.auc}
+    for name, rate in FALSE_POSITIVES.items():
+        if len(non_members) * rate >= 1:
+            statistics[name] = partial(Curve.true_positives, false_positives=rate)
+    for name, of in statistics.items():
         found[name] = float(of(curve))
-        if again is not None:
-            low, high = np.quantile(of(again), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-            if name != "auc":  # drawn again, none of n stays none
-                share = wilson(found[name], len(members))
-                low, high = min(low, share[0]), max(high, share[1])
-            found |= {f"{name}_lo": float(low), f"{name}_hi": float(high)}
+        low, high = np.quantile(of(again), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        if name != "auc":  # drawn again, none of n stays none
+            share = wilson(found[name], len(members))
+            low, high = min(low, share[0]), max(high, share[1])
+        found |= {f"{name}_lo": float(low), f"{name}_hi": float(high)}
     return found
 
 
@@ -128,16 +122,3 @@ def wilson(percent: float, count: int) -> tuple[float, float]:
     """Ends of the 95 % interval of a share of ``count`` samples, in percent (Wilson)."""
     share = binomtest(round(percent * count / 100), count).proportion_ci(LEVEL, "wilson")
     return 100 * float(share.low), 100 * float(share.high)
-
-
-def _statistics(non_members: int) -> dict[str, Callable[[Curve], NDArray[np.float64]]]:
-    """What is computed of a curve, by name."""
-    found: dict[str, Callable[[Curve], NDArray[np.float64]]] = {"auc": Curve.auc}
-    for name, rate in FALSE_POSITIVES.items():
-        if non_members * rate >= 1:
-            found[name] = partial(_percent, rate=rate)
-    return found
-
-
-def _percent(curve: Curve, rate: float) -> NDArray[np.float64]:
-    return 100.0 * curve.true_positives(rate)

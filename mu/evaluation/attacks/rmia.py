@@ -30,7 +30,8 @@ def rmia(
     """Share of the population that each sample dominates (0-1); high for what looks trained on.
 
     With ``ratio = p(network) / mean p(references)``, the share of population samples z with
-    ``ratio(x) / ratio(z) >= gamma``. Takes O(n log n).
+    ``ratio(x) / ratio(z) >= gamma``. Takes O(n log n). ValueError if shapes differ, the population
+    is empty, a value is no number, or gamma is not positive. The result is of shape (n_samples,).
 
     Parameters
     ----------
@@ -41,16 +42,6 @@ def rmia(
         The same of samples that nobody trained on: (n_population,), (n_references, n_population).
     gamma
         How far a sample has to be ahead.
-
-    Returns
-    -------
-    Scores
-        Of shape (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If shapes differ, the population is empty, a value is no number, or gamma is not positive.
     """
     if not len(population):
         raise ValueError("the population must have at least one sample")

@@ -30,7 +30,7 @@ class ThresholdAttack:
     """
 
     def __init__(self, members: Outputs, non_members: Outputs) -> None:
-        one, other = (part.modified_entropy().numpy() for part in (members, non_members))
+        one, other = (part.score("modified_entropy").numpy() for part in (members, non_members))
         self._common = threshold(one, other)
         self._of_class = {
             label: threshold(one[mine], other[theirs])
@@ -42,7 +42,7 @@ class ThresholdAttack:
     def evidence(self, outputs: Outputs) -> Scores:
         """Of shape (n,): how far each sample's measure lies above its class's threshold."""
         limits = [self._of_class.get(label, self._common) for label in outputs.labels.tolist()]
-        found = outputs.modified_entropy() - torch.tensor(limits, dtype=torch.float64)
+        found = outputs.score("modified_entropy") - torch.tensor(limits, dtype=torch.float64)
         return np.asarray(found.numpy())
 
     def is_member(self, outputs: Outputs) -> NDArray[np.bool_]:
@@ -53,10 +53,8 @@ class ThresholdAttack:
 def threshold(members: Scores, non_members: Scores) -> float:
     """The score from which on to call members, so that the mean of both rates is highest.
 
-    Parameters
-    ----------
-    members, non_members
-        Of shape (n,), not empty. Where several are as good, the highest is taken.
+    ``members`` and ``non_members``: of shape (n,), not empty. Where several are as good, the
+    highest is taken.
     """
     values = np.unique(np.concatenate([members, non_members]))
     below_members, below_others = (

@@ -14,8 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from mu.evaluation.distance.parts import PARTS, check_same_samples
-from mu.evaluation.outputs import Outputs, SplitOutputs
+from mu.evaluation.outputs import PARTS, Outputs, SplitOutputs, check_same_samples
 
 # Above it exp overflows; the product with a probability that small is nothing all the same.
 LARGEST_LOG_RATIO = 700.0
@@ -25,19 +24,11 @@ DIVERGED = "logits must be numbers; a model has diverged"
 def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
     """Divergence and agreement on the forget, retain and test samples.
 
-    Returns
-    -------
-    dict
-        ``js_forget``, ``js_retain``, ``js_test``: the mean divergence of a sample, in bits
-        (0-1), of the parts that have logits; ``agreement_forget``, ``agreement_retain``,
-        ``agreement_test``: the share of samples that both give the same class, in percent
-        (0-100). A model against itself gives exactly 0 and 100. A class that is forgotten as a
-        whole is not in the test part.
-
-    Raises
-    ------
-    ValueError
-        If the two were looked at on different samples, or on none, or a logit is no number.
+    ValueError if the two were looked at on different samples, or on none, or a logit is no number.
+    Gives ``js_forget``, ``js_retain``, ``js_test``: the mean divergence of a sample, in bits (0-1),
+    of the parts that have logits; ``agreement_forget``, ``agreement_retain``, ``agreement_test``:
+    the share of samples that both give the same class, in percent (0-100). A model against itself
+    gives exactly 0 and 100. A class that is forgotten as a whole is not in the test part.
     """
     found = {}
     for part in PARTS:
@@ -45,8 +36,8 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
         check_same_samples(one, other, part)
         if one.has_logits and other.has_logits:
             found[f"js_{part}"] = float(js_divergence(one.logits, other.logits).mean())
-        else:
-            _check_not_diverged(one, other)
+        elif any(bool(model.score("entropy").isnan().any()) for model in (one, other)):
+            raise ValueError(DIVERGED)  # as :func:`js_divergence` does of such logits
         found[f"agreement_{part}"] = agreement(one, other)
     return found
 
@@ -54,20 +45,8 @@ def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
 def js_divergence(ours: Tensor, oracle: Tensor) -> Tensor:
     """Jensen-Shannon divergence of the softmax of two rows of logits, in bits (0-1).
 
-    Parameters
-    ----------
-    ours, oracle
-        Logits of shape (n_samples, n_classes); -inf is a probability of 0.
-
-    Returns
-    -------
-    Tensor
-        float64 of shape (n_samples,).
-
-    Raises
-    ------
-    ValueError
-        If a row makes no probabilities.
+    ValueError if a row makes no probabilities. Gives float64 of shape (n_samples,). ``ours`` and
+    ``oracle``: logits of shape (n_samples, n_classes); -inf is a probability of 0.
     """
     p, q = ours.double().log_softmax(1), oracle.double().log_softmax(1)
     if bool(p.isnan().any() | q.isnan().any()):
@@ -85,18 +64,6 @@ def _to_mixture(p: Tensor, q: Tensor) -> Tensor:
     ratio = (q - p).clamp(max=LARGEST_LOG_RATIO)
     terms = -p.exp() * torch.log1p(ratio.expm1() / 2)
     return torch.where(p.exp() > 0, terms, 0.0).sum(1)
-
-
-def _check_not_diverged(*models: Outputs) -> None:
-    """Refuse without logits what :func:`js_divergence` refuses of them.
-
-    Raises
-    ------
-    ValueError
-        If a row makes no probabilities: then its entropy is no number either.
-    """
-    if any(bool(one.entropy().isnan().any()) for one in models):
-        raise ValueError(DIVERGED)
 
 
 def agreement(ours: Outputs, oracle: Outputs) -> float:

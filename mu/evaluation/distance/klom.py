@@ -16,8 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mu.evaluation.distance.parts import PARTS, check_same_samples
-from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.outputs import PARTS, SplitOutputs, check_same_samples
 
 BINS = 20
 LARGEST_MARGIN = 100.0
@@ -32,29 +31,22 @@ def klom_by_part(
 ) -> dict[str, float]:
     """:func:`klom` on the forget, retain and test samples: a high percentile, and the mean.
 
-    Parameters
-    ----------
-    unlearned, oracles
-        Models that differ in their seeds, at least 2 of each; all of the same split.
-
-    Returns
-    -------
-    dict
-        ``klom_forget``, ``klom_retain``, ``klom_test``: what 95 % of the samples do not exceed;
-        ``klom_forget_mean`` and so on: their mean. In nats, 0-11.5.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 of each, or they were looked at on different samples.
+    ValueError if there are fewer than 2 of each, or they were looked at on different samples. Gives
+    ``klom_forget``, ``klom_retain``, ``klom_test``: what 95 % of the samples do not exceed;
+    ``klom_forget_mean`` and so on: their mean. In nats, 0-11.5. ``unlearned`` and ``oracles``:
+    models that differ in their seeds, at least 2 of each; all of the same split.
     """
-    _check_counts(len(unlearned), len(oracles))
+    if min(len(unlearned), len(oracles)) < FEWEST_MODELS:
+        raise ValueError(
+            f"KLoM compares distributions: give at least {FEWEST_MODELS} unlearned models and "
+            f"{FEWEST_MODELS} oracles, not {len(unlearned)} and {len(oracles)}"
+        )
     found = {}
     for part in PARTS:
         looks = [getattr(one, part) for one in [*unlearned, *oracles]]
         for one in looks:
             check_same_samples(one, looks[0], part)
-        margins = torch.stack([one.margin() for one in looks])
+        margins = torch.stack([one.score("margin") for one in looks])
         values = klom(margins[: len(unlearned)], margins[len(unlearned) :])
         found[f"klom_{part}"] = float(values.quantile(PERCENTILE))
         found[f"klom_{part}_mean"] = float(values.mean())
@@ -72,29 +64,13 @@ def klom(unlearned: Tensor, oracles: Tensor) -> Tensor:
     The authors compare 100 models with 100. With few of each it says little: two handfuls of
     oracles seldom fall into the same of 20 bins, and look far apart too. Compare it with what
     oracles reach among themselves. (The authors' program leaves the greatest margin out of its
-    histogram; here it is in the last bin.)
-
-    Parameters
-    ----------
-    unlearned
-        Margins of shape (n_models, n_samples).
-    oracles
-        Margins of shape (m_models, n_samples).
-
-    Returns
-    -------
-    Tensor
-        float64 of shape (n_samples,), in nats, 0-11.5.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 of each, the samples differ in number, or a margin is no number.
+    histogram; here it is in the last bin.) ValueError if the samples differ in number, or a margin
+    is no number. Gives float64 of shape (n_samples,), in nats, 0-11.5. ``unlearned`` and
+    ``oracles``: margins of shape (n_models, n_samples) and (m_models, n_samples).
     """
     ours, theirs = (
         one.double().clamp(-LARGEST_MARGIN, LARGEST_MARGIN) for one in (unlearned, oracles)
     )
-    _check_counts(len(ours), len(theirs))
     if ours.ndim != 2 or ours.shape[1:] != theirs.shape[1:]:
         raise ValueError("margins must be of shape (n_models, n_samples), of the same samples")
     both = torch.cat([ours, theirs])
@@ -114,11 +90,3 @@ def _histogram(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
     place = ((values - low) / width.where(width > 0, 1.0)).long().clamp(max=BINS - 1).T
     counts = values.new_zeros(values.shape[1], BINS)
     return counts.scatter_add(1, place, torch.ones_like(place, dtype=counts.dtype)) / len(values)
-
-
-def _check_counts(unlearned: int, oracles: int) -> None:
-    if min(unlearned, oracles) < FEWEST_MODELS:
-        raise ValueError(
-            f"KLoM compares distributions: give at least {FEWEST_MODELS} unlearned models and "
-            f"{FEWEST_MODELS} oracles, not {unlearned} and {oracles}"
-        )

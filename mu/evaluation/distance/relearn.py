@@ -14,26 +14,20 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD
 
 from mu.checkpoints import Checkpoint
 from mu.data.batches import Batches
 from mu.data.forget import ForgetSplit
-from mu.evaluation.outputs import BATCH_SIZE, Outputs
+from mu.evaluation.outputs import BATCH_SIZE
 from mu.runs import Run
 
-SHARE = 0.95
+SHARE = 0.95  # of the original's accuracy on the forget set, to come back to
 MOST_STEPS = 200
-
-
-def relearn_target(original: Outputs, share: float = SHARE) -> float:
-    """The accuracy to come back to: a share of the original's on the forget set, in percent."""
-    return share * original.accuracy()
 
 
 def relearn_steps(
@@ -54,25 +48,17 @@ def relearn_steps(
     alone. Pruned weights stay zero. The model given is left as it is.
 
     The number is relative: an oracle relearns too, so compare with what the oracle needs.
+    ValueError if the accuracy is not within 0-100. Gives 0 where the model has that accuracy
+    already; None where ``most`` steps do not reach it.
 
     Parameters
     ----------
     target_accuracy
-        On the forget set, in percent (0-100); see :func:`relearn_target`.
+        On the forget set, in percent (0-100); see :data:`SHARE`.
     lr, batch_size
         Of the steps.
     most
         Steps after which to give up.
-
-    Returns
-    -------
-    int or None
-        0 where the model has that accuracy already; None where ``most`` steps do not reach it.
-
-    Raises
-    ------
-    ValueError
-        If the accuracy is not within 0-100.
     """
     if not 0 <= target_accuracy <= 100:
         raise ValueError(f"target_accuracy={target_accuracy}: must be within 0 and 100")
@@ -83,7 +69,9 @@ def relearn_steps(
     samples = Batches(split.forget_set, BATCH_SIZE, run.device)
     # A little slack, since the share of right answers that is asked for is rarely a binary one.
     allowed = math.floor(samples.samples * (1 - target_accuracy / 100) + 1e-9)
-    order = _endless(Batches(split.forget_set, batch_size, run.device), run)
+    batches = Batches(split.forget_set, batch_size, run.device)
+    draws = (run.generator(f"relearning, epoch {epoch}") for epoch in itertools.count())
+    order = itertools.chain.from_iterable(map(batches.shuffled, draws))
     for step, (images, labels) in enumerate(order):
         if _errs_at_most(model, samples, allowed, run):
             return step
@@ -96,12 +84,6 @@ def relearn_steps(
         optimizer.step()
         bound.apply()  # enough: without momentum, what moved a pruned weight is gone
     raise AssertionError("batches never end")
-
-
-def _endless(batches: Batches, run: Run) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches, epoch after epoch, each shuffled on its own."""
-    for epoch in itertools.count():
-        yield from batches.shuffled(run.generator(f"relearning, epoch {epoch}"))
 
 
 @torch.no_grad()

@@ -76,12 +76,8 @@ class Twin:
         """For each weight of the parameters ``names``, the sum of the paths through it.
 
         A path is worth its input times the product of its weights, over the mean of each layer
-        that it passes. A path through a bias begins there, at a one.
-
-        Parameters
-        ----------
-        inputs
-            float64 of shape (n, channels, height, width), not negative.
+        that it passes. A path through a bias begins there, at a one. ``inputs``: float64 of shape
+        (n, channels, height, width), not negative.
         """
         weights = [self._parameters[name] for name in names]
         slopes = torch.autograd.grad(
@@ -147,31 +143,33 @@ class Scale(nn.Module):
         return values.view(-1, *[1] * (signal.ndim - 2)) if self._per_channel else values
 
 
-class SummedExcitation(nn.Module):
-    """Squeeze-and-excitation that adds the scale to the signal instead of multiplying."""
+class Stand(nn.Module):
+    """Stands for a part of the network, which it makes use of."""
 
-    def __init__(self, block: SqueezeExcitation) -> None:
+    part: Any
+
+    def __init__(self, part: nn.Module) -> None:
         super().__init__()
-        self.scale = nn.Sequential(block.avgpool, block.fc1, block.fc2)
+        self.part = part
+
+
+class SummedExcitation(Stand):
+    """Squeeze-and-excitation that adds the scale to the signal instead of multiplying."""
 
     def forward(self, signal: Tensor) -> Tensor:
         """Of the same shape."""
-        scale: Tensor = self.scale(signal)
+        scale: Tensor = self.part.fc2(self.part.fc1(self.part.avgpool(signal)))
         return signal + scale
 
 
-class SummedAttention(nn.Module):
+class SummedAttention(Stand):
     """Attention whose tokens add their query to the mean key and the mean value of all."""
-
-    def __init__(self, attention: nn.MultiheadAttention) -> None:
-        super().__init__()
-        self.attention = attention
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, **_options: object
     ) -> tuple[Tensor, None]:
         """Of the shape of ``query``; no attention weights."""
-        inner = self.attention
+        inner = self.part
         stacked: Tensor | None = inner.in_proj_weight  # none where keys have a size of their own
         apart = (inner.q_proj_weight, inner.k_proj_weight, inner.v_proj_weight)
         weights = apart if stacked is None else stacked.chunk(3)
@@ -180,19 +178,15 @@ class SummedAttention(nn.Module):
         return inner.out_proj(_mixed(*parts, dims=(-2 if inner.batch_first else 0,))), None
 
 
-class SummedWindowAttention(nn.Module):
+class SummedWindowAttention(Stand):
     """The same of Swin, over the whole image: an input of ones makes all windows alike.
 
     In its second version, the network that weighs positions adds what it says of them.
     """
 
-    def __init__(self, attention: ShiftedWindowAttention) -> None:
-        super().__init__()
-        self.attention = attention
-
     def forward(self, signal: Tensor) -> Tensor:
         """Of the same shape, (n, height, width, channels)."""
-        inner = self.attention
+        inner = self.part
         mixed = _mixed(*inner.qkv(signal).chunk(3, dim=-1), dims=(1, 2))
         if hasattr(inner, "cpb_mlp"):
             heads = inner.cpb_mlp(inner.relative_coords_table.abs()).mean((0, 1, 2))
@@ -201,30 +195,22 @@ class SummedWindowAttention(nn.Module):
         return projected
 
 
-class SummedGridAttention(nn.Module):
+class SummedGridAttention(Stand):
     """The same of MaxViT, whose windows and grids are rows of tokens already."""
-
-    def __init__(self, attention: RelativePositionalMultiHeadAttention) -> None:
-        super().__init__()
-        self.attention = attention
 
     def forward(self, signal: Tensor) -> Tensor:
         """Of the same shape, (n, groups, tokens, features)."""
-        parts = self.attention.to_qkv(signal).chunk(3, dim=-1)
-        merged: Tensor = self.attention.merge(_mixed(*parts, dims=(-2,)))
+        parts = self.part.to_qkv(signal).chunk(3, dim=-1)
+        merged: Tensor = self.part.merge(_mixed(*parts, dims=(-2,)))
         return merged
 
 
-class LevelledBlock(nn.Module):
+class LevelledBlock(Stand):
     """ConvNeXt's block, whose layer scale shrinks its branch to nearly nothing at first."""
-
-    def __init__(self, block: CNBlock) -> None:
-        super().__init__()
-        self.block = block
 
     def forward(self, signal: Tensor) -> Tensor:
         """Of the same shape."""
-        return signal + levelled(self.block.layer_scale * self.block.block(signal))
+        return signal + levelled(self.part.layer_scale * self.part.block(signal))
 
 
 def _mixed(query: Tensor, key: Tensor, value: Tensor, *, dims: tuple[int, ...]) -> Tensor:

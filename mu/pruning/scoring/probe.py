@@ -42,7 +42,9 @@ class Probe:
     ) -> None:
         placed = look.run.place(copy.deepcopy(model)).requires_grad_(True).eval()
         mask.apply(placed)
-        self._model = exchanged(placed, twice_differentiable)
+        self._model = exchanged(
+            placed, lambda part: Hardsigmoid() if isinstance(part, nn.Hardsigmoid) else part
+        )
         for module in self._model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.train()
@@ -91,13 +93,8 @@ def balanced(data: Subset, count: int, draws: torch.Generator) -> Indices:
     return chosen
 
 
-def twice_differentiable(module: nn.Module) -> nn.Module:
-    """The same function of operations that have a second derivative."""
-    return Hardsigmoid() if isinstance(module, nn.Hardsigmoid) else module
-
-
 class Hardsigmoid(nn.Module):
-    """``nn.Hardsigmoid``, whose own second derivative torch lacks."""
+    """``nn.Hardsigmoid``, of operations that have a second derivative."""
 
     def forward(self, signal: Tensor) -> Tensor:
         """Of the same shape, between zero and one."""

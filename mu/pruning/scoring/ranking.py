@@ -15,16 +15,8 @@ def keep_largest(scores: Mapping[str, Tensor], mask: Mask, keep: int) -> Mask:
     """Of the weights that ``mask`` keeps, the ``keep`` with the largest scores.
 
     Exact to one weight, ties included: of equal scores, those that come first are pruned first.
-
-    Parameters
-    ----------
-    scores
-        By parameter name, each of the parameter's shape.
-
-    Raises
-    ------
-    UserError
-        If a score is not a number: the network's outputs or gradients overflowed.
+    UserError if a score is not a number: the network's outputs or gradients overflowed. ``scores``:
+    by parameter name, each of the parameter's shape.
     """
     names = list(mask)
     flat = torch.cat([scores[name].detach().reshape(-1).cpu() for name in names])

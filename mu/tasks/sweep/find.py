@@ -29,7 +29,7 @@ from mu.tracking import (
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-MUST_AGREE = ("dataset", "arch")
+MUST_AGREE = {"dataset", "arch"}
 MOST_PASTS = 200  # runs of a kind that estimates are taken from
 Result = Mapping[str, Any]  # run_id, metrics
 Results = Mapping[str, Result]  # by the keys of tasks
@@ -77,8 +77,7 @@ class Finder:
         mask_from = task.what["settings"]["mask_from"]
         mask = self._mask(original) if mask_from == "upstream" else ""
         retained = task.original.retained[task.what["forget_set"]]
-        key = oracle_key(task.original.spec, retained, mask, mask_from)
-        return find_oracle(self._store, key)
+        return find_oracle(self._store, oracle_key(task.original.spec, retained, mask, mask_from))
 
 
 def oracle_of(task: Task, results: Results) -> str | None:
@@ -101,10 +100,6 @@ class Load:
     seconds: float = 0.0  # of the work itself
     constant: float = 0.0  # seconds of loading, evaluation and plots, which do not grow
 
-    def agreement(self, other: Load, names: Sequence[str]) -> int:
-        """How many of these features are the same."""
-        return sum(self.features.get(name) == other.features.get(name) for name in names)
-
 
 def estimate(load: Load, pasts: Sequence[Load]) -> float | None:
     """Median seconds over the most similar pieces of work, in proportion to the work.
@@ -114,8 +109,9 @@ def estimate(load: Load, pasts: Sequence[Load]) -> float | None:
     """
     similar: dict[int, list[Load]] = {}
     for past in pasts:
-        if past.kind == load.kind and past.agreement(load, MUST_AGREE) == len(MUST_AGREE):
-            similar.setdefault(past.agreement(load, [*load.features]), []).append(past)
+        same = {name for name, value in load.features.items() if past.features.get(name) == value}
+        if past.kind == load.kind and same.issuperset(MUST_AGREE):
+            similar.setdefault(len(same), []).append(past)
     if not similar:
         return None
     nearest = similar[max(similar)]
@@ -139,13 +135,13 @@ def pasts(store: Store) -> Iterator[Load]:
     for entry in ("prune", "unlearn"):
         query = matching({tags.ENTRY: entry}, FINISHED)
         for run in itertools.islice(store.search(query), MOST_PASTS):
-            # MLflow's launcher logs parameters as they were typed, so one may be no number.
+            # MLflow's launcher logs parameters as they were typed, so one may be no number;
+            # imported originals have no times.
             with contextlib.suppress(KeyError, ValueError):
                 yield _past(run)
 
 
 def _past(run: MlflowRun) -> Load:
-    """A run as a piece of work; KeyError for imported originals."""
     params, metrics, found = run.data.params, run.data.metrics, run.data.tags
     original = found[tags.ENTRY] == "prune"
     seconds = metrics["train_s" if original else "RTE"]

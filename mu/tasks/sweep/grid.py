@@ -24,30 +24,20 @@ class Grid:
 
     Settings are as they were written, lists of values multiplied out. Whether there are such
     settings is checked by :mod:`mu.tasks.sweep.plan`.
-
-    Parameters
-    ----------
-    originals, methods, seeds
-        Settings of ``prune``; names and settings; of the unlearning.
-    oracle
-        Settings of ``retrain``; None where no oracle is wanted.
     """
 
-    originals: tuple[Settings, ...]
+    originals: tuple[Settings, ...]  # of ``prune``
     forget: tuple[str, ...]
-    methods: tuple[tuple[str, Settings], ...]
-    seeds: tuple[Any, ...]
-    oracle: Settings | None
+    methods: tuple[tuple[str, Settings], ...]  # by name
+    seeds: tuple[Any, ...]  # of the unlearning
+    oracle: Settings | None  # of ``retrain``; None where no oracle is wanted
     device: Settings
 
     @classmethod
     def of(cls, document: Any) -> Grid:
         """Read what the file holds; keys that are left out have the defaults of ``unlearn``.
 
-        Raises
-        ------
-        UserError
-            If a key is unknown, or something is not written as it has to be.
+        UserError if a key is unknown, or something is not written as it has to be.
         """
         if not isinstance(document, Mapping):
             raise UserError(f"the grid is no mapping; it has the keys {', '.join(KEYS)}")
@@ -81,13 +71,10 @@ def load_yaml(text: str, name: str) -> Any:
 
     ``name`` says of which file.
     """
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"grid={name!r} is no YAML: {error}") from error
-    finally:
-        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
@@ -107,11 +94,11 @@ class _Loader(yaml.SafeLoader):
 
 def _originals(written: Any) -> Iterator[Settings]:
     """The originals of one block of settings, or of a list of blocks."""
-    if not isinstance(written, list) or not written:
-        yield from _combined("originals", written)
-    else:
-        for number, block in enumerate(written):
-            yield from _combined(f"originals[{number}]", block)
+    blocks = {"originals": written}
+    if isinstance(written, list) and written:
+        blocks = {f"originals[{number}]": block for number, block in enumerate(written)}
+    for owner, block in blocks.items():
+        yield from _combined(owner, block)
 
 
 def _methods(written: Any) -> Iterator[tuple[str, Settings]]:

@@ -58,11 +58,8 @@ def document_of(task: Task, results: Results) -> dict[str, Any]:
 def perform(document: Document) -> dict[str, Any]:
     """Do a task; a failure is part of the answer, not raised.
 
-    Returns
-    -------
-    dict
-        ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
-        ``traceback``; in either case ``warnings``, lines that the user should see.
+    Gives ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
+    ``traceback``; in either case ``warnings``, lines that the user should see.
     """
     devices = int(document.get("device", {}).get("devices", 1))
     if devices > 1 and place().size == 1:
@@ -108,8 +105,7 @@ def perform_in_worker(document: Document) -> dict[str, Any]:
 def _perform(document: Document) -> dict[str, Any]:
     """The task itself, from plain values to plain values."""
     store = _store(document["store"], document["experiment"])
-    make = _unlearned if document["original"] else _original
-    return make(store, document)
+    return (_unlearned if document["original"] else _original)(store, document)
 
 
 @lru_cache(maxsize=1)

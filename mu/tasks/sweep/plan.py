@@ -44,20 +44,15 @@ class PlannedOriginal:
 
 @dataclass(frozen=True)
 class Task:
-    """One run that is to be there in the end.
-
-    Parameters
-    ----------
-    what
-        JSON-ready: ``settings``, of an original those of ``prune``; of the others also ``method``,
-        ``forget``, ``forget_set`` (fingerprint) and ``seed`` (None: the original's).
-    """
+    """One run that is to be there in the end."""
 
     key: str  # fingerprint of what it is; no other task of the plan has it
     kind: str
     label: str  # in words, for people
     original: PlannedOriginal  # that it makes or starts from
     needs: tuple[str, ...]  # keys of the tasks that must be done before, the original first
+    # JSON-ready: ``settings``, of an original those of ``prune``; of the others also ``method``,
+    # ``forget``, ``forget_set`` (fingerprint) and ``seed`` (None: the original's).
     what: Settings
 
     @property

@@ -98,19 +98,19 @@ class Board:
         return table
 
     def _seconds_left(self) -> float | None:
-        """For what is not done, as many at a time as there are jobs; None where unknown."""
-        state, plan = self._schedule.state, self._schedule.plan
-        left = [self._seconds(task) for task in plan if state(task) in (WAITING, RUNNING)]
-        known = [one for one in left if one is not None]
-        if left and not known:
-            return None
-        # What nothing is known of may take as long as the others.
-        return statistics.fmean(known) * len(left) / self._jobs if left else 0.0
+        """For what is not done, as many at a time as there are jobs; None where unknown.
 
-    def _seconds(self, task: Task) -> float | None:
-        """What tasks of its group took in this sweep, or else what earlier runs say."""
-        took = self._took.get(_group(task))
-        return statistics.fmean(took) if took else self._estimates.get(task.key)
+        A task takes what others of its method took in this sweep, or else what earlier runs say.
+        """
+        state, plan = self._schedule.state, self._schedule.plan
+        left = [task for task in plan if state(task) in (WAITING, RUNNING)]
+        if not left:
+            return 0.0
+        means = {group: statistics.fmean(took) for group, took in self._took.items()}
+        each = [means.get(_group(task), self._estimates.get(task.key)) for task in left]
+        known = [one for one in each if one is not None]
+        # What nothing is known of may take as long as the others.
+        return statistics.fmean(known) * len(left) / self._jobs if known else None
 
 
 def _group(task: Task) -> str:
@@ -124,8 +124,33 @@ def _group(task: Task) -> str:
 def write_report(recorder: Recorder, schedule: Schedule, tracebacks: Mapping[str, str]) -> None:
     """Write every task's run, the unlearnings as a table, and tracebacks by the labels of tasks."""
     plan, folder, done = schedule.plan, recorder.folder, _done(schedule)
-    write_json(folder / SWEEP_FILE, {"tasks": [_entry(task, schedule) for task in plan]})
-    write_csv(folder / "report" / "sweep.csv", [_row(task, schedule) for task in done])
+    runs = {key: result["run_id"] for key, result in schedule.results.items()}
+    entries = [
+        {
+            "kind": task.kind,
+            "label": task.label,
+            "state": schedule.state(task),
+            "run_id": runs.get(task.key),
+            "error": schedule.failures.get(task.key),
+            "needs": [runs.get(need) for need in task.needs],
+            **task.what,
+        }
+        for task in plan
+    ]
+    rows = [
+        {
+            "run_id": runs[task.key],
+            **{f"prune_{name}": value for name, value in task.original.settings.items()},
+            "method": task.what["method"],
+            "forget": task.what["forget"],
+            "seed": task.seed,
+            **task.what["settings"],
+            **schedule.results[task.key]["metrics"],
+        }
+        for task in done
+    ]
+    write_json(folder / SWEEP_FILE, {"tasks": entries})
+    write_csv(folder / "report" / "sweep.csv", rows)
     counts = Counter(task.kind for task in plan)
     words = ", ".join(f"{counts[kind]} {word}s" for kind, word in KINDS.items())
     lines = [f"**Sweep**: {words}", "", *(f"- {line}" for line in failures(schedule)), ""]
@@ -167,31 +192,3 @@ def _numbers(
     rows = [schedule.results[task.key]["metrics"] for task in tasks]
     names = [name for name in console.COLUMNS if any(name in row for row in rows)]
     return names, rows, [task.label for task in tasks]
-
-
-def _entry(task: Task, schedule: Schedule) -> dict[str, Any]:
-    """A task in ``sweep.json``."""
-    runs = {key: result["run_id"] for key, result in schedule.results.items()}
-    return {
-        "kind": task.kind,
-        "label": task.label,
-        "state": schedule.state(task),
-        "run_id": runs.get(task.key),
-        "error": schedule.failures.get(task.key),
-        "needs": [runs.get(need) for need in task.needs],
-        **task.what,
-    }
-
-
-def _row(task: Task, schedule: Schedule) -> dict[str, Any]:
-    """An unlearning in ``sweep.csv``."""
-    result, what = schedule.results[task.key], task.what
-    return {
-        "run_id": result["run_id"],
-        **{f"prune_{name}": value for name, value in task.original.settings.items()},
-        "method": what["method"],
-        "forget": what["forget"],
-        "seed": task.seed,
-        **what["settings"],
-        **result["metrics"],
-    }

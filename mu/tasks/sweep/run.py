@@ -16,7 +16,6 @@ from mu.errors import UserError
 from mu.tasks.base import run_task
 from mu.tasks.outputs import write_text
 from mu.tasks.sweep.engines import Engine
-from mu.tasks.sweep.engines.local import Local
 from mu.tasks.sweep.engines.processes import Processes, environments
 from mu.tasks.sweep.find import Finder, Results, estimate, load_of, pasts
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
@@ -183,4 +182,4 @@ def open_engine(options: SweepOptions, device: Mapping[str, Any]) -> Engine:
         return Ray(perform_in_worker, options.jobs, options.ray_address, gpus)
     if options.engine == "processes":
         return Processes(perform_in_worker, environments(options.jobs, DeviceOptions.of(device)))
-    return Local(perform)
+    return Engine(perform)

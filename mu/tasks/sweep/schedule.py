@@ -21,19 +21,12 @@ class Schedule:
     A task that is done stays done. One that failed waits again until it has failed ``retries``
     times more; one whose worker died, until that has happened :data:`DEATHS` times. With a task
     that is given up, those that need it are given up.
-
-    Attributes
-    ----------
-    results
-        Of tasks that are done, by their keys.
-    failures
-        Why tasks were given up, by their keys.
     """
 
     def __init__(self, plan: Plan, retries: int, results: Results | None = None) -> None:
         self.plan, self._retries = plan, retries
-        self.results: dict[str, Result] = dict(results or {})
-        self.failures: dict[str, str] = {}
+        self.results: dict[str, Result] = dict(results or {})  # of tasks that are done, by key
+        self.failures: dict[str, str] = {}  # why tasks were given up
         self._running: set[str] = set()
         self._lost: Counter[tuple[str, bool]] = Counter()
 

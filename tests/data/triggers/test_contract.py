@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mu.data.triggers import TRIGGERS, exact, make_trigger
+from mu.data.triggers import TRIGGERS, base, make_trigger
 from mu.data.triggers.base import Trigger
 from mu.hyperparameters import LARGEST_SEED
 from tests.data.triggers.images import COLOUR, SHAPES, images
@@ -130,7 +130,7 @@ def test_how_many_are_worked_on_together_does_not_matter(name, together, monkeyp
     pixels = images(COLOUR)
     expected = trigger(name).apply(pixels)
 
-    monkeypatch.setattr(exact, "NUMBERS", together * pixels[0].numel())
+    monkeypatch.setattr(base, "NUMBERS", together * pixels[0].numel())
 
     assert torch.equal(trigger(name).apply(pixels), expected)
 
@@ -143,11 +143,11 @@ def test_memory_is_bounded_by_some_images_at_a_time(monkeypatch):
         seen.append(len(some))
         return some
 
-    monkeypatch.setattr(exact, "NUMBERS", 3 * pixels[0].numel() + 1)
-    assert torch.equal(exact.change_exactly(pixels, change), pixels)
+    monkeypatch.setattr(base, "NUMBERS", 3 * pixels[0].numel() + 1)
+    assert torch.equal(base.change_exactly(pixels, change), pixels)
     assert seen == [3, 3, 1]
-    monkeypatch.setattr(exact, "NUMBERS", 1)
-    assert torch.equal(exact.change_exactly(pixels, change), pixels)
+    monkeypatch.setattr(base, "NUMBERS", 1)
+    assert torch.equal(base.change_exactly(pixels, change), pixels)
     assert seen[3:] == [1] * 7
 
 

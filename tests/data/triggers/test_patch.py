@@ -4,8 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mu.data.triggers.patch import Patch
-from mu.data.triggers.square import COLOURS, POSITIONS
+from mu.data.triggers.square import COLOURS, POSITIONS, Patch
 from tests.data.triggers.images import COLOUR, GREY, everywhere, images
 from tests.helpers import laws, refused
 

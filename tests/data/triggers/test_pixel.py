@@ -2,8 +2,7 @@
 
 import pytest
 
-from mu.data.triggers.pixel import Pixel
-from mu.data.triggers.square import POSITIONS
+from mu.data.triggers.square import POSITIONS, Pixel
 from tests.data.triggers.images import COLOUR, images
 from tests.data.triggers.test_patch import assert_square
 from tests.helpers import refused

@@ -27,7 +27,7 @@ def test_as_scikit_learn_with_ties_and_sizes_that_differ(members, others, false_
     curve = Curve.of(one, other)
     auc, tpr = by_sklearn(one, other, false_positives)
     assert float(curve.auc()) == pytest.approx(auc, abs=1e-12)
-    assert float(curve.true_positives(false_positives)) == pytest.approx(tpr, abs=1e-12)
+    assert float(curve.true_positives(false_positives)) == pytest.approx(100 * tpr, abs=1e-10)
 
 
 @given(few, few)
@@ -82,7 +82,6 @@ def test_intervals_follow_the_seed():
     one, other = draws.normal(1, 1, 300), draws.normal(0, 1, 300)
     assert rates(one, other, seed=1) == rates(one, other, seed=1)
     assert rates(one, other, seed=1)["auc_lo"] != rates(one, other, seed=2)["auc_lo"]
-    assert rates(one, other, resamples=0).keys() == {"auc", "tpr_at_1"}
 
 
 def test_the_curve_ends_where_all_are_called_members():

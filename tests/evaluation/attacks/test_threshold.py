@@ -55,4 +55,4 @@ def test_a_class_that_is_not_there_is_judged_by_all():
 
 def test_higher_scores_are_members():
     sure, unsure = outputs([0.99], [0]), outputs([0.4], [0])
-    assert float(sure.modified_entropy()) > float(unsure.modified_entropy())
+    assert float(sure.score("modified_entropy")) > float(unsure.score("modified_entropy"))

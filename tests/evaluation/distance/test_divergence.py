@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from mu.evaluation import Outputs
-from mu.evaluation.distance import divergences
-from mu.evaluation.distance.divergence import agreement, js_divergence
+from mu.evaluation.distance.divergence import agreement, divergences, js_divergence
 from tests.evaluation.distance.looks import SIZES, look, outputs, reordered
 from tests.helpers import laws
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from mu.checkpoints import forget_split
 from mu.data.batches import Batches
 from mu.evaluation import predict
-from mu.evaluation.distance import relearn, relearn_steps, relearn_target
+from mu.evaluation.distance import relearn
+from mu.evaluation.distance.relearn import relearn_steps
 from mu.masks import Mask
 from mu.runs import Run
 from tests.helpers import as_arrays, bits, make_checkpoint, make_dataset
@@ -170,13 +171,6 @@ def test_one_sample(tmp_path):
     assert found > 0
     accuracies, _ = course(checkpoint, split, found)
     assert first(accuracies, 95) == found
-
-
-def test_the_target_is_a_share_of_the_originals_accuracy():
-    checkpoint, split = case()
-    original = predict(checkpoint.model, split.retain_set, Run(device="cpu"))
-    assert relearn_target(original) == pytest.approx(0.95 * original.accuracy())
-    assert relearn_target(original, 0.5) == pytest.approx(0.5 * original.accuracy())
 
 
 @pytest.mark.parametrize("target", [-1, 100.5, float("nan")])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mu.evaluation.distance import tow
+from mu.evaluation.gap import tow
 
 numbers = st.fixed_dictionaries({name: st.floats(0, 100) for name in ("UA", "RA", "TA")})
 

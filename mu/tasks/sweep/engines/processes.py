@@ -27,8 +27,8 @@ class Processes(Engine):
     """
 
     def __init__(self, perform: Perform, environments: Sequence[Environment]) -> None:
+        super().__init__(perform)
         self.jobs = len(environments)
-        self._perform = perform
         self._workers = [_Worker(environment) for environment in environments]
 
     def submit(self, document: Document) -> Answer:

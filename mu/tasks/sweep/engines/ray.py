@@ -36,6 +36,7 @@ class Ray(Engine):
     """
 
     def __init__(self, perform: Perform, jobs: int | None, address: str | None, gpus: int) -> None:
+        super().__init__(perform)
         handlers = [(number, signal.getsignal(number)) for number in SIGNALS]
         _connect(jobs, address)
         for number, handler in handlers:  # Ray puts one in their place that aborts
@@ -45,7 +46,7 @@ class Ray(Engine):
         most = resources["GPU"] / gpus if gpus else resources.get("CPU", 1)
         self.jobs = jobs or max(1, int(most))
         self._task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_perform_in)
-        self._perform, self._folder = perform, None if address else str(Path.cwd())
+        self._folder = None if address else str(Path.cwd())
         self._running: dict[Answer, Any] = {}
 
     def submit(self, document: Document) -> Answer:

@@ -1,4 +1,4 @@
-"""Architectures ``torchvision:NAME``: any classifier of torchvision, as published."""
+"""Open names: ``torchvision:NAME``, and ``package.module:function``, a user's own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from typing import Any
 import torchvision
 from torch import nn
 
-from mu.errors import unknown
+from mu.errors import UserError, unknown
 from mu.models import ModelSpec
 from mu.models.fit import MISFITS, misfit
 from mu.models.layers import renew
+from mu.own import call
+
+
+def own(spec: ModelSpec) -> nn.Module:
+    """What the function returns for those settings of ``spec`` that it accepts by name."""
+    settings = {name: value for name, value in spec.as_dict().items() if name != "arch"}
+    model = call("arch", spec.arch, settings, needed=("num_classes",))
+    if not isinstance(model, nn.Module):
+        raise UserError(f"arch {spec.arch} returns {type(model).__name__}, not a torch.nn.Module")
+    return model
 
 
 def named(spec: ModelSpec) -> nn.Module:

@@ -1,0 +1,47 @@
+"""Classes of a data set, by name or number."""
+
+from __future__ import annotations
+
+from mu.data.images import ImageDataset
+from mu.errors import UserError
+
+
+def labels_of(text: str, dataset: ImageDataset) -> list[tuple[str, int]]:
+    """The classes of a list with commas: each as it was written, and its label.
+
+    A name may hold commas itself (``tench, Tinca tinca``): as many words as make a name are taken
+    for one.
+
+    Raises
+    ------
+    UserError
+        If there is no class of that name or number.
+    """
+    if text in dataset.classes:  # with its spaces, if it has any
+        return [(text, label_of(text, dataset))]
+    words, found = text.split(","), []
+    while words:
+        names = [",".join(words[:size]).strip() for size in range(len(words), 0, -1)]
+        name = next((one for one in names if one in dataset.classes), names[-1])
+        found.append((name, label_of(name, dataset)))
+        del words[: len(names) - names.index(name)]
+    return found
+
+
+def label_of(text: str, dataset: ImageDataset, option: str = "class") -> int:
+    """The label of the class of that name or number.
+
+    Raises
+    ------
+    UserError
+        If there is none; ``option`` says what it was given for.
+    """
+    names = dataset.classes
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    raise UserError(
+        f"there is no {option} {text!r} in {dataset.name}; its {len(names)} classes "
+        f"are 0 to {len(names) - 1}: {', '.join(names[:12])}{', ...' * (len(names) > 12)}"
+    )
