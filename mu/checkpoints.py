@@ -159,6 +159,18 @@ class Spec:
         gone = torch.isin(torch.from_numpy(whole.train), torch.tensor(self.removed).long()).numpy()
         return Split(whole.train[~gone], whole.val, whole.unused)
 
+    def forget_split(self, dataset: ImageDataset, request: ForgetRequest) -> ForgetSplit:
+        """What is to be forgotten of a model with this spec.
+
+        Raises
+        ------
+        UserError
+            If the request does not fit the data.
+        """
+        parts = self.split(dataset)
+        chosen = request.select(dataset, parts, self.recipe.split.split_seed)
+        return ForgetSplit.of(dataset, parts, chosen)
+
     def without(self, forget: Indices, method: str) -> Spec:
         """The spec after ``method`` has unlearned the samples ``forget``."""
         removed = tuple(sorted({*self.removed, *(int(number) for number in forget)}))
@@ -284,7 +296,7 @@ class Checkpoint:
             If a file is missing, differs from the sha256 in the spec, or does not fit.
         """
         model, spec = load_network(folder / Path(SPEC_FILE).parent)
-        _read_checked(folder, MASK_FILE, _files(folder / SPEC_FILE)[1])
+        _read(folder / MASK_FILE, MASK_FILE, _spec_in(folder / SPEC_FILE)[1])
         return cls(model, Mask.load(folder / MASK_FILE), spec)
 
 
@@ -296,8 +308,8 @@ def load_network(folder: Path) -> tuple[nn.Module, Spec]:
     UserError
         If a file is missing, differs from the sha256 in the spec, or does not fit.
     """
-    spec, files = _files(folder / Path(SPEC_FILE).name)
-    weights = _read_checked(folder.parent, WEIGHTS_FILE, files, folder / Path(WEIGHTS_FILE).name)
+    spec, files = _spec_in(folder / Path(SPEC_FILE).name)
+    weights = _read(folder / Path(WEIGHTS_FILE).name, WEIGHTS_FILE, files)
     model = spec.recipe.model.build(seed=spec.recipe.seed)
     try:
         model.load_state_dict(load_tensors(weights))
@@ -306,26 +318,21 @@ def load_network(folder: Path) -> tuple[nn.Module, Spec]:
     return model.eval(), spec
 
 
-def _files(path: Path) -> tuple[Spec, dict[str, str]]:
+def _spec_in(path: Path) -> tuple[Spec, dict[str, str]]:
     """The spec of a checkpoint, and the sha256 of its files."""
-    return Spec.from_json(_read(path.parents[1], SPEC_FILE, path).decode("utf-8", "replace"))
+    return Spec.from_json(_read(path, SPEC_FILE).decode("utf-8", "replace"))
 
 
-def _read_checked(
-    folder: Path, name: str, files: Mapping[str, str], path: Path | None = None
-) -> bytes:
-    content = _read(folder, name, path)
-    if hashlib.sha256(content).hexdigest() != files.get(name):
+def _read(path: Path, name: str, files: Mapping[str, str] | None = None) -> bytes:
+    """The file ``name`` of a checkpoint, checked where the sha256 of its files are given."""
+    if not path.is_file():
+        raise UserError(
+            f"there is no {name} in {str(path.parents[1])!r}; it is not a checkpoint of mu"
+        )
+    content = path.read_bytes()
+    if files is not None and hashlib.sha256(content).hexdigest() != files.get(name):
         raise UserError(f"{name} is damaged: its sha256 is not the one in {SPEC_FILE}")
     return content
-
-
-def _read(folder: Path, name: str, path: Path | None = None) -> bytes:
-    """A file of a checkpoint in ``folder``; it may lie elsewhere than its name says."""
-    path = path or folder / name
-    if not path.is_file():
-        raise UserError(f"there is no {name} in {str(folder)!r}; it is not a checkpoint of mu")
-    return path.read_bytes()
 
 
 def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> ForgetSplit:
@@ -343,7 +350,4 @@ def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> 
         If the data is not what the checkpoint was trained on, or the request does not fit it.
     """
     spec = checkpoint.spec
-    dataset = spec.data.bind(dataset)
-    parts = spec.split(dataset)
-    chosen = ForgetRequest.parse(forget).select(dataset, parts, spec.recipe.split.split_seed)
-    return ForgetSplit.of(dataset, parts, chosen)
+    return spec.forget_split(spec.data.bind(dataset), ForgetRequest.parse(forget))

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -33,7 +32,7 @@ class Record(NamedTuple):
 
 
 class Run:
-    """Device, seed, folder and log of one piece of work.
+    """Device, seed and log of one piece of work.
 
     On CUDA it has cuDNN use deterministic algorithms from then on, in the whole process: with the
     others, the same seed ended up 40 % of the weights' norm away (``benchmarks/results``).
@@ -44,8 +43,6 @@ class Run:
         ``auto`` (CUDA where there is one, else the CPU) or a name that torch knows.
     seed
         Of this step's own randomness.
-    folder
-        Where artifacts are written; None where none are wanted.
     precision
         ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA, fp32 elsewhere.
     devices
@@ -75,7 +72,6 @@ class Run:
         *,
         device: str = "auto",
         seed: int = 0,
-        folder: Path | None = None,
         precision: str = "auto",
         devices: int = 1,
         sync_bn: bool = False,
@@ -93,7 +89,6 @@ class Run:
             torch.cuda.set_device(self.device)
         self.devices, self.sync_bn = self.ranks.size, sync_bn
         self.seed = seed
-        self.folder = folder
         if precision not in PRECISIONS:
             raise UserError(f"precision={precision!r}: give one of {', '.join(PRECISIONS)}")
         self.precision = precision
@@ -205,7 +200,7 @@ class Run:
             with _bar(label, total) as advance:
                 yield advance
         elif self._prints_lines:
-            yield _Lines(label, total)
+            yield _lines(label, total)
         else:
             yield lambda _samples, _note: None
 
@@ -233,22 +228,21 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
         yield advance
 
 
-class _Lines:
+def _lines(label: str, total: int) -> Callable[[int, str], None]:
     """Progress as lines of text, far enough apart for a log."""
+    done, start = 0, time.monotonic()
+    said = start
 
-    def __init__(self, label: str, total: int) -> None:
-        self._label, self._total, self._done = label, max(total, 1), 0
-        self._start = self._said = time.monotonic()
-
-    def __call__(self, samples: int, note: str) -> None:
-        self._done += samples
+    def advance(samples: int, note: str) -> None:
+        nonlocal done, said
+        done += samples
         now = time.monotonic()
-        if now - self._said < SECONDS_BETWEEN_LINES:
-            return
-        self._said = now
-        share, rate = 100 * self._done / self._total, self._done / (now - self._start)
-        text = f"{self._label}: {note}, {share:.0f} %, {rate:,.0f} images/s"
-        print(text, file=sys.stderr, flush=True)
+        if now - said >= SECONDS_BETWEEN_LINES:
+            said, share, rate = now, 100 * done / max(total, 1), done / (now - start)
+            text = f"{label}: {note}, {share:.0f} %, {rate:,.0f} images/s"
+            print(text, file=sys.stderr, flush=True)
+
+    return advance
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
@@ -296,27 +290,21 @@ def check_ranks(devices: int) -> None:
     UserError
         If this process is alone, or one of another number.
     """
-    here = place()
-    if devices in (1, here.size):
+    size = place().size
+    if devices in (1, size):
         return
-    if here.size == 1:
+    if size == 1:
         raise UserError(
             f"devices={devices}, but this is one process; start the script with torchrun "
             f"--nproc-per-node={devices} and leave devices out (a notebook is one process)"
         )
     raise UserError(
-        f"devices={devices}, but torch's launcher started {here.size} processes; leave devices out"
+        f"devices={devices}, but torch's launcher started {size} processes; leave devices out"
     )
 
 
 def check_device_count(device: str, devices: int, sync_bn: bool) -> None:
-    """:func:`check_devices`, and on a CPU no more processes than it has cores.
-
-    Raises
-    ------
-    UserError
-        See :func:`check_devices`.
-    """
+    """:func:`check_devices`, and refuse more processes on a CPU than it has cores."""
     where, cores = pick_device(device), max(FEWEST_CORES, usable_cores())
     if where.type == "cpu" and devices > cores:
         raise UserError(

@@ -70,7 +70,7 @@ def _perform(
     if here.size > 1 and not launches:
         raise UserError(f"this is {here} of a launcher's; start it once, and give devices")
     command = build(words)
-    devices = _devices(command, words)
+    devices = _devices(words)
     if here.size > 1 and any(one.name == "devices" for one in command.params):
         from mu.runs import check_ranks  # loads torch
 
@@ -82,7 +82,7 @@ def _perform(
         _launch(command, words, devices)
 
 
-def _devices(command: click.Command, arguments: Sequence[str]) -> int:
+def _devices(arguments: Sequence[str]) -> int:
     """How many processes are wanted; 1 where the command line says so, is wrong, or wants help."""
     text = peek(arguments, "devices", "1")
     return int(text) if text.isdecimal() and not {"-h", "--help"} & {*arguments} else 1

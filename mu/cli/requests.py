@@ -12,7 +12,7 @@ from typing import Any
 
 from mu.data import DATASETS, DEFAULT_DATASET
 from mu.errors import UserError
-from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
+from mu.hyperparameters import LARGEST_SEED, Hyperparameters, changed, setting
 from mu.methods import DEFAULT_METHOD, METHODS
 from mu.models import ARCHITECTURES, STEMS
 from mu.pruning import PRUNERS
@@ -25,8 +25,6 @@ ENGINES = ("local", "processes", "ray")  # that perform the tasks of a sweep
 MOST_RUNS = 200  # that a sweep makes without yes=true
 TRANSFER_PREFIX = "transfer_"  # of the options of the training for the target
 
-Given = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Request:
@@ -35,13 +33,9 @@ class Request:
     Parameters
     ----------
     entry
-        Of the entry's own options, such as :class:`UnlearnOptions`.
-    method
-        Hyperparameters of the unlearning method.
+        Of the entry's options, such as :class:`UnlearnOptions`.
     original
         Data, network, training, pruner and split of an original.
-    device
-        Of :class:`DeviceOptions`.
     training
         Of the training for the target (``transfer``).
     poison, trigger, suspects
@@ -204,26 +198,20 @@ class BackdoorOptions(Hyperparameters):
         help="train the poisoned original under the mask of that run; what is not given is as in "
         "that run",
     )
-    method: str = setting(DEFAULT_METHOD, help=f"how to unlearn: {', '.join(METHODS)}")
+    method: str = changed(UnlearnOptions, "method", DEFAULT_METHOD)
     suspects: str | None = setting(
         None,
         help="which samples are forgotten where nobody knows the poisoned ones: spectral, or a "
         "file of sample numbers (default: the poisoned ones)",
     )
-    oracle_run_id: str = setting(
-        "find", help="run of the oracle: find, train (where none is found), none, or an ID"
-    )
+    oracle_run_id: str = changed(UnlearnOptions, "oracle_run_id", "find")
     sparsities: str | None = setting(
         None,
         help="do it all for each of these sparsities, in percent and with commas, in runs below "
         "this one, and draw them together",
     )
-    seed: int = setting(0, help="of the unlearning", low=0, high=LARGEST_SEED)
-    resume_run_id: str | None = setting(
-        None,
-        help="continue that interrupted run from its last finished epoch; what it was given "
-        "need not be given again",
-    )
+    seed: int = changed(UnlearnOptions, "seed", 0)
+    resume_run_id: str | None = changed(UnlearnOptions, "resume_run_id", None)
 
 
 @dataclass(frozen=True)

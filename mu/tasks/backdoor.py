@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
@@ -37,7 +36,7 @@ def backdoor(request: Request) -> None:
     elif options.sparsities is not None:
         sparsity_curve(store, options, request)
     else:
-        print_unlearned(store, run_plan(store, make_plan(store, options, request)))
+        print_unlearned(store, run_plan(make_plan(store, options, request)))
 
 
 def method_of_interrupted(run_id: str) -> str:
@@ -53,7 +52,7 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
     assert options.sparsities is not None
     sparsities = parse_sparsities(options.sparsities)
     _refuse_what_fixes_one(options, request)
-    requests = {sparsity: _of_one(options, request, sparsity) for sparsity in sparsities}
+    requests = {sparsity: _of_one(request, sparsity) for sparsity in sparsities}
     for one in requests.values():  # before anything is trained
         make_plan(store, options, one)
 
@@ -62,17 +61,17 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
         rows: list[dict[str, float]] = []
         for step, (sparsity, one) in enumerate(requests.items()):
             print(f"sparsity {sparsity:g} %")
-            done = run_plan(store, make_plan(store, options, one), recorder.run_id)
-            row = {name: value for name, value in done.result.metrics.items() if name in COLUMNS}
+            done = run_plan(make_plan(store, options, one), recorder.run_id)
+            row = {name: value for name, value in done.metrics.items() if name in COLUMNS}
             rows.append(row | {"sparsity": done.task.problem.checkpoint.mask.sparsity})
             recorder.metrics(rows[-1], step)
         _save(recorder, options.method, rows)
         return rows
 
-    done = run_task(store, "backdoor", f"{options.method} over sparsity"[:20], work)
-    shown = [name for name in SHOWN if any(name in row for row in done.value)]
-    console.print_table("backdoor over sparsity", shown, done.value)
-    console.print_lines({"run": done.run_id, "browse": browse(store, "mu-backdoor")})
+    run_id, rows = run_task(store, "backdoor", f"{options.method} over sparsity"[:20], work)
+    shown = [name for name in SHOWN if any(name in row for row in rows)]
+    console.print_table("backdoor over sparsity", shown, rows)
+    console.print_lines({"run": run_id, "browse": browse(store, "mu-backdoor")})
 
 
 def _save(recorder: Recorder, method: str, rows: list[dict[str, float]]) -> None:
@@ -87,13 +86,7 @@ def _save(recorder: Recorder, method: str, rows: list[dict[str, float]]) -> None
 
 
 def parse_sparsities(text: str) -> list[float]:
-    """Percentages with commas between them.
-
-    Raises
-    ------
-    UserError
-        If one is no number from 0 to below 100, or comes twice.
-    """
+    """Percentages with commas between them, from 0 to below 100, none twice."""
     found: list[float] = []
     for word in text.split(","):
         try:
@@ -113,26 +106,22 @@ def parse_sparsities(text: str) -> list[float]:
 
 def _refuse_what_fixes_one(options: BackdoorOptions, request: Request) -> None:
     fixed = {
-        "prune_run_id": options.prune_run_id if options.prune_run_id != "auto" else None,
+        "prune_run_id": options.prune_run_id,
         "mask_run_id": options.mask_run_id,
         "prune_rate": request.original.get("rate"),
     }
     for name, value in fixed.items():
-        if value is not None:
+        if value not in (None, "auto"):
             raise UserError(
                 f"{name}={value}: sparsities={options.sparsities} makes an original for each "
                 f"sparsity; leave {name} out"
             )
 
 
-def _of_one(options: BackdoorOptions, request: Request, sparsity: float) -> Request:
+def _of_one(request: Request, sparsity: float) -> Request:
     """What is requested for one sparsity: the rate of each round that comes to it in the end."""
-    rounds = int(request.original.get("rounds") or _rounds_of(request.original))
+    given = request.original
+    chosen = profile(given.get("profile", DEFAULT_PROFILE)).pruner
+    rounds = given.get("rounds") or make_pruner(given.get("pruner") or chosen).rounds
     rate = 1 - (1 - sparsity / 100) ** (1 / rounds)
-    return replace(request, original={**request.original, "rate": round(rate, 6)})
-
-
-def _rounds_of(original: Mapping[str, object]) -> int:
-    """Rounds of the pruner that is requested, by default."""
-    chosen = profile(str(original.get("profile", DEFAULT_PROFILE)))
-    return int(make_pruner(str(original.get("pruner", chosen.pruner))).rounds)
+    return replace(request, original={**given, "rate": round(rate, 6)})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from mu.cli.requests import DeviceOptions
 from mu.distributed.place import place
@@ -13,14 +12,6 @@ from mu.runs import Run, check_device_count
 from mu.tracking import Recorder, Store, remove_progress, tracked
 
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class Done(Generic[Value]):
-    """A run that has ended well, and what its work returned."""
-
-    run_id: str
-    value: Value
 
 
 def run_task(
@@ -31,7 +22,7 @@ def run_task(
     *,
     resume: str | None = None,
     parent: str | None = None,
-) -> Done[Value]:
+) -> tuple[str, Value]:
     """Do some work in a run of its own, or in the interrupted one that it continues.
 
     What can be checked is checked before: a run that is open and then fails is FAILED.
@@ -47,30 +38,27 @@ def run_task(
         ID of the interrupted run, if one is continued.
     parent
         ID of the run that this one is made for.
+
+    Returns
+    -------
+    tuple
+        The ID of the run, which has ended well, and what ``work`` returned.
     """
     with tracked(store, entry, title, resume=resume, parent=parent) as recorder:
         # At once: it is needed to resume, if this process is killed.
         print(f"{entry} run {recorder.run_id}", file=sys.stderr, flush=True)
         value = work(recorder)
     remove_progress(recorder)
-    return Done(recorder.run_id, value)
+    return recorder.run_id, value
 
 
 def make_run(device: DeviceOptions, recorder: Recorder | None = None, seed: int = 0) -> Run:
     """Where the work is done; its numbers are logged by ``recorder``, where there is one."""
-    if recorder is None:
-        return Run(**device.as_dict(), seed=seed)
-    return Run(**device.as_dict(), seed=seed, folder=recorder.folder, sink=recorder.metrics)
+    return Run(**device.as_dict(), seed=seed, sink=recorder.metrics if recorder else None)
 
 
 def checked_device(given: DeviceOptions) -> DeviceOptions:
-    """The options, if this machine has such devices.
-
-    Raises
-    ------
-    UserError
-        If it does not have them.
-    """
+    """The options; UserError if this machine has no such devices."""
     here = place()
     devices = given.devices if here.size == 1 else here.local_size  # of this machine
     check_device_count(given.device, devices, given.sync_bn)

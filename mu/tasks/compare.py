@@ -36,47 +36,33 @@ def compare(request: Request) -> None:
     def work(recorder: Recorder) -> None:
         recorder.params(options.as_dict())
         _write(recorder, options.title or TITLE, chosen, tables)
-        _log(recorder, chosen, tables)
+        recorder.metrics({"runs": chosen.count, "groups": len(tables)})
+        for step, table in enumerate(tables):
+            if (gap := best_gap(table)) is not None:
+                recorder.metrics({"best_gap": gap}, step)
+        recorder.describe(describe(chosen, tables))
 
-    done = run_task(store, "compare", f"compare {chosen.count} runs", work)
+    run_id, _ = run_task(store, "compare", f"compare {chosen.count} runs", work)
     print_tables(tables)
     console.print_notes(chosen.notes)
-    console.print_lines(
-        {
-            "runs": str(chosen.count),
-            "comparison": done.run_id,
-            "page": PAGE,
-            "browse": browse(store, run_id=done.run_id),
-        }
-    )
+    lines = {"runs": str(chosen.count), "comparison": run_id, "page": PAGE}
+    console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
 
 
 def _metrics(text: str | None) -> list[str] | None:
-    """The columns requested, in their order.
-
-    Raises
-    ------
-    UserError
-        If a name is no metric, or there is none.
-    """
+    """The columns requested, in their order; refuses what is no metric."""
     if text is None:
         return None
     names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
     if not names:
         raise UserError(f"metrics={text!r} names none; give names as UA,MIA,gap")
     for name in names:
-        metric(name)  # refuses what is no metric
+        metric(name)
     return names
 
 
 def _check_found(metrics: Sequence[str] | None, tables: Sequence[Table]) -> None:
-    """Refuse a column that would be empty in every table.
-
-    Raises
-    ------
-    UserError
-        If no run has the metric.
-    """
+    """Refuse a column that would be empty in every table."""
     for name in metrics or ():
         if not any(table.has(name) for table in tables):
             raise UserError(
@@ -109,15 +95,6 @@ def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Tabl
         write_text(recorder.folder / Path(PAGE).parent / name, text)
     for drawing in (one for own in drawings for one in own):
         drawing.save(recorder.folder / "plots")
-
-
-def _log(recorder: Recorder, chosen: Chosen, tables: Sequence[Table]) -> None:
-    """What the runs table and the run's own page show."""
-    recorder.metrics({"runs": chosen.count, "groups": len(tables)})
-    for step, table in enumerate(tables):
-        if (gap := best_gap(table)) is not None:
-            recorder.metrics({"best_gap": gap}, step)
-    recorder.describe(describe(chosen, tables))
 
 
 def describe(chosen: Chosen, tables: Sequence[Table]) -> str:

@@ -24,50 +24,39 @@ def dataset(request: Request) -> None:
     options = DatasetOptions.of(request.entry)
     if (options.verify is None) == (options.source is None):
         raise UserError("give source and out to build a file, or verify to check one")
-    if options.verify is not None:
-        _verify(options, Path(options.verify).expanduser().absolute())
-    elif options.out is None:
+    if options.verify is None and options.out is None:
         raise UserError("give out, the file to build, beside source")
+    path = Path(str(options.verify or options.out)).expanduser().absolute()
+    if options.verify is not None:
+        found: Card | Contents = verify(path)
+        done, title = "verified: every byte is as it was written", "verifies"
+    elif path.exists():
+        raise UserError(f"{str(path)!r} is there already; verify it, or name another file")
     else:
-        _build(options, Path(options.out).expanduser().absolute())
-
-
-def _verify(options: DatasetOptions, path: Path) -> None:
-    card = verify(path)
-    store = connect()
-
-    def work(recorder: Recorder) -> None:
-        recorder.params(options.as_dict())
-        _save(recorder, path, card)
-
-    done = run_task(store, "dataset", f"verifies {path.name}"[:20], work)
-    _print(store, done.run_id, path, card, "verified: every byte is as it was written")
-
-
-def _build(options: DatasetOptions, out: Path) -> None:
-    if out.exists():
-        raise UserError(f"{str(out)!r} is there already; verify it, or name another file")
-    contents = _contents(options)
-    total = len(contents.places())
+        found = _contents(options)
+        done, title = f"built, with {digest_file(path).name} beside it", "builds"
     store = connect()
 
     def work(recorder: Recorder) -> Card:
         recorder.params(options.as_dict())
-        with Run(device="cpu").progress(f"building {out.name}", total) as advance:
-            written = 0
-
-            def more(images: int) -> None:
-                nonlocal written
-                written += images
-                advance(images, f"{written:,} of {total:,} images")
-
-            card = build(contents, out, decode_rgb, map_size=options.map_size, advance=more)
-        _save(recorder, out, card)
+        card = found if isinstance(found, Card) else _build(options, found, path)
+        _save(recorder, path, card)
         return card
 
-    done = run_task(store, "dataset", f"builds {out.name}"[:20], work)
-    beside = digest_file(out).name
-    _print(store, done.run_id, out, done.value, f"built, with {beside} beside it")
+    run_id, card = run_task(store, "dataset", f"{title} {path.name}"[:20], work)
+    _print(store, run_id, path, card, done)
+
+
+def _build(options: DatasetOptions, contents: Contents, out: Path) -> Card:
+    total, written = len(contents.places()), 0
+    with Run(device="cpu").progress(f"building {out.name}", total) as advance:
+
+        def more(images: int) -> None:
+            nonlocal written
+            written += images
+            advance(images, f"{written:,} of {total:,} images")
+
+        return build(contents, out, decode_rgb, map_size=options.map_size, advance=more)
 
 
 def _contents(options: DatasetOptions) -> Contents:

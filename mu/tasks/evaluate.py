@@ -30,9 +30,9 @@ from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import browse, write_json, write_text
+from mu.tasks.outputs import about, browse, write_json, write_text
 from mu.tasks.problem import UnlearningProblem
-from mu.tasks.resolve import check_oracle_run, data_of, forget_split, oracle_of, problem_of
+from mu.tasks.resolve import check_oracle_run, data_of, oracle_of, problem_of
 from mu.tracking import (
     UNLEARNED,
     Recorder,
@@ -50,49 +50,36 @@ from mu.tracking.reader import record_of
 
 @dataclass(frozen=True)
 class Subject:
-    """The model that is measured, and where it comes from.
-
-    Parameters
-    ----------
-    run_id
-        Of the model, where it is a run's.
-    problem
-        The original with this forget set, where it is a run's.
-    oracle_run_id
-        What the run was compared with when it was made.
-    takes_more
-        Whether numbers may be added to the run: not to an original, which may be measured with
-        many forget sets.
-    """
+    """The model that is measured, and where it comes from."""
 
     checkpoint: Checkpoint
     split: ForgetSplit
     forget: str
-    run_id: str | None = None
+    run_id: str | None = None  # these two where it is a run's, not a folder's
     problem: UnlearningProblem | None = None
-    oracle_run_id: str | None = None
+    oracle_run_id: str | None = None  # what the run was compared with when it was made
+    # Whether numbers may be added to the run: not to an original, which may be measured with many
+    # forget sets.
     takes_more: bool = False
-
-    @property
-    def title(self) -> str:
-        """In the runs table."""
-        return f"evaluates {(self.run_id or 'a file')[:8]}"
 
 
 def evaluate(request: Request) -> None:
     """Measure what was requested; everything that can be checked is checked before a run opens."""
-    options, device = EvaluateOptions.of(request.entry), DeviceOptions.of(request.device)
+    options = EvaluateOptions.of(request.entry)
     selection = Selection.parse(options.metrics)
-    checked_device(device)
+    device = checked_device(DeviceOptions.of(request.device))
     store = connect()
     subject = _subject(store, options, device)
     oracle_id = _oracle_id(store, options.oracle_run_id, subject)
-    others, oracles = (_listed(text) for text in (options.run_ids, options.oracle_run_ids))
-    ids = Compared(subject.run_id, oracle_id, others, oracles)
-    _check_further(store, subject, ids)
+    others, oracles = (
+        [word.strip() for word in (text or "").split(",") if word.strip()]
+        for text in (options.run_ids, options.oracle_run_ids)
+    )
+    _check_further(store, subject, oracle_id, others, oracles)
     run = make_run(device, seed=options.seed)
-    case = _case(store, subject, ids, run)
+    case = _case(store, subject, oracle_id, others, oracles, run)
     check_needs(case, selection)
+    title = f"evaluates {(subject.run_id or 'a file')[:8]}"
 
     def work(recorder: Recorder) -> tuple[dict[str, float], dict[str, float]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
@@ -101,69 +88,48 @@ def evaluate(request: Request) -> None:
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
         _save(recorder, subject, case, found, theirs, oracle_id)
-        if options.add:
-            _add(recorder, subject, oracle_id, found, run)
+        if options.add and subject.run_id:
+            _add(recorder, subject, subject.run_id, oracle_id, found, run)
         return found, theirs
 
-    done = run_task(store, "evaluate", subject.title, work)
-    about = prose.describe_model(subject.checkpoint.spec, subject.checkpoint.mask.sparsity)
-    method = subject.checkpoint.spec.history[-1]
-    print_metrics(f"{method} on {about}: forget {subject.forget}", *done.value)
-    console.print_notes(run.notes)
+    run_id, numbers = run_task(store, "evaluate", title, work)
+    what = f"{subject.checkpoint.spec.history[-1]} on {about(subject.checkpoint)}"
+    print_metrics(f"{what}: forget {subject.forget}", *numbers)
+    notes = [*run.notes]
     if oracle_id is None:
-        console.print_notes(["no oracle, so nothing to compare with; give oracle_run_id"])
-    lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": done.run_id}
+        notes.append("no oracle, so nothing to compare with; give oracle_run_id")
+    console.print_notes(notes)
+    lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": run_id}
     lines |= {"oracle": oracle_id} if oracle_id else {}
-    console.print_lines({**lines, "browse": browse(store, run_id=done.run_id)})
+    console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
 
 
 # --- the model ----------------------------------------------------------------------------
 
 
 def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> Subject:
-    """The model of a run or of a folder.
-
-    Raises
-    ------
-    UserError
-        If neither or both are given, or its forget set is not known.
-    """
-    if (options.run_id is None) == (options.checkpoint is None):
+    """The model of a run or of a folder."""
+    run_id, forget = options.run_id, options.forget
+    if (run_id is None) == (options.checkpoint is None):
         raise UserError("give run_id or checkpoint, one of them: the model that is to be measured")
-    if options.checkpoint is not None:
-        return _of_folder(Path(options.checkpoint).expanduser(), options)
-    assert options.run_id is not None
-    run = record_of(store, finished_run(store, options.run_id))
-    if run.entry not in UNLEARNED:
-        return _of_original(store, options.run_id, options, device)
-    if options.forget is not None:
-        raise UserError(
-            f"forget={options.forget}: run {options.run_id} has unlearned its own forget set; "
-            "leave forget out"
-        )
-    problem = problem_of(store, run, device, options.data_dir)
-    return Subject(
-        fetch_checkpoint(store, options.run_id),
-        problem.split,
-        problem.forget,
-        options.run_id,
-        problem,
-        run.oracle_run_id,
-        takes_more=True,
-    )
-
-
-def _of_original(
-    store: Store, run_id: str, options: EvaluateOptions, device: DeviceOptions
-) -> Subject:
-    """An original that has unlearned nothing yet: what is to be forgotten must be said."""
-    if options.forget is None:
+    if run_id is None:
+        return _of_folder(Path(str(options.checkpoint)).expanduser(), options)
+    run = record_of(store, finished_run(store, run_id))
+    if run.entry in UNLEARNED:
+        if forget is not None:
+            raise UserError(
+                f"forget={forget}: run {run_id} has unlearned its own forget set; leave forget out"
+            )
+        problem, oracle_id = problem_of(store, run, device, options.data_dir), run.oracle_run_id
+        checkpoint = fetch_checkpoint(store, run_id)
+        return Subject(checkpoint, problem.split, problem.forget, run_id, problem, oracle_id, True)
+    if forget is None:
         raise UserError(f"run {run_id} has unlearned nothing; give forget=class:3, say, beside it")
     checkpoint = fetch_checkpoint(store, run_id)
     dataset = data_of(checkpoint.spec, {"data_dir": options.data_dir})
-    split = forget_split(checkpoint.spec, dataset, ForgetRequest.parse(options.forget))
-    problem = UnlearningProblem(run_id, checkpoint, dataset, split, options.forget, device)
-    return Subject(checkpoint, split, options.forget, run_id, problem)
+    split = checkpoint.spec.forget_split(dataset, ForgetRequest.parse(forget))
+    problem = UnlearningProblem(run_id, checkpoint, dataset, split, forget, device)
+    return Subject(checkpoint, split, forget, run_id, problem)
 
 
 def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
@@ -171,7 +137,8 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
     checkpoint = Checkpoint.load(folder)
     spec = checkpoint.spec
     dataset = data_of(spec, {"data_dir": options.data_dir})
-    parts, removed = spec.split(dataset), np.array(spec.removed, np.int64)
+    removed = np.array(spec.removed, np.int64)
+    parts = spec.split(dataset)
     whole = Split(np.sort(np.concatenate([parts.train, removed])), parts.val, parts.unused)
     chosen: Indices = removed
     if options.forget is not None:
@@ -197,15 +164,11 @@ def _oracle_id(store: Store, requested: str, subject: Subject) -> str | None:
     """The run of the oracle, or None; a model from files has only one that is named.
 
     An oracle is found another one, not itself, unless that is requested.
-
-    Raises
-    ------
-    UserError
-        If the run given is no oracle of this forget set.
     """
-    if subject.problem is not None:
+    problem = subject.problem
+    if problem is not None:
         linked = subject.oracle_run_id
-        return oracle_of(store, requested, subject.problem, linked, but=subject.run_id)
+        return oracle_of(store, requested, lambda: problem, linked, but=subject.run_id)
     if requested in ("find", "none"):
         return None
     check_oracle_run(store, requested, None)
@@ -214,78 +177,58 @@ def _oracle_id(store: Store, requested: str, subject: Subject) -> str | None:
 
 
 def _check_same_forget_set(store: Store, run_id: str, subject: Subject) -> None:
-    """Refuse a run that has not unlearned the samples that the model has.
-
-    Raises
-    ------
-    UserError
-        If it has not.
-    """
+    """Refuse a run that has not unlearned the samples that the model has."""
     forgotten = finished_run(store, run_id).data.tags.get(tags.FORGET)
     if forgotten != fingerprint_tag(subject.split.fingerprint):
         raise UserError(f"run {run_id} has not unlearned the same samples; leave it out")
 
 
-def _listed(text: str | None) -> list[str]:
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Run IDs of the model, of its oracle, and of further ones of either kind."""
-
-    model: str | None
-    oracle: str | None
-    models: list[str]
-    oracles: list[str]
-
-
-def _check_further(store: Store, subject: Subject, ids: Compared) -> None:
-    """Refuse further runs that are no other seeds of the model, or no other oracles.
-
-    Raises
-    ------
-    UserError
-        If one is given twice, has unlearned other samples, or was made otherwise.
-    """
+def _check_further(
+    store: Store, subject: Subject, oracle_id: str | None, others: list[str], oracles: list[str]
+) -> None:
+    """Refuse further runs that are no other seeds of the model, or no other oracles."""
     # An oracle may be compared with itself, but a distribution needs different ones.
-    check_ids([one for one in (ids.model, *ids.models, *ids.oracles) if one])
-    check_ids([one for one in (ids.oracle, *ids.oracles, *ids.models) if one])
-    for run_id in (*ids.models, *ids.oracles):
+    for own in (subject.run_id, oracle_id):
+        check_ids([one for one in (own, *others, *oracles) if one])
+    for run_id in (*others, *oracles):
         _check_same_forget_set(store, run_id, subject)
-    for run_id in ids.oracles:
+    for run_id in oracles:
         check_oracle_run(store, run_id, subject.problem)
-    if ids.models and ids.model:
-        check_alike(read_each(store, [ids.model, *ids.models]))
+    if others and subject.run_id:
+        check_alike(read_each(store, [subject.run_id, *others]))
 
 
-def _case(store: Store, subject: Subject, ids: Compared, run: Run) -> Case:
-    """Look at every model that is needed, each once."""
-    seed = subject.checkpoint.spec.recipe.split.split_seed
-    model = Model(subject.checkpoint, look(subject.checkpoint.model, subject.split, run))
-    oracle = _fetched(store, ids.oracle, subject, run) if ids.oracle else None
-    original = None
-    if subject.problem:
-        original = Model(subject.problem.checkpoint, subject.problem.before)
-    unlearned, oracles = (
-        [_fetched(store, run_id, subject, run).outputs for run_id in run_ids]
-        for run_ids in (ids.models, ids.oracles)
-    )
+def _case(
+    store: Store,
+    subject: Subject,
+    oracle_id: str | None,
+    others: list[str],
+    oracles: list[str],
+    run: Run,
+) -> Case:
+    """Pass the data through every model that is needed, each once."""
+
+    def fetched(run_id: str) -> Model:
+        return passed(fetch_checkpoint(store, run_id))
+
+    def passed(checkpoint: Checkpoint) -> Model:
+        return Model(checkpoint, look(checkpoint.model, subject.split, run))
+
+    model = passed(subject.checkpoint)
+    oracle = fetched(oracle_id) if oracle_id else None
+    original, problem = None, subject.problem
+    if problem:
+        original = Model(problem.checkpoint, problem.before)
     return Case(
         model,
         subject.split,
         run,
-        seed,
+        subject.checkpoint.spec.recipe.split.split_seed,
         original,
         oracle,
-        [model.outputs, *unlearned],
-        [*([oracle.outputs] if oracle else []), *oracles],
+        [model.outputs, *(fetched(one).outputs for one in others)],
+        [*([oracle.outputs] if oracle else []), *(fetched(one).outputs for one in oracles)],
     )
-
-
-def _fetched(store: Store, run_id: str, subject: Subject, run: Run) -> Model:
-    checkpoint = fetch_checkpoint(store, run_id)
-    return Model(checkpoint, look(checkpoint.model, subject.split, run))
 
 
 # --- what is kept -------------------------------------------------------------------------
@@ -311,6 +254,7 @@ def _save(
 def _add(
     recorder: Recorder,
     subject: Subject,
+    run_id: str,
     oracle_id: str | None,
     found: Mapping[str, float],
     run: Run,
@@ -320,9 +264,7 @@ def _add(
     Its distances are to the oracle that its tag names, so those to another one are kept in the
     evaluation's own run; an oracle has none of its own.
     """
-    run_id, store = subject.run_id, recorder.store
-    if run_id is None:
-        return
+    store = recorder.store
     if not subject.takes_more:
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
@@ -335,5 +277,5 @@ def _add(
             + ("is an oracle itself" if is_oracle else f"is compared with {linked}")
         )
     elif oracle_id and not subject.oracle_run_id:
-        recorder.store.client.set_tag(run_id, tags.ORACLE, oracle_id)
+        store.client.set_tag(run_id, tags.ORACLE, oracle_id)
     log_to(store, run_id, wanted, recorder.folder / "plots", recorder.run_id)

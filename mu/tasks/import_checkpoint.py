@@ -24,13 +24,7 @@ NEAR_CHANCE = 0.1  # of the way from chance to 100 %
 
 
 def import_checkpoint(request: Request, file: str) -> TrackedModel:
-    """Read and check the file, open a run, evaluate the network, and keep it as an original.
-
-    Parameters
-    ----------
-    request
-        Data, how the original was trained and pruned, and :class:`ImportOptions`.
-    """
+    """Read and check the file, open a run, evaluate the network, and keep it as an original."""
     given = ImportOptions.of(request.entry).as_dict()
     normalisation = {name: _numbers(name, text) for name, text in given.items()}
     device = checked_device(DeviceOptions.of(request.device))
@@ -57,7 +51,7 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         write_json(recorder.folder / "config.json", config)
         return TrackedModel(recorder.run_id, checkpoint, metrics), warnings
 
-    original, warnings = run_task(store, "prune", f"{run_name(recipe)} import", work).value
+    _, (original, warnings) = run_task(store, "prune", f"{run_name(recipe)} import", work)
     console.print_notes(imported.notes)
     print_original(store, original, imported.taken)
     for one in warnings:

@@ -6,8 +6,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +16,19 @@ import numpy as np
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
-from mu.data.forget import ForgetSplit
 from mu.errors import UserError
 from mu.evaluation.attacks.rates import rates
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.references import Reference, View, attack, make_reference, view_arrays
 from mu.methods.base import Method, unlearn
 from mu.originals.rounds import train_network
-from mu.report import attack_plots, console, prose
-from mu.runs import Run
+from mu.report import attack_plots, console
+from mu.run_record import RunRecord
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import browse, write_json
+from mu.tasks.outputs import about, browse, links, write_json
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
-from mu.tasks.resume import check_overrides, interrupted, overrides, same_device
+from mu.tasks.resume import interrupted, overrides, resumed_on
 from mu.tracking import (
     Recorder,
     Stopped,
@@ -39,13 +38,14 @@ from mu.tracking import (
     keep_document,
     rounded,
 )
-from mu.tracking.artifacts import download
+from mu.tracking.artifacts import read
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 FOLDER = "references"
 FEW_REFERENCES = 8
+AT_ONCE = 0.5  # seconds within which a reference can only have been a kept one
 # Endings of the numbers of each model.
 ENDINGS = {"original": "_before", "unlearned": "", "oracle": "_oracle"}
 Rows = dict[str, Mapping[str, float]]
@@ -53,40 +53,16 @@ Rows = dict[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class LiraTask:
-    """One attack that is to be done.
-
-    Parameters
-    ----------
-    run_id, name, method
-        The unlearn run under attack, and how it unlearned.
-    problem
-        Its original, and what was forgotten of it.
-    models
-        What is attacked, by label: ``original``, ``unlearned`` and, where there is one, ``oracle``.
-    oracle_run_id
-        None where there is none.
-    resume
-        The interrupted run that is continued.
-    """
+    """One attack that is to be done."""
 
     options: LiraOptions
-    run_id: str
-    name: str
-    method: Method
+    run: RunRecord  # under attack
+    method: Method | None  # of references; None of an oracle: there is nothing to observe
     problem: UnlearningProblem
-    models: Mapping[str, Checkpoint]
+    models: Mapping[str, Checkpoint]  # original, unlearned and, where there is one, oracle
     oracle_run_id: str | None
     challenge: Challenge
-    resume: MlflowRun | None = None
-
-    @property
-    def unlearns(self) -> bool:
-        """Whether there is a method to observe; an oracle was retrained from scratch."""
-        return self.name != "retrain"
-
-    def forget(self, checkpoint: Checkpoint, split: ForgetSplit, run: Run) -> None:
-        """Unlearn as the run under attack did."""
-        unlearn(self.method, checkpoint, split, run)
+    resume: MlflowRun | None = None  # the interrupted run that is continued
 
     def document(self) -> dict[str, Any]:
         """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""
@@ -98,7 +74,7 @@ class LiraTask:
 
     def _options(self) -> dict[str, Any]:
         return {
-            "unlearn_run_id": self.run_id,
+            "unlearn_run_id": self.run.run_id,
             "references": self.options.references,
             "gamma": self.options.gamma,
             "seed": self.options.seed,
@@ -107,18 +83,12 @@ class LiraTask:
 
     def config(self) -> dict[str, Any]:
         """What the run records."""
-        about = {"method": self.name, "forget": self.problem.forget}
-        return {**self._options(), **about, **self.problem.config()}
-
-    def tags(self) -> dict[str, str]:
-        """Where the run comes from."""
-        made = {tags.UPSTREAM: self.run_id, **self.problem.tags()}
-        return made | ({tags.ORACLE: self.oracle_run_id} if self.oracle_run_id else {})
+        done = {"method": self.run.method, "forget": self.problem.forget}
+        return {**self._options(), **done, **self.problem.config()}
 
     def links(self) -> dict[str, str]:
         """Run IDs by role."""
-        links = {"original": self.problem.run_id, "unlearned": self.run_id}
-        return links | ({"oracle": self.oracle_run_id} if self.oracle_run_id else {})
+        return links(self.problem.run_id, self.run.run_id, self.oracle_run_id)
 
     def sizes(self) -> dict[str, int]:
         """How much of each there is."""
@@ -141,38 +111,31 @@ def lira(request: Request) -> None:
     if options.resume_run_id:
         task = _interrupted_task(store, options.resume_run_id, options, request.device)
     else:
-        task = make_task(store, options, device)
+        task = _make_task(store, options, device)
         if options.unlearn_run_id == "auto":
-            print(f"unlearned: run {task.run_id}, the newest that is no oracle")
-    title = f"lira {task.name} {task.problem.forget}"[:20]
-    resume = task.resume.info.run_id if task.resume else None
-    done = run_task(store, "lira", title, lambda recorder: _work(recorder, task), resume=resume)
-    _print(store, task, done.run_id, done.value)
+            print(f"unlearned: run {task.run.run_id}, the newest that is no oracle")
+    title = f"lira {task.run.method} {task.problem.forget}"[:20]
+    done = run_task(store, "lira", title, partial(_work, task), resume=options.resume_run_id)
+    _print(store, task, *done)
 
 
-def make_task(
+def _make_task(
     store: Store, options: LiraOptions, device: DeviceOptions, resume: MlflowRun | None = None
 ) -> LiraTask:
-    """Everything that the attack needs, checked before a run is opened.
-
-    Raises
-    ------
-    UserError
-        If the run is no unlearn run, something that it kept is missing or does not fit, or it
-        forgot too little to attack.
-    """
+    """Everything that the attack needs, checked before a run is opened."""
     run = unlearn_run(store, options.unlearn_run_id)
-    run_id, method = run.run_id, run.make_method()
-    name = run.method
+    method: Method | None = run.make_method()
     problem = problem_of(store, run, device, options.data_dir)
     oracle = None
-    if name != "retrain":
-        oracle = oracle_of(store, options.oracle_run_id, problem, run.oracle_run_id)
-    models = {"original": problem.checkpoint, "unlearned": fetch_checkpoint(store, run_id)}
+    if run.method == "retrain":
+        method = None
+    else:
+        oracle = oracle_of(store, options.oracle_run_id, lambda: problem, run.oracle_run_id)
+    models = {"original": problem.checkpoint, "unlearned": fetch_checkpoint(store, run.run_id)}
     if oracle is not None:
         models["oracle"] = fetch_checkpoint(store, oracle)
-    challenge = Challenge.of(problem.split, options.seed)
-    return LiraTask(options, run_id, name, method, problem, models, oracle, challenge, resume)
+    challenge = Challenge.of(problem.split, options.seed)  # refuses a forget set that is too small
+    return LiraTask(options, run, method, problem, models, oracle, challenge, resume)
 
 
 def _interrupted_task(
@@ -181,31 +144,27 @@ def _interrupted_task(
     """The attack of an interrupted run; its references are not trained again."""
     found = interrupted(store, run_id, "lira")
     kept = dict(found.document)
-    check_overrides(found, kept, overrides(options), device)
-    precision = kept.pop("precision")
+    where = resumed_on(found, kept, overrides(options), device)
+    del kept["precision"]
     again = LiraOptions.of({**kept, "data_dir": options.data_dir or kept["data_dir"]})
-    return make_task(store, again, DeviceOptions.of(same_device(precision, device)), found.run)
+    return _make_task(store, again, where, found.run)
 
 
 # --- the run ------------------------------------------------------------------------------
 
 
-def _work(recorder: Recorder, task: LiraTask) -> Rows:
+def _work(task: LiraTask, recorder: Recorder) -> Rows:
     """Train the references and attack with them."""
     if task.resume is None:
         keep_document(recorder, task.document())
     recorder.params(task.config())
-    recorder.tags(task.tags())
-    with _how_to_resume(recorder):
+    recorder.tags({tags.UPSTREAM: task.run.run_id, **task.problem.tags()})
+    if task.oracle_run_id:
+        recorder.tags({tags.ORACLE: task.oracle_run_id})
+    try:
         numbers = _with_progress(task.options.references)
         references = [_reference(recorder, task, one) for one in numbers]
         return _attack(recorder, task, references)
-
-
-@contextmanager
-def _how_to_resume(recorder: Recorder) -> Iterator[None]:
-    try:
-        yield
     except (KeyboardInterrupt, Stopped):
         text = f"to continue with the references that are kept: -P resume_run_id={recorder.run_id}"
         print(text, file=sys.stderr, flush=True)
@@ -213,9 +172,6 @@ def _how_to_resume(recorder: Recorder) -> Iterator[None]:
 
 
 # --- references ---------------------------------------------------------------------------
-
-
-AT_ONCE = 0.5  # seconds within which a reference can only have been a kept one
 
 
 def _with_progress(count: int) -> Iterator[int]:
@@ -243,14 +199,10 @@ def _reference(recorder: Recorder, task: LiraTask, number: int) -> Reference:
     if task.resume is not None and (kept := _kept(recorder, task, number)):
         return kept
     run = make_run(task.problem.device, seed=task.challenge.seed_of(number))
+    forget = None if task.method is None else partial(unlearn, task.method)
     with run.stopwatch() as seconds:
         found = make_reference(
-            task.problem.checkpoint,
-            task.challenge,
-            number,
-            run,
-            train_network,
-            task.forget if task.unlearns else None,
+            task.problem.checkpoint, task.challenge, number, run, train_network, forget
         )
     recorder.metrics({"reference_s": seconds[0]}, number)
     _keep(recorder, number, found.to_bytes())
@@ -260,14 +212,12 @@ def _reference(recorder: Recorder, task: LiraTask, number: int) -> Reference:
 def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
     """The reference that is among the run's artifacts; None where it is missing or damaged."""
     assert task.resume is not None
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        try:
-            file = download(recorder.store, task.resume, _file(number), Path(scratch))
-        except UserError:
-            return None
-        content = file.read_bytes()
+    unlearned = task.method is not None
     try:
-        return Reference.from_bytes(content, task.challenge, number, unlearned=task.unlearns)
+        content = read(recorder.store, task.resume, _file(number))
+        return Reference.from_bytes(content, task.challenge, number, unlearned=unlearned)
+    except UserError:  # it was not kept
+        return None
     except ValueError as error:
         print(f"{_file(number)} is trained again: {error}", file=sys.stderr, flush=True)
         return None
@@ -302,8 +252,9 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     write_json(folder / "config.json", {**task.config(), **task.problem.device.as_dict()})
     _keep_models(folder, task, views)
     attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
+    original, sizes = about(task.problem.checkpoint), task.sizes()
     recorder.describe(
-        attack_plots.describe_attacks(task.name, _original(task), task.sizes(), rows, task.links())
+        attack_plots.describe_attacks(task.run.method, original, sizes, rows, task.links())
     )
     return rows
 
@@ -358,26 +309,20 @@ def _keep_models(folder: Path, task: LiraTask, views: Mapping[str, View]) -> Non
     np.savez_compressed(folder / FOLDER / "models.npz", **arrays)
 
 
-def _original(task: LiraTask) -> str:
-    checkpoint = task.problem.checkpoint
-    return prose.describe_model(checkpoint.spec, checkpoint.mask.sparsity)
-
-
 def _print(store: Store, task: LiraTask, run_id: str, rows: Rows) -> None:
     """What a lira run prints when it is done."""
-    sizes = task.sizes()
+    sizes, what, notes = task.sizes(), about(task.problem.checkpoint), []
     attack_plots.print_attacks(
-        f"attacks on {task.name} on {_original(task)}: {sizes['members']} forgotten samples "
+        f"attacks on {task.run.method} on {what}: {sizes['members']} forgotten samples "
         f"against {sizes['non_members']} test images, {sizes['references']} references",
         rows,
     )
     if sizes["references"] < FEW_REFERENCES:
-        console.print_notes(
-            [
-                f"{sizes['references']} references: standard deviations are estimated from few "
-                f"values, so LiRA finds less than it could; take {FEW_REFERENCES} or more"
-            ]
+        notes.append(
+            f"{sizes['references']} references: standard deviations are estimated from few "
+            f"values, so LiRA finds less than it could; take {FEW_REFERENCES} or more"
         )
-    if "oracle" not in rows and task.unlearns:
-        console.print_notes(["no oracle to compare with; make one: unlearn, method=retrain"])
+    if "oracle" not in rows and task.method is not None:
+        notes.append("no oracle to compare with; make one: unlearn, method=retrain")
+    console.print_notes(notes)
     console.print_lines({**task.links(), "attacks": run_id, "browse": browse(store, run_id=run_id)})

@@ -11,7 +11,7 @@ from typing import Any
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
-from mu.report import plots
+from mu.report import plots, prose
 from mu.tracking import (
     Recorder,
     Store,
@@ -38,6 +38,11 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
     log_dataset(recorder, dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
 
 
+def about(checkpoint: Checkpoint) -> str:
+    """What a network is, in words."""
+    return prose.describe_model(checkpoint.spec, checkpoint.mask.sparsity)
+
+
 def save_network(
     recorder: Recorder,
     checkpoint: Checkpoint,
@@ -47,12 +52,7 @@ def save_network(
 ) -> None:
     """Write a network that later runs start from, and what its run's page shows.
 
-    Parameters
-    ----------
-    text
-        The description of the run, in Markdown.
-    more_tags
-        In addition to the fingerprints.
+    ``text`` describes the run, in Markdown; ``more_tags`` are set in addition to fingerprints.
     """
     digests = save_checkpoint(recorder, checkpoint)
     data = fingerprint_tag(checkpoint.spec.data.fingerprint)
@@ -61,6 +61,12 @@ def save_network(
     write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})
     recorder.describe(text)
     write_text(recorder.folder / "report" / "summary.md", text)
+
+
+def links(original: str, unlearned: str, oracle: str | None) -> dict[str, str]:
+    """Run IDs by role."""
+    found = {"original": original, "unlearned": unlearned}
+    return found | ({"oracle": oracle} if oracle else {})
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -91,11 +97,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str
 
 def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:
     """How to see the runs of a view, or one run: the link, and what serves a local store."""
-    if run_id is not None:
-        url = run_url(store.uri, store.experiment_id, run_id)
-    else:
-        assert view is not None
-        url = view_url(store.uri, store.experiment_id, view)
+    place = store.uri, store.experiment_id
+    url = run_url(*place, run_id) if run_id else view_url(*place, str(view))
     if store.uri.startswith("http"):
         return url
     return f"mlflow server --backend-store-uri {store.uri}   then open {url}"

@@ -16,7 +16,7 @@ from mu.data.images import ImageDataset
 from mu.digests import digest_of
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.outputs import SplitOutputs
-from mu.evaluation.unlearning import look
+from mu.evaluation.unlearning import look, measure
 from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage
@@ -29,23 +29,15 @@ from mu.training.progress import Progress
 
 @dataclass(frozen=True)
 class TrainTask:
-    """An original that is to be trained.
-
-    Parameters
-    ----------
-    mask, mask_run_id
-        The mask to train under and the run it comes from, where it is not to be found.
-    progress, resume_run_id
-        What to continue from, and in which run.
-    """
+    """An original that is to be trained."""
 
     dataset: ImageDataset
     recipe: Recipe
     device: DeviceOptions = field(default_factory=DeviceOptions)
-    mask: Mask | None = None
-    mask_run_id: str | None = None
-    progress: Progress | None = None
-    resume_run_id: str | None = None
+    mask: Mask | None = None  # to train under, where it is not to be found
+    mask_run_id: str | None = None  # where that comes from
+    progress: Progress | None = None  # to continue from
+    resume_run_id: str | None = None  # the run that is continued
 
     def spec(self) -> Spec:
         """Data and recipe."""
@@ -66,11 +58,15 @@ class TrainTask:
 
 @dataclass(frozen=True)
 class TrackedModel:
-    """A network, the run that holds it, and its numbers."""
+    """A network, the run that holds it, and its numbers, where they are needed."""
 
     run_id: str
     checkpoint: Checkpoint
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def spec(self) -> Spec:
+        """Data and recipe."""
+        return self.checkpoint.spec
 
 
 # --- unlearning ---------------------------------------------------------------------------
@@ -78,21 +74,13 @@ class TrackedModel:
 
 @dataclass(frozen=True)
 class UnlearningProblem:
-    """An original, its data, and what is to be forgotten of it.
+    """An original, its data, and what is to be forgotten of it."""
 
-    Parameters
-    ----------
-    run_id, checkpoint
-        The original and its run.
-    forget
-        The forget set as it was requested: ``class:3``.
-    """
-
-    run_id: str
+    run_id: str  # of the original
     checkpoint: Checkpoint
     dataset: ImageDataset
     split: ForgetSplit
-    forget: str
+    forget: str  # as it was requested: class:3
     device: DeviceOptions
 
     @cached_property
@@ -101,9 +89,11 @@ class UnlearningProblem:
         return look(self.checkpoint.model, self.split, Run(**self.device.as_dict()))
 
     @cached_property
-    def backdoor_before(self) -> dict[str, float]:
-        """How far a backdoor works in the original; empty where none was planted."""
-        return backdoor(self.checkpoint.model, self.dataset, Run(**self.device.as_dict()))
+    def metrics_before(self) -> dict[str, float]:
+        """The original's numbers; how far a backdoor works in it, too, where one was planted."""
+        run = Run(**self.device.as_dict())
+        attacked = backdoor(self.checkpoint.model, self.dataset, run)
+        return {**measure(self.before, seed=self.evaluation_seed), **attacked}
 
     @property
     def spec(self) -> Spec:
@@ -149,8 +139,6 @@ def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
 
     Parameters
     ----------
-    spec
-        Of the original.
     retain, mask
         sha256 (hex) of the retained sample numbers and of the original's mask.
     mask_from
@@ -186,33 +174,21 @@ def unlearning_key(
 
 @dataclass(frozen=True)
 class UnlearnTask:
-    """One unlearning that is to be done.
-
-    Parameters
-    ----------
-    name, method
-        How to unlearn.
-    seed
-        Of the unlearning.
-    oracle_run_id
-        What to compare with, as it was requested.
-    extra
-        Further options of the entry, by name; JSON-ready.
-    notes
-        Remarks from before the unlearning that the user should read.
-    progress, resume_run_id
-        What to continue from, if there is something, and in which run.
-    """
+    """One unlearning that is to be done."""
 
     problem: UnlearningProblem
-    name: str
     method: Method
-    seed: int
-    oracle_run_id: str = "none"
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    progress: Progress | None = None
-    resume_run_id: str | None = None
+    seed: int  # of the unlearning
+    oracle_run_id: str = "none"  # as it was requested
+    extra: Mapping[str, Any] = field(default_factory=dict)  # further options; JSON-ready
+    notes: Sequence[str] = ()  # remarks from before the unlearning
+    progress: Progress | None = None  # to continue from
+    resume_run_id: str | None = None  # the run that is continued
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return self.method.name
 
     @property
     def title(self) -> str:
@@ -275,39 +251,13 @@ class UnlearnTask:
 
 
 @dataclass(frozen=True)
-class Oracle:
-    """The oracle's run and its numbers."""
-
-    run_id: str
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class UnlearnResult:
-    """An unlearned model and its numbers.
-
-    Parameters
-    ----------
-    digests
-        sha256 of the saved files, by tag.
-    metrics
-        As they are logged; completed by the distances to the oracle.
-    after
-        The model's outputs.
-    """
-
-    checkpoint: Checkpoint
-    digests: dict[str, str]
-    metrics: dict[str, float]
-    run: Run
-    after: SplitOutputs
-
-
-@dataclass(frozen=True)
 class Unlearned:
     """An unlearning that is done: its run, and what came of it."""
 
     run_id: str
     task: UnlearnTask
-    result: UnlearnResult
-    oracle: Oracle | None
+    checkpoint: Checkpoint
+    metrics: dict[str, float]  # as they are logged; completed by the distances to the oracle
+    run: Run
+    after: SplitOutputs  # of the unlearned model
+    oracle: TrackedModel | None = None

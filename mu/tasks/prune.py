@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -11,8 +12,7 @@ from torch import nn
 from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
-from mu.data.images import ImageDataset, Subset
-from mu.data.poison import PoisonedDataset
+from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.outputs import predict
@@ -28,7 +28,7 @@ from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import browse, log_data, save_network, write_json
 from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given
-from mu.tasks.resume import check_overrides, interrupted, same_device
+from mu.tasks.resume import interrupted, resumed_on
 from mu.tracking import (
     Recorder,
     Store,
@@ -52,14 +52,12 @@ def prune(request: Request) -> TrackedModel:
     if options.mask_run_id and options.resume_run_id:
         raise UserError("resume_run_id continues a run as it was started; leave mask_run_id out")
     if options.resume_run_id:
-        store = connect()
-        task = interrupted_training(store, options.resume_run_id, request)
+        task = _interrupted_task(connect(), options.resume_run_id, request)
     elif options.mask_run_id:
-        store = connect()
-        task = task_under_mask(store, options.mask_run_id, request.original, device)
+        task = task_under_mask(connect(), options.mask_run_id, request.original, device)
     else:
         task = requested_task(request.original, device)
-        store = connect()
+    store = connect()
     original = train(store, task)
     print_original(store, original)
     return original
@@ -69,13 +67,7 @@ def prune(request: Request) -> TrackedModel:
 
 
 def requested_task(given: Mapping[str, Any], device: DeviceOptions, prefix: str = "") -> TrainTask:
-    """The original that was requested, with defaults for the rest.
-
-    Parameters
-    ----------
-    prefix
-        Of the options that are not plain, as they are typed.
-    """
+    """The original that was requested, with defaults for the rest; messages have the prefix."""
     return task_on(*load_requested(given), device, prefix)
 
 
@@ -101,10 +93,7 @@ def task_under_mask(
 ) -> TrainTask:
     """An original to be trained under the mask of a run; what is not given is as in that run.
 
-    Raises
-    ------
-    UserError
-        If the run holds no mask, the mask does not fit, or a setting would find another one.
+    UserError if the run holds no mask, it does not fit, or a setting would find another one.
     """
     checkpoint = fetch_checkpoint(store, run_id)
     upstream = checkpoint.spec.recipe
@@ -143,89 +132,75 @@ def _inherited(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in dropped}
 
 
-def interrupted_training(store: Store, run_id: str, request: Request) -> TrainTask:
-    """What an interrupted run was to train, and how far it came.
-
-    Raises
-    ------
-    UserError
-        If it cannot be resumed, or what is given contradicts how it was started.
-    """
+def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
+    """What an interrupted run was to train, and how far it came."""
     found = interrupted(store, run_id, "prune")
     spec, kept = Spec.from_dict(found.document["spec"]), found.document
     made = {**spec.settings(), "precision": kept["precision"]}
-    check_overrides(found, made, settings_given(request.original), request.device)
+    device = resumed_on(found, made, settings_given(request.original), request.device)
     mask_run_id, progress = kept["mask_run_id"], found.progress
     mask = None
     if spec.recipe.given_mask:
         mask = progress.mask if progress else fetch_checkpoint(store, mask_run_id).mask
-    return TrainTask(
-        data_of(spec, request.original),
-        spec.recipe,
-        DeviceOptions.of(same_device(kept["precision"], request.device)),
-        mask=mask,
-        mask_run_id=mask_run_id,
-        progress=progress,
-        resume_run_id=run_id,
-    )
+    dataset = data_of(spec, request.original)
+    return TrainTask(dataset, spec.recipe, device, mask, mask_run_id, progress, run_id)
 
 
 # --- training -----------------------------------------------------------------------------
 
 
 def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:
-    """Train and prune in a run of its own, or in the one that MLflow's launcher opened.
-
-    Parameters
-    ----------
-    parent
-        ID of the run that it is made for.
-    """
-    poison = task.dataset.poison if isinstance(task.dataset, PoisonedDataset) else None
+    """Train and prune in a run of its own, for the run ``parent`` if there is one."""
+    poison = task.spec().data.poison
     title = run_name(task.recipe) + (f", {poison.trigger}" if poison else "")
 
-    def work(recorder: Recorder) -> TrackedModel:
-        return _train(task, recorder)
-
-    done = run_task(store, "prune", title, work, resume=task.resume_run_id, parent=parent)
-    return done.value
+    return run_task(
+        store, "prune", title, partial(_train, task), resume=task.resume_run_id, parent=parent
+    )[1]
 
 
 def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     """The work of the run: announce what it is, train, evaluate, keep."""
     if task.resume_run_id is None:
         keep_document(recorder, task.document())
-    dataset, settings = task.dataset, _settings(task)
+    dataset, spec, stages = task.dataset, task.spec(), task.stages()
+    poison = spec.data.poison
+    settings = {
+        **spec.settings(),
+        **(poison.options() if poison else {}),
+        "data_dir": dataset.data_dir,
+        "mask_run_id": task.mask_run_id,
+    }
     recorder.params(settings)
     log_data(recorder, dataset)
-    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(task.spec().fingerprint)})
-    if isinstance(dataset, PoisonedDataset):
-        recorder.tags({tags.POISON: fingerprint_tag(dataset.poison.fingerprint)})
+    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint)})
+    recorder.tags({tags.POISON: fingerprint_tag(poison.fingerprint)} if poison else {})
     run = make_run(task.device, recorder, task.recipe.seed)
     checkpoint, seconds = _trained(task, run, recorder)
     metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
-    run.log("TA", metrics["TA"], task.stages()[-1].round)
+    run.log("TA", metrics["TA"], stages[-1].round)
     others = {name: one for name, one in metrics.items() if name not in ("TA", "sparsity")}
-    run.log_all(others, _next_step(run))
-    _save(recorder, checkpoint, task, metrics, run)
+    run.log_all(others, 1 + max((step for step, _ in run.history("loss")), default=-1))
+    rows = prose.rounds_table(run, stages)
+    text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
+    more = {tags.UPSTREAM: task.mask_run_id} if task.mask_run_id else {}
+    save_network(recorder, checkpoint, metrics, text, more)
+    plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
+    if len(stages) > 1:
+        plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")
     write_json(recorder.folder / "config.json", {**settings, **task.device.as_dict()})
     console.print_notes(run.notes)
     return TrackedModel(recorder.run_id, checkpoint, metrics)
 
 
-def _settings(task: TrainTask) -> dict[str, Any]:
-    """What the run records, by the names of options."""
-    poison = task.dataset.poison if isinstance(task.dataset, PoisonedDataset) else None
-    return {
-        **task.spec().settings(),
-        **(poison.options() if poison else {}),
-        "data_dir": task.dataset.data_dir,
-        "mask_run_id": task.mask_run_id,
-    }
-
-
 def _trained(task: TrainTask, run: Run, recorder: Recorder) -> tuple[Checkpoint, float]:
     """The original and the seconds it took, those of interrupted processes included."""
+    test, last = task.dataset.test_subset(), task.stages()[-1].round
+
+    def log_accuracy(number: int, model: nn.Module, run: Run) -> None:
+        if number != last:  # the finished network is evaluated in any case
+            run.log("TA", predict(model, test, run).accuracy(), number)
+
     with (
         run_keeper(recorder, task.document(), task.progress) as keeper,
         run.stopwatch() as seconds,
@@ -236,46 +211,9 @@ def _trained(task: TrainTask, run: Run, recorder: Recorder) -> tuple[Checkpoint,
             run,
             mask=task.mask,
             keeper=keeper,
-            after_round=_TestAccuracy(task.dataset.test_subset(), task.stages()[-1].round),
+            after_round=log_accuracy,
         )
     return checkpoint, run.seconds_before + seconds[0]
-
-
-@dataclass(frozen=True)
-class _TestAccuracy:
-    """Logs the accuracy on test images after each round but the last.
-
-    The finished network is evaluated in any case.
-    """
-
-    test: Subset
-    last: int
-
-    def __call__(self, number: int, model: nn.Module, run: Run) -> None:
-        if number != self.last:
-            run.log("TA", predict(model, self.test, run).accuracy(), number)
-
-
-def _save(
-    recorder: Recorder,
-    checkpoint: Checkpoint,
-    task: TrainTask,
-    metrics: Mapping[str, float],
-    run: Run,
-) -> None:
-    """Write everything that the run's page shows and later runs take."""
-    stages = task.stages()
-    rows = prose.rounds_table(run, stages)
-    text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
-    more = {tags.UPSTREAM: task.mask_run_id} if task.mask_run_id else {}
-    save_network(recorder, checkpoint, metrics, text, more)
-    plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
-    if len(stages) > 1:
-        plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")
-
-
-def _next_step(run: Run) -> int:
-    return 1 + max((step for step, _ in run.history("loss")), default=-1)
 
 
 def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
@@ -289,13 +227,9 @@ def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -
         "VA": dataset.training_subset(parts.val),
         "TA": dataset.test_subset(),
     }
-    found = {
-        name: predict(checkpoint.model, part, run).accuracy()
-        for name, part in sets.items()
-        if len(part)
-    }
-    attacked = backdoor(checkpoint.model, dataset, run)
-    return {**found, **attacked, "sparsity": checkpoint.mask.sparsity}
+    model = checkpoint.model
+    found = {name: predict(model, part, run).accuracy() for name, part in sets.items() if len(part)}
+    return {**found, **backdoor(model, dataset, run), "sparsity": checkpoint.mask.sparsity}
 
 
 def run_name(recipe: Recipe) -> str:
@@ -312,15 +246,8 @@ def run_name(recipe: Recipe) -> str:
 def print_original(
     store: Store, original: TrackedModel, about: Mapping[str, str] | None = None
 ) -> None:
-    """What a run that made an original prints when it is done.
-
-    Parameters
-    ----------
-    about
-        Lines that come before the numbers, by name.
-    """
-    metrics, spec = original.metrics, original.checkpoint.spec
-    run_id = original.run_id
+    """What a run that made an original prints when it is done, after the lines of ``about``."""
+    metrics, spec, run_id = original.metrics, original.spec(), original.run_id
     numbers = {name: f"{metrics[name]:.2f} %" for name in ("train_acc", "TA", "sparsity")}
     if "train_s" in metrics:
         numbers["train_s"] = f"{metrics['train_s']:.1f} s"

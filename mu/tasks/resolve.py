@@ -1,8 +1,12 @@
-"""From run IDs and words to what they stand for: originals, data, forget sets, methods, oracles."""
+"""From run IDs and words to what they stand for: originals, data, forget sets, methods, oracles.
+
+What is not there, does not fit or contradicts the run named is refused with a UserError.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from mu import tags
@@ -13,7 +17,7 @@ from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.run_record import RunRecord
-from mu.tasks.problem import UnlearningProblem
+from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tracking import (
     Store,
     connect,
@@ -48,29 +52,14 @@ def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
 
 def forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> ForgetSplit:
     """What is to be forgotten of an original with that spec."""
-    parts = spec.split(dataset)
-    chosen = request.select(dataset, parts, spec.recipe.split.split_seed)
-    return ForgetSplit.of(dataset, parts, chosen)
+    return spec.forget_split(dataset, request)
 
 
 # --- originals ----------------------------------------------------------------------------
 
 
 def stage_of(store: Store, run_id: str, stage: str | None) -> str:
-    """The run that holds the network meant: a backdoor run has two.
-
-    Parameters
-    ----------
-    run_id
-        An ID, or ``auto``, which is never a backdoor run's.
-    stage
-        ``poisoned``, the original that was attacked, or ``cleansed``; None of other runs.
-
-    Raises
-    ------
-    UserError
-        If it is a backdoor run and nothing says which, or the other way round.
-    """
+    """The run that holds the network meant, by an ID or ``auto``: a backdoor run has two."""
     entry = None if run_id == "auto" else store.run(run_id).data.tags.get(tags.ENTRY)
     if entry != "backdoor":
         if stage is not None:
@@ -84,43 +73,32 @@ def stage_of(store: Store, run_id: str, stage: str | None) -> str:
             f"run {run_id} is a backdoor run, which has the poisoned original and the cleansed "
             f"network; give stage={' or stage='.join(STAGES)}"
         )
-    upstream = store.run(run_id).data.tags.get(tags.UPSTREAM)
     if stage == "cleansed":
         return run_id
+    upstream = store.run(run_id).data.tags.get(tags.UPSTREAM)
     if upstream is None:
         raise UserError(f"run {run_id} was stopped before its poisoned original was there")
     return str(upstream)
 
 
 def find_requested(
-    store: Store,
-    run_id: str,
-    given: Mapping[str, Any],
-    *,
-    poisoned: bool = False,
-) -> tuple[str, Checkpoint] | None:
-    """The original of the run given, or of the newest one that agrees, or None.
-
-    Parameters
-    ----------
-    run_id
-        An ID or ``auto``.
-    poisoned
-        Whether ``auto`` means a poisoned original.
-
-    Raises
-    ------
-    UserError
-        If the run given holds no original, or was made otherwise than requested.
-    """
+    store: Store, run_id: str, given: Mapping[str, Any], *, poisoned: bool = False
+) -> TrackedModel | None:
+    """The original of the run given, or with ``auto`` the newest (poisoned) one that agrees."""
     if run_id != "auto":
-        return run_id, fetch_original(store, run_id, given)
+        return TrackedModel(run_id, fetch_original(store, run_id, given))
     data_dir, wanted = given.get("data_dir"), settings_given(given)
     fingerprint = None
     if data_dir and "dataset" in wanted:  # two folders may go by the same name
         fingerprint = load_requested({**wanted, "data_dir": data_dir})[0].fingerprint
     run = find_original(store, wanted, fingerprint, poisoned=poisoned)
-    return None if run is None else (run.info.run_id, fetch_checkpoint(store, run.info.run_id))
+    return None if run is None else tracked_model(store, run.info.run_id)
+
+
+def tracked_model(store: Store, run_id: str) -> TrackedModel:
+    """The network of a finished run, with its numbers."""
+    metrics = finished_run(store, run_id).data.metrics
+    return TrackedModel(run_id, fetch_checkpoint(store, run_id), metrics)
 
 
 def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,34 +108,16 @@ def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fetch_original(store: Store, run_id: str, given: Mapping[str, Any]) -> Checkpoint:
-    """The original of a run.
-
-    Raises
-    ------
-    UserError
-        If the run holds none, or it was made otherwise than is given.
-    """
+    """The original of a run; UserError if it was made otherwise than is given."""
     checkpoint = fetch_checkpoint(store, run_id)
-    settings = checkpoint.spec.settings()
-    refuse_contradictions(run_id, settings, settings_given(given), prefix="prune_")
+    refuse_contradictions(run_id, checkpoint.spec.settings(), settings_given(given), "prune_")
     return checkpoint
 
 
 def refuse_contradictions(
     run_id: str, settings: Mapping[str, Any], given: Mapping[str, Any], prefix: str = ""
 ) -> None:
-    """Refuse what is given where a run was made otherwise.
-
-    Parameters
-    ----------
-    prefix
-        Of the options that are not :data:`PLAIN_NAMES`, as they are typed.
-
-    Raises
-    ------
-    UserError
-        If a value contradicts.
-    """
+    """Refuse what is given where a run was made otherwise; all but plain names have a prefix."""
     for name, value in given.items():
         if value is not None and not same_value(str(settings.get(name)), value):
             typed = name if name in PLAIN_NAMES else f"{prefix}{name}"
@@ -171,37 +131,19 @@ def refuse_contradictions(
 
 
 def method_of_run(run_id: str) -> str:
-    """The name of the method of a finished unlearn run, by its ID or ``auto``.
-
-    Raises
-    ------
-    UserError
-        If it is no finished unlearn run.
-    """
+    """The name of the method of a finished unlearn run, by its ID or ``auto``."""
     return unlearn_run(connect(), run_id).method
 
 
 def unlearn_run(store: Store, run_id: str) -> RunRecord:
-    """The run of that ID, or with ``auto`` the newest finished unlearn run that is no oracle.
-
-    Raises
-    ------
-    UserError
-        If there is none, or it is no finished unlearn run.
-    """
+    """The run of that ID, or with ``auto`` the newest finished unlearn run that is no oracle."""
     return read_unlearned(store, run_id, ("unlearn",))
 
 
 def problem_of(
     store: Store, run: RunRecord, device: DeviceOptions, data_dir: str | None
 ) -> UnlearningProblem:
-    """The original that a finished unlearn run started from, and what it forgot of it.
-
-    Raises
-    ------
-    UserError
-        If something that the run kept is missing or does not fit.
-    """
+    """The original that a finished unlearn run started from, and what it forgot of it."""
     original_id = run.upstream_run_id or ""
     original = fetch_checkpoint(store, original_id)
     dataset = data_of(original.spec, {"data_dir": data_dir})
@@ -215,7 +157,7 @@ def problem_of(
 def oracle_of(
     store: Store,
     requested: str,
-    problem: UnlearningProblem,
+    problem: Callable[[], UnlearningProblem],
     linked: str | None = None,
     but: str | None = None,
 ) -> str | None:
@@ -223,17 +165,12 @@ def oracle_of(
 
     Parameters
     ----------
-    requested
-        ``find``, ``none`` or an ID.
+    problem
+        Gives it where its data is needed: not for the oracle that the unlearn run names.
     linked
         The oracle that the unlearn run was compared with; it may have been deleted since.
     but
         A run that is not found: the one that is measured, which may be an oracle itself.
-
-    Raises
-    ------
-    UserError
-        If the run given cannot be the oracle, or one is to be trained.
     """
     if requested == "none":
         return None
@@ -242,15 +179,13 @@ def oracle_of(
             "oracle_run_id=train: only unlearn trains oracles; give find, none, or an ID, and make "
             "one with mlflow run . -e unlearn -P method=retrain"
         )
-    if requested != "find":
-        check_oracle_run(store, requested, problem, hint="find, none or another ID")
-        return requested
-    if linked is not None:
-        try:
+    if linked is not None and requested in ("find", linked):
+        with suppress(UserError):  # it was deleted since
             return str(finished_run(store, linked).info.run_id)
-        except UserError:  # it was deleted since
-            pass
-    found = find_oracle(store, problem.oracle_key("upstream"), but=but)
+    if requested != "find":
+        check_oracle_run(store, requested, problem(), hint="find, none or another ID")
+        return requested
+    found = find_oracle(store, problem().oracle_key("upstream"), but=but)
     return None if found is None else str(found.info.run_id)
 
 
@@ -260,18 +195,7 @@ def check_oracle_run(
     problem: UnlearningProblem | None,
     hint: str = "find or train",
 ) -> None:
-    """Refuse a run that is no oracle, or one of another problem (once the original is known).
-
-    Parameters
-    ----------
-    hint
-        What may be given instead.
-
-    Raises
-    ------
-    UserError
-        If the run given cannot be the oracle.
-    """
+    """Refuse a run that is no oracle, or one of another problem (once the original is known)."""
     if oracle_run_id in ORACLE_WORDS:
         return
     key = finished_run(store, oracle_run_id).data.tags.get(tags.ORACLE_KEY)

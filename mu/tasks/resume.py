@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mu.cli.requests import DeviceOptions
 from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters
@@ -23,36 +24,18 @@ PLACES = ("data_dir", "workers", "resume_run_id")  # may differ from one process
 
 @dataclass(frozen=True)
 class Interrupted:
-    """An interrupted run.
-
-    Parameters
-    ----------
-    document
-        What it was to do, as the task wrote it when the run began.
-    progress
-        Of its training; None where no epoch was finished, or nothing of it is kept.
-    about
-        What the progress is about.
-    """
+    """An interrupted run."""
 
     run: MlflowRun
-    document: Mapping[str, Any]
-    progress: Progress | None = None
-    about: Mapping[str, Any] | None = None
-
-    @property
-    def run_id(self) -> str:
-        """Of the run."""
-        return str(self.run.info.run_id)
+    document: Mapping[str, Any]  # what it was to do, as the task wrote it when the run began
+    progress: Progress | None = None  # None where no epoch was finished, or nothing is kept
+    about: Mapping[str, Any] | None = None  # what the progress is about
 
 
 def interrupted(store: Store, run_id: str, entry: str) -> Interrupted:
     """What an interrupted run of ``entry`` was to do, and how far it came.
 
-    Raises
-    ------
-    UserError
-        If it cannot be resumed.
+    UserError if it cannot be resumed.
     """
     run = resumable_run(store, run_id, entry)
     progress, about = find_progress(store, run) or (None, None)
@@ -71,49 +54,29 @@ def overrides(options: Hyperparameters) -> dict[str, Any]:
     return {name: v for name, v in given if v != defaults[name] and name not in PLACES}
 
 
-def same_device(kept_precision: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The device of a resumed run: anywhere, with any number, but with the same precision."""
-    return {**given, "precision": kept_precision}
-
-
-def check_overrides(
+def resumed_on(
     found: Interrupted,
     made: Mapping[str, Any],
     given: Mapping[str, Any],
     device: Mapping[str, Any],
-) -> None:
-    """Refuse what is given for a run that was started otherwise.
+) -> DeviceOptions:
+    """The device of a resumed run: anywhere, with any number, but with the same precision.
 
-    Parameters
-    ----------
-    made
-        How it was started, by the names of options.
-    given, device
-        What is given for the entry, and of the device.
-
-    Raises
-    ------
-    UserError
-        If something contradicts.
+    UserError if what is given for the entry or of the device contradicts how the run was made.
     """
     precision = {name: value for name, value in device.items() if name == "precision"}
-    refuse_contradictions(found.run_id, made, {**given, **precision})
+    refuse_contradictions(found.run.info.run_id, made, {**given, **precision})
+    return DeviceOptions.of({**device, "precision": made["precision"]})
 
 
 def continued(task: UnlearnTask, found: Interrupted) -> UnlearnTask:
-    """The task from where an interrupted run of it stands.
-
-    Raises
-    ------
-    UserError
-        If the progress in the run is of another task.
-    """
+    """The task from where an interrupted run of it stands."""
+    run_id = found.run.info.run_id
     if found.about is not None and found.about != task.about():
         raise UserError(
-            f"run {found.run_id} cannot be resumed: the progress in it is of another task; start "
-            "it anew"
+            f"run {run_id} cannot be resumed: the progress in it is of another task; start it anew"
         )
-    return replace(task, progress=found.progress, resume_run_id=found.run_id)
+    return replace(task, progress=found.progress, resume_run_id=run_id)
 
 
 def continue_unlearning(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,19 @@ from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.outputs import Outputs, predict
 from mu.evaluation.paired import accuracy_difference
 from mu.hyperparameters import typed_as
-from mu.report import console, plots, prose
+from mu.report import console, plots
 from mu.report import transfer as page
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import browse, save_network, write_json
+from mu.tasks.outputs import about, browse, save_network, write_json
 from mu.tasks.problem import TrackedModel
-from mu.tasks.transfer_models import BEFORE, Models, Source, make_source
+from mu.tasks.transfer_models import Models, Source, make_source
 from mu.tracking import Recorder, Store, rounded
 from mu.training import Training
 from mu.training.loop import DivergedError
 from mu.transfer.verb import check_target, transfer_training, transferred
 
+BEFORE = "_before"
 COPIED = (*GAP_METRICS, *(f"{name}{BEFORE}" for name in GAP_METRICS), "gap", "RTE")
 
 
@@ -52,9 +53,7 @@ class TransferTask:
             "target": self.target.name,
             "target_dir": self.target.data_dir,
             "tune": self.options.tune,
-            **{
-                f"{TRANSFER_PREFIX}{name}": value for name, value in self.training.as_dict().items()
-            },
+            **{TRANSFER_PREFIX + name: value for name, value in self.training.as_dict().items()},
             "seed": self.options.seed,
             "method": self.source.method_name,
             "dataset": self.source.spec.data.name,
@@ -66,33 +65,18 @@ class TransferTask:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A network after the transfer.
-
-    Parameters
-    ----------
-    test, train
-        What it says of the target's images.
-    seconds
-        Of its training.
-    """
+    """A network after the transfer, and its numbers as they are logged."""
 
     checkpoint: Checkpoint
-    test: Outputs
-    train: Outputs
-    seconds: float
+    test: Outputs  # on the target's test images
+    accuracies: Mapping[str, float]  # on the target, in percent
+    seconds: float  # of its training
     run: Run
-
-    def numbers(self) -> dict[str, float]:
-        """Its accuracies on the target, in percent."""
-        return {
-            "target_acc": rounded(self.test.accuracy()),
-            "target_train_acc": rounded(self.train.accuracy()),
-        }
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the run found: the networks, their numbers, and remarks."""
+    """What the run found: the networks, the numbers of each and of the run, and remarks."""
 
     models: Models
     rows: Mapping[str, Mapping[str, float]]
@@ -108,11 +92,10 @@ def transfer(request: Request) -> None:
     task = _make_task(request)
     store = task.source.store
     title = f"{task.source.method_name} {task.target.name}"
-    done = run_task(store, "transfer", title, lambda recorder: _work(recorder, task))
-    _print(store, done.run_id, task, done.value)
+    _print(store, task, *run_task(store, "transfer", title, partial(_work, task)))
 
 
-def _work(recorder: Recorder, task: TransferTask) -> Findings:
+def _work(task: TransferTask, recorder: Recorder) -> Findings:
     """Unlearn or find it done, train every network on for the target, and keep what came of it."""
     recorder.params(task.config())
     models = task.source.models(recorder.run_id)
@@ -120,8 +103,7 @@ def _work(recorder: Recorder, task: TransferTask) -> Findings:
         role: _outcome(task, role, model, recorder if model is models.unlearned else None)
         for role, model in models.by_role().items()
     }
-    metrics = _metrics(models, outcomes)
-    found = Findings(models, _rows(models, outcomes), metrics, _notes(task, models, metrics))
+    found = _compared(task, models, outcomes)
     _save(recorder, task, outcomes[models.method], found)
     return found
 
@@ -130,13 +112,7 @@ def _work(recorder: Recorder, task: TransferTask) -> Findings:
 
 
 def _make_task(request: Request) -> TransferTask:
-    """What was requested, checked as far as it can be: the cheap first.
-
-    Raises
-    ------
-    UserError
-        If something does not fit.
-    """
+    """What was requested, checked as far as it can be: the cheap first."""
     options = TransferOptions.of(request.entry)
     if options.target is None:
         raise UserError(
@@ -157,23 +133,11 @@ def _load_target(options: TransferOptions, spec: Spec, workers: int | None) -> I
 
     assert options.target is not None
     size = spec.recipe.model.image_size if source_of(options.target).resizes else None
-    with _as_of_target():
-        return load_data(
-            options.target,
-            options.target_dir,
-            size,
-            stream=options.target_stream,
-            workers=workers,
-        )
-
-
-@contextmanager
-def _as_of_target() -> Iterator[None]:
-    """Name the options of the target in messages of the block, as they are typed."""
-    names = {"data_dir": "target_dir", "dataset": "target", "stream": "target_stream"}
+    folder, stream = options.target_dir, options.target_stream
     try:
-        yield
-    except UserError as error:
+        return load_data(options.target, folder, size, stream=stream, workers=workers)
+    except UserError as error:  # which names the options of a source
+        names = {"data_dir": "target_dir", "dataset": "target", "stream": "target_stream"}
         # Not what a function of the user's own must accept: "data_dir and image_size by name".
         pattern = r"\bdata_dir\b(?! and)|\b(?:dataset|stream)(?==)"
         text = re.sub(pattern, lambda found: names[found[0]], str(error))
@@ -186,18 +150,7 @@ def _as_of_target() -> Iterator[None]:
 def _outcome(
     task: TransferTask, role: str, model: TrackedModel, recorder: Recorder | None
 ) -> Outcome:
-    """The transfer of one network.
-
-    Parameters
-    ----------
-    recorder
-        Where its curves are logged; None of networks whose numbers alone are kept.
-
-    Raises
-    ------
-    UserError
-        If the loss becomes NaN or infinite.
-    """
+    """The transfer of one network; ``recorder`` logs its curves, where they are kept."""
     run = make_run(task.device, recorder, task.options.seed)
     target = task.target
     label, tune = f"transfer of {role}", task.options.tune
@@ -212,60 +165,48 @@ def _outcome(
             f"{task.training.lr:g}"
         ) from error
     seen = found.spec.data.bind(target)
-    parts = seen.test_subset(), seen.training_subset(np.arange(len(seen.train)))
-    test, train = (predict(found.model, one, run) for one in parts)
-    return Outcome(found, test, train, seconds[0], run)
-
-
-def _metrics(models: Models, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
-    """All numbers of the run, as they are logged; those of the unlearning are copied."""
-    before, after, *more = outcomes.values()
-    gain = accuracy_difference(after.test, before.test)
-    metrics = {
-        **after.numbers(),
-        **{f"{name}{BEFORE}": value for name, value in before.numbers().items()},
-        "target_gain": rounded(gain.value),
-        "target_gain_lo": rounded(gain.low),
-        "target_gain_hi": rounded(gain.high),
-        "transfer_s": rounded(after.seconds),
-        "sparsity": rounded(after.checkpoint.mask.sparsity),
+    test = predict(found.model, seen.test_subset(), run)
+    train = predict(found.model, seen.training_subset(np.arange(len(seen.train))), run)
+    accuracies = {
+        "target_acc": rounded(test.accuracy()),
+        "target_train_acc": rounded(train.accuracy()),
     }
-    for oracle in more:
-        metrics |= {f"{name}_oracle": value for name, value in oracle.numbers().items()}
-        theirs = accuracy_difference(oracle.test, before.test)
-        metrics["target_gain_oracle"] = rounded(theirs.value)
-    unlearning = models.unlearned.metrics
-    return {**{name: unlearning[name] for name in COPIED if name in unlearning}, **metrics}
+    return Outcome(found, test, accuracies, seconds[0], run)
 
 
-def _rows(models: Models, outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
-    """What the table shows of each network."""
-    before = outcomes["original"].test
+def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome]) -> Findings:
+    """Every network compared with the original; the numbers of the unlearning are copied."""
+    before = outcomes["original"]
     rows: dict[str, dict[str, float]] = {}
-    for role, model in models.by_role().items():
-        own = {name: model.metrics[name] for name in page.COLUMNS if name in model.metrics}
-        rows[role] = {**own, **outcomes[role].numbers()}
-        if role != "original":
-            gain = accuracy_difference(outcomes[role].test, before)
-            rows[role]["target_gain"] = rounded(gain.value)
-    return rows
-
-
-# --- what is kept and printed -------------------------------------------------------------
-
-
-def _notes(task: TransferTask, models: Models, metrics: Mapping[str, float]) -> list[str]:
-    """Remarks that the user should read."""
+    metrics: dict[str, float] = {}
     notes = []
-    low, high = metrics["target_gain_lo"], metrics["target_gain_hi"]
-    if low <= 0 <= high:
+    for role, model in models.by_role().items():
+        one = outcomes[role]
+        shown = {name: model.metrics[name] for name in page.COLUMNS if name in model.metrics}
+        rows[role] = {**shown, **one.accuracies}
+        gain = accuracy_difference(one.test, before.test)
+        ending = BEFORE if model is models.original else ""
+        ending = "_oracle" if model is models.oracle else ending
+        metrics |= {f"{name}{ending}": value for name, value in one.accuracies.items()}
+        if model is not models.original:
+            rows[role]["target_gain"] = metrics[f"target_gain{ending}"] = rounded(gain.value)
+        if model is models.unlearned:
+            metrics |= {"target_gain_lo": rounded(gain.low), "target_gain_hi": rounded(gain.high)}
+            metrics["transfer_s"] = rounded(one.seconds)
+            metrics["sparsity"] = rounded(one.checkpoint.mask.sparsity)
+    if metrics["target_gain_lo"] <= 0 <= metrics["target_gain_hi"]:
         notes.append(
             f"{len(task.target.test)} test images do not tell the unlearned network's accuracy on "
             "the target from the original's"
         )
     if models.oracle is None and models.method != "retrain":
         notes.append("no oracle to compare with; add oracle_run_id=train to make one")
-    return notes
+    unlearning = models.unlearned.metrics
+    copied = {name: unlearning[name] for name in COPIED if name in unlearning}
+    return Findings(models, rows, {**copied, **metrics}, notes)
+
+
+# --- what is kept and printed -------------------------------------------------------------
 
 
 def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:
@@ -297,12 +238,12 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
     page.plot_transfer(found.rows, task.target.name, folder / "plots" / "target.png")
 
 
-def _print(store: Store, run_id: str, task: TransferTask, found: Findings) -> None:
+def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> None:
     """What the entry prints when it is done."""
-    original, target = found.models.original.checkpoint, task.target
-    about = prose.describe_model(original.spec, original.mask.sparsity)
+    target = task.target
     console.print_table(
-        f"{about}, forgets {found.models.forget}; then tune={task.options.tune} on {target.name} "
+        f"{about(found.models.original.checkpoint)}, forgets {found.models.forget}; "
+        f"then tune={task.options.tune} on {target.name} "
         f"({len(target.train)} training, {len(target.test)} test images)",
         page.COLUMNS,
         list(found.rows.values()),

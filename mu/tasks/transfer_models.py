@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 
 from mu import tags
-from mu.checkpoints import Checkpoint, Spec
+from mu.checkpoints import Spec
 from mu.cli.requests import DeviceOptions, Request, TransferOptions
 from mu.data.forget import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
-from mu.methods.base import Method
 from mu.report import console
 from mu.run_record import RunRecord
-from mu.tasks.perform import train_oracle
+from mu.tasks.outputs import links
+from mu.tasks.perform import of_original, train_oracle
 from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import (
     fetch_original,
-    forget_split,
     oracle_of,
     problem_of,
     refuse_contradictions,
     stage_of,
+    tracked_model,
     unlearn_run,
 )
-from mu.tasks.unlearn import UnlearnPlan, make_plan, run_plan
-from mu.tracking import Store, connect, fetch_checkpoint, finished_run
-
-BEFORE = "_before"
+from mu.tasks.unlearn import make_plan, run_plan
+from mu.tracking import Store, connect
 
 
 @dataclass(frozen=True)
 class Models:
-    """The networks whose transfer is compared.
-
-    Parameters
-    ----------
-    method, forget
-        How the original was unlearned, and what.
-    forget_tag
-        Fingerprint of the forget set.
-    """
+    """The networks whose transfer is compared."""
 
     method: str
-    forget: str
-    forget_tag: str
+    forget: str  # as it was requested
+    forget_tag: str  # fingerprint of the forget set
     original: TrackedModel
     unlearned: TrackedModel
     oracle: TrackedModel | None
@@ -60,8 +50,8 @@ class Models:
 
     def links(self) -> dict[str, str]:
         """Run IDs by role."""
-        links = {"original": self.original.run_id, "unlearned": self.unlearned.run_id}
-        return links | ({"oracle": self.oracle.run_id} if self.oracle else {})
+        oracle = self.oracle.run_id if self.oracle else None
+        return links(self.original.run_id, self.unlearned.run_id, oracle)
 
 
 @dataclass(frozen=True)
@@ -70,190 +60,107 @@ class Source:
 
     Parameters
     ----------
-    method_name, spec
-        How the original is unlearned, and what it is.
     shape
-        (channels, height, width) of its images; None where they are not read, since a finished run
-        does not need them.
+        (channels, height, width) of the original's images; None where they are not read, since a
+        finished run does not need them.
     models
         Gives the networks; what is still to be made is shown below the run of that ID.
     """
 
     store: Store
     method_name: str
-    spec: Spec
+    spec: Spec  # of the original
     shape: tuple[int, int, int] | None
     models: Callable[[str], Models]
 
 
 def make_source(options: TransferOptions, request: Request, device: DeviceOptions) -> Source:
-    """The unlearning that was requested, checked as far as it can be.
+    """The unlearning that was requested, checked as far as it can be."""
+    if options.unlearn_run_id != "none":
+        return _finished(options, request, device)
+    plan = make_plan(options, request, device)
 
-    Raises
-    ------
-    UserError
-        If something does not fit.
-    """
-    if options.unlearn_run_id == "none":
-        plan = make_plan(options, options.seed, request, device)
+    def models(parent: str) -> Models:
+        done = run_plan(plan, parent)
+        console.print_notes(done.run.notes)
+        problem = done.task.problem
+        return Models(
+            done.task.name,
+            problem.forget,
+            problem.tags()[tags.FORGET],
+            TrackedModel(problem.run_id, problem.checkpoint, of_original(done.metrics)),
+            TrackedModel(done.run_id, done.checkpoint, done.metrics),
+            done.oracle,
+        )
 
-        def unlearn_now(parent: str) -> Models:
-            return _unlearned_now(plan, parent)
-
-        return Source(plan.store, plan.name, plan.spec, plan.dataset.shape, unlearn_now)
-    found = _Finished.of(connect(), options, request, device)
-    return Source(found.store, found.method_name, found.original.spec, None, found.models)
-
-
-def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The original's numbers among those of a run that unlearned it."""
-    return {n.removesuffix(BEFORE): v for n, v in metrics.items() if n.endswith(BEFORE)}
+    return Source(plan.store, plan.method.name, plan.original.spec(), plan.dataset.shape, models)
 
 
-# --- to be done ---------------------------------------------------------------------------
+def _finished(options: TransferOptions, request: Request, device: DeviceOptions) -> Source:
+    """A finished unlearn run, with the oracle that was requested."""
+    store = connect()
+    run = unlearn_run(store, options.unlearn_run_id)
+    original_id = run.upstream_run_id or ""
+    checkpoint = fetch_original(store, original_id, request.original)
+    original = TrackedModel(original_id, checkpoint, of_original(run.metrics))
 
+    @lru_cache(1)
+    def problem() -> UnlearningProblem:
+        """With its data and its forget set; only where these are needed."""
+        return problem_of(store, run, device, request.original.get("data_dir"))
 
-def _unlearned_now(plan: UnlearnPlan, parent: str) -> Models:
-    """The networks of an unlearning that is done now, in a run below ``parent``."""
-    done = run_plan(plan, parent)
-    console.print_notes(done.result.run.notes)
-    oracle = None
-    if done.oracle is not None:
-        theirs = fetch_checkpoint(plan.store, done.oracle.run_id)
-        oracle = TrackedModel(done.oracle.run_id, theirs, done.oracle.metrics)
-    problem, metrics = done.task.problem, done.result.metrics
-    return Models(
-        done.task.name,
-        problem.forget,
-        problem.tags()[tags.FORGET],
-        TrackedModel(problem.run_id, problem.checkpoint, of_original(metrics)),
-        TrackedModel(done.run_id, done.result.checkpoint, metrics),
-        oracle,
+    _refuse_contradictions(store, run, original, request)
+    _refuse_other_forget_set(run, request.entry.get("forget"), problem)
+    wanted = "none" if run.method == "retrain" else options.oracle_run_id  # an oracle itself
+    oracle_id = oracle_of(
+        store, "find" if wanted == "train" else wanted, problem, run.oracle_run_id, run.run_id
     )
 
-
-# --- done before --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """A finished unlearn run.
-
-    Parameters
-    ----------
-    original_id, original
-        What it started from.
-    oracle_run_id
-        What it is compared with, as requested.
-    """
-
-    store: Store
-    run: RunRecord
-    method_name: str
-    method: Method
-    original_id: str
-    original: Checkpoint
-    device: DeviceOptions
-    data_dir: str | None
-    oracle_run_id: str
-
-    @classmethod
-    def of(
-        cls, store: Store, options: TransferOptions, request: Request, device: DeviceOptions
-    ) -> _Finished:
-        """The run that was requested, with the oracle that was requested.
-
-        Raises
-        ------
-        UserError
-            If it is no finished unlearn run, it was made otherwise than requested, or the run
-            given is not its oracle.
-        """
-        run = unlearn_run(store, options.unlearn_run_id)
-        method = run.make_method()
-        name = run.method
-        original_id = run.upstream_run_id or ""
-        original = fetch_original(store, original_id, request.original)
-        data_dir, oracle = request.original.get("data_dir"), options.oracle_run_id
-        found = cls(store, run, name, method, original_id, original, device, data_dir, oracle)
-        found._refuse_contradictions(request)
-        found._oracle_id  # noqa: B018  # refuses a run that is no oracle of it
-        return found
-
-    @cached_property
-    def problem(self) -> UnlearningProblem:
-        """The original with its data and its forget set; only where these are needed."""
-        return problem_of(self.store, self.run, self.device, self.data_dir)
-
-    @cached_property
-    def _oracle_id(self) -> str | None:
-        """The run of the oracle; that of the unlearn run itself is taken without its data."""
-        requested = "find" if self.oracle_run_id == "train" else self.oracle_run_id
-        linked = self.run.oracle_run_id
-        if requested == "none" or self.method_name == "retrain":  # it is an oracle itself
-            return None
-        if requested in ("find", linked) and linked is not None:
-            try:
-                return str(finished_run(self.store, linked).info.run_id)
-            except UserError:  # it was deleted since
-                pass
-        return oracle_of(self.store, requested, self.problem, but=self.run.run_id)
-
-    def models(self, parent: str) -> Models:
-        """The networks; an oracle that is still to be trained is shown below ``parent``."""
-        store, oracle_id = self.store, self._oracle_id
-        wants = self.oracle_run_id == "train" and self.method_name != "retrain"
-        if wants and oracle_id is None:
-            oracle_id = train_oracle(store, self.problem, parent).run_id
-        oracle = None
-        if oracle_id is not None:
-            metrics = finished_run(store, oracle_id).data.metrics
-            oracle = TrackedModel(oracle_id, fetch_checkpoint(store, oracle_id), metrics)
-        run_id = self.run.run_id
+    def models(parent: str) -> Models:
+        oracle = tracked_model(store, oracle_id) if oracle_id else None
+        if wanted == "train" and oracle is None:
+            oracle = train_oracle(store, problem(), parent)
         return Models(
-            self.method_name,
-            self.run.forget_request,
-            self.run.forget_fingerprint or "",
-            TrackedModel(self.original_id, self.original, of_original(self.run.metrics)),
-            TrackedModel(run_id, fetch_checkpoint(store, run_id), self.run.metrics),
+            run.method,
+            run.forget_request,
+            run.forget_fingerprint or "",
+            original,
+            tracked_model(store, run.run_id),
             oracle,
         )
 
-    def _refuse_contradictions(self, request: Request) -> None:
-        """Refuse what was requested where the run was made otherwise.
+    return Source(store, run.method, checkpoint.spec, None, models)
 
-        Raises
-        ------
-        UserError
-            If there is such a thing.
-        """
-        run_id, given = self.run.run_id, request.entry
-        made = {
-            **self.method.in_force(self.original),
-            "method": self.method_name,
-            "stage": self.run.params.get("stage"),
-            "prune_run_id": self.original_id,
-        }
-        wanted = {n: given[n] for n in ("method", "stage", "prune_run_id") if given.get(n)}
-        if "method" in wanted:
-            wanted["method"] = check_method(wanted["method"])
-        if wanted.get("prune_run_id") == "auto":
-            del wanted["prune_run_id"]
-        if "prune_run_id" in wanted:
-            stage = wanted.pop("stage", None)
-            wanted["prune_run_id"] = stage_of(self.store, wanted["prune_run_id"], stage)
-        refuse_contradictions(run_id, made, {**wanted, **request.method})
-        self._refuse_other_forget_set(given.get("forget"))
 
-    def _refuse_other_forget_set(self, given: str | None) -> None:
-        """Refuse another forget set; the same one may be spelt in another way."""
-        kept = self.run.params.get("forget")
-        if given is None or given == kept:
-            return
-        problem = self.problem
-        split = forget_split(problem.spec, problem.dataset, ForgetRequest.parse(given))
-        if not np.array_equal(split.forget, problem.split.forget):
-            raise UserError(
-                f"forget={given} contradicts run {self.run.run_id}, which has forget={kept}; "
-                "leave forget out, or name another run"
-            )
+def _refuse_contradictions(
+    store: Store, run: RunRecord, original: TrackedModel, request: Request
+) -> None:
+    """Refuse what was requested where the run was made otherwise."""
+    made = {
+        **run.make_method().in_force(original.checkpoint),
+        "method": run.method,
+        "stage": run.params.get("stage"),
+        "prune_run_id": original.run_id,
+    }
+    given = {n: request.entry.get(n) for n in ("method", "stage", "prune_run_id")}
+    wanted = {name: value for name, value in given.items() if value not in (None, "auto")}
+    if "method" in wanted:
+        wanted["method"] = check_method(wanted["method"])
+    if "prune_run_id" in wanted:
+        wanted["prune_run_id"] = stage_of(store, wanted["prune_run_id"], wanted.pop("stage", None))
+    refuse_contradictions(run.run_id, made, {**wanted, **request.method})
+
+
+def _refuse_other_forget_set(
+    run: RunRecord, given: str | None, problem: Callable[[], UnlearningProblem]
+) -> None:
+    """Refuse another forget set; the same one may be spelt in another way."""
+    kept = run.params.get("forget")
+    if given is None or given == kept:
+        return
+    split = problem().spec.forget_split(problem().dataset, ForgetRequest.parse(given))
+    if not np.array_equal(split.forget, problem().split.forget):
+        raise UserError(
+            f"forget={given} contradicts run {run.run_id}, which has forget={kept}; "
+            "leave forget out, or name another run"
+        )

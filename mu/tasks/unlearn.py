@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mu.checkpoints import Spec
-from mu.cli.requests import BackdoorOptions, DeviceOptions, ForgetOptions, Request, UnlearnOptions
+from mu.checkpoints import Checkpoint
+from mu.cli.requests import (
+    BackdoorOptions,
+    DeviceOptions,
+    Request,
+    TransferOptions,
+    UnlearnOptions,
+)
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method
 from mu.methods.base import Method
-from mu.report import prose
-from mu.tasks.base import checked_device
+from mu.runs import Run
+from mu.tasks.base import checked_device, make_run
+from mu.tasks.outputs import about
 from mu.tasks.perform import perform, print_unlearned
-from mu.tasks.problem import TrainTask, Unlearned, UnlearningProblem, UnlearnTask
+from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import requested_task, train
-from mu.tasks.resolve import (
-    check_oracle_run,
-    data_of,
-    fetch_original,
-    find_requested,
-    forget_split,
-    stage_of,
-)
-from mu.tasks.resume import check_overrides, continued, interrupted, overrides, same_device
+from mu.tasks.resolve import check_oracle_run, data_of, fetch_original, find_requested, stage_of
+from mu.tasks.resume import continued, interrupted, overrides, resumed_on
 from mu.tracking import Recorder, Store, connect
 
 
@@ -40,9 +40,10 @@ def unlearn(request: Request) -> Unlearned:
     device = checked_device(DeviceOptions.of(request.device))
     if options.resume_run_id:
         store = connect()
-        done = _resume(store, options.resume_run_id, options, request)
+        task = interrupted_task(store, "unlearn", options, request)
+        done = perform(store, task.title, lambda _: task, resume=options.resume_run_id)
     else:
-        plan = make_plan(options, options.seed, request, device)
+        plan = make_plan(options, request, device)
         store, done = plan.store, run_plan(plan)
     print_unlearned(store, done)
     return done
@@ -53,168 +54,123 @@ def unlearn(request: Request) -> Unlearned:
 
 @dataclass(frozen=True)
 class UnlearnPlan:
-    """An unlearning that was requested, checked as far as it can be before a run is opened.
-
-    Parameters
-    ----------
-    found
-        The original that is there already, with what it is to forget, or None.
-    missing
-        The original that is to be trained first, or None.
-    """
+    """An unlearning that was requested, checked as far as it can be before a run is opened."""
 
     store: Store
-    options: ForgetOptions
-    name: str
+    options: UnlearnOptions | TransferOptions | BackdoorOptions
     method: Method
-    seed: int
     device: DeviceOptions
     dataset: ImageDataset
-    split: ForgetSplit
-    found: UnlearningProblem | None
-    missing: TrainTask | None
+    original: TrackedModel | TrainTask  # there already, or trained first
+    forget: str  # the forget set as it was requested
+    select: Callable[[Checkpoint, Run], ForgetSplit]  # what gives it, once the original is there
+    extra: Mapping[str, Any]  # further options, by name; JSON-ready
 
     @property
     def title(self) -> str:
         """Of the run, in the runs table."""
-        return f"{self.name} {self.options.forget}"
+        return f"{self.method.name} {self.forget}"
 
-    @property
-    def spec(self) -> Spec:
-        """Of the original."""
-        if self.found is not None:
-            return self.found.spec
-        assert self.missing is not None
-        return self.missing.spec()
+    def task(self, original: TrackedModel) -> UnlearnTask:
+        """What is to be done, once the original is there; refuses an oracle of something else."""
+        run, run_id, checkpoint = make_run(self.device), original.run_id, original.checkpoint
+        split = self.select(checkpoint, run)
+        problem = UnlearningProblem(
+            run_id, checkpoint, self.dataset, split, self.forget, self.device
+        )
+        seed, oracle = self.options.seed, self.options.oracle_run_id
+        check_oracle_run(self.store, oracle, problem)
+        return UnlearnTask(problem, self.method, seed, oracle, self.extra, run.notes)
 
 
 def make_plan(
-    options: ForgetOptions, seed: int, request: Request, device: DeviceOptions
+    options: UnlearnOptions | TransferOptions, request: Request, device: DeviceOptions
 ) -> UnlearnPlan:
-    """Check what was requested, and find the original if there is one.
-
-    Parameters
-    ----------
-    seed
-        Of the unlearning.
-
-    Raises
-    ------
-    UserError
-        If something does not fit.
-    """
-    name = check_method(options.method)
-    method = make_method(name, request.method)
+    """Check what was requested, and find the original if there is one."""
+    method = make_method(options.method, request.method)
     forget = ForgetRequest.parse(options.forget)
     store, given = connect(), request.original
-    prune_run_id = stage_of(store, options.prune_run_id, options.stage)
-    original = find_requested(store, prune_run_id, given, poisoned=forget.kind == "poison")
-    found, missing = None, None
-    if original is None:
-        missing = requested_task(given, device, prefix="prune_")
-        dataset = missing.dataset
-        split = forget_split(missing.spec(), dataset, forget)
+    run_id = stage_of(store, options.prune_run_id, options.stage)
+    found = find_requested(store, run_id, given, poisoned=forget.kind == "poison")
+    original = found or requested_task(given, device, prefix="prune_")
+    dataset = dataset_of(original, given)
+    split = original.spec().forget_split(dataset, forget)
+    if found and options.prune_run_id == "auto":
+        what = about(found.checkpoint)
+        print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
+    extra = {"stage": options.stage} if options.stage else {}
+    plan = UnlearnPlan(
+        store, options, method, device, dataset, original, options.forget, lambda *_: split, extra
+    )
+    check_oracle(plan)
+    return plan
+
+
+def dataset_of(original: TrackedModel | TrainTask, given: Mapping[str, Any]) -> ImageDataset:
+    """The data of an original that is there or is to be trained."""
+    if isinstance(original, TrainTask):
+        return original.dataset
+    return data_of(original.spec(), given)
+
+
+def check_oracle(plan: UnlearnPlan) -> None:
+    """Refuse an oracle that does not fit, as far as that is known before the run."""
+    if isinstance(plan.original, TrackedModel):
+        plan.task(plan.original)
     else:
-        run_id, checkpoint = original
-        dataset = data_of(checkpoint.spec, given)
-        split = forget_split(checkpoint.spec, dataset, forget)
-        if options.prune_run_id == "auto":
-            about = prose.describe_model(checkpoint.spec, checkpoint.mask.sparsity)
-            print(f"original: run {run_id}, the newest that agrees with the request ({about})")
-        found = UnlearningProblem(run_id, checkpoint, dataset, split, options.forget, device)
-    check_oracle_run(store, options.oracle_run_id, found)
-    return UnlearnPlan(store, options, name, method, seed, device, dataset, split, found, missing)
+        check_oracle_run(plan.store, plan.options.oracle_run_id, None)
 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
-    """Do what was planned, in a run of its own.
-
-    Parameters
-    ----------
-    parent
-        The run that it is a part of; what is trained for it is then shown below it, too.
-    """
-    options = plan.options
+    """Do what was planned, in a run of its own, below ``parent`` like all that it trains."""
 
     def begin(_: Recorder) -> UnlearnTask:
-        problem = plan.found
-        if problem is None:
-            assert plan.missing is not None
+        original = plan.original
+        if isinstance(original, TrainTask):
             print("no finished original agrees with the request: training one first")
-            made = train(plan.store, plan.missing, parent)
-            problem = UnlearningProblem(
-                made.run_id, made.checkpoint, plan.dataset, plan.split, options.forget, plan.device
-            )
-        extra = {"stage": options.stage} if options.stage else {}
-        return UnlearnTask(problem, plan.name, plan.method, plan.seed, options.oracle_run_id, extra)
+            original = train(plan.store, original, parent)
+        return plan.task(original)
 
-    return perform(plan.store, plan.title, begin, parent=parent, nest=parent is not None)
+    return perform(plan.store, plan.title, begin, parent=parent)
 
 
 # --- resuming -----------------------------------------------------------------------------
 
 
 def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:
-    """The method of an interrupted run: its options are those that the command has.
-
-    Raises
-    ------
-    UserError
-        If the run cannot be resumed.
-    """
+    """The method of an interrupted run: its options are those that the command has."""
     return check_method(interrupted(connect(), run_id, entry).document["method"])
 
 
 def interrupted_task(
-    store: Store,
-    run_id: str,
-    options: UnlearnOptions | BackdoorOptions,
-    request: Request,
-    entry: str = "unlearn",
+    store: Store, entry: str, options: UnlearnOptions | BackdoorOptions, request: Request
 ) -> UnlearnTask:
-    """What an interrupted run was to do, and how far it came.
+    """What the interrupted run of ``options.resume_run_id`` was to do, and how far it came.
 
-    Parameters
-    ----------
-    entry
-        That the run must be of.
-
-    Raises
-    ------
-    UserError
-        If it cannot be resumed, or what is given contradicts how it was started.
+    UserError if it is not of ``entry``, cannot be resumed, or what is given contradicts how it
+    was started.
     """
+    run_id = str(options.resume_run_id)
     found = interrupted(store, run_id, entry)
     kept, given = found.document, request.original
     checkpoint = fetch_original(store, kept["prune_run_id"], given)
     method, extra = make_method(kept["method"], kept["settings"]), kept.get("beside", {})
+    wanted = {**overrides(options), **request.method}
+    if "method" in wanted:
+        wanted["method"] = check_method(wanted["method"])
     made = {**kept, **extra, **method.in_force(checkpoint)}
-    check_overrides(found, made, {**_named(overrides(options)), **request.method}, request.device)
+    device = resumed_on(found, made, wanted, request.device)
     place = given.get("data_dir") or kept["data_dir"]
     dataset = data_of(checkpoint.spec, {**given, "data_dir": place})
     forget = np.array(kept["indices"], np.int64)
+    split = ForgetSplit.of(dataset, checkpoint.spec.split(dataset), forget)
     problem = UnlearningProblem(
-        kept["prune_run_id"],
-        checkpoint,
-        dataset,
-        ForgetSplit.of(dataset, checkpoint.spec.split(dataset), forget),
-        kept["forget"],
-        DeviceOptions.of(same_device(kept["precision"], request.device)),
+        kept["prune_run_id"], checkpoint, dataset, split, kept["forget"], device
     )
-    task = UnlearnTask(problem, kept["method"], method, kept["seed"], kept["oracle_run_id"], extra)
-    return continued(task, found)
-
-
-def _named(given: Mapping[str, Any]) -> dict[str, Any]:
-    """With the registered name of the method."""
-    return {n: check_method(value) if n == "method" else value for n, value in given.items()}
-
-
-def _resume(store: Store, run_id: str, options: UnlearnOptions, request: Request) -> Unlearned:
-    """Continue an interrupted run, in that run."""
-    task = interrupted_task(store, run_id, options, request)
-    check_oracle_run(store, task.oracle_run_id, task.problem)
+    task = UnlearnTask(problem, method, kept["seed"], kept["oracle_run_id"], extra)
+    task = continued(task, found)
+    check_oracle_run(store, task.oracle_run_id, problem)
     if task.progress is None:
-        why = "no epoch was finished" if task.method.iterative else f"{task.name} works in one go"
+        why = "no epoch was finished" if method.iterative else f"{task.name} works in one go"
         print(f"run {run_id}: {why}, so it starts again")
-    return perform(store, task.title, lambda _: task, resume=run_id)
+    return task

@@ -137,12 +137,12 @@ def _unlearned(store: Store, document: Document) -> dict[str, Any]:
     if problem.split.fingerprint != what["forget_set"]:
         raise UserError(f"forget={what['forget']} means other samples than when it was planned")
     method = make_method(what["method"], what["settings"])
-    task = UnlearnTask(problem, what["method"], method, document["seed"], document["oracle"])
+    task = UnlearnTask(problem, method, document["seed"], document["oracle"])
     task = continue_unlearning(store, task, find_unfinished(store, "unlearn", *document["tag"]))
     done = perform_unlearning(
         store, task.title, lambda _: task, resume=task.resume_run_id, parent=document["parent"]
     )
-    return {"run_id": done.run_id, "metrics": dict(done.result.metrics)}
+    return {"run_id": done.run_id, "metrics": dict(done.metrics)}
 
 
 @lru_cache(maxsize=1)  # as unlearnings of one original and forget set follow each other
