@@ -27,7 +27,7 @@ from mu.data import load_data
 from mu.evaluation.distance.klom import klom_by_part
 from mu.evaluation.gap import GAP_METRICS, gaps
 from mu.evaluation.outputs import SplitOutputs
-from mu.evaluation.unlearning import look
+from mu.evaluation.unlearning import predict_split
 from mu.runs import Run
 from mu.tracking import connect, fetch_checkpoint
 
@@ -103,7 +103,7 @@ def looks_at(
     place = None if data_dir == "none" else data_dir
     split = forget_split(before, load_data(before.spec.data.name, place), forget)
     return [
-        look(fetch_checkpoint(store, run.run_id).model, split, Run(show_progress=False))
+        predict_split(fetch_checkpoint(store, run.run_id).model, split, Run(show_progress=False))
         for run in runs
     ]
 

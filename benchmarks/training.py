@@ -48,7 +48,7 @@ from mu.runs import Run
 from mu.training import Training
 from mu.training.loop import train
 from mu.training.optimizers import make_optimizer, optimizer_state
-from mu.training.progress import FolderKeeper, Progress
+from mu.training.progress import FolderCheckpointer, Progress
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def measure_keeping(work: Work, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds):
             start = time.perf_counter()
-            FolderKeeper(Path(folder), {}).save(progress)
+            FolderCheckpointer(Path(folder), {}).save(progress)
             times.append(time.perf_counter() - start)
         size = max(one.stat().st_size for one in Path(folder).iterdir()) / 2**20
     print(f"- keeping the progress: {statistics.median(times):.3f} s an epoch, {size:.1f} MiB")

@@ -1,4 +1,4 @@
-"""Train an original, dense or sparse, and hand on its mask and checkpoint by run ID."""
+"""Train an original, dense or sparse, and log its mask and checkpoint by run ID."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from mu.cli.groups import method_named, original_groups
 from mu.cli.main import run as run_command
 from mu.cli.options import Group, peek
 from mu.cli.requests import TRANSFER_PREFIX, DeviceOptions, TransferOptions
+from mu.custom import check_name
 from mu.data import DATASETS
 from mu.errors import unknown
 from mu.methods import method_class
-from mu.own import check_name
 from mu.training.recipe import Training
 from mu.transfer import DEFAULT_TUNE, TUNES
 

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from mu.tracking import load_checkpoint as load_checkpoint
     from mu.tracking import load_mask as load_mask
     from mu.tracking import load_model as load_model
-    from mu.transfer.verb import transfer_training as transfer_training
-    from mu.transfer.verb import transferred as transferred
+    from mu.transfer.checkpoint import transfer_training as transfer_training
+    from mu.transfer.checkpoint import transferred as transferred
 
 _HOME = {
     "Checkpoint": "mu.checkpoints",
@@ -76,8 +76,8 @@ _HOME = {
     "make_recipe": "mu.originals.train",
     "prune": "mu.tasks.prune",
     "train_original": "mu.originals.train",
-    "transfer_training": "mu.transfer.verb",
-    "transferred": "mu.transfer.verb",
+    "transfer_training": "mu.transfer.checkpoint",
+    "transferred": "mu.transfer.checkpoint",
     "unlearn": "mu.tasks.unlearn",
 }
 __all__ = sorted(_HOME)

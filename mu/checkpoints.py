@@ -1,4 +1,4 @@
-"""Checkpoint: what one run hands on to the next. Weights, mask and a spec; safe formats only."""
+"""Checkpoint: what one run passes to the next. Weights, mask and a spec; safe formats only."""
 
 from __future__ import annotations
 

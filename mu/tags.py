@@ -18,7 +18,7 @@ RESUMED_AS: Final = "mu.resumed_as"  # of the launcher's empty run: the run that
 # What two runs have in common if these are the same: fingerprints.
 ORIGINAL_KEY: Final = "mu.original_key"  # of an original: data and recipe
 ORACLE_KEY: Final = "mu.oracle_key"  # of an oracle: all that it depends on but its seed
-CELL: Final = "mu.cell"  # of an unlearning: original, forget set, method, settings and seed
+UNLEARNING: Final = "mu.cell"  # of an unlearning: original, forget set, method, settings and seed
 SWEEP: Final = "mu.sweep"  # of a sweep: all that is planned
 DATA: Final = "mu.data"  # pixels and labels
 FORGET: Final = "mu.forget"  # the sample numbers of the forget set

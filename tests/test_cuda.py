@@ -15,7 +15,7 @@ from mu.cli.requests import Request
 from mu.data import load_data
 from mu.data.batches import Batches
 from mu.evaluation.distance.relearn import relearn_steps
-from mu.evaluation.unlearning import evaluate, look
+from mu.evaluation.unlearning import evaluate, predict_split
 from mu.fisher import LABELS
 from mu.fisher.diagonal import diagonal
 from mu.fisher.free import FreeWeights
@@ -36,7 +36,7 @@ from mu.tracking import Store
 from mu.tracking.artifacts import fetch_checkpoint
 from mu.training import Training
 from mu.training.loop import train
-from mu.training.progress import FolderKeeper
+from mu.training.progress import FolderCheckpointer
 from tests.helpers import random_mask, refused
 from tests.training.networks import small
 
@@ -192,12 +192,12 @@ def test_a_training_that_was_cut_off_goes_on(rho, tmp_path):
         if "loss" in values and step == 4:
             raise InterruptedError
 
-    keeper = FolderKeeper(tmp_path, {})
+    checkpointer = FolderCheckpointer(tmp_path, {})
     run = Run(device=DEVICE, precision="fp32", sink=sink, show_progress=False)
     with pytest.raises(InterruptedError):
-        train_original(DATA, recipe, run, keeper=keeper)
-    assert keeper.last() is not None
-    again = train_original(DATA, recipe, gpu(), keeper=keeper)
+        train_original(DATA, recipe, run, checkpointer=checkpointer)
+    assert checkpointer.last() is not None
+    again = train_original(DATA, recipe, gpu(), checkpointer=checkpointer)
     assert apart(vector(again.model), vector(whole.model)) < 1e-2
 
 
@@ -300,7 +300,7 @@ def test_the_product_with_the_inverse_is_the_cpus(original):
 def test_logits_come_back_as_the_cpus(original, precision, bound):
     split = forget_split(original, DATA, "class:3")
     found, expected = (
-        look(copy.deepcopy(original.model), split, run) for run in (gpu(precision), cpu())
+        predict_split(copy.deepcopy(original.model), split, run) for run in (gpu(precision), cpu())
     )
     for name, part in found.parts().items():
         assert part.logits.device.type == "cpu"

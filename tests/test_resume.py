@@ -29,7 +29,7 @@ from mu.recipes.recipe import Recipe
 from mu.runs import Record, Run
 from mu.training.loop import train
 from mu.training.progress import (
-    FolderKeeper,
+    FolderCheckpointer,
     Progress,
     file_name,
     progress_files,
@@ -187,30 +187,30 @@ def test_a_file_of_another_kind_is_refused(kind: str, tmp_path: Path) -> None:
     name = file_name(progress_of(), content)  # even under the name that fits it
     (tmp_path / name).write_bytes(content)
     with refused("no progress of a training of mu"):
-        FolderKeeper(tmp_path, ABOUT).last()
+        FolderCheckpointer(tmp_path, ABOUT).last()
 
 
 # --- folders ------------------------------------------------------------------------------
 
 
 def save_some(folder: Path, count: int) -> list[Progress]:
-    keeper = FolderKeeper(folder, ABOUT)
+    checkpointer = FolderCheckpointer(folder, ABOUT)
     made = [progress_of(epoch=epoch, seed=epoch) for epoch in range(1, count + 1)]
     for one in made:
-        keeper.save(one)
+        checkpointer.save(one)
     return made
 
 
 def newest(folder: Path) -> Progress:
-    found = FolderKeeper(folder, ABOUT).last()
+    found = FolderCheckpointer(folder, ABOUT).last()
     assert found is not None
     return found
 
 
 def test_nothing_was_kept_yet(tmp_path: Path) -> None:
-    assert FolderKeeper(tmp_path / "none", ABOUT).last() is None
+    assert FolderCheckpointer(tmp_path / "none", ABOUT).last() is None
     assert not (tmp_path / "none").exists()
-    assert FolderKeeper(tmp_path, ABOUT).last() is None
+    assert FolderCheckpointer(tmp_path, ABOUT).last() is None
     with refused("no epoch of it was finished", "start it anew"):
         read_newest(tmp_path / "none")
 
@@ -222,18 +222,18 @@ def test_the_last_of_all_is_found_and_two_are_kept(
 ) -> None:
     """Later rounds come after earlier ones, whatever their epochs."""
     folder = tmp_path / hashlib.sha256(repr(places).encode()).hexdigest()[:8]
-    keeper = FolderKeeper(folder, ABOUT)
+    checkpointer = FolderCheckpointer(folder, ABOUT)
     for number, epoch in sorted(set(places)):
         saved = progress_of(number, epoch, seed=number)
-        keeper.save(saved)
-        found = keeper.last()
+        checkpointer.save(saved)
+        found = checkpointer.last()
         assert found is not None
         assert same_progress(found, saved)
     assert len(list(folder.iterdir())) == min(len(set(places)), 2)
 
 
 def test_a_name_tells_round_epoch_and_sha256(tmp_path: Path) -> None:
-    FolderKeeper(tmp_path, ABOUT).save(progress_of(2, 17))
+    FolderCheckpointer(tmp_path, ABOUT).save(progress_of(2, 17))
     (only,) = tmp_path.iterdir()
     digest = hashlib.sha256(only.read_bytes()).hexdigest()
     assert only.name == f"round-002-epoch-000017-{digest[:16]}.safetensors"
@@ -256,7 +256,7 @@ def test_the_newest_is_damaged_so_the_one_before_is_taken(
     assert same_progress(newest(folder), made[1])
     # Going on from there, the epoch is kept again, beside the damaged file.
     again = progress_of(epoch=3, seed=99)
-    FolderKeeper(folder, ABOUT).save(again)
+    FolderCheckpointer(folder, ABOUT).save(again)
     assert same_progress(newest(folder), again)
     for one in folder.iterdir():
         one.unlink()
@@ -269,7 +269,7 @@ def test_all_are_damaged(tmp_path: Path) -> None:
     names = [one.name for one in progress_files(tmp_path)]
     assert len(names) == 2
     with refused(*names, "damaged", "start the training anew"):
-        FolderKeeper(tmp_path, ABOUT).last()
+        FolderCheckpointer(tmp_path, ABOUT).last()
 
 
 def test_a_renamed_file_is_not_what_its_name_says(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_files_of_other_names_are_neither_read_nor_removed(tmp_path: Path, name:
     """The folder may be one that holds more than progress."""
     (tmp_path / name).write_bytes(progress_of().to_bytes(ABOUT))
     (tmp_path / "folder").mkdir()
-    assert FolderKeeper(tmp_path, ABOUT).last() is None
+    assert FolderCheckpointer(tmp_path, ABOUT).last() is None
     made = save_some(tmp_path, 3)
     assert same_progress(newest(tmp_path), made[-1])
     assert (tmp_path / name).exists()
@@ -306,7 +306,7 @@ def test_half_written_files_are_ignored_and_removed(tmp_path: Path) -> None:
     waiting = tmp_path / f".{file_name(progress_of(epoch=2), content)}.12345"
     waiting.write_bytes(content[:100])
     assert same_progress(newest(tmp_path), made[0])
-    FolderKeeper(tmp_path, ABOUT).save(progress_of(epoch=2))
+    FolderCheckpointer(tmp_path, ABOUT).save(progress_of(epoch=2))
     assert not waiting.exists()
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -323,10 +323,10 @@ def test_a_write_that_fails_leaves_what_was_there(
     with monkeypatch.context() as patch:
         patch.setattr(os if step == "fsync" else Path, step, fail)
         with pytest.raises(OSError, match="no space left"):
-            FolderKeeper(tmp_path, ABOUT).save(progress_of(epoch=3))
+            FolderCheckpointer(tmp_path, ABOUT).save(progress_of(epoch=3))
     assert len(progress_files(tmp_path)) == 2
     assert same_progress(newest(tmp_path), made[1])
-    FolderKeeper(tmp_path, ABOUT).save(progress_of(epoch=3))
+    FolderCheckpointer(tmp_path, ABOUT).save(progress_of(epoch=3))
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -357,14 +357,14 @@ def test_progress_of_something_else_is_refused(tmp_path: Path, change: str) -> N
     else:
         other["spec"][change] = 4
     with refused(repr(str(tmp_path)), "another training", "its own settings"):
-        FolderKeeper(tmp_path, other).last()
+        FolderCheckpointer(tmp_path, other).last()
 
 
 def test_tuples_and_lists_mean_the_same(tmp_path: Path) -> None:
     """JSON has no tuples; what it is about is compared as JSON has it."""
-    FolderKeeper(tmp_path, {"classes": ("a", "b")}).save(progress_of())
-    assert FolderKeeper(tmp_path, {"classes": ("a", "b")}).last() is not None
-    assert FolderKeeper(tmp_path, {"classes": ["a", "b"]}).last() is not None
+    FolderCheckpointer(tmp_path, {"classes": ("a", "b")}).save(progress_of())
+    assert FolderCheckpointer(tmp_path, {"classes": ("a", "b")}).last() is not None
+    assert FolderCheckpointer(tmp_path, {"classes": ["a", "b"]}).last() is not None
 
 
 # --- interrupted trainings ----------------------------------------------------------------
@@ -400,14 +400,19 @@ class Original:
     def make(self, fail: Callable[[str, int, int | None], None] | None = None) -> Outcome:
         run = Run(device="cpu")
         tell = fail or (lambda *_: None)
-        keeper = None if self.folder is None else Telling(self.folder, self.about, tell)
+        checkpointer = None if self.folder is None else Telling(self.folder, self.about, tell)
 
         def after_round(number: int, model: nn.Module, run: Run) -> None:
             run.log("norm", sum(float(one.detach().norm()) for one in model.parameters()), number)
             tell("round", number, None)
 
         made = train_original(
-            DATA, self.recipe, run, mask=self.mask, keeper=keeper, after_round=after_round
+            DATA,
+            self.recipe,
+            run,
+            mask=self.mask,
+            checkpointer=checkpointer,
+            after_round=after_round,
         )
         return Outcome(made, run)
 
@@ -420,7 +425,7 @@ class Original:
         return False
 
 
-class Telling(FolderKeeper):
+class Telling(FolderCheckpointer):
     """Says what it does, and to whom."""
 
     def __init__(
@@ -451,7 +456,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def whole() -> Outcome:
-    """The base case, without any interruption and without a keeper."""
+    """The base case, without any interruption and without a checkpointer."""
     return Original(recipe(), None).make()
 
 
@@ -489,7 +494,7 @@ def test_interrupted_at_any_epoch(
 ) -> None:
     one = Original(recipe(), tmp_path)
     assert one.interrupted(raise_at(moment, number, epoch))
-    before = FolderKeeper(tmp_path, one.about).last()
+    before = FolderCheckpointer(tmp_path, one.about).last()
     if (moment, number, epoch) == ("save", *POINTS[0]):
         assert before is None
     else:

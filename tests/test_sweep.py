@@ -25,7 +25,7 @@ from mlflow.entities import Run as MlflowRun
 from entrypoints import prune, sweep, unlearn
 from mu.cli.main import run as run_command
 from mu.cli.requests import Request
-from mu.tags import CELL, ORIGINAL_KEY
+from mu.tags import ORIGINAL_KEY, UNLEARNING
 from mu.tasks import perform as unlearning
 from mu.tasks import prune as prune_task
 from mu.tasks.sweep import perform
@@ -96,7 +96,7 @@ def finished_once(store: Store) -> bool:
     """Whether no original and no unlearning was finished twice."""
     done = [run for run in runs(store) if run.info.status == "FINISHED"]
     keys = [
-        run.data.tags[tag] for run in done for tag in (CELL, ORIGINAL_KEY)
+        run.data.tags[tag] for run in done for tag in (UNLEARNING, ORIGINAL_KEY)
         if tag in run.data.tags
     ]  # fmt: skip
     return len(keys) == len(set(keys))
@@ -476,7 +476,7 @@ def test_an_original_goes_on_from_its_last_epoch(
 
     line = ("--grid", write(tmp_path, {**SMALL, "methods": []}))
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, resuming._RunKeeper, "save", 1)
+        interrupt_at(patch, resuming._RunCheckpointer, "save", 1)
         assert call(*line) == 128 + signal.SIGINT
     assert call(*line) == 0
     (original,) = store.search("tags.`mu.entry` = 'prune'")

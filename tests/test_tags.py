@@ -40,6 +40,6 @@ def test_a_tag_is_spelt_out_in_one_place() -> None:
 
 def test_the_docs_list_every_tag() -> None:
     line = next(
-        one for one in (ROOT / "docs/names.md").read_text().splitlines() if tags.CELL in one
+        one for one in (ROOT / "docs/names.md").read_text().splitlines() if tags.UNLEARNING in one
     )
     assert set(re.findall(r"`(mu\.\w+)`", line)) == set(TAGS.values())

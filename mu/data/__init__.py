@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mu.custom import check_name
 from mu.errors import UserError
-from mu.own import check_name
 from mu.registry import load
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def source(name: str) -> Source:
     """The reader and the defaults of the data set ``name``."""
     if (known := check_dataset(name)) in DATASETS:
         return DATASETS[known]
-    return Source(partial(called, "mu.data.own:read", known), resizes=True)
+    return Source(partial(called, "mu.data.custom:read", known), resizes=True)
 
 
 def load_data(

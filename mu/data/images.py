@@ -15,7 +15,9 @@ from torch import Tensor
 from mu.errors import UserError
 
 Indices = NDArray[np.int64]
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of each channel
+Statistics = tuple[
+    tuple[float, ...], tuple[float, ...]
+]  # mean and standard deviation of each channel
 
 
 class ImageSet(ABC):
@@ -191,14 +193,14 @@ class Subset:
 
 
 def channel_statistics(images: Images) -> Statistics:
-    """Mean and deviation per channel of pixels scaled to 0-1, exactly, from a histogram."""
+    """Exact mean and standard deviation per channel of pixels scaled to 0-1, by a histogram."""
     channels = range(images.pixels.shape[1])
     flat = (images.pixels[:, channel].reshape(-1) for channel in channels)
     return statistics_of(torch.stack([torch.bincount(one, minlength=256) for one in flat]).numpy())
 
 
 def statistics_of(counts: NDArray[np.int64]) -> Statistics:
-    """Mean and deviation per channel, of how often it has each of its values, (channels, 256)."""
+    """Mean and standard deviation per channel, of counts of its values, (channels, 256)."""
     values = np.arange(256) / 255
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     means = share @ values

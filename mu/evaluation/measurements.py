@@ -230,7 +230,7 @@ def measurements(case: Case, selection: Selection) -> Numbers:
 
 
 def to_oracle(name: str) -> bool:
-    """Whether a number, or the end of its interval, depends on which oracle it is held against."""
+    """Whether a number, or the end of its interval, depends on which oracle it is compared with."""
     base = name.removesuffix("_lo").removesuffix("_hi").removesuffix("_mean")
     return base in (*GROUPS["oracle"].names, *GROUPS["klom"].names) or name.endswith("_oracle")
 

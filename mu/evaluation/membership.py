@@ -6,7 +6,7 @@ An attack is fitted on equally many retain (member) and test (non-member) sample
   good method comes near to.
 - Privacy, ``MIA_privacy_…``: how often it is right about other retain and test samples that it was
   not fitted on, 50 % being a guess.
-- ``MIA_auc`` and the rates of true positives need no fit: how well the score itself tells the
+- ``MIA_auc`` and the TPRs at low FPRs need no fit: how well the score itself tells the
   forget set from test images of the same classes; 0.5 where forgotten and unseen look alike.
 
 References
@@ -76,7 +76,7 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
 
 
 def rates_of_all(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
-    """AUC and rates of true positives of the same attacks, with their intervals.
+    """AUC and TPRs at low FPRs of the same attacks, with their intervals.
 
     For each attack ``MIA_entropy_auc`` and so on, telling the forget set from unseen images of its
     classes, and ``MIA_privacy_entropy_auc`` and so on, telling held-out retain samples from test

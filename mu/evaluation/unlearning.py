@@ -11,7 +11,7 @@ from mu.evaluation.outputs import MOST_LOGITS, PARTS, Outputs, SplitOutputs, pre
 from mu.runs import Run
 
 
-def look(
+def predict_split(
     model: nn.Module, split: ForgetSplit, run: Run, *, most_logits: int = MOST_LOGITS
 ) -> SplitOutputs:
     """Pass every part of the split through the model, once.
@@ -63,5 +63,5 @@ def measure(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
 
 
 def evaluate(model: nn.Module, split: ForgetSplit, run: Run, *, seed: int = 0) -> dict[str, float]:
-    """:func:`look`, then :func:`measure`."""
-    return measure(look(model, split, run), seed=seed)
+    """:func:`predict_split`, then :func:`measure`."""
+    return measure(predict_split(model, split, run), seed=seed)

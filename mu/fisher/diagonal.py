@@ -60,9 +60,9 @@ def diagonal(
     sums = {one: torch.zeros_like(one).reshape(-1) for one in model.parameters()}
     draws = run.generator("labels of the Fisher information" + run.ranks.suffix)
     own = data.part(*run.ranks.part(0, len(data)))
-    with evaluating(model) as look, run.progress("Fisher information", len(own)) as advance:
+    with evaluating(model) as samples, run.progress("Fisher information", len(own)) as advance:
         for images, _ in Batches(own, chunk_size, run.device).in_order() if len(own) else ():
-            batch = look.batch(images.to(first.dtype))
+            batch = samples.batch(images.to(first.dtype))
             for weights in _weights(batch.logits, labels, draws):
                 for parameter, start, values in batch.gradients(weights, last=labels != "exact"):
                     squares = values.square().sum(0)

@@ -53,13 +53,15 @@ class Samples:
         return len(self.data)
 
     @cached_property
-    def _look(self) -> PerSample:
+    def _per_sample(self) -> PerSample:
         return PerSample(self.model)
 
     def part(self, start: int, stop: int) -> Self:
         """Some of the samples."""
         part = replace(self, data=replace(self.data, indices=self.data.indices[start:stop]))
-        part.__dict__["_look"] = self._look  # what it has found out of the network holds for all
+        part.__dict__["_per_sample"] = (
+            self._per_sample
+        )  # what it has found out of the network holds for all
         return part
 
     def chunks(self, into: Tensor | None = None) -> Iterator[Tensor]:
@@ -75,7 +77,7 @@ class Samples:
         spare, done = first.new_empty(0), 0
         with evaluating(self.model):
             for images, labels in batches.in_order():
-                batch, count = self._look.batch(images.to(first.dtype)), len(labels)
+                batch, count = self._per_sample.batch(images.to(first.dtype)), len(labels)
                 if into is None and len(spare) < count:
                     spare = first.new_empty(count, self.free.size)
                 target = spare[:count] if into is None else into[done : done + count]

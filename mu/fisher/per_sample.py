@@ -61,7 +61,7 @@ def score(logits: Tensor, labels: Tensor) -> Tensor:
 def evaluating(model: nn.Module) -> Iterator[PerSample]:
     """Have ``model`` in evaluation mode, without gradients, and differentiable by sample."""
     modes = [(module, module.training) for module in model.modules()]
-    asked = [(one, one.requires_grad) for one in model.parameters()]
+    required = [(one, one.requires_grad) for one in model.parameters()]
     model.eval().requires_grad_(False)
     try:
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no vectorised gradient
@@ -69,8 +69,8 @@ def evaluating(model: nn.Module) -> Iterator[PerSample]:
     finally:
         for module, was_training in modes:
             module.training = was_training
-        for parameter, was_asked in asked:
-            parameter.requires_grad_(was_asked)
+        for parameter, was_required in required:
+            parameter.requires_grad_(was_required)
 
 
 class _ByLayers:

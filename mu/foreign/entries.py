@@ -1,8 +1,8 @@
 """What the entries of a state dict are: weights, masks of a pruning, and a normalisation.
 
 ``torch.nn.utils.prune`` keeps a pruned parameter NAME as ``NAME_orig`` with ``NAME_mask``. The
-networks of the paper's repository begin with a layer ``normalize`` that holds mean and deviation
-of the channels; in mu the normalisation belongs to the data.
+networks of the paper's repository begin with a layer ``normalize`` that holds mean and standard
+deviation of the channels; in mu the normalisation belongs to the data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Entries:
     masks
         By the names of the parameters.
     normalisation
-        Mean and deviation of the channels, if the network held them.
+        Mean and standard deviation of the channels, if the network held them.
     prefix
         What all names began with, and was dropped.
     """
@@ -46,8 +46,8 @@ def sort_out(tensors: Mapping[str, Tensor], own: Collection[str]) -> Entries:
     Raises
     ------
     UserError
-        If a mask is without weights, weights without their mask, or one of mean and deviation
-        is missing.
+        If a mask is without weights, weights without their mask, or one of mean and
+        standard deviation is missing.
     """
     prefix, plain = _without_prefix(tensors, own)
     weights: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Making a checkpoint of a file that another program wrote: the verb behind ``mu import``."""
+"""Making a checkpoint of a file that another program wrote: what ``mu import`` does."""
 
 from __future__ import annotations
 
@@ -160,18 +160,18 @@ def mask_of(
     return mask, scope, f"{found}: {mask.kept:,} of {mask.total:,} prunable weights are kept"
 
 
-def _rate(pruner: Pruner, mask: Mask, asked: float | None) -> float:
+def _rate(pruner: Pruner, mask: Mask, requested: float | None) -> float:
     """The rate asked for, if the mask agrees, else the shortest that gives the mask's sparsity."""
-    if asked is not None:
+    if requested is not None:
         keep = pruner.keeps(mask.total, pruner.rounds)
         if abs(keep - mask.kept) > RATE_TOLERANCE * mask.total:
             rounds = f" in {pruner.rounds} rounds" if pruner.rounds > 1 else ""
             raise UserError(
-                f"rate={asked:g}{rounds} prunes {100 * (1 - keep / mask.total):.2f} % of the "
+                f"rate={requested:g}{rounds} prunes {100 * (1 - keep / mask.total):.2f} % of the "
                 f"weights, but {mask.sparsity:.2f} % of the file's are pruned; leave rate out, or "
                 "name another file"
             )
-        return asked
+        return requested
     if mask.is_dense:
         return 0.0
     share = float(1 - (mask.kept / mask.total) ** (1 / pruner.rounds))
@@ -193,7 +193,7 @@ def _normalisation(
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
 ) -> tuple[Statistics, str]:
-    """Mean and deviation per channel, and whose they are."""
+    """Mean and standard deviation per channel, and whose they are."""
     if (mean is None) != (std is None):
         raise UserError("give mean and std together, or neither")
     if entries.normalisation is not None:

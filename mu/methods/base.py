@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
     from mu.data.forget import ForgetSplit
     from mu.runs import Run
-    from mu.training.progress import Keeper
+    from mu.training.progress import Checkpointer
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Method(Registered, ABC):
     ----------
     iterative
         Whether progress is kept after each epoch. What works in one go starts again after an
-        interruption, and has no use for a keeper.
+        interruption, and has no use for a checkpointer.
     """
 
     iterative: ClassVar[bool] = True
@@ -34,7 +34,11 @@ class Method(Registered, ABC):
 
     @abstractmethod
     def unlearn(
-        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         """Edit ``checkpoint`` in place so that it forgets ``split.forget``.
 
@@ -44,7 +48,7 @@ class Method(Registered, ABC):
 
         Parameters
         ----------
-        keeper
+        checkpointer
             Keeps the progress after each epoch. Where it holds some already, ``checkpoint`` is
             the original again, and unlearning goes on there; on the CPU it ends with the very
             weights that it would have had without the interruption.
@@ -56,9 +60,9 @@ def unlearn(
     checkpoint: Checkpoint,
     split: ForgetSplit,
     run: Run,
-    keeper: Keeper | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> None:
     """:meth:`Method.unlearn`; where several ranks do it, all end with the same network."""
-    method.unlearn(checkpoint, split, run, keeper)
+    method.unlearn(checkpoint, split, run, checkpointer)
     run.ranks.same_weights(checkpoint.model)  # what each computed alone may differ by rounding
     checkpoint.mask = run.ranks.same(checkpoint.mask)

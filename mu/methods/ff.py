@@ -1,11 +1,11 @@
 """Fisher forgetting: noise on every weight, the more the less the retain set needs it.
 
-The noise of a weight has the deviation ``alpha * F^(-1/4)``, F being its Fisher information on the
-retain set. This is the formula of the paper, alpha standing for its (lambda sigma^2)^(1/4): among
+The noise of a weight has the standard deviation ``alpha * F^(-1/4)``, F being its Fisher information
+on the retain set. This is the formula of the paper, alpha standing for its (lambda sigma^2)^(1/4): among
 Gaussian noises of covariance S, F^(-1/2) is the one that minimises tr(F S) + lambda sigma^2
 tr(S^-1), what the retain set loses plus what can still be read from the weights. The code that was
-published with it has the deviation F^(-1/2), the optimum of another trade-off (the most entropy
-that the retain set can bear): there every weight costs the retain set the same, and nearly all of
+published with it has the standard deviation F^(-1/2), the optimum of another trade-off (the
+most entropy that the retain set can bear): there every weight costs the retain set the same, and nearly all of
 the noise goes where the network is indifferent to it, the forget set included.
 
 References
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mu.data.forget import ForgetSplit
     from mu.fisher.free import FreeWeights
     from mu.runs import Run
-    from mu.training.progress import Keeper
+    from mu.training.progress import Checkpointer
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,11 @@ class FisherForgetting(StepSizeSearch):
     chunk_size: int = setting(16, help="images that are differentiated together", low=1)
 
     def unlearn(
-        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.fisher.free import FreeWeights

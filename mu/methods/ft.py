@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
     from mu.data.forget import ForgetSplit
     from mu.runs import Run
-    from mu.training.progress import Keeper
+    from mu.training.progress import Checkpointer
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,11 @@ class FineTune(FineTuning):
     aliases = ("FT",)
 
     def unlearn(
-        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.training.resumable import train_resumably
@@ -39,6 +43,6 @@ class FineTune(FineTuning):
             self.training(checkpoint.spec.recipe.training),
             run,
             mask=checkpoint.mask,
-            keeper=keeper,
+            checkpointer=checkpointer,
             label="fine-tuning",
         )

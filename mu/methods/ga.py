@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
     from mu.data.forget import ForgetSplit
     from mu.runs import Run
-    from mu.training.progress import Keeper
+    from mu.training.progress import Checkpointer
 
 SMALLEST_SHARE = 1 / 32  # of the first step: below it, ascent has come to its end
 
@@ -81,7 +81,11 @@ class GradientAscent(StepSizeSearch):
         )
 
     def unlearn(
-        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.methods.steps.ascent import climb
@@ -93,7 +97,7 @@ class GradientAscent(StepSizeSearch):
             StopCriterion(model, split, run, self.max_accuracy_drop) if self.lr is None else None
         )
         training = self._training(checkpoint.spec.recipe.training, len(split.forget))
-        bookmark = Bookmark(run, keeper)
+        bookmark = Bookmark(run, checkpointer)
         start, share = 0, 1.0
         if bookmark.before is not None:
             run.samples_seen = 0  # what led here was counted by the process that was interrupted

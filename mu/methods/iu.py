@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mu.data.forget import ForgetSplit
     from mu.fisher.free import FreeWeights
     from mu.runs import Run
-    from mu.training.progress import Keeper
+    from mu.training.progress import Checkpointer
 
 CG_STEPS = 100
 SOLVERS = ("auto", "woodbury", "cg")
@@ -69,7 +69,11 @@ class InfluenceUnlearning(StepSizeSearch):
     chunk_size: int = setting(16, help="images that are differentiated together", low=1)
 
     def unlearn(
-        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.fisher.free import FreeWeights

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
     from mu.data.forget import ForgetSplit
     from mu.runs import Run
-    from mu.training.progress import Keeper
+    from mu.training.progress import Checkpointer
 
 # Adam moves a weight by about the rate a step, however steep the loss: alpha is the pull in units
 # of that, and from 1 on no gradient holds a weight. Short trainings would need more than that.
@@ -69,7 +69,11 @@ class L1Sparse(FineTuning):
     )
 
     def unlearn(
-        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`; with ``exact_zeros`` the mask changes too."""
         from mu.training.proximal import soft_threshold
@@ -105,7 +109,7 @@ class L1Sparse(FineTuning):
             training,
             run,
             mask=checkpoint.mask,
-            keeper=keeper,
+            checkpointer=checkpointer,
             penalty=None if proximal else penalty,
             after_step=proximal_step if proximal else None,
             after_epoch=count_zeros if self.exact_zeros else None,

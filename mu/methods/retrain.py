@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
     from mu.data.forget import ForgetSplit
     from mu.runs import Run
-    from mu.training.progress import Keeper
+    from mu.training.progress import Checkpointer
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,11 @@ class Retrain(Method):
     )
 
     def unlearn(
-        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`; with ``mask_from=retain`` the mask changes too."""
         from mu.originals.rounds import train_network
@@ -48,6 +52,6 @@ class Retrain(Method):
             )
         mask = checkpoint.mask if self.mask_from == "upstream" else None
         recipe, data = checkpoint.spec.recipe, split.retain_set
-        model, mask = train_network(recipe, data, run, mask=mask, keeper=keeper)
+        model, mask = train_network(recipe, data, run, mask=mask, checkpointer=checkpointer)
         checkpoint.model.load_state_dict(model.state_dict())
         checkpoint.mask = mask

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mu import registry
+from mu.custom import check_name
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters, setting
-from mu.own import check_name
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,11 +7,11 @@ from typing import Any
 import torchvision
 from torch import nn
 
+from mu.custom import call
 from mu.errors import UserError, unknown
 from mu.models import ModelSpec
 from mu.models.fit import MISFITS, misfit
 from mu.models.layers import renew
-from mu.own import call
 
 
 def own(spec: ModelSpec) -> nn.Module:

@@ -17,7 +17,7 @@ from mu.pruning.base import prunable
 from mu.recipes.recipe import Recipe, Stage
 from mu.runs import Run
 from mu.training.loop import train
-from mu.training.progress import Keeper, Progress
+from mu.training.progress import Checkpointer, Progress
 from mu.training.resumable import Bookmark
 
 AfterRound = Callable[[int, nn.Module, Run], None]
@@ -31,7 +31,7 @@ def train_network(
     mask: Mask | None = None,
     val: Subset | None = None,
     seed: int | None = None,
-    keeper: Keeper | None = None,
+    checkpointer: Checkpointer | None = None,
     after_round: AfterRound | None = None,
 ) -> tuple[nn.Module, Mask]:
     """Train on ``data`` by the recipe: the path of originals and of Retrain alike.
@@ -50,7 +50,7 @@ def train_network(
     seed
         Of the order of samples and what the pruner draws, by default the run's; initial weights
         come from the recipe's.
-    keeper
+    checkpointer
         Keeps the progress after each epoch. Where it holds some already, training goes on there,
         and on the CPU ends with the very weights that it would have had without the interruption.
     after_round
@@ -58,7 +58,7 @@ def train_network(
     """
     stages = recipe.stages(mask_is_known=mask is not None)
     seed = run.seed if seed is None else seed
-    whole = _Whole(recipe, stages, data, run, val, seed, Bookmark(run, keeper))
+    whole = _Whole(recipe, stages, data, run, val, seed, Bookmark(run, checkpointer))
     before = whole.bookmark.before
     if before is None:
         whole.begin(mask)

@@ -1,4 +1,4 @@
-"""Making an original: the recipe that was asked for, and the verb behind ``prune``."""
+"""Making an original: the recipe that was asked for, and what ``prune`` does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mu.pruning import pruner_class
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Rewinding
 from mu.runs import Run
-from mu.training.progress import Keeper
+from mu.training.progress import Checkpointer
 from mu.training.recipe import Training
 
 
@@ -42,11 +42,11 @@ def make_recipe(dataset: ImageDataset, **settings: Any) -> Recipe:
         known = [name for group in groups for name in group.names()]
         known += ["profile", "arch", "stem", "pruner", "seed"]
         raise unknown("setting of prune", next(iter(given)), known)
-    asked, rewinding, splitting, pruning = parts
-    training = Training.of({**own.training, **defaults.training, **asked})
+    overrides, rewinding, splitting, pruning = parts
+    training = Training.of({**own.training, **defaults.training, **overrides})
     if training.sam_adaptive and not training.sam_rho:
         raise UserError("sam_adaptive=True: give sam_rho, the radius; adaptive ones are near 1")
-    if "warmup" not in asked:
+    if "warmup" not in overrides:
         training = training.replace(warmup=round(defaults.warmup * training.epochs))
     model = ModelSpec.for_images(arch, stem, len(dataset.classes), dataset.shape)
     check_fit(model)
@@ -68,7 +68,7 @@ def train_original(
     run: Run,
     *,
     mask: Mask | None = None,
-    keeper: Keeper | None = None,
+    checkpointer: Checkpointer | None = None,
     after_round: AfterRound | None = None,
 ) -> Checkpoint:
     """Train an original on its part of ``dataset``.
@@ -77,7 +77,7 @@ def train_original(
     ----------
     mask
         Train under this mask from the initial weights, instead of finding one.
-    keeper, after_round
+    checkpointer, after_round
         See :func:`mu.originals.rounds.train_network`.
     """
     if mask is not None:
@@ -92,7 +92,7 @@ def train_original(
         mask=mask,
         val=val if len(val) else None,
         seed=recipe.seed,
-        keeper=keeper,
+        checkpointer=checkpointer,
         after_round=after_round,
     )
     return Checkpoint(model, mask, spec)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCOPES = ("body", "head", "all")
 
 
-class Look(NamedTuple):
+class PruningContext(NamedTuple):
     """What a pruner may use in addition to the network."""
 
     data: Subset  # training samples
@@ -104,7 +104,7 @@ class Pruner(Registered, ABC):
             return mask
         seed = run.seed if seed is None else seed
         draws = generator(seed, f"pruner {type(self).__name__}")
-        found = self.choose(model, mask, keep, Look(data, run, draws))
+        found = self.choose(model, mask, keep, PruningContext(data, run, draws))
         if names := emptied(mask, found, self.scope):
             text = f"pruning to {found.sparsity:.2f} % leaves no weight in {names}"
             if self.on_collapse == "refuse":
@@ -113,7 +113,7 @@ class Pruner(Registered, ABC):
         return found
 
     @abstractmethod
-    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+    def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """The mask; see :meth:`prune`. ``keep`` is below ``mask.kept``."""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mu.pruning.base import Look, Pruner
+from mu.pruning.base import Pruner, PruningContext
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +32,7 @@ class Channel(Pruner):
 
     name = "channel"
 
-    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+    def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """See :meth:`Pruner.choose`; looks at the weights alone."""
         from mu.pruning.scoring.filters import without_weakest_filters
 

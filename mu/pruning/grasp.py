@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mu.pruning.base import Look, ProbingPruner
+from mu.pruning.base import ProbingPruner, PruningContext
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,12 +36,12 @@ class GraSP(ProbingPruner):
 
     name = "grasp"
 
-    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+    def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """See :meth:`Pruner.choose`; looks at second derivatives of the loss."""
         from mu.pruning.scoring.probe import Probe
         from mu.pruning.scoring.ranking import keep_largest
 
-        probe = Probe(model, mask, look, self.samples, TEMPERATURE)
+        probe = Probe(model, mask, context, self.samples, TEMPERATURE)
         return keep_largest(losses_of_flow(probe, mask), mask, keep)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mu.errors import UserError
 from mu.hyperparameters import changed
-from mu.pruning.base import Look, Pruner
+from mu.pruning.base import Pruner, PruningContext
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +30,7 @@ class IMP(Pruner):
     rate: float = changed(Pruner, "rate", 0.2)
     rounds: int = changed(Pruner, "rounds", 5)
 
-    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+    def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """See :meth:`Pruner.choose`; looks at the weights alone."""
         from mu.pruning.scoring.ranking import keep_largest
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mu.pruning.base import Look, ProbingPruner
+from mu.pruning.base import ProbingPruner, PruningContext
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,14 +29,14 @@ class SNIP(ProbingPruner):
 
     name = "snip"
 
-    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+    def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """See :meth:`Pruner.choose`; looks at the gradient of the loss."""
         from mu.pruning.scoring.probe import Probe
         from mu.pruning.scoring.ranking import keep_largest
 
-        scores = sensitivities(Probe(model, mask, look, self.samples), mask)
+        scores = sensitivities(Probe(model, mask, context, self.samples), mask)
         if not any(bool(score.any()) for score in scores.values()):
-            look.run.note(
+            context.run.note(
                 "every score of snip is zero: the gradient reaches no prunable weight (does the "
                 "last layer start at zero?); prune with when=trained"
             )

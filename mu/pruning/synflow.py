@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mu.hyperparameters import changed, setting
-from mu.pruning.base import Look, Pruner
+from mu.pruning.base import Pruner, PruningContext
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,15 +34,15 @@ class SynFlow(Pruner):
     when: str = changed(Pruner, "when", "initial")
     iterations: int = setting(100, help="steps in which each round prunes", low=1)
 
-    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+    def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """See :meth:`Pruner.choose`; of the data, looks at the shape alone."""
         import torch
 
         from mu.pruning.scoring.linearised import Twin
         from mu.pruning.scoring.ranking import keep_largest
 
-        device = look.run.device
-        shape = look.data.images.shape
+        device = context.run.device
+        shape = context.data.images.shape
         ones = torch.ones(1, *shape, dtype=torch.float64, device=device)
         twin = Twin(model, mask, device)
         for count in exponential(mask.kept, keep, self.iterations):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mu.hyperparameters import changed
-from mu.pruning.base import Look, Pruner
+from mu.pruning.base import Pruner, PruningContext
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +28,7 @@ class Random(Pruner):
 
     when: str = changed(Pruner, "when", "initial")
 
-    def choose(self, model: nn.Module, mask: Mask, keep: int, look: Look) -> Mask:
+    def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """See :meth:`Pruner.choose`; looks at neither weights nor data.
 
         The ranks of all weights are drawn, not those of the kept ones alone: with one seed,
@@ -39,6 +39,6 @@ class Random(Pruner):
         from mu.pruning.scoring.ranking import keep_largest
 
         sizes = [mask[name].numel() for name in mask]
-        ranks = torch.split(torch.randperm(mask.total, generator=look.draws), sizes)
+        ranks = torch.split(torch.randperm(mask.total, generator=context.draws), sizes)
         scores = {name: part.view(mask[name].shape) for name, part in zip(mask, ranks, strict=True)}
         return keep_largest(scores, mask, keep)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """How a method is drawn.
 
     Parameters
@@ -36,18 +36,18 @@ class Look:
 
 # In the order of the paper's table: the oracle, then methods, its own last.
 LOOKS = {
-    "retrain": Look("#7f7f7f", "*", "--"),
-    "ft": Look("#3f8fd6", "o", "-"),
-    "ga": Look("#d9822b", "s", "--"),
-    "ff": Look("#c25fa5", "D", "-."),
-    "iu": Look("#17a58c", "^", ":"),
-    "l1_sparse": Look("#d64545", "P", "-"),
+    "retrain": Style("#7f7f7f", "*", "--"),
+    "ft": Style("#3f8fd6", "o", "-"),
+    "ga": Style("#d9822b", "s", "--"),
+    "ff": Style("#c25fa5", "D", "-."),
+    "iu": Style("#17a58c", "^", ":"),
+    "l1_sparse": Style("#d64545", "P", "-"),
 }
 _OTHERS = (
-    Look("#8f7ae5", "v", "-"),
-    Look("#a08a1c", "X", "--"),
-    Look("#4c9a2a", "<", "-."),
-    Look("#6b7d8f", ">", ":"),
+    Style("#8f7ae5", "v", "-"),
+    Style("#a08a1c", "X", "--"),
+    Style("#4c9a2a", "<", "-."),
+    Style("#6b7d8f", ">", ":"),
 )
 
 
@@ -57,8 +57,8 @@ def method_rank(method: str) -> tuple[int, str]:
     return (known.index(method) if method in LOOKS else len(known), method)
 
 
-def look_of(method: str, others: tuple[str, ...] = ()) -> Look:
-    """The look of a method; of one that has none of its own, by its place among ``others``."""
+def style_of(method: str, others: tuple[str, ...] = ()) -> Style:
+    """The style of a method; of one that has none of its own, by its place among ``others``."""
     if method in LOOKS:
         return LOOKS[method]
     place = others.index(method) if method in others else sum(map(ord, method))

@@ -93,7 +93,7 @@ def parse_sparsities(text: str) -> list[float]:
             value = float(word.strip().removesuffix("%"))
         except ValueError:
             raise UserError(
-                f"sparsities={text!r}: {word.strip()!r} is no number; write 0,50,95, say"
+                f"sparsities={text!r}: {word.strip()!r} is not a number; write 0,50,95, say"
             ) from None
         if not 0 <= value < 100 or value in found:
             raise UserError(

@@ -25,7 +25,7 @@ from mu.evaluation.measurements import (
     oracles_numbers,
     to_oracle,
 )
-from mu.evaluation.unlearning import look
+from mu.evaluation.unlearning import predict_split
 from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run
@@ -212,7 +212,7 @@ def _case(
         return passed(fetch_checkpoint(store, run_id))
 
     def passed(checkpoint: Checkpoint) -> Model:
-        return Model(checkpoint, look(checkpoint.model, subject.split, run))
+        return Model(checkpoint, predict_split(checkpoint.model, subject.split, run))
 
     model = passed(subject.checkpoint)
     oracle = fetched(oracle_id) if oracle_id else None

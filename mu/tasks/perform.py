@@ -14,7 +14,7 @@ from mu.errors import UserError
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.comparison import compare
 from mu.evaluation.membership import membership
-from mu.evaluation.unlearning import look, measure
+from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
@@ -30,10 +30,10 @@ from mu.tracking import (
     interrupted_oracles,
     keep_document,
     rounded,
-    run_keeper,
+    run_checkpointer,
     save_checkpoint,
 )
-from mu.training.progress import Keeper
+from mu.training.progress import Checkpointer
 
 
 def perform(
@@ -66,8 +66,8 @@ def perform(
         if not resume:
             keep_document(recorder, task.document())
         # All of it, since an interruption may come after the last epoch.
-        with run_keeper(recorder, task.about(), task.progress) as keeper:
-            done = _unlearn(recorder, task, keeper)
+        with run_checkpointer(recorder, task.about(), task.progress) as checkpointer:
+            done = _unlearn(recorder, task, checkpointer)
             if extra is not None:
                 extra(recorder, done)
             nests = parent is not None or entry == "backdoor"
@@ -77,7 +77,7 @@ def perform(
     return run_task(store, entry, title[:20], work, resume=resume, parent=parent)[1]
 
 
-def _unlearn(recorder: Recorder, task: UnlearnTask, keeper: Keeper) -> Unlearned:
+def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) -> Unlearned:
     """Unlearn a copy of the original, measure it, and log what is known so far."""
     problem = task.problem
     recorder.params(task.config())
@@ -88,12 +88,12 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, keeper: Keeper) -> Unlearned
     checkpoint = copy.deepcopy(problem.checkpoint)
     run.place(checkpoint.model)
     with run.stopwatch() as seconds:
-        unlearn(task.method, checkpoint, problem.split, run, keeper)
+        unlearn(task.method, checkpoint, problem.split, run, checkpointer)
     peak = run.peak_memory_mb()
     checkpoint.spec = checkpoint.spec.without(problem.split.forget, task.name)
     # At once: whatever fails from here on, the result of the work is on disk.
     recorder.tags(fingerprint_tags(save_checkpoint(recorder, checkpoint)))
-    after = look(checkpoint.model, problem.split, run)
+    after = predict_split(checkpoint.model, problem.split, run)
     if not all(part.finite for part in (after.forget, after.retain, after.test)):
         raise _moved_too_far(task)
     seed = problem.evaluation_seed
@@ -153,7 +153,7 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     task, problem, folder, oracle = done.task, done.task.problem, recorder.folder, done.oracle
     metrics, upstream = done.metrics, {"original": problem.run_id}
     if oracle is not None:
-        theirs = look(oracle.checkpoint.model, problem.split, make_run(problem.device))
+        theirs = predict_split(oracle.checkpoint.model, problem.split, make_run(problem.device))
         distances = compare(done.after, theirs, seed=problem.evaluation_seed)
         metrics.update({name: rounded(value) for name, value in distances.items()})
         if oracle.metrics.get("RTE"):

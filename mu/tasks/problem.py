@@ -16,7 +16,7 @@ from mu.data.images import ImageDataset
 from mu.digests import digest_of
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.outputs import SplitOutputs
-from mu.evaluation.unlearning import look, measure
+from mu.evaluation.unlearning import measure, predict_split
 from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage
@@ -86,7 +86,7 @@ class UnlearningProblem:
     @cached_property
     def before(self) -> SplitOutputs:
         """The original's outputs, computed once for all runs that start from it."""
-        return look(self.checkpoint.model, self.split, Run(**self.device.as_dict()))
+        return predict_split(self.checkpoint.model, self.split, Run(**self.device.as_dict()))
 
     @cached_property
     def metrics_before(self) -> dict[str, float]:
@@ -242,7 +242,7 @@ class UnlearnTask:
         problem = self.problem
         forget = problem.split.fingerprint
         key = unlearning_key(problem.network, forget, self.name, self.method, self.seed)
-        made = {tags.UPSTREAM: problem.run_id, **problem.tags(), tags.CELL: key}
+        made = {tags.UPSTREAM: problem.run_id, **problem.tags(), tags.UNLEARNING: key}
         if poison := problem.spec.data.poison:
             made[tags.POISON] = fingerprint_tag(poison.fingerprint)
         if self.name == "retrain":

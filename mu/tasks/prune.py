@@ -36,7 +36,7 @@ from mu.tracking import (
     fetch_checkpoint,
     fingerprint_tag,
     keep_document,
-    run_keeper,
+    run_checkpointer,
     same_value,
 )
 from mu.training.recipe import Training
@@ -202,7 +202,7 @@ def _trained(task: TrainTask, run: Run, recorder: Recorder) -> tuple[Checkpoint,
             run.log("TA", predict(model, test, run).accuracy(), number)
 
     with (
-        run_keeper(recorder, task.document(), task.progress) as keeper,
+        run_checkpointer(recorder, task.document(), task.progress) as checkpointer,
         run.stopwatch() as seconds,
     ):
         checkpoint = train_original(
@@ -210,7 +210,7 @@ def _trained(task: TrainTask, run: Run, recorder: Recorder) -> tuple[Checkpoint,
             task.recipe,
             run,
             mask=task.mask,
-            keeper=keeper,
+            checkpointer=checkpointer,
             after_round=log_accuracy,
         )
     return checkpoint, run.seconds_before + seconds[0]

@@ -30,7 +30,7 @@ from mu.tasks.transfer_models import Models, Source, make_source
 from mu.tracking import Recorder, Store, rounded
 from mu.training import Training
 from mu.training.loop import DivergedError
-from mu.transfer.verb import check_target, transfer_training, transferred
+from mu.transfer.checkpoint import check_target, transfer_training, transferred
 
 BEFORE = "_before"
 COPIED = (*GAP_METRICS, *(f"{name}{BEFORE}" for name in GAP_METRICS), "gap", "RTE")

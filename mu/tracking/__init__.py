@@ -42,7 +42,7 @@ from mu.tracking.resuming import (
     find_progress,
     remove_progress,
     resumable_run,
-    run_keeper,
+    run_checkpointer,
 )
 from mu.tracking.serving import save_checkpoint
 from mu.tracking.signals import Stopped
@@ -57,5 +57,5 @@ __all__ = [
     "finished_run", "interrupted_oracles", "keep_document", "load_checkpoint", "load_mask",
     "load_model", "log_dataset", "log_to", "matching", "of_experiment", "read_each", "read_run",
     "read_unlearned", "record_of", "records", "remove_progress", "resumable_run", "rounded",
-    "run_keeper", "run_url", "same_value", "save_checkpoint", "tracked", "view_url",
+    "run_checkpointer", "run_url", "same_value", "save_checkpoint", "tracked", "view_url",
 ]  # fmt: skip

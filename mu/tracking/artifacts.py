@@ -1,4 +1,4 @@
-"""What an earlier run handed on: taken only from a finished run, and only as it was logged."""
+"""The artifacts of an earlier run: taken only from a finished run, and only as it was logged."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def fetch_checkpoint(store: Store, run_id: str, *, transferred: bool = False) ->
 
 
 def load_model(run_id: str, tracking_uri: str | None = None) -> nn.Module:
-    """The network that a run handed on, in evaluation mode, on the CPU.
+    """The network that a run logged, in evaluation mode, on the CPU.
 
     It expects images normalised by the checkpoint's ``spec.data.mean`` and ``std``.
     """
@@ -155,7 +155,7 @@ def load_model(run_id: str, tracking_uri: str | None = None) -> nn.Module:
 
 
 def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
-    """The mask that a run handed on; its weights are not fetched."""
+    """The mask that a run logged; its weights are not fetched."""
     return fetch_mask(connect(tracking_uri), run_id)
 
 

@@ -29,8 +29,8 @@ from mu.tracking.signals import Stopped
 from mu.tracking.store import Store
 from mu.training.progress import (
     FOLDER,
-    FolderKeeper,
-    Keeper,
+    Checkpointer,
+    FolderCheckpointer,
     Progress,
     is_progress,
     progress_files,
@@ -115,9 +115,9 @@ def _kept_files(store: Store, run: MlflowRun) -> Iterator[Path]:
 
 
 @contextmanager
-def run_keeper(
+def run_checkpointer(
     recorder: Recorder, about: Mapping[str, Any], before: Progress | None = None
-) -> Iterator[Keeper]:
+) -> Iterator[Checkpointer]:
     """Keep progress among a run's artifacts, in ``resume/``.
 
     In a local store the file is written there directly and renamed; elsewhere it is uploaded.
@@ -134,13 +134,13 @@ def run_keeper(
     """
     local = local_folder(recorder.store.run(recorder.run_id))
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        folder = FolderKeeper(local or Path(scratch), about)
-        keeper = _RunKeeper(recorder, folder, before, uploads=local is None)
+        folder = FolderCheckpointer(local or Path(scratch), about)
+        checkpointer = _RunCheckpointer(recorder, folder, before, uploads=local is None)
         try:
-            with closing(keeper):
-                yield keeper
+            with closing(checkpointer):
+                yield checkpointer
         except (KeyboardInterrupt, Stopped, ProcessDiedError):
-            if keeper.has_kept:
+            if checkpointer.has_kept:
                 entry = recorder.store.run(recorder.run_id).data.tags.get(ENTRY)
                 print(
                     f"to go on from the last finished epoch: mlflow run . -e {entry} "
@@ -151,26 +151,31 @@ def run_keeper(
             raise
 
 
-class _RunKeeper:
-    """A folder's keeper that warns where it fails, and uploads where it has to."""
+class _RunCheckpointer:
+    """A folder's checkpointer that warns where it fails, and uploads where it has to."""
 
     def __init__(
-        self, recorder: Recorder, keeper: FolderKeeper, before: Progress | None, *, uploads: bool
+        self,
+        recorder: Recorder,
+        checkpointer: FolderCheckpointer,
+        before: Progress | None,
+        *,
+        uploads: bool,
     ) -> None:
-        self._recorder, self._keeper, self._before = recorder, keeper, before
+        self._recorder, self._checkpointer, self._before = recorder, checkpointer, before
         self._uploads = uploads
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self.has_kept = before is not None
 
     def last(self) -> Progress | None:
-        """See :meth:`mu.training.progress.Keeper.last`."""
+        """See :meth:`mu.training.progress.Checkpointer.last`."""
         return self._before
 
     def save(self, progress: Progress) -> None:
-        """See :meth:`mu.training.progress.Keeper.save`; returns once the progress is copied."""
+        """See :meth:`mu.training.progress.Checkpointer.save`; returns once it is copied."""
         self._wait()
-        content = progress.to_bytes(self._keeper.about)
+        content = progress.to_bytes(self._checkpointer.about)
         self._writing = self._writer.submit(self._write, progress, content)
 
     def close(self) -> None:
@@ -184,7 +189,7 @@ class _RunKeeper:
 
     def _write(self, progress: Progress, content: bytes) -> None:
         try:
-            self._keeper.write(progress, content)
+            self._checkpointer.write(progress, content)
             if self._uploads:
                 self._upload()
             self.has_kept = True
@@ -192,7 +197,7 @@ class _RunKeeper:
             self._recorder.warn("progress is not kept", error)
 
     def _upload(self) -> None:
-        recorder, files = self._recorder, progress_files(self._keeper.folder)
+        recorder, files = self._recorder, progress_files(self._checkpointer.folder)
         recorder.store.client.log_artifact(recorder.run_id, str(files[-1]), FOLDER)
         wanted = {f"{FOLDER}/{one.name}" for one in files}
         repository = _repository(recorder.store, recorder.store.run(recorder.run_id))

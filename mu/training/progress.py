@@ -90,7 +90,7 @@ def _metadata(content: bytes) -> dict[str, str]:
     return dict(json.loads(content[8 : 8 + length])["__metadata__"])
 
 
-class Keeper(Protocol):
+class Checkpointer(Protocol):
     """Keeps the progress of a training somewhere, and finds it again."""
 
     def save(self, progress: Progress) -> None:
@@ -100,7 +100,7 @@ class Keeper(Protocol):
         """The newest that was kept and is whole, or None."""
 
 
-class FolderKeeper:
+class FolderCheckpointer:
     """Keeps progress in a folder.
 
     Parameters
@@ -116,7 +116,7 @@ class FolderKeeper:
         self.about = json.loads(json.dumps(about))
 
     def save(self, progress: Progress) -> None:
-        """See :meth:`Keeper.save`."""
+        """See :meth:`Checkpointer.save`."""
         self.write(progress, progress.to_bytes(self.about))
 
     def write(self, progress: Progress, content: bytes) -> None:
@@ -130,7 +130,7 @@ class FolderKeeper:
             path.unlink()
 
     def last(self) -> Progress | None:
-        """See :meth:`Keeper.last`.
+        """See :meth:`Checkpointer.last`.
 
         UserError if there is progress, but all of it is damaged, or it is of something else.
         """

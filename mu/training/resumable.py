@@ -15,7 +15,7 @@ from mu.masks import Mask
 from mu.runs import Run
 from mu.training.loop import AfterEpoch, train
 from mu.training.optimizers import optimizer_state
-from mu.training.progress import Keeper, Progress
+from mu.training.progress import Checkpointer, Progress
 from mu.training.recipe import Training
 
 
@@ -26,7 +26,7 @@ class Bookmark:
     ----------
     run
         Its numbers, notes and costs are kept, and taken over. The clock starts here.
-    keeper
+    checkpointer
         None where nothing is to be kept.
 
     Attributes
@@ -35,10 +35,10 @@ class Bookmark:
         What to go on from, or None at a first beginning.
     """
 
-    def __init__(self, run: Run, keeper: Keeper | None) -> None:
-        self.run, self.keeper = run, keeper
+    def __init__(self, run: Run, checkpointer: Checkpointer | None) -> None:
+        self.run, self.checkpointer = run, checkpointer
         self.started = time.perf_counter()
-        self.before = None if keeper is None else keeper.last()
+        self.before = None if checkpointer is None else checkpointer.last()
 
     def put(
         self,
@@ -54,9 +54,9 @@ class Bookmark:
 
         Without an optimiser where that has no state. Of several ranks the first one does it.
         """
-        if self.keeper is None or self.run.ranks.rank:
+        if self.checkpointer is None or self.run.ranks.rank:
             return
-        self.keeper.save(
+        self.checkpointer.save(
             Progress(
                 round=round,
                 epoch=epoch,
@@ -93,7 +93,7 @@ def train_resumably(
     run: Run,
     *,
     mask: Mask,
-    keeper: Keeper | None,
+    checkpointer: Checkpointer | None,
     after_epoch: AfterEpoch | None = None,
     **settings: Any,
 ) -> None:
@@ -101,7 +101,7 @@ def train_resumably(
 
     Parameters
     ----------
-    keeper
+    checkpointer
         Keeps the progress after each epoch. Where it holds some already, training goes on there;
         where that is of the last epoch, nothing is left to do.
     after_epoch
@@ -109,7 +109,7 @@ def train_resumably(
     settings
         More settings of the loop.
     """
-    bookmark = Bookmark(run, keeper)
+    bookmark = Bookmark(run, checkpointer)
     before = bookmark.before
     if before is not None:
         bookmark.go_on(model, before)

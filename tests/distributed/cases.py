@@ -34,9 +34,9 @@ from mu.methods.base import unlearn
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Record, Run
 from mu.training.loop import train
-from mu.training.progress import FolderKeeper, Progress
+from mu.training.progress import FolderCheckpointer, Progress
 from mu.training.recipe import Training
-from mu.transfer.verb import transfer_training, transferred
+from mu.transfer.checkpoint import transfer_training, transferred
 from tests.distributed.networks import IDLE, NORMALISED, SMOOTH
 from tests.helpers import make_dataset
 
@@ -207,7 +207,7 @@ def mistake() -> str:
     return ""
 
 
-class FewEpochs(FolderKeeper):
+class FewEpochs(FolderCheckpointer):
     """Keeps the first epochs alone, as if the training were interrupted then."""
 
     kept = 0
@@ -218,13 +218,13 @@ class FewEpochs(FolderKeeper):
             super().save(progress)
 
 
-def kept_training(folder: Path, keep: type[FolderKeeper] = FolderKeeper) -> Made:
+def kept_training(folder: Path, keep: type[FolderCheckpointer] = FolderCheckpointer) -> Made:
     """A training that goes on from what the folder holds, if it holds something."""
     data, run = data_of(), a_run()
     recipe = make_recipe(
         data, arch=SMOOTH, epochs=4, batch_size=8, lr=0.05, rate=0.5, rewind_epoch=1
     )
-    return Made.of(train_original(data, recipe, run, keeper=keep(folder, {})), run)
+    return Made.of(train_original(data, recipe, run, checkpointer=keep(folder, {})), run)
 
 
 def few(folders: Folders) -> dict[str, Any]:

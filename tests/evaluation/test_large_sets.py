@@ -15,7 +15,7 @@ from mu.evaluation.measurements import GROUPS, Case, Model, Selection, check_nee
 from mu.evaluation.membership import membership, rates_of_all
 from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs
 from mu.evaluation.references import View, attack
-from mu.evaluation.unlearning import look
+from mu.evaluation.unlearning import predict_split
 from mu.report import outcome_plots, plots
 from mu.runs import Run
 from tests.data.poisoned import make_poison
@@ -34,7 +34,7 @@ def case(forget, most=MOST_LOGITS):
     checkpoints = [make_checkpoint(DATA, seed=seed) for seed in (3, 4, 5, 6)]
     split, run = forget_split(checkpoints[0], DATA, forget), Run(device="cpu")
     looks = [
-        Model(one, look(one.model, split, Run(device="cpu"), most_logits=most))
+        Model(one, predict_split(one.model, split, Run(device="cpu"), most_logits=most))
         for one in checkpoints
     ]
     said = [one.outputs for one in looks]
@@ -168,7 +168,7 @@ def notes(forget, most):
     checkpoint, run = make_checkpoint(DATA), Run(device="cpu")
     split = forget_split(checkpoint, DATA, forget)
     for _ in range(2):
-        look(checkpoint.model, split, run, most_logits=most)
+        predict_split(checkpoint.model, split, run, most_logits=most)
     return run.notes, split
 
 

@@ -11,7 +11,7 @@ from mu.data import load_data
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.evaluation.gap import GAP_METRICS, gaps
 from mu.evaluation.outputs import Outputs, SplitOutputs
-from mu.evaluation.unlearning import evaluate, look, measure
+from mu.evaluation.unlearning import evaluate, measure, predict_split
 from mu.originals.train import make_recipe
 from mu.runs import Run
 
@@ -65,7 +65,7 @@ def test_a_class_that_is_forgotten_by_its_numbers_is_left_out_too(tmp_path):
 
 def test_each_part_is_what_its_name_says():
     split = split_of("class:3")
-    outputs = look(AlwaysSays(0), split, Run())
+    outputs = predict_split(AlwaysSays(0), split, Run())
     assert set(outputs.forget.labels.tolist()) == {3}
     assert 3 not in outputs.retain.labels
     assert 3 not in outputs.test.labels

@@ -35,7 +35,7 @@ class Interrupted(BaseException):
 
 
 class Kept:
-    """A keeper of one file, and how often it was written; ends the process after ``most``."""
+    """A checkpointer of one file, and how often it was written; ends the process after ``most``."""
 
     def __init__(self, content: bytes | None = None, most: int | None = None) -> None:
         self.content, self.most, self.saves = content, most, 0
@@ -61,13 +61,15 @@ def original(request: pytest.FixtureRequest) -> Checkpoint:
 class Outcome:
     """A method, let loose on a copy of the original."""
 
-    def __init__(self, original: Checkpoint, variant: str, keeper: Kept | None = None) -> None:
+    def __init__(
+        self, original: Checkpoint, variant: str, checkpointer: Kept | None = None
+    ) -> None:
         name, settings = VARIANTS[variant]
         short = {"epochs": EPOCHS} if "epochs" in method_class(name).names() else {}
         self.checkpoint, self.run = copy.deepcopy(original), Run(device="cpu", seed=7)
         split = forget_split(original, DATA, "class:3")
         method = make_method(name, {**short, **settings})
-        method.unlearn(self.checkpoint, split, self.run, keeper)
+        method.unlearn(self.checkpoint, split, self.run, checkpointer)
 
     def check(self, whole: Outcome) -> None:
         """It is what it would have been without an interruption."""
@@ -97,45 +99,51 @@ def test_interrupted_after_any_epoch(original: Checkpoint, variant: str) -> None
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_epoch_in_a_process_of_its_own(original: Checkpoint, variant: str) -> None:
-    whole, keeper, processes, seconds = Outcome(original, variant), Kept(most=1), 1, [0.0]
+    whole, checkpointer, processes, seconds = Outcome(original, variant), Kept(most=1), 1, [0.0]
     while True:
         try:
-            Outcome(original, variant, keeper).check(whole)
+            Outcome(original, variant, checkpointer).check(whole)
             break
         except Interrupted:
             processes += 1
-        progress = keeper.last()
+        progress = checkpointer.last()
         assert progress is not None
         seconds.append(progress.seconds)
-        keeper = Kept(keeper.content, most=1)
+        checkpointer = Kept(checkpointer.content, most=1)
     assert processes > 1
     assert seconds == sorted(set(seconds))  # they add up
 
 
 @pytest.mark.parametrize("name", ["ft", "l1_sparse"])
 def test_seconds_and_momentum_are_taken_over(original: Checkpoint, name: str) -> None:
-    keeper = Kept(most=2)
+    checkpointer = Kept(most=2)
     with pytest.raises(Interrupted):
-        Outcome(original, name, keeper)
-    progress = keeper.last()
+        Outcome(original, name, checkpointer)
+    progress = checkpointer.last()
     assert progress is not None
     assert {one.rpartition("/")[2] for one in progress.optimizer} == {"momentum_buffer"}
-    assert Outcome(original, name, Kept(keeper.content)).run.seconds_before == progress.seconds > 0
+    assert (
+        Outcome(original, name, Kept(checkpointer.content)).run.seconds_before
+        == progress.seconds
+        > 0
+    )
 
 
 def test_progress_of_another_network_is_refused(original: Checkpoint) -> None:
-    keeper = Kept(most=1)
+    checkpointer = Kept(most=1)
     with pytest.raises(Interrupted):
-        Outcome(original, "ft", keeper)
+        Outcome(original, "ft", checkpointer)
     other = train_original(
         DATA, make_recipe(DATA, epochs=1, train_size=100, rate=0.0), Run(device="cpu")
     )
     with refused("does not fit the network", "start it anew"):
-        Outcome(other, "ft", Kept(keeper.content))
+        Outcome(other, "ft", Kept(checkpointer.content))
 
 
 @pytest.mark.parametrize("name", AT_ONCE)
-def test_what_works_in_one_go_has_no_use_for_a_keeper(original: Checkpoint, name: str) -> None:
+def test_what_works_in_one_go_has_no_use_for_a_checkpointer(
+    original: Checkpoint, name: str
+) -> None:
     class Unused:
         def save(self, progress: Any) -> None:
             raise AssertionError

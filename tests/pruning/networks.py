@@ -9,7 +9,7 @@ from torchvision.models import VisionTransformer
 
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.pruning.base import Look, prunable
+from mu.pruning.base import PruningContext, prunable
 from mu.runs import Run, generator
 from tests.helpers import make_dataset, random_mask
 
@@ -72,9 +72,9 @@ def half(model, seed=0):
     return random_mask(model, prunable(model), kept=0.5, seed=seed)
 
 
-def look(data=DATA, seed=0, run=None):
+def context(data=DATA, seed=0, run=None):
     """What a pruner of that seed may look at."""
-    return Look(data, run or Run(device="cpu"), generator(seed, "test"))
+    return PruningContext(data, run or Run(device="cpu"), generator(seed, "test"))
 
 
 def all_images(data=DATA):

@@ -22,8 +22,8 @@ NAMES = "abcdefg"
 class Only(Pruner):
     """Keeps the first ``keep`` weights; remembers what it was given."""
 
-    def choose(self, model, mask, keep, look):
-        looks.append(look)
+    def choose(self, model, mask, keep, context):
+        looks.append(context)
         flags = torch.cat([mask[name].reshape(-1) for name in mask])
         flags[flags.nonzero()[keep:]] = False
         parts = flags.split([mask[name].numel() for name in mask])
@@ -72,8 +72,8 @@ def test_a_pruner_looks_at_the_data_and_the_run_that_it_is_given():
     for seed in (None, 3, 4):
         Only(rate=0.5).prune(model, mask, DATA, run, seed=seed)
 
-    drawn = [torch.rand(4, generator=look.draws).tolist() for look in looks]
-    assert all(look.data is DATA and look.run is run for look in looks)
+    drawn = [torch.rand(4, generator=context.draws).tolist() for context in looks]
+    assert all(context.data is DATA and context.run is run for context in looks)
     assert drawn[0] == drawn[1] != drawn[2]
 
 

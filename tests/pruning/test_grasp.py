@@ -18,10 +18,10 @@ from tests.pruning.networks import (
     all_images,
     build,
     colour_images,
+    context,
     dense,
     exact,
     half,
-    look,
     smooth_net,
     vision_transformer,
 )
@@ -30,7 +30,7 @@ DRAWS = True  # of the contract tests
 
 
 def scores(model, mask, data=DATA):
-    return losses_of_flow(Probe(model, mask, look(data), len(data), TEMPERATURE), mask)
+    return losses_of_flow(Probe(model, mask, context(data), len(data), TEMPERATURE), mask)
 
 
 def loss_of(twin):

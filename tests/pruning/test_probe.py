@@ -15,10 +15,10 @@ from tests.pruning.networks import (
     DATA,
     Net,
     all_images,
+    context,
     dense,
     exact,
     half,
-    look,
     smooth_net,
 )
 
@@ -76,7 +76,7 @@ def whole_loss(model, mask, data=DATA, temperature=1.0):
 def test_the_loss_is_the_mean_over_all_samples_of_the_masked_network(temperature):
     model = Net()
     mask = half(model)
-    probe = Probe(model, mask, look(), len(DATA), temperature)
+    probe = Probe(model, mask, context(), len(DATA), temperature)
 
     loss = sum(float(part.detach()) for part in probe.losses())
 
@@ -90,7 +90,7 @@ def test_batches_add_up_to_the_whole(monkeypatch, size):
     model = smooth_net()
     model[1] = nn.Identity()
     mask = half(model)
-    probe = Probe(model, mask, look(), len(DATA))
+    probe = Probe(model, mask, context(), len(DATA))
 
     losses = [float(part.detach()) for part in probe.losses()]
 
@@ -109,7 +109,7 @@ def test_a_parameter_that_the_loss_does_not_depend_on_has_no_gradient():
     model = Net()
     model.unused = nn.Parameter(torch.ones(3))
 
-    gradient = Probe(model, dense(model), look(), 9).gradient(["unused", "conv1.weight"])
+    gradient = Probe(model, dense(model), context(), 9).gradient(["unused", "conv1.weight"])
 
     assert gradient["unused"].tolist() == [0, 0, 0]
     assert gradient["conv1.weight"].any()
@@ -120,7 +120,7 @@ def test_fewer_samples_are_looked_at_where_fewer_are_asked_for():
     model = Net()
     model.conv1.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
 
-    for _ in Probe(model, dense(model), look(), 7).losses():
+    for _ in Probe(model, dense(model), context(), 7).losses():
         pass
 
     assert sum(seen) == 7

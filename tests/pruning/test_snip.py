@@ -12,10 +12,10 @@ from mu.runs import Run
 from tests.pruning.networks import (
     DATA,
     all_images,
+    context,
     dense,
     exact,
     half,
-    look,
     smooth_net,
     vision_transformer,
 )
@@ -25,7 +25,7 @@ DRAWS = True  # of the contract tests
 
 
 def scores(model, mask):
-    return sensitivities(Probe(model, mask, look(), len(DATA)), mask)
+    return sensitivities(Probe(model, mask, context(), len(DATA)), mask)
 
 
 @torch.no_grad()

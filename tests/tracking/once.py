@@ -12,7 +12,7 @@ from mu.data.forget import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.base import Method
 from mu.runs import Run
-from mu.training.progress import Keeper
+from mu.training.progress import Checkpointer
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,11 @@ class Once(Method):
     share: float = setting(0.5, help="what is left of each weight")
 
     def unlearn(
-        self, checkpoint: Checkpoint, split: ForgetSplit, run: Run, keeper: Keeper | None = None
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`."""
         with torch.no_grad():

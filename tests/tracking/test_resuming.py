@@ -28,7 +28,7 @@ from mu.cli.main import run as run_command
 from mu.tasks import prune as prune_task
 from mu.tracking import Store, connect, find_original, tracked
 from mu.tracking import recorder as recorder_module
-from mu.training.progress import FOLDER, FolderKeeper, progress_files
+from mu.training.progress import FOLDER, FolderCheckpointer, progress_files
 from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, python
@@ -75,7 +75,7 @@ def interrupt_at(patch: pytest.MonkeyPatch, owner: Any, name: str, call_number: 
 def interrupted_after(epochs: int, *line: str) -> None:
     """Run prune in this process until so many epochs are kept."""
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, resuming._RunKeeper, "save", epochs)
+        interrupt_at(patch, resuming._RunCheckpointer, "save", epochs)
         assert call(*line) == 128 + signal.SIGINT
 
 
@@ -320,7 +320,7 @@ def test_progress_that_cannot_be_kept_costs_a_warning(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(FolderKeeper, "write", fail)
+    monkeypatch.setattr(FolderCheckpointer, "write", fail)
     assert call(*QUICK) == 0
     assert newest(store).info.status == "FINISHED"
     assert warnings(capsys) == ["progress is not kept: no space left on device"]
@@ -405,7 +405,7 @@ def test_progress_of_another_format(program: Program, interrupted: Interrupted) 
 
 def test_no_epoch_was_finished(program: Program, store: Store) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, prune_task, "run_keeper")
+        interrupt_at(patch, prune_task, "run_checkpointer")
         assert call(*QUICK) == 128 + signal.SIGINT
     run_id = newest(store).info.run_id
     assert newest(store).info.status == "KILLED"

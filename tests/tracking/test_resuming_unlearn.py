@@ -74,7 +74,7 @@ def interrupted_at(owner: Any, name: str, number: int, *line: str) -> None:
 
 def interrupted_after(epochs: int, *line: str) -> None:
     """Run unlearn in this process until so many epochs are kept."""
-    interrupted_at(resuming_module._RunKeeper, "save", epochs, *line)
+    interrupted_at(resuming_module._RunCheckpointer, "save", epochs, *line)
 
 
 def resume(run_id: str, *line: str) -> int:

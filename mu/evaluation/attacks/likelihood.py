@@ -22,8 +22,8 @@ Seen = NDArray[np.bool_]
 
 # References from which on each sample has a variance of its own; the paper's.
 ENOUGH = 64
-# Least deviation of the log-odds. Where all references say the very same of a sample, or each side
-# has only one, there is none to estimate; real networks differ by far more than this.
+# Least standard deviation of the log-odds. Where all references say the very same of a sample, or
+# each side has only one, there is none to estimate; real networks differ by far more than this.
 FLOOR = 1e-3
 
 
@@ -31,8 +31,8 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
     """Log-likelihood ratio of each sample; high for what looks trained on.
 
     ``log N(phi; in) - log N(phi; out)``, with normal distributions fitted to the references that
-    saw the sample and to those that did not. ValueError if shapes differ, a value is no number, or
-    there is a sample that all references saw, or none: nothing can be said of it. The result is of
+    saw the sample and to those that did not. ValueError if shapes differ, a value is not
+    finite, or there is a sample that all references saw, or none: nothing can be said of it. The result is of
     shape (n_samples,).
 
     Parameters

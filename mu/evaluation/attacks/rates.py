@@ -41,7 +41,7 @@ class Curve:
     def of(cls, members: Scores, non_members: Scores) -> Curve:
         """Count the samples of each distinct score.
 
-        ValueError if one kind has no samples, or a score is no number.
+        ValueError if one kind has no samples, or a score is NaN or infinite.
         """
         if not len(members) or not len(non_members):
             raise ValueError("rates need at least one member and one non-member")

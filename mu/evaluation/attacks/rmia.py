@@ -31,7 +31,7 @@ def rmia(
 
     With ``ratio = p(network) / mean p(references)``, the share of population samples z with
     ``ratio(x) / ratio(z) >= gamma``. Takes O(n log n). ValueError if shapes differ, the population
-    is empty, a value is no number, or gamma is not positive. The result is of shape (n_samples,).
+    is empty, a value is not finite, or gamma is not positive. The result is of shape (n_samples,).
 
     Parameters
     ----------

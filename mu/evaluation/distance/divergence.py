@@ -24,7 +24,7 @@ DIVERGED = "logits must be numbers; a model has diverged"
 def divergences(ours: SplitOutputs, oracle: SplitOutputs) -> dict[str, float]:
     """Divergence and agreement on the forget, retain and test samples.
 
-    ValueError if the two were looked at on different samples, or on none, or a logit is no number.
+    ValueError if the two were looked at on different samples, or on none, or a logit is not finite.
     Gives ``js_forget``, ``js_retain``, ``js_test``: the mean divergence of a sample, in bits (0-1),
     of the parts that have logits; ``agreement_forget``, ``agreement_retain``, ``agreement_test``:
     the share of samples that both give the same class, in percent (0-100). A model against itself

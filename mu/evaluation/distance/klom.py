@@ -65,7 +65,7 @@ def klom(unlearned: Tensor, oracles: Tensor) -> Tensor:
     oracles seldom fall into the same of 20 bins, and look far apart too. Compare it with what
     oracles reach among themselves. (The authors' program leaves the greatest margin out of its
     histogram; here it is in the last bin.) ValueError if the samples differ in number, or a margin
-    is no number. Gives float64 of shape (n_samples,), in nats, 0-11.5. ``unlearned`` and
+    is NaN or infinite. Gives float64 of shape (n_samples,), in nats, 0-11.5. ``unlearned`` and
     ``oracles``: margins of shape (n_models, n_samples) and (m_models, n_samples).
     """
     ours, theirs = (

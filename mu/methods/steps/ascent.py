@@ -54,7 +54,7 @@ def climb(
     except DivergedError as error:
         return str(error)
     if not all(bool(torch.isfinite(one).all()) for one in checkpoint.model.parameters()):
-        return "weights were no numbers any more; lower lr"
+        return "weights were no longer finite; lower lr"
     if criterion is not None and not criterion.holds(checkpoint.model):
         drop = criterion.max_accuracy_drop
         return f"the retain set lost more than {drop:g} points (max_accuracy_drop)"

@@ -75,12 +75,12 @@ class StopCriterion:
         )
 
     def _accuracy(self, model: nn.Module, subset: Subset) -> float:
-        """Percent; below all where outputs are no numbers."""
+        """Percent; below all where outputs are not finite."""
         outputs = self._outputs(model, subset)
         return -math.inf if outputs is None else outputs.accuracy()
 
     def _outputs(self, model: nn.Module, subset: Subset) -> Outputs | None:
-        """What ``model`` says of the images, or None where it is no number."""
+        """What ``model`` says of the images, or None where that is not finite."""
         self._run.samples_seen += len(subset)
         outputs = predict(model, subset, self._run)
         return outputs if outputs.finite else None

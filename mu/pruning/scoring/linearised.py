@@ -121,7 +121,7 @@ def levelled(signal: Tensor) -> Tensor:
 class Scale(nn.Module):
     """A normalisation that no longer looks at its input: ``|gamma| / deviation``, then the bias.
 
-    The deviation is the running one, or one where there is none.
+    The standard deviation is the running one, or one where there is none.
     """
 
     def __init__(self, norm: nn.Module) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mu.data.batches import Batches
 from mu.data.images import Indices, Subset
 from mu.masks import Mask
-from mu.pruning.base import Look
+from mu.pruning.base import PruningContext
 from mu.pruning.scoring.parts import exchanged
 
 BATCH_SIZE = 128
@@ -38,9 +38,14 @@ class Probe:
     """
 
     def __init__(
-        self, model: nn.Module, mask: Mask, look: Look, samples: int, temperature: float = 1.0
+        self,
+        model: nn.Module,
+        mask: Mask,
+        context: PruningContext,
+        samples: int,
+        temperature: float = 1.0,
     ) -> None:
-        placed = look.run.place(copy.deepcopy(model)).requires_grad_(True).eval()
+        placed = context.run.place(copy.deepcopy(model)).requires_grad_(True).eval()
         mask.apply(placed)
         self._model = exchanged(
             placed, lambda part: Hardsigmoid() if isinstance(part, nn.Hardsigmoid) else part
@@ -48,9 +53,9 @@ class Probe:
         for module in self._model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.train()
-        chosen = look.data.indices[balanced(look.data, samples, look.draws)]
-        subset = Subset(look.data.images, chosen, look.data.mean, look.data.std)
-        self._batches = Batches(subset, BATCH_SIZE, look.run.device)
+        chosen = context.data.indices[balanced(context.data, samples, context.draws)]
+        subset = Subset(context.data.images, chosen, context.data.mean, context.data.std)
+        self._batches = Batches(subset, BATCH_SIZE, context.run.device)
         self._temperature = temperature
         self.parameters = dict(self._model.named_parameters())
 

@@ -70,7 +70,9 @@ class Finder:
         original, what = self._record(results[task.needs[0]]["run_id"]).tags, task.what
         network, method = (original[tags.WEIGHTS], original[tags.MASK]), what["method"]
         settings = make_method(method, what["settings"])
-        return tags.CELL, unlearning_key(network, what["forget_set"], method, settings, task.seed)
+        return tags.UNLEARNING, unlearning_key(
+            network, what["forget_set"], method, settings, task.seed
+        )
 
     def _other_oracle(self, task: Task, original: str) -> MlflowRun | None:
         """An oracle that differs by its seed only."""
@@ -135,7 +137,7 @@ def pasts(store: Store) -> Iterator[Load]:
     for entry in ("prune", "unlearn"):
         query = matching({tags.ENTRY: entry}, FINISHED)
         for run in itertools.islice(store.search(query), MOST_PASTS):
-            # MLflow's launcher logs parameters as they were typed, so one may be no number;
+            # MLflow's launcher logs parameters as they were typed, so one may not be a number;
             # imported originals have no times.
             with contextlib.suppress(KeyError, ValueError):
                 yield _past(run)

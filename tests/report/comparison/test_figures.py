@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mu.report.comparison.figures import draw_all
-from mu.report.comparison.figures.drawing import INK, LINES, LONGEST_LABEL, row_looks, short_labels
+from mu.report.comparison.figures.drawing import INK, LINES, LONGEST_LABEL, row_styles, short_labels
 from mu.report.comparison.figures.gap_bars import ends_of
 from mu.report.comparison.figures.radar import closeness
 from mu.report.comparison.figures.trade_off import Point, pareto_front, points_of
 from mu.report.comparison.table import Table, tabulate
-from mu.report.palette import LOOKS, look_of, method_rank
+from mu.report.palette import LOOKS, method_rank, style_of
 from tests.helpers import laws
 from tests.report.comparison.made import a_study, cell, make_run
 
@@ -150,10 +150,10 @@ def lightness(colour: str) -> float:
 
 def test_looks_are_told_apart() -> None:
     for part in ("colour", "marker"):
-        values = [getattr(look, part) for look in LOOKS.values()]
+        values = [getattr(style, part) for style in LOOKS.values()]
         assert len(set(values)) == len(values)
-    for look in LOOKS.values():  # seen on white and on black
-        light = lightness(look.colour)
+    for style in LOOKS.values():  # seen on white and on black
+        light = lightness(style.colour)
         assert 1.05 / (light + 0.05) >= 2.5
         assert (light + 0.05) / 0.06 >= 2.5
 
@@ -168,11 +168,11 @@ def test_short_labels_are_never_the_same() -> None:
 
 def test_a_method_keeps_its_colour_whatever_else_there_is(study: Table) -> None:
     alone = tabulate([make_run("a"), make_run("b", settings={"lr": "1"})])[0]
-    looks = row_looks(alone)
-    assert {look.colour for look in looks.values()} == {row_looks(study)["ft"].colour}
-    assert len({look.line for look in looks.values()}) == 2
-    assert look_of("new") == look_of("new")
-    assert look_of("b", ("a", "b")) != look_of("a", ("a", "b"))
+    styles = row_styles(alone)
+    assert {style.colour for style in styles.values()} == {row_styles(study)["ft"].colour}
+    assert len({style.line for style in styles.values()}) == 2
+    assert style_of("new") == style_of("new")
+    assert style_of("b", ("a", "b")) != style_of("a", ("a", "b"))
 
 
 def test_the_oracle_comes_first_and_unknown_methods_last() -> None:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mu.report.comparison.table import Table
-from mu.report.palette import Look, look_of
+from mu.report.palette import Style, style_of
 from mu.report.plots import save
 
 # Drawn with these two colours; a page puts its own in their place, which follow light and dark.
@@ -106,15 +106,15 @@ _FILLS: Final[tuple[Fill, ...]] = ("full", "none", "left", "right", "top", "bott
 _VARIANTS = ("-", ":", "--", "-.")
 
 
-def row_looks(table: Table) -> dict[str, Look]:
-    """The look of each row, by its label: its method's colour, other settings in other lines."""
+def row_styles(table: Table) -> dict[str, Style]:
+    """The style of each row, by its label: its method's colour, other settings in other lines."""
     others = tuple(sorted(set(table.rows.values())))
     methods = list(table.rows.values())
-    found: dict[str, Look] = {}
+    found: dict[str, Style] = {}
     for place, (label, method) in enumerate(table.rows.items()):
-        look, variant = look_of(method, others), methods[:place].count(method)
-        line = _VARIANTS[variant % len(_VARIANTS)] if variant else look.line
-        found[label] = replace(look, line=line, variant=variant)
+        style, variant = style_of(method, others), methods[:place].count(method)
+        line = _VARIANTS[variant % len(_VARIANTS)] if variant else style.line
+        found[label] = replace(style, line=line, variant=variant)
     return found
 
 

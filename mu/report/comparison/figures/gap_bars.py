@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mu.report.comparison.cells import number
-from mu.report.comparison.figures.drawing import INK, WIDTH, Drawing, row_looks, short_labels
+from mu.report.comparison.figures.drawing import INK, WIDTH, Drawing, row_styles, short_labels
 from mu.report.comparison.table import Table
 
 _HATCHES = ("", "///", "\\\\\\", "xxx", "---", "|||")  # dots make an SVG of a megabyte
@@ -54,7 +54,7 @@ def ends_of(cell: Any) -> tuple[float, float]:
 
 
 def _draw(table: Table, cells: Sequence[Any]) -> Figure:
-    looks = row_looks(table)
+    styles = row_styles(table)
     names = list(dict.fromkeys(cell.row for cell in cells))
     originals = list(table.originals.index)
     blocks = len(originals)
@@ -67,7 +67,7 @@ def _draw(table: Table, cells: Sequence[Any]) -> Figure:
         place = originals.index(cell.original)
         y = names.index(cell.row) + (place - (blocks - 1) / 2) * height
         axes.barh(
-            y, cell.mean, height * 0.9, color=looks[cell.row].colour,
+            y, cell.mean, height * 0.9, color=styles[cell.row].colour,
             alpha=1 - 0.65 * place / max(1, blocks - 1),
             hatch=_HATCHES[place % len(_HATCHES)], ec=INK, lw=0.5,
         )  # fmt: skip

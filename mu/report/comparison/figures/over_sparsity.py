@@ -15,7 +15,7 @@ from mu.report.comparison.figures.drawing import (
     WIDTH,
     Drawing,
     legend_below,
-    row_looks,
+    row_styles,
     short_labels,
 )
 from mu.report.comparison.oracles import ORACLE_METHOD
@@ -112,17 +112,17 @@ def _draw(
 
 def _panel(axes: Axes, table: Table, cells: pd.DataFrame, originals: pd.DataFrame) -> None:
     """A metric: the line of each method."""
-    looks = row_looks(table)
-    short = short_labels(list(looks))
+    styles = row_styles(table)
+    short = short_labels(list(styles))
     for row, method in table.rows.items():
         own = cells[cells["row"] == row].reindex(originals.index).reset_index()
         own = own[own["mean"].notna()]
         if own.empty and method != ORACLE_METHOD:
             continue
-        look = looks[row]
+        style = styles[row]
         axes.errorbar(
-            own.index, own["mean"], own["sd"].fillna(0.0), ls=look.line, color=look.colour,
-            marker=look.marker, ms=5, lw=1.5, elinewidth=1, capsize=2, label=short[row],
-            mfc=look.face,
+            own.index, own["mean"], own["sd"].fillna(0.0), ls=style.line, color=style.colour,
+            marker=style.marker, ms=5, lw=1.5, elinewidth=1, capsize=2, label=short[row],
+            mfc=style.face,
         )  # fmt: skip
     axes.margins(y=0.12)

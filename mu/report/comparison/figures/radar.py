@@ -11,7 +11,7 @@ from mu.report.comparison.figures.drawing import (
     WIDTH,
     Drawing,
     legend_below,
-    row_looks,
+    row_styles,
     short_labels,
 )
 from mu.report.comparison.oracles import ORACLE_METHOD
@@ -45,7 +45,7 @@ def closeness(table: Table, original: str) -> dict[str, list[float]]:
 
 
 def _radar(table: Table, series: dict[str, list[float]], number: int, label: str) -> Drawing:
-    looks = row_looks(table)
+    styles = row_styles(table)
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDTH, WIDTH * 0.9), layout="constrained")
@@ -56,12 +56,12 @@ def _radar(table: Table, series: dict[str, list[float]], number: int, label: str
         angles = np.linspace(0, 2 * np.pi, len(SPOKES), endpoint=False)
         short = short_labels(list(series))
         for name, values in series.items():
-            look, closed = looks[name], [*values, values[0]]
+            style, closed = styles[name], [*values, values[0]]
             axes.plot(
-                [*angles, angles[0]], closed, look.line, color=look.colour, label=short[name],
-                lw=1.8, marker=look.marker, ms=5, mfc=look.face,
+                [*angles, angles[0]], closed, style.line, color=style.colour, label=short[name],
+                lw=1.8, marker=style.marker, ms=5, mfc=style.face,
             )  # fmt: skip
-            axes.fill([*angles, angles[0]], closed, color=look.colour, alpha=0.07)
+            axes.fill([*angles, angles[0]], closed, color=style.colour, alpha=0.07)
         axes.set_xticks(angles, LABELS)
         axes.tick_params(axis="x", pad=8)
         axes.set_ylim(0, 104)

@@ -15,7 +15,7 @@ from mu.report.comparison.figures.drawing import (
     WIDTH,
     Drawing,
     fill_of,
-    row_looks,
+    row_styles,
     short_labels,
 )
 from mu.report.comparison.table import Table
@@ -86,7 +86,7 @@ def trade_off(table: Table) -> list[Drawing]:
 
 
 def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figure:
-    looks = row_looks(table)
+    styles = row_styles(table)
     figure = Figure(figsize=(WIDTH, WIDTH * 0.86), layout="constrained")
     axes = figure.subplots()
     axes.step(
@@ -94,11 +94,11 @@ def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figu
         color=INK, lw=1, ls="--", alpha=0.6, zorder=1,
     )  # fmt: skip
     for one in points:
-        look = looks[one.label]
+        style = styles[one.label]
         axes.plot(
-            one.forgetting, one.utility, look.marker, color=look.colour, ms=9, mew=1.6,
+            one.forgetting, one.utility, style.marker, color=style.colour, ms=9, mew=1.6,
             fillstyle=fill_of(one.block), markerfacecoloralt="none", zorder=3, clip_on=False,
-            alpha=1 / (1 + 0.4 * look.variant),
+            alpha=1 / (1 + 0.4 * style.variant),
         )  # fmt: skip
     axes.set(xlabel="forgetting: distance of UA and MIA", ylabel="utility: distance of RA and TA")
     for axis, scale, limit, top in (
@@ -110,12 +110,12 @@ def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figu
         axis.set_major_locator(FixedLocator([0, 0.5, 1, 2, 5, 10, 20, 50, 100]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(FixedLocator([]))
-    short = short_labels(list(looks))
+    short = short_labels(list(styles))
     shown = {one.label for one in points}
     handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, ls="", ms=7, label=short[label],
-               alpha=1 / (1 + 0.4 * look.variant))
-        for label, look in looks.items() if label in shown
+        Line2D([], [], color=style.colour, marker=style.marker, ls="", ms=7, label=short[label],
+               alpha=1 / (1 + 0.4 * style.variant))
+        for label, style in styles.items() if label in shown
     ]  # fmt: skip
     if len(table.originals) > 1:
         kinds = short_labels(list(table.originals.index)).values()

@@ -14,7 +14,7 @@ from mu.evaluation.catalogue import metric
 from mu.report.comparison.cautions import cautions
 from mu.report.comparison.cells import number
 from mu.report.comparison.figures import Drawing
-from mu.report.comparison.figures.drawing import row_looks
+from mu.report.comparison.figures.drawing import row_styles
 from mu.report.comparison.formats import LEGEND
 from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
@@ -54,7 +54,7 @@ def make_page(
         trim_blocks=True,
     )  # fmt: skip
     environment.globals |= {
-        "cautions": cautions, "looks_of": row_looks, "more_of": _more, "number": number,
+        "cautions": cautions, "looks_of": row_styles, "more_of": _more, "number": number,
         "originals_of": _originals, "seeds_of": _seeds, "summarise": summarise_table, "zip": zip,
     }  # fmt: skip
     return environment.get_template("page.html").render(

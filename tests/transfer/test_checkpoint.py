@@ -20,8 +20,9 @@ from mu.models import ModelSpec
 from mu.models.head import head_of
 from mu.runs import Run
 from mu.training import Training
-from mu.transfer import DEFAULT_TUNE, TUNES, verb
-from mu.transfer.verb import check_target, transfer_training, transferred, transferred_spec
+from mu.transfer import DEFAULT_TUNE, TUNES
+from mu.transfer import checkpoint as module
+from mu.transfer.checkpoint import check_target, transfer_training, transferred, transferred_spec
 from tests.helpers import bits, encoded, make_checkpoint, make_dataset, refused, write_tree
 from tests.transfer.targets import bright
 
@@ -144,7 +145,7 @@ def test_the_seed_decides_and_nothing_else_does(tune: str) -> None:
 
 
 def test_all_networks_start_from_the_same_new_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "train", lambda *_args, **_settings: None)
+    monkeypatch.setattr(module, "train", lambda *_args, **_settings: None)
     one, other = moved(source(3), "all"), moved(source(4), "all")
 
     assert same(split_state(one.model)[0], split_state(other.model)[0])
@@ -172,7 +173,7 @@ def test_the_network_sees_the_whole_target_as_it_saw_its_source(
     def look(_model: nn.Module, data, *_args, **_settings) -> None:  # type: ignore[no-untyped-def]
         seen["data"] = data
 
-    monkeypatch.setattr(verb, "train", look)
+    monkeypatch.setattr(module, "train", look)
     before = source()
     after = moved(before, tune)
 

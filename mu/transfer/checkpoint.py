@@ -82,8 +82,8 @@ def transferred(
     Returns
     -------
     Checkpoint
-        Its spec is of the target, with the source's mean and deviation; nothing is removed of
-        that. The weights of a head that can be pruned are all kept.
+        Its spec is of the target, with the source's mean and standard deviation; nothing
+        is removed of that. The weights of a head that can be pruned are all kept.
 
     Raises
     ------

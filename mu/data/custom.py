@@ -9,9 +9,9 @@ from __future__ import annotations
 from math import isfinite
 from pathlib import Path
 
+from mu.custom import call
 from mu.data.images import ImageDataset, Images
 from mu.errors import UserError
-from mu.own import call
 
 
 def read(name: str, data_dir: Path | None, image_size: int | None) -> ImageDataset:
@@ -22,8 +22,8 @@ def read(name: str, data_dir: Path | None, image_size: int | None) -> ImageDatas
     UserError
         If there is no such function, or it returns no data set.
     """
-    asked = {"data_dir": data_dir, "image_size": image_size}
-    found = call("dataset", name, asked, needed=tuple(asked))
+    options = {"data_dir": data_dir, "image_size": image_size}
+    found = call("dataset", name, options, needed=tuple(options))
     if not isinstance(found, ImageDataset):
         raise UserError(
             f"dataset {name} returns {type(found).__name__}, not a mu.data.images.ImageDataset"
