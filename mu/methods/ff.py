@@ -1,12 +1,13 @@
 """Fisher forgetting: noise on every weight, the more the less the retain set needs it.
 
-The noise of a weight has the standard deviation ``alpha * F^(-1/4)``, F being its Fisher information
-on the retain set. This is the formula of the paper, alpha standing for its (lambda sigma^2)^(1/4): among
-Gaussian noises of covariance S, F^(-1/2) is the one that minimises tr(F S) + lambda sigma^2
-tr(S^-1), what the retain set loses plus what can still be read from the weights. The code that was
-published with it has the standard deviation F^(-1/2), the optimum of another trade-off (the
-most entropy that the retain set can bear): there every weight costs the retain set the same, and nearly all of
-the noise goes where the network is indifferent to it, the forget set included.
+The noise of a weight has the standard deviation ``alpha * F^(-1/4)``, F being its Fisher
+information on the retain set. This is the formula of the paper, alpha standing for its
+(lambda sigma^2)^(1/4): among Gaussian noises of covariance S, F^(-1/2) is the one that minimises
+tr(F S) + lambda sigma^2 tr(S^-1), what the retain set loses plus what can still be read from the
+weights. The code that was published with it has the standard deviation F^(-1/2), the optimum of
+another trade-off (the most entropy that the retain set can bear): there every weight costs the
+retain set the same, and nearly all of the noise goes where the network is indifferent to it, the
+forget set included.
 
 References
 ----------

@@ -31,9 +31,8 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
     """Log-likelihood ratio of each sample; high for what looks trained on.
 
     ``log N(phi; in) - log N(phi; out)``, with normal distributions fitted to the references that
-    saw the sample and to those that did not. ValueError if shapes differ, a value is not
-    finite, or there is a sample that all references saw, or none: nothing can be said of it. The result is of
-    shape (n_samples,).
+    saw the sample and to those that did not. ValueError if shapes differ, a value is not finite,
+    or there is a sample that all references saw, or none. The result is of shape (n_samples,).
 
     Parameters
     ----------
