@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mu.errors import unknown
-from mu.evaluation.outputs import PARTS
+from mu.evaluation import PARTS
 
 HIGHER, LOWER, ORACLE, NEITHER = "higher", "lower", "nearer to the oracle's", "-"
 

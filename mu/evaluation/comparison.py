@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mu.evaluation import PARTS
 from mu.evaluation.attacks.rates import LEVEL
 from mu.evaluation.distance.divergence import divergences
 from mu.evaluation.gap import gaps, tow
 from mu.evaluation.membership import MAIN, called_members
-from mu.evaluation.outputs import PARTS, SplitOutputs
+from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure
 
 RESAMPLES = 2000

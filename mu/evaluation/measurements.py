@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.errors import UserError, unknown
+from mu.evaluation import PARTS
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.calibration import ece
 from mu.evaluation.comparison import compare
@@ -16,7 +17,7 @@ from mu.evaluation.distance.relearn import MOST_STEPS, SHARE, relearn_steps
 from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
-from mu.evaluation.outputs import PARTS, SplitOutputs
+from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.scores import VECTORS
 from mu.evaluation.unlearning import measure
 from mu.runs import Run

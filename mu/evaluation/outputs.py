@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from mu.data.batches import Batches
 from mu.data.images import Subset
+from mu.evaluation import PARTS
 from mu.evaluation.reductions import REDUCTIONS
 from mu.runs import Run
 
 BATCH_SIZE = 512
 # Numbers, samples times classes, up to which the logits of a set are kept: 0.8 GB in float64.
 MOST_LOGITS = 100_000_000
-PARTS = ("forget", "retain", "test")  # that models are compared on, and endings of names
 
 
 class Outputs:

@@ -6,8 +6,9 @@ from torch import nn
 
 from mu.data.forget import ForgetSplit
 from mu.data.images import Subset
+from mu.evaluation import PARTS
 from mu.evaluation.membership import MAIN, efficacy
-from mu.evaluation.outputs import MOST_LOGITS, PARTS, Outputs, SplitOutputs, predict
+from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs, predict
 from mu.runs import Run
 
 

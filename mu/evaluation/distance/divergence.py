@@ -14,7 +14,8 @@ import math
 import torch
 from torch import Tensor
 
-from mu.evaluation.outputs import PARTS, Outputs, SplitOutputs, check_same_samples
+from mu.evaluation import PARTS
+from mu.evaluation.outputs import Outputs, SplitOutputs, check_same_samples
 
 # Above it exp overflows; the product with a probability that small is nothing all the same.
 LARGEST_LOG_RATIO = 700.0

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mu.evaluation.outputs import PARTS, SplitOutputs, check_same_samples
+from mu.evaluation import PARTS
+from mu.evaluation.outputs import SplitOutputs, check_same_samples
 
 BINS = 20
 LARGEST_MARGIN = 100.0
