@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -26,18 +26,29 @@ Estimates = Mapping[str, float | None]  # seconds by the keys of tasks; None whe
 
 def print_plan(plan: Plan, estimates: Estimates) -> None:
     """A table of the tasks by kind; those with an estimate are yet to be made."""
-    table = Table("")
-    for name in ("planned", "finished", "to make", "estimated"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for kind, word in KINDS.items():
+
+    def cells(kind: str) -> list[Any]:
         tasks = [task for task in plan if task.kind == kind]
         left = [estimates[task.key] for task in tasks if task.key in estimates]
-        numbers = (len(tasks), len(tasks) - len(left), len(left))
         known = [one for one in left if one is not None]
         texts = [duration(sum(known))] if known else []
         texts += [f"{len(left) - len(known)} unknown"] if len(known) < len(left) else []
-        table.add_row(f"{word}s", *map(str, numbers), " + ".join(texts) or "-")
+        return [len(tasks), len(tasks) - len(left), len(left), " + ".join(texts) or "-"]
+
+    table = _by_kind(("planned", "finished", "to make", "estimated"), cells)
     console.make_console().print(table)
+
+
+def _by_kind(
+    columns: Sequence[str], cells: Callable[[str], Sequence[Any]], caption: str | None = None
+) -> Table:
+    """A table with a row for each kind of tasks."""
+    table = Table("", caption=caption, caption_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for kind, word in KINDS.items():
+        table.add_row(f"{word}s", *map(str, cells(kind)))
+    return table
 
 
 def duration(seconds: float) -> str:
@@ -88,14 +99,9 @@ class Board:
         """Kinds of tasks against their states."""
         left = self._seconds_left()
         text = "time left unknown" if left is None else f"about {duration(left)} left"
-        table = Table("", caption=text, caption_justify="left")
-        for state in STATES:
-            table.add_column(state, justify="right")
         tasks = self._schedule.plan
         counts = Counter((task.kind, self._schedule.state(task)) for task in tasks)
-        for kind, word in KINDS.items():
-            table.add_row(f"{word}s", *(str(counts[kind, state]) for state in STATES))
-        return table
+        return _by_kind(STATES, lambda kind: [counts[kind, state] for state in STATES], text)
 
     def _seconds_left(self) -> float | None:
         """For what is not done, as many at a time as there are jobs; None where unknown.
@@ -121,8 +127,8 @@ def _group(task: Task) -> str:
 # --- in the end ---------------------------------------------------------------------------
 
 
-def write_report(recorder: Recorder, schedule: Schedule, tracebacks: Mapping[str, str]) -> None:
-    """Write every task's run, the unlearnings as a table, and tracebacks by the labels of tasks."""
+def write_report(recorder: Recorder, schedule: Schedule) -> None:
+    """Write every task's run, the unlearnings as a table, and tracebacks of what failed."""
     plan, folder, done = schedule.plan, recorder.folder, _done(schedule)
     runs = {key: result["run_id"] for key, result in schedule.results.items()}
     entries = [
@@ -157,8 +163,8 @@ def write_report(recorder: Recorder, schedule: Schedule, tracebacks: Mapping[str
     text = "\n".join(lines) + (prose.table_of(*_numbers(done, schedule)) if done else "")
     write_text(folder / "report" / "summary.md", text)
     recorder.describe(text[:MOST_LETTERS])
-    if tracebacks:
-        text = "\n".join(f"{label}\n{trace}" for label, trace in tracebacks.items())
+    if schedule.tracebacks:
+        text = "\n".join(f"{label}\n{trace}" for label, trace in schedule.tracebacks.items())
         write_text(folder / "report" / "failures.txt", text)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Any
 
-from mu.tasks.sweep.engines import Answer, Document, Engine, WorkerDiedError
+from mu.tasks.sweep.engines import Answer, Engine, WorkerDiedError
 from mu.tasks.sweep.find import Result, Results
 from mu.tasks.sweep.plan import Plan, Task
 
@@ -27,6 +27,7 @@ class Schedule:
         self.plan, self._retries = plan, retries
         self.results: dict[str, Result] = dict(results or {})  # of tasks that are done, by key
         self.failures: dict[str, str] = {}  # why tasks were given up
+        self.tracebacks: dict[str, str] = {}  # of the last failure of a task, by label
         self._running: set[str] = set()
         self._lost: Counter[tuple[str, bool]] = Counter()
 
@@ -71,7 +72,7 @@ def drive(
     schedule: Schedule,
     engine: Engine,
     find: Callable[[Task], Result | None],
-    document: Callable[[Task], Document],
+    job: Callable[[Task], Any],
     changed: Callable[[Task, str, Mapping[str, Any]], None],
 ) -> None:
     """Have every task done, each once.
@@ -83,7 +84,7 @@ def drive(
     ----------
     find
         The result of a task that is done already, whoever did it; None if it is to be done.
-    document
+    job
         What a worker is given.
     changed
         Called when a task is ``found``, ``begun``, ``done``, ``failed`` or tried ``again``, and
@@ -98,7 +99,7 @@ def drive(
             else:
                 schedule.begin(task)
                 changed(task, "begun", {})
-                at_work[engine.submit(document(task))] = task
+                at_work[engine.submit(job(task))] = task
         if not at_work:
             return
         for answer in wait(at_work, return_when=FIRST_COMPLETED).done:
@@ -114,5 +115,7 @@ def drive(
                     schedule.done(task, about)
                     changed(task, "done", about)
                     continue
+                if "traceback" in about:
+                    schedule.tracebacks[task.label] = about["traceback"]
                 again = schedule.lost(task, about["error"])
             changed(task, "again" if again else "failed", about)

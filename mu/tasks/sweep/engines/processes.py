@@ -15,7 +15,7 @@ from typing import Any
 
 from mu.cli.requests import DeviceOptions
 from mu.distributed.place import usable_cores
-from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Engine, Perform, WorkerDiedError
+from mu.tasks.sweep.engines import PATIENCE, Answer, Engine, Perform, WorkerDiedError
 
 Environment = Mapping[str, str]
 
@@ -31,15 +31,15 @@ class Processes(Engine):
         self.jobs = len(environments)
         self._workers = [_Worker(environment) for environment in environments]
 
-    def submit(self, document: Document) -> Answer:
+    def submit(self, job: Any) -> Answer:
         """Give a task to a worker that has none, to one that runs already where there is one."""
         idle = [one for one in self._workers if one.answer is None]
         worker = next((one for one in idle if one.pool), idle[0])
         try:
-            worker.answer = worker.started().submit(self._perform, document)
+            worker.answer = worker.started().submit(self._perform, job)
         except BrokenProcessPool:  # it died while it had nothing to do
             worker.end()
-            worker.answer = worker.started().submit(self._perform, document)
+            worker.answer = worker.started().submit(self._perform, job)
         return worker.answer
 
     def result(self, answer: Answer) -> dict[str, Any]:

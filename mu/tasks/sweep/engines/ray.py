@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayError
 
 from mu.errors import UserError
-from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Engine, Perform, WorkerDiedError
+from mu.tasks.sweep.engines import PATIENCE, Answer, Engine, Perform, WorkerDiedError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROJECT = Path(__file__).parents[4]
@@ -49,9 +49,9 @@ class Ray(Engine):
         self._folder = None if address else str(Path.cwd())
         self._running: dict[Answer, Any] = {}
 
-    def submit(self, document: Document) -> Answer:
+    def submit(self, job: Any) -> Answer:
         """Give a task to Ray."""
-        reference = self._task.remote(self._folder, self._perform, dict(document))
+        reference = self._task.remote(self._folder, self._perform, dict(job))
         answer: Answer = reference.future()
         self._running[answer] = reference
         return answer
@@ -74,11 +74,11 @@ class Ray(Engine):
         ray.shutdown()
 
 
-def _perform_in(folder: str | None, perform: Perform, document: Document) -> dict[str, Any]:
+def _perform_in(folder: str | None, perform: Perform, job: Any) -> dict[str, Any]:
     """What a worker runs; paths that are not absolute mean the same there."""
     if folder is not None:
         os.chdir(folder)
-    return perform(document)
+    return perform(job)
 
 
 def _connect(jobs: int | None, address: str | None) -> None:
