@@ -25,6 +25,7 @@ from mu.evaluation.measurements import (
     oracles_numbers,
     to_oracle,
 )
+from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import predict_split
 from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
@@ -46,6 +47,8 @@ from mu.tracking import (
     rounded,
 )
 from mu.tracking.reader import record_of
+
+Numbers = tuple[dict[str, float], dict[str, float]]  # of the model and of its oracle
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,13 @@ def evaluate(request: Request) -> None:
     check_needs(case, selection)
     title = f"evaluates {(subject.run_id or 'a file')[:8]}"
 
-    def work(recorder: Recorder) -> tuple[dict[str, float], dict[str, float]]:
+    def work(recorder: Recorder) -> Numbers:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
         recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
-        _save(recorder, subject, case, found, theirs, oracle_id)
+        _save(recorder, subject, case, (found, theirs), oracle_id)
         if options.add and subject.run_id:
             _add(recorder, subject, subject.run_id, oracle_id, found, run)
         return found, theirs
@@ -95,10 +98,8 @@ def evaluate(request: Request) -> None:
     run_id, numbers = run_task(store, "evaluate", title, work)
     what = f"{subject.checkpoint.spec.history[-1]} on {about(subject.checkpoint)}"
     print_metrics(f"{what}: forget {subject.forget}", *numbers)
-    notes = [*run.notes]
-    if oracle_id is None:
-        notes.append("no oracle, so nothing to compare with; give oracle_run_id")
-    console.print_notes(notes)
+    alone = [] if oracle_id else ["no oracle, so nothing to compare with; give oracle_run_id"]
+    console.print_notes([*run.notes, *alone])
     lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": run_id}
     lines |= {"oracle": oracle_id} if oracle_id else {}
     console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
@@ -137,10 +138,9 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
     checkpoint = Checkpoint.load(folder)
     spec = checkpoint.spec
     dataset = data_of(spec, {"data_dir": options.data_dir})
-    removed = np.array(spec.removed, np.int64)
+    chosen: Indices = (removed := np.array(spec.removed, np.int64))
     parts = spec.split(dataset)
     whole = Split(np.sort(np.concatenate([parts.train, removed])), parts.val, parts.unused)
-    chosen: Indices = removed
     if options.forget is not None:
         seed = spec.recipe.split.split_seed
         chosen = ForgetRequest.parse(options.forget).select(dataset, whole, seed)
@@ -208,26 +208,23 @@ def _case(
 ) -> Case:
     """Pass the data through every model that is needed, each once."""
 
-    def fetched(run_id: str) -> Model:
-        return passed(fetch_checkpoint(store, run_id))
-
     def passed(checkpoint: Checkpoint) -> Model:
         return Model(checkpoint, predict_split(checkpoint.model, subject.split, run))
 
-    model = passed(subject.checkpoint)
-    oracle = fetched(oracle_id) if oracle_id else None
-    original, problem = None, subject.problem
-    if problem:
-        original = Model(problem.checkpoint, problem.before)
+    def outputs(run_ids: list[str]) -> list[SplitOutputs]:
+        return [passed(fetch_checkpoint(store, one)).outputs for one in run_ids]
+
+    model, problem = passed(subject.checkpoint), subject.problem
+    oracle = passed(fetch_checkpoint(store, oracle_id)) if oracle_id else None
     return Case(
         model,
         subject.split,
         run,
         subject.checkpoint.spec.recipe.split.split_seed,
-        original,
+        Model(problem.checkpoint, problem.before) if problem else None,
         oracle,
-        [model.outputs, *(fetched(one).outputs for one in others)],
-        [*([oracle.outputs] if oracle else []), *(fetched(one).outputs for one in oracles)],
+        [model.outputs, *outputs(others)],
+        [*([oracle.outputs] if oracle else []), *outputs(oracles)],
     )
 
 
@@ -235,13 +232,9 @@ def _case(
 
 
 def _save(
-    recorder: Recorder,
-    subject: Subject,
-    case: Case,
-    found: Mapping[str, float],
-    theirs: Mapping[str, float],
-    oracle_id: str | None,
+    recorder: Recorder, subject: Subject, case: Case, numbers: Numbers, oracle_id: str | None
 ) -> None:
+    found, theirs = numbers
     recorder.metrics({**found, **{f"{name}_oracle": value for name, value in theirs.items()}})
     write_json(recorder.folder / "metrics.json", {"model": found, "oracle": theirs})
     outcome_plots.plot_all(case, recorder.folder / "plots")
@@ -268,14 +261,14 @@ def _add(
     if not subject.takes_more:
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
-    wanted, is_oracle = dict(found), tags.ORACLE_KEY in store.run(run_id).data.tags
+    is_oracle = tags.ORACLE_KEY in store.run(run_id).data.tags
     linked = subject.oracle_run_id or (None if is_oracle else oracle_id)
     if oracle_id and oracle_id != linked:
-        wanted = {name: value for name, value in found.items() if not to_oracle(name)}
+        found = {name: value for name, value in found.items() if not to_oracle(name)}
         run.note(
             f"distances to oracle {oracle_id} are in the evaluation's run only: the measured run "
             + ("is an oracle itself" if is_oracle else f"is compared with {linked}")
         )
     elif oracle_id and not subject.oracle_run_id:
         store.client.set_tag(run_id, tags.ORACLE, oracle_id)
-    log_to(store, run_id, wanted, recorder.folder / "plots", recorder.run_id)
+    log_to(store, run_id, found, recorder.folder / "plots", recorder.run_id)

@@ -32,8 +32,8 @@ from mu.training import Training
 from mu.training.loop import DivergedError
 from mu.transfer.checkpoint import check_target, transfer_training, transferred
 
-BEFORE = "_before"
-COPIED = (*GAP_METRICS, *(f"{name}{BEFORE}" for name in GAP_METRICS), "gap", "RTE")
+ENDINGS = ("_before", "", "_oracle")  # of the numbers of original, unlearned network and oracle
+COPIED = (*GAP_METRICS, *(f"{name}{ENDINGS[0]}" for name in GAP_METRICS), "gap", "RTE")
 
 
 @dataclass(frozen=True)
@@ -151,18 +151,15 @@ def _outcome(
     task: TransferTask, role: str, model: TrackedModel, recorder: Recorder | None
 ) -> Outcome:
     """The transfer of one network; ``recorder`` logs its curves, where they are kept."""
-    run = make_run(task.device, recorder, task.options.seed)
-    target = task.target
-    label, tune = f"transfer of {role}", task.options.tune
+    run, target = make_run(task.device, recorder, task.options.seed), task.target
+    how = {"tune": task.options.tune, "label": f"transfer of {role}"}
     try:
         with run.stopwatch() as seconds:
-            found = transferred(
-                model.checkpoint, target, task.training, run, tune=tune, label=label
-            )
+            found = transferred(model.checkpoint, target, task.training, run, **how)
     except DivergedError as error:
         raise UserError(
-            f"{label} to {target.name}: the loss is NaN or infinite; lower {TRANSFER_PREFIX}lr="
-            f"{task.training.lr:g}"
+            f"{how['label']} to {target.name}: the loss is NaN or infinite; lower "
+            f"{TRANSFER_PREFIX}lr={task.training.lr:g}"
         ) from error
     seen = found.spec.data.bind(target)
     test = predict(found.model, seen.test_subset(), run)
@@ -176,24 +173,22 @@ def _outcome(
 
 def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome]) -> Findings:
     """Every network compared with the original; the numbers of the unlearning are copied."""
-    before = outcomes["original"]
+    before, unlearned = outcomes["original"], models.unlearned
     rows: dict[str, dict[str, float]] = {}
-    metrics: dict[str, float] = {}
-    notes = []
-    for role, model in models.by_role().items():
-        one = outcomes[role]
-        shown = {name: model.metrics[name] for name in page.COLUMNS if name in model.metrics}
-        rows[role] = {**shown, **one.accuracies}
-        gain = accuracy_difference(one.test, before.test)
-        ending = BEFORE if model is models.original else ""
-        ending = "_oracle" if model is models.oracle else ending
-        metrics |= {f"{name}{ending}": value for name, value in one.accuracies.items()}
+    metrics = {name: unlearned.metrics[name] for name in COPIED if name in unlearned.metrics}
+    for (role, model), ending in zip(models.by_role().items(), ENDINGS, strict=False):
+        one, numbers = outcomes[role], dict(outcomes[role].accuracies)
         if model is not models.original:
-            rows[role]["target_gain"] = metrics[f"target_gain{ending}"] = rounded(gain.value)
-        if model is models.unlearned:
+            gain = accuracy_difference(one.test, before.test)
+            numbers["target_gain"] = rounded(gain.value)
+        if model is unlearned:
             metrics |= {"target_gain_lo": rounded(gain.low), "target_gain_hi": rounded(gain.high)}
             metrics["transfer_s"] = rounded(one.seconds)
             metrics["sparsity"] = rounded(one.checkpoint.mask.sparsity)
+        metrics |= {f"{name}{ending}": value for name, value in numbers.items()}
+        shown = {name: model.metrics[name] for name in page.COLUMNS if name in model.metrics}
+        rows[role] = {**shown, **numbers}
+    notes = []
     if metrics["target_gain_lo"] <= 0 <= metrics["target_gain_hi"]:
         notes.append(
             f"{len(task.target.test)} test images do not tell the unlearned network's accuracy on "
@@ -201,9 +196,7 @@ def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome
         )
     if models.oracle is None and models.method != "retrain":
         notes.append("no oracle to compare with; add oracle_run_id=train to make one")
-    unlearning = models.unlearned.metrics
-    copied = {name: unlearning[name] for name in COPIED if name in unlearning}
-    return Findings(models, rows, {**copied, **metrics}, notes)
+    return Findings(models, rows, metrics, notes)
 
 
 # --- what is kept and printed -------------------------------------------------------------
@@ -250,11 +243,12 @@ def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> No
         list(found.rows),
     )
     console.print_notes(found.notes)
-    lines = {
-        **found.models.links(),
-        "transfer": run_id,
-        "gain": page.gain_in_words(found.metrics),
-        "model": f'mu.load_model("{run_id}")',
-        "browse": browse(store, "mu-transfer"),
-    }
-    console.print_lines(lines)
+    console.print_lines(
+        {
+            **found.models.links(),
+            "transfer": run_id,
+            "gain": page.gain_in_words(found.metrics),
+            "model": f'mu.load_model("{run_id}")',
+            "browse": browse(store, "mu-transfer"),
+        }
+    )
