@@ -16,8 +16,8 @@ from mu.report.comparison.summary import best_gap, summarise_table
 from mu.report.comparison.table import Table, tabulate
 from mu.report.markdown import escape
 from mu.tasks.base import run_task
-from mu.tasks.outputs import browse, write_text
-from mu.tracking import Chosen, Recorder, choose_runs, connect
+from mu.tasks.outputs import write_text
+from mu.tracking import Chosen, Recorder, browse, choose_runs, connect
 
 PAGE = "report/report.html"
 TITLE = "Unlearn runs compared"

@@ -31,13 +31,14 @@ from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import about, browse, write_json, write_text
+from mu.tasks.outputs import about, write_json, write_text
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import check_oracle_run, data_of, oracle_of, problem_of
 from mu.tracking import (
     UNLEARNED,
     Recorder,
     Store,
+    browse,
     connect,
     fetch_checkpoint,
     fingerprint_tag,

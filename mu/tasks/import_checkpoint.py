@@ -16,7 +16,7 @@ from mu.report import console, prose
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import save_network, write_json
 from mu.tasks.problem import TrackedModel
-from mu.tasks.prune import evaluate_original, print_original, run_name
+from mu.tasks.prune import evaluate_original, print_original
 from mu.tasks.resolve import load_requested
 from mu.tracking import Recorder, connect
 
@@ -51,7 +51,9 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         write_json(recorder.folder / "config.json", config)
         return TrackedModel(recorder.run_id, checkpoint, metrics), warnings
 
-    _, (original, warnings) = run_task(store, "prune", f"{run_name(recipe)} import", work)
+    _, (original, warnings) = run_task(
+        store, "prune", f"{prose.name_original(recipe)} import", work
+    )
     console.print_notes(imported.notes)
     print_original(store, original, imported.taken)
     for one in warnings:

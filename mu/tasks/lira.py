@@ -24,7 +24,7 @@ from mu.originals.rounds import train_network
 from mu.report import attack_plots, console
 from mu.run_record import RunRecord
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import about, browse, links, write_json
+from mu.tasks.outputs import about, links, write_json
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
 from mu.tasks.resume import interrupted, overrides, resumed_on
@@ -32,6 +32,7 @@ from mu.tracking import (
     Recorder,
     Stopped,
     Store,
+    browse,
     connect,
     fetch_checkpoint,
     keep_document,
@@ -100,10 +101,7 @@ class LiraTask:
 
 
 def lira(request: Request) -> None:
-    """Attack an unlearned model with reference models (LiRA, U-LiRA, RMIA).
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Attack an unlearned model with reference models (LiRA, U-LiRA, RMIA)."""
     options = LiraOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     store = connect()

@@ -24,10 +24,10 @@ from mu.report import console, plots
 from mu.report import transfer as page
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import about, browse, save_network, write_json
+from mu.tasks.outputs import about, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import Models, Source, make_source
-from mu.tracking import Recorder, Store, rounded
+from mu.tracking import Recorder, Store, browse, rounded
 from mu.training import Training
 from mu.training.loop import DivergedError
 from mu.transfer.checkpoint import check_target, transfer_training, transferred
@@ -85,10 +85,7 @@ class Findings:
 
 
 def transfer(request: Request) -> None:
-    """Make an original forget, train it on for a target, and compare with the original.
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Make an original forget, train it on for a target, and compare with the original."""
     task = _make_task(request)
     store = task.source.store
     title = f"{task.source.method_name} {task.target.name}"
@@ -152,13 +149,15 @@ def _outcome(
 ) -> Outcome:
     """The transfer of one network; ``recorder`` logs its curves, where they are kept."""
     run, target = make_run(task.device, recorder, task.options.seed), task.target
-    how = {"tune": task.options.tune, "label": f"transfer of {role}"}
+    label, tune = f"transfer of {role}", task.options.tune
     try:
         with run.stopwatch() as seconds:
-            found = transferred(model.checkpoint, target, task.training, run, **how)
+            found = transferred(
+                model.checkpoint, target, task.training, run, tune=tune, label=label
+            )
     except DivergedError as error:
         raise UserError(
-            f"{how['label']} to {target.name}: the loss is NaN or infinite; lower "
+            f"{label} to {target.name}: the loss is NaN or infinite; lower "
             f"{TRANSFER_PREFIX}lr={task.training.lr:g}"
         ) from error
     seen = found.spec.data.bind(target)

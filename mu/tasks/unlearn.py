@@ -32,10 +32,7 @@ from mu.tracking import Recorder, Store, connect
 
 
 def unlearn(request: Request) -> Unlearned:
-    """Make an original forget, evaluate it, and compare it with the oracle.
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Make an original forget, evaluate it, and compare it with the oracle."""
     options = UnlearnOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     if options.resume_run_id:
@@ -47,9 +44,6 @@ def unlearn(request: Request) -> Unlearned:
         store, done = plan.store, run_plan(plan)
     print_unlearned(store, done)
     return done
-
-
-# --- planning -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -132,9 +126,6 @@ def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
         return plan.task(original)
 
     return perform(plan.store, plan.title, begin, parent=parent)
-
-
-# --- resuming -----------------------------------------------------------------------------
 
 
 def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:

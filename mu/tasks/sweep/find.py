@@ -89,9 +89,6 @@ def oracle_of(task: Task, results: Results) -> str | None:
     return str(results[task.needs[1]]["run_id"])
 
 
-# --- estimates ----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Load:
     """What decides how long a piece of work takes, and how long it took, if it is done."""

@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.table import Table
 
 from mu.report import console, prose
-from mu.tasks.outputs import browse, write_csv, write_json, write_text
+from mu.tasks.outputs import write_csv, write_json, write_text
 from mu.tasks.sweep.plan import KINDS, Plan, Task
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
-from mu.tracking import Recorder, Store
+from mu.tracking import Recorder, Store, browse
 from mu.tracking.choosing import SWEEP_FILE
 
 MOST_ROWS = 40  # of the table that is printed
@@ -31,7 +31,7 @@ def print_plan(plan: Plan, estimates: Estimates) -> None:
         tasks = [task for task in plan if task.kind == kind]
         left = [estimates[task.key] for task in tasks if task.key in estimates]
         known = [one for one in left if one is not None]
-        texts = [duration(sum(known))] if known else []
+        texts = [console.duration(sum(known))] if known else []
         texts += [f"{len(left) - len(known)} unknown"] if len(known) < len(left) else []
         return [len(tasks), len(tasks) - len(left), len(left), " + ".join(texts) or "-"]
 
@@ -49,17 +49,6 @@ def _by_kind(
     for kind, word in KINDS.items():
         table.add_row(f"{word}s", *map(str, cells(kind)))
     return table
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``4 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-# --- while it runs ------------------------------------------------------------------------
 
 
 class Board:
@@ -98,7 +87,7 @@ class Board:
     def table(self) -> Table:
         """Kinds of tasks against their states."""
         left = self._seconds_left()
-        text = "time left unknown" if left is None else f"about {duration(left)} left"
+        text = "time left unknown" if left is None else f"about {console.duration(left)} left"
         tasks = self._schedule.plan
         counts = Counter((task.kind, self._schedule.state(task)) for task in tasks)
         return _by_kind(STATES, lambda kind: [counts[kind, state] for state in STATES], text)
@@ -122,9 +111,6 @@ class Board:
 def _group(task: Task) -> str:
     """Tasks of one group take about as long."""
     return str(task.what.get("method", task.kind))
-
-
-# --- in the end ---------------------------------------------------------------------------
 
 
 def write_report(recorder: Recorder, schedule: Schedule) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 from mu import tags
 from mu.cli.options import Group
 from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
+from mu.distributed.place import shares
 from mu.errors import UserError
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.outputs import write_text
 from mu.tasks.sweep.engines import Engine
-from mu.tasks.sweep.engines.processes import Processes, environments
+from mu.tasks.sweep.engines.processes import Processes
 from mu.tasks.sweep.find import Finder, Results, estimate, load_of, oracle_of, pasts
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
 from mu.tasks.sweep.perform import Job, perform, perform_in_worker
@@ -63,10 +64,7 @@ class Sweep:
 
 
 def sweep(request: Request) -> None:
-    """Make every combination of originals, forget sets, methods and seeds of a grid file.
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Make every combination of originals, forget sets, methods and seeds of a grid file."""
     options = SweepOptions.of(request.entry)
     if options.engine == "ray" and find_spec("ray") is None:
         raise UserError(
@@ -182,5 +180,6 @@ def open_engine(options: SweepOptions, device: DeviceOptions) -> Engine:
         gpus = 0 if device.device == "cpu" else device.devices
         return Ray(perform_in_worker, options.jobs, options.ray_address, gpus)
     if options.engine == "processes":
-        return Processes(perform_in_worker, environments(options.jobs, device))
+        places = shares(options.jobs, device.device, device.devices)
+        return Processes(perform_in_worker, places)
     return Engine(perform)

@@ -77,18 +77,10 @@ def drive(
 ) -> None:
     """Have every task done, each once.
 
-    What was begun is looked for before it is done again: a worker may die after its work and
-    before its answer.
-
-    Parameters
-    ----------
-    find
-        The result of a task that is done already, whoever did it; None if it is to be done.
-    job
-        What a worker is given.
-    changed
-        Called when a task is ``found``, ``begun``, ``done``, ``failed`` or tried ``again``, and
-        when its worker ``died``, with the result or the ``error``.
+    ``find`` gives the result of a task that is done already, whoever did it: a worker may die
+    after its work and before its answer. ``job`` gives what a worker is given. ``changed`` is
+    called when a task is ``found``, ``begun``, ``done``, ``failed`` or tried ``again``, and when
+    its worker ``died``, with the result or the ``error``.
     """
     at_work: dict[Answer, Task] = {}
     while True:

@@ -13,8 +13,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from mu.cli.requests import DeviceOptions
-from mu.distributed.place import usable_cores
 from mu.tasks.sweep.engines import PATIENCE, Answer, Engine, Perform, WorkerDiedError
 
 Environment = Mapping[str, str]
@@ -95,9 +93,6 @@ class _Worker:
         return f"ended with status {status}"
 
 
-# --- in the worker's process --------------------------------------------------------------
-
-
 def _begin(environment: Environment) -> None:
     """Prepare a worker's process, before torch is loaded."""
     os.environ.update(environment)
@@ -115,32 +110,3 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(PATIENCE)
     os._exit(128 + signal.SIGTERM)
-
-
-# --- this machine -------------------------------------------------------------------------
-
-
-def environments(jobs: int | None, device: DeviceOptions) -> list[dict[str, str]]:
-    """Variables for each worker: its share of the cores, and a GPU to itself if possible.
-
-    Without ``jobs`` there is a worker for each GPU, or else for each core.
-    """
-    gpus = _gpus(device)
-    cores = usable_cores()
-    count = jobs or len(gpus) or cores or 1
-    threads = {"OMP_NUM_THREADS": str(max(1, (cores or 1) // count))}
-    threads = {} if "OMP_NUM_THREADS" in os.environ else threads
-    return [
-        {**threads, **({"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {})}
-        for place in range(count)
-    ]
-
-
-def _gpus(device: DeviceOptions) -> list[str]:
-    """The GPUs of this machine that workers share out, as CUDA names them."""
-    from torch.cuda import device_count  # not before a worker's variables are set
-
-    if device.device not in ("auto", "cuda") or device.devices > 1:
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (visible.split(",") if visible else [*map(str, range(device_count()))])[: device_count()]

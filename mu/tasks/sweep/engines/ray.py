@@ -23,16 +23,9 @@ class Ray(Engine):
     """Performs each task as a Ray task; Ray starts and replaces workers, which import ``perform``.
 
     Ray itself repeats no task: a worker may die after its work, so the sweep first looks for the
-    run. UserError if no cluster answers.
-
-    Parameters
-    ----------
-    jobs
-        How many tasks at a time; None for one for each GPU of the cluster, or else for each core.
-    address
-        Of the cluster; None starts one on this machine, which ends with the sweep.
-    gpus
-        That each task takes, where the cluster has some.
+    run. Without ``jobs`` there is one for each GPU of the cluster, or else for each core; without
+    an ``address`` the cluster is one on this machine, which ends with the sweep. Each task takes
+    so many ``gpus``, where the cluster has some. UserError if no cluster answers.
     """
 
     def __init__(self, perform: Perform, jobs: int | None, address: str | None, gpus: int) -> None:
