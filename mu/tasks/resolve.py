@@ -36,14 +36,14 @@ def load_requested(given: Mapping[str, Any]) -> tuple[ImageDataset, dict[str, An
     """The data that was requested, and what was given apart from it."""
     data = DataOptions.of({n: given[n] for n in DataOptions.names() if n in given})
     rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
-    more = {"stream": data.stream, "workers": data.workers}
+    more: dict[str, Any] = {"stream": data.stream, "workers": data.workers}
     return load_data(data.dataset, data.data_dir, data.image_size, **more), rest
 
 
 def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
     """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
     data_dir = given.get("data_dir") or spec.data.data_dir
-    more = {"stream": spec.data.stream, "workers": given.get("workers")}
+    more: dict[str, Any] = {"stream": spec.data.stream, "workers": given.get("workers")}
     return spec.data.bind(load_data(spec.data.name, data_dir, spec.data.image_size, **more))
 
 
