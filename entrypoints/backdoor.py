@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import click
 
 from mu.cli.entry import entry_command
-from mu.cli.groups import method_named, original_groups
+from mu.cli.groups import method_named, unlearning_groups
 from mu.cli.main import run
 from mu.cli.options import Group, peek
-from mu.cli.requests import BackdoorOptions, DeviceOptions
+from mu.cli.requests import BackdoorOptions
 from mu.data.poison_options import PREFIX, PoisonOptions
 from mu.data.triggers import DEFAULT_TRIGGER, check_trigger, trigger_class
 from mu.detection.spectral import SpectralSignatures
-from mu.methods import method_class
 
 HELP = """Plant a backdoor in an original, make it forget the poison, and show what is left.
 
@@ -42,9 +41,7 @@ def build(arguments: Sequence[str]) -> click.Command:
         "poison": [Group(PoisonOptions)],
         "trigger": [Group(trigger_class(trigger), PREFIX, heading=f"Trigger {trigger}")],
         "suspects": [Group(SpectralSignatures, "suspects_")],
-        "method": [Group(method_class(method), heading=f"Method {method}")],
-        "original": original_groups(arguments, prefix="prune_"),
-        "device": [Group(DeviceOptions)],
+        **unlearning_groups(method, arguments),
     }
     name = f"backdoor with method={method} and trigger={trigger}"
     return entry_command(name, HELP, groups, "mu.tasks.backdoor:backdoor")

@@ -9,9 +9,10 @@ import pytest
 from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
 from mu.cli.requests import DeviceOptions
 from mu.data.images import ImageDataset
+from mu.keys import unlearning_key
 from mu.methods import make_method
 from mu.recipes.recipe import Recipe
-from mu.tasks.problem import UnlearningProblem, unlearning_key
+from mu.tasks.problem import UnlearningProblem
 from tests.data.poisoned import make_poison
 from tests.helpers import make_checkpoint, make_dataset, random_mask
 

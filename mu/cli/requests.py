@@ -154,6 +154,19 @@ class ImportOptions(Hyperparameters):
     )
     std: str | None = setting(None, help="likewise")
 
+    def normalisation(self) -> dict[str, tuple[float, ...] | None]:
+        """Numbers by name, a number for each channel."""
+        return {name: _numbers(name, text) for name, text in self.as_dict().items()}
+
+
+def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise UserError(
+            f"{name}={text!r}: give a number for each channel, as 0.5,0.5,0.5"
+        ) from None
+
 
 @dataclass(frozen=True)
 class ForgetOptions(Hyperparameters):

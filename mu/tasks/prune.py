@@ -14,7 +14,7 @@ from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
 from mu.data.images import ImageDataset
 from mu.errors import UserError
-from mu.evaluation.backdoor import backdoor
+from mu.evaluation.original import evaluate_original
 from mu.evaluation.outputs import predict
 from mu.hyperparameters import typed_as
 from mu.originals.train import make_recipe, train_original
@@ -211,22 +211,6 @@ def _trained(task: TrainTask, run: Run, recorder: Recorder) -> tuple[Checkpoint,
             after_round=log_accuracy,
         )
     return checkpoint, run.seconds_before + seconds[0]
-
-
-def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
-    """Accuracy on plain training, validation and test images, and the sparsity.
-
-    Of a poisoned original also how far its backdoor works.
-    """
-    parts = checkpoint.spec.split(dataset)
-    sets = {
-        "train_acc": dataset.training_subset(parts.train),
-        "VA": dataset.training_subset(parts.val),
-        "TA": dataset.test_subset(),
-    }
-    model = checkpoint.model
-    found = {name: predict(model, part, run).accuracy() for name, part in sets.items() if len(part)}
-    return {**found, **backdoor(model, dataset, run), "sparsity": checkpoint.mask.sparsity}
 
 
 def print_original(

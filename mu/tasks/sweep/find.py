@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mu import tags
+from mu.keys import oracle_key, unlearning_key
 from mu.methods import make_method
-from mu.tasks.problem import oracle_key, unlearning_key
 from mu.tasks.sweep.plan import Plan, Task
 from mu.tracking import (
     FINISHED,
