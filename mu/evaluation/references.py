@@ -7,6 +7,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,6 +94,24 @@ def view_arrays(name: str, view: View) -> dict[str, NDArray[np.generic]]:
         f"{name}_{part}": getattr(view, part).logits.float().numpy()
         for part in ("attacked", "bystanders")
     }
+
+
+def save_models(path: Path, challenge: Challenge, views: Mapping[str, View], first: int) -> None:
+    """Write the outputs of models under attack: with the references, the whole attack.
+
+    Test images go by their numbers among these; ``first`` is how many training images there are.
+    """
+    arrays: dict[str, Any] = {
+        "forget": challenge.members,
+        "test": challenge.non_members - first,
+        "population": challenge.population,
+        "labels_attacked": challenge.attacked.labels.numpy(),
+        "labels_bystanders": challenge.bystanders.labels.numpy(),
+    }
+    for name, view in views.items():
+        arrays |= view_arrays(name, view)
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **arrays)
 
 
 def _view(arrays: Mapping[str, NDArray[np.generic]], name: str, challenge: Challenge) -> View:

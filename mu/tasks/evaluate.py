@@ -62,9 +62,6 @@ class Subject:
     run_id: str | None = None  # these two where it is a run's, not a folder's
     problem: UnlearningProblem | None = None
     oracle_run_id: str | None = None  # what the run was compared with when it was made
-    # Whether numbers may be added to the run: not to an original, which may be measured with many
-    # forget sets.
-    takes_more: bool = False
 
 
 def evaluate(request: Request) -> None:
@@ -124,7 +121,7 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
             )
         problem, oracle_id = problem_of(store, run, device, options.data_dir), run.oracle_run_id
         checkpoint = fetch_checkpoint(store, run_id)
-        return Subject(checkpoint, problem.split, problem.forget, run_id, problem, oracle_id, True)
+        return Subject(checkpoint, problem.split, problem.forget, run_id, problem, oracle_id)
     if forget is None:
         raise UserError(f"run {run_id} has unlearned nothing; give forget=class:3, say, beside it")
     checkpoint = fetch_checkpoint(store, run_id)
@@ -259,7 +256,7 @@ def _add(
     evaluation's own run; an oracle has none of its own.
     """
     store = recorder.store
-    if not subject.takes_more:
+    if subject.problem is None or subject.checkpoint is subject.problem.checkpoint:
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
     is_oracle = tags.ORACLE_KEY in store.run(run_id).data.tags

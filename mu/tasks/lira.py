@@ -7,10 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mu import tags
 from mu.checkpoints import Checkpoint
@@ -18,7 +15,7 @@ from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.errors import UserError
 from mu.evaluation import references as attacks
 from mu.evaluation.challenge import Challenge
-from mu.evaluation.references import Reference, View, make_reference
+from mu.evaluation.references import Reference, View, make_reference, save_models
 from mu.methods.base import Method, unlearn
 from mu.originals.rounds import train_network
 from mu.report import attack_plots, console
@@ -244,7 +241,8 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     recorder.metrics(metrics)
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "config.json", {**task.config(), **task.problem.device.as_dict()})
-    _keep_models(folder, task, views)
+    first = len(task.problem.dataset.train)
+    save_models(folder / FOLDER / "models.npz", task.challenge, views, first)
     attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
     original, sizes = about(task.problem.checkpoint), task.sizes()
     recorder.describe(
@@ -255,22 +253,6 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
 
 def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
     return View.of(checkpoint.model, task.challenge, make_run(task.problem.device))
-
-
-def _keep_models(folder: Path, task: LiraTask, views: Mapping[str, View]) -> None:
-    """Outputs of the attacked models and the samples: with the references, the whole attack."""
-    challenge, first = task.challenge, len(task.problem.dataset.train)
-    arrays: dict[str, Any] = {
-        "forget": challenge.members,
-        "test": challenge.non_members - first,
-        "population": challenge.population,
-        "labels_attacked": challenge.attacked.labels.numpy(),
-        "labels_bystanders": challenge.bystanders.labels.numpy(),
-    }
-    for name, view in views.items():
-        arrays |= attacks.view_arrays(name, view)
-    (folder / FOLDER).mkdir(exist_ok=True)
-    np.savez_compressed(folder / FOLDER / "models.npz", **arrays)
 
 
 def _print(store: Store, task: LiraTask, run_id: str, rows: Rows) -> None:

@@ -109,9 +109,6 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     return Unlearned(recorder.run_id, task, checkpoint, metrics, run, after)
 
 
-# --- the oracle ---------------------------------------------------------------------------
-
-
 def _oracle(store: Store, task: UnlearnTask, parent: str | None) -> TrackedModel | None:
     """The oracle requested, found by fingerprint, trained, or none."""
     wanted, problem = task.oracle_run_id, task.problem
@@ -133,9 +130,6 @@ def train_oracle(
         task = continue_unlearning(store, task, unfinished)
     done = perform(store, task.title, lambda _: task, resume=task.resume_run_id, parent=parent)
     return TrackedModel(done.run_id, done.checkpoint, done.metrics)
-
-
-# --- what is kept -------------------------------------------------------------------------
 
 
 def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
@@ -188,9 +182,6 @@ def _rows(done: Unlearned) -> dict[str, Mapping[str, float]]:
     if done.oracle is not None:
         rows["oracle (retrain)"] = {**done.oracle.metrics, "gap": 0.0}
     return rows
-
-
-# --- what is printed ----------------------------------------------------------------------
 
 
 def print_unlearned(store: Store, done: Unlearned) -> None:

@@ -23,8 +23,6 @@ from mu.runs import Run
 from mu.tracking import fingerprint_tag
 from mu.training.progress import Progress
 
-# --- originals ----------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class TrainTask:
@@ -66,9 +64,6 @@ class TrackedModel:
     def spec(self) -> Spec:
         """Data and recipe."""
         return self.checkpoint.spec
-
-
-# --- unlearning ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

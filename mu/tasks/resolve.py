@@ -29,8 +29,6 @@ from mu.tracking import (
 )
 from mu.tracking.reader import read_unlearned
 
-# --- data and forget sets -----------------------------------------------------------------
-
 
 def load_requested(given: Mapping[str, Any]) -> tuple[ImageDataset, dict[str, Any]]:
     """The data that was requested, and what was given apart from it."""
@@ -45,9 +43,6 @@ def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
     data_dir = given.get("data_dir") or spec.data.data_dir
     more: dict[str, Any] = {"stream": spec.data.stream, "workers": given.get("workers")}
     return spec.data.bind(load_data(spec.data.name, data_dir, spec.data.image_size, **more))
-
-
-# --- originals ----------------------------------------------------------------------------
 
 
 def stage_of(store: Store, run_id: str, stage: str | None) -> str:
@@ -119,9 +114,6 @@ def refuse_contradictions(
             )
 
 
-# --- finished unlearn runs ----------------------------------------------------------------
-
-
 def method_of_run(run_id: str) -> str:
     """The name of the method of a finished unlearn run, by its ID or ``auto``."""
     return unlearn_run(connect(), run_id).method
@@ -141,9 +133,6 @@ def problem_of(
     dataset = data_of(original.spec, {"data_dir": data_dir})
     split = ForgetSplit.of(dataset, original.spec.split(dataset), run.forget_indices)
     return UnlearningProblem(original_id, original, dataset, split, run.forget_request, device)
-
-
-# --- oracles ------------------------------------------------------------------------------
 
 
 def oracle_of(

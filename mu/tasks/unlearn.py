@@ -9,13 +9,7 @@ from typing import Any
 import numpy as np
 
 from mu.checkpoints import Checkpoint
-from mu.cli.requests import (
-    BackdoorOptions,
-    DeviceOptions,
-    Request,
-    TransferOptions,
-    UnlearnOptions,
-)
+from mu.cli.requests import BackdoorOptions, DeviceOptions, Request, TransferOptions, UnlearnOptions
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method
@@ -65,6 +59,14 @@ class UnlearnPlan:
         """Of the run, in the runs table."""
         return f"{self.method.name} {self.forget}"
 
+    def checked(self) -> UnlearnPlan:
+        """The plan; refuses an oracle that does not fit, as far as that is known before the run."""
+        if isinstance(self.original, TrackedModel):
+            self.task(self.original)
+        else:
+            check_oracle_run(self.store, self.options.oracle_run_id, None)
+        return self
+
     def task(self, original: TrackedModel) -> UnlearnTask:
         """What is to be done, once the original is there; refuses an oracle of something else."""
         run, run_id, checkpoint = make_run(self.device), original.run_id, original.checkpoint
@@ -93,11 +95,9 @@ def make_plan(
         what = about(found.checkpoint)
         print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
     extra = {"stage": options.stage} if options.stage else {}
-    plan = UnlearnPlan(
+    return UnlearnPlan(
         store, options, method, device, dataset, original, options.forget, lambda *_: split, extra
-    )
-    check_oracle(plan)
-    return plan
+    ).checked()
 
 
 def dataset_of(original: TrackedModel | TrainTask, given: Mapping[str, Any]) -> ImageDataset:
@@ -105,14 +105,6 @@ def dataset_of(original: TrackedModel | TrainTask, given: Mapping[str, Any]) -> 
     if isinstance(original, TrainTask):
         return original.dataset
     return data_of(original.spec(), given)
-
-
-def check_oracle(plan: UnlearnPlan) -> None:
-    """Refuse an oracle that does not fit, as far as that is known before the run."""
-    if isinstance(plan.original, TrackedModel):
-        plan.task(plan.original)
-    else:
-        check_oracle_run(plan.store, plan.options.oracle_run_id, None)
 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:

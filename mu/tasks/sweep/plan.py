@@ -66,18 +66,13 @@ class Task:
         seed = self.what["seed"]
         return self.original.spec.recipe.seed if seed is None else int(seed)
 
-    @property
-    def title(self) -> str:
-        """Kind and label."""
-        return f"{KINDS[self.kind]} {self.label}"
-
 
 Plan = tuple[Task, ...]  # nothing comes before what it needs
 
 
 def plan_digest(plan: Plan) -> str:
-    """sha256 (hex) of what is to be there in the end, in whatever order it was written."""
-    return digest_of(sorted(task.key for task in plan))
+    """The tag of what is to be there in the end, in whatever order it was written."""
+    return fingerprint_tag(digest_of(sorted(task.key for task in plan)))
 
 
 def make_plan(
@@ -134,9 +129,6 @@ def _namer(groups: Sequence[Settings]) -> Callable[[Settings], str]:
     names = dict.fromkeys(name for group in groups for name in group)
     values = {name: {repr(one.get(name, "(none)")) for one in groups} for name in names}
     return lambda one: " ".join(f"{n}={one[n]}" for n in names if len(values[n]) > 1 and n in one)
-
-
-# --- from the grid ------------------------------------------------------------------------
 
 
 def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Plan:

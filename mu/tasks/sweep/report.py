@@ -167,8 +167,8 @@ def print_report(store: Store, run_id: str, schedule: Schedule) -> None:
 
 def failures(schedule: Schedule) -> list[str]:
     """Each task that was given up, and why: first those that were tried."""
-    reasons = schedule.failures
-    lines = [f"{one.title}: {reasons[one.key]}" for one in schedule.plan if one.key in reasons]
+    tasks = [(task, schedule.failures.get(task.key)) for task in schedule.plan]
+    lines = [f"{KINDS[one.kind]} {one.label}: {why}" for one, why in tasks if why is not None]
     return sorted(lines, key=lambda line: "not tried" in line)
 
 

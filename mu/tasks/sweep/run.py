@@ -23,14 +23,7 @@ from mu.tasks.sweep.find import Finder, Results, estimate, load_of, oracle_of, p
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
 from mu.tasks.sweep.perform import Job, perform, perform_in_worker
 from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest, plan_of, typed
-from mu.tasks.sweep.report import (
-    Board,
-    Estimates,
-    failures,
-    print_plan,
-    print_report,
-    write_report,
-)
+from mu.tasks.sweep.report import Board, Estimates, failures, print_plan, print_report, write_report
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tracking import (
     Recorder,
@@ -39,7 +32,6 @@ from mu.tracking import (
     connect,
     fetch_document,
     find_unfinished,
-    fingerprint_tag,
     keep_document,
     resumable_run,
 )
@@ -56,11 +48,6 @@ class Sweep:
     plan: Plan
     found: Results  # of what is finished already
     estimates: Estimates  # of the others
-
-    @property
-    def digest(self) -> str:
-        """The tag by which an interrupted one is found."""
-        return fingerprint_tag(plan_digest(self.plan))
 
 
 def sweep(request: Request) -> None:
@@ -108,12 +95,12 @@ def _interrupted(sweep: Sweep) -> str | None:
 
     UserError if the one named is of another plan, or another process is at the same one.
     """
-    store, run_id = sweep.store, sweep.options.resume_run_id
+    store, run_id, digest = sweep.store, sweep.options.resume_run_id, plan_digest(sweep.plan)
     if run_id is None:
-        unfinished = find_unfinished(store, "sweep", tags.SWEEP, sweep.digest)
+        unfinished = find_unfinished(store, "sweep", tags.SWEEP, digest)
         newest = next((run.info.run_id for run in unfinished), None)
         return newest and str(resumable_run(store, newest, "sweep").info.run_id)
-    if store.run(run_id).data.tags.get(tags.SWEEP) != sweep.digest:
+    if store.run(run_id).data.tags.get(tags.SWEEP) != digest:
         raise UserError(
             f"run {run_id} is a sweep of another grid, or its data has changed; leave "
             "resume_run_id out: what is finished of it is found all the same"
@@ -129,7 +116,7 @@ def _make(sweep: Sweep, resume: str | None) -> None:
         if resume is None:
             keep_document(recorder, sweep.document)
         recorder.params({**sweep.options.as_dict(), **counts})
-        recorder.tags({tags.SWEEP: sweep.digest})
+        recorder.tags({tags.SWEEP: plan_digest(sweep.plan)})
         schedule = Schedule(sweep.plan, sweep.options.retries, sweep.found)
         if sweep.estimates:
             _drive(sweep, schedule, recorder.run_id)
