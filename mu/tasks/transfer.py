@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from mu import tags
-from mu.checkpoints import Spec
+from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import TRANSFER_PREFIX, DeviceOptions, Request, TransferOptions
 from mu.data import load_data
 from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.evaluation.gap import GAP_METRICS
+from mu.evaluation.outputs import Outputs, predict
 from mu.evaluation.paired import accuracy_difference
 from mu.hyperparameters import typed_as
 from mu.report import console, plots
 from mu.report import transfer as page
+from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import about, save_network, write_json
 from mu.tasks.problem import TrackedModel
@@ -26,8 +30,7 @@ from mu.tasks.transfer_models import Models, Source, make_source
 from mu.tracking import Recorder, Store, browse, rounded
 from mu.training import Training
 from mu.training.loop import DivergedError
-from mu.transfer.checkpoint import check_target, transfer_training
-from mu.transfer.outcome import Outcome, transfer_of
+from mu.transfer.checkpoint import check_target, transfer_training, transferred
 
 ENDINGS = ("_before", "", "_oracle")  # of the numbers of original, unlearned network and oracle
 COPIED = (*GAP_METRICS, *(f"{name}{ENDINGS[0]}" for name in GAP_METRICS), "gap", "RTE")
@@ -58,6 +61,17 @@ class TransferTask:
             "prune_rate": recipe.pruning["rate"],
             "image_size": recipe.model.image_size,
         }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A network after its transfer."""
+
+    checkpoint: Checkpoint
+    test: Outputs  # on the target's test images
+    accuracies: Mapping[str, float]  # on the target, in percent
+    seconds: float  # of its training
+    run: Run
 
 
 @dataclass(frozen=True)
@@ -134,15 +148,23 @@ def _outcome(
     task: TransferTask, role: str, model: TrackedModel, recorder: Recorder | None
 ) -> Outcome:
     """The transfer of one network; ``recorder`` logs its curves, where they are kept."""
-    run = make_run(task.device, recorder, task.options.seed)
+    run, target = make_run(task.device, recorder, task.options.seed), task.target
     label, tune = f"transfer of {role}", task.options.tune
     try:
-        return transfer_of(model.checkpoint, task.target, task.training, run, tune, label)
+        with run.stopwatch() as seconds:
+            found = transferred(
+                model.checkpoint, target, task.training, run, tune=tune, label=label
+            )
     except DivergedError as error:
         raise UserError(
-            f"{label} to {task.target.name}: the loss is NaN or infinite; lower "
+            f"{label} to {target.name}: the loss is NaN or infinite; lower "
             f"{TRANSFER_PREFIX}lr={task.training.lr:g}"
         ) from error
+    seen = found.spec.data.bind(target)
+    test = predict(found.model, seen.test_subset(), run)
+    train = predict(found.model, seen.training_subset(np.arange(len(seen.train))), run)
+    accuracies = {"target_acc": test.accuracy(), "target_train_acc": train.accuracy()}
+    return Outcome(found, test, accuracies, seconds[0], run)
 
 
 def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome]) -> Findings:

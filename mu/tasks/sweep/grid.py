@@ -72,7 +72,7 @@ def load_yaml(text: str, name: str) -> Any:
     ``name`` says of which file.
     """
     try:
-        return yaml.load(text, _Loader)
+        return _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         raise UserError(f"grid={name!r} is no YAML: {error}") from error
 
