@@ -33,9 +33,7 @@ def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
 
 
-def unlearning_key(
-    network: tuple[str, str], forget: str, name: str, method: Method, seed: int
-) -> str:
+def unlearning_key(network: tuple[str, str], forget: str, method: Method, seed: int) -> str:
     """Fingerprint of one unlearning: the same one gives the same result.
 
     Parameters
@@ -45,4 +43,5 @@ def unlearning_key(
     forget
         sha256 (hex) of the forget set's sample numbers.
     """
-    return fingerprint_tag(digest_of([network, forget, name, method.by_former_names(), seed]))
+    parts = [network, forget, method.name, method.by_former_names(), seed]
+    return fingerprint_tag(digest_of(parts))

@@ -165,8 +165,7 @@ def _oracle_id(store: Store, requested: str, subject: Subject) -> str | None:
     """
     problem = subject.problem
     if problem is not None:
-        linked = subject.oracle_run_id
-        return oracle_of(store, requested, lambda: problem, linked, but=subject.run_id)
+        return oracle_of(store, requested, lambda: problem, subject.oracle_run_id, subject.run_id)
     if requested in ("find", "none"):
         return None
     check_oracle_run(store, requested, None)

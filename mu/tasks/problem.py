@@ -197,7 +197,7 @@ class UnlearnTask:
         """Where the run comes from, and what it can be the oracle of."""
         problem = self.problem
         forget = problem.split.fingerprint
-        key = unlearning_key(problem.network, forget, self.name, self.method, self.seed)
+        key = unlearning_key(problem.network, forget, self.method, self.seed)
         made = {tags.UPSTREAM: problem.run_id, **problem.tags(), tags.UNLEARNING: key}
         if poison := problem.spec.data.poison:
             made[tags.POISON] = fingerprint_tag(poison.fingerprint)

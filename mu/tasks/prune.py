@@ -60,9 +60,6 @@ def prune(request: Request) -> TrackedModel:
     return original
 
 
-# --- what is to be trained ----------------------------------------------------------------
-
-
 def requested_task(given: Mapping[str, Any], device: DeviceOptions, prefix: str = "") -> TrainTask:
     """The original that was requested, with defaults for the rest; messages have the prefix."""
     return task_on(*load_requested(given), device, prefix)
@@ -141,9 +138,6 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
         mask = progress.mask if progress else fetch_checkpoint(store, mask_run_id).mask
     dataset = data_of(spec, request.original)
     return TrainTask(dataset, spec.recipe, device, mask, mask_run_id, progress, run_id)
-
-
-# --- training -----------------------------------------------------------------------------
 
 
 def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:

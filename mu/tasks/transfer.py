@@ -105,9 +105,6 @@ def _work(task: TransferTask, recorder: Recorder) -> Findings:
     return found
 
 
-# --- what was requested -------------------------------------------------------------------
-
-
 def _make_task(request: Request) -> TransferTask:
     """What was requested, checked as far as it can be: the cheap first."""
     options = TransferOptions.of(request.entry)
@@ -139,9 +136,6 @@ def _load_target(options: TransferOptions, spec: Spec, workers: int | None) -> I
         pattern = r"\bdata_dir\b(?! and)|\b(?:dataset|stream)(?==)"
         text = re.sub(pattern, lambda found: names[found[0]], str(error))
         raise UserError(text) from error
-
-
-# --- doing --------------------------------------------------------------------------------
 
 
 def _outcome(
@@ -194,9 +188,6 @@ def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome
     if models.oracle is None and models.method != "retrain":
         notes.append("no oracle to compare with; add oracle_run_id=train to make one")
     return Findings(models, rows, metrics, notes)
-
-
-# --- what is kept and printed -------------------------------------------------------------
 
 
 def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:

@@ -68,11 +68,9 @@ class Finder:
         if not task.needs:
             return tags.ORIGINAL_KEY, task.key
         original, what = self._record(results[task.needs[0]]["run_id"]).tags, task.what
-        network, method = (original[tags.WEIGHTS], original[tags.MASK]), what["method"]
-        settings = make_method(method, what["settings"])
-        return tags.UNLEARNING, unlearning_key(
-            network, what["forget_set"], method, settings, task.seed
-        )
+        network = original[tags.WEIGHTS], original[tags.MASK]
+        method = make_method(what["method"], what["settings"])
+        return tags.UNLEARNING, unlearning_key(network, what["forget_set"], method, task.seed)
 
     def _other_oracle(self, task: Task, original: str) -> MlflowRun | None:
         """An oracle that differs by its seed only."""

@@ -56,7 +56,7 @@ class Board:
 
     def __init__(self, schedule: Schedule, estimates: Estimates, jobs: int) -> None:
         self._schedule, self._estimates, self._jobs = schedule, estimates, jobs
-        self._took: dict[str, list[float]] = {}
+        self._took: dict[str | None, list[float]] = {}  # by method; originals have none
         # Tasks that run in this process have its output redirected meanwhile; the board has not.
         self._console = Console(file=sys.stdout)
         self._live = Live(console=self._console, get_renderable=self.table, refresh_per_second=1)
@@ -72,7 +72,7 @@ class Board:
     def changed(self, task: Task, what: str, about: Mapping[str, Any]) -> None:
         """See :func:`mu.tasks.sweep.schedule.drive`."""
         if "seconds" in about:
-            self._took.setdefault(_group(task), []).append(about["seconds"])
+            self._took.setdefault(task.what.get("method"), []).append(about["seconds"])
         lines = [f"{line} ({task.label})" for line in about.get("warnings", ())]
         if not self._console.is_terminal and what != "died":
             words = {"begun": "begins", "again": "is tried again"}.get(what, what)
@@ -101,16 +101,11 @@ class Board:
         left = [task for task in plan if state(task) in (WAITING, RUNNING)]
         if not left:
             return 0.0
-        means = {group: statistics.fmean(took) for group, took in self._took.items()}
-        each = [means.get(_group(task), self._estimates.get(task.key)) for task in left]
+        mean = {method: statistics.fmean(took) for method, took in self._took.items()}
+        each = [mean.get(one.what.get("method"), self._estimates.get(one.key)) for one in left]
         known = [one for one in each if one is not None]
         # What nothing is known of may take as long as the others.
         return statistics.fmean(known) * len(left) / self._jobs if known else None
-
-
-def _group(task: Task) -> str:
-    """Tasks of one group take about as long."""
-    return str(task.what.get("method", task.kind))
 
 
 def write_report(recorder: Recorder, schedule: Schedule) -> None:
