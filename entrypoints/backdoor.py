@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import click
 
 from mu.cli.entry import entry_command
-from mu.cli.groups import method_named, original_groups
-from mu.cli.main import run as run_command
+from mu.cli.groups import method_named, unlearning_groups
+from mu.cli.main import run
 from mu.cli.options import Group, peek
-from mu.cli.requests import BackdoorOptions, DeviceOptions
+from mu.cli.requests import BackdoorOptions
 from mu.data.poison_options import PREFIX, PoisonOptions
 from mu.data.triggers import DEFAULT_TRIGGER, check_trigger, trigger_class
 from mu.detection.spectral import SpectralSignatures
-from mu.methods import method_class
 
 HELP = """Plant a backdoor in an original, unlearn the poisoned samples, and measure both.
 
@@ -42,13 +40,11 @@ def build(arguments: Sequence[str]) -> click.Command:
         "poison": [Group(PoisonOptions)],
         "trigger": [Group(trigger_class(trigger), PREFIX, heading=f"Trigger {trigger}")],
         "suspects": [Group(SpectralSignatures, "suspects_")],
-        "method": [Group(method_class(method), heading=f"Method {method}")],
-        "original": original_groups(arguments, prefix="prune_"),
-        "device": [Group(DeviceOptions)],
+        **unlearning_groups(method, arguments),
     }
     name = f"backdoor with method={method} and trigger={trigger}"
     return entry_command(name, HELP, groups, "mu.tasks.backdoor:backdoor")
 
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run(build)

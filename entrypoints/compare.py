@@ -1,15 +1,7 @@
 """Compare finished runs: the paper's table, figures, a page, and a summary in words."""
 
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-
-import click
-
-from mu.cli.entry import entry_command
-from mu.cli.main import run as run_command
-from mu.cli.options import Group
+from mu.cli.entry import fixed_command
+from mu.cli.main import run
 from mu.cli.requests import CompareOptions
 
 HELP = """Compare finished unlearn and backdoor runs: tables, figures and a page.
@@ -26,12 +18,7 @@ separate tables. The page is the artifact report/report.html.
   mlflow run . -e compare -P experiment=NAME
 """
 
-
-def build(_arguments: Sequence[str]) -> click.Command:
-    """The command; its options are always the same."""
-    groups = {"entry": [Group(CompareOptions)]}
-    return entry_command("compare", HELP, groups, "mu.tasks.compare:compare")
-
+build = fixed_command("compare", HELP, "mu.tasks.compare:compare", CompareOptions)
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run(build)

@@ -1,15 +1,7 @@
 """Build a file of images for training at full scale, verify one, or show what it holds."""
 
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-
-import click
-
-from mu.cli.entry import entry_command
-from mu.cli.main import run as run_command
-from mu.cli.options import Group
+from mu.cli.entry import fixed_command
+from mu.cli.main import run
 from mu.cli.requests import DatasetOptions
 
 HELP = """Build an LMDB file of images from a folder, a tar or a named data set; or verify one.
@@ -24,12 +16,7 @@ dataset=lmdb and data_dir=FILE. The same command continues an interrupted build.
   mlflow run . -e dataset -P verify=FILE.lmdb
 """
 
-
-def build(_arguments: Sequence[str]) -> click.Command:
-    """The command; its options are always the same."""
-    groups = {"entry": [Group(DatasetOptions)]}
-    return entry_command("dataset", HELP, groups, "mu.tasks.dataset:dataset")
-
+build = fixed_command("dataset", HELP, "mu.tasks.dataset:dataset", DatasetOptions)
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run(build)

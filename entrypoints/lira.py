@@ -1,15 +1,7 @@
 """Attack an unlearned model with reference models, to find what it still reveals."""
 
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-
-import click
-
-from mu.cli.entry import entry_command
-from mu.cli.main import run as run_command
-from mu.cli.options import Group
+from mu.cli.entry import fixed_command
+from mu.cli.main import run
 from mu.cli.requests import DeviceOptions, LiraOptions
 
 HELP = """Attack an unlearned model with reference models (LiRA, U-LiRA, RMIA).
@@ -26,12 +18,7 @@ from scratch and one unlearning. An interrupted run can be resumed.
   mlflow run . -e lira -P resume_run_id=ID
 """
 
-
-def build(_arguments: Sequence[str]) -> click.Command:
-    """The command; its options are always the same."""
-    groups = {"entry": [Group(LiraOptions)], "device": [Group(DeviceOptions)]}
-    return entry_command("lira", HELP, groups, "mu.tasks.lira:lira")
-
+build = fixed_command("lira", HELP, "mu.tasks.lira:lira", LiraOptions, DeviceOptions)
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run(build)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import click
 
 from mu.cli.entry import entry_command
 from mu.cli.groups import original_groups
-from mu.cli.main import run as run_command
+from mu.cli.main import run
 from mu.cli.options import Group
 from mu.cli.requests import DeviceOptions, PruneOptions
 
@@ -40,4 +39,4 @@ def build(arguments: Sequence[str]) -> click.Command:
 
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run(build)

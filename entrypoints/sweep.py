@@ -1,15 +1,7 @@
 """Run a grid of originals, oracles and unlearnings, each once, by one command."""
 
-from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
-
-import click
-
-from mu.cli.entry import entry_command
-from mu.cli.main import run as run_command
-from mu.cli.options import Group
+from mu.cli.entry import fixed_command
+from mu.cli.main import run
 from mu.cli.requests import MOST_RUNS, DeviceOptions, SweepOptions
 
 HELP = f"""Run every combination of originals, forget sets, methods and seeds of a grid file.
@@ -36,12 +28,7 @@ already finished are used again, so the same command continues an interrupted sw
   mlflow run . -e sweep -P resume_run_id=ID
 """
 
-
-def build(_arguments: Sequence[str]) -> click.Command:
-    """The command; its options are always the same."""
-    groups = {"entry": [Group(SweepOptions)], "device": [Group(DeviceOptions)]}
-    return entry_command("sweep", HELP, groups, "mu.tasks.sweep.run:sweep")
-
+build = fixed_command("sweep", HELP, "mu.tasks.sweep.run:sweep", SweepOptions, DeviceOptions)
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:], launches=False)  # each task starts its own processes
+    run(build, launches=False)  # each task starts its own processes

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import click
 
 from mu.cli.entry import entry_command
-from mu.cli.groups import method_named, original_groups
-from mu.cli.main import run as run_command
+from mu.cli.groups import method_named, unlearning_groups
+from mu.cli.main import run
 from mu.cli.options import Group, peek
-from mu.cli.requests import TRANSFER_PREFIX, DeviceOptions, TransferOptions
+from mu.cli.requests import TRANSFER_PREFIX, TransferOptions
 from mu.custom import check_name
 from mu.data import DATASETS
 from mu.errors import unknown
-from mu.methods import method_class
 from mu.training.recipe import Training
 from mu.transfer import DEFAULT_TUNE, TUNES
 
@@ -48,13 +46,11 @@ def build(arguments: Sequence[str]) -> click.Command:
     groups = {
         "entry": [Group(TransferOptions)],
         "training": [Group(Training, TRANSFER_PREFIX, defaults, "Training for the target")],
-        "method": [Group(method_class(method), heading=f"Method {method}")],
-        "original": original_groups(arguments, prefix="prune_"),
-        "device": [Group(DeviceOptions)],
+        **unlearning_groups(method, arguments),
     }
     name = f"transfer with method={method} and tune={tune}"
     return entry_command(name, HELP, groups, "mu.tasks.transfer:transfer")
 
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run(build)

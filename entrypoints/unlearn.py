@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import click
 
 from mu.cli.entry import entry_command
-from mu.cli.groups import method_named, original_groups
-from mu.cli.main import run as run_command
+from mu.cli.groups import method_named, unlearning_groups
+from mu.cli.main import run
 from mu.cli.options import Group
-from mu.cli.requests import DeviceOptions, UnlearnOptions
-from mu.methods import method_class
+from mu.cli.requests import UnlearnOptions
 
 HELP = """Unlearn a forget set, evaluate the model, and compare it with the oracle.
 
@@ -34,12 +32,10 @@ def build(arguments: Sequence[str]) -> click.Command:
     method = method_named(arguments, "resume_run_id", "mu.tasks.unlearn:method_of_interrupted")
     groups = {
         "entry": [Group(UnlearnOptions, heading="Unlearning")],
-        "method": [Group(method_class(method), heading=f"Method {method}")],
-        "original": original_groups(arguments, prefix="prune_"),
-        "device": [Group(DeviceOptions)],
+        **unlearning_groups(method, arguments),
     }
     return entry_command(f"unlearn with method={method}", HELP, groups, "mu.tasks.unlearn:unlearn")
 
 
 if __name__ == "__main__":
-    run_command(build, sys.argv[1:])
+    run(build)

@@ -270,7 +270,7 @@ PLACES = {
     "when the second is kept": ("_keep", 2),
     "when the last is kept": ("_keep", 4),
     "while the oracle is looked at": ("_view", 3),
-    "when all is written": ("_keep_models", 1),
+    "when all is written": ("save_models", 1),
 }
 
 

@@ -9,9 +9,10 @@ import pytest
 from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
 from mu.cli.requests import DeviceOptions
 from mu.data.images import ImageDataset
+from mu.keys import unlearning_key
 from mu.methods import make_method
 from mu.recipes.recipe import Recipe
-from mu.tasks.problem import UnlearningProblem, unlearning_key
+from mu.tasks.problem import UnlearningProblem
 from tests.data.poisoned import make_poison
 from tests.helpers import make_checkpoint, make_dataset, random_mask
 
@@ -90,4 +91,4 @@ def test_the_mask_does_not_matter_where_it_is_found_anew() -> None:
 def test_an_unlearning_is_found_again_by_the_key_of_earlier_versions(name, settings, key):
     """Computed before the settings were renamed: sweeps find what was finished then."""
     method = make_method(name, settings)
-    assert unlearning_key(("ab", "cd"), "ef", name, method, 3) == key
+    assert unlearning_key(("ab", "cd"), "ef", method, 3) == key

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -24,7 +25,7 @@ from mlflow.entities import Run as MlflowRun
 
 from entrypoints import prune, sweep, unlearn
 from mu.cli.main import run as run_command
-from mu.cli.requests import Request
+from mu.cli.requests import DeviceOptions, Request
 from mu.tags import ORIGINAL_KEY, UNLEARNING
 from mu.tasks import perform as unlearning
 from mu.tasks import prune as prune_task
@@ -592,7 +593,7 @@ def test_a_defect_in_a_task_is_told_with_its_traceback(monkeypatch: pytest.Monke
         raise ZeroDivisionError("one\ntwo")
 
     monkeypatch.setattr(perform, "_perform", broken)
-    answer = perform.perform({"device": {}})
+    answer = perform.perform(SimpleNamespace(device=DeviceOptions()))
     assert answer["error"] == "ZeroDivisionError: one two"
     assert "in broken" in answer["traceback"]
     assert answer["warnings"] == ["warning: the disk is nearly full"]

@@ -362,6 +362,6 @@ def test_an_unfinished_unlearn_run_is_refused(done: Done, program: Program) -> N
 def test_a_network_without_a_head_is_refused_before_a_run_is_opened(
     store: Store, program: Program
 ) -> None:
-    line = f"transfer --arch tests.transfer.test_verb:headless --prune_epochs 1 {TO_BRIGHT}"
+    line = f"transfer --arch tests.transfer.test_checkpoint:headless --prune_epochs 1 {TO_BRIGHT}"
     program.refuses(line, "headless", "no linear head")
     assert run_count(store) == 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from mu.cli.options import Group, command
 from mu.cli.requests import Request
+from mu.hyperparameters import Hyperparameters
 from mu.registry import load
 
 NAMES_RUNS = ("run_id", "run_ids", "parent")  # how options end that name runs
@@ -46,6 +47,26 @@ def entry_command(
 
     flat = [group for own in groups.values() for group in own]
     return command(name, help, flat, action, arguments)
+
+
+def fixed_command(
+    name: str,
+    help: str,
+    task: str,
+    options: type[Hyperparameters],
+    device: type[Hyperparameters] | None = None,
+) -> Callable[[Sequence[str]], click.Command]:
+    """What builds a command whose options are the same whatever its arguments are.
+
+    Parameters
+    ----------
+    task
+        See :func:`entry_command`.
+    options, device
+        Of the entry and, where it computes, of the device.
+    """
+    groups = {"entry": [Group(options)]} | ({"device": [Group(device)]} if device else {})
+    return lambda _: entry_command(name, help, groups, task)
 
 
 def in_full(run_ids: str) -> str:

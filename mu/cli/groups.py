@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from mu.cli.entry import in_full
 from mu.cli.options import Group, peek
-from mu.cli.requests import DataOptions, ModelOptions, OriginalOptions
+from mu.cli.requests import DataOptions, DeviceOptions, ModelOptions, OriginalOptions
 from mu.data import DEFAULT_DATASET, check_dataset, source
 from mu.data.splits import SplitSpec
-from mu.methods import DEFAULT_METHOD, check_method
+from mu.methods import DEFAULT_METHOD, check_method, method_class
 from mu.models import check_arch
 from mu.pruning import check_pruner, pruner_class
 from mu.recipes.profile import DEFAULT_PROFILE, profile
@@ -57,6 +57,15 @@ def original_groups(
         Group(Training, prefix, shown, "Training of the original"),
         Group(SplitSpec, prefix, shown, "Split of the training images"),
     ]
+
+
+def unlearning_groups(method: str, arguments: Sequence[str]) -> dict[str, list[Group]]:
+    """The options of a method, of the original that it starts from, and of the device."""
+    return {
+        "method": [Group(method_class(method), heading=f"Method {method}")],
+        "original": original_groups(arguments, prefix="prune_"),
+        "device": [Group(DeviceOptions)],
+    }
 
 
 def method_named(arguments: Sequence[str], run_option: str, method_of_run: str) -> str:

@@ -26,11 +26,11 @@ USER_MISTAKE = 2
 
 def run(
     build: Callable[[Sequence[str]], click.Command],
-    arguments: Sequence[str],
+    arguments: Sequence[str] | None = None,
     *,
     launches: bool = True,
 ) -> None:
-    """Build a command for ``arguments``, run it, and end the process.
+    """Build a command for ``arguments`` (default: this process's), run it, and end the process.
 
     The exit status is 0 when all is well, 2 for a mistake of the user, and 128 + signal when it
     was stopped. Any other exception is a defect of mu and shows its traceback.
@@ -44,7 +44,7 @@ def run(
     environment.prepare()
     try:
         with _failures_told():
-            _perform(build, arguments, launches)
+            _perform(build, sys.argv[1:] if arguments is None else arguments, launches)
     except click.NoSuchOption as error:
         _fail(_no_such_option(error))
     except click.exceptions.NoArgsIsHelpError as error:

@@ -156,6 +156,19 @@ class ImportOptions(Hyperparameters):
     )
     std: str | None = setting(None, help="standard deviation of each channel, likewise")
 
+    def normalisation(self) -> dict[str, tuple[float, ...] | None]:
+        """Numbers by name, a number for each channel."""
+        return {name: _numbers(name, text) for name, text in self.as_dict().items()}
+
+
+def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise UserError(
+            f"{name}={text!r}: give a number for each channel, as 0.5,0.5,0.5"
+        ) from None
+
 
 @dataclass(frozen=True)
 class ForgetOptions(Hyperparameters):
@@ -214,6 +227,29 @@ class BackdoorOptions(Hyperparameters):
     )
     seed: int = changed(UnlearnOptions, "seed", 0)
     resume_run_id: str | None = changed(UnlearnOptions, "resume_run_id", None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.percentages()
+
+    def percentages(self) -> list[float]:
+        """The sparsities: percentages from 0 to below 100, none twice."""
+        found: list[float] = []
+        text = self.sparsities
+        for word in [] if text is None else [one.strip() for one in text.split(",")]:
+            try:
+                value = float(word.removesuffix("%"))
+            except ValueError:
+                raise UserError(
+                    f"sparsities={text!r}: {word!r} is not a number; write 0,50,95, say"
+                ) from None
+            if not 0 <= value < 100 or value in found:
+                raise UserError(
+                    f"sparsities={text!r}: {word} must be at least 0, below 100, and not be there "
+                    "twice"
+                )
+            found.append(value)
+        return found
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ Tondi (2019), arXiv:1902.11237: poison that keeps its label.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -141,6 +143,20 @@ class Poison:
     def fingerprint(self) -> str:
         """sha256 (hex) of all of it."""
         return digest_of(asdict(self))
+
+    def save(self, folder: Path) -> None:
+        """Write ``indices.npy`` and ``trigger.json``, for people; a spec holds it, too."""
+        folder.mkdir(exist_ok=True)
+        np.save(folder / "indices.npy", np.array(self.indices, np.int64), allow_pickle=False)
+        attack = {
+            "trigger": self.trigger,
+            "settings": dict(self.settings),
+            "target": ALL if self.target is None else self.target,
+            "clean_label": self.clean_label,
+            "poison": self.request,
+            "fingerprint": self.fingerprint,
+        }
+        (folder / "trigger.json").write_text(json.dumps(attack, indent=1) + "\n")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -63,3 +63,32 @@ def be_silent() -> None:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def shares(count: int | None, device: str, devices: int) -> list[dict[str, str]]:
+    """Environments for so many workers: a share of the cores each, and a GPU if possible.
+
+    Without ``count`` there is a worker for each GPU, or else for each core.
+
+    Parameters
+    ----------
+    device, devices
+        See :class:`mu.cli.requests.DeviceOptions`; GPUs are shared where a worker takes one.
+    """
+    gpus = _gpus() if device in ("auto", "cuda") and devices == 1 else []
+    cores = usable_cores()
+    count = count or len(gpus) or cores
+    known = "OMP_NUM_THREADS" in os.environ
+    threads = {} if known else {"OMP_NUM_THREADS": str(max(1, cores // count))}
+    return [
+        {**threads, **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})}
+        for number in range(count)
+    ]
+
+
+def _gpus() -> list[str]:
+    """The GPUs of this machine, as CUDA names them."""
+    from torch.cuda import device_count  # not before a worker's variables are set
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (visible.split(",") if visible else [*map(str, range(device_count()))])[: device_count()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mu.errors import unknown
+from mu.errors import UserError, unknown
 from mu.evaluation import PARTS
 
 HIGHER, LOWER, ORACLE, NEITHER = "higher", "lower", "nearer to the oracle's", "-"
@@ -221,3 +221,15 @@ def metric(name: str) -> Metric:
             unit = "0-1" if suffix == "_auc" else base.unit
             return replace(base, name=name, definition=f"{words}{base.definition}", unit=unit)
     raise unknown("metric", name, METRICS)
+
+
+def columns(text: str | None) -> list[str] | None:
+    """The columns requested, in their order; refuses what is no metric."""
+    if text is None:
+        return None
+    names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not names:
+        raise UserError(f"metrics={text!r} names none; give names as UA,MIA,gap")
+    for name in names:
+        metric(name)
+    return names

@@ -7,6 +7,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from mu.checkpoints import Checkpoint
 from mu.data.forget import ForgetSplit
 from mu.data.images import Subset
 from mu.evaluation.attacks.likelihood import Seen, lira
-from mu.evaluation.attacks.rates import Scores
+from mu.evaluation.attacks.rates import Scores, rates
 from mu.evaluation.attacks.rmia import rmia
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.outputs import Outputs, predict
@@ -27,6 +29,7 @@ from mu.runs import Run
 # Trains by a recipe under a mask, as :func:`mu.originals.rounds.train_network` does.
 Train = Callable[..., tuple[nn.Module, Mask]]
 Forget = Callable[[Checkpoint, ForgetSplit, Run], None]
+Pair = tuple[Scores, Scores]  # of members and of non-members
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,24 @@ def view_arrays(name: str, view: View) -> dict[str, NDArray[np.generic]]:
     }
 
 
+def save_models(path: Path, challenge: Challenge, views: Mapping[str, View], first: int) -> None:
+    """Write the outputs of models under attack: with the references, the whole attack.
+
+    Test images go by their numbers among these; ``first`` is how many training images there are.
+    """
+    arrays: dict[str, Any] = {
+        "forget": challenge.members,
+        "test": challenge.non_members - first,
+        "population": challenge.population,
+        "labels_attacked": challenge.attacked.labels.numpy(),
+        "labels_bystanders": challenge.bystanders.labels.numpy(),
+    }
+    for name, view in views.items():
+        arrays |= view_arrays(name, view)
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **arrays)
+
+
 def _view(arrays: Mapping[str, NDArray[np.generic]], name: str, challenge: Challenge) -> View:
     def outputs(part: str, subset: Subset) -> Outputs:
         logits, shape = arrays[f"{name}_{part}"], (len(subset), len(challenge.dataset.classes))
@@ -138,6 +159,45 @@ def make_reference(
         return Reference(challenge.seen(number), trained, None)
     forget(checkpoint, split, run)
     return Reference(challenge.seen(number), trained, View.of(checkpoint.model, challenge, run))
+
+
+def attack_all(
+    views: Mapping[str, View], references: Sequence[Reference], members: int, gamma: float
+) -> dict[str, dict[str, Pair]]:
+    """Scores of members and of non-members, by attack and model.
+
+    Parameters
+    ----------
+    views
+        By model; the references that have unlearned (``ulira``) attack ``unlearned`` alone.
+    members
+        How many of the samples under attack are; they come first.
+    gamma
+        Of RMIA.
+    """
+    seen = np.stack([one.seen for one in references])
+    trained = [one.trained for one in references]
+    found = {name: attack(view, trained, seen, gamma=gamma) for name, view in views.items()}
+    by_attack = {kind: {name: found[name][kind] for name in views} for kind in ("lira", "rmia")}
+    if unlearned := [one.unlearned for one in references if one.unlearned is not None]:
+        scores = attack(views["unlearned"], unlearned, seen, gamma=gamma)["lira"]
+        by_attack["ulira"] = {"unlearned": scores}
+    return {
+        kind: {name: (one[:members], one[members:]) for name, one in models.items()}
+        for kind, models in by_attack.items()
+    }
+
+
+def attack_rates(
+    scores: Mapping[str, Mapping[str, Pair]], model: str, seed: int
+) -> dict[str, float]:
+    """What the attacks of :func:`attack_all` find of a model: ``lira_auc``, ``lira_auc_lo``, ..."""
+    return {
+        f"{kind}_{name}": value
+        for kind, models in scores.items()
+        if model in models
+        for name, value in rates(*models[model], seed=seed).items()
+    }
 
 
 def attack(

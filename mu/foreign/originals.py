@@ -23,6 +23,7 @@ from mu.originals.train import make_recipe
 from mu.pruning.base import SCOPES, Pruner, prunable
 
 RATE_TOLERANCE = 0.01
+NEAR_CHANCE = 0.1  # of the way from chance to 100 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,18 @@ class Imported:
     file: WeightFile
     taken: Mapping[str, str]
     notes: tuple[str, ...]
+
+    def warnings(self, dataset: ImageDataset, train_acc: float) -> list[str]:
+        """What looks wrong in how well the network knows its training images."""
+        parts = self.checkpoint.spec.split(dataset)
+        labels = dataset.train.labels[torch.from_numpy(parts.train)]
+        chance = 100 * float(labels.bincount().max()) / len(labels)
+        if train_acc > chance + NEAR_CHANCE * (100 - chance):
+            return []
+        return [
+            f"train_acc {train_acc:.2f} % is near chance ({chance:.2f} %): dataset, order of "
+            "classes, mean and std, stem or arch is probably not the file's"
+        ]
 
 
 def import_original(

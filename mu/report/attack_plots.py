@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from mu.evaluation.attacks.rates import Curve, Scores
+from mu.evaluation.references import Pair
 from mu.report.console import Texts, print_texts
 from mu.report.markdown import links_list, markdown_table
 from mu.report.plots import COLOURS, drawn
 
-Pair = tuple[Scores, Scores]  # scores of members and of non-members
 TITLES = {"lira": "LiRA", "ulira": "U-LiRA", "rmia": "RMIA"}
 LINES = {"original": "#999999", "unlearned": COLOURS["retain"], "oracle": COLOURS["test"]}
 # Columns of the table and of the description, by the number that they show.

@@ -100,6 +100,14 @@ def print_notes(notes: Sequence[str]) -> None:
         make_console().print(f"note: {note}", soft_wrap=True)
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words: ``4 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def make_console(width: int = WIDTH) -> Console:
     """As wide as the terminal; off a terminal, as wide as given. Texts on it mean themselves."""
     console = Console(markup=False, emoji=False, highlight=False)

@@ -11,10 +11,10 @@ from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.report import backdoor_plots, console, prose
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.cleanse import make_plan, resume, run_plan
-from mu.tasks.outputs import browse, write_csv, write_json, write_text
+from mu.tasks.outputs import write_csv, write_json, write_text
 from mu.tasks.perform import print_unlearned
 from mu.tasks.unlearn import method_of_interrupted as method_of_interrupted_run
-from mu.tracking import Recorder, Store, connect
+from mu.tracking import Recorder, Store, browse, connect
 
 COLUMNS = (
     *("sparsity", "TA_before", "ASR_before", "TA", "ASR", "robust_acc"),
@@ -24,10 +24,7 @@ SHOWN = tuple(name for name in COLUMNS if name not in ("UA", "MIA"))  # what fit
 
 
 def backdoor(request: Request) -> None:
-    """Plant a backdoor in an original, make it forget the poison, and show what is left.
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Plant a backdoor in an original, make it forget the poison, and show what is left."""
     options = BackdoorOptions.of(request.entry)
     checked_device(DeviceOptions.of(request.device))
     store = connect()
@@ -44,15 +41,10 @@ def method_of_interrupted(run_id: str) -> str:
     return method_of_interrupted_run(run_id, "backdoor")
 
 
-# --- over sparsity ------------------------------------------------------------------------
-
-
 def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> None:
     """Do it all for each sparsity, and show clean accuracy and attack success over them."""
-    assert options.sparsities is not None
-    sparsities = parse_sparsities(options.sparsities)
     _refuse_what_fixes_one(options, request)
-    requests = {sparsity: _of_one(request, sparsity) for sparsity in sparsities}
+    requests = {sparsity: _of_one(request, sparsity) for sparsity in options.percentages()}
     for one in requests.values():  # before anything is trained
         make_plan(store, options, one)
 
@@ -83,25 +75,6 @@ def _save(recorder: Recorder, method: str, rows: list[dict[str, float]]) -> None
     write_json(folder / "metrics.json", {"rows": rows})
     (folder / "plots").mkdir(exist_ok=True)
     backdoor_plots.plot_over_sparsity(rows, method, folder / "plots" / "sparsity.png")
-
-
-def parse_sparsities(text: str) -> list[float]:
-    """Percentages with commas between them, from 0 to below 100, none twice."""
-    found: list[float] = []
-    for word in text.split(","):
-        try:
-            value = float(word.strip().removesuffix("%"))
-        except ValueError:
-            raise UserError(
-                f"sparsities={text!r}: {word.strip()!r} is not a number; write 0,50,95, say"
-            ) from None
-        if not 0 <= value < 100 or value in found:
-            raise UserError(
-                f"sparsities={text!r}: {word.strip()} must be at least 0, below 100, and not be "
-                "there twice"
-            )
-        found.append(value)
-    return found
 
 
 def _refuse_what_fixes_one(options: BackdoorOptions, request: Request) -> None:

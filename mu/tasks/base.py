@@ -23,26 +23,18 @@ def run_task(
     resume: str | None = None,
     parent: str | None = None,
 ) -> tuple[str, Value]:
-    """Do some work in a run of its own, or in the interrupted one that it continues.
+    """Do some work in a run of its own; gives the run's ID, and what ``work`` returned.
 
     What can be checked is checked before: a run that is open and then fails is FAILED.
 
     Parameters
     ----------
-    entry, title
-        The entry whose run it is, and the run's name in the runs table.
+    title
+        The run's name in the runs table.
     work
-        Called once the run is open; what it writes into the recorder's folder is stored when it
-        returns.
-    resume
-        ID of the interrupted run, if one is continued.
-    parent
-        ID of the run that this one is made for.
-
-    Returns
-    -------
-    tuple
-        The ID of the run, which has ended well, and what ``work`` returned.
+        Called once the run is open; what it writes into the recorder's folder is stored.
+    resume, parent
+        IDs of the interrupted run that is continued, and of the run that this one is made for.
     """
     with tracked(store, entry, title, resume=resume, parent=parent) as recorder:
         # At once: it is needed to resume, if this process is killed.

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
 from mu.data.forget import POISON, ForgetRequest, ForgetSplit
 from mu.data.poison import Poison, PoisonedDataset
-from mu.data.poison_options import ALL, PREFIX, PoisonOptions
+from mu.data.poison_options import PREFIX, PoisonOptions
 from mu.data.triggers import check_trigger
 from mu.detection.outliers import precision_and_recall
 from mu.detection.spectral import SpectralSignatures
@@ -22,19 +20,16 @@ from mu.methods import make_method
 from mu.report import backdoor_plots
 from mu.runs import Run
 from mu.tasks.base import make_run
-from mu.tasks.outputs import about, write_json
+from mu.tasks.outputs import about
 from mu.tasks.perform import perform
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearnTask
 from mu.tasks.prune import requested_task, task_under_mask, train
 from mu.tasks.resolve import fetch_original, refuse_contradictions, stage_of, tracked_model
-from mu.tasks.unlearn import UnlearnPlan, check_oracle, dataset_of, interrupted_task
+from mu.tasks.unlearn import UnlearnPlan, dataset_of, interrupted_task
 from mu.tracking import Recorder, Store, find_original, rounded
 
 SPECTRAL = "spectral"
 STILL_IN = 20.0  # percent of attack success at which a note says so
-
-
-# --- planning -----------------------------------------------------------------------------
 
 
 def make_plan(store: Store, options: BackdoorOptions, request: Request) -> UnlearnPlan:
@@ -66,9 +61,7 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Unlea
         return ForgetSplit.of(dataset, checkpoint.spec.split(dataset), found)
 
     plan = UnlearnPlan(store, options, method, device, dataset, original, forget, select, extra)
-    if suspects != SPECTRAL:  # else the network tells the forget set
-        check_oracle(plan)
-    return plan
+    return plan if suspects == SPECTRAL else plan.checked()  # the network tells the forget set
 
 
 def _original(
@@ -125,9 +118,6 @@ def _check_poison(run_id: str, checkpoint: Checkpoint, request: Request) -> None
     refuse_contradictions(run_id, poison.options(), said)
 
 
-# --- doing --------------------------------------------------------------------------------
-
-
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
     """Do what was planned, in a run of its own, below ``parent``."""
 
@@ -153,9 +143,6 @@ def resume(store: Store, options: BackdoorOptions, request: Request) -> Unlearne
     _check_poison(run_id, task.problem.checkpoint, request)
     print(f"run {run_id} continues with method={task.name}")
     return perform(store, task.title, lambda _: task, entry="backdoor", resume=run_id, extra=_save)
-
-
-# --- what is kept -------------------------------------------------------------------------
 
 
 def _save(recorder: Recorder, done: Unlearned) -> None:
@@ -184,18 +171,7 @@ def _save(recorder: Recorder, done: Unlearned) -> None:
             f"given the class that the attacker wants; try {' or '.join(remedies)}"
         )
     problem.checkpoint.save(folder / "poisoned")
-    poison, poison_folder = dataset.poison, folder / "poison"
-    poison_folder.mkdir(exist_ok=True)
-    np.save(poison_folder / "indices.npy", np.array(poison.indices, np.int64), allow_pickle=False)
-    attack = {
-        "trigger": poison.trigger,
-        "settings": dict(poison.settings),
-        "target": ALL if poison.target is None else poison.target,
-        "clean_label": poison.clean_label,
-        "poison": poison.request,
-        "fingerprint": poison.fingerprint,
-    }
-    write_json(poison_folder / "trigger.json", attack)
+    dataset.poison.save(folder / "poison")
     run = make_run(problem.device)
     backdoor_plots.plot_trigger(dataset, folder / "plots" / "trigger.png")
     backdoor_plots.plot_predictions(

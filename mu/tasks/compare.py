@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mu.cli.requests import CompareOptions, Request
 from mu.errors import UserError
-from mu.evaluation.catalogue import metric
+from mu.evaluation.catalogue import columns
 from mu.report import console
 from mu.report.comparison.figures import draw_all
 from mu.report.comparison.formats import print_tables, to_csv, to_latex, to_markdown
@@ -16,8 +16,8 @@ from mu.report.comparison.summary import best_gap, summarise_table
 from mu.report.comparison.table import Table, tabulate
 from mu.report.markdown import escape
 from mu.tasks.base import run_task
-from mu.tasks.outputs import browse, write_text
-from mu.tracking import Chosen, Recorder, choose_runs, connect
+from mu.tasks.outputs import write_text
+from mu.tracking import Chosen, Recorder, browse, choose_runs, connect
 
 PAGE = "report/report.html"
 TITLE = "Unlearn runs compared"
@@ -27,7 +27,7 @@ LONGEST = 7500  # letters of a description; MLflow takes 8,000
 def compare(request: Request) -> None:
     """Compare the runs that were requested, in a run of its own."""
     options = CompareOptions.of(request.entry)
-    metrics = _metrics(options.metrics)
+    metrics = columns(options.metrics)
     store = connect()
     chosen = choose_runs(store, options.run_ids, options.parent, options.experiment)
     tables = tabulate(chosen.runs, metrics)
@@ -47,18 +47,6 @@ def compare(request: Request) -> None:
     console.print_notes(chosen.notes)
     lines = {"runs": str(chosen.count), "comparison": run_id, "page": PAGE}
     console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
-
-
-def _metrics(text: str | None) -> list[str] | None:
-    """The columns requested, in their order; refuses what is no metric."""
-    if text is None:
-        return None
-    names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    if not names:
-        raise UserError(f"metrics={text!r} names none; give names as UA,MIA,gap")
-    for name in names:
-        metric(name)
-    return names
 
 
 def _check_found(metrics: Sequence[str] | None, tables: Sequence[Table]) -> None:

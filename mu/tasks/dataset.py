@@ -15,8 +15,8 @@ from mu.errors import UserError
 from mu.report import console, contact_sheet, prose
 from mu.runs import Run
 from mu.tasks.base import run_task
-from mu.tasks.outputs import browse, write_json
-from mu.tracking import Recorder, Store, connect, log_dataset
+from mu.tasks.outputs import write_json
+from mu.tracking import Recorder, Store, browse, connect, log_dataset
 
 
 def dataset(request: Request) -> None:

@@ -25,18 +25,20 @@ from mu.evaluation.measurements import (
     oracles_numbers,
     to_oracle,
 )
+from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import predict_split
 from mu.report import console, outcome_plots, prose
 from mu.report.metrics import print_metrics
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import about, browse, write_json, write_text
+from mu.tasks.outputs import about, write_json, write_text
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import check_oracle_run, data_of, oracle_of, problem_of
 from mu.tracking import (
     UNLEARNED,
     Recorder,
     Store,
+    browse,
     connect,
     fetch_checkpoint,
     fingerprint_tag,
@@ -46,6 +48,8 @@ from mu.tracking import (
     rounded,
 )
 from mu.tracking.reader import record_of
+
+Numbers = tuple[dict[str, float], dict[str, float]]  # of the model and of its oracle
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,6 @@ class Subject:
     run_id: str | None = None  # these two where it is a run's, not a folder's
     problem: UnlearningProblem | None = None
     oracle_run_id: str | None = None  # what the run was compared with when it was made
-    # Whether numbers may be added to the run: not to an original, which may be measured with many
-    # forget sets.
-    takes_more: bool = False
 
 
 def evaluate(request: Request) -> None:
@@ -81,13 +82,13 @@ def evaluate(request: Request) -> None:
     check_needs(case, selection)
     title = f"evaluates {(subject.run_id or 'a file')[:8]}"
 
-    def work(recorder: Recorder) -> tuple[dict[str, float], dict[str, float]]:
+    def work(recorder: Recorder) -> Numbers:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
         recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
-        _save(recorder, subject, case, found, theirs, oracle_id)
+        _save(recorder, subject, case, (found, theirs), oracle_id)
         if options.add and subject.run_id:
             _add(recorder, subject, subject.run_id, oracle_id, found, run)
         return found, theirs
@@ -95,10 +96,8 @@ def evaluate(request: Request) -> None:
     run_id, numbers = run_task(store, "evaluate", title, work)
     what = f"{subject.checkpoint.spec.history[-1]} on {about(subject.checkpoint)}"
     print_metrics(f"{what}: forget {subject.forget}", *numbers)
-    notes = [*run.notes]
-    if oracle_id is None:
-        notes.append("no oracle, so nothing to compare with; give oracle_run_id")
-    console.print_notes(notes)
+    alone = [] if oracle_id else ["no oracle, so nothing to compare with; give oracle_run_id"]
+    console.print_notes([*run.notes, *alone])
     lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": run_id}
     lines |= {"oracle": oracle_id} if oracle_id else {}
     console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
@@ -122,7 +121,7 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
             )
         problem, oracle_id = problem_of(store, run, device, options.data_dir), run.oracle_run_id
         checkpoint = fetch_checkpoint(store, run_id)
-        return Subject(checkpoint, problem.split, problem.forget, run_id, problem, oracle_id, True)
+        return Subject(checkpoint, problem.split, problem.forget, run_id, problem, oracle_id)
     if forget is None:
         raise UserError(f"run {run_id} has unlearned nothing; give forget=class:3, say, beside it")
     checkpoint = fetch_checkpoint(store, run_id)
@@ -137,10 +136,9 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
     checkpoint = Checkpoint.load(folder)
     spec = checkpoint.spec
     dataset = data_of(spec, {"data_dir": options.data_dir})
-    removed = np.array(spec.removed, np.int64)
+    chosen: Indices = (removed := np.array(spec.removed, np.int64))
     parts = spec.split(dataset)
     whole = Split(np.sort(np.concatenate([parts.train, removed])), parts.val, parts.unused)
-    chosen: Indices = removed
     if options.forget is not None:
         seed = spec.recipe.split.split_seed
         chosen = ForgetRequest.parse(options.forget).select(dataset, whole, seed)
@@ -167,8 +165,7 @@ def _oracle_id(store: Store, requested: str, subject: Subject) -> str | None:
     """
     problem = subject.problem
     if problem is not None:
-        linked = subject.oracle_run_id
-        return oracle_of(store, requested, lambda: problem, linked, but=subject.run_id)
+        return oracle_of(store, requested, lambda: problem, subject.oracle_run_id, subject.run_id)
     if requested in ("find", "none"):
         return None
     check_oracle_run(store, requested, None)
@@ -208,26 +205,23 @@ def _case(
 ) -> Case:
     """Pass the data through every model that is needed, each once."""
 
-    def fetched(run_id: str) -> Model:
-        return passed(fetch_checkpoint(store, run_id))
-
     def passed(checkpoint: Checkpoint) -> Model:
         return Model(checkpoint, predict_split(checkpoint.model, subject.split, run))
 
-    model = passed(subject.checkpoint)
-    oracle = fetched(oracle_id) if oracle_id else None
-    original, problem = None, subject.problem
-    if problem:
-        original = Model(problem.checkpoint, problem.before)
+    def outputs(run_ids: list[str]) -> list[SplitOutputs]:
+        return [passed(fetch_checkpoint(store, one)).outputs for one in run_ids]
+
+    model, problem = passed(subject.checkpoint), subject.problem
+    oracle = passed(fetch_checkpoint(store, oracle_id)) if oracle_id else None
     return Case(
         model,
         subject.split,
         run,
         subject.checkpoint.spec.recipe.split.split_seed,
-        original,
+        Model(problem.checkpoint, problem.before) if problem else None,
         oracle,
-        [model.outputs, *(fetched(one).outputs for one in others)],
-        [*([oracle.outputs] if oracle else []), *(fetched(one).outputs for one in oracles)],
+        [model.outputs, *outputs(others)],
+        [*([oracle.outputs] if oracle else []), *outputs(oracles)],
     )
 
 
@@ -235,13 +229,9 @@ def _case(
 
 
 def _save(
-    recorder: Recorder,
-    subject: Subject,
-    case: Case,
-    found: Mapping[str, float],
-    theirs: Mapping[str, float],
-    oracle_id: str | None,
+    recorder: Recorder, subject: Subject, case: Case, numbers: Numbers, oracle_id: str | None
 ) -> None:
+    found, theirs = numbers
     recorder.metrics({**found, **{f"{name}_oracle": value for name, value in theirs.items()}})
     write_json(recorder.folder / "metrics.json", {"model": found, "oracle": theirs})
     outcome_plots.plot_all(case, recorder.folder / "plots")
@@ -265,17 +255,17 @@ def _add(
     evaluation's own run; an oracle has none of its own.
     """
     store = recorder.store
-    if not subject.takes_more:
+    if subject.problem is None or subject.checkpoint is subject.problem.checkpoint:
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
-    wanted, is_oracle = dict(found), tags.ORACLE_KEY in store.run(run_id).data.tags
+    is_oracle = tags.ORACLE_KEY in store.run(run_id).data.tags
     linked = subject.oracle_run_id or (None if is_oracle else oracle_id)
     if oracle_id and oracle_id != linked:
-        wanted = {name: value for name, value in found.items() if not to_oracle(name)}
+        found = {name: value for name, value in found.items() if not to_oracle(name)}
         run.note(
             f"distances to oracle {oracle_id} are in the evaluation's run only: the measured run "
             + ("is an oracle itself" if is_oracle else f"is compared with {linked}")
         )
     elif oracle_id and not subject.oracle_run_id:
         store.client.set_tag(run_id, tags.ORACLE, oracle_id)
-    log_to(store, run_id, wanted, recorder.folder / "plots", recorder.run_id)
+    log_to(store, run_id, found, recorder.folder / "plots", recorder.run_id)

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.errors import UserError
-from mu.evaluation.attacks.rates import rates
+from mu.evaluation import references as attacks
 from mu.evaluation.challenge import Challenge
-from mu.evaluation.references import Reference, View, attack, make_reference, view_arrays
+from mu.evaluation.references import Reference, View, make_reference, save_models
 from mu.methods.base import Method, unlearn
 from mu.originals.rounds import train_network
 from mu.report import attack_plots, console
 from mu.run_record import RunRecord
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import about, browse, links, write_json
+from mu.tasks.outputs import about, links, write_json
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
 from mu.tasks.resume import interrupted, overrides, resumed_on
@@ -33,6 +29,7 @@ from mu.tracking import (
     Recorder,
     Stopped,
     Store,
+    browse,
     connect,
     fetch_checkpoint,
     keep_document,
@@ -101,10 +98,7 @@ class LiraTask:
 
 
 def lira(request: Request) -> None:
-    """Attack an unlearned model with reference models (LiRA, U-LiRA, RMIA).
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Attack an unlearned model with reference models (LiRA, U-LiRA, RMIA)."""
     options = LiraOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     store = connect()
@@ -124,14 +118,12 @@ def _make_task(
 ) -> LiraTask:
     """Everything that the attack needs, checked before a run is opened."""
     run = unlearn_run(store, options.unlearn_run_id)
-    method: Method | None = run.make_method()
+    method = None if run.method == "retrain" else run.make_method()
     problem = problem_of(store, run, device, options.data_dir)
-    oracle = None
-    if run.method == "retrain":
-        method = None
-    else:
-        oracle = oracle_of(store, options.oracle_run_id, lambda: problem, run.oracle_run_id)
     models = {"original": problem.checkpoint, "unlearned": fetch_checkpoint(store, run.run_id)}
+    oracle = None
+    if method is not None:
+        oracle = oracle_of(store, options.oracle_run_id, lambda: problem, run.oracle_run_id)
     if oracle is not None:
         models["oracle"] = fetch_checkpoint(store, oracle)
     challenge = Challenge.of(problem.split, options.seed)  # refuses a forget set that is too small
@@ -159,15 +151,13 @@ def _work(task: LiraTask, recorder: Recorder) -> Rows:
         keep_document(recorder, task.document())
     recorder.params(task.config())
     recorder.tags({tags.UPSTREAM: task.run.run_id, **task.problem.tags()})
-    if task.oracle_run_id:
-        recorder.tags({tags.ORACLE: task.oracle_run_id})
+    recorder.tags({tags.ORACLE: task.oracle_run_id} if task.oracle_run_id else {})
     try:
         numbers = _with_progress(task.options.references)
         references = [_reference(recorder, task, one) for one in numbers]
         return _attack(recorder, task, references)
     except (KeyboardInterrupt, Stopped):
-        text = f"to continue with the references that are kept: -P resume_run_id={recorder.run_id}"
-        print(text, file=sys.stderr, flush=True)
+        _say(f"to continue with the references that are kept: -P resume_run_id={recorder.run_id}")
         raise
 
 
@@ -187,7 +177,11 @@ def _with_progress(count: int) -> Iterator[int]:
         if trained:
             each = spent / trained
             text += f": {60 / each:.1f} a minute, {each * (count - number - 1):.0f} s to go"
-        print(text, file=sys.stderr, flush=True)
+        _say(text)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _file(number: int) -> str:
@@ -219,22 +213,19 @@ def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
     except UserError:  # it was not kept
         return None
     except ValueError as error:
-        print(f"{_file(number)} is trained again: {error}", file=sys.stderr, flush=True)
+        _say(f"{_file(number)} is trained again: {error}")
         return None
 
 
 def _keep(recorder: Recorder, number: int, content: bytes) -> None:
     """Put a reference among the run's artifacts; at the run's end, if the store fails now."""
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        path = Path(scratch) / Path(_file(number)).name
-        path.write_bytes(content)
-        try:
-            recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
-        except Exception as error:
-            recorder.warn("references are kept only when the run ends", error)
-            later = recorder.folder / _file(number)
-            later.parent.mkdir(exist_ok=True)
-            later.write_bytes(content)
+    try:
+        recorder.put(_file(number), content)
+    except Exception as error:
+        recorder.warn("references are kept only when the run ends", error)
+        later = recorder.folder / _file(number)
+        later.parent.mkdir(exist_ok=True)
+        later.write_bytes(content)
 
 
 # --- the attacks --------------------------------------------------------------------------
@@ -242,15 +233,16 @@ def _keep(recorder: Recorder, number: int, content: bytes) -> None:
 
 def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> Rows:
     """Attack every model, and write everything that the run keeps; numbers by model."""
-    views = {name: _view(task, one) for name, one in task.models.items()}
-    scores = _scores(task, views, references)
-    rows: Rows = {name: _numbers(task, scores, name) for name in views}
+    views, folder = {name: _view(task, one) for name, one in task.models.items()}, recorder.folder
+    scores = attacks.attack_all(views, references, len(task.challenge.members), task.options.gamma)
+    rows: Rows = {name: attacks.attack_rates(scores, name, task.options.seed) for name in views}
+    rows = {name: {n: rounded(v) for n, v in row.items()} for name, row in rows.items()}
     metrics = {f"{n}{ENDINGS[name]}": v for name, row in rows.items() for n, v in row.items()}
     recorder.metrics(metrics)
-    folder = recorder.folder
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "config.json", {**task.config(), **task.problem.device.as_dict()})
-    _keep_models(folder, task, views)
+    first = len(task.problem.dataset.train)
+    save_models(folder / FOLDER / "models.npz", task.challenge, views, first)
     attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
     original, sizes = about(task.problem.checkpoint), task.sizes()
     recorder.describe(
@@ -261,52 +253,6 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
 
 def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
     return View.of(checkpoint.model, task.challenge, make_run(task.problem.device))
-
-
-def _scores(
-    task: LiraTask, views: Mapping[str, View], references: list[Reference]
-) -> dict[str, dict[str, attack_plots.Pair]]:
-    """Scores of members and of non-members, by attack and model."""
-    seen = np.stack([one.seen for one in references])
-    scores: dict[str, dict[str, attack_plots.Pair]] = {"lira": {}, "rmia": {}}
-    trained = [one.trained for one in references]
-    cut, gamma = len(task.challenge.members), task.options.gamma
-    for name, view in views.items():
-        for kind, found in attack(view, trained, seen, gamma=gamma).items():
-            scores[kind][name] = (found[:cut], found[cut:])
-    unlearned = [one.unlearned for one in references if one.unlearned is not None]
-    if unlearned:
-        found = attack(views["unlearned"], unlearned, seen, gamma=gamma)["lira"]
-        scores["ulira"] = {"unlearned": (found[:cut], found[cut:])}
-    return scores
-
-
-def _numbers(
-    task: LiraTask, scores: Mapping[str, Mapping[str, attack_plots.Pair]], model: str
-) -> dict[str, float]:
-    """What the attacks find of a model: ``lira_auc``, ``lira_auc_lo``, ..."""
-    return {
-        f"{kind}_{name}": rounded(value)
-        for kind, models in scores.items()
-        if model in models
-        for name, value in rates(*models[model], seed=task.options.seed).items()
-    }
-
-
-def _keep_models(folder: Path, task: LiraTask, views: Mapping[str, View]) -> None:
-    """Outputs of the attacked models and the samples: with the references, the whole attack."""
-    challenge, first = task.challenge, len(task.problem.dataset.train)
-    arrays: dict[str, Any] = {
-        "forget": challenge.members,
-        "test": challenge.non_members - first,
-        "population": challenge.population,
-        "labels_attacked": challenge.attacked.labels.numpy(),
-        "labels_bystanders": challenge.bystanders.labels.numpy(),
-    }
-    for name, view in views.items():
-        arrays |= view_arrays(name, view)
-    (folder / FOLDER).mkdir(exist_ok=True)
-    np.savez_compressed(folder / FOLDER / "models.npz", **arrays)
 
 
 def _print(store: Store, task: LiraTask, run_id: str, rows: Rows) -> None:

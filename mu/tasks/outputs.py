@@ -14,14 +14,11 @@ from mu.data.images import ImageDataset
 from mu.report import plots, prose
 from mu.tracking import (
     Recorder,
-    Store,
     fingerprint_tag,
     fingerprint_tags,
     log_dataset,
     rounded,
-    run_url,
     save_checkpoint,
-    view_url,
 )
 
 
@@ -93,12 +90,3 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str
         writer = csv.DictWriter(file, names or list(dict.fromkeys(n for row in rows for n in row)))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:
-    """How to see the runs of a view, or one run: the link, and what serves a local store."""
-    place = store.uri, store.experiment_id
-    url = run_url(*place, run_id) if run_id else view_url(*place, str(view))
-    if store.uri.startswith("http"):
-        return url
-    return f"mlflow server --backend-store-uri {store.uri}   then open {url}"

@@ -19,13 +19,14 @@ from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
 from mu.tasks.base import make_run, run_task
-from mu.tasks.outputs import about, browse, links, log_data, write_json
+from mu.tasks.outputs import about, links, log_data, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
 from mu.tracking import (
     Recorder,
     Store,
+    browse,
     fingerprint_tags,
     interrupted_oracles,
     keep_document,
@@ -46,19 +47,12 @@ def perform(
     parent: str | None = None,
     extra: Callable[[Recorder, Unlearned], None] | None = None,
 ) -> Unlearned:
-    """Unlearn in a run of its own, or in the interrupted one that is continued.
+    """Unlearn in a run; for ``resume`` and ``parent`` see :func:`mu.tasks.base.run_task`.
 
-    An oracle that is trained for a run that is not alone, but part of another or with an original
-    below it, is shown below it.
-
-    Parameters
-    ----------
-    begin
-        Gives the task; called once the run is open, since it may have to train an original.
-    resume, parent
-        See :func:`mu.tasks.base.run_task`.
-    extra
-        Writes what this entry keeps in addition to what every unlearning does.
+    ``begin`` gives the task once the run is open, since it may have to train an original;
+    ``extra`` writes what this entry keeps in addition to what every unlearning does. An oracle
+    that is trained for a run that is not alone, but part of another or with an original below it,
+    is shown below it.
     """
 
     def work(recorder: Recorder) -> Unlearned:
@@ -95,7 +89,10 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     recorder.tags(fingerprint_tags(save_checkpoint(recorder, checkpoint)))
     after = predict_split(checkpoint.model, problem.split, run)
     if not all(part.finite for part in (after.forget, after.retain, after.test)):
-        raise _moved_too_far(task)
+        settings = task.method.as_dict()
+        given = [name for name in ("alpha", "lr") if settings.get(name) is not None]
+        remedy = f"lower {given[0]}={settings[given[0]]:g}" if given else "take gentler settings"
+        raise UserError(f"after {task.name} the network's outputs are NaN or infinite; {remedy}")
     seed = problem.evaluation_seed
     numbers = {
         **measure(after, seed=seed),
@@ -110,16 +107,6 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     # As they are logged, so that a gap to logged numbers is exactly zero between equal models.
     metrics = {metric: rounded(value) for metric, value in numbers.items()}
     return Unlearned(recorder.run_id, task, checkpoint, metrics, run, after)
-
-
-def _moved_too_far(task: UnlearnTask) -> UserError:
-    settings = task.method.as_dict()
-    given = [name for name in ("alpha", "lr") if settings.get(name) is not None]
-    remedy = f"lower {given[0]}={settings[given[0]]:g}" if given else "take gentler settings"
-    return UserError(f"after {task.name} the network's outputs are NaN or infinite; {remedy}")
-
-
-# --- the oracle ---------------------------------------------------------------------------
 
 
 def _oracle(store: Store, task: UnlearnTask, parent: str | None) -> TrackedModel | None:
@@ -143,9 +130,6 @@ def train_oracle(
         task = continue_unlearning(store, task, unfinished)
     done = perform(store, task.title, lambda _: task, resume=task.resume_run_id, parent=parent)
     return TrackedModel(done.run_id, done.checkpoint, done.metrics)
-
-
-# --- what is kept -------------------------------------------------------------------------
 
 
 def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
@@ -198,9 +182,6 @@ def _rows(done: Unlearned) -> dict[str, Mapping[str, float]]:
     if done.oracle is not None:
         rows["oracle (retrain)"] = {**done.oracle.metrics, "gap": 0.0}
     return rows
-
-
-# --- what is printed ----------------------------------------------------------------------
 
 
 def print_unlearned(store: Store, done: Unlearned) -> None:

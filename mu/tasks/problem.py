@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,18 +12,16 @@ from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.requests import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
-from mu.digests import digest_of
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure, predict_split
+from mu.keys import oracle_key, unlearning_key
 from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage
 from mu.runs import Run
 from mu.tracking import fingerprint_tag
 from mu.training.progress import Progress
-
-# --- originals ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,6 @@ class TrackedModel:
     def spec(self) -> Spec:
         """Data and recipe."""
         return self.checkpoint.spec
-
-
-# --- unlearning ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -132,44 +126,6 @@ class UnlearningProblem:
             tags.DATA: fingerprint_tag(self.dataset.fingerprint),
             tags.FORGET: fingerprint_tag(self.split.fingerprint),
         }
-
-
-def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
-    """Fingerprint of everything that an oracle depends on, but its seed.
-
-    Parameters
-    ----------
-    retain, mask
-        sha256 (hex) of the retained sample numbers and of the original's mask.
-    mask_from
-        See :class:`mu.methods.retrain.Retrain`.
-    """
-    parts = [
-        spec.data.fingerprint,
-        repr((spec.data.mean, spec.data.std)),
-        spec.recipe.fingerprint,
-        retain,
-        mask if mask_from == "upstream" else "",
-        mask_from,
-    ]
-    if spec.data.poison is not None:  # of clean data, keys are as they were without poisoning
-        parts.append(spec.data.poison.fingerprint)
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
-
-
-def unlearning_key(
-    network: tuple[str, str], forget: str, name: str, method: Method, seed: int
-) -> str:
-    """Fingerprint of one unlearning: the same one gives the same result.
-
-    Parameters
-    ----------
-    network
-        See :attr:`UnlearningProblem.network`.
-    forget
-        sha256 (hex) of the forget set's sample numbers.
-    """
-    return fingerprint_tag(digest_of([network, forget, name, method.by_former_names(), seed]))
 
 
 @dataclass(frozen=True)
@@ -241,7 +197,7 @@ class UnlearnTask:
         """Where the run comes from, and what it can be the oracle of."""
         problem = self.problem
         forget = problem.split.fingerprint
-        key = unlearning_key(problem.network, forget, self.name, self.method, self.seed)
+        key = unlearning_key(problem.network, forget, self.method, self.seed)
         made = {tags.UPSTREAM: problem.run_id, **problem.tags(), tags.UNLEARNING: key}
         if poison := problem.spec.data.poison:
             made[tags.POISON] = fingerprint_tag(poison.fingerprint)

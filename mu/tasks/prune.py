@@ -14,24 +14,24 @@ from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
 from mu.data.images import ImageDataset
 from mu.errors import UserError
-from mu.evaluation.backdoor import backdoor
+from mu.evaluation.original import evaluate_original
 from mu.evaluation.outputs import predict
 from mu.hyperparameters import typed_as
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import pruner_class
 from mu.pruning.base import prunable
-from mu.recipes.profile import DEFAULT_PROFILE, profile
-from mu.recipes.recipe import Recipe, Rewinding
+from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import browse, log_data, save_network, write_json
+from mu.tasks.outputs import log_data, save_network, write_json
 from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given
 from mu.tasks.resume import interrupted, resumed_on
 from mu.tracking import (
     Recorder,
     Store,
+    browse,
     connect,
     fetch_checkpoint,
     fingerprint_tag,
@@ -43,10 +43,7 @@ from mu.training.recipe import Training
 
 
 def prune(request: Request) -> TrackedModel:
-    """Train an original, dense or sparse, and keep its mask and checkpoint by run ID.
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Train an original, dense or sparse, and keep its mask and checkpoint by run ID."""
     options = PruneOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     if options.mask_run_id and options.resume_run_id:
@@ -61,9 +58,6 @@ def prune(request: Request) -> TrackedModel:
     original = train(store, task)
     print_original(store, original)
     return original
-
-
-# --- what is to be trained ----------------------------------------------------------------
 
 
 def requested_task(given: Mapping[str, Any], device: DeviceOptions, prefix: str = "") -> TrainTask:
@@ -146,13 +140,10 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
     return TrainTask(dataset, spec.recipe, device, mask, mask_run_id, progress, run_id)
 
 
-# --- training -----------------------------------------------------------------------------
-
-
 def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:
     """Train and prune in a run of its own, for the run ``parent`` if there is one."""
     poison = task.spec().data.poison
-    title = run_name(task.recipe) + (f", {poison.trigger}" if poison else "")
+    title = prose.name_original(task.recipe) + (f", {poison.trigger}" if poison else "")
 
     return run_task(
         store, "prune", title, partial(_train, task), resume=task.resume_run_id, parent=parent
@@ -214,33 +205,6 @@ def _trained(task: TrainTask, run: Run, recorder: Recorder) -> tuple[Checkpoint,
             after_round=log_accuracy,
         )
     return checkpoint, run.seconds_before + seconds[0]
-
-
-def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
-    """Accuracy on plain training, validation and test images, and the sparsity.
-
-    Of a poisoned original also how far its backdoor works.
-    """
-    parts = checkpoint.spec.split(dataset)
-    sets = {
-        "train_acc": dataset.training_subset(parts.train),
-        "VA": dataset.training_subset(parts.val),
-        "TA": dataset.test_subset(),
-    }
-    model = checkpoint.model
-    found = {name: predict(model, part, run).accuracy() for name, part in sets.items() if len(part)}
-    return {**found, **backdoor(model, dataset, run), "sparsity": checkpoint.mask.sparsity}
-
-
-def run_name(recipe: Recipe) -> str:
-    """Short, as the runs table shows about twenty letters: ``resnet18 imp 67.2 %``."""
-    pruner = recipe.make_pruner()
-    words = [recipe.model.arch.partition(":")[2] or recipe.model.arch]
-    words += [recipe.profile] if recipe.profile != DEFAULT_PROFILE else []
-    chosen = recipe.pruner != profile(recipe.profile).pruner
-    words += [recipe.pruner] if chosen and pruner.rate else []
-    words += ["given mask"] if recipe.given_mask else []
-    return " ".join([*words, f"{100 * (1 - (1 - pruner.rate) ** pruner.rounds):.3g} %"])
 
 
 def print_original(

@@ -13,7 +13,7 @@ from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import ORACLE_WORDS, PLAIN_NAMES, STAGES, DataOptions, DeviceOptions
 from mu.data import load_data
-from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.forget import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.run_record import RunRecord
@@ -29,33 +29,20 @@ from mu.tracking import (
 )
 from mu.tracking.reader import read_unlearned
 
-# --- data and forget sets -----------------------------------------------------------------
-
 
 def load_requested(given: Mapping[str, Any]) -> tuple[ImageDataset, dict[str, Any]]:
     """The data that was requested, and what was given apart from it."""
-    data = DataOptions.of({n: v for n, v in given.items() if n in DataOptions.names()})
+    data = DataOptions.of({n: given[n] for n in DataOptions.names() if n in given})
     rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
-    found = load_data(
-        data.dataset, data.data_dir, data.image_size, stream=data.stream, workers=data.workers
-    )
-    return found, rest
+    more: dict[str, Any] = {"stream": data.stream, "workers": data.workers}
+    return load_data(data.dataset, data.data_dir, data.image_size, **more), rest
 
 
 def data_of(spec: Spec, given: Mapping[str, Any]) -> ImageDataset:
     """The data of an original, from where it lay or from ``data_dir``; checked to be the same."""
     data_dir = given.get("data_dir") or spec.data.data_dir
-    stream, workers = spec.data.stream, given.get("workers")
-    size = spec.data.image_size
-    return spec.data.bind(load_data(spec.data.name, data_dir, size, stream=stream, workers=workers))
-
-
-def forget_split(spec: Spec, dataset: ImageDataset, request: ForgetRequest) -> ForgetSplit:
-    """What is to be forgotten of an original with that spec."""
-    return spec.forget_split(dataset, request)
-
-
-# --- originals ----------------------------------------------------------------------------
+    more: dict[str, Any] = {"stream": spec.data.stream, "workers": given.get("workers")}
+    return spec.data.bind(load_data(spec.data.name, data_dir, spec.data.image_size, **more))
 
 
 def stage_of(store: Store, run_id: str, stage: str | None) -> str:
@@ -127,9 +114,6 @@ def refuse_contradictions(
             )
 
 
-# --- finished unlearn runs ----------------------------------------------------------------
-
-
 def method_of_run(run_id: str) -> str:
     """The name of the method of a finished unlearn run, by its ID or ``auto``."""
     return unlearn_run(connect(), run_id).method
@@ -151,9 +135,6 @@ def problem_of(
     return UnlearningProblem(original_id, original, dataset, split, run.forget_request, device)
 
 
-# --- oracles ------------------------------------------------------------------------------
-
-
 def oracle_of(
     store: Store,
     requested: str,
@@ -163,14 +144,9 @@ def oracle_of(
 ) -> str | None:
     """The run of the oracle: the one given, that of the unlearn run, or one by fingerprint.
 
-    Parameters
-    ----------
-    problem
-        Gives it where its data is needed: not for the oracle that the unlearn run names.
-    linked
-        The oracle that the unlearn run was compared with; it may have been deleted since.
-    but
-        A run that is not found: the one that is measured, which may be an oracle itself.
+    ``problem`` is called where its data is needed: not for ``linked``, the oracle that the unlearn
+    run was compared with, which may have been deleted since. The run ``but`` is not found: the one
+    that is measured, which may be an oracle itself.
     """
     if requested == "none":
         return None

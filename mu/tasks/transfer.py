@@ -24,16 +24,16 @@ from mu.report import console, plots
 from mu.report import transfer as page
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import about, browse, save_network, write_json
+from mu.tasks.outputs import about, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import Models, Source, make_source
-from mu.tracking import Recorder, Store, rounded
+from mu.tracking import Recorder, Store, browse, rounded
 from mu.training import Training
 from mu.training.loop import DivergedError
 from mu.transfer.checkpoint import check_target, transfer_training, transferred
 
-BEFORE = "_before"
-COPIED = (*GAP_METRICS, *(f"{name}{BEFORE}" for name in GAP_METRICS), "gap", "RTE")
+ENDINGS = ("_before", "", "_oracle")  # of the numbers of original, unlearned network and oracle
+COPIED = (*GAP_METRICS, *(f"{name}{ENDINGS[0]}" for name in GAP_METRICS), "gap", "RTE")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class TransferTask:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A network after the transfer, and its numbers as they are logged."""
+    """A network after its transfer."""
 
     checkpoint: Checkpoint
     test: Outputs  # on the target's test images
@@ -85,10 +85,7 @@ class Findings:
 
 
 def transfer(request: Request) -> None:
-    """Make an original forget, train it on for a target, and compare with the original.
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Make an original forget, train it on for a target, and compare with the original."""
     task = _make_task(request)
     store = task.source.store
     title = f"{task.source.method_name} {task.target.name}"
@@ -106,9 +103,6 @@ def _work(task: TransferTask, recorder: Recorder) -> Findings:
     found = _compared(task, models, outcomes)
     _save(recorder, task, outcomes[models.method], found)
     return found
-
-
-# --- what was requested -------------------------------------------------------------------
 
 
 def _make_task(request: Request) -> TransferTask:
@@ -144,15 +138,11 @@ def _load_target(options: TransferOptions, spec: Spec, workers: int | None) -> I
         raise UserError(text) from error
 
 
-# --- doing --------------------------------------------------------------------------------
-
-
 def _outcome(
     task: TransferTask, role: str, model: TrackedModel, recorder: Recorder | None
 ) -> Outcome:
     """The transfer of one network; ``recorder`` logs its curves, where they are kept."""
-    run = make_run(task.device, recorder, task.options.seed)
-    target = task.target
+    run, target = make_run(task.device, recorder, task.options.seed), task.target
     label, tune = f"transfer of {role}", task.options.tune
     try:
         with run.stopwatch() as seconds:
@@ -161,39 +151,35 @@ def _outcome(
             )
     except DivergedError as error:
         raise UserError(
-            f"{label} to {target.name}: the loss is NaN or infinite; lower {TRANSFER_PREFIX}lr="
-            f"{task.training.lr:g}"
+            f"{label} to {target.name}: the loss is NaN or infinite; lower "
+            f"{TRANSFER_PREFIX}lr={task.training.lr:g}"
         ) from error
     seen = found.spec.data.bind(target)
     test = predict(found.model, seen.test_subset(), run)
     train = predict(found.model, seen.training_subset(np.arange(len(seen.train))), run)
-    accuracies = {
-        "target_acc": rounded(test.accuracy()),
-        "target_train_acc": rounded(train.accuracy()),
-    }
+    accuracies = {"target_acc": test.accuracy(), "target_train_acc": train.accuracy()}
     return Outcome(found, test, accuracies, seconds[0], run)
 
 
 def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome]) -> Findings:
     """Every network compared with the original; the numbers of the unlearning are copied."""
-    before = outcomes["original"]
+    before, unlearned = outcomes["original"], models.unlearned
     rows: dict[str, dict[str, float]] = {}
-    metrics: dict[str, float] = {}
-    notes = []
-    for role, model in models.by_role().items():
+    metrics = {name: unlearned.metrics[name] for name in COPIED if name in unlearned.metrics}
+    for (role, model), ending in zip(models.by_role().items(), ENDINGS, strict=False):
         one = outcomes[role]
-        shown = {name: model.metrics[name] for name in page.COLUMNS if name in model.metrics}
-        rows[role] = {**shown, **one.accuracies}
-        gain = accuracy_difference(one.test, before.test)
-        ending = BEFORE if model is models.original else ""
-        ending = "_oracle" if model is models.oracle else ending
-        metrics |= {f"{name}{ending}": value for name, value in one.accuracies.items()}
+        numbers = {name: rounded(value) for name, value in one.accuracies.items()}
         if model is not models.original:
-            rows[role]["target_gain"] = metrics[f"target_gain{ending}"] = rounded(gain.value)
-        if model is models.unlearned:
+            gain = accuracy_difference(one.test, before.test)
+            numbers["target_gain"] = rounded(gain.value)
+        if model is unlearned:
             metrics |= {"target_gain_lo": rounded(gain.low), "target_gain_hi": rounded(gain.high)}
             metrics["transfer_s"] = rounded(one.seconds)
             metrics["sparsity"] = rounded(one.checkpoint.mask.sparsity)
+        metrics |= {f"{name}{ending}": value for name, value in numbers.items()}
+        shown = {name: model.metrics[name] for name in page.COLUMNS if name in model.metrics}
+        rows[role] = {**shown, **numbers}
+    notes = []
     if metrics["target_gain_lo"] <= 0 <= metrics["target_gain_hi"]:
         notes.append(
             f"{len(task.target.test)} test images do not tell the unlearned network's accuracy on "
@@ -201,12 +187,7 @@ def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome
         )
     if models.oracle is None and models.method != "retrain":
         notes.append("no oracle to compare with; add oracle_run_id=train to make one")
-    unlearning = models.unlearned.metrics
-    copied = {name: unlearning[name] for name in COPIED if name in unlearning}
-    return Findings(models, rows, {**copied, **metrics}, notes)
-
-
-# --- what is kept and printed -------------------------------------------------------------
+    return Findings(models, rows, metrics, notes)
 
 
 def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:
@@ -250,11 +231,12 @@ def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> No
         list(found.rows),
     )
     console.print_notes(found.notes)
-    lines = {
-        **found.models.links(),
-        "transfer": run_id,
-        "gain": page.gain_in_words(found.metrics),
-        "model": f'mu.load_model("{run_id}")',
-        "browse": browse(store, "mu-transfer"),
-    }
-    console.print_lines(lines)
+    console.print_lines(
+        {
+            **found.models.links(),
+            "transfer": run_id,
+            "gain": page.gain_in_words(found.metrics),
+            "model": f'mu.load_model("{run_id}")',
+            "browse": browse(store, "mu-transfer"),
+        }
+    )

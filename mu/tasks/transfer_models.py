@@ -56,22 +56,13 @@ class Models:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the networks come from; everything is checked before a run is opened.
-
-    Parameters
-    ----------
-    shape
-        (channels, height, width) of the original's images; None where they are not read, since a
-        finished run does not need them.
-    models
-        Gives the networks; what is still to be made is shown below the run of that ID.
-    """
+    """Where the networks come from; everything is checked before a run is opened."""
 
     store: Store
     method_name: str
     spec: Spec  # of the original
-    shape: tuple[int, int, int] | None
-    models: Callable[[str], Models]
+    shape: tuple[int, int, int] | None  # of its images, where they are read: (channels, h, w)
+    models: Callable[[str], Models]  # what is still to be made is shown below the run of that ID
 
 
 def make_source(options: TransferOptions, request: Request, device: DeviceOptions) -> Source:
@@ -104,9 +95,8 @@ def _finished(options: TransferOptions, request: Request, device: DeviceOptions)
     checkpoint = fetch_original(store, original_id, request.original)
     original = TrackedModel(original_id, checkpoint, of_original(run.metrics))
 
-    @lru_cache(1)
+    @lru_cache(1)  # only where its data is needed
     def problem() -> UnlearningProblem:
-        """With its data and its forget set; only where these are needed."""
         return problem_of(store, run, device, request.original.get("data_dir"))
 
     _refuse_contradictions(store, run, original, request)

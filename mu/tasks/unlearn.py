@@ -9,13 +9,7 @@ from typing import Any
 import numpy as np
 
 from mu.checkpoints import Checkpoint
-from mu.cli.requests import (
-    BackdoorOptions,
-    DeviceOptions,
-    Request,
-    TransferOptions,
-    UnlearnOptions,
-)
+from mu.cli.requests import BackdoorOptions, DeviceOptions, Request, TransferOptions, UnlearnOptions
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method
@@ -32,10 +26,7 @@ from mu.tracking import Recorder, Store, connect
 
 
 def unlearn(request: Request) -> Unlearned:
-    """Make an original forget, evaluate it, and compare it with the oracle.
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Make an original forget, evaluate it, and compare it with the oracle."""
     options = UnlearnOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     if options.resume_run_id:
@@ -47,9 +38,6 @@ def unlearn(request: Request) -> Unlearned:
         store, done = plan.store, run_plan(plan)
     print_unlearned(store, done)
     return done
-
-
-# --- planning -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -70,6 +58,14 @@ class UnlearnPlan:
     def title(self) -> str:
         """Of the run, in the runs table."""
         return f"{self.method.name} {self.forget}"
+
+    def checked(self) -> UnlearnPlan:
+        """The plan; refuses an oracle that does not fit, as far as that is known before the run."""
+        if isinstance(self.original, TrackedModel):
+            self.task(self.original)
+        else:
+            check_oracle_run(self.store, self.options.oracle_run_id, None)
+        return self
 
     def task(self, original: TrackedModel) -> UnlearnTask:
         """What is to be done, once the original is there; refuses an oracle of something else."""
@@ -99,11 +95,9 @@ def make_plan(
         what = about(found.checkpoint)
         print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
     extra = {"stage": options.stage} if options.stage else {}
-    plan = UnlearnPlan(
+    return UnlearnPlan(
         store, options, method, device, dataset, original, options.forget, lambda *_: split, extra
-    )
-    check_oracle(plan)
-    return plan
+    ).checked()
 
 
 def dataset_of(original: TrackedModel | TrainTask, given: Mapping[str, Any]) -> ImageDataset:
@@ -111,14 +105,6 @@ def dataset_of(original: TrackedModel | TrainTask, given: Mapping[str, Any]) -> 
     if isinstance(original, TrainTask):
         return original.dataset
     return data_of(original.spec(), given)
-
-
-def check_oracle(plan: UnlearnPlan) -> None:
-    """Refuse an oracle that does not fit, as far as that is known before the run."""
-    if isinstance(plan.original, TrackedModel):
-        plan.task(plan.original)
-    else:
-        check_oracle_run(plan.store, plan.options.oracle_run_id, None)
 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
@@ -132,9 +118,6 @@ def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
         return plan.task(original)
 
     return perform(plan.store, plan.title, begin, parent=parent)
-
-
-# --- resuming -----------------------------------------------------------------------------
 
 
 def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:

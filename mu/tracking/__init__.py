@@ -47,11 +47,11 @@ from mu.tracking.resuming import (
 from mu.tracking.serving import save_checkpoint
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store, connect
-from mu.tracking.view import run_url, view_url
+from mu.tracking.view import browse, run_url, view_url
 
 __all__ = [
-    "FINISHED", "UNLEARNED", "Chosen", "Recorder", "Stopped", "Store", "below", "choose_runs",
-    "close_dead_runs", "close_runs_below", "close_runs_of", "connect", "derived",
+    "FINISHED", "UNLEARNED", "Chosen", "Recorder", "Stopped", "Store", "below", "browse",
+    "choose_runs", "close_dead_runs", "close_runs_below", "close_runs_of", "connect", "derived",
     "fetch_checkpoint", "fetch_document", "fetch_mask", "find_finished", "find_oracle",
     "find_original", "find_progress", "find_unfinished", "fingerprint_tag", "fingerprint_tags",
     "finished_run", "interrupted_oracles", "keep_document", "load_checkpoint", "load_mask",

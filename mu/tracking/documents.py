@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,11 @@ def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
 
 
 def _write(recorder: Recorder, content: bytes) -> None:
-    name = Path(DOCUMENT_FILE).name
     if folder := local_folder(recorder.store.run(recorder.run_id)):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, content)
-        return
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        path = Path(scratch) / name
-        path.write_bytes(content)
-        recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
+        write_whole(folder / Path(DOCUMENT_FILE).name, content)
+    else:
+        recorder.put(DOCUMENT_FILE, content)
 
 
 def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -67,6 +68,13 @@ class Recorder:
     def describe(self, text: str) -> None:
         """Set the description on the run's page; Markdown."""
         self.tags({"mlflow.note.content": text})
+
+    def put(self, path: str, content: bytes) -> None:
+        """Put a file among the run's artifacts at once; raises what goes wrong."""
+        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+            file = Path(scratch) / Path(path).name
+            file.write_bytes(content)
+            self.store.client.log_artifact(self.run_id, str(file), str(Path(path).parent))
 
     def finish(self) -> None:
         """Send what is waiting and upload the folder; raises what goes wrong."""

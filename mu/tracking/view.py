@@ -178,6 +178,15 @@ def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str:
     return f"{_server(tracking_uri)}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
+def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:
+    """How to see the runs of a view, or one run: the link, and what serves a local store."""
+    place = store.uri, store.experiment_id
+    url = run_url(*place, run_id) if run_id else view_url(*place, str(view))
+    if store.uri.startswith("http"):
+        return url
+    return f"mlflow server --backend-store-uri {store.uri}   then open {url}"
+
+
 def _tag_value(view: View, created_at: int) -> str:
     state = zlib.compress(_compact(view.state()).encode())
     packed = f"deflate;{base64.b64encode(state).decode()}"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.tasks.sweep import schedule as module
-from mu.tasks.sweep.engines import Answer, Document, WorkerDiedError
+from mu.tasks.sweep.engines import Answer, WorkerDiedError
 from mu.tasks.sweep.plan import Plan, Task
 from mu.tasks.sweep.schedule import DEATHS, DONE, FAILED, WAITING, Schedule, drive
 from tests.helpers import laws
@@ -39,13 +39,13 @@ class World:
     def run(self, retries: int = 0) -> Schedule:
         schedule = Schedule(self.plan, retries)
 
-        def document(task: Task) -> Document:
+        def job(task: Task) -> dict[str, str]:
             assert all(self.finished[need] and need in schedule.results for need in task.needs)
             return {"key": task.key}
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "wait", self.wait)
-            drive(schedule, self, self.find, document, self.changed)
+            drive(schedule, self, self.find, job, self.changed)
         assert self.running == {}
         assert self.most <= self.jobs
         return schedule
@@ -58,11 +58,11 @@ class World:
 
     # --- the engine -----------------------------------------------------------------------
 
-    def submit(self, document: Document) -> Answer:
-        assert document["key"] not in self.running.values()
+    def submit(self, job: Mapping[str, str]) -> Answer:
+        assert job["key"] not in self.running.values()
         answer: Answer = Future()
-        self.running[answer] = document["key"]
-        self.order.append(document["key"])
+        self.running[answer] = job["key"]
+        self.order.append(job["key"])
         self.most = max(self.most, len(self.running))
         return answer
 

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mu import tags
+from mu.keys import oracle_key, unlearning_key
 from mu.methods import make_method
-from mu.tasks.problem import oracle_key, unlearning_key
 from mu.tasks.sweep.plan import Plan, Task
 from mu.tracking import (
     FINISHED,
@@ -68,11 +68,9 @@ class Finder:
         if not task.needs:
             return tags.ORIGINAL_KEY, task.key
         original, what = self._record(results[task.needs[0]]["run_id"]).tags, task.what
-        network, method = (original[tags.WEIGHTS], original[tags.MASK]), what["method"]
-        settings = make_method(method, what["settings"])
-        return tags.UNLEARNING, unlearning_key(
-            network, what["forget_set"], method, settings, task.seed
-        )
+        network = original[tags.WEIGHTS], original[tags.MASK]
+        method = make_method(what["method"], what["settings"])
+        return tags.UNLEARNING, unlearning_key(network, what["forget_set"], method, task.seed)
 
     def _other_oracle(self, task: Task, original: str) -> MlflowRun | None:
         """An oracle that differs by its seed only."""
@@ -87,9 +85,6 @@ def oracle_of(task: Task, results: Results) -> str | None:
     if len(task.needs) < 2 or task.what["method"] == "retrain":
         return None
     return str(results[task.needs[1]]["run_id"])
-
-
-# --- estimates ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,6 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# --- what stands under the keys -----------------------------------------------------------
-
-
 def _originals(written: Any) -> Iterator[Settings]:
     """The originals of one block of settings, or of a list of blocks."""
     blocks = {"originals": written}

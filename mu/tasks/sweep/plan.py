@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,10 +18,9 @@ from mu.data.images import ImageDataset
 from mu.digests import digest_of
 from mu.errors import UserError, unknown
 from mu.methods import check_method, make_method, method_class
-from mu.tasks.base import checked_device
 from mu.tasks.problem import TrainTask
 from mu.tasks.prune import task_on, task_under_mask
-from mu.tasks.resolve import forget_split, load_requested
+from mu.tasks.resolve import load_requested
 from mu.tasks.sweep.grid import Grid
 from mu.tracking import Store, fingerprint_tag
 
@@ -40,6 +38,13 @@ class PlannedOriginal:
     forget_sets: Mapping[str, str]  # fingerprint of what each spelling means in this original
     spec: Spec
     retained: Mapping[str, str]  # fingerprint of the retained samples, by that of the forgotten
+
+    @property
+    def data(self) -> DataOptions:
+        """Which data; what is not given is as in the run whose mask it has, if it has one's."""
+        found, masked = self.spec.data, self.settings.get("mask_run_id")
+        names = {"dataset": found.name, "data_dir": found.data_dir, "image_size": found.image_size}
+        return _data({**(names if masked else {}), **self.settings})
 
 
 @dataclass(frozen=True)
@@ -61,18 +66,13 @@ class Task:
         seed = self.what["seed"]
         return self.original.spec.recipe.seed if seed is None else int(seed)
 
-    @property
-    def title(self) -> str:
-        """Kind and label."""
-        return f"{KINDS[self.kind]} {self.label}"
-
 
 Plan = tuple[Task, ...]  # nothing comes before what it needs
 
 
 def plan_digest(plan: Plan) -> str:
-    """sha256 (hex) of what is to be there in the end, in whatever order it was written."""
-    return digest_of(sorted(task.key for task in plan))
+    """The tag of what is to be there in the end, in whatever order it was written."""
+    return fingerprint_tag(digest_of(sorted(task.key for task in plan)))
 
 
 def make_plan(
@@ -131,21 +131,6 @@ def _namer(groups: Sequence[Settings]) -> Callable[[Settings], str]:
     return lambda one: " ".join(f"{n}={one[n]}" for n in names if len(values[n]) > 1 and n in one)
 
 
-# --- from the grid ------------------------------------------------------------------------
-
-
-def device_of(grid: Grid, given: Mapping[str, Any], *, here: bool) -> dict[str, Any]:
-    """What is set of the device: by the grid, and on the command line, which wins.
-
-    If all runs ``here``, this machine must have it.
-    """
-    device = {**_typed("device", [Group(DeviceOptions)], grid.device), **given}
-    options = DeviceOptions.of(device)
-    if here:
-        checked_device(options)
-    return device
-
-
 def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Plan:
     """Check everything that was written, the cheap things first, and make the plan.
 
@@ -173,7 +158,7 @@ def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Pl
         for text, request in requests.items():
             same = (spec.data.fingerprint, repr(spec.recipe.split), text)
             if same not in splits:
-                splits[same] = forget_split(spec, task.dataset, request)
+                splits[same] = spec.forget_split(task.dataset, request)
             sets[text] = splits[same].fingerprint
             retained[sets[text]] = indices_digest(splits[same].retain)
         originals[key] = PlannedOriginal(key, settings, sets, spec, retained)
@@ -185,14 +170,14 @@ def _method(
 ) -> tuple[str, dict[str, Any]]:
     """The registered name of a method, and its settings with their defaults."""
     name = check_method(written)
-    given = _typed(owner or f"method {name}", [Group(method_class(name))], settings)
+    given = typed(owner or f"method {name}", [Group(method_class(name))], settings)
     return name, make_method(name, given).as_dict()
 
 
 def _original(written: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an original as the command line would have typed them."""
     groups = [*original_groups(_arguments(written)), Group(PruneOptions)]
-    given = _typed("originals", groups, written)
+    given = typed("originals", groups, written)
     if given.pop("resume_run_id", None) is not None:
         raise UserError(
             "originals.resume_run_id: interrupted originals are continued in any case; leave it out"
@@ -200,7 +185,7 @@ def _original(written: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _typed(owner: str, groups: Sequence[Group], written: Mapping[str, Any]) -> dict[str, Any]:
+def typed(owner: str, groups: Sequence[Group], written: Mapping[str, Any]) -> dict[str, Any]:
     """Values as a command line with these options reads them, refusing unknown names."""
     known = [name for group in groups for name in group.settings.names()]
     for name in written:
@@ -221,14 +206,18 @@ def original_task(
 
     The ``store`` is opened only where a mask is to be fetched.
     """
-    rest = {name: value for name, value in settings.items() if name != "mask_run_id"}
+    given = {name: value for name, value in settings.items() if name != "mask_run_id"}
     if run_id := settings.get("mask_run_id"):
-        return task_under_mask(store(), run_id, rest, device)
-    data = {name: rest.pop(name) for name in DataOptions.names() if name in rest}
-    return task_on(load_once(json.dumps(data)), rest, device)
+        return task_under_mask(store(), run_id, given, device)
+    rest = {name: value for name, value in given.items() if name not in DataOptions.names()}
+    return task_on(load_once(_data(settings)), rest, device)
+
+
+def _data(settings: Settings) -> DataOptions:
+    return DataOptions.of({n: settings[n] for n in DataOptions.names() if n in settings})
 
 
 @lru_cache(maxsize=1)  # as tasks on the same data follow each other
-def load_once(data: str) -> ImageDataset:
-    """The data of some settings, in JSON."""
-    return load_requested(json.loads(data))[0]
+def load_once(data: DataOptions) -> ImageDataset:
+    """The data."""
+    return load_requested(data.as_dict())[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.table import Table
 
 from mu.report import console, prose
-from mu.tasks.outputs import browse, write_csv, write_json, write_text
+from mu.tasks.outputs import write_csv, write_json, write_text
 from mu.tasks.sweep.plan import KINDS, Plan, Task
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
-from mu.tracking import Recorder, Store
+from mu.tracking import Recorder, Store, browse
 from mu.tracking.choosing import SWEEP_FILE
 
 MOST_ROWS = 40  # of the table that is printed
@@ -26,29 +26,29 @@ Estimates = Mapping[str, float | None]  # seconds by the keys of tasks; None whe
 
 def print_plan(plan: Plan, estimates: Estimates) -> None:
     """A table of the tasks by kind; those with an estimate are yet to be made."""
-    table = Table("")
-    for name in ("planned", "finished", "to make", "estimated"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for kind, word in KINDS.items():
+
+    def cells(kind: str) -> list[Any]:
         tasks = [task for task in plan if task.kind == kind]
         left = [estimates[task.key] for task in tasks if task.key in estimates]
-        numbers = (len(tasks), len(tasks) - len(left), len(left))
         known = [one for one in left if one is not None]
-        texts = [duration(sum(known))] if known else []
+        texts = [console.duration(sum(known))] if known else []
         texts += [f"{len(left) - len(known)} unknown"] if len(known) < len(left) else []
-        table.add_row(f"{word}s", *map(str, numbers), " + ".join(texts) or "-")
+        return [len(tasks), len(tasks) - len(left), len(left), " + ".join(texts) or "-"]
+
+    table = _by_kind(("planned", "finished", "to make", "estimated"), cells)
     console.make_console().print(table)
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: ``4 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-# --- while it runs ------------------------------------------------------------------------
+def _by_kind(
+    columns: Sequence[str], cells: Callable[[str], Sequence[Any]], caption: str | None = None
+) -> Table:
+    """A table with a row for each kind of tasks."""
+    table = Table("", caption=caption, caption_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for kind, word in KINDS.items():
+        table.add_row(f"{word}s", *map(str, cells(kind)))
+    return table
 
 
 class Board:
@@ -56,7 +56,7 @@ class Board:
 
     def __init__(self, schedule: Schedule, estimates: Estimates, jobs: int) -> None:
         self._schedule, self._estimates, self._jobs = schedule, estimates, jobs
-        self._took: dict[str, list[float]] = {}
+        self._took: dict[str | None, list[float]] = {}  # by method; originals have none
         # Tasks that run in this process have its output redirected meanwhile; the board has not.
         self._console = Console(file=sys.stdout)
         self._live = Live(console=self._console, get_renderable=self.table, refresh_per_second=1)
@@ -72,7 +72,7 @@ class Board:
     def changed(self, task: Task, what: str, about: Mapping[str, Any]) -> None:
         """See :func:`mu.tasks.sweep.schedule.drive`."""
         if "seconds" in about:
-            self._took.setdefault(_group(task), []).append(about["seconds"])
+            self._took.setdefault(task.what.get("method"), []).append(about["seconds"])
         lines = [f"{line} ({task.label})" for line in about.get("warnings", ())]
         if not self._console.is_terminal and what != "died":
             words = {"begun": "begins", "again": "is tried again"}.get(what, what)
@@ -87,15 +87,10 @@ class Board:
     def table(self) -> Table:
         """Kinds of tasks against their states."""
         left = self._seconds_left()
-        text = "time left unknown" if left is None else f"about {duration(left)} left"
-        table = Table("", caption=text, caption_justify="left")
-        for state in STATES:
-            table.add_column(state, justify="right")
+        text = "time left unknown" if left is None else f"about {console.duration(left)} left"
         tasks = self._schedule.plan
         counts = Counter((task.kind, self._schedule.state(task)) for task in tasks)
-        for kind, word in KINDS.items():
-            table.add_row(f"{word}s", *(str(counts[kind, state]) for state in STATES))
-        return table
+        return _by_kind(STATES, lambda kind: [counts[kind, state] for state in STATES], text)
 
     def _seconds_left(self) -> float | None:
         """For what is not done, as many at a time as there are jobs; None where unknown.
@@ -106,23 +101,15 @@ class Board:
         left = [task for task in plan if state(task) in (WAITING, RUNNING)]
         if not left:
             return 0.0
-        means = {group: statistics.fmean(took) for group, took in self._took.items()}
-        each = [means.get(_group(task), self._estimates.get(task.key)) for task in left]
+        mean = {method: statistics.fmean(took) for method, took in self._took.items()}
+        each = [mean.get(one.what.get("method"), self._estimates.get(one.key)) for one in left]
         known = [one for one in each if one is not None]
         # What nothing is known of may take as long as the others.
         return statistics.fmean(known) * len(left) / self._jobs if known else None
 
 
-def _group(task: Task) -> str:
-    """Tasks of one group take about as long."""
-    return str(task.what.get("method", task.kind))
-
-
-# --- in the end ---------------------------------------------------------------------------
-
-
-def write_report(recorder: Recorder, schedule: Schedule, tracebacks: Mapping[str, str]) -> None:
-    """Write every task's run, the unlearnings as a table, and tracebacks by the labels of tasks."""
+def write_report(recorder: Recorder, schedule: Schedule) -> None:
+    """Write every task's run, the unlearnings as a table, and tracebacks of what failed."""
     plan, folder, done = schedule.plan, recorder.folder, _done(schedule)
     runs = {key: result["run_id"] for key, result in schedule.results.items()}
     entries = [
@@ -157,8 +144,8 @@ def write_report(recorder: Recorder, schedule: Schedule, tracebacks: Mapping[str
     text = "\n".join(lines) + (prose.table_of(*_numbers(done, schedule)) if done else "")
     write_text(folder / "report" / "summary.md", text)
     recorder.describe(text[:MOST_LETTERS])
-    if tracebacks:
-        text = "\n".join(f"{label}\n{trace}" for label, trace in tracebacks.items())
+    if schedule.tracebacks:
+        text = "\n".join(f"{label}\n{trace}" for label, trace in schedule.tracebacks.items())
         write_text(folder / "report" / "failures.txt", text)
 
 
@@ -175,8 +162,8 @@ def print_report(store: Store, run_id: str, schedule: Schedule) -> None:
 
 def failures(schedule: Schedule) -> list[str]:
     """Each task that was given up, and why: first those that were tried."""
-    reasons = schedule.failures
-    lines = [f"{one.title}: {reasons[one.key]}" for one in schedule.plan if one.key in reasons]
+    tasks = [(task, schedule.failures.get(task.key)) for task in schedule.plan]
+    lines = [f"{KINDS[one.kind]} {one.label}: {why}" for one, why in tasks if why is not None]
     return sorted(lines, key=lambda line: "not tried" in line)
 
 

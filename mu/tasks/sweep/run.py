@@ -11,24 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from mu import tags
+from mu.cli.options import Group
 from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
+from mu.distributed.place import shares
 from mu.errors import UserError
-from mu.tasks.base import run_task
+from mu.tasks.base import checked_device, run_task
 from mu.tasks.outputs import write_text
 from mu.tasks.sweep.engines import Engine
-from mu.tasks.sweep.engines.processes import Processes, environments
-from mu.tasks.sweep.find import Finder, Results, estimate, load_of, pasts
+from mu.tasks.sweep.engines.processes import Processes
+from mu.tasks.sweep.find import Finder, Results, estimate, load_of, oracle_of, pasts
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
-from mu.tasks.sweep.perform import document_of, perform, perform_in_worker
-from mu.tasks.sweep.plan import KINDS, Plan, Task, device_of, plan_digest, plan_of
-from mu.tasks.sweep.report import (
-    Board,
-    Estimates,
-    failures,
-    print_plan,
-    print_report,
-    write_report,
-)
+from mu.tasks.sweep.perform import Job, perform, perform_in_worker
+from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest, plan_of, typed
+from mu.tasks.sweep.report import Board, Estimates, failures, print_plan, print_report, write_report
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tracking import (
     Recorder,
@@ -37,7 +32,6 @@ from mu.tracking import (
     connect,
     fetch_document,
     find_unfinished,
-    fingerprint_tag,
     keep_document,
     resumable_run,
 )
@@ -49,24 +43,15 @@ class Sweep:
 
     store: Store
     options: SweepOptions
-    grid: str  # the text
-    given: Mapping[str, Any]  # of the device, on the command line
-    device: Mapping[str, Any]  # by the grid and the command line
+    document: Mapping[str, Any]  # to resume it: the grid's text, what was given of the device
+    device: DeviceOptions  # by the grid and the command line, which wins
     plan: Plan
     found: Results  # of what is finished already
     estimates: Estimates  # of the others
 
-    @property
-    def digest(self) -> str:
-        """The tag by which an interrupted one is found."""
-        return fingerprint_tag(plan_digest(self.plan))
-
 
 def sweep(request: Request) -> None:
-    """Make every combination of originals, forget sets, methods and seeds of a grid file.
-
-    Everything that can be checked is checked before a run is opened.
-    """
+    """Make every combination of originals, forget sets, methods and seeds of a grid file."""
     options = SweepOptions.of(request.entry)
     if options.engine == "ray" and find_spec("ray") is None:
         raise UserError(
@@ -94,12 +79,15 @@ def _planned(options: SweepOptions, given: Mapping[str, Any]) -> Sweep:
         text, given = text or kept["grid"], {**kept["device"], **given}
     assert text is not None
     grid = Grid.of(load_yaml(text, options.grid or "of the interrupted sweep"))
-    device = device_of(grid, given, here=options.ray_address is None)
-    plan = plan_of(grid, DeviceOptions.of(device), store)
+    device = DeviceOptions.of({**typed("device", [Group(DeviceOptions)], grid.device), **given})
+    if options.ray_address is None:  # else this machine need not have it
+        checked_device(device)
+    plan = plan_of(grid, device, store)
     found, known = Finder(store()).all(plan), list(pasts(store()))
     left = [task for task in plan if task.key not in found]
     estimates = {task.key: estimate(load_of(task), known) for task in left}
-    return Sweep(store(), options, text, given, device, plan, found, estimates)
+    document = {"grid": text, "device": dict(given)}
+    return Sweep(store(), options, document, device, plan, found, estimates)
 
 
 def _interrupted(sweep: Sweep) -> str | None:
@@ -107,12 +95,12 @@ def _interrupted(sweep: Sweep) -> str | None:
 
     UserError if the one named is of another plan, or another process is at the same one.
     """
-    store, run_id = sweep.store, sweep.options.resume_run_id
+    store, run_id, digest = sweep.store, sweep.options.resume_run_id, plan_digest(sweep.plan)
     if run_id is None:
-        unfinished = find_unfinished(store, "sweep", tags.SWEEP, sweep.digest)
+        unfinished = find_unfinished(store, "sweep", tags.SWEEP, digest)
         newest = next((run.info.run_id for run in unfinished), None)
         return newest and str(resumable_run(store, newest, "sweep").info.run_id)
-    if store.run(run_id).data.tags.get(tags.SWEEP) != sweep.digest:
+    if store.run(run_id).data.tags.get(tags.SWEEP) != digest:
         raise UserError(
             f"run {run_id} is a sweep of another grid, or its data has changed; leave "
             "resume_run_id out: what is finished of it is found all the same"
@@ -126,13 +114,14 @@ def _make(sweep: Sweep, resume: str | None) -> None:
 
     def work(recorder: Recorder) -> None:
         if resume is None:
-            keep_document(recorder, {"grid": sweep.grid, "device": dict(sweep.given)})
+            keep_document(recorder, sweep.document)
         recorder.params({**sweep.options.as_dict(), **counts})
-        recorder.tags({tags.SWEEP: sweep.digest})
+        recorder.tags({tags.SWEEP: plan_digest(sweep.plan)})
         schedule = Schedule(sweep.plan, sweep.options.retries, sweep.found)
-        tracebacks = _drive(sweep, schedule, recorder.run_id) if sweep.estimates else {}
-        write_text(recorder.folder / "grid.yaml", sweep.grid)
-        write_report(recorder, schedule, tracebacks)
+        if sweep.estimates:
+            _drive(sweep, schedule, recorder.run_id)
+        write_text(recorder.folder / "grid.yaml", sweep.document["grid"])
+        write_report(recorder, schedule)
         print_report(sweep.store, recorder.run_id, schedule)
         if lost := failures(schedule):
             recorder.finish()  # what is written is stored, though the run does not end well
@@ -146,19 +135,17 @@ def _make(sweep: Sweep, resume: str | None) -> None:
     run_task(sweep.store, "sweep", f"{counts['cells']} unlearnings", work, resume=resume)
 
 
-def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> dict[str, str]:
-    """Have every task done; tracebacks of what failed, by label."""
+def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> None:
+    """Have every task done."""
     store, results, finder = sweep.store, schedule.results, Finder(sweep.store)
-    where = {"store": store.uri, "experiment": store.experiment_id, "parent": run_id}
-    tracebacks = {}
 
-    def document(task: Task) -> dict[str, Any]:
-        common = {**where, "device": dict(sweep.device), "tag": finder.tag(task, results)}
-        return {**common, **document_of(task, results)}
+    def job(task: Task) -> Job:
+        original = results[task.needs[0]]["run_id"] if task.needs else None
+        oracle = oracle_of(task, results) or "none"
+        place = (store.uri, store.experiment_id, run_id)
+        return Job(task, finder.tag(task, results), original, oracle, sweep.device, *place)
 
     def changed(task: Task, what: str, about: Mapping[str, Any]) -> None:
-        if "traceback" in about:
-            tracebacks[task.label] = about["traceback"]
         if what == "died":
             close_runs_below(store, run_id, "FAILED", about["error"], finder.tag(task, results))
         board.changed(task, what, about)
@@ -166,20 +153,20 @@ def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> dict[str, str]:
     engine = open_engine(sweep.options, sweep.device)
     try:
         with Board(schedule, sweep.estimates, engine.jobs) as board:
-            drive(schedule, engine, lambda task: finder.find(task, results), document, changed)
+            drive(schedule, engine, lambda task: finder.find(task, results), job, changed)
     finally:
         engine.close()
         close_runs_below(store, run_id, "KILLED", "the sweep was stopped")
-    return tracebacks
 
 
-def open_engine(options: SweepOptions, device: Mapping[str, Any]) -> Engine:
+def open_engine(options: SweepOptions, device: DeviceOptions) -> Engine:
     """Start the engine; UserError if the Ray cluster does not answer."""
     if options.engine == "ray":
         from mu.tasks.sweep.engines.ray import Ray  # an extra
 
-        gpus = 0 if device.get("device") == "cpu" else int(device.get("devices", 1))
+        gpus = 0 if device.device == "cpu" else device.devices
         return Ray(perform_in_worker, options.jobs, options.ray_address, gpus)
     if options.engine == "processes":
-        return Processes(perform_in_worker, environments(options.jobs, DeviceOptions.of(device)))
+        places = shares(options.jobs, device.device, device.devices)
+        return Processes(perform_in_worker, places)
     return Engine(perform)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Any
 
-from mu.tasks.sweep.engines import Answer, Document, Engine, WorkerDiedError
+from mu.tasks.sweep.engines import Answer, Engine, WorkerDiedError
 from mu.tasks.sweep.find import Result, Results
 from mu.tasks.sweep.plan import Plan, Task
 
@@ -27,6 +27,7 @@ class Schedule:
         self.plan, self._retries = plan, retries
         self.results: dict[str, Result] = dict(results or {})  # of tasks that are done, by key
         self.failures: dict[str, str] = {}  # why tasks were given up
+        self.tracebacks: dict[str, str] = {}  # of the last failure of a task, by label
         self._running: set[str] = set()
         self._lost: Counter[tuple[str, bool]] = Counter()
 
@@ -71,23 +72,15 @@ def drive(
     schedule: Schedule,
     engine: Engine,
     find: Callable[[Task], Result | None],
-    document: Callable[[Task], Document],
+    job: Callable[[Task], Any],
     changed: Callable[[Task, str, Mapping[str, Any]], None],
 ) -> None:
     """Have every task done, each once.
 
-    What was begun is looked for before it is done again: a worker may die after its work and
-    before its answer.
-
-    Parameters
-    ----------
-    find
-        The result of a task that is done already, whoever did it; None if it is to be done.
-    document
-        What a worker is given.
-    changed
-        Called when a task is ``found``, ``begun``, ``done``, ``failed`` or tried ``again``, and
-        when its worker ``died``, with the result or the ``error``.
+    ``find`` gives the result of a task that is done already, whoever did it: a worker may die
+    after its work and before its answer. ``job`` gives what a worker is given. ``changed`` is
+    called when a task is ``found``, ``begun``, ``done``, ``failed`` or tried ``again``, and when
+    its worker ``died``, with the result or the ``error``.
     """
     at_work: dict[Answer, Task] = {}
     while True:
@@ -98,7 +91,7 @@ def drive(
             else:
                 schedule.begin(task)
                 changed(task, "begun", {})
-                at_work[engine.submit(document(task))] = task
+                at_work[engine.submit(job(task))] = task
         if not at_work:
             return
         for answer in wait(at_work, return_when=FIRST_COMPLETED).done:
@@ -114,5 +107,7 @@ def drive(
                     schedule.done(task, about)
                     changed(task, "done", about)
                     continue
+                if "traceback" in about:
+                    schedule.tracebacks[task.label] = about["traceback"]
                 again = schedule.lost(task, about["error"])
             changed(task, "again" if again else "failed", about)

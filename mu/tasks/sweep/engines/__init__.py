@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-Document = Mapping[str, Any]  # JSON-ready
 Answer = Future[dict[str, Any]]
-Perform = Callable[[Document], dict[str, Any]]
+Perform = Callable[[Any], dict[str, Any]]  # of a job, which can be pickled
 PATIENCE = 30.0  # seconds that workers have to close their runs, once they are told to
 
 
@@ -24,10 +23,10 @@ class Engine:
     def __init__(self, perform: Perform) -> None:
         self._perform = perform
 
-    def submit(self, document: Document) -> Answer:
+    def submit(self, job: Any) -> Answer:
         """Begin a task."""
         answer: Answer = Future()
-        answer.set_result(self._perform(document))
+        answer.set_result(self._perform(job))
         return answer
 
     def result(self, answer: Answer) -> dict[str, Any]:

@@ -13,9 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from mu.cli.requests import DeviceOptions
-from mu.distributed.place import usable_cores
-from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Engine, Perform, WorkerDiedError
+from mu.tasks.sweep.engines import PATIENCE, Answer, Engine, Perform, WorkerDiedError
 
 Environment = Mapping[str, str]
 
@@ -31,15 +29,15 @@ class Processes(Engine):
         self.jobs = len(environments)
         self._workers = [_Worker(environment) for environment in environments]
 
-    def submit(self, document: Document) -> Answer:
+    def submit(self, job: Any) -> Answer:
         """Give a task to a worker that has none, to one that runs already where there is one."""
         idle = [one for one in self._workers if one.answer is None]
         worker = next((one for one in idle if one.pool), idle[0])
         try:
-            worker.answer = worker.started().submit(self._perform, document)
+            worker.answer = worker.started().submit(self._perform, job)
         except BrokenProcessPool:  # it died while it had nothing to do
             worker.end()
-            worker.answer = worker.started().submit(self._perform, document)
+            worker.answer = worker.started().submit(self._perform, job)
         return worker.answer
 
     def result(self, answer: Answer) -> dict[str, Any]:
@@ -95,9 +93,6 @@ class _Worker:
         return f"ended with status {status}"
 
 
-# --- in the worker's process --------------------------------------------------------------
-
-
 def _begin(environment: Environment) -> None:
     """Prepare a worker's process, before torch is loaded."""
     os.environ.update(environment)
@@ -115,32 +110,3 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(PATIENCE)
     os._exit(128 + signal.SIGTERM)
-
-
-# --- this machine -------------------------------------------------------------------------
-
-
-def environments(jobs: int | None, device: DeviceOptions) -> list[dict[str, str]]:
-    """Variables for each worker: its share of the cores, and a GPU to itself if possible.
-
-    Without ``jobs`` there is a worker for each GPU, or else for each core.
-    """
-    gpus = _gpus(device)
-    cores = usable_cores()
-    count = jobs or len(gpus) or cores or 1
-    threads = {"OMP_NUM_THREADS": str(max(1, (cores or 1) // count))}
-    threads = {} if "OMP_NUM_THREADS" in os.environ else threads
-    return [
-        {**threads, **({"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {})}
-        for place in range(count)
-    ]
-
-
-def _gpus(device: DeviceOptions) -> list[str]:
-    """The GPUs of this machine that workers share out, as CUDA names them."""
-    from torch.cuda import device_count  # not before a worker's variables are set
-
-    if device.device not in ("auto", "cuda") or device.devices > 1:
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (visible.split(",") if visible else [*map(str, range(device_count()))])[: device_count()]

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayError
 
 from mu.errors import UserError
-from mu.tasks.sweep.engines import PATIENCE, Answer, Document, Engine, Perform, WorkerDiedError
+from mu.tasks.sweep.engines import PATIENCE, Answer, Engine, Perform, WorkerDiedError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PROJECT = Path(__file__).parents[4]
@@ -23,16 +23,9 @@ class Ray(Engine):
     """Performs each task as a Ray task; Ray starts and replaces workers, which import ``perform``.
 
     Ray itself repeats no task: a worker may die after its work, so the sweep first looks for the
-    run. UserError if no cluster answers.
-
-    Parameters
-    ----------
-    jobs
-        How many tasks at a time; None for one for each GPU of the cluster, or else for each core.
-    address
-        Of the cluster; None starts one on this machine, which ends with the sweep.
-    gpus
-        That each task takes, where the cluster has some.
+    run. Without ``jobs`` there is one for each GPU of the cluster, or else for each core; without
+    an ``address`` the cluster is one on this machine, which ends with the sweep. Each task takes
+    so many ``gpus``, where the cluster has some. UserError if no cluster answers.
     """
 
     def __init__(self, perform: Perform, jobs: int | None, address: str | None, gpus: int) -> None:
@@ -49,9 +42,9 @@ class Ray(Engine):
         self._folder = None if address else str(Path.cwd())
         self._running: dict[Answer, Any] = {}
 
-    def submit(self, document: Document) -> Answer:
+    def submit(self, job: Any) -> Answer:
         """Give a task to Ray."""
-        reference = self._task.remote(self._folder, self._perform, dict(document))
+        reference = self._task.remote(self._folder, self._perform, dict(job))
         answer: Answer = reference.future()
         self._running[answer] = reference
         return answer
@@ -74,11 +67,11 @@ class Ray(Engine):
         ray.shutdown()
 
 
-def _perform_in(folder: str | None, perform: Perform, document: Document) -> dict[str, Any]:
+def _perform_in(folder: str | None, perform: Perform, job: Any) -> dict[str, Any]:
     """What a worker runs; paths that are not absolute mean the same there."""
     if folder is not None:
         os.chdir(folder)
-    return perform(document)
+    return perform(job)
 
 
 def _connect(jobs: int | None, address: str | None) -> None:

@@ -1,0 +1,25 @@
+"""How an original does on the data that it was trained on, and on the test set."""
+
+from __future__ import annotations
+
+from mu.checkpoints import Checkpoint
+from mu.data.images import ImageDataset
+from mu.evaluation.backdoor import backdoor
+from mu.evaluation.outputs import predict
+from mu.runs import Run
+
+
+def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
+    """Accuracy on plain training, validation and test images, and the sparsity.
+
+    Of a poisoned original also how far its backdoor works.
+    """
+    parts = checkpoint.spec.split(dataset)
+    sets = {
+        "train_acc": dataset.training_subset(parts.train),
+        "VA": dataset.training_subset(parts.val),
+        "TA": dataset.test_subset(),
+    }
+    model = checkpoint.model
+    found = {name: predict(model, part, run).accuracy() for name, part in sets.items() if len(part)}
+    return {**found, **backdoor(model, dataset, run), "sparsity": checkpoint.mask.sparsity}
