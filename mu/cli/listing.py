@@ -75,10 +75,7 @@ def command(
 def query_of(entry: str | None, method: str | None, status: str | None) -> str:
     """MLflow's query for these runs.
 
-    Raises
-    ------
-    UserError
-        If a name is unknown.
+    UserError if a name is unknown.
     """
     from mu.methods import check_method
     from mu.tracking import matching
@@ -99,10 +96,7 @@ def query_of(entry: str | None, method: str | None, status: str | None) -> str:
 def best_first(found: Sequence[RunRecord], name: str) -> list[RunRecord]:
     """The runs that have a number, the best one first.
 
-    Raises
-    ------
-    UserError
-        If none has it.
+    UserError if none has it.
     """
     ranked = [one for one in found if name in one.metrics]
     if not ranked:

@@ -38,10 +38,7 @@ DEFINITIONS = {
 def plot_roc(scores: Mapping[str, Mapping[str, Pair]], path: Path) -> None:
     """True over false positives on logarithmic axes, a panel for each attack.
 
-    Parameters
-    ----------
-    scores
-        By attack and model: scores of members and of non-members.
+    ``scores``: by attack and model: scores of members and of non-members.
     """
     least = min(
         1 / len(one) for models in scores.values() for pair in models.values() for one in pair

@@ -18,10 +18,7 @@ def escape(text: str) -> str:
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], layout: str) -> str:
     """A table of texts that are Markdown already, with a line break at its end.
 
-    Parameters
-    ----------
-    layout
-        A letter for each column: ``l`` for words, ``r`` for numbers, to the right.
+    ``layout``: a letter for each column: ``l`` for words, ``r`` for numbers, to the right.
     """
     head, *body = (f"| {' | '.join(line)} |".replace("|  |", "| |") for line in (columns, *rows))
     rule = "".join({"l": "---|", "r": "---:|"}[place] for place in layout)

@@ -141,12 +141,8 @@ def describe_unlearn(
 ) -> str:
     """What an unlearn run did, its numbers, and its lineage.
 
-    Parameters
-    ----------
-    original
-        In a phrase.
-    links
-        Run IDs by role: ``original``, and ``oracle`` where there is one.
+    ``original``: in a phrase. ``links``: run IDs by role: ``original``, and ``oracle`` where there
+    is one.
     """
     planted = [name for name in OF_BACKDOORS if name in metrics]
     names = [*GAP_METRICS, *planted]
@@ -193,12 +189,8 @@ def describe_evaluation(
 ) -> str:
     """What was measured; short enough for a run's description (MLflow takes 8,000 letters).
 
-    Parameters
-    ----------
-    run_id
-        Of the model, where it is a run's.
-    oracle
-        The oracle's numbers, by the same names.
+    ``run_id``: of the model, where it is a run's. ``oracle``: the oracle's numbers, by the same
+    names.
     """
     held = f" Held against the oracle of run `{oracle_run_id}`." if oracle_run_id else ""
     of = f"run `{run_id}`" if run_id else "a model from files"

@@ -22,12 +22,8 @@ def log_to(
     """Add numbers and plots to a finished run; it stays finished.
 
     Numbers that are there with the same value are left as they are. Plots go to the run's folder
-    ``evaluation/``, and the tag ``mu.evaluation`` names the run that measured them.
-
-    Raises
-    ------
-    UserError
-        If the store refuses; what was measured is in the evaluation's own run.
+    ``evaluation/``, and the tag ``mu.evaluation`` names the run that measured them. UserError if
+    the store refuses; what was measured is in the evaluation's own run.
     """
     present = store.run(run_id).data.metrics
     now = int(time.time() * 1000)

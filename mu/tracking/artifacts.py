@@ -36,15 +36,8 @@ def fingerprint_tags(digests: dict[str, str]) -> dict[str, str]:
 def finished_run(store: Store, run_id: str, *, transferred: bool = False) -> MlflowRun:
     """The run of that ID, if it is finished and holds an original.
 
-    Parameters
-    ----------
-    transferred
-        Whether it may hold a network that was trained on for other data, too.
-
-    Raises
-    ------
-    UserError
-        If it is unknown, deleted, not finished, or of an entry that makes no original.
+    ``transferred``: whether it may hold a network that was trained on for other data, too.
+    UserError if it is unknown, deleted, not finished, or of an entry that makes no original.
     """
     run = store.run(run_id)
     check_network(run, transferred=transferred)
@@ -76,10 +69,7 @@ def check_network(run: MlflowRun, *, transferred: bool = False) -> None:
 def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
     """Fetch one artifact file of a run to ``folder / path`` and check it against its tag.
 
-    Raises
-    ------
-    UserError
-        If it cannot be fetched, or its sha256 is not the one logged.
+    UserError if it cannot be fetched, or its sha256 is not the one logged.
     """
     target = folder / path
     try:
@@ -129,10 +119,7 @@ def _check(run: MlflowRun, path: str, content: bytes) -> None:
 def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:
     """The model, mask and spec of a finished prune, unlearn, backdoor or transfer run, on the CPU.
 
-    Parameters
-    ----------
-    tracking_uri
-        Default: as :func:`mu.tracking.connect` finds it.
+    ``tracking_uri``: default: as :func:`mu.tracking.connect` finds it.
     """
     return fetch_checkpoint(connect(tracking_uri), run_id, transferred=True)
 

@@ -26,10 +26,7 @@ MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_
 def of_experiment(store: Store, name: str) -> Store:
     """The same store, with the experiment of that name in use; none is created.
 
-    Raises
-    ------
-    UserError
-        If there is none, or it was deleted; the nearest name is given.
+    UserError if there is none, or it was deleted; the nearest name is given.
     """
     with store.answers():
         found = store.client.get_experiment_by_name(name)
@@ -42,12 +39,8 @@ def of_experiment(store: Store, name: str) -> Store:
 def below(store: Store, run_id: str) -> list[RunRecord]:
     """All runs below a run, at whatever depth, in the experiment of that run.
 
-    Of a sweep also the runs that it found made already, which are shown elsewhere.
-
-    Raises
-    ------
-    UserError
-        If there is no such run.
+    Of a sweep also the runs that it found made already, which are shown elsewhere. UserError if
+    there is no such run.
     """
     parent = read_run(store, run_id)
     there = replace(store, experiment_id=str(store.run(parent.run_id).info.experiment_id))
@@ -119,6 +112,8 @@ def choose_runs(
 ) -> Chosen:
     """Find and read the runs that are to be compared.
 
+    UserError if there are none, one cannot be compared, or more than one of the three is given.
+
     Parameters
     ----------
     run_ids
@@ -127,11 +122,6 @@ def choose_runs(
         ID of a run; all finished ones below it.
     experiment
         Name of an experiment; default: the one in use.
-
-    Raises
-    ------
-    UserError
-        If there are none, one cannot be compared, or more than one of the three is given.
     """
     given = {"run_ids": run_ids, "parent": parent, "experiment": experiment}
     names = [name for name, value in given.items() if value is not None]
@@ -153,10 +143,7 @@ def choose_runs(
 def read_each(store: Store, run_ids: Sequence[str]) -> list[RunRecord]:
     """Runs that are named, each once, all that is compared of them read.
 
-    Raises
-    ------
-    UserError
-        If one is named twice, or has unlearned nothing.
+    UserError if one is named twice, or has unlearned nothing.
     """
     check_ids(run_ids)
     found = [read_unlearned(store, run_id) for run_id in run_ids]

@@ -26,10 +26,7 @@ _CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the
 def close_dead_runs(store: Store, orphan_hours: float) -> list[tuple[RunRecord, str]]:
     """Close the RUNNING runs of the experiment that are dead; all RUNNING ones with their verdict.
 
-    Parameters
-    ----------
-    orphan_hours
-        See :func:`verdict_of`.
+    ``orphan_hours``: see :func:`verdict_of`.
     """
     found = []
     for run in list(store.search(RUNNING)):  # closing one moves the pages
@@ -47,13 +44,9 @@ def close_runs_below(
 ) -> list[str]:
     """Close the runs below a run whose processes are gone; their IDs.
 
-    Parameters
-    ----------
-    status
-        ``FAILED`` or ``KILLED``.
-    tag
-        Name and value of a tag. Of runs on other machines, where nothing shows whether a process
-        is there, only those with this tag are closed. None closes all of them.
+    ``status``: ``FAILED`` or ``KILLED``. ``tag``: name and value of a tag. Of runs on other
+    machines, where nothing shows whether a process is there, only those with this tag are closed.
+    None closes all of them.
     """
     closed = []
     query = matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING)
@@ -69,10 +62,7 @@ def close_runs_below(
 def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
     """End the runs that a process which is known to be gone had open; their IDs.
 
-    Parameters
-    ----------
-    status
-        ``FAILED`` or ``KILLED``.
+    ``status``: ``FAILED`` or ``KILLED``.
     """
     runs = list(store.search(matching({HOST: host, PID: str(pid)}, RUNNING)))
     for run in runs:
@@ -83,14 +73,9 @@ def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:
     """What has become of the process of a RUNNING run.
 
-    ``alive``, ``dead``, ``elsewhere`` (it runs, or ran, on another machine) or ``unknown``
-    (nothing says which process it was).
-
-    Parameters
-    ----------
-    orphan_hours
-        A run that MLflow's launcher opened, and whose program never started, is dead when it is
-        older than this.
+    ``alive``, ``dead``, ``elsewhere`` (it runs, or ran, on another machine) or ``unknown`` (nothing
+    says which process it was). ``orphan_hours``: a run that MLflow's launcher opened, and whose
+    program never started, is dead when it is older than this.
     """
     tags = run.data.tags
     try:

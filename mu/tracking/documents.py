@@ -26,10 +26,7 @@ _FORMAT = "mu.job/1"
 def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
     """Keep it among a run's artifacts; a store that fails costs that, but not the work.
 
-    Parameters
-    ----------
-    task
-        JSON-ready: everything that is needed to start it again.
+    ``task``: JSON-ready: everything that is needed to start it again.
     """
     if not place().is_first:
         return
@@ -56,10 +53,7 @@ def _write(recorder: Recorder, content: bytes) -> None:
 def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
     """What an interrupted run was to do.
 
-    Raises
-    ------
-    UserError
-        If it was stopped before that was known, or the file is damaged.
+    UserError if it was stopped before that was known, or the file is damaged.
     """
     run_id = run.info.run_id
     if DOCUMENT_FILE not in store.artifacts(run_id, FOLDER):

@@ -40,10 +40,7 @@ def find_original(
 def find_oracle(store: Store, key: str, but: str | None = None) -> MlflowRun | None:
     """The newest finished Retrain run of the experiment with this oracle key.
 
-    Parameters
-    ----------
-    but
-        A run that is passed over.
+    ``but``: a run that is passed over.
     """
     found = store.search(matching({ORACLE_KEY: key}, FINISHED))
     return next((run for run in found if run.info.run_id != but), None)

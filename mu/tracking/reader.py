@@ -46,10 +46,7 @@ def records(store: Store, query: str = "", most: int | None = None) -> Iterator[
 def read_run(store: Store, run_id: str) -> RunRecord:
     """The run of that ID, or of its first digits, whatever its state.
 
-    Raises
-    ------
-    UserError
-        If there is none, or several IDs begin so.
+    UserError if there is none, or several IDs begin so.
     """
     return record_of(store, store.run(store.full_id(run_id)))
 
@@ -57,17 +54,8 @@ def read_run(store: Store, run_id: str) -> RunRecord:
 def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED) -> RunRecord:
     """A finished run that has unlearned something, by its ID or the first digits of it.
 
-    Parameters
-    ----------
-    run_id
-        With ``auto`` the newest that is no oracle.
-    entries
-        That it may be of.
-
-    Raises
-    ------
-    UserError
-        If there is none, or the run given is none.
+    ``run_id``: with ``auto`` the newest that is no oracle. ``entries``: that it may be of.
+    UserError if there is none, or the run given is none.
     """
     if run_id == "auto":
         for record in unlearned_of(store, entries):

@@ -44,10 +44,7 @@ RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
 def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     """The run of that ID, if it is of the entry point ``entry`` and was interrupted.
 
-    Raises
-    ------
-    UserError
-        If it is unknown, deleted, finished, still running, or of another entry.
+    UserError if it is unknown, deleted, finished, still running, or of another entry.
     """
     # Its process may be of the first rank's machine, and may end in between.
     return from_first(lambda: _resumable_run(store, run_id, entry))
@@ -85,10 +82,7 @@ def _resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
 def find_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any]] | None:
     """The newest whole progress of a run and what it is about; None before the first epoch's end.
 
-    Raises
-    ------
-    UserError
-        If all of it is damaged.
+    UserError if all of it is damaged.
     """
     with _kept_files(store, run) as folder:
         return read_newest(folder) if progress_files(folder) else None
@@ -121,16 +115,9 @@ def run_checkpointer(
     """Keep progress among a run's artifacts, in ``resume/``.
 
     In a local store the file is written there directly and renamed; elsewhere it is uploaded.
-    Either is done by a thread of its own, while the next epoch trains, and finished when the
-    block ends, however it ends. A store that fails costs the progress, with a warning, but not
-    the training.
-
-    Parameters
-    ----------
-    about
-        JSON-ready: what is being made.
-    before
-        What to go on from.
+    Either is done by a thread of its own, while the next epoch trains, and finished when the block
+    ends, however it ends. A store that fails costs the progress, with a warning, but not the
+    training. ``about``: JSON-ready: what is being made. ``before``: what to go on from.
     """
     local = local_folder(recorder.store.run(recorder.run_id))
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:

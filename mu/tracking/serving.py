@@ -90,10 +90,7 @@ class ServedModel:
     ) -> NDArray[np.float32]:
         """Probabilities (n, classes), 0-1, of images (n, height, width, channels), 0-255.
 
-        Raises
-        ------
-        UserError
-            If the images are of another shape.
+        UserError if the images are of another shape.
         """
         model = self._spec.recipe.model
         wanted = (model.image_size, model.image_size, model.in_channels)

@@ -57,10 +57,7 @@ class Store:
     def run(self, run_id: str) -> MlflowRun:
         """The run of that ID, whatever its state.
 
-        Raises
-        ------
-        UserError
-            If there is none, it was deleted, or the store does not answer.
+        UserError if there is none, it was deleted, or the store does not answer.
         """
         try:
             found = self.client.get_run(run_id)
@@ -80,12 +77,8 @@ class Store:
     def full_id(self, run_id: str) -> str:
         """The whole ID of a run of the experiment, of which the first digits may be given.
 
-        A text that is as long as an ID is given back as it is.
-
-        Raises
-        ------
-        UserError
-            If there is no run whose ID begins so, or there are several.
+        A text that is as long as an ID is given back as it is. UserError if there is no run whose
+        ID begins so, or there are several.
         """
         if len(run_id) >= ID_DIGITS:
             return run_id
@@ -115,13 +108,8 @@ class Store:
     def search(self, query: str) -> Iterator[MlflowRun]:
         """Undeleted runs of the experiment that match MLflow's ``query``, newest first.
 
-        Of several ranks the first one looks, since the store may change in between; so all of
-        them take as many.
-
-        Raises
-        ------
-        UserError
-            If the store does not answer.
+        Of several ranks the first one looks, since the store may change in between; so all of them
+        take as many. UserError if the store does not answer.
         """
         token = None
         while True:
@@ -158,19 +146,10 @@ class Store:
 def connect(uri: str | None = None) -> Store:
     """Open the store, creating a local one if it is not there yet.
 
-    Two processes that create a fresh SQLite store at once ruin it for good, so the first opening
-    is done under a lock beside the file.
-
-    Parameters
-    ----------
-    uri
-        Default: ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db`` in the current folder.
-
-    Raises
-    ------
-    UserError
-        If no server answers, the store cannot be opened, or it is a file of this machine and
-        there are processes on others.
+    Two processes that create a fresh SQLite store at once ruin it for good, so the first opening is
+    done under a lock beside the file. ``uri``: default: ``MLFLOW_TRACKING_URI``, or
+    ``sqlite:///mlflow.db`` in the current folder. UserError if no server answers, the store cannot
+    be opened, or it is a file of this machine and there are processes on others.
     """
     uri = str(uri or mlflow.get_tracking_uri())
     if not place().one_machine and uri.startswith("sqlite:"):

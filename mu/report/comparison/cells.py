@@ -22,10 +22,7 @@ def make_cell(
 ) -> dict[str, Any]:
     """A metric of runs that differ in their seeds alone.
 
-    Parameters
-    ----------
-    oracles
-        Oracle of each run, by run ID.
+    ``oracles``: oracle of each run, by run ID.
 
     Returns
     -------
@@ -72,13 +69,9 @@ def write(
 ) -> str:
     """A line of a table's ``cells`` as text.
 
-    Parameters
-    ----------
-    best, spread, distance
-        How the mean is written where it is the best, the standard deviation, and the distance to
-        the oracle, ``{}`` in place of the number.
-    absent
-        What stands for a number that is not there.
+    ``best``, ``spread``, ``distance``: how the mean is written where it is the best, the
+    standard deviation, and the distance to the oracle, ``{}`` in place of the number. ``absent``:
+    what stands for a number that is not there.
     """
     if math.isnan(cell.mean):
         return absent

@@ -104,12 +104,8 @@ class Table:
 def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Table]:
     """Tables of runs, one for each group; the order of the runs does not matter.
 
-    Parameters
-    ----------
-    runs
-        Finished ones, each once; oracles that others point to among them.
-    metrics
-        Columns; default: those of :data:`COLUMNS` that a run has.
+    ``runs``: finished ones, each once; oracles that others point to among them. ``metrics``:
+    columns; default: those of :data:`COLUMNS` that a run has.
     """
     linked = link(runs)
     groups = split_groups(linked.runs, linked.oracles)
