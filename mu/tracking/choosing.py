@@ -15,9 +15,8 @@ from mu.errors import UserError, unknown
 from mu.run_record import RunRecord
 from mu.tags import DATA, FORGET, UPSTREAM
 from mu.tracking.artifacts import UNLEARNED
-from mu.tracking.queries import FINISHED, matching
 from mu.tracking.reader import read_run, read_unlearned, records, unlearned_of
-from mu.tracking.store import Store, active
+from mu.tracking.store import FINISHED, Store, active
 
 SWEEP_FILE = "sweep.json"  # every task of a sweep and its run
 MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_id=train"
@@ -47,7 +46,7 @@ def below(store: Store, run_id: str) -> list[RunRecord]:
     found: dict[str, RunRecord] = {}
     waiting = [parent.run_id]
     while waiting:
-        children = records(there, matching({MLFLOW_PARENT_RUN_ID: waiting.pop()}))
+        children = records(there, {MLFLOW_PARENT_RUN_ID: waiting.pop()})
         new = {run.run_id: run for run in children if run.run_id not in found}
         found |= new
         waiting += new
@@ -59,7 +58,7 @@ def derived(store: Store, run: RunRecord) -> list[RunRecord]:
     """Runs that started from a run, are shown below it, or are tasks of it, newest first."""
     found: dict[str, RunRecord] = {}
     for tag in (UPSTREAM, MLFLOW_PARENT_RUN_ID):
-        found |= {one.run_id: one for one in records(store, matching({tag: run.run_id}))}
+        found |= {one.run_id: one for one in records(store, {tag: run.run_id})}
     found |= {one.run_id: one for one in tasks_of(store, run)}
     found.pop(run.run_id, None)
     return sorted(found.values(), key=lambda one: one.age, reverse=True)
@@ -79,7 +78,7 @@ def tasks_of(store: Store, sweep: RunRecord) -> list[RunRecord]:
 def oracles_of(store: Store, run: RunRecord) -> Iterator[RunRecord]:
     """Finished oracles of the experiment for the forget set of a run, newest first."""
     tags = {name: run.tags.get(name, "") for name in (FORGET, DATA)}
-    return (one for one in records(store, matching(tags, FINISHED)) if one.is_oracle)
+    return (one for one in records(store, tags, FINISHED) if one.is_oracle)
 
 
 # --- what is compared ---------------------------------------------------------------------

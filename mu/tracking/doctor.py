@@ -11,9 +11,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.run_record import RunRecord
 from mu.tags import HOST, PID, PROCESS_START
-from mu.tracking.queries import RUNNING, matching
 from mu.tracking.reader import record_of
-from mu.tracking.store import Store
+from mu.tracking.store import RUNNING, Store
 
 # Of MLproject. The launcher's runs of other projects say nothing of their process.
 ENTRY_POINTS = (
@@ -49,8 +48,8 @@ def close_runs_below(
     None closes all of them.
     """
     closed = []
-    query = matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING)
-    for run in list(store.search(query)):  # closing one moves the pages
+    below = list(store.find({MLFLOW_PARENT_RUN_ID: parent}, RUNNING))  # closing one moves pages
+    for run in below:
         verdict = verdict_of(run, orphan_hours=0)
         known = tag is None or run.data.tags.get(tag[0]) == tag[1]
         if verdict == "dead" or (verdict == "elsewhere" and known):
@@ -64,7 +63,7 @@ def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -
 
     ``status``: ``FAILED`` or ``KILLED``.
     """
-    runs = list(store.search(matching({HOST: host, PID: str(pid)}, RUNNING)))
+    runs = list(store.find({HOST: host, PID: str(pid)}, RUNNING))
     for run in runs:
         store.close(run.info.run_id, status, reason)
     return [run.info.run_id for run in runs]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
 from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, fingerprint_tag
-from mu.tracking.queries import FINISHED, UNFINISHED, matching
-from mu.tracking.store import Store
+from mu.tracking.store import FINISHED, Store
 
 
 def find_original(
@@ -28,7 +27,7 @@ def find_original(
         Whether it must have been trained on poisoned images, or must not.
     """
     wanted = {ENTRY: "prune"} | ({} if data is None else {DATA: fingerprint_tag(data)})
-    for run in store.search(matching(wanted, FINISHED)):
+    for run in store.find(wanted, FINISHED):
         params, tags = run.data.params, run.data.tags
         if SPEC not in tags or (POISON in tags) != poisoned:
             continue
@@ -42,24 +41,8 @@ def find_oracle(store: Store, key: str, but: str | None = None) -> MlflowRun | N
 
     ``but``: a run that is passed over.
     """
-    found = store.search(matching({ORACLE_KEY: key}, FINISHED))
+    found = store.find({ORACLE_KEY: key}, FINISHED)
     return next((run for run in found if run.info.run_id != but), None)
-
-
-def find_finished(store: Store, entry: str, tag: str, key: str) -> Iterator[MlflowRun]:
-    """Finished runs of ``entry`` that hold a network and have this tag, newest first."""
-    found = store.search(matching({tag: key, ENTRY: entry}, FINISHED))
-    return (run for run in found if SPEC in run.data.tags)
-
-
-def find_unfinished(store: Store, entry: str, tag: str, key: str) -> Iterator[MlflowRun]:
-    """Runs of ``entry`` with this tag that are not finished, newest first."""
-    return store.search(matching({tag: key, ENTRY: entry}, UNFINISHED))
-
-
-def interrupted_oracles(store: Store, key: str) -> Iterator[MlflowRun]:
-    """Runs with this oracle key that are not finished, newest first."""
-    return store.search(matching({ORACLE_KEY: key}, UNFINISHED))
 
 
 def same_value(logged: str | None, given: Any) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 
 from mlflow.entities import Run as MlflowRun
 
@@ -13,8 +12,7 @@ from mu.errors import UserError
 from mu.run_record import RunRecord
 from mu.tags import ENTRY
 from mu.tracking.artifacts import UNLEARNED, check_network, read
-from mu.tracking.queries import FINISHED, matching
-from mu.tracking.store import Store
+from mu.tracking.store import FINISHED, Store
 from mu.tracking.view import run_url
 
 
@@ -38,9 +36,9 @@ def record_of(store: Store, run: MlflowRun) -> RunRecord:
     )
 
 
-def records(store: Store, query: str = "", most: int | None = None) -> Iterator[RunRecord]:
-    """Runs of the experiment that match MLflow's ``query``, newest first, at most so many."""
-    return (record_of(store, run) for run in islice(store.search(query), most))
+def records(store: Store, tags: Mapping[str, str], *conditions: str) -> Iterator[RunRecord]:
+    """Runs of the experiment with these tags, newest first; see :meth:`Store.find`."""
+    return (record_of(store, run) for run in store.find(tags, *conditions))
 
 
 def read_run(store: Store, run_id: str) -> RunRecord:
@@ -79,5 +77,5 @@ def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED
 def unlearned_of(store: Store, entries: Sequence[str] = UNLEARNED) -> Iterator[RunRecord]:
     """Finished runs that hold a network that has forgotten, newest first within an entry."""
     for entry in entries:
-        found = records(store, matching({ENTRY: entry}, FINISHED))
+        found = records(store, {ENTRY: entry}, FINISHED)
         yield from (run for run in found if run.holds_network)

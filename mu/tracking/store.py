@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import mlflow
@@ -34,6 +34,9 @@ _LOCK_SECONDS = 120
 PAGE = 50  # runs a request
 ID_DIGITS = 32  # of a run's ID
 FEWEST_DIGITS = 4  # of an ID that is shortened
+FINISHED: Final = "attributes.status = 'FINISHED'"
+UNFINISHED: Final = "attributes.status != 'FINISHED'"
+RUNNING: Final = "attributes.status = 'RUNNING'"
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,11 @@ class Store:
         """End a run as FAILED or KILLED; the first line of ``reason`` is kept in a tag."""
         self.client.set_tag(run_id, ERROR, next(iter(reason.splitlines()), "")[:500])
         self.client.set_terminated(run_id, status)
+
+    def find(self, tags: Mapping[str, str], *conditions: str) -> Iterator[MlflowRun]:
+        """:meth:`search` for runs that have these tags and meet all of MLflow's ``conditions``."""
+        wanted = (f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return self.search(" and ".join([*wanted, *conditions]))
 
     def search(self, query: str) -> Iterator[MlflowRun]:
         """Undeleted runs of the experiment that match MLflow's ``query``, newest first.

@@ -19,6 +19,7 @@ from mu.data.forget import ForgetRequest
 from mu.distributed.place import place
 from mu.errors import UserError
 from mu.methods import make_method
+from mu.tags import ENTRY
 from mu.tasks.perform import perform as perform_unlearning
 from mu.tasks.problem import UnlearningProblem, UnlearnTask
 from mu.tasks.prune import train
@@ -27,12 +28,12 @@ from mu.tasks.resume import continue_training, continue_unlearning
 from mu.tasks.sweep.find import Results, oracle_of
 from mu.tasks.sweep.plan import Task, load_once, original_task
 from mu.tracking import (
+    UNFINISHED,
     Stopped,
     Store,
     close_runs_below,
     connect,
     fetch_checkpoint,
-    find_unfinished,
     fingerprint_tag,
 )
 
@@ -122,7 +123,8 @@ def _original(store: Store, document: Document) -> dict[str, Any]:
     tag, key = document["tag"]
     if fingerprint_tag(task.spec().fingerprint) != key:
         raise UserError("the data or the mask has changed since the sweep was planned")
-    task = continue_training(store, task, find_unfinished(store, "prune", tag, key))
+    unfinished = store.find({tag: key, ENTRY: "prune"}, UNFINISHED)
+    task = continue_training(store, task, unfinished)
     made = train(store, task, document["parent"])
     return {"run_id": made.run_id, "metrics": dict(made.metrics)}
 
@@ -138,7 +140,9 @@ def _unlearned(store: Store, document: Document) -> dict[str, Any]:
         raise UserError(f"forget={what['forget']} means other samples than when it was planned")
     method = make_method(what["method"], what["settings"])
     task = UnlearnTask(problem, method, document["seed"], document["oracle"])
-    task = continue_unlearning(store, task, find_unfinished(store, "unlearn", *document["tag"]))
+    tag, key = document["tag"]
+    unfinished = store.find({tag: key, ENTRY: "unlearn"}, UNFINISHED)
+    task = continue_unlearning(store, task, unfinished)
     done = perform_unlearning(
         store, task.title, lambda _: task, resume=task.resume_run_id, parent=document["parent"]
     )

@@ -31,12 +31,12 @@ from mu.tasks.sweep.report import (
 )
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tracking import (
+    UNFINISHED,
     Recorder,
     Store,
     close_runs_below,
     connect,
     fetch_document,
-    find_unfinished,
     fingerprint_tag,
     keep_document,
     resumable_run,
@@ -109,7 +109,7 @@ def _interrupted(sweep: Sweep) -> str | None:
     """
     store, run_id = sweep.store, sweep.options.resume_run_id
     if run_id is None:
-        unfinished = find_unfinished(store, "sweep", tags.SWEEP, sweep.digest)
+        unfinished = store.find({tags.SWEEP: sweep.digest, tags.ENTRY: "sweep"}, UNFINISHED)
         newest = next((run.info.run_id for run in unfinished), None)
         return newest and str(resumable_run(store, newest, "sweep").info.run_id)
     if store.run(run_id).data.tags.get(tags.SWEEP) != sweep.digest:
