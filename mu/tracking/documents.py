@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from mu.distributed.place import place
 from mu.errors import UserError
 from mu.tracking.artifacts import read
 from mu.tracking.recorder import Recorder
-from mu.tracking.resuming import local_folder
+from mu.tracking.resuming import resume_folder
 from mu.tracking.store import Store
 from mu.training.progress import FOLDER, write_whole
 
@@ -33,21 +32,14 @@ def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
     document = {"format": _FORMAT, **task}
     text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
     try:
-        _write(recorder, text.encode())
+        with resume_folder(recorder.store.run(recorder.run_id)) as (folder, is_scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / Path(DOCUMENT_FILE).name
+            write_whole(path, text.encode())
+            if is_scratch:
+                recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
     except Exception as error:
         recorder.warn("the run could not be resumed", error)
-
-
-def _write(recorder: Recorder, content: bytes) -> None:
-    name = Path(DOCUMENT_FILE).name
-    if folder := local_folder(recorder.store.run(recorder.run_id)):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, content)
-        return
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        path = Path(scratch) / name
-        path.write_bytes(content)
-        recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
 
 
 def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
