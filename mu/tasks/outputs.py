@@ -17,7 +17,6 @@ from mu.tracking import (
     Store,
     fingerprint_tag,
     fingerprint_tags,
-    log_dataset,
     rounded,
     run_url,
     save_checkpoint,
@@ -35,7 +34,7 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
         "poisoned": len(dataset.poisoned),
     }
     place = dataset.data_dir or dataset.name
-    log_dataset(recorder, dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
+    recorder.dataset(dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
 
 
 def about(checkpoint: Checkpoint) -> str:

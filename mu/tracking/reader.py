@@ -1,16 +1,17 @@
-"""The one reader of runs: from MLflow's runs to :class:`mu.run_record.RunRecord`."""
+"""Earlier runs found, and read: from MLflow's runs to :class:`mu.run_record.RunRecord`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
 from mu.errors import UserError
 from mu.run_record import RunRecord
-from mu.tags import ENTRY
+from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, fingerprint_tag
 from mu.tracking.artifacts import UNLEARNED, check_network, read
 from mu.tracking.store import FINISHED, Store
 from mu.tracking.view import run_url
@@ -79,3 +80,51 @@ def unlearned_of(store: Store, entries: Sequence[str] = UNLEARNED) -> Iterator[R
     for entry in entries:
         found = records(store, {ENTRY: entry}, FINISHED)
         yield from (run for run in found if run.holds_network)
+
+
+def find_original(
+    store: Store, given: Mapping[str, Any], data: str | None = None, *, poisoned: bool = False
+) -> MlflowRun | None:
+    """The newest finished prune run of the experiment whose parameters agree with ``given``.
+
+    Parameters
+    ----------
+    given
+        What the user gave explicitly, by the names of ``prune``'s parameters; what was not
+        given may be anything.
+    data
+        Fingerprint of the data that it must have been trained on, where that was given.
+    poisoned
+        Whether it must have been trained on poisoned images, or must not.
+    """
+    wanted = {ENTRY: "prune"} | ({} if data is None else {DATA: fingerprint_tag(data)})
+    for run in store.find(wanted, FINISHED):
+        params, tags = run.data.params, run.data.tags
+        if SPEC not in tags or (POISON in tags) != poisoned:
+            continue
+        if all(same_value(params.get(name), value) for name, value in given.items()):
+            return run
+    return None
+
+
+def find_oracle(store: Store, key: str, but: str | None = None) -> MlflowRun | None:
+    """The newest finished Retrain run of the experiment with this oracle key.
+
+    ``but``: a run that is passed over.
+    """
+    found = store.find({ORACLE_KEY: key}, FINISHED)
+    return next((run for run in found if run.info.run_id != but), None)
+
+
+def same_value(logged: str | None, given: Any) -> bool:
+    """Whether a logged parameter, in whatever spelling, means the value given."""
+    if logged is None:
+        return False
+    if isinstance(given, bool):
+        return logged.lower() in (("true", "1") if given else ("false", "0"))
+    if isinstance(given, int | float):
+        try:
+            return float(logged) == float(given)
+        except ValueError:
+            return False
+    return logged == ("none" if given is None else str(given))
