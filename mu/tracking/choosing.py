@@ -86,24 +86,12 @@ def oracles_of(store: Store, run: RunRecord) -> Iterator[RunRecord]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Runs to compare.
+    """Runs to compare."""
 
-    Parameters
-    ----------
-    words
-        Where they come from.
-    runs
-        Those chosen, and the oracles that they point to.
-    count
-        How many were chosen.
-    notes
-        What was left out.
-    """
-
-    words: str
-    runs: Sequence[RunRecord]
-    count: int
-    notes: Sequence[str] = ()
+    words: str  # where they come from
+    runs: Sequence[RunRecord]  # those chosen, and the oracles that they point to
+    count: int  # of those chosen
+    notes: Sequence[str] = ()  # on what was left out
 
 
 def choose_runs(
@@ -113,14 +101,8 @@ def choose_runs(
 
     UserError if there are none, one cannot be compared, or more than one of the three is given.
 
-    Parameters
-    ----------
-    run_ids
-        IDs with commas.
-    parent
-        ID of a run; all finished ones below it.
-    experiment
-        Name of an experiment; default: the one in use.
+    ``run_ids``: IDs with commas. ``parent``: ID of a run; all finished ones below it.
+    ``experiment``: name of one; default: the one in use.
     """
     given = {"run_ids": run_ids, "parent": parent, "experiment": experiment}
     names = [name for name, value in given.items() if value is not None]

@@ -26,14 +26,8 @@ class Recorder:
 
     What is logged is gathered and sent every two seconds by a thread of its own, so that a slow
     store never holds up the training, nor lengthens a time that is measured; while the store
-    fails it is kept, and the work goes on.
-
-    Parameters
-    ----------
-    store, run_id
-        Where, and to which run.
-    folder
-        A scratch folder; everything in it becomes the run's artifacts when the run ends well.
+    fails it is kept, and the work goes on. ``folder``: a scratch folder; everything in it becomes
+    the run's artifacts when the run ends well.
     """
 
     def __init__(self, store: Store, run_id: str, folder: Path) -> None:

@@ -41,21 +41,11 @@ RUNNING: Final = "attributes.status = 'RUNNING'"
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking store and the experiment in use.
-
-    Parameters
-    ----------
-    client
-        MLflow's client; no global state of MLflow is used.
-    uri
-        The tracking URI.
-    experiment_id
-        Where new runs go and earlier ones are looked for.
-    """
+    """A tracking store and the experiment in use; no global state of MLflow is used."""
 
     client: MlflowClient
-    uri: str
-    experiment_id: str
+    uri: str  # the tracking URI
+    experiment_id: str  # where new runs go and earlier ones are looked for
 
     def run(self, run_id: str) -> MlflowRun:
         """The run of that ID, whatever its state.

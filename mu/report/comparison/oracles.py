@@ -36,20 +36,13 @@ def problem_of(run: RunRecord) -> Problem:
 class Linked(NamedTuple):
     """Runs with their oracles.
 
-    Parameters
-    ----------
-    runs
-        All of them, without what some say of an oracle that is not theirs.
-    oracles
-        Oracle of each run that has one among them, by run ID; oracles have none.
-    misjudged
-        IDs of the runs that point to an oracle of another original, split or forget set, which
-        says nothing of them.
+    ``misjudged`` runs point to an oracle of another original, split or forget set, which says
+    nothing of them.
     """
 
-    runs: list[RunRecord]
-    oracles: dict[str, RunRecord]
-    misjudged: set[str]
+    runs: list[RunRecord]  # all of them, without what some say of an oracle that is not theirs
+    oracles: dict[str, RunRecord]  # of each run with one among them, by run ID; oracles have none
+    misjudged: set[str]  # run IDs
 
 
 def link(runs: Sequence[RunRecord]) -> Linked:
