@@ -9,7 +9,7 @@ import numpy as np
 
 from mu.evaluation.attacks.rates import Curve, Scores
 from mu.report.console import Texts, print_texts
-from mu.report.markdown import links_list, markdown_table
+from mu.report.markdown import items, links_list, markdown_table, paragraphs
 from mu.report.plots import COLOURS, drawn
 
 Pair = tuple[Scores, Scores]  # scores of members and of non-members
@@ -78,32 +78,21 @@ def describe_attacks(
 ) -> str:  # fmt: skip
     """What a lira run did and found, in Markdown.
 
-    Parameters
-    ----------
-    original
-        In a phrase.
-    sizes
-        How many ``references``, ``members``, ``non_members`` and samples of the ``population``.
-    rows
-        As of :func:`print_attacks`.
-    links
-        Run IDs by role.
+    ``original``: in a phrase. ``sizes``: how many ``references``, ``members``, ``non_members`` and
+    samples of the ``population``. ``rows``: as of :func:`print_attacks`. ``links``: run IDs by
+    role.
     """
-    lines = [
+    return paragraphs(
         f"**Membership attacks** on {method}, which made {original} forget: "
         f"{sizes['members']:,} forgotten samples against {sizes['non_members']:,} test images of "
         f"the same classes, with {sizes['references']} reference models and a population of "
         f"{sizes['population']:,}.",
-        "",
         markdown_table(*_table(rows)),
         "Unlearning is to bring the original's numbers down to the oracle's, which never saw the "
         "samples.",
-        "",
-        *links_list(links),
-        "",
-        *(f"- {name}: {text}" for name, text in DEFINITIONS.items()),
-    ]
-    return "\n".join(lines) + "\n"
+        links_list(links),
+        items(DEFINITIONS),
+    )
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> Texts:

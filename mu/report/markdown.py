@@ -25,6 +25,16 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], layout
     return "\n".join([head, f"|{rule}", *body, ""])
 
 
-def links_list(run_ids: Mapping[str, str]) -> list[str]:
-    """Items of a list: run IDs by role."""
-    return [f"- {role}: run `{run_id}`" for role, run_id in run_ids.items()]
+def items(texts: Mapping[str, str]) -> str:
+    """A list of texts by name."""
+    return "\n".join(f"- {name}: {text}" for name, text in texts.items())
+
+
+def links_list(run_ids: Mapping[str, str]) -> str:
+    """A list of run IDs by role."""
+    return items({role: f"run `{run_id}`" for role, run_id in run_ids.items()})
+
+
+def paragraphs(*texts: str) -> str:
+    """Texts with an empty line between them, without those that are empty."""
+    return "\n\n".join(text.rstrip("\n") for text in texts if text) + "\n"
