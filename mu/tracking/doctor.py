@@ -40,33 +40,23 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[tuple[RunRecord, 
 
 def close_runs_below(
     store: Store, parent: str, status: str, reason: str, tag: tuple[str, str] | None = None
-) -> list[str]:
-    """Close the runs below a run whose processes are gone; their IDs.
+) -> None:
+    """Close the runs below a run whose processes are gone, as FAILED or KILLED.
 
-    ``status``: ``FAILED`` or ``KILLED``. ``tag``: name and value of a tag. Of runs on other
-    machines, where nothing shows whether a process is there, only those with this tag are closed.
-    None closes all of them.
+    ``tag``: name and value of a tag. Of runs on other machines, where nothing shows whether a
+    process is there, only those with this tag are closed. None closes all of them.
     """
-    closed = []
-    below = list(store.find({MLFLOW_PARENT_RUN_ID: parent}, RUNNING))  # closing one moves pages
-    for run in below:
+    for run in list(store.find({MLFLOW_PARENT_RUN_ID: parent}, RUNNING)):  # closing moves pages
         verdict = verdict_of(run, orphan_hours=0)
         known = tag is None or run.data.tags.get(tag[0]) == tag[1]
         if verdict == "dead" or (verdict == "elsewhere" and known):
             store.close(run.info.run_id, status, reason)
-            closed.append(run.info.run_id)
-    return closed
 
 
-def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
-    """End the runs that a process which is known to be gone had open; their IDs.
-
-    ``status``: ``FAILED`` or ``KILLED``.
-    """
-    runs = list(store.find({HOST: host, PID: str(pid)}, RUNNING))
-    for run in runs:
+def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> None:
+    """End the runs that a process which is known to be gone had open, as FAILED or KILLED."""
+    for run in list(store.find({HOST: host, PID: str(pid)}, RUNNING)):
         store.close(run.info.run_id, status, reason)
-    return [run.info.run_id for run in runs]
 
 
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:

@@ -87,15 +87,9 @@ def find_original(
 ) -> MlflowRun | None:
     """The newest finished prune run of the experiment whose parameters agree with ``given``.
 
-    Parameters
-    ----------
-    given
-        What the user gave explicitly, by the names of ``prune``'s parameters; what was not
-        given may be anything.
-    data
-        Fingerprint of the data that it must have been trained on, where that was given.
-    poisoned
-        Whether it must have been trained on poisoned images, or must not.
+    ``given``: what the user gave explicitly, by the names of ``prune``'s parameters; what was not
+    given may be anything. ``data``: fingerprint of the data that it must have been trained on,
+    where that was given. ``poisoned``: whether these must have been poisoned, or must not.
     """
     wanted = {ENTRY: "prune"} | ({} if data is None else {DATA: fingerprint_tag(data)})
     for run in store.find(wanted, FINISHED):
