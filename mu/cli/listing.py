@@ -71,10 +71,7 @@ def command(
 
 
 def runs_of(entry: str | None, method: str | None, status: str | None) -> Iterator[RunRecord]:
-    """These runs, newest first.
-
-    UserError if a name is unknown.
-    """
+    """These runs, newest first; UserError if a name is unknown."""
     from mu.methods import check_method
     from mu.tracking import connect, records
     from mu.tracking.doctor import ENTRY_POINTS
@@ -92,10 +89,7 @@ def runs_of(entry: str | None, method: str | None, status: str | None) -> Iterat
 
 
 def best_first(found: Sequence[RunRecord], name: str) -> list[RunRecord]:
-    """The runs that have a number, the best one first.
-
-    UserError if none has it.
-    """
+    """The runs that have a number, the best one first; UserError if none has it."""
     ranked = [one for one in found if name in one.metrics]
     if not ranked:
         from mu.evaluation.catalogue import metric
