@@ -17,13 +17,12 @@ from mu.data.triggers import DEFAULT_TRIGGER, check_trigger, trigger_class
 from mu.detection.spectral import SpectralSignatures
 from mu.methods import method_class
 
-HELP = """Plant a backdoor in an original, make it forget the poison, and show what is left.
+HELP = """Plant a backdoor in an original, unlearn the poisoned samples, and measure both.
 
 \b
-The poisoned original is that of prune_run_id, or the newest finished one that agrees with what
-is asked, or a new one. Options of the original are named as in prune, with the prefix prune_
-(dataset, data_dir, image_size, arch and stem are plain). The options of the method and of the
-trigger are those of --method and --trigger.
+The poisoned original is that of prune_run_id; without it, the newest finished one that matches
+the given options, or a new one. Options of the original have the prefix prune_ (but dataset,
+data_dir, image_size, arch and stem). --method and --trigger decide which options they have.
 
 \b
   python -m entrypoints.backdoor --trigger patch --target 0 --poison random:10%

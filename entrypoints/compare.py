@@ -1,4 +1,4 @@
-"""Put finished runs beside each other: the paper's table, figures, a page, and what they say."""
+"""Compare finished runs: the paper's table, figures, a page, and a summary in words."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mu.cli.requests import CompareOptions
 HELP = """Compare finished unlearn and backdoor runs: tables, figures and a page.
 
 \b
-Rows are methods, columns UA, MIA, RA, TA, gap and RTE on dense and on sparse originals, mean and
-deviation over seeds, the oracle first. Runs that cannot be compared are never mixed: each group
-gets a table of its own. The page is report/report.html among the run's artifacts.
+One row for each method, the oracle first; columns UA, MIA, RA, TA, gap and RTE on dense and on
+sparse originals, as mean and standard deviation over seeds. Runs that cannot be compared get
+separate tables. The page is the artifact report/report.html.
 
 \b
   python -m entrypoints.compare                       (all finished runs of the experiment)

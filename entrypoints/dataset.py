@@ -15,8 +15,8 @@ from mu.cli.requests import DatasetOptions
 HELP = """Build an LMDB file of images from a folder, a tar or a named data set; or verify one.
 
 \b
-The images go in as they are (those of a named set as PNG). The file is read by
-dataset=lmdb with data_dir=FILE. An interrupted build goes on when the same is said again.
+Images are stored unchanged (those of a named data set as PNG). To train on the file, give
+dataset=lmdb and data_dir=FILE. The same command continues an interrupted build.
 
 \b
   mlflow run . -e dataset -P source=PATH -P out=FILE.lmdb

@@ -1,4 +1,4 @@
-"""Measure a model that was made before: attacks, distance to its oracle, plots."""
+"""Measure the model of a finished run: attacks, distance to its oracle, plots."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mu.cli.requests import DeviceOptions, EvaluateOptions
 HELP = """Measure an unlearned model, and compare it with its oracle.
 
 \b
-What is measured is logged in a run of its own and, unless add=false, added to the run that
-was measured. `mu metrics` lists every number with its definition.
+The metrics are logged in a new run and, unless add=false, added to the measured run as well.
+`mu metrics` lists all of them with their definitions.
 
 \b
   python -m entrypoints.evaluate --run_id ID

@@ -1,4 +1,4 @@
-"""Attack an unlearned model with reference models, to see what it still tells of what it forgot."""
+"""Attack an unlearned model with reference models, to find what it still reveals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mu.cli.requests import DeviceOptions, LiraOptions
 HELP = """Attack an unlearned model with reference models (LiRA, U-LiRA, RMIA).
 
 \b
-Each reference is trained by the original's recipe on the retain set and a random half of
-the forget set and as many test images; then the run's own method makes it forget that half.
-The attacks judge the original, the unlearned model and the oracle. A run costs as many
-times an oracle and an unlearning as there are references; interrupted, it goes on.
+Each reference is trained by the original's recipe on the retain set, a random half of the
+forget set and as many test images; the run's method then unlearns that half. The attacks are
+applied to the original, the unlearned model and the oracle. Each reference costs one training
+from scratch and one unlearning. An interrupted run can be resumed.
 
 \b
   python -m entrypoints.lira --unlearn_run_id ID

@@ -16,9 +16,9 @@ from mu.cli.requests import DeviceOptions, PruneOptions
 HELP = """Train an original and prune it: train, find the mask, rewind, train again.
 
 \b
-The run keeps mask/ and checkpoint/ as artifacts; unlearn finds them by its run ID.
-rate=0 gives the dense original. The options and defaults below are those of the data set,
-profile and pruner that are named before --help.
+The run logs mask/ and checkpoint/ as artifacts; unlearn loads them by run ID. rate=0 trains a
+dense original. The options and defaults below are those of the data set, profile and pruner
+given before --help.
 
 \b
   python -m entrypoints.prune --rate 0.95

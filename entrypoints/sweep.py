@@ -1,4 +1,4 @@
-"""Make a whole grid of originals, oracles and unlearnings, each once, by one command."""
+"""Run a grid of originals, oracles and unlearnings, each once, by one command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mu.cli.main import run as run_command
 from mu.cli.options import Group
 from mu.cli.requests import MOST_RUNS, DeviceOptions, SweepOptions
 
-HELP = f"""Make every combination of originals, forget sets, methods and seeds of a grid file.
+HELP = f"""Run every combination of originals, forget sets, methods and seeds of a grid file.
 
 \b
   originals:               # options of prune; a list is an axis
@@ -26,9 +26,9 @@ HELP = f"""Make every combination of originals, forget sets, methods and seeds o
   oracle: train            # or none, or options of retrain
 
 \b
-Each original and each oracle is made once and shared. What is finished already, wherever in
-the experiment, is not made again, so the same command goes on after an interruption. More
-than {MOST_RUNS} runs are made only with yes=true.
+Each original and each oracle is trained once and shared. Runs of the experiment that are
+already finished are used again, so the same command continues an interrupted sweep. More than
+{MOST_RUNS} runs need yes=true.
 
 \b
   mlflow run . -e sweep -P grid=FILE.yaml -P dry_run=true

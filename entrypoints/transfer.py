@@ -1,4 +1,4 @@
-"""Make a source model forget classes, train it on for a target, and show what that was good for."""
+"""Unlearn source classes, fine-tune for a target, and measure whether that helped."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from mu.methods import method_class
 from mu.training.recipe import Training
 from mu.transfer import DEFAULT_TUNE, TUNES
 
-HELP = """Make an original forget, train it on for a target, and compare with the original.
+HELP = """Unlearn classes of a source, fine-tune for a target, and compare with the original.
 
 \b
-Some classes of a source do harm where its network is to serve a target. This entry forgets the
-classes that you name, gives the original, the unlearned network and the oracle the same new
-head, trains each on for the target in the same way, and compares their accuracy there.
+Some classes of a source data set can harm transfer to a target. This entry unlearns the classes
+that you name, gives the original, the unlearned network and the oracle the same new head,
+fine-tunes each on the target in the same way, and compares their accuracy there.
 
 \b
-The original and the unlearning are as in unlearn, a run of its own below this one; or give
-unlearn_run_id. Options of the training for the target have the prefix transfer_.
+Original and unlearning have the options of unlearn, which becomes a nested run; or give
+unlearn_run_id. Options of the fine-tuning have the prefix transfer_.
 
 \b
   mlflow run . -e transfer -P prune_run_id=ID -P forget=class:0,3 -P target=imagefolder \\

@@ -1,4 +1,4 @@
-"""Make an original forget a part of its training data, and show how well it forgot."""
+"""Unlearn a part of an original's training data, and measure how well that worked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mu.cli.options import Group
 from mu.cli.requests import DeviceOptions, UnlearnOptions
 from mu.methods import method_class
 
-HELP = """Make an original forget, evaluate it, and compare it with the oracle.
+HELP = """Unlearn a forget set, evaluate the model, and compare it with the oracle.
 
 \b
-The original is that of prune_run_id, or the newest finished one that agrees with what is
-asked, or a new one. Options of the original are named as in prune, with the prefix prune_
-(dataset, data_dir, image_size, arch and stem are plain); their defaults hold only where
-an original is made. The options of the method are those of --method.
+The oracle is a model retrained from scratch without the forget set. The original is that of
+prune_run_id; without it, the newest finished one that matches the given options, or a new one.
+Options of the original have the prefix prune_ (but dataset, data_dir, image_size, arch and
+stem); their defaults apply only if an original is trained. --method decides which options it has.
 
 \b
   python -m entrypoints.unlearn --forget class:3 --method l1_sparse --oracle_run_id train

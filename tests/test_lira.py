@@ -205,6 +205,7 @@ def test_the_attack_can_be_done_again_from_what_is_kept(target: Target, whole: W
         assert whole.metrics[f"{name}_auc{ending}"] == pytest.approx(found["auc"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_references_are_of_the_networks_that_they_say(target: Target) -> None:
     """The models under attack differ from each other, and each reference from what it became."""
     assert call(*QUICK) == 0
@@ -235,6 +236,7 @@ def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
     assert set(kept) == {"seen", "trained_attacked", "trained_bystanders"}
 
 
+@pytest.mark.slow
 def test_without_an_oracle(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
     store = target.store
     line = ("--references", "2", "--device", "cpu")
@@ -278,9 +280,7 @@ def interrupted(place: str, *line: str) -> None:
         assert call(*QUICK, *line) == 128 + signal.SIGINT
 
 
-@pytest.mark.parametrize(
-    "place", mostly_slow(PLACES, "when the second is kept", "when all is written")
-)
+@pytest.mark.parametrize("place", mostly_slow(PLACES, "when the second is kept"))
 def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     target: Target, whole: Whole, place: str, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

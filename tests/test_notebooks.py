@@ -38,6 +38,7 @@ def test_it_ends_with_what_it_showed(path: Path) -> None:
 
 
 @each_notebook
+@pytest.mark.slow
 def test_it_runs(path: Path, tmp_path: Path) -> None:
     """Started where Jupyter starts it, in a process and with temporary files of its own."""
     done = subprocess.run(

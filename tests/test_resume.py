@@ -36,7 +36,7 @@ from mu.training.progress import (
     read_newest,
     write_whole,
 )
-from tests.helpers import bits, flipped, laws, random_mask, refused, same_masks
+from tests.helpers import bits, flipped, laws, mostly_slow, random_mask, refused, same_masks
 from tests.training.networks import DROPPING, PLAIN
 
 ABOUT = {"spec": {"seed": 3, "classes": ["a", "b"], "share": 0.1}, "mask_run_id": None}
@@ -560,7 +560,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", mostly_slow(VARIANTS, "collapsing", "residual"))
 def test_interrupted_after_every_single_epoch(tmp_path: Path, variant: str) -> None:
     """Each process finishes one epoch, and the next one goes on."""
     settings = recipe(**VARIANTS[variant])

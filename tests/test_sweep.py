@@ -257,6 +257,7 @@ def test_runs_of_the_single_entries_are_found_wherever_they_were_made(
         assert "mlflow.parentRunId" not in store.run(run_id).data.tags
 
 
+@pytest.mark.slow
 def test_unlearnings_that_were_not_compared_are_made_again_where_an_oracle_is_wanted(
     store: Store, tmp_path: Path
 ) -> None:
@@ -286,6 +287,7 @@ def test_retrain_with_the_seed_of_the_oracle_is_the_oracle(swept: Store, tmp_pat
     assert again == oracle
 
 
+@pytest.mark.slow
 def test_originals_may_be_trained_under_the_mask_of_a_run(swept: Store, tmp_path: Path) -> None:
     sparse = next(swept.search("tags.`mu.entry` = 'prune' and params.rate = '0.5'"))
     grid = {

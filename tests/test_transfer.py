@@ -216,6 +216,7 @@ def test_what_agrees_with_the_run_may_be_said_again(done: Done, program: Program
     assert "mu.oracle" not in newest(done.store).data.tags
 
 
+@pytest.mark.slow
 def test_an_oracle_is_trained_for_a_finished_run(done: Done, program: Program) -> None:
     line = f"transfer --unlearn_run_id {done.beside} {TO_BRIGHT} --tune all --oracle_run_id train"
     assert program(line)[0] == 0

@@ -62,13 +62,15 @@ class DataOptions(Hyperparameters):
     dataset: str = setting(
         DEFAULT_DATASET, help=f"data set: {', '.join(DATASETS)} or package.module:function"
     )
-    data_dir: str | None = setting(None, help="where its files lie")
+    data_dir: str | None = setting(None, help="folder or file of the data")
     image_size: int | None = setting(
-        None, help="side of the images, of data sets whose images differ in size", low=1
+        None,
+        help="side length to resize images to, for data sets whose images differ in size",
+        low=1,
     )
     stream: bool | None = setting(
         None,
-        help="decode images as they are needed (default: where they do not fit in memory)",
+        help="decode images during training (default: if they do not fit in memory)",
     )
     workers: int | None = setting(
         None, help="processes that decode streamed images (default: one for each core)", low=0
@@ -89,7 +91,7 @@ class ModelOptions(Hyperparameters):
 
 @dataclass(frozen=True)
 class OriginalOptions(Hyperparameters):
-    """How an original is made, beside training, split and the pruner's own settings."""
+    """How an original is made, besides training, split and the settings of the pruner."""
 
     profile: str = setting(
         DEFAULT_PROFILE, help="defaults of training and pruner", choices=tuple(PROFILES)
@@ -114,7 +116,7 @@ class DeviceOptions(Hyperparameters):
     devices: int = setting(
         1,
         help="processes that do the work together, each on a GPU or its share of the CPU cores; "
-        "torchrun brings its own number",
+        "torchrun sets it by itself",
         low=1,
     )
     sync_bn: bool = setting(
@@ -135,8 +137,8 @@ class PruneOptions(Hyperparameters):
 
     mask_run_id: str | None = setting(
         None,
-        help="train under the mask of that run instead of finding one; what is not given is as "
-        "in that run",
+        help="train under the mask of that run instead of finding one; options not given are those "
+        "of that run",
     )
     resume_run_id: str | None = setting(
         None, help="continue that interrupted run from its last finished epoch"
@@ -145,14 +147,14 @@ class PruneOptions(Hyperparameters):
 
 @dataclass(frozen=True)
 class ImportOptions(Hyperparameters):
-    """What a file may leave unsaid."""
+    """What the file may not say."""
 
     mean: str | None = setting(
         None,
-        help="the network's normalisation, by channel, of pixels scaled to 0-1: 0.49,0.48,0.45 "
+        help="mean of each channel that the network subtracts, of pixels scaled to 0-1: 0.49,0.48 "
         "(default: the file's, else the data set's)",
     )
-    std: str | None = setting(None, help="likewise")
+    std: str | None = setting(None, help="standard deviation of each channel, likewise")
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class ForgetOptions(Hyperparameters):
         "(the poisoned samples of a poisoned original)",
     )
     oracle_run_id: str = setting(
-        "find", help="run of the oracle: find, train (where none is found), none, or an ID"
+        "find", help="run of the oracle: find, train (if none is found), none, or an ID"
     )
 
 
@@ -183,8 +185,8 @@ class UnlearnOptions(ForgetOptions):
     seed: int = setting(0, help="of the unlearning", low=0, high=LARGEST_SEED)
     resume_run_id: str | None = setting(
         None,
-        help="continue that interrupted run from its last finished epoch; what it was given "
-        "need not be given again",
+        help="continue that interrupted run from its last finished epoch; its options need not be "
+        "given again",
     )
 
 
@@ -195,20 +197,20 @@ class BackdoorOptions(Hyperparameters):
     prune_run_id: str = setting("auto", help="run of a poisoned original: an ID, or auto")
     mask_run_id: str | None = setting(
         None,
-        help="train the poisoned original under the mask of that run; what is not given is as in "
-        "that run",
+        help="train the poisoned original under the mask of that run; options not given are those "
+        "of that run",
     )
     method: str = changed(UnlearnOptions, "method", DEFAULT_METHOD)
     suspects: str | None = setting(
         None,
-        help="which samples are forgotten where nobody knows the poisoned ones: spectral, or a "
-        "file of sample numbers (default: the poisoned ones)",
+        help="samples to forget if the poisoned ones are not known: spectral (detect them), or a "
+        "file of sample numbers (default: the poisoned samples)",
     )
     oracle_run_id: str = changed(UnlearnOptions, "oracle_run_id", "find")
     sparsities: str | None = setting(
         None,
-        help="do it all for each of these sparsities, in percent and with commas, in runs below "
-        "this one, and draw them together",
+        help="repeat for each of these sparsities, in percent, separated by commas, in nested "
+        "runs, and plot them together",
     )
     seed: int = changed(UnlearnOptions, "seed", 0)
     resume_run_id: str | None = changed(UnlearnOptions, "resume_run_id", None)
@@ -222,28 +224,28 @@ class EvaluateOptions(Hyperparameters):
         None, help="run of the model: unlearn, or prune with forget (the original itself)"
     )
     checkpoint: str | None = setting(
-        None, help="folder with checkpoint/ and mask/ as runs keep them, in place of a run"
+        None, help="folder with checkpoint/ and mask/ as runs log them, instead of a run"
     )
     forget: str | None = setting(
-        None, help="forget set, where the model's own is not known: class:3, random:10%, ..."
+        None, help="forget set, if the model has none: class:3, random:10%, ..."
     )
     oracle_run_id: str = setting(
         "find", help="run of the oracle: find (by fingerprint), none, or an ID"
     )
     metrics: str = setting(
         "default",
-        help="default, all, or names with commas: accuracy, membership, rates, calibration, "
-        "oracle, relearn, klom, or single metrics",
+        help="default, all, or names separated by commas: accuracy, membership, rates, "
+        "calibration, oracle, relearn, klom, or single metrics",
     )
     run_ids: str | None = setting(
-        None, help="further runs of the same unlearning with other seeds, with commas (klom)"
+        None, help="more runs of the same unlearning with other seeds, separated by commas (klom)"
     )
     oracle_run_ids: str | None = setting(
-        None, help="further oracles with other seeds, with commas (klom)"
+        None, help="more oracles with other seeds, separated by commas (klom)"
     )
-    add: bool = setting(True, help="add the numbers to the run that is measured")
+    add: bool = setting(True, help="also add the metrics to the measured run")
     seed: int = setting(0, help="of the relearning", low=0, high=LARGEST_SEED)
-    data_dir: str | None = setting(None, help="where the data lie, if they have moved")
+    data_dir: str | None = setting(None, help="folder or file of the data, if it has moved")
 
 
 @dataclass(frozen=True)
@@ -251,20 +253,22 @@ class LiraOptions(Hyperparameters):
     """What to attack, and with how much effort."""
 
     unlearn_run_id: str = setting(
-        "auto", help="run to attack: an ID, or auto, the newest finished one that is no oracle"
+        "auto", help="run to attack: an ID, or auto, the newest finished one that is not an oracle"
     )
     references: int = setting(
         16, help="reference models to train, an even number; the paper takes 64 and more", low=2
     )
     gamma: float = setting(
-        1.0, help="of RMIA: how far a sample must be ahead of one of the population", low=1.0
+        1.0,
+        help="RMIA's gamma: the ratio by which a sample must exceed one of the population",
+        low=1.0,
     )
     seed: int = setting(0, help="of test images, halves and references", low=0, high=LARGEST_SEED)
     oracle_run_id: str = setting(
         "find", help="run of the oracle: find (that of the unlearn run, or by fingerprint), none, "
         "or an ID"
     )  # fmt: skip
-    data_dir: str | None = setting(None, help="where the data lies, if it has moved")
+    data_dir: str | None = setting(None, help="folder or file of the data, if it has moved")
     resume_run_id: str | None = setting(
         None, help="continue that interrupted run; only what is missing is trained"
     )
@@ -280,23 +284,23 @@ class LiraOptions(Hyperparameters):
 
 @dataclass(frozen=True)
 class TransferOptions(ForgetOptions):
-    """What to forget, and what to train on for."""
+    """What to forget, and the target."""
 
     unlearn_run_id: str = setting(
         "none",
-        help="start from a finished unlearn run: an ID, or auto, the newest one that is no oracle; "
-        "none unlearns here",
+        help="start from a finished unlearn run: an ID, or auto, the newest one that is not an "
+        "oracle; none unlearns first",
     )
     target: str | None = setting(
-        None, help=f"data set to train on for: {', '.join(DATASETS)} or package.module:function"
+        None, help=f"target data set: {', '.join(DATASETS)} or package.module:function"
     )
-    target_dir: str | None = setting(None, help="where its files lie")
+    target_dir: str | None = setting(None, help="folder or file of the data")
     target_stream: bool | None = setting(
-        None, help="decode its images as they are needed (default: where they do not fit in memory)"
+        None, help="decode its images during training (default: if they do not fit in memory)"
     )
     tune: str = setting(
         DEFAULT_TUNE,
-        help="what is trained: head (a new linear head; the features stay as they are) or all",
+        help="what is fine-tuned: head (a new linear head on frozen features) or all",
         choices=tuple(TUNES),
     )
     seed: int = setting(
@@ -311,15 +315,15 @@ class TransferOptions(ForgetOptions):
 class CompareOptions(Hyperparameters):
     """What to compare, and what to show of it."""
 
-    run_ids: str | None = setting(None, help="runs to compare: IDs with commas between them")
-    parent: str | None = setting(None, help="compare the runs below that one: an ID")
+    run_ids: str | None = setting(None, help="runs to compare: IDs separated by commas")
+    parent: str | None = setting(None, help="compare the runs nested in that run: an ID")
     experiment: str | None = setting(
-        None, help="compare all finished runs of that experiment (default: of the one in use)"
+        None, help="compare all finished runs of that experiment (default: the current one)"
     )
     metrics: str | None = setting(
         None,
-        help="columns, with commas: UA,MIA,gap (default: UA, MIA, RA, TA, ASR where there is "
-        "one, gap, RTE)",
+        help="columns, separated by commas: UA,MIA,gap (default: UA, MIA, RA, TA, ASR if logged, "
+        "gap, RTE)",
     )
     title: str | None = setting(None, help="heading of the page")
 
@@ -331,9 +335,9 @@ class DatasetOptions(Hyperparameters):
     source: str | None = setting(
         None, help="a folder or tar of class folders (train/, and test/ or val/), or a data set"
     )
-    data_dir: str | None = setting(None, help="where the files of a named data set lie")
+    data_dir: str | None = setting(None, help="folder or file of a named data set")
     image_size: int | None = setting(
-        None, help="side to which a named data set brings its images, where they differ", low=1
+        None, help="side length to which a named data set resizes its images, if they differ", low=1
     )
     out: str | None = setting(None, help="the file to build")
     map_size: int | None = setting(
@@ -344,11 +348,11 @@ class DatasetOptions(Hyperparameters):
 
 @dataclass(frozen=True)
 class SweepOptions(Hyperparameters):
-    """Which grid, and how it is worked through."""
+    """Which grid, and how it is run."""
 
     grid: str | None = setting(None, help="the grid, a YAML file")
-    dry_run: bool = setting(False, help="only print what would be made, and how long it may take")
-    yes: bool = setting(False, help=f"make more than {MOST_RUNS} runs")
+    dry_run: bool = setting(False, help="only print the planned runs and an estimate of the time")
+    yes: bool = setting(False, help=f"allow more than {MOST_RUNS} runs")
     engine: str = setting(
         "local",
         help="local: one after the other; processes: several at a time on this machine; ray: by a "
@@ -357,11 +361,11 @@ class SweepOptions(Hyperparameters):
     )
     jobs: int | None = setting(
         None,
-        help="how many at a time, of processes and ray (default: one for each GPU, or where there "
-        "is none for each core)",
+        help="tasks at a time, for processes and ray (default: one for each GPU, or without GPUs "
+        "for each core)",
         low=1,
     )
-    retries: int = setting(1, help="how often a run that failed is tried again", low=0)
+    retries: int = setting(1, help="how often a failed run is repeated", low=0)
     ray_address: str | None = setting(
         None, help="the Ray cluster: host:port (default: one on this machine, for this sweep)"
     )

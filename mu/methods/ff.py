@@ -44,7 +44,7 @@ class FisherForgetting(StepSizeSearch):
 
     alpha: float | None = setting(
         None,
-        help="scale of the noise (default: the largest that max_accuracy_drop allows)",
+        help="scale of the noise (default: the largest within max_accuracy_drop)",
         low=0.0,
     )
     fisher_samples: int = setting(

@@ -50,7 +50,7 @@ class InfluenceUnlearning(StepSizeSearch):
 
     alpha: float | None = setting(
         None,
-        help="multiplies the step; 1 is the formula's (default: by the rule of max_accuracy_drop)",
+        help="multiplies the step; 1 is the formula's (default: found by the step-size search)",
         low=0.0,
     )
     fisher_samples: int = setting(

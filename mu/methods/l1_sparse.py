@@ -54,7 +54,7 @@ class L1Sparse(FineTuning):
     alpha: float | None = setting(
         None,
         help="weight of the L1 penalty in the first epoch; falls linearly to zero "
-        "(default: by the rule of l1_strength)",
+        "(default: set by l1_strength)",
         low=0,
     )
     l1_strength: float = setting(
@@ -65,7 +65,7 @@ class L1Sparse(FineTuning):
         formerly="shrink",
     )
     exact_zeros: bool = setting(
-        False, help="whether weights become exactly zero, and the mask what is left in the end"
+        False, help="whether weights become exactly zero and the mask is what is left at the end"
     )
 
     def unlearn(

@@ -1,4 +1,4 @@
-"""How far to go, for methods that have no end of their own.
+"""Step-size search, for methods whose step has no natural size.
 
 The right scale of a noise, a step or an ascent spans many orders of magnitude over data sets,
 networks and forget sets: on an original that fits its data, gradients and Fisher information
@@ -23,7 +23,7 @@ from mu.methods.base import Method
 
 @dataclass(frozen=True)
 class StepSizeSearch(Method):
-    """A method whose scale is found by the rule, unless it is given."""
+    """A method whose scale is searched, unless it is given."""
 
     # The setting that says how far to go, and those that then have nothing to say.
     scale: ClassVar[str] = "alpha"
@@ -31,8 +31,7 @@ class StepSizeSearch(Method):
 
     max_accuracy_drop: float = setting(
         1.0,
-        help="points of accuracy on the retain set that forgetting may cost, where the scale is "
-        "not given",
+        help="percentage points of retain-set accuracy that the step-size search may give up",
         above=0.0,
         high=100.0,
         formerly="spend",

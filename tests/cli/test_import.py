@@ -42,7 +42,7 @@ from tests.cli.foreign_files import (
     put_under_pruning,
     save,
 )
-from tests.helpers import refused
+from tests.helpers import mostly_slow, refused
 
 PAGE = Path(__file__).parents[2] / "docs" / "names.md"
 
@@ -64,7 +64,10 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 # --- what a file holds --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arch", "prefix"), [("resnet18", "module."), ("resnet20", "")])
+@pytest.mark.parametrize(
+    ("arch", "prefix"),
+    mostly_slow([("resnet18", "module."), ("resnet20", "")], ("resnet20", "")),
+)
 def test_a_checkpoint_of_the_papers_repository(
     digits: ImageDataset, tmp_path: Path, arch: str, prefix: str
 ) -> None:
@@ -85,7 +88,7 @@ def test_a_checkpoint_of_the_papers_repository(
     assert ("module." in imported.taken["weights"]) == (prefix == "module.")
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "resnet20"])
+@pytest.mark.parametrize("arch", mostly_slow(["resnet18", "resnet20"], "resnet20"))
 def test_outputs_are_those_of_the_network_with_its_own_normalisation(
     digits: ImageDataset, tmp_path: Path, arch: str
 ) -> None:

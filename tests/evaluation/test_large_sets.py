@@ -148,6 +148,7 @@ def test_the_whole_test_set_has_all_test_images(most):
 
 
 @pytest.mark.usefixtures("painted")
+@pytest.mark.slow
 @pytest.mark.parametrize("large", LIMITS)
 def test_the_same_pictures(large, tmp_path):
     for most in (MOST_LOGITS, LIMITS[large]):

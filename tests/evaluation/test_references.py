@@ -322,6 +322,7 @@ def numbers(model: str, kind: str, *, unlearned: bool = False) -> dict[str, floa
     return rates(scores[:cut], scores[cut:])
 
 
+@pytest.mark.slow
 def test_the_original_knows_its_training_data_by_heart():
     views, _, _ = memorised()
     forgotten = views["original"].attacked.select(torch.arange(100))
@@ -329,6 +330,7 @@ def test_the_original_knows_its_training_data_by_heart():
     assert views["oracle"].attacked.select(torch.arange(100)).accuracy() < 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lira", "rmia"])
 def test_what_is_known_by_heart_is_found(kind):
     found = numbers("original", kind)
@@ -336,16 +338,19 @@ def test_what_is_known_by_heart_is_found(kind):
     assert found["auc_lo"] > 0.65
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lira", "rmia"])
 def test_nothing_is_found_of_an_oracle(kind):
     found = numbers("oracle", kind)
     assert found["auc_lo"] < 0.5 < found["auc_hi"]
 
 
+@pytest.mark.slow
 def test_a_method_that_forgets_nothing_is_found_out():
     assert numbers("ft", "lira", unlearned=True)["auc_lo"] > 0.65
 
 
+@pytest.mark.slow
 def test_the_logits_are_kept_as_networks_give_them():
     views, _, _ = memorised()
     kept = view_arrays("original", views["original"])

@@ -64,6 +64,7 @@ def held(count, *, bootstrap, rounds):
     return kept / rounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 5, 10])
 def test_the_t_interval_holds_the_mean_as_often_as_it_says(count):
     assert held(count, bootstrap=False, rounds=4000) == pytest.approx(0.95, abs=0.012)

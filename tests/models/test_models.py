@@ -247,7 +247,13 @@ def test_swin_has_the_depths_heads_and_windows_of_the_paper(stem, window):
 SEEDED = [case for case in itertools.product(ARCHITECTURES, STEMS) if case[0] != "vgg16_bn"]
 
 
-@pytest.mark.parametrize(("arch", "stem"), [*SEEDED, ("vgg16_bn", "cifar")])
+@pytest.mark.parametrize(
+    ("arch", "stem"),
+    mostly_slow(
+        [*SEEDED, ("vgg16_bn", "cifar")], ("resnet_mini", "cifar"), ("resnet20", "imagenet"),
+        ("vit_tiny", "cifar"), ("mobilenet_v3_small", "cifar"),
+    ),
+)  # fmt: skip
 def test_weights_depend_on_the_seed_alone_and_leave_the_global_generator_alone(arch, stem):
     spec = ModelSpec(arch, 4, 1, stem)
     torch.manual_seed(1)

@@ -212,17 +212,22 @@ def test_all_that_enters_leaves_in_real_networks(arch):
     close(found[names[-1]].sum(), 10)
 
 
+LARGE = [
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "regnet_y_400mf",
+    "squeezenet1_1",
+    "swin_v2_t",
+]
+
+
 @pytest.mark.parametrize(
     ("arch", "size"),
     [
         *((arch, 32) for arch in CONVOLUTIONAL + TRANSFORMERS),
-        ("torchvision:convnext_tiny", 32),
-        ("torchvision:densenet121", 32),
-        ("torchvision:efficientnet_b0", 32),
-        ("torchvision:regnet_y_400mf", 32),
         ("torchvision:shufflenet_v2_x0_5", 32),
-        ("torchvision:squeezenet1_1", 32),
-        ("torchvision:swin_v2_t", 32),
+        *(pytest.param(f"torchvision:{arch}", 32, marks=pytest.mark.slow) for arch in LARGE),
     ],
 )
 def test_every_layer_lies_on_a_path(arch, size):

@@ -427,7 +427,7 @@ def test_pruned_weights_are_zero_in_every_pass_whatever_trains(
 # --- stopping and going on ----------------------------------------------------------------
 
 
-@laws(40)
+@laws(15)
 @given(
     **CHOICES,
     stop=st.integers(0, 4),

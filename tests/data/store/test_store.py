@@ -445,6 +445,7 @@ def test_a_build_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path: 
     verify(out)
 
 
+@pytest.mark.slow
 def test_a_file_grows_as_it_fills_and_as_it_is_finished(tmp_path: Path) -> None:
     """Whatever the room that is left when the last image is in."""
     for pages in range(20, 60):

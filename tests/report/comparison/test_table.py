@@ -151,7 +151,7 @@ FACETS: dict[str, list[dict[str, Any]]] = {
 CHOICES = st.tuples(*(st.integers(0, 1) for _ in FACETS), st.booleans(), st.integers(0, 2))
 
 
-@laws(60)
+@laws(25)
 @given(st.lists(CHOICES, min_size=1, max_size=12))
 def test_what_cannot_be_compared_is_never_mixed(choices: list[tuple[int, ...]]) -> None:
     runs, facets = [], {}
