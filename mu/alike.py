@@ -56,10 +56,7 @@ def check_ids(run_ids: Sequence[str]) -> None:
 def check_alike(runs: Sequence[RunRecord]) -> None:
     """Refuse runs of one group that differ in anything but seeds, or not even in those.
 
-    Raises
-    ------
-    UserError
-        If they do; the line names the first two, and in what.
+    UserError if they do; the line names the first two, and in what.
     """
     first = runs[0]
     for run in runs[1:]:
@@ -85,10 +82,7 @@ def check_alike(runs: Sequence[RunRecord]) -> None:
 def matched(ours: Sequence[RunRecord], theirs: Sequence[RunRecord]) -> list[RunRecord]:
     """The other group in the order of ours, by their seeds.
 
-    Raises
-    ------
-    UserError
-        If data, original or forget set differ between the groups, or seeds have no match.
+    UserError if data, original or forget set differ between the groups, or seeds have no match.
     """
     if different := _in_words(_fixed(ours[0]), _fixed(theirs[0])):
         raise UserError(

@@ -50,35 +50,20 @@ class RunRecord:
     """One run. What lies in its artifacts, or in other runs, is read when it is needed, and once.
 
     What is read so raises a :class:`UserError` that names the run where it is missing or damaged.
-
-    Parameters
-    ----------
-    entry
-        The entry point that it is of; ``-`` of others.
-    name
-        Whoever may write to the store may have chosen it.
-    started
-        In the time zone of this machine.
-    seconds
-        How long it took, or None while it lasts.
-    url
-        Of the run's page; empty where it is not known.
-    reads
-        Reads an artifact by its path, checked against its tag where it has one.
-    finds
-        Finds another run of the same store by its ID. Both raise a :class:`UserError`.
+    ``reads`` reads an artifact by its path, checked against its tag where it has one; ``finds``
+    finds another run of the same store by its ID. Both raise a :class:`UserError`.
     """
 
     run_id: str
-    entry: str
-    name: str
+    entry: str  # the entry point that it is of; "-" of others
+    name: str  # whoever may write to the store may have chosen it
     status: str
-    started: datetime
-    seconds: float | None
+    started: datetime  # in the time zone of this machine
+    seconds: float | None  # how long it took; None while it lasts
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
-    url: str = ""
+    url: str = ""  # of the run's page; empty where it is not known
     reads: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
     finds: Callable[[str], RunRecord] | None = field(default=None, repr=False, compare=False)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -54,10 +55,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Print them."""
-    from mu.tracking import connect, records
-
-    query = query_of(entry, method, status)
-    found = list(records(connect(), query, None if sort else limit))
+    found = list(islice(runs_of(entry, method, status), None if sort else limit))
     ranked = best_first(found, sort) if sort else found
     found, left_out = ranked[:limit], len(found) - len(ranked)
     if as_json:
@@ -72,16 +70,10 @@ def command(
         click.echo(f"{left_out} more without {sort}")
 
 
-def query_of(entry: str | None, method: str | None, status: str | None) -> str:
-    """MLflow's query for these runs.
-
-    Raises
-    ------
-    UserError
-        If a name is unknown.
-    """
+def runs_of(entry: str | None, method: str | None, status: str | None) -> Iterator[RunRecord]:
+    """These runs, newest first; UserError if a name is unknown."""
     from mu.methods import check_method
-    from mu.tracking import matching
+    from mu.tracking import connect, records
     from mu.tracking.doctor import ENTRY_POINTS
 
     conditions = []
@@ -93,17 +85,11 @@ def query_of(entry: str | None, method: str | None, status: str | None) -> str:
         if status.upper() not in STATUSES:
             raise unknown("status", status, STATUSES)
         conditions.append(f"attributes.status = '{status.upper()}'")
-    return matching({} if entry is None else {ENTRY: entry}, *conditions)
+    return records(connect(), {} if entry is None else {ENTRY: entry}, *conditions)
 
 
 def best_first(found: Sequence[RunRecord], name: str) -> list[RunRecord]:
-    """The runs that have a number, the best one first.
-
-    Raises
-    ------
-    UserError
-        If none has it.
-    """
+    """The runs that have a number, the best one first; UserError if none has it."""
     ranked = [one for one in found if name in one.metrics]
     if not ranked:
         from mu.evaluation.catalogue import metric

@@ -10,7 +10,7 @@ import numpy as np
 from mu.evaluation.attacks.rates import Curve, Scores
 from mu.evaluation.references import Pair
 from mu.report.console import Texts, print_texts
-from mu.report.markdown import links_list, markdown_table
+from mu.report.markdown import items, links_list, markdown_table, paragraphs
 from mu.report.plots import COLOURS, drawn
 
 TITLES = {"lira": "LiRA", "ulira": "U-LiRA", "rmia": "RMIA"}
@@ -38,10 +38,7 @@ DEFINITIONS = {
 def plot_roc(scores: Mapping[str, Mapping[str, Pair]], path: Path) -> None:
     """True over false positives on logarithmic axes, a panel for each attack.
 
-    Parameters
-    ----------
-    scores
-        By attack and model: scores of members and of non-members.
+    ``scores``: by attack and model: scores of members and of non-members.
     """
     least = min(
         1 / len(one) for models in scores.values() for pair in models.values() for one in pair
@@ -81,32 +78,21 @@ def describe_attacks(
 ) -> str:  # fmt: skip
     """What a lira run did and found, in Markdown.
 
-    Parameters
-    ----------
-    original
-        In a phrase.
-    sizes
-        How many ``references``, ``members``, ``non_members`` and samples of the ``population``.
-    rows
-        As of :func:`print_attacks`.
-    links
-        Run IDs by role.
+    ``original``: in a phrase. ``sizes``: how many ``references``, ``members``, ``non_members`` and
+    samples of the ``population``. ``rows``: as of :func:`print_attacks`. ``links``: run IDs by
+    role.
     """
-    lines = [
+    return paragraphs(
         f"**Membership attacks** on {method}, which made {original} forget: "
         f"{sizes['members']:,} forgotten samples against {sizes['non_members']:,} test images of "
         f"the same classes, with {sizes['references']} reference models and a population of "
         f"{sizes['population']:,}.",
-        "",
         markdown_table(*_table(rows)),
         "Unlearning is to bring the original's numbers down to the oracle's, which never saw the "
         "samples.",
-        "",
-        *links_list(links),
-        "",
-        *(f"- {name}: {text}" for name, text in DEFINITIONS.items()),
-    ]
-    return "\n".join(lines) + "\n"
+        links_list(links),
+        items(DEFINITIONS),
+    )
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> Texts:

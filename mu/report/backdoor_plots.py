@@ -76,10 +76,7 @@ def plot_predictions(
 def plot_over_sparsity(rows: Sequence[Mapping[str, float]], method: str, path: Path) -> None:
     """Clean accuracy and attack success before and after unlearning, over sparsity.
 
-    Parameters
-    ----------
-    rows
-        ``sparsity``, ``TA_before``, ``ASR_before``, ``TA``, ``ASR``, in percent.
+    ``rows``: ``sparsity``, ``TA_before``, ``ASR_before``, ``TA``, ``ASR``, in percent.
     """
     at = np.arange(len(rows))
     with drawn(path, 8, 3.4, 1, 2) as (left, right):

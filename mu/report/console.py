@@ -30,10 +30,7 @@ def numbers(
 ) -> Texts:
     """Texts of a table of numbers, ``-`` where a row lacks one.
 
-    Parameters
-    ----------
-    labels
-        Of the rows, if they have any.
+    ``labels``: of the rows, if they have any.
     """
     texts = [[f"{row[name]:.2f}" if name in row else "-" for name in names] for row in rows]
     if not labels:
@@ -62,12 +59,8 @@ def print_texts(
 ) -> None:
     """A table of texts; nothing in it is read as markup.
 
-    Parameters
-    ----------
-    layout
-        A letter for each column: ``l`` for words, ``r`` for numbers, to the right and in one line.
-    plain
-        Without lines around the cells, and all of them in one line.
+    ``layout``: a letter for each column: ``l`` for words, ``r`` for numbers, to the right and in
+    one line. ``plain``: without lines around the cells, and all of them in one line.
     """
     table = Table(box=None if plain else box.HEAVY_HEAD, pad_edge=not plain)
     for name, place in zip(columns, layout, strict=True):

@@ -11,22 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Style:
-    """How a method is drawn.
+    """How a method is drawn."""
 
-    Parameters
-    ----------
-    colour
-        ``#rrggbb``.
-    marker, line
-        As matplotlib names them.
-    variant
-        0, or the number of another setting of the same method, which has another line.
-    """
-
-    colour: str
-    marker: str
+    colour: str  # ``#rrggbb``
+    marker: str  # as matplotlib names it, like the line
     line: str
-    variant: int = 0
+    variant: int = 0  # or the number of another setting of the same method, with another line
 
     @property
     def face(self) -> str:

@@ -28,12 +28,7 @@ COLOURS = {"retain": "#4477aa", "test": "#ccaa33", "forget": "#cc3311"}
 def drawn(path: Path, width: float, height: float, *grid: int, **options: Any) -> Iterator[Any]:
     """The axes of a figure, which is saved when the block ends; its folder is made.
 
-    Parameters
-    ----------
-    width, height
-        Inches.
-    grid, options
-        As of matplotlib's ``subplots``.
+    ``width`` and ``height``: inches. ``grid`` and ``options``: as of matplotlib's ``subplots``.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure.subplots(*grid, **options)
@@ -51,12 +46,7 @@ def grouped_bars(
 ) -> None:
     """Bars of percentages side by side, a legend under the figure.
 
-    Parameters
-    ----------
-    series
-        Values (n_groups,) by label.
-    numbers
-        Whether they stand above the bars.
+    ``series``: values (n_groups,) by label. ``numbers``: whether they stand above the bars.
     """
     width = 0.8 / len(series)
     for index, ((label, values), colour) in enumerate(zip(series.items(), colours, strict=True)):
@@ -126,10 +116,7 @@ def plot_history(run: Run, path: Path, stages: Sequence[Stage] = ()) -> None:
 def plot_sparsity(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Accuracy over sparsity: how much each round of pruning cost.
 
-    Parameters
-    ----------
-    rows
-        By round: ``sparsity``, ``TA`` and, where there are validation images, ``VA``.
+    ``rows``: by round: ``sparsity``, ``TA`` and, where there are validation images, ``VA``.
     """
     with drawn(path, 5, 3.2) as axes:
         for name, label, colour in (("TA", "test", "retain"), ("VA", "validation", "test")):

@@ -12,7 +12,7 @@ from mu.evaluation.gap import GAP_METRICS
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.console import OF_BACKDOORS, numbers
-from mu.report.markdown import links_list, markdown_table
+from mu.report.markdown import items, links_list, markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells
 from mu.runs import Run
 
@@ -60,18 +60,18 @@ def describe_prune(
     run_id: str,
 ) -> str:
     """What a prune run holds and how to go on; ``rows`` as of :func:`rounds_table`."""
-    recipe = checkpoint.spec.recipe
-    lines = [
-        f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, trained for "
-        f"{recipe.training.epochs} epochs (profile `{recipe.profile}`). {_how(checkpoint)}",
-        "",
-        *_what_it_gives(metrics),
-    ]
+    recipe, table = checkpoint.spec.recipe, ""
     if len(rows) > 1:
         names = [name for name in ("sparsity", "TA", "VA") if name in rows[0]]
         rounds = [[f"{row['round']:.0f}", *(f"{row[name]:.2f}" for name in names)] for row in rows]
-        lines.append(markdown_table(["round", *names], rounds, "l" + "r" * len(names)))
-    return "\n".join([*lines, *_how_to_go_on(run_id, checkpoint.spec)]) + "\n"
+        table = markdown_table(["round", *names], rounds, "l" + "r" * len(names))
+    return paragraphs(
+        f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, trained for "
+        f"{recipe.training.epochs} epochs (profile `{recipe.profile}`). {_how(checkpoint)}",
+        _what_it_gives(metrics),
+        table,
+        *_how_to_go_on(run_id, checkpoint.spec),
+    )
 
 
 def describe_import(
@@ -83,26 +83,21 @@ def describe_import(
 ) -> str:
     """What an imported original is, what was taken from the file by name, and how to go on."""
     recipe = checkpoint.spec.recipe
-    lines = [
+    return paragraphs(
         f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, imported. "
         f"Retrain repeats what was said of its training: {recipe.training.epochs} epochs "
         f"(profile `{recipe.profile}`), from weights drawn by seed {recipe.seed}.",
-        "",
-        *_what_it_gives(metrics),
-        *(f"- {name}: {text}" for name, text in taken.items()),
-        *(f"- {note}" for note in notes),
-        "",
+        _what_it_gives(metrics),
+        "\n".join([items(taken), *(f"- {note}" for note in notes)]),
         *_how_to_go_on(run_id, checkpoint.spec),
-    ]
-    return "\n".join(lines) + "\n"
+    )
 
 
-def _what_it_gives(metrics: Mapping[str, float]) -> list[str]:
-    return [
+def _what_it_gives(metrics: Mapping[str, float]) -> str:
+    return (
         f"It gives {metrics['train_acc']:.2f} % of its training images their label and "
-        f"{metrics['TA']:.2f} % of the test images (TA).",
-        "",
-    ]
+        f"{metrics['TA']:.2f} % of the test images (TA)."
+    )
 
 
 def forget_first(spec: Spec) -> str:
@@ -110,14 +105,13 @@ def forget_first(spec: Spec) -> str:
     return POISON if spec.data.poison else "class:0"
 
 
-def _how_to_go_on(run_id: str, spec: Spec) -> list[str]:
-    return [
+def _how_to_go_on(run_id: str, spec: Spec) -> tuple[str, str]:
+    return (
         "Make it forget: `mlflow run . -e unlearn "
         f"-P prune_run_id={run_id} -P forget={forget_first(spec)}`",
-        "",
         f"Fetch its mask: `mlflow artifacts download -r {run_id} -a mask -d DIR`, or "
         f'`mu.load_mask("{run_id}")`',
-    ]
+    )
 
 
 def _how(checkpoint: Checkpoint) -> str:
@@ -153,12 +147,8 @@ def describe_unlearn(
 ) -> str:
     """What an unlearn run did, its numbers, and its lineage.
 
-    Parameters
-    ----------
-    original
-        In a phrase.
-    links
-        Run IDs by role: ``original``, and ``oracle`` where there is one.
+    ``original``: in a phrase. ``links``: run IDs by role: ``original``, and ``oracle`` where there
+    is one.
     """
     planted = [name for name in OF_BACKDOORS if name in metrics]
     names = [*GAP_METRICS, *planted]
@@ -172,20 +162,16 @@ def describe_unlearn(
         judgement = "No oracle to compare with: run again with `-P oracle_run_id=train`."
     else:
         judgement = "This is an oracle: other methods are judged against it."
-    lines = [
+    return paragraphs(
         f"**{method}** made {original} forget {len(split.forget):,} of "
         f"{len(split.forget) + len(split.retain):,} training samples (`{forget}`) in "
         f"{metrics['RTE']:.2f} s.",
-        "",
         markdown_table(columns, texts, layout),
         judgement,
-        *(f"\n> {note}" for note in notes),
-        "",
-        *links_list(links),
-        "",
-        *(f"- {name}: {METRICS[name].definition}" for name in (*EXPLAINED, *planted)),
-    ]
-    return "\n".join(lines) + "\n"
+        *(f"> {note}" for note in notes),
+        links_list(links),
+        items({name: METRICS[name].definition for name in (*EXPLAINED, *planted)}),
+    )
 
 
 def gap_in_words(metrics: Mapping[str, float]) -> str:
@@ -205,23 +191,17 @@ def describe_evaluation(
 ) -> str:
     """What was measured; short enough for a run's description (MLflow takes 8,000 letters).
 
-    Parameters
-    ----------
-    run_id
-        Of the model, where it is a run's.
-    oracle
-        The oracle's numbers, by the same names.
+    ``run_id``: of the model, where it is a run's. ``oracle``: the oracle's numbers, by the same
+    names.
     """
     held = f" Held against the oracle of run `{oracle_run_id}`." if oracle_run_id else ""
     of = f"run `{run_id}`" if run_id else "a model from files"
     rows = [(name, *number_cells(name, found, oracle)) for name in main_names(found)]
-    lines = [
+    return paragraphs(
         f"**Evaluation** of {of}, which was to forget `{forget}`.{held}",
-        "",
         markdown_table(("", "value", "interval", "oracle"), rows, "lrrr"),
         "What each number is stands in the artifact `report/summary.md`; `mu metrics` lists all.",
-    ]
-    return "\n".join(lines) + "\n"
+    )
 
 
 def define_metrics(found: Mapping[str, float]) -> str:
@@ -240,16 +220,13 @@ def describe_images(card: Card, digest: str) -> str:
     ]
     if (more := len(card.classes) - len(rows)) > 0:
         rows.append((f"and {more} more", "", ""))
-    lines = [
+    return paragraphs(
         f"**Images** of {card.source}: {card.size('train'):,} to train on, "
         f"{card.size('test'):,} to test, {len(card.classes)} classes, from "
         f"{card.smallest[0]}x{card.smallest[1]} to {card.largest[0]}x{card.largest[1]} pixels.",
-        "",
         f"sha256 `{digest}`",
-        "",
         markdown_table(("class", "train", "test"), rows, "lrr"),
-    ]
-    return "\n".join(lines)
+    )
 
 
 def table_of(

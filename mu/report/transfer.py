@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mu.report.markdown import links_list
+from mu.report.markdown import links_list, paragraphs
 from mu.report.plots import COLOURS, drawn, grouped_bars
 from mu.report.prose import table_of
 
@@ -33,28 +33,18 @@ def describe_transfer(
 ) -> str:
     """What a transfer run did, its numbers, and its lineage; Markdown.
 
-    Parameters
-    ----------
-    rows
-        Numbers of each network, by what it is called.
-    metrics
-        Of the run: ``target_gain`` with its interval.
-    links
-        Run IDs by role.
+    ``rows``: numbers of each network, by what it is called. ``metrics``: of the run,
+    ``target_gain`` with its interval. ``links``: run IDs by role.
     """
-    text = [
+    return paragraphs(
         f"**Transfer** to `{target}`: `{method}` made the source model forget `{forget}`, then "
         f"each network below was trained on in the same way from the same new head. {_WHAT[tune]}.",
-        "",
         table_of(COLUMNS, list(rows.values()), list(rows)),
         f"Gain of the unlearned network over the original: **{gain_in_words(metrics)}**.",
-        *(f"\n> {note}" for note in notes),
-        "",
-        *links_list(links),
-        "",
+        *(f"> {note}" for note in notes),
+        links_list(links),
         _READ,
-    ]
-    return "\n".join(text) + "\n"
+    )
 
 
 def gain_in_words(metrics: Mapping[str, float]) -> str:

@@ -16,7 +16,7 @@ from mu.report import console, contact_sheet, prose
 from mu.runs import Run
 from mu.tasks.base import run_task
 from mu.tasks.outputs import write_json
-from mu.tracking import Recorder, Store, browse, connect, log_dataset
+from mu.tracking import Recorder, Store, browse, connect
 
 
 def dataset(request: Request) -> None:
@@ -81,7 +81,7 @@ def _save(recorder: Recorder, path: Path, card: Card) -> None:
     recorder.describe(prose.describe_images(card, digest))
     with ImageStore(path) as images:
         contact_sheet.plot_contact_sheet(images, recorder.folder / "plots" / "contact_sheet.png")
-    log_dataset(recorder, card.name, digest[:16], str(path), card.as_dict(), "built")
+    recorder.dataset(card.name, digest[:16], str(path), card.as_dict(), "built")
 
 
 def _print(store: Store, run_id: str, path: Path, card: Card, done: str) -> None:

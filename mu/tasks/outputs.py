@@ -16,7 +16,6 @@ from mu.tracking import (
     Recorder,
     fingerprint_tag,
     fingerprint_tags,
-    log_dataset,
     rounded,
     save_checkpoint,
 )
@@ -32,7 +31,7 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
         "poisoned": len(dataset.poisoned),
     }
     place = dataset.data_dir or dataset.name
-    log_dataset(recorder, dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
+    recorder.dataset(dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
 
 
 def about(checkpoint: Checkpoint) -> str:

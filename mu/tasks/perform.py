@@ -24,11 +24,11 @@ from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, Unlearn
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
 from mu.tracking import (
+    UNFINISHED,
     Recorder,
     Store,
     browse,
     fingerprint_tags,
-    interrupted_oracles,
     keep_document,
     rounded,
     run_checkpointer,
@@ -126,7 +126,8 @@ def train_oracle(
     """Retrain for the run ``parent``; ``resume`` in a run that is unfinished, if there is one."""
     task = UnlearnTask(problem, make_method("retrain"), problem.spec.recipe.seed)
     if resume:
-        unfinished = interrupted_oracles(store, task.tags()[tags.ORACLE_KEY])
+        key = task.tags()[tags.ORACLE_KEY]
+        unfinished = store.find({tags.ORACLE_KEY: key}, UNFINISHED)
         task = continue_unlearning(store, task, unfinished)
     done = perform(store, task.title, lambda _: task, resume=task.resume_run_id, parent=parent)
     return TrackedModel(done.run_id, done.checkpoint, done.metrics)

@@ -4,7 +4,6 @@ It opens runs and ends them truthfully, and turns a run ID into checked files.
 """
 
 from mu.tags import fingerprint_tag
-from mu.tracking.additions import log_to
 from mu.tracking.artifacts import (
     UNLEARNED,
     fetch_checkpoint,
@@ -25,19 +24,17 @@ from mu.tracking.choosing import (
 )
 from mu.tracking.doctor import close_dead_runs, close_runs_below, close_runs_of
 from mu.tracking.documents import fetch_document, keep_document
-from mu.tracking.inputs import log_dataset
 from mu.tracking.lifecycle import tracked
-from mu.tracking.lineage import (
-    find_finished,
+from mu.tracking.reader import (
     find_oracle,
     find_original,
-    find_unfinished,
-    interrupted_oracles,
+    read_run,
+    read_unlearned,
+    record_of,
+    records,
     same_value,
 )
-from mu.tracking.queries import FINISHED, matching
-from mu.tracking.reader import read_run, read_unlearned, record_of, records
-from mu.tracking.recorder import Recorder, rounded
+from mu.tracking.recorder import Recorder, log_to, rounded
 from mu.tracking.resuming import (
     find_progress,
     remove_progress,
@@ -46,16 +43,16 @@ from mu.tracking.resuming import (
 )
 from mu.tracking.serving import save_checkpoint
 from mu.tracking.signals import Stopped
-from mu.tracking.store import Store, connect
+from mu.tracking.store import FINISHED, UNFINISHED, Store, connect
 from mu.tracking.view import browse, run_url, view_url
 
 __all__ = [
-    "FINISHED", "UNLEARNED", "Chosen", "Recorder", "Stopped", "Store", "below", "browse",
-    "choose_runs", "close_dead_runs", "close_runs_below", "close_runs_of", "connect", "derived",
-    "fetch_checkpoint", "fetch_document", "fetch_mask", "find_finished", "find_oracle",
-    "find_original", "find_progress", "find_unfinished", "fingerprint_tag", "fingerprint_tags",
-    "finished_run", "interrupted_oracles", "keep_document", "load_checkpoint", "load_mask",
-    "load_model", "log_dataset", "log_to", "matching", "of_experiment", "read_each", "read_run",
-    "read_unlearned", "record_of", "records", "remove_progress", "resumable_run", "rounded",
-    "run_checkpointer", "run_url", "same_value", "save_checkpoint", "tracked", "view_url",
+    "FINISHED", "UNFINISHED", "UNLEARNED", "Chosen", "Recorder", "Stopped", "Store", "below",
+    "browse", "choose_runs", "close_dead_runs", "close_runs_below", "close_runs_of", "connect",
+    "derived", "fetch_checkpoint", "fetch_document", "fetch_mask", "find_oracle", "find_original",
+    "find_progress", "fingerprint_tag", "fingerprint_tags", "finished_run", "keep_document",
+    "load_checkpoint", "load_mask", "load_model", "log_to", "of_experiment", "read_each",
+    "read_run", "read_unlearned", "record_of", "records", "remove_progress", "resumable_run",
+    "rounded", "run_checkpointer", "run_url", "same_value", "save_checkpoint", "tracked",
+    "view_url",
 ]  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 UNLEARNED = ("unlearn", "backdoor")  # entries whose runs hold a network that has forgotten
 ORIGINALS = ("prune", *UNLEARNED)
 TRANSFERRED = "transfer"  # whose runs hold a network that was trained on for other data
-TAG_OF = {WEIGHTS_FILE: WEIGHTS, MASK_FILE: MASK, SPEC_FILE: SPEC}
+TAG_OF = {SPEC_FILE: SPEC, WEIGHTS_FILE: WEIGHTS, MASK_FILE: MASK}  # of a network's files
 
 
 def fingerprint_tags(digests: dict[str, str]) -> dict[str, str]:
@@ -36,15 +38,8 @@ def fingerprint_tags(digests: dict[str, str]) -> dict[str, str]:
 def finished_run(store: Store, run_id: str, *, transferred: bool = False) -> MlflowRun:
     """The run of that ID, if it is finished and holds an original.
 
-    Parameters
-    ----------
-    transferred
-        Whether it may hold a network that was trained on for other data, too.
-
-    Raises
-    ------
-    UserError
-        If it is unknown, deleted, not finished, or of an entry that makes no original.
+    ``transferred``: whether it may hold a network that was trained on for other data, too.
+    UserError if it is unknown, deleted, not finished, or of an entry that makes no original.
     """
     run = store.run(run_id)
     check_network(run, transferred=transferred)
@@ -73,77 +68,61 @@ def check_network(run: MlflowRun, *, transferred: bool = False) -> None:
         )
 
 
-def download(store: Store, run: MlflowRun, path: str, folder: Path) -> Path:
-    """Fetch one artifact file of a run to ``folder / path`` and check it against its tag.
-
-    Raises
-    ------
-    UserError
-        If it cannot be fetched, or its sha256 is not the one logged.
-    """
-    target = folder / path
-    try:
-        found = Path(
-            download_artifacts(
-                run_id=run.info.run_id,
-                artifact_path=path,
-                dst_path=str(target.parent),  # MLflow drops the folders of ``path``
-                tracking_uri=store.uri,
-            )
-        )
-        content = found.read_bytes()
-        if found != target:
-            found.replace(target)
-    except (MlflowException, OSError) as error:
-        raise _unreadable(run, path, error) from error
-    _check(run, path, content)
-    return target
-
-
 def read(store: Store, run: MlflowRun, path: str) -> bytes:
-    """The bytes of :func:`download`; of this machine's artifacts without a copy."""
-    if not is_local_uri(run.info.artifact_uri):
-        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-            return download(store, run, path, Path(scratch)).read_bytes()
+    """One artifact file of a run, checked against its tag where it has one.
+
+    UserError if it cannot be read, or its sha256 is not the one logged.
+    """
+    uri = run.info.artifact_uri
     try:
-        content = (Path(local_file_uri_to_path(run.info.artifact_uri)) / path).read_bytes()
-    except OSError as error:
-        raise _unreadable(run, path, error) from error
-    _check(run, path, content)
-    return content
-
-
-def _unreadable(run: MlflowRun, path: str, error: Exception) -> UserError:
-    return UserError(f"run {run.info.run_id} has no readable artifact {path}: {error}")
-
-
-def _check(run: MlflowRun, path: str, content: bytes) -> None:
+        if is_local_uri(uri):
+            content = (Path(local_file_uri_to_path(uri)) / path).read_bytes()
+        else:
+            with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+                fetched = download_artifacts(
+                    run_id=run.info.run_id,
+                    artifact_path=path,
+                    dst_path=scratch,
+                    tracking_uri=store.uri,
+                )
+                content = Path(fetched).read_bytes()
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"run {run.info.run_id} has no readable artifact {path}: {error}"
+        ) from error
     tag = TAG_OF.get(path)
     if tag and fingerprint_tag(hashlib.sha256(content).hexdigest()) != run.data.tags.get(tag):
         raise UserError(
             f"{path} of run {run.info.run_id} is damaged: its sha256 is not the one in the run's "
             f"tag {tag}; make the run again"
         )
+    return content
+
+
+@contextmanager
+def _files(store: Store, run_id: str, *paths: str, transferred: bool) -> Iterator[Path]:
+    """A folder with some artifacts of a :func:`finished_run`."""
+    run = finished_run(store, run_id, transferred=transferred)
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        for path in paths:
+            target = Path(scratch) / path
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(read(store, run, path))
+        yield Path(scratch)
 
 
 def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:
     """The model, mask and spec of a finished prune, unlearn, backdoor or transfer run, on the CPU.
 
-    Parameters
-    ----------
-    tracking_uri
-        Default: as :func:`mu.tracking.connect` finds it.
+    ``tracking_uri``: default: as :func:`mu.tracking.connect` finds it.
     """
     return fetch_checkpoint(connect(tracking_uri), run_id, transferred=True)
 
 
 def fetch_checkpoint(store: Store, run_id: str, *, transferred: bool = False) -> Checkpoint:
     """:func:`load_checkpoint`, from an open store; ``transferred`` as in :func:`finished_run`."""
-    run = finished_run(store, run_id, transferred=transferred)
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        for path in (SPEC_FILE, WEIGHTS_FILE, MASK_FILE):
-            download(store, run, path, Path(scratch))
-        return Checkpoint.load(Path(scratch))
+    with _files(store, run_id, *TAG_OF, transferred=transferred) as folder:
+        return Checkpoint.load(folder)
 
 
 def load_model(run_id: str, tracking_uri: str | None = None) -> nn.Module:
@@ -161,6 +140,5 @@ def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
 
 def fetch_mask(store: Store, run_id: str) -> Mask:
     """:func:`load_mask`, from an open store."""
-    run = finished_run(store, run_id, transferred=True)
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        return Mask.load(download(store, run, MASK_FILE, Path(scratch)))
+    with _files(store, run_id, MASK_FILE, transferred=True) as folder:
+        return Mask.load(folder / MASK_FILE)

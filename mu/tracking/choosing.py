@@ -15,9 +15,8 @@ from mu.errors import UserError, unknown
 from mu.run_record import RunRecord
 from mu.tags import DATA, FORGET, UPSTREAM
 from mu.tracking.artifacts import UNLEARNED
-from mu.tracking.queries import FINISHED, matching
 from mu.tracking.reader import read_run, read_unlearned, records, unlearned_of
-from mu.tracking.store import Store, active
+from mu.tracking.store import FINISHED, Store, active
 
 SWEEP_FILE = "sweep.json"  # every task of a sweep and its run
 MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_id=train"
@@ -26,10 +25,7 @@ MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_
 def of_experiment(store: Store, name: str) -> Store:
     """The same store, with the experiment of that name in use; none is created.
 
-    Raises
-    ------
-    UserError
-        If there is none, or it was deleted; the nearest name is given.
+    UserError if there is none, or it was deleted; the nearest name is given.
     """
     with store.answers():
         found = store.client.get_experiment_by_name(name)
@@ -42,19 +38,15 @@ def of_experiment(store: Store, name: str) -> Store:
 def below(store: Store, run_id: str) -> list[RunRecord]:
     """All runs below a run, at whatever depth, in the experiment of that run.
 
-    Of a sweep also the runs that it found made already, which are shown elsewhere.
-
-    Raises
-    ------
-    UserError
-        If there is no such run.
+    Of a sweep also the runs that it found made already, which are shown elsewhere. UserError if
+    there is no such run.
     """
     parent = read_run(store, run_id)
     there = replace(store, experiment_id=str(store.run(parent.run_id).info.experiment_id))
     found: dict[str, RunRecord] = {}
     waiting = [parent.run_id]
     while waiting:
-        children = records(there, matching({MLFLOW_PARENT_RUN_ID: waiting.pop()}))
+        children = records(there, {MLFLOW_PARENT_RUN_ID: waiting.pop()})
         new = {run.run_id: run for run in children if run.run_id not in found}
         found |= new
         waiting += new
@@ -66,7 +58,7 @@ def derived(store: Store, run: RunRecord) -> list[RunRecord]:
     """Runs that started from a run, are shown below it, or are tasks of it, newest first."""
     found: dict[str, RunRecord] = {}
     for tag in (UPSTREAM, MLFLOW_PARENT_RUN_ID):
-        found |= {one.run_id: one for one in records(store, matching({tag: run.run_id}))}
+        found |= {one.run_id: one for one in records(store, {tag: run.run_id})}
     found |= {one.run_id: one for one in tasks_of(store, run)}
     found.pop(run.run_id, None)
     return sorted(found.values(), key=lambda one: one.age, reverse=True)
@@ -86,7 +78,7 @@ def tasks_of(store: Store, sweep: RunRecord) -> list[RunRecord]:
 def oracles_of(store: Store, run: RunRecord) -> Iterator[RunRecord]:
     """Finished oracles of the experiment for the forget set of a run, newest first."""
     tags = {name: run.tags.get(name, "") for name in (FORGET, DATA)}
-    return (one for one in records(store, matching(tags, FINISHED)) if one.is_oracle)
+    return (one for one in records(store, tags, FINISHED) if one.is_oracle)
 
 
 # --- what is compared ---------------------------------------------------------------------
@@ -94,24 +86,12 @@ def oracles_of(store: Store, run: RunRecord) -> Iterator[RunRecord]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Runs to compare.
+    """Runs to compare."""
 
-    Parameters
-    ----------
-    words
-        Where they come from.
-    runs
-        Those chosen, and the oracles that they point to.
-    count
-        How many were chosen.
-    notes
-        What was left out.
-    """
-
-    words: str
-    runs: Sequence[RunRecord]
-    count: int
-    notes: Sequence[str] = ()
+    words: str  # where they come from
+    runs: Sequence[RunRecord]  # those chosen, and the oracles that they point to
+    count: int  # of those chosen
+    notes: Sequence[str] = ()  # on what was left out
 
 
 def choose_runs(
@@ -119,19 +99,10 @@ def choose_runs(
 ) -> Chosen:
     """Find and read the runs that are to be compared.
 
-    Parameters
-    ----------
-    run_ids
-        IDs with commas.
-    parent
-        ID of a run; all finished ones below it.
-    experiment
-        Name of an experiment; default: the one in use.
+    UserError if there are none, one cannot be compared, or more than one of the three is given.
 
-    Raises
-    ------
-    UserError
-        If there are none, one cannot be compared, or more than one of the three is given.
+    ``run_ids``: IDs with commas. ``parent``: ID of a run; all finished ones below it.
+    ``experiment``: name of one; default: the one in use.
     """
     given = {"run_ids": run_ids, "parent": parent, "experiment": experiment}
     names = [name for name, value in given.items() if value is not None]
@@ -153,10 +124,7 @@ def choose_runs(
 def read_each(store: Store, run_ids: Sequence[str]) -> list[RunRecord]:
     """Runs that are named, each once, all that is compared of them read.
 
-    Raises
-    ------
-    UserError
-        If one is named twice, or has unlearned nothing.
+    UserError if one is named twice, or has unlearned nothing.
     """
     check_ids(run_ids)
     found = [read_unlearned(store, run_id) for run_id in run_ids]

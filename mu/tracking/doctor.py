@@ -11,9 +11,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.run_record import RunRecord
 from mu.tags import HOST, PID, PROCESS_START
-from mu.tracking.queries import RUNNING, matching
 from mu.tracking.reader import record_of
-from mu.tracking.store import Store
+from mu.tracking.store import RUNNING, Store
 
 # Of MLproject. The launcher's runs of other projects say nothing of their process.
 ENTRY_POINTS = (
@@ -26,10 +25,7 @@ _CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the
 def close_dead_runs(store: Store, orphan_hours: float) -> list[tuple[RunRecord, str]]:
     """Close the RUNNING runs of the experiment that are dead; all RUNNING ones with their verdict.
 
-    Parameters
-    ----------
-    orphan_hours
-        See :func:`verdict_of`.
+    ``orphan_hours``: see :func:`verdict_of`.
     """
     found = []
     for run in list(store.search(RUNNING)):  # closing one moves the pages
@@ -44,53 +40,31 @@ def close_dead_runs(store: Store, orphan_hours: float) -> list[tuple[RunRecord, 
 
 def close_runs_below(
     store: Store, parent: str, status: str, reason: str, tag: tuple[str, str] | None = None
-) -> list[str]:
-    """Close the runs below a run whose processes are gone; their IDs.
+) -> None:
+    """Close the runs below a run whose processes are gone, as FAILED or KILLED.
 
-    Parameters
-    ----------
-    status
-        ``FAILED`` or ``KILLED``.
-    tag
-        Name and value of a tag. Of runs on other machines, where nothing shows whether a process
-        is there, only those with this tag are closed. None closes all of them.
+    ``tag``: name and value of a tag. Of runs on other machines, where nothing shows whether a
+    process is there, only those with this tag are closed. None closes all of them.
     """
-    closed = []
-    query = matching({MLFLOW_PARENT_RUN_ID: parent}, RUNNING)
-    for run in list(store.search(query)):  # closing one moves the pages
+    for run in list(store.find({MLFLOW_PARENT_RUN_ID: parent}, RUNNING)):  # closing moves pages
         verdict = verdict_of(run, orphan_hours=0)
         known = tag is None or run.data.tags.get(tag[0]) == tag[1]
         if verdict == "dead" or (verdict == "elsewhere" and known):
             store.close(run.info.run_id, status, reason)
-            closed.append(run.info.run_id)
-    return closed
 
 
-def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> list[str]:
-    """End the runs that a process which is known to be gone had open; their IDs.
-
-    Parameters
-    ----------
-    status
-        ``FAILED`` or ``KILLED``.
-    """
-    runs = list(store.search(matching({HOST: host, PID: str(pid)}, RUNNING)))
-    for run in runs:
+def close_runs_of(store: Store, host: str, pid: int, status: str, reason: str) -> None:
+    """End the runs that a process which is known to be gone had open, as FAILED or KILLED."""
+    for run in list(store.find({HOST: host, PID: str(pid)}, RUNNING)):
         store.close(run.info.run_id, status, reason)
-    return [run.info.run_id for run in runs]
 
 
 def verdict_of(run: MlflowRun, orphan_hours: float) -> str:
     """What has become of the process of a RUNNING run.
 
-    ``alive``, ``dead``, ``elsewhere`` (it runs, or ran, on another machine) or ``unknown``
-    (nothing says which process it was).
-
-    Parameters
-    ----------
-    orphan_hours
-        A run that MLflow's launcher opened, and whose program never started, is dead when it is
-        older than this.
+    ``alive``, ``dead``, ``elsewhere`` (it runs, or ran, on another machine) or ``unknown`` (nothing
+    says which process it was). ``orphan_hours``: a run that MLflow's launcher opened, and whose
+    program never started, is dead when it is older than this.
     """
     tags = run.data.tags
     try:

@@ -14,7 +14,7 @@ from mu.distributed.place import place
 from mu.errors import UserError
 from mu.tracking.artifacts import read
 from mu.tracking.recorder import Recorder
-from mu.tracking.resuming import local_folder
+from mu.tracking.resuming import resume_folder
 from mu.tracking.store import Store
 from mu.training.progress import FOLDER, write_whole
 
@@ -25,36 +25,27 @@ _FORMAT = "mu.job/1"
 def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
     """Keep it among a run's artifacts; a store that fails costs that, but not the work.
 
-    Parameters
-    ----------
-    task
-        JSON-ready: everything that is needed to start it again.
+    ``task``: JSON-ready: everything that is needed to start it again.
     """
     if not place().is_first:
         return
     document = {"format": _FORMAT, **task}
     text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
     try:
-        _write(recorder, text.encode())
+        with resume_folder(recorder.store.run(recorder.run_id)) as (folder, is_scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / Path(DOCUMENT_FILE).name
+            write_whole(path, text.encode())
+            if is_scratch:
+                recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
     except Exception as error:
         recorder.warn("the run could not be resumed", error)
-
-
-def _write(recorder: Recorder, content: bytes) -> None:
-    if folder := local_folder(recorder.store.run(recorder.run_id)):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / Path(DOCUMENT_FILE).name, content)
-    else:
-        recorder.put(DOCUMENT_FILE, content)
 
 
 def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
     """What an interrupted run was to do.
 
-    Raises
-    ------
-    UserError
-        If it was stopped before that was known, or the file is damaged.
+    UserError if it was stopped before that was known, or the file is damaged.
     """
     run_id = run.info.run_id
     if DOCUMENT_FILE not in store.artifacts(run_id, FOLDER):

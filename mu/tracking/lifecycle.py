@@ -43,56 +43,53 @@ def tracked(
     Of several ranks the first one does all that; the others write to no run, and go on when its
     results are stored. Where another rank failed, the exception says how.
 
-    Parameters
-    ----------
-    entry
-        Name of the entry point, the tag ``mu.entry``.
-    name
-        Of the run, in the runs table.
-    resume
-        ID of an interrupted run to go on with, instead of opening one.
-    parent
-        ID of the run that this one is made for; the runs table shows it below that.
+    ``entry``: name of the entry point, the tag ``mu.entry``. ``name``: of the run, in the runs
+    table. ``resume``: ID of an interrupted run to go on with, instead of opening one. ``parent``:
+    ID of the run that this one is made for; the runs table shows it below that.
 
-    Raises
-    ------
-    UserError
-        If the run cannot be opened, or its results cannot be stored.
-    ProcessDiedError
-        If another rank died.
+    UserError if the run cannot be opened, or its results cannot be stored; ProcessDiedError if
+    another rank died.
     """
     give_views(store)
-    with Signals() as signals:  # they wait, wherever they are not let through
-        folder = Path(tempfile.mkdtemp(prefix="mu-"))
+    # Signals wait, wherever they are not let through.
+    with Signals() as signals, _kept_where_it_fails() as folder:
+        run_id = from_first(
+            lambda: _reopen(store, resume) if resume else _open(store, entry, name, parent)
+        )
+        recorder = Recorder(store, run_id, folder)
+        if resume:
+            recorder.know_history()
         try:
-            run_id = from_first(
-                lambda: _reopen(store, resume) if resume else _open(store, entry, name, parent)
-            )
-            recorder = Recorder(store, run_id, folder)
-            if resume:
-                recorder.know_history()
-            try:
-                with signals.let_through():
-                    yield recorder
-                    from_first(lambda: _store(recorder))
-                from_first(lambda: _finish(recorder))
-            except BaseException as error:
-                # Another rank's failure, where the launcher stops this one because of it.
-                cause = other_failed() if isinstance(error, Stopped) else None
-                _end_badly(recorder, cause or error)
-                if cause is not None:
-                    raise cause from error
-                raise
-            finally:
-                recorder.close()
+            with signals.let_through():
+                yield recorder
+                from_first(lambda: _store(recorder))
+            from_first(lambda: _finish(recorder))
         except BaseException as error:
-            if place().is_first and any(folder.iterdir()):
-                if str(folder) not in str(error):
-                    print(f"what the run had written is kept in {folder}", file=sys.stderr)
-                raise
-            shutil.rmtree(folder, ignore_errors=True)
+            # Another rank's failure, where the launcher stops this one because of it.
+            cause = other_failed() if isinstance(error, Stopped) else None
+            _end_badly(recorder, cause or error)
+            if cause is not None:
+                raise cause from error
             raise
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            recorder.close()
+
+
+@contextmanager
+def _kept_where_it_fails() -> Iterator[Path]:
+    """A scratch folder, which stays where the block fails and has written something."""
+    folder = Path(tempfile.mkdtemp(prefix="mu-"))
+    kept = False
+    try:
+        yield folder
+    except BaseException as error:
+        kept = place().is_first and any(folder.iterdir())
+        if kept and str(folder) not in str(error):
+            print(f"what the run had written is kept in {folder}", file=sys.stderr)
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _store(recorder: Recorder) -> None:

@@ -1,20 +1,19 @@
-"""The one reader of runs: from MLflow's runs to :class:`mu.run_record.RunRecord`."""
+"""Earlier runs found, and read: from MLflow's runs to :class:`mu.run_record.RunRecord`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
 from mu.errors import UserError
 from mu.run_record import RunRecord
-from mu.tags import ENTRY
+from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, fingerprint_tag
 from mu.tracking.artifacts import UNLEARNED, check_network, read
-from mu.tracking.queries import FINISHED, matching
-from mu.tracking.store import Store
+from mu.tracking.store import FINISHED, Store
 from mu.tracking.view import run_url
 
 
@@ -38,18 +37,15 @@ def record_of(store: Store, run: MlflowRun) -> RunRecord:
     )
 
 
-def records(store: Store, query: str = "", most: int | None = None) -> Iterator[RunRecord]:
-    """Runs of the experiment that match MLflow's ``query``, newest first, at most so many."""
-    return (record_of(store, run) for run in islice(store.search(query), most))
+def records(store: Store, tags: Mapping[str, str], *conditions: str) -> Iterator[RunRecord]:
+    """Runs of the experiment with these tags, newest first; see :meth:`Store.find`."""
+    return (record_of(store, run) for run in store.find(tags, *conditions))
 
 
 def read_run(store: Store, run_id: str) -> RunRecord:
     """The run of that ID, or of its first digits, whatever its state.
 
-    Raises
-    ------
-    UserError
-        If there is none, or several IDs begin so.
+    UserError if there is none, or several IDs begin so.
     """
     return record_of(store, store.run(store.full_id(run_id)))
 
@@ -57,17 +53,8 @@ def read_run(store: Store, run_id: str) -> RunRecord:
 def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED) -> RunRecord:
     """A finished run that has unlearned something, by its ID or the first digits of it.
 
-    Parameters
-    ----------
-    run_id
-        With ``auto`` the newest that is no oracle.
-    entries
-        That it may be of.
-
-    Raises
-    ------
-    UserError
-        If there is none, or the run given is none.
+    ``run_id``: with ``auto`` the newest that is no oracle. ``entries``: that it may be of.
+    UserError if there is none, or the run given is none.
     """
     if run_id == "auto":
         for record in unlearned_of(store, entries):
@@ -91,5 +78,47 @@ def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED
 def unlearned_of(store: Store, entries: Sequence[str] = UNLEARNED) -> Iterator[RunRecord]:
     """Finished runs that hold a network that has forgotten, newest first within an entry."""
     for entry in entries:
-        found = records(store, matching({ENTRY: entry}, FINISHED))
+        found = records(store, {ENTRY: entry}, FINISHED)
         yield from (run for run in found if run.holds_network)
+
+
+def find_original(
+    store: Store, given: Mapping[str, Any], data: str | None = None, *, poisoned: bool = False
+) -> MlflowRun | None:
+    """The newest finished prune run of the experiment whose parameters agree with ``given``.
+
+    ``given``: what the user gave explicitly, by the names of ``prune``'s parameters; what was not
+    given may be anything. ``data``: fingerprint of the data that it must have been trained on,
+    where that was given. ``poisoned``: whether these must have been poisoned, or must not.
+    """
+    wanted = {ENTRY: "prune"} | ({} if data is None else {DATA: fingerprint_tag(data)})
+    for run in store.find(wanted, FINISHED):
+        params, tags = run.data.params, run.data.tags
+        if SPEC not in tags or (POISON in tags) != poisoned:
+            continue
+        if all(same_value(params.get(name), value) for name, value in given.items()):
+            return run
+    return None
+
+
+def find_oracle(store: Store, key: str, but: str | None = None) -> MlflowRun | None:
+    """The newest finished Retrain run of the experiment with this oracle key.
+
+    ``but``: a run that is passed over.
+    """
+    found = store.find({ORACLE_KEY: key}, FINISHED)
+    return next((run for run in found if run.info.run_id != but), None)
+
+
+def same_value(logged: str | None, given: Any) -> bool:
+    """Whether a logged parameter, in whatever spelling, means the value given."""
+    if logged is None:
+        return False
+    if isinstance(given, bool):
+        return logged.lower() in (("true", "1") if given else ("false", "0"))
+    if isinstance(given, int | float):
+        try:
+            return float(logged) == float(given)
+        except ValueError:
+            return False
+    return logged == ("none" if given is None else str(given))

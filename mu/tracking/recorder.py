@@ -1,7 +1,8 @@
-"""Recorder: what one MLflow run is told, gathered and sent by a thread of its own."""
+"""What one MLflow run is told: by the Recorder while it lasts, by :func:`log_to` afterwards."""
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import threading
@@ -10,12 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
+from mu.errors import UserError
+from mu.tags import EVALUATION
 from mu.tracking.store import Store, reason
 
 FLUSH_SECONDS = 2.0
 BATCH = 1000
+MOST = 60_000  # letters of a data set's profile; MLflow takes 65,535 at the least
 
 
 class Recorder:
@@ -23,14 +27,8 @@ class Recorder:
 
     What is logged is gathered and sent every two seconds by a thread of its own, so that a slow
     store never holds up the training, nor lengthens a time that is measured; while the store
-    fails it is kept, and the work goes on.
-
-    Parameters
-    ----------
-    store, run_id
-        Where, and to which run.
-    folder
-        A scratch folder; everything in it becomes the run's artifacts when the run ends well.
+    fails it is kept, and the work goes on. ``folder``: a scratch folder; everything in it becomes
+    the run's artifacts when the run ends well.
     """
 
     def __init__(self, store: Store, run_id: str, folder: Path) -> None:
@@ -75,6 +73,24 @@ class Recorder:
             file = Path(scratch) / Path(path).name
             file.write_bytes(content)
             self.store.client.log_artifact(self.run_id, str(file), str(Path(path).parent))
+
+    def dataset(
+        self, name: str, digest: str, place: str, profile: Mapping[str, Any], use: str = "training"
+    ) -> None:
+        """Log a data set as an input of the run; a store that refuses costs that, not the work.
+
+        ``digest``: short fingerprint; MLflow takes 36 letters. ``profile``: what it holds,
+        JSON-ready. ``use``: what the run does with it, as MLflow's page shows it.
+        """
+        source, about = json.dumps({"uri": place}), json.dumps(profile)[:MOST]
+        one = DatasetInput(
+            Dataset(name, digest, "local", source, profile=about),
+            [InputTag("mlflow.data.context", use)],
+        )
+        try:
+            self.store.client.log_inputs(self.run_id, datasets=[one])
+        except Exception as error:
+            self.warn("the data set could not be logged", error)
 
     def finish(self) -> None:
         """Send what is waiting and upload the folder; raises what goes wrong."""
@@ -129,6 +145,33 @@ class Recorder:
         for name in client.get_run(self.run_id).data.metrics:
             history = client.get_metric_history(self.run_id, name)
             self._known |= {(name, one.step) for one in history}
+
+
+def log_to(
+    store: Store, run_id: str, values: Mapping[str, float], plots: Path, evaluation: str
+) -> None:
+    """Add numbers and plots to a finished run; it stays finished.
+
+    Numbers that are there with the same value are left as they are. Plots go to the run's folder
+    ``evaluation/``, and the tag ``mu.evaluation`` names the run that measured them. UserError if
+    the store refuses; what was measured is in the evaluation's own run.
+    """
+    present = store.run(run_id).data.metrics
+    now = int(time.time() * 1000)
+    new = [
+        Metric(name, rounded(value), now, 0)
+        for name, value in values.items()
+        if present.get(name) != rounded(value)
+    ]
+    try:
+        if plots.is_dir():
+            store.client.log_artifacts(run_id, str(plots), "evaluation")
+        store.client.log_batch(run_id, metrics=new, tags=[RunTag(EVALUATION, evaluation)])
+    except Exception as error:
+        raise UserError(
+            f"run {run_id} could not be added to ({reason(store.uri, error)}); its numbers are in "
+            f"run {evaluation}"
+        ) from error
 
 
 def rounded(value: float) -> float:

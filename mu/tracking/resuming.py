@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -44,10 +43,7 @@ RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
 def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
     """The run of that ID, if it is of the entry point ``entry`` and was interrupted.
 
-    Raises
-    ------
-    UserError
-        If it is unknown, deleted, finished, still running, or of another entry.
+    UserError if it is unknown, deleted, finished, still running, or of another entry.
     """
     # Its process may be of the first rank's machine, and may end in between.
     return from_first(lambda: _resumable_run(store, run_id, entry))
@@ -85,29 +81,19 @@ def _resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
 def find_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any]] | None:
     """The newest whole progress of a run and what it is about; None before the first epoch's end.
 
-    Raises
-    ------
-    UserError
-        If all of it is damaged.
+    UserError if all of it is damaged.
     """
-    with _kept_files(store, run) as folder:
-        return read_newest(folder) if progress_files(folder) else None
-
-
-@contextmanager
-def _kept_files(store: Store, run: MlflowRun) -> Iterator[Path]:
-    """The ``resume/`` of a run, fetched where it is not on this machine; may not be there."""
     run_id = run.info.run_id
     try:
-        if folder := local_folder(run):
-            yield folder
-            return
-        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-            if store.client.list_artifacts(run_id, FOLDER):
+        with resume_folder(run) as (folder, is_scratch):
+            if is_scratch and store.client.list_artifacts(run_id, FOLDER):
                 download_artifacts(
-                    run_id=run_id, artifact_path=FOLDER, dst_path=scratch, tracking_uri=store.uri
+                    run_id=run_id,
+                    artifact_path=FOLDER,
+                    dst_path=str(folder.parent),
+                    tracking_uri=store.uri,
                 )
-            yield Path(scratch) / FOLDER
+            return read_newest(folder) if progress_files(folder) else None
     except UserError as error:
         raise UserError(f"run {run_id} cannot be resumed: {error}") from error
     except (MlflowException, OSError) as error:
@@ -121,49 +107,41 @@ def run_checkpointer(
     """Keep progress among a run's artifacts, in ``resume/``.
 
     In a local store the file is written there directly and renamed; elsewhere it is uploaded.
-    Either is done by a thread of its own, while the next epoch trains, and finished when the
-    block ends, however it ends. A store that fails costs the progress, with a warning, but not
-    the training.
-
-    Parameters
-    ----------
-    about
-        JSON-ready: what is being made.
-    before
-        What to go on from.
+    Either is done by a thread of its own, while the next epoch trains, and finished when the block
+    ends, however it ends. A store that fails costs the progress, with a warning, but not the
+    training. ``about``: JSON-ready: what is being made. ``before``: what to go on from.
     """
-    local = local_folder(recorder.store.run(recorder.run_id))
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        folder = FolderCheckpointer(local or Path(scratch), about)
-        checkpointer = _RunCheckpointer(recorder, folder, before, uploads=local is None)
+    run = recorder.store.run(recorder.run_id)
+    with resume_folder(run) as (folder, is_scratch):
+        checkpointer = _RunCheckpointer(recorder, folder, about, before, uploads=is_scratch)
         try:
             with closing(checkpointer):
                 yield checkpointer
         except (KeyboardInterrupt, Stopped, ProcessDiedError):
             if checkpointer.has_kept:
-                entry = recorder.store.run(recorder.run_id).data.tags.get(ENTRY)
                 print(
-                    f"to go on from the last finished epoch: mlflow run . -e {entry} "
-                    f"-P resume_run_id={recorder.run_id}",
+                    "to go on from the last finished epoch: "
+                    f"mlflow run . -e {run.data.tags[ENTRY]} -P resume_run_id={recorder.run_id}",
                     file=sys.stderr,
                     flush=True,
                 )
             raise
 
 
-class _RunCheckpointer:
-    """A folder's checkpointer that warns where it fails, and uploads where it has to."""
+class _RunCheckpointer(FolderCheckpointer):
+    """Writes in a thread of its own, warns where that fails, and uploads where it has to."""
 
     def __init__(
         self,
         recorder: Recorder,
-        checkpointer: FolderCheckpointer,
+        folder: Path,
+        about: Mapping[str, Any],
         before: Progress | None,
         *,
         uploads: bool,
     ) -> None:
-        self._recorder, self._checkpointer, self._before = recorder, checkpointer, before
-        self._uploads = uploads
+        super().__init__(folder, about)
+        self._recorder, self._before, self._uploads = recorder, before, uploads
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self.has_kept = before is not None
@@ -174,22 +152,18 @@ class _RunCheckpointer:
 
     def save(self, progress: Progress) -> None:
         """See :meth:`mu.training.progress.Checkpointer.save`; returns once it is copied."""
-        self._wait()
-        content = progress.to_bytes(self._checkpointer.about)
-        self._writing = self._writer.submit(self._write, progress, content)
+        if self._writing is not None:
+            self._writing.result()
+        content = progress.to_bytes(self.about)
+        self._writing = self._writer.submit(self._keep, progress, content)
 
     def close(self) -> None:
         """Wait until all is written."""
-        self._wait()
         self._writer.shutdown()
 
-    def _wait(self) -> None:
-        if self._writing is not None:
-            self._writing.result()
-
-    def _write(self, progress: Progress, content: bytes) -> None:
+    def _keep(self, progress: Progress, content: bytes) -> None:
         try:
-            self._checkpointer.write(progress, content)
+            self.write(progress, content)
             if self._uploads:
                 self._upload()
             self.has_kept = True
@@ -197,10 +171,10 @@ class _RunCheckpointer:
             self._recorder.warn("progress is not kept", error)
 
     def _upload(self) -> None:
-        recorder, files = self._recorder, progress_files(self._checkpointer.folder)
+        recorder, files = self._recorder, progress_files(self.folder)
         recorder.store.client.log_artifact(recorder.run_id, str(files[-1]), FOLDER)
         wanted = {f"{FOLDER}/{one.name}" for one in files}
-        repository = _repository(recorder.store, recorder.store.run(recorder.run_id))
+        repository = _repository(recorder)
         for one in repository.list_artifacts(FOLDER):
             if is_progress(Path(one.path).name) and one.path not in wanted:
                 repository.delete_artifacts(one.path)
@@ -211,21 +185,27 @@ def remove_progress(recorder: Recorder) -> None:
     if not place().is_first:
         return
     try:
-        run = recorder.store.run(recorder.run_id)
-        folder = local_folder(run)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif recorder.store.client.list_artifacts(recorder.run_id, FOLDER):
-            _repository(recorder.store, run).delete_artifacts(FOLDER)
+        if recorder.store.client.list_artifacts(recorder.run_id, FOLDER):
+            _repository(recorder).delete_artifacts(FOLDER)
     except Exception as error:
         recorder.warn("the run's resume/ could not be removed", error)
 
 
-def local_folder(run: MlflowRun) -> Path | None:
-    """Where the ``resume/`` of a run lies, if its artifacts are files of this machine."""
+@contextmanager
+def resume_folder(run: MlflowRun) -> Iterator[tuple[Path, bool]]:
+    """Where the ``resume/`` of a run lies on this machine, else a scratch folder.
+
+    With it whether it is a scratch folder, whose files have to be fetched or uploaded.
+    """
     uri = run.info.artifact_uri
-    return Path(local_file_uri_to_path(uri)) / FOLDER if is_local_uri(uri) else None
+    if is_local_uri(uri):
+        yield Path(local_file_uri_to_path(uri)) / FOLDER, False
+        return
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        yield Path(scratch) / FOLDER, True
 
 
-def _repository(store: Store, run: MlflowRun) -> ArtifactRepository:
-    return get_artifact_repository(run.info.artifact_uri, tracking_uri=store.uri)
+def _repository(recorder: Recorder) -> ArtifactRepository:
+    store = recorder.store
+    uri = store.run(recorder.run_id).info.artifact_uri
+    return get_artifact_repository(uri, tracking_uri=store.uri)

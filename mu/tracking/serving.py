@@ -28,13 +28,7 @@ REQUIRED = ("mlflow", "numpy", "safetensors", "torch", "torchvision")
 
 
 def save_checkpoint(recorder: Recorder, checkpoint: Checkpoint) -> dict[str, str]:
-    """Write a checkpoint among what a run keeps, so that it can be served, too.
-
-    Returns
-    -------
-    dict
-        See :meth:`mu.checkpoints.Checkpoint.save`.
-    """
+    """:meth:`mu.checkpoints.Checkpoint.save` among what a run keeps, so that it can be served."""
     digests = checkpoint.save(recorder.folder)
     describe_model(recorder.folder, checkpoint.spec)
     return digests
@@ -46,19 +40,13 @@ def describe_model(folder: Path, spec: Spec) -> None:
     requirements = place / "requirements.txt"
     lines = [f"{name}=={version(name).partition('+')[0]}" for name in REQUIRED]
     requirements.write_text("\n".join(["# beside mu itself", *lines, ""]))
-    model = Model(signature=signature_of(spec), metadata=metadata_of(spec))
-    model.add_flavor("python_function", loader_module=__name__)
-    model.save(str(place / "MLmodel"))
-
-
-def signature_of(spec: Spec) -> ModelSignature:
-    """Images in, as image libraries give them; probabilities out."""
-    model = spec.recipe.model
-    image = (-1, model.image_size, model.image_size, model.in_channels)
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), image)]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, model.num_classes))]),
-    )
+    model, side = spec.recipe.model, spec.recipe.model.image_size
+    images = TensorSpec(np.dtype(np.uint8), (-1, side, side, model.in_channels))
+    probabilities = TensorSpec(np.dtype(np.float32), (-1, model.num_classes))
+    signature = ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))
+    served = Model(signature=signature, metadata=metadata_of(spec))
+    served.add_flavor("python_function", loader_module=__name__)
+    served.save(str(place / "MLmodel"))
 
 
 def metadata_of(spec: Spec) -> dict[str, Any]:
@@ -90,10 +78,7 @@ class ServedModel:
     ) -> NDArray[np.float32]:
         """Probabilities (n, classes), 0-1, of images (n, height, width, channels), 0-255.
 
-        Raises
-        ------
-        UserError
-            If the images are of another shape.
+        UserError if the images are of another shape.
         """
         model = self._spec.recipe.model
         wanted = (model.image_size, model.image_size, model.in_channels)

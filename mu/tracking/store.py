@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import mlflow
@@ -34,33 +34,23 @@ _LOCK_SECONDS = 120
 PAGE = 50  # runs a request
 ID_DIGITS = 32  # of a run's ID
 FEWEST_DIGITS = 4  # of an ID that is shortened
+FINISHED: Final = "attributes.status = 'FINISHED'"
+UNFINISHED: Final = "attributes.status != 'FINISHED'"
+RUNNING: Final = "attributes.status = 'RUNNING'"
 
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking store and the experiment in use.
-
-    Parameters
-    ----------
-    client
-        MLflow's client; no global state of MLflow is used.
-    uri
-        The tracking URI.
-    experiment_id
-        Where new runs go and earlier ones are looked for.
-    """
+    """A tracking store and the experiment in use; no global state of MLflow is used."""
 
     client: MlflowClient
-    uri: str
-    experiment_id: str
+    uri: str  # the tracking URI
+    experiment_id: str  # where new runs go and earlier ones are looked for
 
     def run(self, run_id: str) -> MlflowRun:
         """The run of that ID, whatever its state.
 
-        Raises
-        ------
-        UserError
-            If there is none, it was deleted, or the store does not answer.
+        UserError if there is none, it was deleted, or the store does not answer.
         """
         try:
             found = self.client.get_run(run_id)
@@ -80,12 +70,8 @@ class Store:
     def full_id(self, run_id: str) -> str:
         """The whole ID of a run of the experiment, of which the first digits may be given.
 
-        A text that is as long as an ID is given back as it is.
-
-        Raises
-        ------
-        UserError
-            If there is no run whose ID begins so, or there are several.
+        A text that is as long as an ID is given back as it is. UserError if there is no run whose
+        ID begins so, or there are several.
         """
         if len(run_id) >= ID_DIGITS:
             return run_id
@@ -112,16 +98,16 @@ class Store:
         self.client.set_tag(run_id, ERROR, next(iter(reason.splitlines()), "")[:500])
         self.client.set_terminated(run_id, status)
 
+    def find(self, tags: Mapping[str, str], *conditions: str) -> Iterator[MlflowRun]:
+        """:meth:`search` for runs that have these tags and meet all of MLflow's ``conditions``."""
+        wanted = (f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return self.search(" and ".join([*wanted, *conditions]))
+
     def search(self, query: str) -> Iterator[MlflowRun]:
         """Undeleted runs of the experiment that match MLflow's ``query``, newest first.
 
-        Of several ranks the first one looks, since the store may change in between; so all of
-        them take as many.
-
-        Raises
-        ------
-        UserError
-            If the store does not answer.
+        Of several ranks the first one looks, since the store may change in between; so all of them
+        take as many. UserError if the store does not answer.
         """
         token = None
         while True:
@@ -158,19 +144,10 @@ class Store:
 def connect(uri: str | None = None) -> Store:
     """Open the store, creating a local one if it is not there yet.
 
-    Two processes that create a fresh SQLite store at once ruin it for good, so the first opening
-    is done under a lock beside the file.
-
-    Parameters
-    ----------
-    uri
-        Default: ``MLFLOW_TRACKING_URI``, or ``sqlite:///mlflow.db`` in the current folder.
-
-    Raises
-    ------
-    UserError
-        If no server answers, the store cannot be opened, or it is a file of this machine and
-        there are processes on others.
+    Two processes that create a fresh SQLite store at once ruin it for good, so the first opening is
+    done under a lock beside the file. ``uri``: default: ``MLFLOW_TRACKING_URI``, or
+    ``sqlite:///mlflow.db`` in the current folder. UserError if no server answers, the store cannot
+    be opened, or it is a file of this machine and there are processes on others.
     """
     uri = str(uri or mlflow.get_tracking_uri())
     if not place().one_machine and uri.startswith("sqlite:"):

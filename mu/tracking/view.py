@@ -37,18 +37,15 @@ _ENTRY: Final = f'tags."{ENTRY}"'
 
 @dataclass(frozen=True)
 class View:
-    """One saved table: which runs it shows, its columns and their order.
-
-    `shows` is a filter in MLflow's search syntax; the title is what the menu "Views" shows.
-    """
+    """One saved table: which runs it shows, its columns and their order."""
 
     key: str
-    shows: str
+    shows: str  # a filter in MLflow's search syntax
     metrics: tuple[str, ...]
     params: tuple[str, ...]
     order_by: str
     ascending: bool
-    title: str
+    title: str  # in the menu "Views"
 
     @property
     def columns(self) -> list[str]:
@@ -121,8 +118,12 @@ def experiment_tags() -> dict[str, str]:
     Every call returns the same tags, so setting them again changes nothing.
     """
     # The menu lists the newest view first, so the first of VIEWS gets the latest "time".
-    pairs = zip(VIEWS, range(len(VIEWS), 0, -1), strict=True)
-    return {f"{TAG_PREFIX}{view.key}": _tag_value(view, age) for view, age in pairs}
+    found = {}
+    for view, created_at in zip(VIEWS, range(len(VIEWS), 0, -1), strict=True):
+        state = base64.b64encode(zlib.compress(_compact(view.state()).encode())).decode()
+        value = {"name": view.title, "createdAt": created_at, "state": f"deflate;{state}"}
+        found[f"{TAG_PREFIX}{view.key}"] = _compact(value)
+    return found
 
 
 def experiment_description(experiment_id: str) -> dict[str, str]:
@@ -185,12 +186,6 @@ def browse(store: Store, view: str | None = None, *, run_id: str | None = None) 
     if store.uri.startswith("http"):
         return url
     return f"mlflow server --backend-store-uri {store.uri}   then open {url}"
-
-
-def _tag_value(view: View, created_at: int) -> str:
-    state = zlib.compress(_compact(view.state()).encode())
-    packed = f"deflate;{base64.b64encode(state).decode()}"
-    return _compact({"name": view.title, "createdAt": created_at, "state": packed})
 
 
 def _compact(value: dict[str, Any]) -> str:

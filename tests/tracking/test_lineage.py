@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mu.checkpoints import Checkpoint
 from mu.tags import ORACLE_KEY
 from mu.tracking import Store, find_oracle, find_original
-from mu.tracking.lineage import same_value
+from mu.tracking.reader import same_value
 from tests.helpers import laws
 from tests.tracking.handovers import hand_over, small_checkpoint
 

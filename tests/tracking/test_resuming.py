@@ -329,19 +329,12 @@ def test_progress_that_cannot_be_kept_costs_a_warning(
 def test_progress_that_cannot_be_removed_costs_a_warning(
     interrupted: Interrupted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = resuming.local_folder
-    asked = []
+    def fail(_: object) -> None:
+        raise OSError("the store is read-only")
 
-    def fail_in_the_end(run: MlflowRun) -> Path | None:
-        asked.append(run)
-        if run.info.status == "FINISHED":
-            raise OSError("the store is read-only")
-        return look(run)
-
-    monkeypatch.setattr(resuming, "local_folder", fail_in_the_end)
+    monkeypatch.setattr(resuming, "_repository", fail)
     capsys.readouterr()
     assert interrupted.resume() == 0
-    assert asked
     assert interrupted.store.run(interrupted.run_id).info.status == "FINISHED"
     assert warnings(capsys) == ["the run's resume/ could not be removed: the store is read-only"]
 

@@ -230,7 +230,7 @@ def test_what_works_in_one_go_starts_again_and_says_so(
     monkeypatch.setitem(METHODS.classes, "once", Once)
     line = ("--method", "once", "--share", "0.7", "--forget", "class:3", "--device", "cpu")
     expected = whole_of(finished_prune, tmp_path / "whole", *line)
-    interrupted_at(perform, "look", 1, *line)
+    interrupted_at(perform, "predict_split", 1, *line)
     run_id = newest_unlearn(pruned.store)
     assert "last finished epoch" not in capsys.readouterr().err
     assert resume(run_id, "--share", "0.6") == 2

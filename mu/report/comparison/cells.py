@@ -9,12 +9,11 @@ from typing import Any
 
 from mu.evaluation.catalogue import ORACLE, metric
 from mu.evaluation.statistics import summarise
-from mu.report.comparison.oracles import distance, gap_to
+from mu.report.comparison.oracles import NAN, distance, gap_to
 from mu.report.metrics import digits_of
 from mu.run_record import RunRecord
 
 ABSENT = "-"
-NAN = float("nan")
 
 
 def make_cell(
@@ -22,28 +21,21 @@ def make_cell(
 ) -> dict[str, Any]:
     """A metric of runs that differ in their seeds alone.
 
-    Parameters
-    ----------
-    oracles
-        Oracle of each run, by run ID.
-
-    Returns
-    -------
-    dict
-        ``mean``; ``sd``, the sample standard deviation; ``low`` and ``high``, the ends of the
-        95 % interval: over seeds (Student's t), or of a single run the one that was logged with
-        it, over samples; ``distance``, the mean distance to the runs' oracles. NaN where there is
-        none. ``runs``, ``run_ids`` and ``per_run``: how many runs have a finite value, and which.
+    ``oracles``: oracle of each run, by run ID. Gives ``mean``; ``sd``, the sample standard
+    deviation; ``low`` and ``high``, the ends of the 95 % interval: over seeds (Student's t), or of
+    a single run the one that was logged with it, over samples; ``distance``, the mean distance to
+    the runs' oracles. NaN where there is none. ``runs``, ``run_ids`` and ``per_run``: how many
+    runs have a finite value, and which.
     """
     values: dict[str, float] = {}
-    apart: list[float | None] = []
+    apart: list[float] = []
     for run in runs:
         oracle = oracles.get(run.run_id)
-        value = gap_to(run, oracle) if name == "gap" else run.metrics.get(name)
-        if value is not None and math.isfinite(value):
+        value = gap_to(run, oracle) if name == "gap" else run.metrics.get(name, NAN)
+        if math.isfinite(value):
             values[run.run_id] = value
             apart += [distance(run, name, oracle)] if metric(name).better == ORACLE else []
-    known = [one for one in apart if one is not None and math.isfinite(one)]
+    known = [one for one in apart if math.isfinite(one)]
     cell = dict.fromkeys(("mean", "sd", "low", "high", "distance"), NAN)
     if values:
         summary = summarise(list(values.values()))
@@ -72,13 +64,9 @@ def write(
 ) -> str:
     """A line of a table's ``cells`` as text.
 
-    Parameters
-    ----------
-    best, spread, distance
-        How the mean is written where it is the best, the standard deviation, and the distance to
-        the oracle, ``{}`` in place of the number.
-    absent
-        What stands for a number that is not there.
+    ``best``, ``spread``, ``distance``: how the mean is written where it is the best, the
+    standard deviation, and the distance to the oracle, ``{}`` in place of the number. ``absent``:
+    what stands for a number that is not there.
     """
     if math.isnan(cell.mean):
         return absent

@@ -30,12 +30,8 @@ _TRAINING = ("epochs", "optimizer", "lr", "batch_size", "weight_decay", "schedul
 def split_groups(runs: Sequence[RunRecord], oracles: Mapping[str, RunRecord]) -> list[Group]:
     """Runs that can be compared, and what they have in common, by name in canonical spelling.
 
-    The order of the groups does not depend on that of the runs.
-
-    Parameters
-    ----------
-    oracles
-        Of :func:`~mu.report.comparison.oracles.link`.
+    The order of the groups does not depend on that of the runs. ``oracles``: of
+    :func:`~mu.report.comparison.oracles.link`.
     """
     found: dict[Key, list[RunRecord]] = defaultdict(list)
     for run in sorted(runs, key=lambda one: one.age):
@@ -88,10 +84,7 @@ def _as_number(value: str) -> tuple[int, float, str]:
 def newest_of_each_seed(runs: Sequence[RunRecord], linked: Collection[str]) -> list[RunRecord]:
     """Runs of one row and block, one for each triple of seeds: another repeats what it says.
 
-    Parameters
-    ----------
-    linked
-        IDs of oracles that runs are compared with, which come before newer ones.
+    ``linked``: IDs of oracles that runs are compared with, which come before newer ones.
     """
     kept: dict[Seeds, RunRecord] = {}
     for run in sorted(runs, key=lambda one: (one.run_id in linked, one.age)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from mu.alike import canonical_items
@@ -13,6 +14,7 @@ from mu.run_record import RunRecord
 from mu.tags import ORACLE
 
 ORACLE_METHOD = "retrain"
+NAN = float("nan")
 USUAL = "upstream"  # where the mask of the usual oracle comes from
 
 Problem = tuple[Any, ...]
@@ -36,20 +38,13 @@ def problem_of(run: RunRecord) -> Problem:
 class Linked(NamedTuple):
     """Runs with their oracles.
 
-    Parameters
-    ----------
-    runs
-        All of them, without what some say of an oracle that is not theirs.
-    oracles
-        Oracle of each run that has one among them, by run ID; oracles have none.
-    misjudged
-        IDs of the runs that point to an oracle of another original, split or forget set, which
-        says nothing of them.
+    ``misjudged`` runs point to an oracle of another original, split or forget set, which says
+    nothing of them.
     """
 
-    runs: list[RunRecord]
-    oracles: dict[str, RunRecord]
-    misjudged: set[str]
+    runs: list[RunRecord]  # all of them, without what some say of an oracle that is not theirs
+    oracles: dict[str, RunRecord]  # of each run with one among them, by run ID; oracles have none
+    misjudged: set[str]  # run IDs
 
 
 def link(runs: Sequence[RunRecord]) -> Linked:
@@ -90,26 +85,26 @@ def mask_from(oracle: RunRecord) -> str:
     return str(oracle.settings.get("mask_from", USUAL))
 
 
-def distance(run: RunRecord, metric: str, oracle: RunRecord | None) -> float | None:
-    """How far a number is from the oracle's, in its unit; None where that is not known."""
+def distance(run: RunRecord, metric: str, oracle: RunRecord | None) -> float:
+    """How far a number is from the oracle's, in its unit; NaN where that is not known."""
     if oracle is not None and metric in run.metrics and metric in oracle.metrics:
         return abs(run.metrics[metric] - oracle.metrics[metric])
     if run.oracle_run_id is not None and not run.is_oracle:  # an oracle that was deleted since
-        return run.metrics.get(f"gap_{metric}")
-    return None
+        return run.metrics.get(f"gap_{metric}", NAN)
+    return NAN
 
 
-def gap_to(run: RunRecord, oracle: RunRecord | None) -> float | None:
-    """The run's gap as it was logged, or to an oracle that it does not point to yet."""
+def gap_to(run: RunRecord, oracle: RunRecord | None) -> float:
+    """The run's gap as it was logged, or to an oracle that it does not point to yet; or NaN."""
     if run.oracle_run_id is not None and not run.is_oracle:
-        return run.metrics.get("gap")
+        return run.metrics.get("gap", NAN)
     if oracle is None or not all(n in one.metrics for n in GAP_METRICS for one in (run, oracle)):
-        return None
+        return NAN
     return gaps(run.metrics, oracle.metrics)["gap"]
 
 
-def floor_of(oracles: Iterable[RunRecord]) -> float | None:
-    """Mean gap between oracles that differ in nothing but their seed; None without a pair.
+def floor_of(oracles: Iterable[RunRecord]) -> float:
+    """Mean gap between oracles that differ in nothing but their seed; NaN without a pair.
 
     No method can be expected to come nearer to an oracle than oracles are to each other.
     """
@@ -118,6 +113,4 @@ def floor_of(oracles: Iterable[RunRecord]) -> float | None:
         if one.is_oracle and all(name in one.metrics for name in GAP_METRICS):
             alike.setdefault(one.oracle_key, []).append(one.metrics)
     pairs = [pair for same in alike.values() for pair in combinations(same, 2)]
-    if not pairs:
-        return None
-    return sum(gaps(one, other)["gap"] for one, other in pairs) / len(pairs)
+    return fmean(gaps(one, other)["gap"] for one, other in pairs) if pairs else NAN

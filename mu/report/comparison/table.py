@@ -13,7 +13,7 @@ import pandas as pd
 
 from mu.alike import canonical_items
 from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
-from mu.report.comparison.cells import NAN, make_cell
+from mu.report.comparison.cells import make_cell
 from mu.report.comparison.groups import (
     DENSE,
     Group,
@@ -27,6 +27,7 @@ from mu.report.comparison.groups import (
     title,
 )
 from mu.report.comparison.oracles import (
+    NAN,
     ORACLE_METHOD,
     Linked,
     floor_of,
@@ -47,39 +48,24 @@ _LOGGED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Runs that can be compared.
+    """Runs that can be compared."""
 
-    Parameters
-    ----------
-    heading
-        What the group is, in words; foreign text may be in it.
-    about
-        What all its runs have in common, by name.
-    metrics
-        The columns of each block.
-    cells
-        A line for each row (the oracle's first), original (dense first, then by sparsity) and
-        metric, those that figures need among them: ``row``, ``method``, ``original``,
-        ``sparsity`` (0-100 %), the numbers of :func:`~mu.report.comparison.cells.make_cell`, NaN
-        where no run has one, and ``best``: whether no method is better on these originals.
-    originals
-        A line for each block of columns, by its label (``95 % sparse``): ``sparsity``, ``floor``
-        (mean gap between oracles that differ in their seed alone, in points) and means of the
-        originals' :data:`OF_ORIGINALS` before unlearning. NaN where one is not known.
-    runs
-        A line for each run behind the numbers, by run ID; texts that are not known are empty.
-        ``oracle`` is the one that it is compared with, ``named`` the one that it points to.
-    repeats
-        IDs of runs that are left out, since they repeat the seeds of one of them.
-    """
-
-    heading: str
-    about: Mapping[str, str]
-    metrics: tuple[str, ...]
+    heading: str  # what the group is, in words; foreign text may be in it
+    about: Mapping[str, str]  # what all its runs have in common, by name
+    metrics: tuple[str, ...]  # the columns of each block
+    # A line for each row (the oracle's first), original (dense first, then by sparsity) and metric,
+    # those that figures need among them: ``row``, ``method``, ``original``, ``sparsity`` (0-100 %),
+    # the numbers of `make_cell`, NaN where no run has one, and ``best``: whether no method is
+    # better on these originals.
     cells: pd.DataFrame
+    # A line for each block of columns, by its label (``95 % sparse``): ``sparsity``, ``floor``
+    # (mean gap between oracles that differ in their seed alone, in points) and means of the
+    # originals' `OF_ORIGINALS` before unlearning. NaN where one is not known.
     originals: pd.DataFrame
+    # A line for each run behind the numbers, by run ID; texts that are not known are empty.
+    # ``oracle`` is the one that it is compared with, ``named`` the one that it points to.
     runs: pd.DataFrame
-    repeats: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()  # IDs of runs left out, since they repeat the seeds of one
 
     @property
     def rows(self) -> dict[str, str]:
@@ -104,12 +90,8 @@ class Table:
 def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Table]:
     """Tables of runs, one for each group; the order of the runs does not matter.
 
-    Parameters
-    ----------
-    runs
-        Finished ones, each once; oracles that others point to among them.
-    metrics
-        Columns; default: those of :data:`COLUMNS` that a run has.
+    ``runs``: finished ones, each once; oracles that others point to among them. ``metrics``:
+    columns; default: those of :data:`COLUMNS` that a run has.
     """
     linked = link(runs)
     groups = split_groups(linked.runs, linked.oracles)
@@ -174,7 +156,6 @@ def _sparsity_words(sparsity: float | None) -> str:
 def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
     """What a caution or a page says of a run."""
     oracle = linked.oracles.get(run.run_id)
-    gap = gap_to(run, oracle)
     logged = [run.metrics[name] for name in _LOGGED if name in run.metrics]
     return {
         "run_id": run.run_id,
@@ -182,7 +163,7 @@ def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
         "url": run.url,
         "forget": run.forget,
         **run.seeds._asdict(),
-        "gap": NAN if gap is None else gap,
+        "gap": gap_to(run, oracle),
         "upstream": run.upstream_run_id or "ID",
         "named": run.oracle_run_id or "",
         "oracle": "" if oracle is None else oracle.run_id,

@@ -19,9 +19,7 @@ from mu.tracking import (
     FINISHED,
     Store,
     fetch_mask,
-    find_finished,
     find_oracle,
-    matching,
     read_run,
     record_of,
 )
@@ -54,7 +52,9 @@ class Finder:
     def find(self, task: Task, results: Results) -> Result | None:
         """The result of a finished run of just that task, or None."""
         entry = "unlearn" if task.needs else "prune"
-        runs = find_finished(self._store, entry, *self.tag(task, results))
+        tag, key = self.tag(task, results)
+        found = self._store.find({tag: key, tags.ENTRY: entry}, FINISHED)
+        runs = (run for run in found if tags.SPEC in run.data.tags)
         if oracle := oracle_of(task, results):
             judge = self._record(oracle)
             runs = (run for run in runs if record_of(self._store, run).same_oracle(judge))
@@ -130,8 +130,7 @@ def load_of(task: Task) -> Load:
 def pasts(store: Store) -> Iterator[Load]:
     """The newest finished runs of the experiment."""
     for entry in ("prune", "unlearn"):
-        query = matching({tags.ENTRY: entry}, FINISHED)
-        for run in itertools.islice(store.search(query), MOST_PASTS):
+        for run in itertools.islice(store.find({tags.ENTRY: entry}, FINISHED), MOST_PASTS):
             # MLflow's launcher logs parameters as they were typed, so one may not be a number;
             # imported originals have no times.
             with contextlib.suppress(KeyError, ValueError):

@@ -17,18 +17,19 @@ from mu.data.forget import ForgetRequest
 from mu.distributed.place import place
 from mu.errors import UserError
 from mu.methods import make_method
+from mu.tags import ENTRY
 from mu.tasks.perform import perform as perform_unlearning
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import train
 from mu.tasks.resume import continue_training, continue_unlearning
 from mu.tasks.sweep.plan import Task, load_once, original_task
 from mu.tracking import (
+    UNFINISHED,
     Stopped,
     Store,
     close_runs_below,
     connect,
     fetch_checkpoint,
-    find_unfinished,
     fingerprint_tag,
 )
 
@@ -106,7 +107,8 @@ def _perform(job: Job) -> TrackedModel | Unlearned:
         raise UserError(f"forget={what['forget']} means other samples than when it was planned")
     method = make_method(what["method"], what["settings"])
     work = UnlearnTask(problem, method, task.seed, job.oracle)
-    work = continue_unlearning(store, work, find_unfinished(store, "unlearn", *job.tag))
+    tag, key = job.tag
+    work = continue_unlearning(store, work, store.find({tag: key, ENTRY: "unlearn"}, UNFINISHED))
     return perform_unlearning(
         store, work.title, lambda _: work, resume=work.resume_run_id, parent=job.parent
     )
@@ -117,7 +119,7 @@ def _original(store: Store, job: Job) -> TrackedModel:
     tag, key = job.tag
     if fingerprint_tag(task.spec().fingerprint) != key:
         raise UserError("the data or the mask has changed since the sweep was planned")
-    task = continue_training(store, task, find_unfinished(store, "prune", tag, key))
+    task = continue_training(store, task, store.find({tag: key, ENTRY: "prune"}, UNFINISHED))
     return train(store, task, job.parent)
 
 

@@ -26,12 +26,12 @@ from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest, plan_of, typed
 from mu.tasks.sweep.report import Board, Estimates, failures, print_plan, print_report, write_report
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tracking import (
+    UNFINISHED,
     Recorder,
     Store,
     close_runs_below,
     connect,
     fetch_document,
-    find_unfinished,
     keep_document,
     resumable_run,
 )
@@ -97,7 +97,7 @@ def _interrupted(sweep: Sweep) -> str | None:
     """
     store, run_id, digest = sweep.store, sweep.options.resume_run_id, plan_digest(sweep.plan)
     if run_id is None:
-        unfinished = find_unfinished(store, "sweep", tags.SWEEP, digest)
+        unfinished = store.find({tags.SWEEP: digest, tags.ENTRY: "sweep"}, UNFINISHED)
         newest = next((run.info.run_id for run in unfinished), None)
         return newest and str(resumable_run(store, newest, "sweep").info.run_id)
     if store.run(run_id).data.tags.get(tags.SWEEP) != digest:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from mu.report.comparison.table import Table
@@ -34,29 +34,16 @@ WIDTH = 5.4  # inches; a page on a phone shows it at about its own size
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure.
+    """A figure; title and caption are plain text."""
 
-    Parameters
-    ----------
-    name
-        Of its file, without ending.
-    title, caption
-        Plain text.
-    kind
-        What sort of figure it is, in words, for who does not see it.
-    header, rows
-        Its data as a table.
-    draw
-        Makes it anew.
-    """
-
-    name: str
+    name: str  # of its file, without ending
     title: str
     caption: str
-    kind: str
-    header: Sequence[str]
+    kind: str  # what sort of figure it is, in words, for who does not see it
+    header: Sequence[str]  # of its data as a table
     rows: Sequence[Sequence[str]]
-    draw: Callable[[], Figure]
+    size: tuple[float, float]  # inches
+    draw: Callable[[Figure], None]  # on an empty figure of that size
 
     @property
     def alt(self) -> str:
@@ -65,10 +52,15 @@ class Drawing:
         lines = [", ".join(f"{name} {text}" for name, text in pair) for pair in pairs]
         return "; ".join([self.kind, *lines]) + "."
 
+    def _figure(self) -> Figure:
+        figure = Figure(figsize=self.size, layout="constrained")
+        self.draw(figure)
+        return figure
+
     def save(self, folder: Path) -> None:
         """Write it as png."""
         with mpl.rc_context(_STYLE):
-            figure = self.draw()
+            figure = self._figure()
             figure.suptitle(self.title)
             save(figure, folder / f"{self.name}.png")
 
@@ -76,7 +68,7 @@ class Drawing:
         """It as an SVG element in the page's colours; the prefix sets its IDs apart from others."""
         text = io.StringIO()
         with mpl.rc_context(_STYLE):
-            figure = self.draw()
+            figure = self._figure()
             figure.patch.set_alpha(0)
             for axes in figure.axes:
                 axes.patch.set_alpha(0)
@@ -133,8 +125,7 @@ def fill_of(block: int) -> Fill:
     return _FILLS[block % len(_FILLS)]
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """The legend of ``axes`` under the figure."""
-    handles, labels = axes.get_legend_handles_labels()
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend of what has these handles, under the figure."""
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(handles)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))

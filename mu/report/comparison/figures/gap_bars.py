@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mu.report.comparison.cells import number
-from mu.report.comparison.figures.drawing import INK, WIDTH, Drawing, row_styles, short_labels
+from mu.report.comparison.figures.drawing import (
+    INK,
+    WIDTH,
+    Drawing,
+    legend_below,
+    row_styles,
+    short_labels,
+)
 from mu.report.comparison.table import Table
 
 _HATCHES = ("", "///", "\\\\\\", "xxx", "---", "|||")  # dots make an SVG of a megabyte
@@ -41,7 +48,8 @@ def gap_bars(table: Table) -> list[Drawing]:
             "Bars of the gap to the oracle, in points",
             ("method", "original", "gap", "from", "to", "runs"),
             rows,
-            lambda: _draw(table, cells),
+            (WIDTH, 1.1 + 0.3 * len({cell.row for cell in cells}) * (len(table.originals) + 0.6)),
+            lambda figure: _draw(figure, table, cells),
         )
     ]
 
@@ -53,12 +61,11 @@ def ends_of(cell: Any) -> tuple[float, float]:
     return max(0.0, cell.mean - cell.sd), cell.mean + cell.sd
 
 
-def _draw(table: Table, cells: Sequence[Any]) -> Figure:
+def _draw(figure: Figure, table: Table, cells: Sequence[Any]) -> None:
     styles = row_styles(table)
     names = list(dict.fromkeys(cell.row for cell in cells))
     originals = list(table.originals.index)
     blocks = len(originals)
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.3 * len(names) * (blocks + 0.6)), layout="constrained")
     axes = figure.subplots()
     height = 0.84 / blocks
     tops = [max(cell.mean, np.nan_to_num(ends_of(cell)[1])) for cell in cells]
@@ -84,5 +91,4 @@ def _draw(table: Table, cells: Sequence[Any]) -> Figure:
                   hatch=_HATCHES[place % len(_HATCHES)])
             for place, kind in enumerate(short_labels(originals).values())
         ]  # fmt: skip
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    return figure
+        legend_below(figure, handles)

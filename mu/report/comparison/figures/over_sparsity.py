@@ -77,21 +77,22 @@ def _drawing(
         f"Lines of {', '.join(names)} over sparsity",
         ("method", "original", *names),
         rows,
-        lambda: _draw(table, cells, originals, names, before=before),
+        (WIDTH, 0.6 + 1.75 * ceil(len(names) / 2)),
+        lambda figure: _draw(figure, table, cells, originals, names, before=before),
     )
 
 
 def _draw(
+    figure: Figure,
     table: Table,
     cells: pd.DataFrame,
     originals: pd.DataFrame,
     names: Sequence[str],
     *,
     before: bool,
-) -> Figure:
-    lines, places = ceil(len(names) / 2), range(len(originals))
-    figure = Figure(figsize=(WIDTH, 0.6 + 1.75 * lines), layout="constrained")
-    panels = figure.subplots(lines, 2, squeeze=False).flat
+) -> None:
+    places = range(len(originals))
+    panels = figure.subplots(ceil(len(names) / 2), 2, squeeze=False).flat
     for axes, name in zip(panels, names, strict=False):
         _panel(axes, table, cells[cells["metric"] == name].set_index("original"), originals)
         if before:
@@ -106,8 +107,7 @@ def _draw(
         axes.set_xlabel("sparsity, %")
     if before:  # the last in the legend
         figure.axes[0].plot([], [], ":", color=INK, marker=".", lw=1, label=ORIGINAL)
-    legend_below(figure, figure.axes[0])
-    return figure
+    legend_below(figure, figure.axes[0].get_legend_handles_labels()[0])
 
 
 def _panel(axes: Axes, table: Table, cells: pd.DataFrame, originals: pd.DataFrame) -> None:

@@ -47,8 +47,7 @@ def closeness(table: Table, original: str) -> dict[str, list[float]]:
 def _radar(table: Table, series: dict[str, list[float]], number: int, label: str) -> Drawing:
     styles = row_styles(table)
 
-    def draw() -> Figure:
-        figure = Figure(figsize=(WIDTH, WIDTH * 0.9), layout="constrained")
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot(projection="polar")
         assert isinstance(axes, PolarAxes)
         axes.set_theta_offset(np.pi / 2)
@@ -67,8 +66,7 @@ def _radar(table: Table, series: dict[str, list[float]], number: int, label: str
         axes.set_ylim(0, 104)
         axes.set_yticks([25, 50, 75, 100], ["25", "50", "75", "100"], fontsize=7)
         axes.spines["polar"].set_visible(False)
-        legend_below(figure, axes)
-        return figure
+        legend_below(figure, axes.lines)
 
     rows = [(name, *(f"{one:.2f}" for one in values)) for name, values in series.items()]
     return Drawing(
@@ -79,5 +77,6 @@ def _radar(table: Table, series: dict[str, list[float]], number: int, label: str
         f"Radar of closeness to the oracle on {label} originals, 0 to 100",
         ("method", "UA", "RA", "TA", "MIA", "time saved, %"),
         rows,
+        (WIDTH, WIDTH * 0.9),
         draw,
     )

@@ -15,6 +15,7 @@ from mu.report.comparison.figures.drawing import (
     WIDTH,
     Drawing,
     fill_of,
+    legend_below,
     row_styles,
     short_labels,
 )
@@ -80,14 +81,14 @@ def trade_off(table: Table) -> list[Drawing]:
             "Scatter of the distance to the oracle in forgetting and in utility, in points",
             ("method", "original", "forgetting", "utility", "on the front"),
             rows,
-            lambda: _draw(table, points, front),
+            (WIDTH, WIDTH * 0.86),
+            lambda figure: _draw(figure, table, points, front),
         )
     ]
 
 
-def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figure:
+def _draw(figure: Figure, table: Table, points: Sequence[Point], front: Sequence[Point]) -> None:
     styles = row_styles(table)
-    figure = Figure(figsize=(WIDTH, WIDTH * 0.86), layout="constrained")
     axes = figure.subplots()
     axes.step(
         [one.forgetting for one in front], [one.utility for one in front], where="post",
@@ -124,5 +125,4 @@ def _draw(table: Table, points: Sequence[Point], front: Sequence[Point]) -> Figu
                    fillstyle=fill_of(place), markerfacecoloralt="none")
             for place, kind in enumerate(kinds)
         ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    return figure
+    legend_below(figure, handles)

@@ -36,18 +36,9 @@ def make_page(
 ) -> str:
     """The page of a comparison.
 
-    Everything that comes from runs is foreign text: the template escapes it.
-
-    Parameters
-    ----------
-    lead
-        What was compared, below the title.
-    drawings
-        Of each table.
-    notes
-        Remarks on the runs as a whole.
-    run_id
-        Of the comparison itself.
+    Everything that comes from runs is foreign text: the template escapes it. ``lead``: what was
+    compared, below the title. ``drawings``: of each table. ``notes``: remarks on the runs as a
+    whole. ``run_id``: of the comparison itself.
     """
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined,
