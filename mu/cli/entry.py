@@ -58,12 +58,7 @@ def fixed_command(
 ) -> Callable[[Sequence[str]], click.Command]:
     """What builds a command whose options are the same whatever its arguments are.
 
-    Parameters
-    ----------
-    task
-        See :func:`entry_command`.
-    options, device
-        Of the entry and, where it computes, of the device.
+    ``options``, ``device``: of the entry and, where it computes, of the device.
     """
     groups = {"entry": [Group(options)]} | ({"device": [Group(device)]} if device else {})
     return lambda _: entry_command(name, help, groups, task)

@@ -26,17 +26,8 @@ def original_groups(
 ) -> list[Group]:
     """The options of an original, with the settings of the pruner that ``arguments`` name.
 
-    Parameters
-    ----------
-    prefix
-        Of all but data and network.
-    defaults
-        What the help says of defaults that are other ones in this command, by name.
-
-    Raises
-    ------
-    UserError
-        If the data set, architecture or pruner has an unknown name.
+    UserError if the data set, architecture or pruner has an unknown name. ``prefix``: of all but
+    data and network. ``defaults``: what the help says of other defaults in this command, by name.
     """
     dataset = check_dataset(peek(arguments, "dataset", DEFAULT_DATASET))
     if (arch := peek(arguments, "arch", "auto")) != "auto":
@@ -71,17 +62,8 @@ def unlearning_groups(method: str, arguments: Sequence[str]) -> dict[str, list[G
 def method_named(arguments: Sequence[str], run_option: str, method_of_run: str) -> str:
     """The method whose options a command has: that of the run that ``arguments`` name, if any.
 
-    Parameters
-    ----------
-    run_option
-        The option that names a run whose method is taken.
-    method_of_run
-        Import path of the function from a run ID to the name of its method.
-
-    Raises
-    ------
-    UserError
-        If the method or the run is unknown.
+    UserError if the method or the run is unknown. ``run_option``: the option that names a run whose
+    method is taken. ``method_of_run``: import path of the function from a run ID to its method.
     """
     run_id = peek(arguments, run_option, "none")
     if run_id == "none" or (run_id == "auto" and run_option == "resume_run_id"):

@@ -35,11 +35,8 @@ def run(
     The exit status is 0 when all is well, 2 for a mistake of the user, and 128 + signal when it
     was stopped. Any other exception is a defect of mu and shows its traceback.
 
-    Parameters
-    ----------
-    launches
-        Whether ``devices=N`` means that the command is run by N processes. In each of them it is
-        run as by one; the first one tracks and prints, the others are silent.
+    ``launches``: whether ``devices=N`` means that the command is run by N processes. In each of
+    them it is run as by one; the first one tracks and prints, the others are silent.
     """
     environment.prepare()
     try:
@@ -157,10 +154,7 @@ def _no_such_option(error: click.NoSuchOption) -> str:
 def _owners(known: Sequence[str]) -> dict[str, list[str]]:
     """The options that a command would have with other methods, pruners or triggers; with which.
 
-    Parameters
-    ----------
-    known
-        The options that it has.
+    ``known``: the options that it has.
     """
     from mu.data.triggers import TRIGGERS
     from mu.methods import METHODS

@@ -179,10 +179,7 @@ class _Sectioned(click.Command):
 class Late(click.Command):
     """A command of a group whose options depend on what is typed, so it is built only then.
 
-    Parameters
-    ----------
-    build
-        Called with the words that follow the command's name.
+    ``build`` is called with the words that follow the command's name.
     """
 
     def __init__(

@@ -12,13 +12,7 @@ from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
 from mu.report import plots, prose
-from mu.tracking import (
-    Recorder,
-    fingerprint_tag,
-    fingerprint_tags,
-    rounded,
-    save_checkpoint,
-)
+from mu.tracking import Recorder, fingerprint_tag, fingerprint_tags, rounded, save_checkpoint
 
 
 def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
@@ -77,13 +71,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
-    """Write rows as CSV, with their folder.
-
-    Parameters
-    ----------
-    names
-        The columns; by default all names, in the order in which they first occur.
-    """
+    """Write rows as CSV, with their folder; columns: ``names``, or all as they first occur."""
     path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, names or list(dict.fromkeys(n for row in rows for n in row)))

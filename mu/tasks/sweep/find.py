@@ -15,14 +15,7 @@ from mu import tags
 from mu.keys import oracle_key, unlearning_key
 from mu.methods import make_method
 from mu.tasks.sweep.plan import Plan, Task
-from mu.tracking import (
-    FINISHED,
-    Store,
-    fetch_mask,
-    find_oracle,
-    read_run,
-    record_of,
-)
+from mu.tracking import FINISHED, Store, fetch_mask, find_oracle, read_run, record_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
