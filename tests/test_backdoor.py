@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import mu
 from entrypoints import backdoor, evaluate
 from mu.cli.main import run as run_command
+from mu.cli.requests import Request
 from mu.data.poison import Poison, PoisonedDataset
+from mu.data.poison_options import PoisonOptions
+from mu.data.splits import SplitSpec
+from mu.report import backdoor_plots
+from mu.tasks import backdoor as backdoor_task
+from mu.tasks import cleanse
+from mu.tasks.problem import TrainTask
 from mu.tracking import Store, connect, load_checkpoint
 from tests.conftest import copy_store, store_uri
+from tests.helpers import make_dataset, make_recipe
 from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import files
 
@@ -133,13 +143,18 @@ def test_saved_mask_and_weights_give_exactly_the_saved_models_predictions(
 
 
 def test_the_same_original_is_used_again_unless_the_attack_is_another_one(
-    planted: Planted, program: Program
+    planted: Planted, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shown: list[tuple[nn.Module, ...]] = []
+    monkeypatch.setattr(backdoor_plots, "plot_predictions", lambda *given: shown.append(given[1:3]))
     status, out, _ = program(f"backdoor --method ft {' '.join(QUICK)} --prune_rate 0.95")
     assert status == 0
     assert f"poisoned original: run {planted.original}" in out
     assert "the backdoor is still in" in out
     assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] == planted.original
+    for model, run_id in zip(shown[0], (planted.original, newest(planted.store)), strict=True):
+        kept = load_checkpoint(run_id).model.state_dict()
+        assert all(torch.equal(kept[name], one) for name, one in model.state_dict().items())
     line = f"backdoor --method ft {' '.join(QUICK)} --trigger blended --prune_epochs 1"
     assert program(line)[0] == 0
     assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] != planted.original
@@ -214,6 +229,25 @@ def test_suspects_are_found_or_given_and_their_quality_is_logged(
     assert found.params["suspects_share"] == "0.1"
 
 
+def test_the_images_to_poison_are_drawn_by_the_seed_of_the_split() -> None:
+    dataset = make_dataset(train=90)
+    recipe = replace(make_recipe(dataset), seed=3, split=SplitSpec(split_seed=1))
+    task = TrainTask(dataset, recipe)
+
+    def drawn(seed: int) -> Poison:
+        options = PoisonOptions.of({"poison": "random:20"})
+        return Poison.choose(options, {}, dataset, task.spec().split(dataset), seed)
+
+    made = cleanse._poisoned(task, Request(poison={"poison": "random:20"}))
+    assert made.spec().data.poison == drawn(1) != drawn(3)
+
+
+def test_the_rate_of_a_round_comes_to_the_sparsity_after_all_rounds_that_are_given() -> None:
+    for rounds, rate in ((1, 0.875), (3, 0.5)):
+        given = Request(original={"pruner": "imp", "rounds": rounds})
+        assert backdoor_task._of_one(given, 87.5).original["rate"] == pytest.approx(rate)
+
+
 @pytest.mark.slow
 def test_several_sparsities_are_runs_below_one_with_a_table_and_a_plot(
     planted: Planted, program: Program
@@ -261,7 +295,6 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
     line = f"backdoor --prune_run_id {planted.original} --method ft --epochs 3 --device cpu"
     assert program(line)[0] == 0
     whole = planted.store.run(newest(planted.store)).data
-    from mu.tasks import cleanse
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

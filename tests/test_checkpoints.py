@@ -29,6 +29,7 @@ from mu.models import ModelSpec
 from mu.recipes.recipe import Recipe, Rewinding
 from mu.training import SCHEDULES, Training
 from mu.training.recipe import AUGMENTATIONS
+from tests.data.poisoned import make_poison
 from tests.helpers import bits, flipped, laws, make_checkpoint, make_dataset, refused, same_masks
 
 FILES = (WEIGHTS_FILE, MASK_FILE, SPEC_FILE, MASK_SUMMARY_FILE)
@@ -391,6 +392,23 @@ def test_other_data_is_refused_with_both_fingerprints_and_the_remedy(original):
         original.spec.data.check(other)
     with refused(other.fingerprint[:16]):
         forget_split(original, other, "class:0")
+
+
+def test_other_data_or_another_recipe_makes_another_original(original, dataset):
+    """A sweep takes a finished original for its own if the fingerprints are the same."""
+    spec = original.spec
+    others = [
+        make_dataset(train=80, test=20, classes=4, seed=1),
+        replace(dataset, mean=(0.5,)),
+        replace(dataset, std=(0.5,)),
+        *(make_poison(indices).apply(dataset) for indices in ((1, 5), (1, 6))),
+    ]
+    made = [replace(spec, data=DataSpec.of(one)) for one in others]
+    made += [replace(spec, recipe=replace(spec.recipe, given_mask="a" * 64))]
+    made += [replace(spec, recipe=replace(spec.recipe, seed=77))]
+    assert len({one.fingerprint for one in (spec, *made)}) == 1 + len(made)
+    elsewhere = replace(spec, data=replace(spec.data, data_dir="elsewhere"), removed=(3,))
+    assert elsewhere.fingerprint == spec.fingerprint
 
 
 # --- forgetting ---------------------------------------------------------------------------

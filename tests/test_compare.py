@@ -144,6 +144,16 @@ def test_runs_by_id_bring_their_oracle(
     assert store.run(newest(store)).data.metrics["runs"] == 2
 
 
+def test_oracles_of_other_data_are_not_brought(
+    store: Store, original: str, program: Program, tmp_path: Path
+) -> None:
+    oracle = unlearned(store, "retrain", upstream=original)
+    unlearned(store, "retrain", upstream=original, tags={"mu.data": "d1"})
+    one = unlearned(store, "ga", upstream=original)
+    assert program(f"compare --run_ids {one}")[0] == 0
+    assert runs_in(rows_of(store, tmp_path)) == {oracle, one}
+
+
 def test_runs_below_a_run(store: Store, original: str, program: Program, tmp_path: Path) -> None:
     with tracked(store, "backdoor", "over sparsity") as top:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +82,12 @@ def test_only_what_is_asked_for_is_measured_and_a_run_can_be_left_as_it_is(
     before = store.run(subject).data
     line = f"evaluate --run_id {subject} --metrics ece,gap --add false --device cpu"
     assert program(line)[0] == 0
-    found = set(store.run(newest(store)).data.metrics)
-    assert found == {"ece", "gap", "gap_lo", "gap_hi", "ece_oracle"}
+    found = store.run(newest(store)).data.metrics
+    assert set(found) == {"ece", "gap", "gap_lo", "gap_hi", "ece_oracle"}
+    path = store.client.download_artifacts(newest(store), "metrics.json")
+    kept = json.loads(Path(path).read_text())
+    assert kept["oracle"] == {"ece": found["ece_oracle"]}
+    assert kept["model"] == {name: found[name] for name in ("ece", "gap", "gap_lo", "gap_hi")}
     assert store.run(subject).data.metrics == before.metrics
     assert store.run(subject).data.tags == before.tags
 

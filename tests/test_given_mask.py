@@ -13,6 +13,7 @@ from mu.cli.requests import Request
 from mu.masks import Mask
 from mu.originals.train import train_original
 from mu.runs import Run
+from mu.tags import ORIGINAL_KEY, fingerprint_tag
 from mu.tasks.prune import prune
 from mu.tracking import Store, connect
 from tests.conftest import Workshop, copy_store, store_uri
@@ -81,10 +82,12 @@ def test_what_is_not_given_is_as_in_that_run(store: Store, upstream: MlflowRun) 
 
 
 def test_it_is_trained_from_the_initial_weights(store: Store, upstream: MlflowRun) -> None:
-    run_id = under(store, upstream).info.run_id
-    made, before = mu.load_checkpoint(run_id), mu.load_checkpoint(upstream.info.run_id)
+    run = under(store, upstream)
+    made, before = (mu.load_checkpoint(one.info.run_id) for one in (run, upstream))
     mask: Mask = before.mask
     assert made.spec.recipe.given_mask == mask.fingerprint
+    # By the key a sweep finds it: it says of which mask, as the checkpoint does.
+    assert run.data.tags[ORIGINAL_KEY] == fingerprint_tag(made.spec.fingerprint)
     by_hand = train_original(
         mu.load_data("digits"), before.spec.recipe, Run(device="cpu"), mask=mask
     )

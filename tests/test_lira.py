@@ -9,6 +9,7 @@ import signal
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from mu.evaluation.attacks.rates import rates
 from mu.tasks import lira as lira_task
 from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
-from mu.tracking import Store, connect, tracked
+from mu.tracking import Store, connect, rounded, tracked
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
@@ -234,6 +235,18 @@ def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
     assert "mu.oracle" not in run.data.tags
     kept = arrays(target.store, run.info.run_id, "references/000.npz")
     assert set(kept) == {"seen", "trained_attacked", "trained_bystanders"}
+
+
+def test_intervals_are_drawn_by_the_seed_of_the_attack() -> None:
+    draws = np.random.default_rng(0)
+    pair = draws.normal(0.5, 1, 40), draws.normal(0, 1, 60)
+    task: Any = SimpleNamespace(
+        options=LiraOptions.of({"seed": 3}), problem=SimpleNamespace(evaluation_seed=5)
+    )
+    found = lira_task._numbers(task, {"lira": {"oracle": pair}}, "oracle")
+    drawn = {seed: rates(*pair, seed=seed) for seed in (3, 5)}
+    assert found == {f"lira_{name}": rounded(value) for name, value in drawn[3].items()}
+    assert rounded(drawn[3]["auc_lo"]) != rounded(drawn[5]["auc_lo"]), "or this says nothing"
 
 
 @pytest.mark.slow
@@ -472,7 +485,7 @@ def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> N
 
 def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     store = target.store
-    interrupted("when the second is kept")
+    interrupted("when the second is kept", "--gamma", "2")
     run_id = newest_lira(store)
     start = f"--resume_run_id {run_id} --device cpu"
     refuses(f"{start} --references 6", "references=6 contradicts", "references=4")
@@ -481,6 +494,8 @@ def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     refuses(f"--resume_run_id {target.unlearned}", "a run of unlearn, not of lira")
     assert store.run(run_id).info.status == "KILLED"
     assert call(*start.split(), "--references", "4") == 0
+    kept = json.loads(artifact(store, run_id, "config.json").read_text())
+    assert kept["gamma"] == 2, "the run's, not the default"
     refuses(start, run_id, "is FINISHED")
     with tracked(store, "lira", "alive") as recorder:
         refuses(f"--resume_run_id {recorder.run_id}", "is RUNNING, as process", "stop it first")

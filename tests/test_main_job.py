@@ -17,7 +17,9 @@ from PIL import Image
 import mu
 from entrypoints import prune, unlearn
 from mu.cli.main import run as run_command
-from mu.tracking import Store
+from mu.evaluation.outputs import predict
+from mu.report import plots
+from mu.tracking import Store, rounded
 from tests.conftest import PrunedStore
 from tests.processes import PATIENCE, ROOT, environment
 
@@ -140,6 +142,30 @@ def test_a_prune_run_tells_what_it_did(pruned: PrunedStore) -> None:
     assert mu.load_mask(pruned.run_id).sparsity == pytest.approx(95, abs=0.1)
     losses = pruned.store.client.get_metric_history(pruned.run_id, "loss")
     assert [one.step for one in losses] == [0, 1, 2]  # two epochs dense, one rewound and sparse
+
+
+def test_the_accuracies_of_an_original_are_of_what_they_name(
+    pruned: PrunedStore,
+) -> None:
+    checkpoint, data = mu.load_checkpoint(pruned.run_id), mu.load_data("digits")
+    parts, run = checkpoint.spec.split(data), mu.Run(device="cpu")
+    logged = pruned.store.run(pruned.run_id).data.metrics
+    for name, part in {"train_acc": parts.train, "VA": parts.val}.items():
+        accuracy = predict(checkpoint.model, data.training_subset(part), run).accuracy()
+        assert logged[name] == rounded(accuracy)
+    assert logged["train_acc"] != logged["VA"], "or this says nothing"
+
+
+def test_the_plot_of_confidence_is_of_the_original_and_then_of_the_unlearned_network(
+    pruned: PrunedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    monkeypatch.setattr(plots, "plot_confidence", lambda *given: shown.append(given[:2]))
+    assert call("unlearn", "--method", "ft", "--forget", "random:50", *QUICK) == 0
+    found, ((before, after),) = newest(pruned.store).data.metrics, shown
+    accuracies = [rounded(one.retain.accuracy()) for one in (before, after)]
+    assert accuracies == [found["RA_before"], found["RA"]]
+    assert accuracies[0] != accuracies[1], "or this says nothing"
 
 
 def test_the_page_of_a_run_shows_its_data(pruned: PrunedStore) -> None:

@@ -12,7 +12,8 @@ from mu.data.images import ImageDataset
 from mu.keys import unlearning_key
 from mu.methods import make_method
 from mu.recipes.recipe import Recipe
-from mu.tasks.problem import UnlearningProblem
+from mu.tags import ORACLE_KEY
+from mu.tasks.problem import UnlearningProblem, UnlearnTask
 from tests.data.poisoned import make_poison
 from tests.helpers import make_checkpoint, make_dataset, random_mask
 
@@ -78,6 +79,14 @@ def test_another_job_has_another_key(change: str) -> None:
 def test_the_mask_does_not_matter_where_it_is_found_anew() -> None:
     assert key(with_mask(0.3), mask_from="retain") == key(mask_from="retain")
     assert key(with_mask(0.3)) != key(with_mask(0.5))
+
+
+@pytest.mark.parametrize("mask_from", ["upstream", "retain"])
+def test_an_oracle_is_tagged_by_where_its_mask_is_from(mask_from: str) -> None:
+    split = forget_split(BASE, DATA, "class:1")
+    problem = UnlearningProblem("0123", BASE, DATA, split, "class:1", DeviceOptions(device="cpu"))
+    task = UnlearnTask(problem, make_method("retrain", {"mask_from": mask_from}), seed=0)
+    assert task.tags()[ORACLE_KEY] == key(mask_from=mask_from)
 
 
 @pytest.mark.parametrize(

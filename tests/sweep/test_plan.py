@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mu.cli.requests import DeviceOptions
 from mu.tasks.sweep.grid import Grid
-from mu.tasks.sweep.plan import Plan, make_plan, plan_digest
-from tests.helpers import laws
+from mu.tasks.sweep.plan import Plan, PlannedOriginal, make_plan, plan_digest
+from mu.tasks.sweep.plan import plan_of as plan_of_grid
+from tests.helpers import laws, make_checkpoint, make_dataset
 from tests.sweep.plans import needs_come_first, of_kind, planned, small_plan
 
 VALUES = st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True)
@@ -126,6 +129,26 @@ def test_an_unlearning_needs_its_original_and_its_oracle() -> None:
 def test_another_setting_another_digest() -> None:
     plans = [small_plan(), small_plan(originals=3), small_plan(methods=3), small_plan(seeds=2)]
     assert len({plan_digest(plan) for plan in plans}) == 4
+
+
+def test_an_oracle_has_the_seed_of_its_originals_training() -> None:
+    spec = make_checkpoint(make_dataset()).spec
+    assert (spec.recipe.seed, spec.recipe.split.split_seed) == (3, 1)
+    original = PlannedOriginal("o", {}, {"class:0": "f"}, spec, {})
+    plan = make_plan([original], [("ft", {})], [7], {})
+    assert [task.seed for task in plan if task.needs] == [3, 7]
+
+
+def test_each_split_has_forget_sets_of_its_own() -> None:
+    originals = {"split_seed": [0, 1], "seed": [0, 1], "train_size": 120}
+    grid = Grid.of({"originals": originals, "forget": "random:9", "methods": []})
+    plan = plan_of_grid(grid, DeviceOptions(device="cpu"), lambda: pytest.fail("no mask is wanted"))
+    sets = [
+        (task.original.settings["split_seed"], task.original.forget_sets["random:9"])
+        for task in of_kind(plan, "original")
+    ]
+    assert len(sets) == 4
+    assert len(set(sets)) == len({fingerprint for _, fingerprint in sets}) == 2
 
 
 def test_labels_say_what_differs() -> None:

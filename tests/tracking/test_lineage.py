@@ -85,6 +85,16 @@ def test_others_that_are_passed_over(store: Store, checkpoint: Checkpoint, tmp_p
     assert found(elsewhere) is not None
 
 
+def test_poisoned_originals_are_found_where_one_is_wanted_and_nowhere_else(
+    store: Store, checkpoint: Checkpoint
+) -> None:
+    clean = hand_over(store, checkpoint, params=PARAMS)
+    poisoned = hand_over(store, checkpoint, params=PARAMS, tags={"mu.poison": "p"})
+    assert found(store) == clean
+    hand_over(store, checkpoint, params=PARAMS)
+    assert find_original(store, {}, poisoned=True).info.run_id == poisoned  # type: ignore[union-attr]
+
+
 # --- the oracle ---------------------------------------------------------------------------
 
 
@@ -101,6 +111,7 @@ def test_oracle_by_its_key(store: Store, checkpoint: Checkpoint) -> None:
     assert find_oracle(store, keys[0]).info.run_id == newer  # type: ignore[union-attr]
     assert find_oracle(store, keys[1]).info.run_id == other  # type: ignore[union-attr]
     assert find_oracle(store, "cccc") is None
+    assert find_oracle(store, keys[0], but=newer).info.run_id == older  # type: ignore[union-attr]
     store.client.delete_run(newer)
     assert find_oracle(store, keys[0]).info.run_id == older  # type: ignore[union-attr]
 

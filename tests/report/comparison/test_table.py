@@ -18,6 +18,7 @@ from scipy import stats
 
 from mu.alike import canonical
 from mu.report.comparison.cautions import RULES, cautions
+from mu.report.comparison.groups import DENSE, block_key
 from mu.report.comparison.table import Table, tabulate
 from mu.run_record import RunRecord
 from tests.helpers import laws
@@ -338,6 +339,20 @@ def test_how_far_oracles_are_apart() -> None:
     dense, sparse = only(runs).originals["floor"]
     assert dense == 1.0
     assert math.isnan(sparse)
+
+
+def test_numbers_of_originals_are_means_over_originals_and_none_counts_twice() -> None:
+    runs = [
+        make_run("a", training=0, metrics={"UA_before": 0.0}),
+        make_run("b", training=1, metrics={"UA_before": 4.0}),
+        make_run("c", "ga", training=1, metrics={"UA_before": 4.0}),
+    ]
+    assert list(only(runs).originals["UA"]) == [2.0]
+
+
+def test_an_original_under_a_given_mask_is_not_dense_whatever_its_rate() -> None:
+    assert block_key(make_run("a")) == DENSE
+    assert block_key(make_run("b", original={"given mask": True})) != DENSE
 
 
 # --- the best -----------------------------------------------------------------------------
