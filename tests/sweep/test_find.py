@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mu.keys import oracle_key
 from mu.methods import make_method
 from mu.tags import ORACLE, ORACLE_KEY, UNLEARNING
-from mu.tasks.problem import oracle_key
 from mu.tasks.sweep.find import Finder
 from mu.tasks.sweep.plan import PlannedOriginal, Task
 from mu.tracking import Store
