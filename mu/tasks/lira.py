@@ -118,7 +118,8 @@ def _make_task(
 ) -> LiraTask:
     """Everything that the attack needs, checked before a run is opened."""
     run = unlearn_run(store, options.unlearn_run_id)
-    method = None if run.method == "retrain" else run.make_method()
+    made = run.make_method()
+    method = None if run.method == "retrain" else made
     problem = problem_of(store, run, device, options.data_dir)
     models = {"original": problem.checkpoint, "unlearned": fetch_checkpoint(store, run.run_id)}
     oracle = None
