@@ -101,3 +101,12 @@ def test_an_unlearning_is_found_again_by_the_key_of_earlier_versions(name, setti
     """Computed before the settings were renamed: sweeps find what was finished then."""
     method = make_method(name, settings)
     assert unlearning_key(("ab", "cd"), "ef", method, 3) == key
+
+
+def test_what_is_kept_of_an_unlearning_has_its_notes_and_the_names_of_earlier_versions() -> None:
+    split = forget_split(BASE, DATA, "class:1")
+    problem = UnlearningProblem("0123", BASE, DATA, split, "class:1", DeviceOptions(device="cpu"))
+    task = UnlearnTask(problem, make_method("iu"), seed=0)
+    assert "spend" in task.document()["settings"]
+    assert "notes" not in task.document()
+    assert replace(task, notes=("suspects missed 3",)).document()["notes"] == ["suspects missed 3"]

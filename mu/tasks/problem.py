@@ -157,7 +157,7 @@ class UnlearnTask:
         return {
             "prune_run_id": problem.run_id,
             "method": self.name,
-            "settings": self.method.as_dict(),
+            "settings": self.method.by_former_names(),  # as in the files of earlier versions
             "forget": problem.forget,
             "indices": problem.split.forget.tolist(),  # a file may change
             "seed": self.seed,
@@ -165,6 +165,7 @@ class UnlearnTask:
             "precision": problem.device.precision,
             "data_dir": problem.dataset.data_dir,
             "beside": dict(self.extra),  # the name in the files of earlier versions
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def about(self) -> dict[str, Any]:

@@ -150,8 +150,8 @@ def interrupted_task(
     problem = UnlearningProblem(
         kept["prune_run_id"], checkpoint, dataset, split, kept["forget"], device
     )
-    task = UnlearnTask(problem, method, kept["seed"], kept["oracle_run_id"], extra)
-    task = continued(task, found)
+    seed, oracle, notes = kept["seed"], kept["oracle_run_id"], kept.get("notes", [])
+    task = continued(UnlearnTask(problem, method, seed, oracle, extra, notes), found)
     check_oracle_run(store, task.oracle_run_id, problem)
     if task.progress is None:
         why = "no epoch was finished" if method.iterative else f"{task.name} works in one go"
