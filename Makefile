@@ -8,6 +8,9 @@ ARGS ?=
 # A worker for each core; those of one file share what they made. Beyond eight, memory is short.
 WORKERS := --numprocesses logical --maxprocesses 8 --dist loadfile
 
+# Tests start many processes, and each would compile all of mu again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install unlearn test test-all test-oldest check clean
 .DEFAULT_GOAL := unlearn
 

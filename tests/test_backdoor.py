@@ -28,7 +28,7 @@ from tests.helpers import make_dataset, make_recipe
 from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import files
 
-QUICK = ("--epochs", "2", "--device", "cpu")
+QUICK = ("--prune_epochs", "8", "--epochs", "2", "--device", "cpu")
 ENDING = ("checkpoint/model.safetensors", "mask/mask.safetensors")
 
 
@@ -51,7 +51,8 @@ def made(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = copy_store(empty_store, tmp_path_factory.mktemp("backdoor"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-        assert start("--prune_rate", "0.95", "--oracle_run_id", "train", "--device", "cpu") == 0
+        line = ("--prune_rate", "0.95", "--oracle_run_id", "train", "--prune_epochs", "8")
+        assert start(*line, "--device", "cpu") == 0
     return path
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
 import yaml
 
 from mu.tracking import Store, connect
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
-from tests.processes import ROOT
+from tests.processes import ROOT, environment
 from tests.test_main_job import launch, newest, runs
 
 pytestmark = pytest.mark.slow
@@ -50,8 +51,16 @@ def store(
 
 @pytest.mark.parametrize("entry", DECLARED)
 def test_an_entry(
-    entry: str, store: Store, finished_unlearn: FinishedUnlearn, tmp_path: Path
+    entry: str,
+    store: Store,
+    finished_unlearn: FinishedUnlearn,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """By the function that ``mlflow run`` calls, which saves a process."""
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))
     names = {
         "original": finished_unlearn.original,
@@ -62,12 +71,11 @@ def test_an_entry(
     if "device" in DECLARED[entry]:
         given["device"] = "cpu"
     before = len(runs(store, f"tags.`mu.entry` = '{entry}'"))
-    done = launch(entry, **given)
-    assert done.returncode == 0, done.stderr
+    mlflow.run(str(ROOT), entry, parameters=given, env_manager="local")
     run = newest(store, f"tags.`mu.entry` = '{entry}'")
     assert len(runs(store, f"tags.`mu.entry` = '{entry}'")) > before
     assert run.info.status == "FINISHED"
-    assert run.info.run_id in done.stdout
+    assert run.info.run_id in capfd.readouterr().out
     # As it was typed: MLflow logs it before the program starts.
     assert {name: run.data.params[name] for name in given} == given
 

@@ -130,13 +130,19 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def attacked(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store with a finished attack on that run; copy it."""
     path = copy_store(finished, tmp_path_factory.mktemp("whole-attack"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
         assert call(*QUICK) == 0
-        store = connect()
-        return Whole.of(store, newest_lira(store))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(attacked: Path) -> Whole:
+    store = connect(store_uri(attacked))
+    return Whole.of(store, newest_lira(store))
 
 
 @pytest.mark.usefixtures("painted")
@@ -174,8 +180,11 @@ def test_an_attack_end_to_end(
         assert image.width > 900
 
 
-def test_the_attack_can_be_done_again_from_what_is_kept(target: Target, whole: Whole) -> None:
-    assert call(*QUICK) == 0
+def test_the_attack_can_be_done_again_from_what_is_kept(
+    attacked: Path, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(attacked, tmp_path / "store")))
+    target = target_in(connect())
     store, run_id = target.store, newest_lira(target.store)
     models = arrays(store, run_id, "references/models.npz")
     kept = [arrays(store, run_id, name) for name in sorted(KEPT)]

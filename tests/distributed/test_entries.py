@@ -57,56 +57,47 @@ def steps(store: Store, run_id: str) -> list[int]:
     return [one.step for one in store.client.get_metric_history(run_id, "loss")]
 
 
-def test_the_main_job_by_two_processes_is_one_run_each(store):
+def test_a_backdoor_by_two_processes_is_one_run_each(store):
     """Every number is logged once, and what later runs take is whole."""
-    line = ["--prune_epochs", "4", "--prune_rewind_epoch", "1", "--epochs", "3"]
-    done = entry("unlearn", *TWO, *line, "--oracle_run_id", "train")
+    line = ["--prune_rate", "0.95", "--prune_epochs", "4", "--prune_rewind_epoch", "1"]
+    done = entry("backdoor", *TWO, *line, "--epochs", "3", "--oracle_run_id", "train")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("oracle (retrain)") == 1
-    unlearned, original, oracle = runs(store)
-    assert {run.info.status for run in (original, unlearned, oracle)} == {"FINISHED"}
-    assert steps(store, original.info.run_id) == list(range(7))
-    assert steps(store, unlearned.info.run_id) == list(range(3))
-    assert unlearned.data.metrics["samples_seen"] == 3 * 1164
-    assert unlearned.data.metrics["peak_memory_mb"] > 0
-    assert "gap" in unlearned.data.metrics
-    for run in (original, unlearned, oracle):
+    cleansed, poisoned, oracle = runs(store)
+    assert {run.info.status for run in (cleansed, poisoned, oracle)} == {"FINISHED"}
+    assert steps(store, poisoned.info.run_id) == list(range(7))
+    assert steps(store, cleansed.info.run_id) == list(range(3))
+    assert cleansed.data.metrics["samples_seen"] == 3 * 1164
+    assert cleansed.data.metrics["peak_memory_mb"] > 0
+    assert {"ASR", "ASR_before", "robust_acc", "gap"} <= cleansed.data.metrics.keys()
+    for run in (cleansed, poisoned, oracle):
         checkpoint = mu.load_checkpoint(run.info.run_id)
         assert checkpoint.mask.sparsity == pytest.approx(95, abs=0.1)
         for name in checkpoint.mask:
             pruned = checkpoint.model.get_parameter(name)[~checkpoint.mask[name]]
             assert not pruned.any()
-    present = store.client.list_artifacts(original.info.run_id)
+    present = store.client.list_artifacts(poisoned.info.run_id)
     assert not any("resume" in one.path for one in present)
 
 
-def test_a_backdoor_by_two_processes(store):
-    line = ["--prune_epochs", "3", "--epochs", "2", "--prune_rewind_epoch", "1"]
-    done = entry("backdoor", *TWO, *line)
-    assert done.returncode == 0, done.stderr
-    outer, poisoned = runs(store)
-    assert {run.info.status for run in (outer, poisoned)} == {"FINISHED"}
-    assert {"ASR", "ASR_before", "robust_acc"} <= outer.data.metrics.keys()
-    done = entry("evaluate", *TWO, "--run_id", outer.info.run_id)
-    assert done.returncode == 0, done.stderr
-
-
 GRID = """
-originals: {dataset: digits, epochs: 2, rewind_epoch: 1}
+originals: {dataset: digits, epochs: 2}
 forget: ["class:0"]
 methods: [{ft: {epochs: 1}}]
 oracle: none
 """
 
 
-def test_a_sweep_whose_tasks_have_two_processes_each(store, tmp_path):
+def test_a_sweep_whose_tasks_have_two_processes_each(finished_prune, tmp_path, monkeypatch):
+    path = copy_store(finished_prune.path, tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
     grid = tmp_path / "grid.yaml"
     grid.write_text(GRID)
     done = entry("sweep", *TWO, "--grid", str(grid))
     assert done.returncode == 0, done.stderr
-    found = runs(store)
+    found = runs(connect())
     assert {run.info.status for run in found} == {"FINISHED"}
-    assert {run.data.tags["mu.entry"] for run in found} == {"sweep", "prune", "unlearn"}
+    assert [run.data.tags["mu.entry"] for run in found] == ["prune", "sweep", "unlearn"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +145,7 @@ def started(arguments: Sequence[str]):
 
 
 def test_a_rank_that_is_killed_ends_the_run_failed_and_one_process_goes_on(store):
-    with started(["--epochs", "20", "--rewind_epoch", "1", "--rate", "0.9"]) as process:
+    with started(["--epochs", "10", "--rewind_epoch", "1", "--rate", "0.9"]) as process:
         run_id, ranks = begun(store, process)
         ranks[1].kill()
         error = process.communicate(timeout=LONG)[1]
@@ -169,7 +160,7 @@ def test_a_rank_that_is_killed_ends_the_run_failed_and_one_process_goes_on(store
 
     assert in_this_process(prune.build, "--resume_run_id", run_id, "--device", "cpu") == 0
     assert store.run(run_id).info.status == "FINISHED"
-    assert steps(store, run_id) == list(range(20 + 19))
+    assert steps(store, run_id) == list(range(10 + 9))
 
 
 def test_a_first_rank_that_is_killed_has_its_run_closed(store):
@@ -185,8 +176,8 @@ def test_a_first_rank_that_is_killed_has_its_run_closed(store):
     assert not psutil.wait_procs(ranks, timeout=PATIENCE)[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_killed_and_all_processes(store, number):
+def test_a_signal_ends_the_run_killed_and_all_processes(store):
+    number = signal.SIGTERM
     with started(["--epochs", "200"]) as process:
         run_id, ranks = begun(store, process)
         process.send_signal(number)
@@ -232,13 +223,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def two_on_this_one() -> Iterator[list[Machine]]:
-    yield [Machine("127.0.0.1", GLOO_SOCKET_IFNAME="lo"), Machine("127.0.0.1")]
+def two_machines() -> Iterator[list[Machine]]:
+    """Two network namespaces with a cable between them, and no other way to each other.
 
-
-@contextlib.contextmanager
-def two_namespaces() -> Iterator[list[Machine]]:
-    """Two network namespaces with a cable between them, and no other way to each other."""
+    Where they cannot be made, this machine twice.
+    """
     names = [f"mu{os.getpid() % 10_000}{end}" for end in "ab"]
 
     def ip(*words: str) -> None:
@@ -249,8 +238,9 @@ def two_namespaces() -> Iterator[list[Machine]]:
             for name in names:
                 ip("netns", "add", name)
             ip("link", "add", names[0], "type", "veth", "peer", "name", names[1])
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"network namespaces cannot be made here: {error}")
+        except (OSError, subprocess.CalledProcessError):
+            yield [Machine("127.0.0.1", GLOO_SOCKET_IFNAME="lo"), Machine("127.0.0.1")]
+            return
         machines = []
         for number, name in enumerate(names, 1):
             address = f"10.213.47.{number}"
@@ -295,11 +285,10 @@ def serving(machine: Machine, empty_store: Path, folder: Path) -> Iterator[str]:
         process.communicate(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("place", [two_on_this_one, two_namespaces], ids=["localhost", "netns"])
-def test_torchrun_over_two_machines_makes_one_run(place, empty_store, tmp_path):
+def test_torchrun_over_two_machines_makes_one_run(empty_store, tmp_path):
     """The machine without the tracking run's rank ends last or first; both end well."""
     with (
-        place() as machines,
+        two_machines() as machines,
         serving(machines[0], empty_store, tmp_path / "store") as uri,
     ):
         port = free_port()

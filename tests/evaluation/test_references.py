@@ -270,10 +270,10 @@ def test_kept_references_that_do_not_fit_are_refused():
 
 @cache
 def memorised() -> tuple[dict[str, View], Challenge, list[Reference]]:
-    """An original that knows noisy digits by heart, its oracle, and references.
+    """An original that fits noisy digits, its oracle, and references.
 
     The digits are shuffled first, so that training and test images are alike; a third of the
-    labels is noise, which can only be known by heart.
+    labels is noise, which can only be memorised.
     """
     digits, draws = load_data("digits"), np.random.default_rng(5)
     order = torch.from_numpy(draws.permutation(1797))
@@ -323,7 +323,7 @@ def numbers(model: str, kind: str, *, unlearned: bool = False) -> dict[str, floa
 
 
 @pytest.mark.slow
-def test_the_original_knows_its_training_data_by_heart():
+def test_the_original_fits_its_training_data():
     views, _, _ = memorised()
     forgotten = views["original"].attacked.select(torch.arange(100))
     assert forgotten.accuracy() > 97
@@ -332,7 +332,7 @@ def test_the_original_knows_its_training_data_by_heart():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lira", "rmia"])
-def test_what_is_known_by_heart_is_found(kind):
+def test_what_is_memorised_is_found(kind):
     found = numbers("original", kind)
     assert found["auc"] > 0.75
     assert found["auc_lo"] > 0.65

@@ -15,6 +15,7 @@ from mu.methods import METHODS, make_method, method_class
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.declared import declared
+from tests.helpers import mostly_slow
 from tests.methods.small import small
 
 DATA = load_data("digits")
@@ -24,7 +25,7 @@ def method(name, *, scaled=False, **settings):
     return make_method(name, small(name, scaled=scaled) | settings)
 
 
-@pytest.fixture(scope="module", params=[0.0, 0.9], ids=["dense", "sparse"])
+@pytest.fixture(scope="module", params=mostly_slow([0.0, 0.9], 0.9))
 def original(request):
     recipe = make_recipe(DATA, rate=request.param, epochs=6, train_size=120)
     return train_original(DATA, recipe, Run(device="cpu"))

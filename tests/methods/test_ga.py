@@ -29,7 +29,7 @@ SEED = 2
 
 @pytest.fixture(scope="module", params=[0.0, 0.8], ids=["dense", "sparse"])
 def original(request):
-    """It knows its images by heart, so that there is something to forget."""
+    """It fits its images, so that there is something to forget."""
     recipe = make_recipe(DATA, rate=request.param, epochs=12, train_size=120)
     return train_original(DATA, recipe, Run(device="cpu"))
 

@@ -86,7 +86,7 @@ def shown(place):
 # --- the files ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("channels", [1, 4])
 def test_pictures_are_written_for_any_channels(channels, tmp_path):
     dataset = poisoned(channels=channels)
 
@@ -187,9 +187,9 @@ def test_a_trigger_that_changes_nothing_is_shown_whole_and_black(target, drawn, 
     assert len(visible(grid(drawn["predictions.png"], 2)[0])) == PREDICTED
 
 
-@pytest.mark.parametrize(("test", "usable"), [(1, 1), (3, 2), (6, 4), (8, 5)])
+@pytest.mark.parametrize(("test", "usable"), [(1, 1), (6, 4)])
 def test_fewer_test_images_than_places_leave_places_empty(test, usable, drawn, tmp_path):
-    dataset = poisoned(test=test, target=2 if test < 8 else 1)
+    dataset = poisoned(test=test, target=2)
 
     plot_trigger(dataset, tmp_path / "trigger.png")
     plot_predictions(dataset, Always(0), Always(1), Run(), tmp_path)

@@ -550,7 +550,7 @@ def test_killed_again_and_again(store: Store, long_whole: WholePrune) -> None:
     """SIGKILL at random moments: in an epoch, in a write, before anything new is finished."""
     draws = random.Random(11)
     run_id, line = "", LONG
-    for new_epochs in (1, 1, 0, 1):
+    for new_epochs in (1, 0):
         with python("-m", "entrypoints.prune", *line) as process:
             assert run_of(store, process) == run_id or not run_id
             run_id = run_of(store, process)
@@ -568,14 +568,14 @@ def test_killed_again_and_again(store: Store, long_whole: WholePrune) -> None:
         assert process.returncode == 0, errors
     assert run_id in out
     run = long_whole.check(store, run_id)
-    assert run.data.tags["mu.resumed"] == "4"
+    assert run.data.tags["mu.resumed"] == "2"
     assert not progress_folder(store, run_id).exists()
     assert len(list(store.search(""))) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_end(store: Store, long_whole: WholePrune, number: signal.Signals) -> None:
+def test_asked_to_end(store: Store, long_whole: WholePrune) -> None:
+    number = signal.SIGINT
     with python("-m", "entrypoints.prune", *LONG) as process:
         run_id = run_of(store, process)
         wait_for(Moved(store, run_id), process)
