@@ -28,7 +28,6 @@ from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Store, connect, tracked
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
-from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_main_job import files, newest
 from tests.tracking.handovers import hand_over
@@ -297,7 +296,8 @@ def interrupted(place: str, *line: str) -> None:
         assert call(*QUICK, *line) == 128 + signal.SIGINT
 
 
-@pytest.mark.parametrize("place", mostly_slow(PLACES, "when the second is kept"))
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
 def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     target: Target, whole: Whole, place: str, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
