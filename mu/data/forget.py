@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mu.data.class_names import labels_of
 from mu.data.images import ImageDataset, Indices, Subset
-from mu.data.index_files import read_indices
+from mu.data.index_files import check_samples, read_indices
 from mu.data.splits import Split
 from mu.errors import UserError
 
@@ -135,23 +135,13 @@ class ForgetRequest:
     def _listed(self, numbers: Indices, size: int, split: Split) -> Indices:
         """The numbers, sorted, if each is of a published sample that the model was trained on."""
         name = f"{str(self.file)!r}"
-        if not len(numbers):
-            raise UserError(f"{name} names no samples; give at least one to {self.option}")
-        if len(out := numbers[(numbers < 0) | (numbers >= size)]):
-            raise UserError(
-                f"{name}: sample {out[0]} does not exist; numbers go from 0 to {size - 1}"
-            )
-        values, counts = np.unique(numbers, return_counts=True)
-        if len(twice := np.flatnonzero(counts > 1)):
-            raise UserError(
-                f"{name} names sample {values[twice[0]]} {counts[twice[0]]} times; once is enough"
-            )
+        values = check_samples(numbers, size, name, self.option)
         wrong = np.setdiff1d(values, split.train)
         if len(held := np.intersect1d(wrong, split.val)):
             why = f"in the validation part, never trained on, and is none to {self.option}"
             wrong = held
         else:
-            why = "not trained on (left out by train_size, or forgotten before)"
+            why = "not trained on (left out by train_size or trained_on, or forgotten before)"
         if len(wrong):
             raise UserError(
                 f"{name}: {_in_words(wrong)} {why}; remove from the list what stands here"
