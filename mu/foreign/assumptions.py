@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from mu.data.splits import SplitSpec
 from mu.foreign.normalisation import Normalisation
+from mu.foreign.places import OTHER
 from mu.recipes.recipe import Recipe
 from mu.training.recipe import Training
 
@@ -63,7 +64,7 @@ def _whence(name: str, value: Any, given: Mapping[str, Any], values: Mapping[str
     if name in given:
         return GIVEN
     for alias in ALIASES.get(name, ()):
-        for place, one in values.items():
+        for place, one in sorted(values.items(), key=lambda pair: bool(OTHER.search(pair[0]))):
             if place.rpartition(".")[2] == alias and _is_plain(one):
                 same = f"{one}".lower() == f"{value}".lower() or one == value
                 return (

@@ -27,6 +27,9 @@ from mu.errors import UserError
 
 SAVE_ALONE = "save its state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
 MOST_KINDS = 200  # of objects in a file
+STAND_INS = "unread"  # the module of what stands for them
+SHORTEST = 100  # bytes of a pickle that holds weights
+OLD_SAVE = b"\x8a\n"  # how what torch.save wrote before it wrote archives goes on
 DEEPEST = 30  # mappings in each other, and modules of a network that was saved whole
 
 
@@ -104,9 +107,9 @@ def read_weight_file(path: Path | str) -> WeightFile:
     tensors = {name: one.detach() for name, _, one in found if isinstance(one, Tensor)}
     values = {name: one for name, _, one in found if name not in tensors}
     if not tensors or "" in tensors:
+        kinds = {f"a pickled {one.__name__}" for one in values.values() if isinstance(one, type)}
         names = [*map(repr, loaded)] if isinstance(loaded, Mapping) else []
-        names += [f"a pickled {one.__name__}" for one in values.values() if isinstance(one, type)]
-        held = ", ".join(names)[:300] or "nothing"
+        held = ", ".join([*sorted(kinds), *names][:5]) or "nothing"
         raise UserError(f"{str(path)!r} holds no state dict (found {held}); {SAVE_ALONE}")
     homes = {name: home for name, home, _ in found if name in tensors}
     return WeightFile(path, hashlib.sha256(content).hexdigest(), tensors, homes, values)
@@ -129,39 +132,43 @@ def _torch(path: Path, content: bytes) -> Any:
                 warnings.simplefilter("ignore")
                 return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         except Exception as error:  # on damaged files the reader raises nearly anything
-            stand_ins |= _stand_in(path, str(error), stand_ins, error)
+            name, kind = _stand_in(str(error))
+            if kind is None or stand_ins.get(name) is kind:
+                raise _refusal(path, content, str(error)) from error
+            stand_ins[name] = type(name, (kind,), {"__module__": STAND_INS})
     raise UserError(f"{str(path)!r} holds more than {MOST_KINDS} kinds of objects; {SAVE_ALONE}")
 
 
-def _stand_in(
-    path: Path, text: str, known: Mapping[str, type], error: Exception
-) -> dict[str, type]:
-    """What stands for the object at which the reader stopped, by its name; UserError if none can.
+def _stand_in(text: str) -> tuple[str, type | None]:
+    """The object at which the reader stopped, by its words, and what can stand for it."""
+    if found := re.search(rf"Can only SETITEMS? .* got <class '{STAND_INS}\.([\w.]+)'>", text):
+        return found[1], _Items
+    if found := re.search(r"Unsupported global: GLOBAL ([\w.]+) was", text):
+        return (found[1] if "." in found[1] else f"builtins.{found[1]}"), Unread
+    return "", None
 
-    ``text``: the reader's words.
-    """
-    if "SETITEM" in text and (found := re.search(r"got <class 'unread\.([^']+)'>", text)):
-        return {found[1]: type(found[1], (_Items,), {"__module__": "unread"})}
-    if found := re.search(r"Unsupported global: GLOBAL (\S+)", text):
-        name = found[1] if "." in found[1] else f"builtins.{found[1]}"
-        if name not in known:
-            return {name: type(name, (Unread,), {"__module__": "unread"})}
-    if found := re.search(r"GLOBAL (\S+)", text):
-        raise UserError(
-            f"{str(path)!r} holds a pickled {found[1]}, which is not unpickled, since that "
+
+def _refusal(path: Path, content: bytes, text: str) -> UserError:
+    """Why a file is not read, where the reader stopped with these words."""
+    file = repr(str(path))
+    if found := re.search(r"GLOBAL (\S{1,200})", text):
+        return UserError(
+            f"{file} holds a pickled {ascii(found[1])[1:-1]}, which is not unpickled, since that "
             f"could execute anything; {SAVE_ALONE}"
-        ) from None
+        )
     if "TorchScript" in text:
-        raise UserError(f"{str(path)!r} is a TorchScript program; {SAVE_ALONE}") from None
-    if "Unsupported operand" in text:
-        raise UserError(
-            f"{str(path)!r} was saved with a pickle_protocol that is not read; save it with "
-            "torch.save's default"
-        ) from None
-    raise UserError(
-        f"{str(path)!r} is damaged or no checkpoint; give a file that torch.save wrote, or a "
+        return UserError(f"{file} is a TorchScript program; {SAVE_ALONE}")
+    plain = content[:1] == b"\x80" and content[2:4] != OLD_SAVE and len(content) > SHORTEST
+    whole = "persistent_load" in text
+    if plain or whole or (content[:2] == b"PK" and "Unsupported operand" in text):
+        return UserError(
+            f"{file} was pickled otherwise than torch.save does by default; save it anew: "
+            "torch.save(model.state_dict(), 'weights.pt')"
+        )
+    return UserError(
+        f"{file} is damaged or no checkpoint; give a file that torch.save wrote, or a "
         "safetensors file"
-    ) from error
+    )
 
 
 def _leaves(value: Any, steps: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, str, Any]]:

@@ -21,7 +21,7 @@ from mu.foreign.entries import Entries
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
 from mu.foreign.normalisation import Normalisation, normalisation_of
-from mu.foreign.places import Found, shown
+from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
 from mu.foreign.trial import SURE, try_usual, usual
 from mu.masks import Mask
@@ -136,7 +136,7 @@ def import_original(
         f"{len(parts.unused):,} unused",
     }
     notes = [
-        *_about_file(found, entries),
+        *_about_file(found, entries, file.values),
         *(f"weights of {one} were converted to float32" for one in converted),
     ]
     if trained_on is None and "val_share" not in given:
@@ -171,10 +171,12 @@ def _pruned(
     return replace(recipe, pruning=pruning, given_mask=made), mask, words
 
 
-def _about_file(found: Found, entries: Entries) -> Iterator[str]:
+def _about_file(found: Found, entries: Entries, values: Mapping[str, Any]) -> Iterator[str]:
     """What else the file holds."""
     place = shown(found.place) or "the top of the file"
     for one in found.others:
         yield f"{place} taken; {one or 'another set'} is there too: key={one}"
-    if left := [*(found.place + name for name in entries.numbers), *found.beyond]:
-        yield f"also in the file, and not read: {', '.join(left)}"
+    left = [found.place + name for name in entries.numbers]
+    left += [name for name in found.left if name not in entries.names]
+    if words := in_words(found.place, left, values):
+        yield f"also in the file, and not read: {', '.join(words)}"

@@ -43,15 +43,15 @@ class Found:
         Further places where all of the network's names are.
     around
         Tensors of the same mapping in front of or behind the network, by their names.
-    beyond
-        In words, what else is in the file.
+    left
+        Names of the tensors that are of none of these places.
     """
 
     place: str
     tensors: Mapping[str, Tensor]
     others: Sequence[str]
     around: Mapping[str, Tensor]
-    beyond: Sequence[str]
+    left: Sequence[str]
 
 
 class _Entry(NamedTuple):
@@ -108,7 +108,7 @@ def find_weights(file: WeightFile, own: _Own, key: str | None = None) -> Found:
         {one: entry.tensor for one, entry in found.items()},
         [shown(one) for one in others],
         {one: entry.tensor for one, entry in left.items() if entry.home in homes},
-        _beyond(place, [one for one in left if one not in gone], file.values),
+        [one for one in left if one not in gone],
     )
 
 
@@ -193,19 +193,21 @@ def _check_plain(file: WeightFile, entries: Iterable[_Entry]) -> None:
             )
 
 
-def _beyond(place: str, tensors: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """What else is in a file, in words, by the steps at which it parts from ``place``."""
-    groups: dict[str, list[str]] = {}
-    for name in (*tensors, *values):
-        groups.setdefault(_parting(name, place), []).append(name)
+def in_words(place: str, tensors: Iterable[str], values: Mapping[str, Any]) -> list[str]:
+    """What else is in a file, by the steps at which it parts from ``place``.
+
+    ``tensors``, ``values``: their names, and what is no tensor by its name.
+    """
+    groups: dict[str, list[str]] = {_parting(name, place): [] for name in (*tensors, *values)}
+    for name in tensors:
+        groups[_parting(name, place)].append(name)
     words = []
     for group, names in groups.items():
-        count = sum(name not in values for name in names)
         kind = values.get(group)
         if isinstance(kind, type):
             words.append(f"{group} ({kind.__name__})")
         else:
-            words.append(f"{group} ({count} tensors)" if count > 1 else min(names, key=len))
+            words.append(f"{group} ({len(names)} tensors)" if names[1:] else (*names, group)[0])
     more = len(words) - NAMED
     return words if more <= 0 else [*words[:NAMED], f"{more} more"]
 

@@ -31,7 +31,11 @@ PRESENT = "as imported"
 def usual(dataset: ImageDataset) -> dict[str, Statistics]:
     """The normalisations that training programs use, by name."""
     channels = dataset.shape[0]
-    plain = {"0.5/0.5": (0.5, 0.5), "none": (0.0, 1.0), "none, of 0-255": (0.0, 1 / LEVELS)}
+    plain = {
+        "mean 0.5 and std 0.5": (0.5, 0.5),
+        "none (pixels 0-1)": (0.0, 1.0),
+        "none (pixels 0-255)": (0.0, 1 / LEVELS),
+    }
     found = {"the data set's": (dataset.mean, dataset.std)}
     if channels == 3:
         found["ImageNet's"] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -94,8 +98,8 @@ class Trial:
                 for name, numbers in zip(("mean", "std"), others[self.better], strict=True)
             )
             return (
-                f"{found}: its images were probably normalised otherwise, as {self.better} fits "
-                f"better ({figures}); repeat with: {command} {given}"
+                f"{found}: another normalisation fits better, {self.better} ({figures}); repeat "
+                f"with: {command} {given}"
             )
         if self.order:
             listed = ", ".join(self.order[:MOST_CLASSES])

@@ -54,9 +54,9 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         store, "prune", f"{prose.name_original(recipe)} import", work
     )
     console.print_notes(imported.notes)
-    print_original(store, original, imported.taken)
     title = "recipe that Retrain repeats; give what differs"
     console.print_texts(title, Assumption._fields, imported.assumptions, "lll", plain=True)
+    print_original(store, original, imported.taken)
     for one in warnings:
         print(f"warning: {one}", file=sys.stderr)
     return original
