@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mu.data.manifest import Manifest
 from mu.errors import UserError
 
 Indices = NDArray[np.int64]
@@ -93,6 +94,8 @@ class ImageDataset:
         Class names, by label.
     mean, std
         Per channel, of pixels scaled to 0-1.
+    manifest
+        Which file each image is, of a data set of image files.
     """
 
     name: str
@@ -103,6 +106,7 @@ class ImageDataset:
     std: tuple[float, ...]
     data_dir: str | None = None
     image_size: int | None = None
+    manifest: Manifest | None = None
 
     def __post_init__(self) -> None:
         if not len(self.train) or not len(self.test):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
+from mu.data.manifest import PartFiles
 from mu.report import plots, prose
 from mu.tracking import Recorder, fingerprint_tag, fingerprint_tags, rounded, save_checkpoint
 
@@ -26,6 +28,47 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
     }
     place = dataset.data_dir or dataset.name
     recorder.dataset(dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
+    if manifest := dataset.manifest:
+        _print_once(f"data: {manifest.summary}")
+        recorder.remark(f"Data: {manifest.summary}")
+        everything = {part: range(len(getattr(dataset, part))) for part in ("train", "test")}
+        write_csv(recorder.folder / "data" / "manifest.csv", file_rows(dataset, everything))
+        left = [
+            {"file": one, "why": why} for why, all_ in manifest.left_out.items() for one in all_
+        ]
+        if left:
+            write_csv(recorder.folder / "data" / "left_out.csv", left)
+
+
+@cache
+def _print_once(line: str) -> None:
+    """Print a line, if this process has not printed it before."""
+    print(line, flush=True)
+
+
+def file_rows(
+    dataset: ImageDataset, chosen: Mapping[str, Iterable[int]], *, read: bool = False
+) -> list[dict[str, Any]]:
+    """A row for each of the ``chosen`` images, by part: number, file, class, sha256 of its bytes.
+
+    Of a set that is too large to read, sha256 stays empty unless ``read``.
+    """
+    assert dataset.manifest is not None
+    labels = {"train": dataset.published_labels, "test": dataset.test.labels}
+    rows = []
+    for part, numbers in chosen.items():
+        files: PartFiles = getattr(dataset.manifest, part)
+        for number in numbers:
+            rows.append(
+                {
+                    "part": part,
+                    "number": number,
+                    "file": files.names[number],
+                    "class": dataset.classes[int(labels[part][number])],
+                    "sha256": files.digest(number) if files.known or read else "",
+                }
+            )
+    return rows
 
 
 def about(checkpoint: Checkpoint) -> str:
