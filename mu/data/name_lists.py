@@ -101,9 +101,9 @@ def numbers_of(file: Path, manifest: Manifest, trained: Indices) -> Indices:
             found |= _kept(numbers, trained)
     for entry in entries:
         if entry.text.lower() not in by_digest:
-            numbers = _named(entry, manifest, trained, file)
-            lost += [] if numbers else [entry]
-            found |= numbers
+            named = _named(entry, manifest, trained, file)
+            lost += [] if named else [entry]
+            found |= named
     if lost:
         raise UserError(_not_found(file, lost, manifest))
     return np.array(sorted(found), np.int64)
