@@ -10,6 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+COLUMNS = ("part", "number", "file", "class", "sha256")
+
 
 @dataclass(frozen=True, eq=False)
 class PartFiles:

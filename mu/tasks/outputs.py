@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
-from mu.data.manifest import PartFiles
 from mu.report import plots, prose
 from mu.tracking import Recorder, fingerprint_tag, fingerprint_tags, rounded, save_checkpoint
 
@@ -31,8 +30,8 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
     if manifest := dataset.manifest:
         _print_once(f"data: {manifest.summary}")
         recorder.remark(f"Data: {manifest.summary}")
-        everything = {part: range(len(getattr(dataset, part))) for part in ("train", "test")}
-        write_csv(recorder.folder / "data" / "manifest.csv", file_rows(dataset, everything))
+        everything = {"train": range(len(dataset.train)), "test": range(len(dataset.test))}
+        write_csv(recorder.folder / "data" / "manifest.csv", dataset.file_rows(everything))
         left = [
             {"file": one, "why": why} for why, all_ in manifest.left_out.items() for one in all_
         ]
@@ -44,31 +43,6 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
 def _print_once(line: str) -> None:
     """Print a line, if this process has not printed it before."""
     print(line, flush=True)
-
-
-def file_rows(
-    dataset: ImageDataset, chosen: Mapping[str, Iterable[int]], *, read: bool = False
-) -> list[dict[str, Any]]:
-    """A row for each of the ``chosen`` images, by part: number, file, class, sha256 of its bytes.
-
-    Of a set that is too large to read, sha256 stays empty unless ``read``.
-    """
-    assert dataset.manifest is not None
-    labels = {"train": dataset.published_labels, "test": dataset.test.labels}
-    rows = []
-    for part, numbers in chosen.items():
-        files: PartFiles = getattr(dataset.manifest, part)
-        for number in numbers:
-            rows.append(
-                {
-                    "part": part,
-                    "number": number,
-                    "file": files.names[number],
-                    "class": dataset.classes[int(labels[part][number])],
-                    "sha256": files.digest(number) if files.known or read else "",
-                }
-            )
-    return rows
 
 
 def about(checkpoint: Checkpoint) -> str:

@@ -19,7 +19,7 @@ from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
 from mu.tasks.base import make_run, run_task
-from mu.tasks.outputs import about, file_rows, links, log_data, write_csv, write_json
+from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
@@ -151,7 +151,7 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     (folder / "forget").mkdir(exist_ok=True)
     np.save(folder / "forget" / "indices.npy", problem.split.forget, allow_pickle=False)
     if problem.dataset.manifest:
-        rows = file_rows(problem.dataset, {"train": problem.split.forget.tolist()}, read=True)
+        rows = problem.dataset.file_rows({"train": problem.split.forget.tolist()}, read=True)
         write_csv(folder / "forget" / "files.csv", rows)
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "config.json", {**task.config(), **problem.device.as_dict()})
