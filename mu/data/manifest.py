@@ -41,6 +41,10 @@ class PartFiles:
             self._found[number] = hashlib.sha256(self.read(number)).hexdigest()
         return self._found[number]
 
+    def all_read(self) -> PartFiles:
+        """The same, with all sha256 known, so that nothing needs to be read later."""
+        return PartFiles(self.names, [self.digest(number) for number in range(len(self.names))])
+
     def of_digests(self, digests: set[str]) -> dict[str, list[int]]:
         """The numbers of all files with these sha256, by sha256."""
         found: dict[str, list[int]] = {}
