@@ -14,16 +14,10 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from mu.data.image_files import (
-    ImageTree,
-    cache_folder,
-    class_folders,
-    decode,
-    file_digest,
-    labelled,
-    load_cached,
-    store_cached,
-)
+from mu.data.files.cache import cache_folder, file_digest, load_cached, store_cached
+from mu.data.files.decode import decode
+from mu.data.files.parts import class_folders, labelled
+from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images
 from mu.data.torchvision_sets import CIFAR10_CLASSES as CLASSES
 from mu.data.torchvision_sets import CIFAR10_STATISTICS
@@ -59,7 +53,7 @@ def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images
         samples = labelled(class_folders(tree, part), CLASSES)
         if not samples:
             raise UserError(f"{str(tar)!r} holds no images {part}/<class>/*.jpg")
-        images = decode(tree, samples, SIZE)
+        images, _ = decode(tree, samples, SIZE)
         found = np.empty(len(samples), LABELLED)
         found["pixels"], found["label"] = images.pixels.numpy(), images.labels.numpy()
         store_cached(cache, found)

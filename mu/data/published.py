@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mu.data.image_files import ImageTree, Sample, cache_folder, check_memory, decode
+from mu.data.files.cache import cache_folder
+from mu.data.files.decode import check_memory, decode
+from mu.data.files.listing import Sample
+from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images, Statistics, channel_statistics
 from mu.errors import UserError
 
@@ -107,9 +110,9 @@ class Published:
         return self.dataset(images[0], images[1], classes, image_size=size)
 
     def decode(self, tree: ImageTree, samples: list[Sample], size: int) -> Images:
-        """:func:`mu.data.image_files.decode`, whose errors name the folder and the remedy, too."""
+        """:func:`mu.data.files.decode.decode`; errors name the folder and the remedy, too."""
         try:
-            return decode(tree, samples, size)
+            return decode(tree, samples, size)[0]
         except UserError as error:
             where = f"{self.title} in {str(self.folder)!r}"
             raise UserError(f"{where}: {error}, or {self.remedy}") from error

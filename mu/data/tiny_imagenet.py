@@ -15,7 +15,8 @@ from pathlib import Path
 
 from torchvision.datasets.utils import download_url
 
-from mu.data.image_files import ImageTree, class_folders, labelled
+from mu.data.files.parts import class_folders, labelled
+from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset
 from mu.data.published import Published
 

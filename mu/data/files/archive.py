@@ -1,0 +1,289 @@
+"""What a tar or zip holds: its members as a file system in memory, in which links are resolved.
+
+Nothing is unpacked, so no name can lead out of anything: members and links that try are named and
+left out.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from tarfile import HeaderError, ReadError
+from typing import Literal, NamedTuple, Self
+
+from mu.data.files.folder import Entry, Kind, check_size
+from mu.data.files.names import is_image
+from mu.errors import UserError
+
+ZIP_START = b"PK\x03\x04"
+LINKS = 40  # in one path; as many as Linux follows
+LONGEST = 2**20  # bytes of a member's extended header, and of a link's target
+UNIX = 3  # the system that a zip member was made on
+
+
+class Member(NamedTuple):
+    """A member of an archive, as it is stored; ``link`` is where it leads, of a link."""
+
+    name: str
+    kind: Literal["file", "folder", "link", "hard link", "special"]
+    size: int
+    link: str
+    read: Callable[[], bytes]
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """Refuses a tar that ends, or is damaged, at or inside a later header.
+
+    tarfile itself takes these for the end of the archive, and images would silently be missing.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """The next member; the end is a block of zeros and nothing else."""
+        try:
+            return super().fromtarfile(tarfile)
+        except HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":
+                raise
+            raise ReadError(f"damaged or cut ({error})") from error
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """A header; of an extended one, what follows is read into memory."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _EXTENDED and found.size > LONGEST:
+            raise ReadError(f"a header of {found.size:,} bytes")
+        return found
+
+
+_EXTENDED = {
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+}
+
+
+def _tarred(root: Path) -> Iterator[Member]:
+    with tarfile.open(root, "r|*", tarinfo=_StrictTarInfo) as archive:
+        for one in archive:
+            yield Member(
+                one.name, _kind(one), one.size, one.linkname, partial(_taken, archive, one)
+            )
+
+
+def _taken(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(member)
+    return stream.read() if stream else b""
+
+
+def _kind(one: tarfile.TarInfo) -> Literal["file", "folder", "link", "hard link", "special"]:
+    if one.isreg():
+        return "file"
+    if one.isdir():
+        return "folder"
+    if one.issym():
+        return "link"
+    return "hard link" if one.islnk() else "special"
+
+
+def _zipped(root: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(root) as archive:
+        for one in archive.infolist():
+            name, read = one.filename, partial(archive.read, one)
+            mode = one.external_attr >> 16 if one.create_system == UNIX else 0
+            if one.create_system != UNIX:
+                name = name.replace("\\", "/")  # as some programs for Windows write it
+            if name.endswith("/"):
+                yield Member(name, "folder", 0, "", read)
+            elif stat.S_ISLNK(mode):
+                if one.file_size > LONGEST:
+                    raise zipfile.BadZipFile(f"a link of {one.file_size:,} bytes")
+                target = archive.read(one).decode(errors="surrogateescape")
+                yield Member(name, "link", 0, target, read)
+            else:
+                yield Member(name, "file", one.file_size, "", read)
+
+
+@dataclass
+class _Index:
+    """Members by their cleaned paths.
+
+    ``files`` gives a member's number in the archive: hard links share one. The children of every
+    folder are in ``folders``.
+    """
+
+    files: dict[str, int] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    hard: dict[str, str] = field(default_factory=dict)
+    special: set[str] = field(default_factory=set)
+    folders: dict[str, dict[str, None]] = field(default_factory=lambda: {"": {}})
+    outside: list[str] = field(default_factory=list)
+
+    def add(self, number: int, member: Member) -> None:
+        """Take in the next member: it replaces what had its name, as unpacking does."""
+        path = cleaned(member.name)
+        if path is None:
+            self.outside.append(member.name)
+            return
+        if member.kind == "folder":
+            self._folder(path)
+            return
+        if not path or path in self.folders:
+            return
+        self._folder(posixpath.dirname(path))[posixpath.basename(path)] = None
+        for kind in (self.files, self.links, self.hard):
+            kind.pop(path, None)
+        self.special.discard(path)
+        if member.kind == "file":
+            if is_image(path):
+                check_size(path, member.size)
+            self.files[path] = number
+        elif member.kind == "link":
+            self.links[path] = member.link
+        elif member.kind == "hard link":
+            self._hard(path, member.link)
+        else:
+            self.special.add(path)
+
+    def _folder(self, path: str) -> dict[str, None]:
+        """The children of a folder, which is made known to those above it."""
+        children = self.folders.get(path)
+        if children is None:
+            children = self.folders[path] = {}
+            self._folder(posixpath.dirname(path))[posixpath.basename(path)] = None
+        return children
+
+    def _hard(self, path: str, link: str) -> None:
+        target = cleaned(link)
+        if target in self.files and target is not None:
+            self.files[path] = self.files[target]
+        elif target is not None:
+            self.hard[path] = target  # to a link, or to what comes later
+
+    def settle(self) -> None:
+        """Resolve the hard links that pointed to what came later."""
+        for path, target in self.hard.items():
+            seen = {path}
+            while target in self.hard and target not in seen:
+                seen.add(target)
+                target = self.hard[target]
+            if target in self.files:
+                self.files[path] = self.files[target]
+            elif target in self.links:
+                self.links[path] = f"{'../' * path.count('/')}{target}"
+
+    def resolve(self, path: str) -> str | Kind:
+        """The path without links; or why there is none."""
+        done: list[str] = []
+        todo = path.split("/")[::-1]
+        links = 0
+        while todo:
+            step = todo.pop()
+            if step in ("", "."):
+                continue
+            if step == "..":
+                if not done:
+                    return Kind.OUTSIDE
+                done.pop()
+                continue
+            here = "/".join([*done, step])
+            if here in self.links and here not in self.folders:
+                links += 1
+                target = self.links[here]
+                if target.startswith("/"):
+                    return Kind.OUTSIDE
+                if links > LINKS:
+                    return Kind.NOWHERE
+                todo += target.split("/")[::-1]
+            else:
+                done.append(step)
+        return "/".join(done)
+
+    def entry(self, path: str) -> Entry:
+        """What the path stands for."""
+        linked = path in self.links
+        found = self.resolve(path)
+        name = posixpath.basename(path)
+        if isinstance(found, Kind):
+            return Entry(name, found, None, linked)
+        if found in self.folders:
+            return Entry(name, Kind.FOLDER, found, linked)
+        if found in self.files:
+            return Entry(name, Kind.FILE, None, linked)
+        return Entry(name, Kind.SPECIAL if found in self.special else Kind.NOWHERE, None, linked)
+
+
+def cleaned(name: str) -> str | None:
+    """A member's path as it would be unpacked; None where it leads out of the archive."""
+    path = posixpath.normpath(name.lstrip("/")) if name.strip("/") else ""
+    path = "" if path == "." else path
+    return None if path.split("/")[0] == ".." else path
+
+
+class Archive:
+    """The files in a tar or zip.
+
+    A :class:`UserError` says so, as soon as it is read, if ``root`` is neither.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def identity(self) -> Hashable:
+        """Of the top folder."""
+        return ""
+
+    @property
+    def outside(self) -> list[str]:
+        """Names of members that lead out of the archive."""
+        return self._index.outside
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """The names in ``folder``, a path in the archive, links followed."""
+        found = self._index.resolve(folder)
+        for name in self._index.folders[found] if isinstance(found, str) else ():
+            yield self._index.entry(f"{found}/{name}" if found else name)
+
+    def read(self, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+        """Pairs of path and bytes, in the order of storage; of what is not there, nothing."""
+        named: dict[int, list[str]] = {}
+        for name in sorted(wanted):
+            found = self._index.resolve(name)
+            if isinstance(found, str) and found in self._index.files:
+                named.setdefault(self._index.files[found], []).append(name)
+        with self._members() as members:
+            for number, member in enumerate(members):
+                if names := named.get(number):
+                    check_size(names[0], member.size)
+                    content = member.read()
+                    yield from ((name, content) for name in names)
+
+    @cached_property
+    def _index(self) -> _Index:
+        index = _Index()
+        with self._members() as members:
+            for number, member in enumerate(members):
+                index.add(number, member)
+        index.settle()
+        return index
+
+    @contextmanager
+    def _members(self) -> Iterator[Iterator[Member]]:
+        kind = "tar"
+        try:
+            with self.root.open("rb") as file:
+                kind = "zip" if file.read(len(ZIP_START)) == ZIP_START else kind
+            yield (_zipped if kind == "zip" else _tarred)(self.root)
+        except UserError:
+            raise
+        except Exception as error:  # damaged bytes raise anything in whoever unpacks them
+            raise UserError(
+                f"{str(self.root)!r} is no readable {kind} ({error}); name a folder, or an archive "
+                "that is whole, with data_dir"
+            ) from error
