@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mu.data.files.levels import CONTAINERS, Level
+from mu.data.files.levels import CONTAINERS, Level, role_of
 from mu.data.files.listing import counted, suffixes_of
-from mu.data.files.names import shown
-from mu.data.files.tree import OTHER, UNDECODABLE, ImageTree
+from mu.data.files.names import is_image, shown
+from mu.data.files.tree import LOST, OTHER, UNDECODABLE, ImageTree
 from mu.errors import UserError
 
 ANNOTATIONS = {"annotation", "annotations", "segmentation", "segmentations", "trimaps", "bboxes"}
@@ -59,9 +59,23 @@ def no_class_folders(tree: ImageTree, level: Level, remedy: str) -> UserError:
     )
 
 
+def check_links(tree: ImageTree, level: Level, *, parts: bool = False) -> None:
+    """Refuse links that lead nowhere where class folders (or ``parts``) lie: one may be missing."""
+    for reason in LOST:
+        links = Level.of(level.path, tree.skipped.get(reason, ()))
+        for path in links.loose:
+            name = path.rpartition("/")[2]
+            if not is_image(name) and (not parts or role_of(name)):
+                raise UserError(
+                    f"{shown(path)} in {str(tree.root)!r} is one of the {reason}: "
+                    f"a {'part' if parts else 'class'} may be missing; repair or remove it"
+                )
+
+
 def check_classes(tree: ImageTree, level: Level) -> None:
     """Refuse folders that do not look like those of classes."""
     place = here(tree, level.path)
+    check_links(tree, level)
     if len(level.folders) < 2:
         raise UserError(
             f"{place} has one class only: {listed([*level.folders])}; name the folder above the "

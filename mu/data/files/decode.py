@@ -98,9 +98,11 @@ def decode_rgb(name: str, content: bytes) -> np.ndarray:
 def open_rgb(name: str, content: bytes) -> Image.Image:
     """An encoded image, decoded, as RGB of 8 bits a channel; errors as :func:`decode_rgb`'s.
 
-    Greys of 16 bits are scaled, where Pillow would clip them.
+    Greys of 16 bits are scaled, where Pillow would clip them; floats are refused.
     """
     image = _open(name, content)
+    if image.mode == "F":
+        raise UserError(f"{name!r} has pixels of floating point; convert it to 8 or 16 bits")
     try:
         if image.mode.startswith("I"):
             grey = np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8)

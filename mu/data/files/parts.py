@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from mu.data.files.checks import (
     check_classes,
+    check_links,
     here,
     is_annotation,
     listed,
@@ -60,6 +61,7 @@ def listing_of(tree: ImageTree) -> Listing:
         (chosen,) = (folder for folder in top.folders if folder.lower() in CONTAINERS)
         reasons = {top.where(one): ANNOTATION for one in top.folders if one != chosen}
         top = _unwrapped(top.below(chosen))
+    check_links(tree, top, parts=True)
     if _parted(tree, top):
         return _of_parts(tree, top, reasons)
     return _of_classes(tree, top, reasons)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mu.data.files.archive import Archive
+from mu.data.files.archive import Archive, cleaned
 from mu.data.files.folder import Entry, Folder, Kind
 from mu.data.files.names import FOREIGN, is_image, is_service, suffix
 
@@ -21,6 +21,7 @@ _KINDS = {
     Kind.OUTSIDE: "links that lead out of the archive",
     Kind.SPECIAL: "neither files nor folders",
 }
+LOST = (_KINDS[Kind.NOWHERE], _KINDS[Kind.OUTSIDE])
 OUTSIDE = "members that lead out of the archive"
 
 
@@ -62,9 +63,9 @@ class ImageTree:
     def read(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Pairs of path and bytes for the ``wanted`` paths, in the order of storage.
 
-        Of paths that an archive lacks, nothing comes.
+        Of paths that are not there, or lead out of the tree, nothing comes.
         """
-        yield from self._storage.read(set(wanted))
+        yield from self._storage.read({name for name in wanted if cleaned(name) == name})
 
     @cached_property
     def _found(self) -> _Found:
