@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mu.data.image_files import (
+from mu.data.files.decode import (
     DEFAULT_SIZE,
     STREAMED_SIZE,
     check_memory,

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from mu.data.image_files import file_digest
+from mu.data.files.cache import file_digest
 from mu.data.images import statistics_of
 from mu.data.store.card import Card, Gathered
 from mu.data.store.reader import (

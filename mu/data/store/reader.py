@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import lmdb
 import numpy as np
 
-from mu.data.image_files import file_digest
+from mu.data.files.cache import file_digest
 from mu.data.images import Indices
 from mu.data.store.card import Card
 from mu.errors import UserError
