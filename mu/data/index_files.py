@@ -30,28 +30,6 @@ def read_indices(file: Path) -> Indices:
     return _of_npy(file) if file.suffix == ".npy" else _of_text(file)
 
 
-def check_samples(numbers: Indices, size: int, name: str, use: str) -> Indices:
-    """The numbers, sorted, if they are of ``size`` samples, at least one, and none is there twice.
-
-    ``name`` and ``use``, for errors: of the file, and what the samples are for.
-
-    Raises
-    ------
-    UserError
-        If not.
-    """
-    if not len(numbers):
-        raise UserError(f"{name} names no samples; give at least one to {use}")
-    if len(out := numbers[(numbers < 0) | (numbers >= size)]):
-        raise UserError(f"{name}: sample {out[0]} does not exist; numbers go from 0 to {size - 1}")
-    values, counts = np.unique(numbers, return_counts=True)
-    if len(twice := np.flatnonzero(counts > 1)):
-        raise UserError(
-            f"{name} names sample {values[twice[0]]} {counts[twice[0]]} times; once is enough"
-        )
-    return values
-
-
 def _of_npy(file: Path) -> Indices:
     try:
         numbers = np.load(file, allow_pickle=False)

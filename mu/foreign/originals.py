@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec
+from mu.data.forget import ForgetRequest
 from mu.data.images import ImageDataset
-from mu.data.index_files import check_samples, read_indices
 from mu.data.ranges import to_ranges
+from mu.data.splits import Split
 from mu.foreign import VAL_SHARE
 from mu.foreign.assumptions import Assumption, assumptions_of
 from mu.foreign.entries import Entries
@@ -28,6 +30,8 @@ from mu.masks import Mask
 from mu.originals.train import make_recipe
 from mu.recipes.recipe import Recipe
 from mu.runs import Run
+
+LISTS = ("indices:", "files:")  # what may stand before the name of a list
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +90,7 @@ def import_original(
     key: str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    trained_on: Path | str | None = None,
+    trained_on: str | None = None,
     **settings: Any,
 ) -> Imported:
     """Read a checkpoint of the paper's repository, a state dict or a safetensors file.
@@ -101,8 +105,8 @@ def import_original(
         How the network wants its images normalised, per channel, of pixels scaled to 0-1, where
         the file does not say so and it is not by the data set's own numbers.
     trained_on
-        A file of the sample numbers that it was trained on (npy, csv or txt); all others count as
-        validation, or as unused where ``val_share`` says less.
+        What it was trained on: a file of sample numbers (npy, csv or txt), or ``files:LIST``. All
+        others count as validation, or as unused where ``val_share`` says less.
     **settings
         How it was trained and pruned, as in :func:`mu.originals.make_recipe`, so that Retrain
         can repeat it. ``rate`` and ``scope`` are by default those of the mask in the file, and
@@ -118,7 +122,7 @@ def import_original(
         file = read_weight_file(file)
     recipe = make_recipe(dataset, **{"val_share": VAL_SHARE, **given})
     if trained_on is not None:
-        recipe = _trained_on(recipe, Path(trained_on).expanduser(), len(dataset.train), given)
+        recipe = _trained_on(recipe, trained_on, dataset, given)
     model = recipe.model.build(recipe.seed)
     found, entries = entries_in(file, model.state_dict(), key)
     normalisation = normalisation_of(entries, dataset, mean, std)
@@ -149,9 +153,14 @@ def import_original(
     return Imported(Checkpoint(model.eval(), mask, spec), file, taken, table, notes, normalisation)
 
 
-def _trained_on(recipe: Recipe, file: Path, size: int, given: Mapping[str, Any]) -> Recipe:
+def _trained_on(
+    recipe: Recipe, text: str, dataset: ImageDataset, given: Mapping[str, Any]
+) -> Recipe:
     """The recipe of an original whose training samples are listed."""
-    numbers = check_samples(read_indices(file), size, f"{str(file)!r}", "train on")
+    listed = text if text.startswith(LISTS) else f"{LISTS[0]}{text}"
+    size, none = len(dataset.train), np.array([], np.int64)
+    whole = Split(np.arange(size), none, none)
+    numbers = ForgetRequest.parse(listed, "trained_on").select(dataset, whole, 0)
     share = given.get("val_share", (size - len(numbers)) / size)
     return replace(
         recipe, trained_on=to_ranges(numbers), split=recipe.split.replace(val_share=share)
