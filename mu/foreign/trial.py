@@ -24,7 +24,9 @@ TRAINED, SURE = 90.0, 99.5
 NEAR_CHANCE = 0.1  # of the way from chance to 100 %
 SAMPLE = 1000  # training images that normalisations are tried on
 MOST_CLASSES = 20  # in a message
-CLEARLY = 2.0  # points, and standard deviations, by which another one must be better
+# By how much another one must be better: points, and standard deviations; and the share of what
+# the present one gets wrong, as networks that know nothing differ by chance.
+CLEARLY, RECOVERED = 2.0, 1 / 3
 PRESENT = "as imported"
 
 
@@ -131,9 +133,10 @@ def try_usual(
             outputs[name] = predict(model, replace(drawn, mean=mean, std=std), run)
     accuracies = {name: one.accuracy() for name, one in outputs.items()}
     best = max(accuracies, key=accuracies.__getitem__)
-    share = accuracies[best] / 100
+    share, present = accuracies[best] / 100, accuracies[PRESENT]
     noise = 100 * sqrt(2 * share * (1 - share) / len(drawn))  # of a difference
-    clear = accuracies[best] - accuracies[PRESENT] > CLEARLY * max(1.0, noise)
+    least = max(CLEARLY, CLEARLY * noise, RECOVERED * (100 - present))
+    clear = accuracies[best] - present > least
     ordered, order = max(map(_order, outputs.values()), key=lambda one: one[0])
     if accuracies[best] >= TRAINED or ordered < TRAINED:
         ordered, order = 0.0, []
