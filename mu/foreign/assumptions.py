@@ -38,31 +38,36 @@ class Assumption(NamedTuple):
 def assumptions_of(
     recipe: Recipe,
     normalisation: Normalisation,
-    given: Mapping[str, Any],
+    sources: Mapping[str, str],
     values: Mapping[str, Any],
 ) -> list[Assumption]:
     """Every setting that later steps go by, pruning apart, which Retrain does not repeat.
 
     Parameters
     ----------
-    given
-        What the user gave, by name.
+    sources
+        Where settings come from that are not assumed.
     values
         What the file holds beside tensors, by name.
     """
     settings = recipe.settings()
     names = ["arch", "stem", "profile", *Training.names(), *SplitSpec.names(), "trained_on", "seed"]
     found = [
-        Assumption(name, f"{settings[name]}", _whence(name, settings[name], given, values))
+        Assumption(
+            name, _short(settings[name]), sources.get(name) or _source(name, settings[name], values)
+        )
         for name in names
         if settings.get(name) is not None
     ]
     return [Assumption("mean, std", normalisation.in_words(), normalisation.whose), *found]
 
 
-def _whence(name: str, value: Any, given: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    if name in given:
-        return GIVEN
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
+
+
+def _source(name: str, value: Any, values: Mapping[str, Any]) -> str:
+    """That a value is assumed, and what the file has."""
     for alias in ALIASES.get(name, ()):
         for place, one in sorted(values.items(), key=lambda pair: bool(OTHER.search(pair[0]))):
             if place.rpartition(".")[2] == alias and _is_plain(one):
@@ -70,7 +75,7 @@ def _whence(name: str, value: Any, given: Mapping[str, Any], values: Mapping[str
                 return (
                     f"{ASSUMED}, as in the file"
                     if same
-                    else f"{ASSUMED}; the file has {place}={one}"
+                    else f"{ASSUMED}; the file has {place}={_short(one)}"
                 )
     return ASSUMED
 

@@ -18,7 +18,7 @@ from mu.data.images import ImageDataset
 from mu.data.ranges import to_ranges
 from mu.data.splits import Split
 from mu.foreign import VAL_SHARE
-from mu.foreign.assumptions import Assumption, assumptions_of
+from mu.foreign.assumptions import GIVEN, Assumption, assumptions_of
 from mu.foreign.entries import Entries
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
@@ -149,7 +149,9 @@ def import_original(
             f"{len(parts.train):,} count as trained on; give trained_on=FILE, a list of sample "
             "numbers, or where it was trained on a split of mu val_share and split_seed"
         )
-    table = assumptions_of(recipe, normalisation, given, file.values)
+    sources = {"trained_on": GIVEN, "val_share": "the others"} if trained_on is not None else {}
+    sources |= dict.fromkeys(given, GIVEN)
+    table = assumptions_of(recipe, normalisation, sources, file.values)
     return Imported(Checkpoint(model.eval(), mask, spec), file, taken, table, notes, normalisation)
 
 

@@ -255,11 +255,11 @@ def test_what_a_file_says_of_the_training_is_shown(digits: ImageDataset, tmp_pat
     found = {one.name: (one.value, one.source) for one in imported.assumptions}
     assert found["epochs"] == ("20", "assumed; the file has args.epochs=7")
     assert found["optimizer"] == ("sgd", "assumed; the file has args.opt=adamw")
-    assert found["label_smoothing"] == ("0.0", "assumed, as in the file")
+    assert found["label_smoothing"] == ("0", "assumed, as in the file")
     assert found["batch_size"] == ("32", "given")
     assert found["lr"] == ("0.25", "given")
     assert found["augment"] == ("none", "assumed")
-    assert found["val_share"] == ("0.0", "assumed")
+    assert found["val_share"] == ("0", "assumed")
     assert found["mean, std"] == ("0.3054, 0.3753", "assumed: the data set's")
 
 

@@ -57,6 +57,8 @@ def test_the_split_is_exactly_the_list(
     others = [one for one in range(len(digits.train)) if one not in set(numbers.tolist())]
     assert parts.val.tolist() == others
     assert parts.unused.tolist() == []
+    table = {one.name: one.source for one in imported.assumptions}
+    assert (table["trained_on"], table["val_share"]) == ("given", "the others")
     assert imported.taken["split"].startswith("1,000 images trained on, 437 for validation")
     assert not [note for note in imported.notes if "val_share" in note]
 

@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,7 +73,8 @@ def test_another_order_of_the_classes_is_named(
     order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]  # the class of each output
     shuffled = {n: one[order] if n.startswith("fc.") else one for n, one in weights.items()}
     path = save(tmp_path / "file.pt", shuffled)
-    for settings in ({}, {"mean": [0.0], "std": [1 / 255]}):
+    cases: list[dict[str, Any]] = [{}, {"mean": [0.0], "std": [1 / 255]}]
+    for settings in cases:
         (text,) = warned(import_original(path, digits, **settings), digits)
         assert "its classes are in another order" in text
         assert f"in the order {', '.join(map(str, order))})" in text
