@@ -83,6 +83,8 @@ def check_classes(tree: ImageTree, level: Level) -> None:
         )
     _check_annotations(tree, level)
     for folder in level.folders:
+        if folder != folder.encode(errors="replace").decode():
+            raise UserError(f"the name of the class {folder!r} in {place} is no UTF-8; rename it")
         below = level.below(folder)
         if below.divided:
             parts = " and ".join(f"{shown(one)}/" for one in below.roles)
@@ -92,7 +94,6 @@ def check_classes(tree: ImageTree, level: Level) -> None:
                 "below train/ and test/"
             )
         _check_annotations(tree, below)
-    _check_copies(tree, level)
     _check_undecodable(tree, level)
 
 
@@ -109,13 +110,13 @@ def _check_annotations(tree: ImageTree, level: Level) -> None:
         )
 
 
-def _check_copies(tree: ImageTree, level: Level) -> None:
+def check_copies(tree: ImageTree, level: Level) -> None:
     """Refuse folders which all hold the same folders: editions or copies of one set."""
     inner = {folder: level.below(folder) for folder in level.folders}
     sets = {folder: {*below.folders} for folder, below in inner.items() if not below.loose}
     for folder, names in sets.items():
         others = {*level.folders} - {folder}
-        if len(names) > 1 and others <= names:
+        if len(others) > 1 and others == names - {folder}:
             raise UserError(
                 f"{shown(folder)}/ in {here(tree, level.path)} holds folders of the names beside "
                 f"it ({listed(sorted(names))}): it looks like a copy; remove it, or name it alone "

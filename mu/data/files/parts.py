@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from mu.data.files.checks import (
     check_classes,
+    check_copies,
     check_links,
     here,
     is_annotation,
@@ -185,6 +186,7 @@ def _of_classes(tree: ImageTree, top: Level, reasons: dict[str, str]) -> Listing
             "with train/ and test/ (or val/), or the class folders themselves"
         )
     check_classes(tree, top)
+    check_copies(tree, top)
     kept: dict[str, list[str]] = {}
     held: dict[str, list[str]] = {}
     for name, paths in top.folders.items():
