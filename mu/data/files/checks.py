@@ -22,6 +22,7 @@ PUBLISHED = {
     "trimaps": "dataset=oxford_pets reads the Oxford-IIIT pets as published",
     "imagelabels.mat": "dataset=flowers102 reads the 102 flowers as published",
 }
+SORTED = "put the images of each class into a folder of its name"
 MOST = 6  # names in a message
 
 
@@ -76,6 +77,8 @@ def check_classes(tree: ImageTree, level: Level) -> None:
     """Refuse folders that do not look like those of classes."""
     place = here(tree, level.path)
     check_links(tree, level)
+    if {folder.lower() for folder in level.folders} < CONTAINERS and len(level.folders) == 1:
+        raise no_class_folders(tree, level.below(*level.folders), SORTED)
     if len(level.folders) < 2:
         raise UserError(
             f"{place} has one class only: {listed([*level.folders])}; name the folder above the "
