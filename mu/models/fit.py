@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
@@ -36,6 +37,39 @@ def check_fit(spec: ModelSpec) -> None:
         If it cannot be built, does not take such images, or does not return their logits.
     """
     (_try if is_own(spec.arch) else _try_once)(spec)
+
+
+def check_weights(spec: ModelSpec, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights of another network, before memory is taken for the one that ``spec`` names.
+
+    Shapes alone are worked out; an architecture that needs values for that is not checked.
+
+    Raises
+    ------
+    UserError
+        If there is no such network, or names, shapes or types differ.
+    """
+    if _device(spec.arch) != "meta":
+        return
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            own = spec.build(0).state_dict()
+    except MISFITS as error:
+        raise misfit(spec, error) from error
+    for name in sorted({*own, *weights}):
+        wanted, found = (_in_words(one.get(name)) for one in (own, weights))
+        if wanted != found:
+            raise UserError(
+                f"the weights are not of arch {spec.arch} with num_classes {spec.num_classes} and "
+                f"image_size {spec.image_size}: {name!r} is {found}, not {wanted}; the checkpoint "
+                "does not fit itself, so copy it anew"
+            )
+
+
+def _in_words(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "missing"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {[*tensor.shape]}"
 
 
 def _try(spec: ModelSpec) -> None:

@@ -22,6 +22,7 @@ from mu.data.images import statistics_of
 from mu.data.store.card import Card, Gathered
 from mu.data.store.reader import META_KEY, digest_file, header, image_key, labels_key, pack
 from mu.errors import UserError
+from mu.readers.documents import read_json
 
 FIRST_MAP = 2**28
 CHUNK = 256  # images a transaction
@@ -192,7 +193,7 @@ def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Pla
         stamps = {place: reading.get(_STAMP + image_key(*place)) for place in sorted(missing)}
     if kept is None:
         return Gathered(), missing
-    document = json.loads(kept)
+    document = read_json(kept)
     if document["fingerprint"] != contents.fingerprint:
         raise UserError(
             f"{env.path()!r} is of an interrupted build from something else, or the source has "

@@ -5,7 +5,6 @@ The value of an image is a header of label, length and checksum, and its encoded
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import zlib
@@ -20,6 +19,7 @@ from mu.data.image_files import file_digest
 from mu.data.images import Indices
 from mu.data.store.card import Card
 from mu.errors import UserError
+from mu.readers.documents import read_json
 
 DIGEST_SUFFIX = ".sha256"
 _MAGIC = bytes.fromhex("dec0efbe")  # of LMDB, in the first page
@@ -135,7 +135,7 @@ class ImageStore:
 
     def _read_card(self) -> Card:
         try:
-            return Card.from_dict(json.loads(self._value(META_KEY)))
+            return Card.from_dict(read_json(self._value(META_KEY)))
         except (ValueError, AttributeError) as error:
             raise _damaged(self.path, f"what it says of itself cannot be read: {error}") from error
 
