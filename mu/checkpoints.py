@@ -23,7 +23,7 @@ from mu.errors import UserError
 from mu.hyperparameters import LARGEST, LARGEST_SIDE
 from mu.masks import FILE_NAME as MASK_NAME
 from mu.masks import Mask
-from mu.models.fit import check_weights
+from mu.models.fit import weights_misfit
 from mu.readers.documents import read_json
 from mu.readers.tensors import read_tensors
 from mu.recipes.recipe import Recipe
@@ -224,8 +224,6 @@ class Spec:
             trusts, recipe = trusts or named(), Recipe.from_dict(document["recipe"])
             model = recipe.model.replace(arch=from_file(recipe.model.arch, trusts))
             data, history = DataSpec.from_dict(document["data"], trusts), document["history"]
-            if (len(data.mean), len(data.classes)) != (model.in_channels, model.num_classes):
-                raise ValueError("its network is of other channels or classes than its data")
             if not all(isinstance(done, str) for done in history):
                 raise ValueError(f"history={history!r} are no names")
             removed = _sample_numbers(document["removed"])
@@ -361,12 +359,16 @@ def load_network(folder: Path, trusts: Trusts | None = None) -> tuple[nn.Module,
         tensors, _ = read_tensors(weights)
     except ValueError as error:
         raise UserError(f"{WEIGHTS_FILE} is damaged: {error}") from error
-    check_weights(spec.recipe.model, tensors)
-    model = spec.recipe.model.build(seed=spec.recipe.seed)
+    network, data = spec.recipe.model, spec.data
+    if misfit := weights_misfit(network, tensors):
+        raise UserError(f"{WEIGHTS_FILE} does not fit {network.arch}: {misfit}; copy it anew")
+    if (len(data.mean), len(data.classes)) != (network.in_channels, network.num_classes):
+        raise UserError(f"{SPEC_FILE} is damaged: its network and its data do not fit")
+    model = network.build(seed=spec.recipe.seed)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{WEIGHTS_FILE} does not fit {spec.recipe.model.arch}: {error}") from error
+        raise UserError(f"{WEIGHTS_FILE} does not fit {network.arch}: {error}") from error
     return model.eval(), spec
 
 

@@ -23,7 +23,7 @@ LARGEST_SEED = 2**32 - 1  # what every library's generators take
 MOST_EPOCHS = 100_000
 MOST_BATCH = 2**20  # images
 MOST_PROCESSES = 1024
-LARGEST_RATE = 1e4  # of learning
+LARGEST_RATE = 1e38  # of learning; float32 ends there
 LARGEST_SIDE = 4096  # pixels of an image that a network is given
 LARGEST = 10**12  # in size, of a number whose setting names no bound of its own
 

@@ -39,18 +39,19 @@ def check_fit(spec: ModelSpec) -> None:
     (_try if is_own(spec.arch) else _try_once)(spec)
 
 
-def check_weights(spec: ModelSpec, weights: Mapping[str, Tensor]) -> None:
-    """Refuse weights of another network, before memory is taken for the one that ``spec`` names.
+def weights_misfit(spec: ModelSpec, weights: Mapping[str, Tensor]) -> str | None:
+    """How weights differ from those of the network that ``spec`` names; None where they fit.
 
-    Shapes alone are worked out; an architecture that needs values for that is not checked.
+    Shapes alone are worked out, so no memory is taken for a network of absurd size. An
+    architecture that needs values for that is not looked into.
 
     Raises
     ------
     UserError
-        If there is no such network, or names, shapes or types differ.
+        If there is no such network.
     """
     if _device(spec.arch) != "meta":
-        return
+        return None
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             own = spec.build(0).state_dict()
@@ -59,11 +60,8 @@ def check_weights(spec: ModelSpec, weights: Mapping[str, Tensor]) -> None:
     for name in sorted({*own, *weights}):
         wanted, found = (_in_words(one.get(name)) for one in (own, weights))
         if wanted != found:
-            raise UserError(
-                f"the weights are not of arch {spec.arch} with num_classes {spec.num_classes} and "
-                f"image_size {spec.image_size}: {name!r} is {found}, not {wanted}; the checkpoint "
-                "does not fit itself, so copy it anew"
-            )
+            return f"{name!r} is {found}, not {wanted}"
+    return None
 
 
 def _in_words(tensor: Tensor | None) -> str:
