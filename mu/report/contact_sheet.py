@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mu.data.image_files import decode_rgb
+from mu.data.files.decode import decode_rgb
 from mu.data.store.reader import ImageStore
 from mu.report.plots import drawn, show_images
 

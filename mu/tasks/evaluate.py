@@ -141,7 +141,7 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
     whole = Split(np.sort(np.concatenate([parts.train, removed])), parts.val, parts.unused)
     if options.forget is not None:
         seed = spec.recipe.split.split_seed
-        chosen = ForgetRequest.parse(options.forget).select(dataset, whole, seed)
+        chosen = ForgetRequest.parse(options.forget).cut(dataset, whole, seed).forget
         if len(removed) and not np.array_equal(np.sort(chosen), removed):
             raise UserError(
                 f"forget={options.forget}: the model in {str(folder)!r} has unlearned other "

@@ -11,6 +11,7 @@ import numpy as np
 from mu import tags
 from mu.checkpoints import Spec
 from mu.cli.requests import DeviceOptions, Request, TransferOptions
+from mu.data import COPIES
 from mu.data.forget import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
@@ -148,7 +149,9 @@ def _refuse_other_forget_set(
     kept = run.params.get("forget")
     if given is None or given == kept:
         return
-    split = problem().spec.forget_split(problem().dataset, ForgetRequest.parse(given))
+    duplicates = run.params.get("duplicates", COPIES[0])
+    request = ForgetRequest.parse(given, duplicates=duplicates)
+    split = problem().spec.forget_split(problem().dataset, request)
     if not np.array_equal(split.forget, problem().split.forget):
         raise UserError(
             f"forget={given} contradicts run {run.run_id}, which has forget={kept}; "
