@@ -7,7 +7,7 @@ import io
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -31,10 +31,14 @@ from benchmarks.fuzz.files import (
 )
 from benchmarks.fuzz.mutations import SENTINEL, as_json, mutate
 from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint, DataSpec, Spec
+from mu.cli.requests import DeviceOptions
 from mu.data import load_data
+from mu.data.files.decode import decode_rgb
 from mu.data.forget import ForgetRequest
-from mu.data.image_files import decode_rgb
 from mu.data.index_files import read_indices
+from mu.data.name_lists import read_names
+from mu.data.poison import Poison
+from mu.data.poison_options import PoisonOptions
 from mu.data.store.builder import build
 from mu.data.store.reader import ImageStore
 from mu.data.store.sources import of_tree
@@ -47,7 +51,10 @@ from mu.pruning.base import prunable
 from mu.readers.arrays import read_npz
 from mu.run_record import CONFIG_FILE, FORGET_FILE, RunRecord
 from mu.tags import FORGET, fingerprint_tag
+from mu.tasks.base import checked_device
 from mu.tasks.sweep.grid import Grid, load_yaml
+from mu.tasks.sweep.plan import plan_of
+from mu.tracking import Store
 from mu.training.progress import Progress
 
 
@@ -101,10 +108,11 @@ class Files:
         whole = self.folder / "whole"
         return {
             "npy": Target(lists, self._index(".npy"), weight=12),
+            "names": Target((b"file,label\na.png,1\n", b"a/*.png\nb.png\n"), self._names, weight=4),
             "text": Target(texts, self._index(".csv")),
             "npz": Target((npz(a=numbers, b=numbers.astype(np.float32)),), _wrapped(read_npz)),
             "grid": Target(tuple(map(str.encode, GRIDS)), self._grid, change_grid, 12),
-            "spec": Target(((whole / SPEC_FILE).read_bytes(),), self._spec, change_spec, 14),
+            "spec": Target(self._specs(), self._spec, change_spec, 14),
             "config": Target((as_json(config),), self._record(CONFIG_FILE), change_json, 8),
             "forgotten": Target((npy(numbers),), self._record(FORGET_FILE), weight=4),
             "mask": Target(((whole / MASK_FILE).read_bytes(),), self._mask),
@@ -120,6 +128,9 @@ class Files:
         path.write_bytes(content)
         return path
 
+    def _names(self, content: bytes) -> None:
+        read_names(self._put("names.csv", content))
+
     def _index(self, suffix: str) -> Callable[[bytes], Any]:
         return lambda content: read_indices(self._put(f"list{suffix}", content))
 
@@ -129,13 +140,26 @@ class Files:
             text = content.decode()
         except UnicodeDecodeError as error:  # as mu.tasks.sweep.grid.read_text does
             raise RefusedError from error
-        return Grid.of(load_yaml(text, "fuzz.yaml"))
+        grid = Grid.of(load_yaml(text, "fuzz.yaml"))
+        names = {str(block.get("dataset", "digits")) for block in grid.originals}
+        # What it names itself is the user's to run, and other data would be downloaded.
+        if names == {"digits"} and not any(":" in str(one.get("arch")) for one in grid.originals):
+            plan_of(grid, DeviceOptions(), _no_store)
 
     def _spec(self, content: bytes) -> None:
         self._put(f"damaged/{SPEC_FILE}", content)
         spec = Checkpoint.load(self.folder / "damaged").spec
         if ":" in spec.data.name:
             load_data(spec.data.name)
+        spec.forget_split(spec.data.bind(self.data), ForgetRequest.parse("class:1"))
+
+    def _specs(self) -> tuple[bytes, bytes]:
+        """As it is, and of a poisoned original."""
+        spec = self.checkpoint.spec
+        parts = spec.split(self.data)
+        poison = Poison.choose(PoisonOptions(), {}, self.data, parts, seed=0)
+        poisoned = replace(spec, data=replace(spec.data, poison=poison))
+        return spec.to_json(self.digests).encode(), poisoned.to_json(self.digests).encode()
 
     def _weights(self, content: bytes) -> None:
         digests = {**self.digests, WEIGHTS_FILE: hashlib.sha256(content).hexdigest()}
@@ -226,6 +250,10 @@ class Files:
         import_original(self._put("weights.pt", content), self.data, train_size=200)
 
 
+def _no_store() -> Store:
+    raise RefusedError  # a grid that names a mask
+
+
 class ChildDiedError(Exception):
     """A process that LMDB ended."""
 
@@ -250,6 +278,8 @@ def _command(content: bytes) -> None:
         values = command.make_context(name, given).params
     except (click.ClickException, click.exceptions.Exit) as error:
         raise RefusedError from error
+    device = {name: values[name].value for name in DeviceOptions.names() if values.get(name)}
+    checked_device(DeviceOptions.of(device))
     for option in ("forget", "poison"):
         if (value := values.get(option)) is not None and value.value is not None:
             ForgetRequest.parse(value.value, option)

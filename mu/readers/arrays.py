@@ -6,7 +6,8 @@ import io
 import math
 import warnings
 import zipfile
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -16,22 +17,30 @@ LARGEST = 4 * 2**30  # bytes of all arrays of an npz; a few megabytes can claim 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_npy(content: bytes) -> NDArray[Any]:
+def read_npy(source: bytes | Path) -> NDArray[Any]:
     """The array of an npy file; a ValueError if it is damaged, or holds objects."""
-    file = io.BytesIO(content)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
-            shape, fortran, dtype = _HEADERS[npy.read_magic(file)](file)
-        left = len(content) - file.tell()
-        if dtype.hasobject:
-            raise ValueError("it holds objects, which are not unpickled")
-        if math.prod(shape) * dtype.itemsize != left:
-            raise ValueError(f"{left} bytes do not hold {dtype} of shape {shape}")
-        array = np.frombuffer(content[file.tell() :], dtype) if left else np.empty(shape, dtype)
-        return array.reshape(shape, order="F" if fortran else "C").copy()
+        with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as file:
+            return _array(file)
     except Exception as error:  # a header is parsed as Python, and raises what Python's parser does
         raise ValueError(_reason(error)) from error
+
+
+def _array(file: IO[bytes]) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+        shape, fortran, dtype = _HEADERS[npy.read_magic(file)](file)
+    start = file.tell()
+    left = file.seek(0, io.SEEK_END) - start
+    if dtype.hasobject:
+        raise ValueError("it holds objects, which are not unpickled")
+    if math.prod(shape) * dtype.itemsize != left:
+        raise ValueError(f"{left} bytes do not hold {dtype} of shape {shape}")
+    file.seek(start)
+    content = bytearray(left)  # which may be written to, as arrays may
+    file.readinto(content)  # type: ignore[attr-defined]
+    array = np.frombuffer(content, dtype) if left else np.empty(shape, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def read_npz(content: bytes) -> dict[str, NDArray[Any]]:

@@ -20,7 +20,7 @@ def read_json(content: bytes | str) -> Any:
         found = json.loads(content)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    layer = [[found]]
+    layer: list[Any] = [[found]]
     for _ in range(DEEPEST + 1):
         inside = (one.values() if isinstance(one, dict) else one for one in layer)
         layer = [one for values in inside for one in values if isinstance(one, dict | list)]

@@ -5,10 +5,12 @@ The value of an image is a header of label, length and checksum, and its encoded
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -117,22 +119,22 @@ class ImageStore:
 
     def names(self, part: str) -> list[str]:
         """Names of the files that the images of a part were, where they are known."""
-        with self._env.begin() as reading:
-            value = reading.get(names_key(part))
-        if value is None:
+        with self._reading() as reading:
+            value = bytes(reading.get(names_key(part)) or b"")
+        if not value:
             return []
         count = len(self._labels[part])
         try:
-            found = json.loads(zlib.decompressobj().decompress(value, _LONGEST_NAME * (count + 1)))
+            found = read_json(zlib.decompressobj().decompress(value, _LONGEST_NAME * (count + 1)))
             if [type(name) for name in found] != [str] * count:
                 raise ValueError(f"they are not {count} names")
-        except (ValueError, TypeError, RecursionError, zlib.error) as error:
+        except (ValueError, TypeError, zlib.error) as error:
             raise _damaged(self.path, f"the file names of {part}: {error}") from error
         return list(found)
 
     def length(self, part: str, number: int) -> int:
         """Bytes of an encoded image, without reading it; 0 if it is missing."""
-        with self._env.begin(buffers=True) as reading:
+        with self._reading() as reading:
             value = reading.get(image_key(part, number)) or b""
             return max(0, len(value) - _HEADER.size)
 
@@ -144,14 +146,14 @@ class ImageStore:
         UserError
             If they are missing or not those that were written.
         """
-        try:
-            with self._env.begin(buffers=True) as reading:
-                value = reading.get(image_key(part, number))
-                if value is None:
-                    raise _damaged(self.path, f"{part} image {number} is missing")
+        with self._reading() as reading:
+            value = reading.get(image_key(part, number))
+            if value is None:
+                raise _damaged(self.path, f"{part} image {number} is missing")
+            try:
                 label, content = unpack(value)
-        except (ValueError, lmdb.Error) as error:
-            raise _damaged(self.path, f"{part} image {number}: {error}") from error
+            except ValueError as error:
+                raise _damaged(self.path, f"{part} image {number}: {error}") from error
         if label != self._labels[part][number]:
             raise _damaged(self.path, f"{part} image {number} has another label than its list")
         return content
@@ -161,17 +163,23 @@ class ImageStore:
         return f"{part} image {number} of {str(self.path)!r}", self.image(part, number)
 
     def _value(self, key: bytes) -> bytes:
+        with self._reading() as reading:
+            value = reading.get(key)
+            if value is None:
+                raise UserError(
+                    f"{str(self.path)!r} is an LMDB, but no file of images that mu built (it has "
+                    f"no {key.decode()!r}); build one with mlflow run . -e dataset"
+                )
+            return bytes(value)
+
+    @contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction]:
+        """A transaction; what LMDB finds wrong in the block is told."""
         try:
-            with self._env.begin() as reading:
-                value = reading.get(key)
+            with self._env.begin(buffers=True) as reading:
+                yield reading
         except lmdb.Error as error:
             raise _damaged(self.path, str(error)) from error
-        if value is None:
-            raise UserError(
-                f"{str(self.path)!r} is an LMDB, but no file of images that mu built (it has no "
-                f"{key.decode()!r}); build one with mlflow run . -e dataset"
-            )
-        return bytes(value)
 
     def _read_card(self) -> Card:
         try:
