@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from mu.evaluation.measurements import (
 from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import predict_split
 from mu.report import console, outcome_plots, prose
+from mu.report.alarms import Alarm, Result, alarms, tag_of, texts
 from mu.report.metrics import print_metrics
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
@@ -82,21 +83,23 @@ def evaluate(request: Request) -> None:
     check_needs(case, selection)
     title = f"evaluates {(subject.run_id or 'a file')[:8]}"
 
-    def work(recorder: Recorder) -> Numbers:
+    def work(recorder: Recorder) -> tuple[Numbers, list[Alarm]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
         recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
-        _save(recorder, subject, case, (found, theirs), oracle_id)
+        warnings = _alarms(subject, found, theirs)
+        _save(recorder, subject, case, (found, theirs), oracle_id, warnings)
         if options.add and subject.run_id:
             _add(recorder, subject, subject.run_id, oracle_id, found, run)
-        return found, theirs
+        return (found, theirs), warnings
 
-    run_id, numbers = run_task(store, "evaluate", title, work)
+    run_id, (numbers, warnings) = run_task(store, "evaluate", title, work)
     what = f"{subject.checkpoint.spec.history[-1]} on {about(subject.checkpoint)}"
     print_metrics(f"{what}: forget {subject.forget}", *numbers)
     alone = [] if oracle_id else ["no oracle, so nothing to compare with; give oracle_run_id"]
+    console.print_warnings(texts(warnings))
     console.print_notes([*run.notes, *alone])
     lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": run_id}
     lines |= {"oracle": oracle_id} if oracle_id else {}
@@ -228,14 +231,41 @@ def _case(
 # --- what is kept -------------------------------------------------------------------------
 
 
+def _alarms(
+    subject: Subject, found: Mapping[str, float], theirs: Mapping[str, float]
+) -> list[Alarm]:
+    """What must be known before the numbers are trusted; an original is judged as one."""
+    problem, ours = subject.problem, subject.checkpoint
+    before = problem.metrics_before if problem else {}
+    return alarms(
+        Result(
+            found,
+            before,
+            theirs,
+            retrained=ours.spec.history[-1] == "retrain",
+            unchanged=problem is not None
+            and ours is not problem.checkpoint
+            and ours.fingerprint == problem.checkpoint.fingerprint,
+        )
+    )
+
+
 def _save(
-    recorder: Recorder, subject: Subject, case: Case, numbers: Numbers, oracle_id: str | None
+    recorder: Recorder,
+    subject: Subject,
+    case: Case,
+    numbers: Numbers,
+    oracle_id: str | None,
+    warnings: Sequence[Alarm],
 ) -> None:
     found, theirs = numbers
+    recorder.tags({tags.WARNINGS: tag_of(warnings)})
     recorder.metrics({**found, **{f"{name}_oracle": value for name, value in theirs.items()}})
     write_json(recorder.folder / "metrics.json", {"model": found, "oracle": theirs})
     outcome_plots.plot_all(case, recorder.folder / "plots")
-    text = prose.describe_evaluation(subject.run_id, subject.forget, found, theirs, oracle_id)
+    text = prose.describe_evaluation(
+        subject.run_id, subject.forget, found, theirs, oracle_id, prose.warned(warnings)
+    )
     recorder.describe(text)
     summary = f"{text}\n{prose.define_metrics(found)}"
     write_text(recorder.folder / "report" / "summary.md", summary)

@@ -1,0 +1,242 @@
+"""What makes a result worth little, in words: a rule each, on numbers alone.
+
+Every warning about a result is here: of the terminal, of a run's description and tag, of ``mu
+show`` and of comparisons. A rule gets the numbers as they are logged, and does not judge what is
+not there. :mod:`mu.report.comparison.cautions` warns of what only a table can show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from mu.run_record import RunRecord
+from mu.tags import WEIGHTS
+
+NAN = float("nan")
+NONE = "none"  # of the tag: no warning
+
+# % of the retain set that an original must get right for forgetting to be hard. Those of the paper
+# are at 99 to 100; one that does not know its data has less to forget than the next seed changes.
+FITTED = 97.0
+# Points of RA that an oracle may lack. Trainings that differ in their seed, or in a tenth of their
+# data, end within a point of each other where they fit; each of these points is in every gap.
+ORACLE_LACKS = 3.0
+# Points of RA or TA: what the step-size search may give up, 1, and what another draw of a few
+# hundred test images does to a difference, 2.
+FALLS = 3.0
+# % of held-out samples that the attack must be right about, 50 being a guess: another draw of a few
+# hundred samples moves it by as much as this is above.
+TELLS = 52.5
+MISSED = 50.0  # % of the forget set that the attack may call non-members while all are members
+# Points between the ends of the 95 % interval of MIA: of 5 samples, or of 20 if half are found.
+WIDEST = 40.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """The numbers of one unlearning, each by the name that it is logged under."""
+
+    unlearned: Mapping[str, float]
+    original: Mapping[str, float]
+    oracle: Mapping[str, float] = field(default_factory=dict)
+    retrained: bool = False  # whether the unlearned network is an oracle itself
+    unchanged: bool = False  # whether all of its weights are the original's
+    floor: float = NAN  # mean gap between its oracles that differ in their seed alone, in points
+
+    @property
+    def judge(self) -> Mapping[str, float]:
+        """The numbers of the oracle, which may be the network itself."""
+        return self.unlearned if self.retrained else self.oracle
+
+
+class Alarm(NamedTuple):
+    """A warning about a result."""
+
+    rule: str  # its name in the tag
+    beyond: float  # how far the threshold is passed; the more, the graver
+    text: str  # values, what they mean, and what to do
+
+
+Found = tuple[float, str] | None
+
+
+def alarms(result: Result) -> list[Alarm]:
+    """What must be known before the result is trusted, in the order of :data:`RULES`."""
+    found = ((name, rule(result)) for name, rule in RULES.items())
+    return [Alarm(name, *one) for name, one in found if one is not None]
+
+
+def alarms_of(run: RunRecord, oracle: Mapping[str, float]) -> list[Alarm]:
+    """The warnings about a finished unlearning, from what was logged; none about other runs.
+
+    ``oracle``: the numbers of its oracle, empty where there is none.
+    """
+    before = {
+        name.removesuffix("_before"): value
+        for name, value in run.metrics.items()
+        if name.endswith("_before")
+    }
+    weights = run.tags.get(WEIGHTS)
+    return alarms(
+        Result(
+            run.metrics,
+            before,
+            oracle,
+            retrained=run.is_oracle,
+            unchanged=bool(before) and weights is not None and weights == run.original_weights,
+        )
+    )
+
+
+def tag_of(found: Sequence[Alarm]) -> str:
+    """Names of the rules as the tag has them: ``oracle_fit,accuracy``, or ``none``."""
+    return ",".join(one.rule for one in found) or NONE
+
+
+def texts(found: Sequence[Alarm]) -> list[str]:
+    """The sentences alone."""
+    return [one.text for one in found]
+
+
+def gravest(found: Mapping[str, Sequence[Alarm]]) -> list[str]:
+    """A sentence for each rule that applies: of the run where it is gravest.
+
+    ``found``: by run ID.
+    """
+    sentences = []
+    for rule in RULES:
+        own = [(one.beyond, run_id, one.text) for run_id, its in found.items() for one in its
+               if one.rule == rule]  # fmt: skip
+        if own:
+            _, run_id, text = max(own, key=lambda one: one[0])
+            more = f"; so do {len(own) - 1} more" if len(own) > 1 else ""
+            sentences.append(f"{text} (run {run_id}{more})")
+    return sentences
+
+
+# --- rules --------------------------------------------------------------------------------
+
+
+def _oracle_fit(result: Result) -> Found:
+    """An oracle that fits its data worse than the original did is no measure."""
+    its, before = _of(result.judge, "RA"), _of(result.original, "RA")
+    if not (lacks := before - its) > ORACLE_LACKS:
+        return None
+    gap = _of(result.unlearned, "gap")
+    means = "a gap to it says" if math.isnan(gap) else f"the gap of {gap:.1f} points says"
+    return lacks - ORACLE_LACKS, (
+        f"the oracle has RA {its:.1f} % on its own training data, the original {before:.1f} %: it "
+        f"was not trained as well as the original, so {means} little; give the recipe that the "
+        "original really had (epochs, lr, augment, mean and std of mu import), or make an oracle "
+        "with another seed (method=retrain seed=1)"
+    )
+
+
+def _original_fit(result: Result) -> Found:
+    """An under-fitted original forgets by itself."""
+    before = _of(result.original, "RA")
+    if not before < FITTED:
+        return None
+    return FITTED - before, (
+        f"the original does not fit its training data (RA {before:.1f} %, below {FITTED:g} %): an "
+        "under-fitted original forgets by itself, so small gaps say little; train it longer "
+        "(epochs), or check the arch, mean and std that it was imported with"
+    )
+
+
+def _accuracy(result: Result) -> Found:
+    """What was not to be forgotten is lost: accuracy below the original's and the oracle's."""
+    if result.retrained:  # an oracle's RA is judged by the first rule; its TA is the truth
+        return None
+    fits = result.oracle and _oracle_fit(result) is None  # else its own loss is no excuse
+    falls = {}
+    for name in ("RA", "TA"):
+        before, after = _of(result.original, name), _of(result.unlearned, name)
+        judged = _of(result.oracle, name) if fits else NAN
+        expected = min(before, judged) if judged == judged else before
+        if expected - after > FALLS:
+            falls[name] = expected - after, before, after, judged
+    if not falls:
+        return None
+    words = " and ".join(
+        f"{name} fell from {before:.1f} to {after:.1f} %"
+        + ("" if math.isnan(judged) else f" (the oracle has {judged:.1f} %)")
+        for name, (_, before, after, judged) in falls.items()
+    )
+    return max(by for by, *_ in falls.values()) - FALLS, (
+        f"{words}: the network lost more than what it was to forget; take gentler settings (a "
+        "smaller max_accuracy_drop, alpha or lr), or more epochs for methods that train"
+    )
+
+
+def _attack(result: Result) -> Found:
+    """Where the attack fails on the original already, MIA says nothing of what came after."""
+    right, missed = (_of(result.original, name) for name in ("MIA_privacy_confidence", "MIA"))
+    if right < TELLS:
+        why = (
+            f"it is right about {right:.1f} % of samples that it was not fitted on, and 50 % is a "
+            "guess"
+        )
+    elif missed > MISSED:
+        why = f"it calls {missed:.1f} % of the forget set non-members, and all are members"
+    else:
+        return None
+    return max(TELLS - right if right == right else 0.0, missed - MISSED, 0.0), (
+        "the attack behind MIA cannot tell members from non-members even on the original "
+        f"({why}), so MIA and its part of the gap say nothing here; judge by UA, by "
+        "js_forget and relearn_steps (mlflow run . -e evaluate -P metrics=all), or by the entry "
+        "lira"
+    )
+
+
+def _forget_set(result: Result) -> Found:
+    """A forget set so small that its shares may be nearly anything."""
+    value, low, high = (_of(result.unlearned, name) for name in ("MIA", "MIA_lo", "MIA_hi"))
+    if not high - low > WIDEST:
+        return None
+    return high - low - WIDEST, (
+        f"the forget set is too small: its MIA of {value:.1f} % has the 95 % interval {low:.1f} to "
+        f"{high:.1f} %, and UA is as uncertain; forget more samples, or repeat with other ones "
+        "and average"
+    )
+
+
+def _unchanged(result: Result) -> Found:
+    """The method did nothing."""
+    if not result.unchanged or result.retrained:
+        return None
+    return 1.0, (
+        "the method left all weights as they were, so these are the original's numbers; give it "
+        "more to do (a larger max_accuracy_drop, alpha, lr or epochs), or take another method"
+    )
+
+
+def _oracles_apart(result: Result) -> Found:
+    """A gap that is within the chance of the oracle's seed."""
+    gap = _of(result.unlearned, "gap")
+    if not gap < result.floor:
+        return None
+    return result.floor - gap, (
+        f"oracles that differ in their seed alone are {result.floor:.2f} points apart, more than "
+        f"the gap of {gap:.2f}: this network cannot be told from an oracle, and being nearer "
+        "to this one means nothing"
+    )
+
+
+RULES: Final[Mapping[str, Callable[[Result], Found]]] = {
+    "oracle_fit": _oracle_fit,
+    "original_fit": _original_fit,
+    "accuracy": _accuracy,
+    "attack": _attack,
+    "forget_set": _forget_set,
+    "unchanged": _unchanged,
+    "oracles_apart": _oracles_apart,
+}
+
+
+def _of(numbers: Mapping[str, float], name: str) -> float:
+    """A number, NaN where there is none: no comparison with it is true."""
+    return numbers.get(name, NAN)
