@@ -70,14 +70,9 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     samples.
     """
     found = {_name(name): efficacy(outputs, name, seed=seed) for name in _attacks(outputs)}
-    found |= privacy(outputs, _attacks(outputs), seed=seed)
+    found |= {name: _accuracy(*pair) for name, pair in _private(outputs, seed).items()}
     found["MIA_lo"], found["MIA_hi"] = wilson(found["MIA"], len(outputs.forget))
     return {**found, **against_unseen(outputs, [MAIN], seed=seed)}
-
-
-def privacy(outputs: SplitOutputs, names: Iterable[str], *, seed: int) -> dict[str, float]:
-    """``MIA_privacy_…`` of the attacks of those names, in percent; nothing without samples."""
-    return {one: _accuracy(*held) for one, held in _private(outputs, names, seed).items()}
 
 
 def rates_of_all(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
@@ -88,7 +83,7 @@ def rates_of_all(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     samples.
     """
     found = against_unseen(outputs, _attacks(outputs), seed=seed)
-    for name, (attack, members, others) in _private(outputs, _attacks(outputs), seed).items():
+    for name, (attack, members, others) in _private(outputs, seed).items():
         of_one = rates(attack.score(members), attack.score(others), seed=seed)
         found |= {f"{name}_{rate}": value for rate, value in of_one.items()}
     return found
@@ -107,6 +102,17 @@ def against_unseen(outputs: SplitOutputs, names: Iterable[str], *, seed: int) ->
     return found
 
 
+def fit_auc(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
+    """How well the score behind ``MIA`` tells apart the samples that its attack is fitted on.
+
+    ``MIA_fit_auc``, 0-1, with ``_lo`` and ``_hi``; 0.5 where confidences of retain and test samples
+    are alike, so that no attack by confidence can work, and ``MIA`` says nothing.
+    """
+    members, others = (one.confidence().numpy() for one in _shadow(outputs, seed))
+    found = rates(members, others, seed=seed)
+    return {f"MIA_fit_{name}": found[name] for name in ("auc", "auc_lo", "auc_hi")}
+
+
 def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:
     """Test samples of the classes that occur in the forget set."""
     parts = [outputs.test, outputs.test_forgotten]
@@ -114,9 +120,7 @@ def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:
     return known.select(torch.isin(known.labels, outputs.forget.labels))
 
 
-def _private(
-    outputs: SplitOutputs, names: Iterable[str], seed: int
-) -> dict[str, tuple[Attack, Outputs, Outputs]]:
+def _private(outputs: SplitOutputs, seed: int) -> dict[str, tuple[Attack, Outputs, Outputs]]:
     """Each attack fitted on one half, and held-out members and non-members; nothing without any."""
     size = min(len(outputs.retain), len(outputs.test)) // 2
     if not size:
@@ -126,8 +130,8 @@ def _private(
         _halves(part, draws.permutation(len(part)), size) for part in (outputs.retain, outputs.test)
     )
     return {
-        f"MIA_privacy_{name}": (ATTACKS[name](retain, test), held_retain, held_test)
-        for name in names
+        f"MIA_privacy_{name}": (fit(retain, test), held_retain, held_test)
+        for name, fit in _attacks(outputs).items()
     }
 
 

@@ -187,12 +187,12 @@ def _alarms(store: Store, done: Unlearned) -> list[Alarm]:
             {} if oracle is None else oracle.metrics,
             retrained=done.task.name == "retrain",
             unchanged=done.checkpoint.fingerprint == problem.checkpoint.fingerprint,
-            floor=NAN if oracle is None else _floor(store, oracle.run_id),
+            floor=NAN if oracle is None else oracles_gap(store, oracle.run_id),
         )
     )
 
 
-def _floor(store: Store, oracle_id: str) -> float:
+def oracles_gap(store: Store, oracle_id: str) -> float:
     """Mean gap between an oracle and those that differ from it in their seed alone, in points."""
     key = store.run(oracle_id).data.tags.get(tags.ORACLE_KEY, "")
     found = islice(store.find({tags.ORACLE_KEY: key}, FINISHED), MOST_ORACLES)

@@ -13,7 +13,7 @@ from mu.cli.requests import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.evaluation.backdoor import backdoor
-from mu.evaluation.membership import MAIN, privacy
+from mu.evaluation.membership import fit_auc
 from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure, predict_split
 from mu.keys import oracle_key, unlearning_key
@@ -94,7 +94,7 @@ class UnlearningProblem:
         attacked = backdoor(self.checkpoint.model, self.dataset, run)
         return {
             **measure(self.before, seed=seed),
-            **privacy(self.before, [MAIN], seed=seed),
+            **fit_auc(self.before, seed=seed),
             **attacked,
         }
 
