@@ -1,4 +1,4 @@
-"""Warnings about results where users meet them: terminal, run, evaluation, comparison, ``mu show``."""
+"""Warnings about results where users meet them: terminal, runs, comparisons, ``mu show``."""
 
 from __future__ import annotations
 

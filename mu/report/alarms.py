@@ -48,11 +48,6 @@ class Result:
     unchanged: bool = False  # whether all of its weights are the original's
     floor: float = NAN  # mean gap between its oracles that differ in their seed alone, in points
 
-    @property
-    def judge(self) -> Mapping[str, float]:
-        """The numbers of the oracle, which may be the network itself."""
-        return self.unlearned if self.retrained else self.oracle
-
 
 class Alarm(NamedTuple):
     """A warning about a result."""
@@ -82,15 +77,8 @@ def alarms_of(run: RunRecord, oracle: Mapping[str, float]) -> list[Alarm]:
         if name.endswith("_before")
     }
     weights = run.tags.get(WEIGHTS)
-    return alarms(
-        Result(
-            run.metrics,
-            before,
-            oracle,
-            retrained=run.is_oracle,
-            unchanged=bool(before) and weights is not None and weights == run.original_weights,
-        )
-    )
+    same = bool(before) and weights is not None and weights == run.original_weights
+    return alarms(Result(run.metrics, before, oracle, retrained=run.is_oracle, unchanged=same))
 
 
 def tag_of(found: Sequence[Alarm]) -> str:
@@ -110,12 +98,11 @@ def gravest(found: Mapping[str, Sequence[Alarm]]) -> list[str]:
     """
     sentences = []
     for rule in RULES:
-        own = [(one.beyond, run_id, one.text) for run_id, its in found.items() for one in its
-               if one.rule == rule]  # fmt: skip
+        own = [(one, run_id) for run_id, its in found.items() for one in its if one.rule == rule]
         if own:
-            _, run_id, text = max(own, key=lambda one: one[0])
+            worst, run_id = max(own, key=lambda pair: pair[0].beyond)
             more = f" and {len(own) - 1} more" if len(own) > 1 else ""
-            sentences.append(f"{text} (run {run_id}{more})")
+            sentences.append(f"{worst.text} (run {run_id}{more})")
     return sentences
 
 
@@ -124,26 +111,23 @@ def gravest(found: Mapping[str, Sequence[Alarm]]) -> list[str]:
 
 def _oracle_fit(result: Result) -> Found:
     """An oracle that fits its data worse than the original did is no measure."""
-    (its, before), most = _pair(result, "RA"), ORACLE_LACKS
-    name, where, less = "RA", " on its training data", ""
-    if not before - its > most:
-        (its, before), most = _pair(result, "TA"), ORACLE_TA_LACKS
-        name, where, less = "TA", "", " (unless the forget set is much of all data)"
+    judge = result.unlearned if result.retrained else result.oracle
+    name, most = "RA", ORACLE_LACKS
+    if not _of(result.original, name) - _of(judge, name) > most:
+        name, most = "TA", ORACLE_TA_LACKS
+    its, before = _of(judge, name), _of(result.original, name)
     if not before - its > most:
         return None
+    where = " on its training data" if name == "RA" else ""
+    unless = "" if name == "RA" else " (unless the forget set is much of all data)"
     gap = _of(result.unlearned, "gap")
     means = "a gap to it says" if math.isnan(gap) else f"the gap of {gap:.1f} points says"
     return before - its - most, (
-        f"the oracle has {name} {its:.1f} %{where}, the original {before:.1f} %: it was not trained "
-        f"as well as the original{less}, so {means} little; give the recipe that the original really "
-        "had (epochs, lr, augment, mean and std of mu import), or make an oracle with another seed "
-        "(method=retrain seed=1)"
+        f"the oracle has {name} {its:.1f} %{where}, the original {before:.1f} %: it was not "
+        f"trained as well as the original{unless}, so {means} little; give the recipe that the "
+        "original really had (epochs, lr, augment, mean and std of mu import), or make an oracle "
+        "with another seed (method=retrain seed=1)"
     )
-
-
-def _pair(result: Result, name: str) -> tuple[float, float]:
-    """A number of the oracle, and of the original."""
-    return _of(result.judge, name), _of(result.original, name)
 
 
 def _original_fit(result: Result) -> Found:
