@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from mu.errors import UserError
+from mu.readers.paths import checked_path
+from mu.readers.tensors import read_tensors
 
 SAVE_ALONE = "save its state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
 MOST_KINDS = 200  # of objects in a file
@@ -89,7 +89,7 @@ def read_weight_file(path: Path | str) -> WeightFile:
     UserError
         If there is no such file, it holds no tensors, or is of another kind.
     """
-    path = Path(path).expanduser().absolute()
+    path = checked_path("file", path).absolute()
     if path.is_dir():
         raise UserError(f"{str(path)!r} is a folder; name the file in it")
     try:
@@ -117,8 +117,8 @@ def read_weight_file(path: Path | str) -> WeightFile:
 
 def _safetensors(path: Path, content: bytes) -> Any:
     try:
-        return load_safetensors(content)
-    except SafetensorError as error:
+        return read_tensors(content)[0]
+    except ValueError as error:
         raise UserError(f"{str(path)!r} is damaged or no checkpoint: {error}") from error
 
 
