@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import os
@@ -242,9 +243,11 @@ class Files:
         weights = {name: one.clone() for name, one in self.checkpoint.model.state_dict().items()}
         file = io.BytesIO()
         torch.save({"state_dict": weights, "epoch": 3}, file)
+        whole = io.BytesIO()  # objects, in whose place others stand
+        torch.save({"model": self.checkpoint.model, "args": argparse.Namespace(lr=0.1)}, whole)
         # What unpickling it would do is to import the sentinel and call its function.
         pickled = f"c{SENTINEL}\nmake\n(tR.".encode()
-        return file.getvalue(), save_tensors(weights), pickled
+        return file.getvalue(), whole.getvalue(), save_tensors(weights), pickled
 
     def _import(self, content: bytes) -> None:
         import_original(self._put("weights.pt", content), self.data, train_size=200)
