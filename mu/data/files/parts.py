@@ -21,7 +21,7 @@ from mu.data.files.checks import (
     published,
 )
 from mu.data.files.levels import CONTAINERS, Level, role_of
-from mu.data.files.listing import Listing, Sample
+from mu.data.files.listing import Listing, Sample, left_out
 from mu.data.files.names import shown
 from mu.data.files.tree import ImageTree
 from mu.errors import UserError
@@ -188,9 +188,10 @@ def _of_classes(tree: ImageTree, top: Level, reasons: dict[str, str]) -> Listing
     if top.flat:
         raise no_class_folders(tree, top, f"{SORTED} below train/ and test/, or alone")
     if not top.folders:
+        seen = f" (but {left_out(tree.skipped)})" if tree.skipped else ""
         raise UserError(
-            f"{str(tree.root)!r} holds no class folders with images; name a folder or archive "
-            "with train/ and test/ (or val/), or the class folders themselves"
+            f"{str(tree.root)!r} holds no class folders with images{seen}; name a folder or "
+            "archive with train/ and test/ (or val/), or the class folders themselves"
         )
     check_classes(tree, top)
     check_copies(tree, top)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -89,7 +88,7 @@ class ImageTree:
         if isinstance(self._storage, Archive):
             for path in self._storage.outside:
                 found.skip(OUTSIDE, path)
-        found.names.sort(key=posixpath.split)
+        found.names.sort(key=lambda path: path.rpartition("/")[::2])
         found.folders.sort()
         found.skipped = {reason: sorted(found.skipped[reason]) for reason in sorted(found.skipped)}
         return found

@@ -167,7 +167,7 @@ def test_loops_of_links_in_an_archive_end(tmp_path: Path) -> None:
     assert len(found.skipped["links that lead nowhere"]) == 4
 
 
-@laws(40)
+@laws(25)
 @given(
     links=st.dictionaries(
         st.sampled_from(["train/cat/l1", "train/cat/l2.png", "train/dog/l3", "train/dog/l4.png"]),

@@ -302,6 +302,10 @@ def test_a_copy_inside_the_tree_is_no_class(tmp_path: Path) -> None:
 
 REFUSED = {
     "nothing": ([], ("no class folders with images",)),
+    "an archive in a folder": (["images.zip"], ("no class folders with images (but",
+                                                "1 file that is no image (.zip)")),
+    "nothing that can be decoded": (numbered(3, "cat", "dog", end=".heic"),
+                                    ("(but 6 images of formats that cannot be decoded (.heic))",)),
     "one class": (numbered(3, "cat"), ("one class only: cat", "another class")),
     "one class in train": ([*numbered(3, "train/cat"), *numbered(1, "test/cat")],
                            ("train/ in", "one class only: cat")),
