@@ -329,6 +329,8 @@ REFUSED = {
     "unlabelled beside classes": (numbered(3, "cat", "dog", "unlabeled"), ("unlabeled/ beside",)),
     "two training parts": ([*both(), *numbered(2, "training/cat", "training/dog")],
                            ("train/ and training/", "which one is the train part")),
+    "two pairs of parts": ([*both("trainA", "testA"), *both("trainB", "testB")],
+                           ("trainA/ and trainB/", "which one is the train part")),
     "two spellings": ([*both("train", "TEST"), *numbered(2, "test/cat")], ("TEST/ and test/",)),
     "images and annotations": (numbered(3, "images", "annotations"),
                                ("annotations, images", "annotations/ looks like annotations")),
