@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 # A worker for each core; those of one file share what they made. Beyond eight, memory is short.
-WORKERS := --numprocesses logical --maxprocesses 8 --dist loadfile
+# Files start in the order of tests/conftest.py.
+WORKERS := --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # Tests start many processes, and each would compile all of mu again.
 unexport PYTHONDONTWRITEBYTECODE

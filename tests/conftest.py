@@ -42,6 +42,12 @@ def _no_mlflow_of_the_user() -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole commands first: they take longest, and no core should end up waiting for one."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent not in (here, here / "tracking"))
+
+
 # --- pictures -----------------------------------------------------------------------------
 
 

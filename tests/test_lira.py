@@ -28,7 +28,6 @@ from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Store, connect, tracked
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
-from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_main_job import files, newest
 from tests.tracking.handovers import hand_over
@@ -184,11 +183,12 @@ def test_the_attack_can_be_done_again_from_what_is_kept(
     attacked: Path, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(attacked, tmp_path / "store")))
-    target = target_in(connect())
-    store, run_id = target.store, newest_lira(target.store)
+    store = connect()
+    run_id = newest_lira(store)
+    unlearned = store.run(run_id).data.tags["mu.upstream"]
     models = arrays(store, run_id, "references/models.npz")
     kept = [arrays(store, run_id, name) for name in sorted(KEPT)]
-    forget = np.load(artifact(store, target.unlearned, "forget/indices.npy"), allow_pickle=False)
+    forget = np.load(artifact(store, unlearned, "forget/indices.npy"), allow_pickle=False)
     assert np.array_equal(models["forget"], forget)
     assert len(models["test"]) == len(forget)
     labels, data = models["labels_attacked"], load_data("digits")
@@ -296,7 +296,8 @@ def interrupted(place: str, *line: str) -> None:
         assert call(*QUICK, *line) == 128 + signal.SIGINT
 
 
-@pytest.mark.parametrize("place", mostly_slow(PLACES, "when the second is kept"))
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
 def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     target: Target, whole: Whole, place: str, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

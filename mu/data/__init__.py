@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mu.custom import check_name
 from mu.errors import UserError
+from mu.hyperparameters import LARGEST_SIDE
+from mu.readers.paths import checked_path
 from mu.registry import load
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def called(path: str, *arguments: Any) -> Any:
 
 
 DEFAULT_DATASET = "digits"
+COPIES = ("forget", "keep")  # what may become of exact copies of forgotten files
 DIGITS = {"epochs": 20, "batch_size": 64, "lr": 0.1, "schedule": "one_cycle", "augment": "none"}
 # Of each data set: the file that reads it, and the defaults that suit it.
 _published = partial(in_module, "mu.data.torchvision_sets")
@@ -135,7 +138,9 @@ def load_data(
     UserError
         If the name is unknown, or files are missing or damaged.
     """
-    folder = None if data_dir is None else Path(data_dir).expanduser().absolute()
+    folder = None if data_dir is None else checked_path("data_dir", data_dir).absolute()
+    if image_size is not None and not 1 <= image_size <= LARGEST_SIDE:
+        raise UserError(f"image_size={image_size}: must be at least 1 and at most {LARGEST_SIDE}")
     if folder is not None and not folder.exists():
         raise UserError(f"data_dir {str(folder)!r} does not exist; name the place of the data")
     found = source(name)

@@ -9,7 +9,6 @@ CIFAR-10's official order, so that sample numbers are the official ones; else cl
 from __future__ import annotations
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,14 +18,18 @@ from mu.data.files.decode import decode
 from mu.data.files.parts import class_folders, labelled
 from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images
+from mu.data.manifest import Manifest, PartFiles
 from mu.data.torchvision_sets import CIFAR10_CLASSES as CLASSES
 from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.errors import UserError
+from mu.readers.arrays import read_npz
 
 TAR_NAME = "cifar10-jpeg.tar.xz"
 ORDER_NAME = "cifar10-order.npz"
 SIZE = 32
-LABELLED = np.dtype([("pixels", np.uint8, (3, SIZE, SIZE)), ("label", np.int64)])
+CACHED = np.dtype(
+    [("pixels", np.uint8, (3, SIZE, SIZE)), ("label", np.int64), ("file", "S64"), ("sha256", "S64")]
+)
 
 
 def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -38,24 +41,34 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
         raise UserError(f"there is no {TAR_NAME} in {str(data_dir)!r}; name the tar's path")
     order = _official_order(tar.with_name(ORDER_NAME))
     digest = file_digest(tar)
-    train, test = (_part(tar, digest, part, order.get(part)) for part in ("train", "test"))
+    (train, of_train), (test, of_test) = (
+        _part(tar, digest, part, order.get(part)) for part in ("train", "test")
+    )
+    summary = f"{len(train):,} training and {len(test):,} test images in {tar}"
     return ImageDataset(
-        "cifar10_jpeg", train, test, CLASSES, *CIFAR10_STATISTICS, data_dir=str(data_dir)
+        "cifar10_jpeg",
+        train,
+        test,
+        CLASSES,
+        *CIFAR10_STATISTICS,
+        data_dir=str(data_dir),
+        manifest=Manifest(str(tar), of_train, of_test, summary),
     )
 
 
-def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images:
+def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> tuple[Images, PartFiles]:
     """One part class by class (cached), then in the official order where that is known."""
     cache = cache_folder() / f"cifar10_jpeg-{digest[:16]}-{part}.npy"
     found = load_cached(cache)
-    if found is None or found.dtype != LABELLED or found.ndim != 1:
+    if found is None or found.dtype != CACHED or found.ndim != 1:
         tree = ImageTree(tar)
         samples = labelled(class_folders(tree, part), CLASSES)
         if not samples:
             raise UserError(f"{str(tar)!r} holds no images {part}/<class>/*.jpg")
-        images, _ = decode(tree, samples, SIZE)
-        found = np.empty(len(samples), LABELLED)
+        images, files = decode(tree, samples, SIZE)
+        found = np.empty(len(samples), CACHED)
         found["pixels"], found["label"] = images.pixels.numpy(), images.labels.numpy()
+        found["file"], found["sha256"] = files.names, files.known
         store_cached(cache, found)
     if order is not None:
         # The k-th occurrence of a class in the official order is its k-th file.
@@ -65,7 +78,8 @@ def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images
             raise UserError(f"{ORDER_NAME} beside {str(tar)!r} does not fit it; remove one")
         found = found[place]
     pixels, labels = (np.ascontiguousarray(found[name]) for name in ("pixels", "label"))
-    return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
+    names, digests = (found[name].astype(str).tolist() for name in ("file", "sha256"))
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels)), PartFiles(names, digests)
 
 
 def _official_order(path: Path) -> dict[str, np.ndarray]:
@@ -73,9 +87,9 @@ def _official_order(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         return {}
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = {part: file[f"{part}_labels"].astype(np.int64) for part in ("train", "test")}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        file = read_npz(path.read_bytes())
+        found = {part: file[f"{part}_labels"].astype(np.int64) for part in ("train", "test")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{str(path)!r} is damaged ({error!r}); repair or remove it") from error
     if any(labels.ndim != 1 or labels.min(initial=0) < 0 for labels in found.values()):
         raise UserError(f"{str(path)!r} holds no lists of labels; repair or remove it")

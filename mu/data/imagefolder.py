@@ -24,6 +24,7 @@ from mu.data.files.listing import Listing, Sample
 from mu.data.files.parts import listing_of
 from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images, Statistics, channel_statistics
+from mu.data.manifest import Manifest, PartFiles
 from mu.data.streaming import StreamedImages
 from mu.errors import UserError
 
@@ -47,7 +48,9 @@ def read(
         return _streamed("imagefolder", tree, listing, image_size, workers)
     size = image_size or common_size(tree, listing.train + listing.test)
     check_memory(count, size, str(data_dir))
-    (train, _), (test, _) = (decode(tree, part, size) for part in (listing.train, listing.test))
+    (train, of_train), (test, of_test) = (
+        decode(tree, part, size) for part in (listing.train, listing.test)
+    )
     return ImageDataset(
         "imagefolder",
         train,
@@ -56,6 +59,7 @@ def read(
         *channel_statistics(train),
         data_dir=str(data_dir),
         image_size=size,
+        manifest=Manifest(str(data_dir), of_train, of_test, str(listing), listing.skipped),
     )
 
 
@@ -106,8 +110,34 @@ def _streamed(
         rows = torch.linspace(0, len(train) - 1, min(len(train), LOOKED_AT)).long()
         statistics = channel_statistics(Images(train.fetch(rows), train.labels[rows]))
     return ImageDataset(
-        name, train, test, listing.classes, *statistics, data_dir=str(root), image_size=size
+        name,
+        train,
+        test,
+        listing.classes,
+        *statistics,
+        data_dir=str(root),
+        image_size=size,
+        manifest=Manifest(
+            str(root),
+            _unread(root, listing.train),
+            _unread(root, listing.test),
+            str(listing),
+            listing.skipped,
+        ),
     )
+
+
+def _unread(root: Path, samples: list[Sample]) -> PartFiles:
+    """The files of a part; their bytes are read where they are needed."""
+    names = [path for path, _ in samples]
+
+    def read(number: int) -> bytes:
+        return content_of(root, names[number])
+
+    def size_of(number: int) -> int:
+        return (root / names[number]).stat().st_size
+
+    return PartFiles(names, (), read, size_of)
 
 
 def _file(root: Path, names: tuple[str, ...], number: int) -> tuple[str, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,10 +11,12 @@ import numpy as np
 from mu import tags
 from mu.checkpoints import Spec
 from mu.cli.requests import DeviceOptions, Request, TransferOptions
+from mu.data import COPIES
 from mu.data.forget import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
 from mu.report import console
+from mu.report.alarms import Alarm, alarms_of
 from mu.run_record import RunRecord
 from mu.tasks.outputs import links
 from mu.tasks.perform import of_original, train_oracle
@@ -42,6 +44,7 @@ class Models:
     original: TrackedModel
     unlearned: TrackedModel
     oracle: TrackedModel | None
+    alarms: Sequence[Alarm] = ()  # about the unlearning
 
     def by_role(self) -> dict[str, TrackedModel]:
         """All of them by role: ``original``, the name of the method, ``oracle``."""
@@ -82,6 +85,7 @@ def make_source(options: TransferOptions, request: Request, device: DeviceOption
             TrackedModel(problem.run_id, problem.checkpoint, of_original(done.metrics)),
             TrackedModel(done.run_id, done.checkpoint, done.metrics),
             done.oracle,
+            done.alarms,
         )
 
     return Source(plan.store, plan.method.name, plan.original.spec(), plan.dataset.shape, models)
@@ -117,6 +121,7 @@ def _finished(options: TransferOptions, request: Request, device: DeviceOptions)
             original,
             tracked_model(store, run.run_id),
             oracle,
+            alarms_of(run, oracle.metrics if oracle else {}),
         )
 
     return Source(store, run.method, checkpoint.spec, None, models)
@@ -148,7 +153,9 @@ def _refuse_other_forget_set(
     kept = run.params.get("forget")
     if given is None or given == kept:
         return
-    split = problem().spec.forget_split(problem().dataset, ForgetRequest.parse(given))
+    duplicates = run.params.get("duplicates", COPIES[0])
+    request = ForgetRequest.parse(given, duplicates=duplicates)
+    split = problem().spec.forget_split(problem().dataset, request)
     if not np.array_equal(split.forget, problem().split.forget):
         raise UserError(
             f"forget={given} contradicts run {run.run_id}, which has forget={kept}; "

@@ -26,7 +26,6 @@ from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
 from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
-from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import UNLEARNED, call, newest
@@ -252,7 +251,8 @@ def whole_oracle(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPat
     return whole_of(finished_prune, tmp_path_factory.mktemp("oracle"), *RETRAIN)
 
 
-@pytest.mark.parametrize("by_itself", mostly_slow([False, True], False))
+@pytest.mark.slow
+@pytest.mark.parametrize("by_itself", [False, True])
 def test_an_interrupted_oracle(
     whole_oracle: Whole, pruned: PrunedStore, by_itself: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from mu.data.files.listing import Sample
 from mu.data.files.names import formats
 from mu.data.files.tree import ImageTree
 from mu.data.images import Images
+from mu.data.manifest import PartFiles
 from mu.errors import UserError
 
 DEFAULT_SIZE = 64
@@ -44,13 +45,13 @@ def check_memory(count: int, size: int, place: str) -> None:
         )
 
 
-def decode(tree: ImageTree, samples: list[Sample], size: int) -> tuple[Images, list[str]]:
+def decode(tree: ImageTree, samples: list[Sample], size: int) -> tuple[Images, PartFiles]:
     """Decode to RGB squares of ``size`` pixels (shorter side resized, centre cropped).
 
     Returns
     -------
-    images, digests
-        sha256 (hex) of the bytes of each file; both in the order of ``samples``.
+    images, files
+        The files with the sha256 of their bytes; both in the order of ``samples``.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def decode(tree: ImageTree, samples: list[Sample], size: int) -> tuple[Images, l
         )
     labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
     planes = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    return Images(planes, labels), digests
+    return Images(planes, labels), PartFiles([name for name, _ in samples], digests)
 
 
 def _open(name: str, content: bytes) -> Image.Image:

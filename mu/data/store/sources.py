@@ -22,11 +22,11 @@ def of_tree(root: Path) -> Contents:
     tree = ImageTree(root)
     listing = listing_of(tree)
     samples = {"train": listing.train, "test": listing.test}
-    names = {(part, n): path for part in samples for n, (path, _) in enumerate(samples[part])}
-    places = {name: place for place, name in names.items()}
+    names = {part: [path for path, _ in one] for part, one in samples.items()}
+    places = {path: (part, n) for part, paths in names.items() for n, path in enumerate(paths)}
 
     def read(wanted: set[Place]) -> Iterator[Encoded]:
-        missing = {names[place] for place in wanted}
+        missing = {names[part][number] for part, number in wanted}
         for name, content in tree.read(frozenset(missing)):
             if not content:
                 raise UserError(f"{name} is empty; repair or remove it")
@@ -36,7 +36,7 @@ def of_tree(root: Path) -> Contents:
             raise UserError(f"{str(root)!r} changed while it was read; say the same again")
 
     def stamp(place: Place) -> str:
-        about = (root / names[place] if root.is_dir() else root).stat()
+        about = (root / names[place[0]][place[1]] if root.is_dir() else root).stat()
         return f"{about.st_size} {about.st_mtime_ns}"
 
     return Contents(
@@ -47,7 +47,7 @@ def of_tree(root: Path) -> Contents:
         digest_of(sorted(places.items())),
         read,
         stamp,
-        names.__getitem__,
+        names,
     )
 
 

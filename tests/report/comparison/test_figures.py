@@ -59,6 +59,7 @@ def test_the_words_hold_the_numbers(study: Table) -> None:
     assert "original 95 % sparse, forgetting 0.45, utility 0.00, on the front yes" in scatter.alt
 
 
+@pytest.mark.slow
 def test_a_file_and_an_element_of_a_page(study: Table, tmp_path: Path) -> None:
     for drawing in draw_all([study])[0]:
         drawing.save(tmp_path)
