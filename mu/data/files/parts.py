@@ -107,8 +107,9 @@ def _parted(tree: ImageTree, top: Level) -> bool:
             f"{here(tree, top.path)} has {names} but {lacks}{published(tree)}; add the missing "
             f"part{alone}"
         )
-    (first, *others) = roles
-    if not others and first.lower() in ALSO_CLASSES and not top.below(first).folders:
+    only = next(iter(roles))
+    images = {folder.lower() for folder in plain} & CONTAINERS
+    if len(roles) == 1 and only.lower() in ALSO_CLASSES and not images | {*top.below(only).folders}:
         return False
     raise UserError(
         f"{here(tree, top.path)} holds {names} beside {listed(plain)}: it is not clear whether "
