@@ -103,7 +103,7 @@ class Readers:
             "progress": Target((self.whole.progress(),), Progress.from_bytes, weight=6),
             "lmdb": Target((self.whole.images(),), self._in_child(self._images), weight=10),
             "import": Target(self.whole.foreign(), self._import, weight=6),
-            "command": Target((b"prune\0--epochs=3",), _command, words, 10),
+            "command": Target((b"prune\0--epochs=3",), self._command, words, 10),
         }
 
     def _put(self, name: str, content: bytes) -> Path:
@@ -200,6 +200,22 @@ class Readers:
     def _import(self, content: bytes) -> None:
         import_original(self._put("weights.pt", content), self.whole.data, train_size=200)
 
+    def _command(self, content: bytes) -> None:
+        """Everything that a command checks before it does any work."""
+        name, *given = os.fsdecode(content).split("\0")
+        command = COMMANDS[name].build(given)
+        try:
+            values = command.make_context(name, given).params
+        except (click.ClickException, click.exceptions.Exit) as error:
+            raise RefusedError from error
+        device = {name: values[name].value for name in DeviceOptions.names() if values.get(name)}
+        checked_device(DeviceOptions.of(device))
+        data = self.whole.data
+        for option in ("forget", "poison"):
+            if (value := values.get(option)) is not None and value.value is not None:
+                request = ForgetRequest.parse(value.value, option)
+                request.select(data, self.whole.checkpoint.spec.split(data), seed=0)
+
 
 def _no_store() -> Store:
     raise RefusedError  # a grid that names a mask
@@ -219,18 +235,3 @@ def _wrapped(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             raise RefusedError from error
 
     return reads
-
-
-def _command(content: bytes) -> None:
-    """Everything that a command checks before it does any work."""
-    name, *given = os.fsdecode(content).split("\0")
-    command = COMMANDS[name].build(given)
-    try:
-        values = command.make_context(name, given).params
-    except (click.ClickException, click.exceptions.Exit) as error:
-        raise RefusedError from error
-    device = {name: values[name].value for name in DeviceOptions.names() if values.get(name)}
-    checked_device(DeviceOptions.of(device))
-    for option in ("forget", "poison"):
-        if (value := values.get(option)) is not None and value.value is not None:
-            ForgetRequest.parse(value.value, option)
