@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-LARGEST = 4 * 2**30  # bytes of all arrays of an npz; a few megabytes can claim to unpack to more
+LARGEST = 2 * 2**30  # bytes of all arrays of an npz; a few megabytes can claim to unpack to more
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
