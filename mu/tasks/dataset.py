@@ -15,7 +15,7 @@ from mu.errors import UserError
 from mu.report import console, contact_sheet, prose
 from mu.runs import Run
 from mu.tasks.base import run_task
-from mu.tasks.outputs import write_json
+from mu.tasks.outputs import log_files, write_json
 from mu.tracking import Recorder, Store, browse, connect
 
 
@@ -39,6 +39,8 @@ def dataset(request: Request) -> None:
 
     def work(recorder: Recorder) -> Card:
         recorder.params(options.as_dict())
+        if isinstance(found, Contents) and found.summary:
+            log_files(recorder, found.summary, found.left_out)
         card = found if isinstance(found, Card) else _build(options, found, path)
         _save(recorder, path, card)
         return card

@@ -63,6 +63,8 @@ class Contents:
         Tells whether the image of a place has changed since it was written.
     names
         Names of the files that the images are, by part, in the order of sample numbers.
+    summary, left_out
+        Which files were read, in words, and which were not, by the reason.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Contents:
     read: Callable[[set[Place]], Iterator[Encoded]]
     stamp_of: Callable[[Place], str] = lambda _: ""
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    summary: str = ""
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     channels: int = 3
 
     def name_of(self, place: Place) -> str:
