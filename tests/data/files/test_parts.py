@@ -358,6 +358,11 @@ REFUSED = {
                               ("data/ in", "holds test/ and train/", "data_dir")),
     "editions": (numbered(2, *(f"{a}/{b}" for a in ("color", "grey") for b in ("p", "q", "r"))),
                  ("color, grey", "all hold the same 3 folders (p, q, r)")),
+    "a class in another case": ([*both(), *numbered(1, "test/Cat")],
+                                ("lacks: Cat", "differ in case or Unicode form")),
+    "a class in another Unicode form": ([*both(classes=("caf\u00e9", "tea")),
+                                         *numbered(1, "test/cafe\u0301")],
+                                        ("differ in case or Unicode form",)),
     "unknown class": ([*both(), *numbered(1, "test/owl", "test/elk")],
                       ("test/ in", "has classes that train/ lacks: elk, owl",)),
 }  # fmt: skip
