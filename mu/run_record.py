@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mu.errors import UserError
 from mu.readers.documents import read_json
-from mu.tags import FORGET, MASK, ORACLE, ORACLE_KEY, SPEC, UPSTREAM, fingerprint_tag
+from mu.tags import (
+    FORGET,
+    MASK,
+    ORACLE,
+    ORACLE_KEY,
+    SPEC,
+    UPSTREAM,
+    WEIGHTS,
+    fingerprint_tag,
+)
 
 if TYPE_CHECKING:
     from mu.checkpoints import Spec
@@ -131,6 +140,11 @@ class RunRecord:
     def original_mask(self) -> str | None:
         """Fingerprint of the original's mask, where it is known."""
         return None if self.upstream is None else self.upstream.tags.get(MASK)
+
+    @cached_property
+    def original_weights(self) -> str | None:
+        """Fingerprint of the original's weights, where it is known."""
+        return None if self.upstream is None else self.upstream.tags.get(WEIGHTS)
 
     @cached_property
     def config(self) -> Mapping[str, Any]:

@@ -25,6 +25,9 @@ FORGET: Final = "mu.forget"  # the sample numbers of the forget set
 POISON: Final = "mu.poison"  # trigger, target and samples, of a run on poisoned data
 IMPORTED: Final = "mu.imported"  # the file that an original was imported from
 
+# Names of the warnings about its result, with commas between them, or none.
+WARNINGS: Final = "mu.warnings"
+
 # Fingerprints of the network's files; a run without SPEC holds no network.
 WEIGHTS: Final = "mu.weights"
 MASK: Final = "mu.mask"

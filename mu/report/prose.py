@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mu.checkpoints import Checkpoint, Spec
 from mu.data.forget import POISON, ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation.catalogue import METRICS, metric
 from mu.evaluation.gap import GAP_METRICS
+from mu.foreign.originals import Imported
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Stage
+from mu.report.alarms import Alarm
 from mu.report.console import OF_BACKDOORS, numbers
-from mu.report.markdown import items, links_list, markdown_table, paragraphs
+from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells
 from mu.runs import Run
 
@@ -75,20 +77,19 @@ def describe_prune(
 
 
 def describe_import(
-    checkpoint: Checkpoint,
-    metrics: Mapping[str, float],
-    taken: Mapping[str, str],
-    notes: Sequence[str],
-    run_id: str,
+    imported: Imported, metrics: Mapping[str, float], warnings: Sequence[str], run_id: str
 ) -> str:
-    """What an imported original is, what was taken from the file by name, and how to go on."""
-    recipe = checkpoint.spec.recipe
+    """What an imported original is, what was taken from the file or assumed, and how to go on."""
+    checkpoint = imported.checkpoint
+    rows = [[escape(text) for text in one] for one in imported.assumptions]
+    notes = [escape(note) for note in (*warnings, *imported.notes)]
     return paragraphs(
-        f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, imported. "
-        f"Retrain repeats what was said of its training: {recipe.training.epochs} epochs "
-        f"(profile `{recipe.profile}`), from weights drawn by seed {recipe.seed}.",
+        f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, imported.",
         _what_it_gives(metrics),
-        "\n".join([items(taken), *(f"- {note}" for note in notes)]),
+        "\n".join([items(imported.taken), *(f"- {note}" for note in notes)]),
+        "Retrain repeats this recipe. What is assumed was not given, and may differ from how the "
+        "network was trained.",
+        markdown_table(["setting", "value", "source"], rows, "lll"),
         *_how_to_go_on(run_id, checkpoint.spec),
     )
 
@@ -174,6 +175,11 @@ def describe_unlearn(
     )
 
 
+def warned(found: Iterable[Alarm]) -> list[str]:
+    """Warnings as notes of a description."""
+    return [f"**Warning** ({one.rule}): {one.text}" for one in found]
+
+
 def gap_in_words(metrics: Mapping[str, float]) -> str:
     """The gap and, where it is known, its interval."""
     text = f"{metrics['gap']:.2f} points"
@@ -188,6 +194,7 @@ def describe_evaluation(
     found: Mapping[str, float],
     oracle: Mapping[str, float],
     oracle_run_id: str | None = None,
+    notes: Sequence[str] = (),
 ) -> str:
     """What was measured; short enough for a run's description (MLflow takes 8,000 letters).
 
@@ -200,6 +207,7 @@ def describe_evaluation(
     return paragraphs(
         f"**Evaluation** of {of}, which was to forget `{forget}`.{held}",
         markdown_table(("", "value", "interval", "oracle"), rows, "lrrr"),
+        *(f"> {note}" for note in notes),
         "What each number is stands in the artifact `report/summary.md`; `mu metrics` lists all.",
     )
 

@@ -90,7 +90,8 @@ def write_text(path: Path, text: str) -> None:
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
     """Write rows as CSV, with their folder; columns: ``names``, or all as they first occur."""
     path.parent.mkdir(exist_ok=True)
-    with path.open("w", newline="") as file:
+    # Names of files may be no UTF-8; they are written as they are.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, names or list(dict.fromkeys(n for row in rows for n in row)))
         writer.writeheader()
         writer.writerows(rows)
