@@ -23,6 +23,7 @@ SWEEP: Final = "mu.sweep"  # of a sweep: all that is planned
 DATA: Final = "mu.data"  # pixels and labels
 FORGET: Final = "mu.forget"  # the sample numbers of the forget set
 POISON: Final = "mu.poison"  # trigger, target and samples, of a run on poisoned data
+SUSPECTS: Final = "mu.suspects"  # of a run that suspects samples: their list
 IMPORTED: Final = "mu.imported"  # the file that an original was imported from
 
 # Fingerprints of the network's files; a run without SPEC holds no network.

@@ -18,7 +18,9 @@ from mu.data.index_files import read_indices
 from mu.data.splits import Split
 from mu.errors import UserError
 
-SPELLINGS = "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE"
+SPELLINGS = (
+    "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, suspects:RUN_ID"
+)
 POISON = "poison"  # of a poisoned original: its poisoned samples
 
 
@@ -29,7 +31,7 @@ class ForgetRequest:
     Parameters
     ----------
     kind
-        ``class``, ``random``, ``indices`` or ``poison``.
+        ``class``, ``random``, ``indices``, ``suspects`` or ``poison``.
     text, option
         As it was typed, and the name of the option.
     class_name
@@ -39,6 +41,9 @@ class ForgetRequest:
         classes, how many of them together.
     file
         Of ``indices``.
+    run_id, numbers
+        Of ``suspects``: the run that suspects them, and the sample numbers, the most suspicious
+        first, once they were read from it; of these the first ``count``.
     """
 
     kind: str
@@ -48,6 +53,8 @@ class ForgetRequest:
     count: int | None = None
     share: float | None = None
     file: Path | None = None
+    run_id: str | None = None
+    numbers: tuple[int, ...] | None = None
 
     @classmethod
     def parse(cls, text: str, option: str = "forget") -> ForgetRequest:
@@ -79,6 +86,10 @@ class ForgetRequest:
             if not 0 < percent < 100:
                 raise UserError(f"{option}={text!r}: the share must be above 0 and below 100 %")
             return made(share=percent / 100)
+        if kind == "suspects" and (
+            found := re.fullmatch(r"([0-9a-zA-Z]+)(?::([1-9]\d{0,17}))?", rest)
+        ):
+            return made(run_id=found[1], count=int(found[2]) if found[2] else None)
         if kind == "indices" and rest:
             return made(file=Path(rest).expanduser())
         raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
@@ -102,6 +113,8 @@ class ForgetRequest:
         """
         if self.file is not None:
             return self._listed(read_indices(self.file), len(dataset.train), split)
+        if self.kind == "suspects":
+            return self._listed(self._suspected(), len(dataset.train), split)
         if self.kind == "poison":
             return _poisoned(dataset, split)
         of_class, pool = "", split.train
@@ -117,6 +130,20 @@ class ForgetRequest:
             )
         drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:count]
         return np.sort(pool[drawn])
+
+    def _suspected(self) -> Indices:
+        """The most suspicious samples, as many as are wanted."""
+        if self.numbers is None:  # whoever knows runs has not filled them in
+            raise UserError(
+                f"{self.option}={self.text}: the samples of a run are read by the entries only; "
+                f"give a file: {self.option}=indices:FILE"
+            )
+        if self.count is not None and self.count > len(self.numbers):
+            raise UserError(
+                f"{self.option}={self.text}: the run suspects {len(self.numbers)} samples; ask for "
+                "fewer"
+            )
+        return np.array(self.numbers[: self.count], np.int64)
 
     def _of_classes(self, dataset: ImageDataset, split: Split) -> Indices:
         """Sample numbers of the classes meant, of the training set."""
@@ -134,7 +161,7 @@ class ForgetRequest:
 
     def _listed(self, numbers: Indices, size: int, split: Split) -> Indices:
         """The numbers, sorted, if each is of a published sample that the model was trained on."""
-        name = f"{str(self.file)!r}"
+        name = repr(self.text if self.file is None else str(self.file))
         if not len(numbers):
             raise UserError(f"{name} names no samples; give at least one to {self.option}")
         if len(out := numbers[(numbers < 0) | (numbers >= size)]):

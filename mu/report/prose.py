@@ -12,7 +12,7 @@ from mu.evaluation.gap import GAP_METRICS
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.console import OF_BACKDOORS, numbers
-from mu.report.markdown import items, links_list, markdown_table, paragraphs
+from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells
 from mu.runs import Run
 
@@ -234,3 +234,25 @@ def table_of(
 ) -> str:
     """A Markdown table of :func:`~mu.report.console.numbers`."""
     return markdown_table(*numbers(names, rows, labels))
+
+
+def describe_suspects(
+    model: str,
+    detector: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    metrics: Mapping[str, float],
+    notes: Sequence[str],
+) -> str:
+    """What a detector suspects, the first of it; ``rows`` as of ``columns``."""
+    count = int(metrics["suspects"])
+    more = f"; the first {len(rows)}" if count > len(rows) else ""
+    others = {name: f"{value:.2f} %" for name, value in metrics.items() if name != "suspects"}
+    texts = [[escape(one) for one in row] for row in rows]
+    return paragraphs(
+        f"**Suspects**: `{detector}` suspects {count:,} training samples of {model}{more}.",
+        markdown_table(columns, texts, "rrllr") if rows else "",
+        *(f"> {note}" for note in notes),
+        items(others),
+        "All are in the artifact `suspects/suspects.csv`, pictures in `suspects/sheet.png`.",
+    )

@@ -28,6 +28,7 @@ from mu.tasks.resolve import (
     tracked_model,
     unlearn_run,
 )
+from mu.tasks.suspects import forget_split
 from mu.tasks.unlearn import make_plan, run_plan
 from mu.tracking import Store, connect
 
@@ -148,7 +149,8 @@ def _refuse_other_forget_set(
     kept = run.params.get("forget")
     if given is None or given == kept:
         return
-    split = problem().spec.forget_split(problem().dataset, ForgetRequest.parse(given))
+    request = ForgetRequest.parse(given)
+    split = forget_split(connect, problem().spec, problem().dataset, request)
     if not np.array_equal(split.forget, problem().split.forget):
         raise UserError(
             f"forget={given} contradicts run {run.run_id}, which has forget={kept}; "

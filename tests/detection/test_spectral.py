@@ -11,7 +11,8 @@ from torch import nn
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data.splits import SplitSpec
-from mu.detection.outliers import along_main_direction, farthest, precision_and_recall
+from mu.detection.activations.by_class import precision_and_recall
+from mu.detection.activations.outliers import along_main_direction, farthest
 from mu.detection.spectral import SpectralSignatures
 from mu.masks import Mask
 from mu.runs import Run
@@ -106,7 +107,9 @@ def checkpoint_of(dataset, *, removed=(), split=None):
 
 def suspect(dataset, *, checkpoint=None, run=None, **settings):
     method = SpectralSignatures.of(settings)
-    return method.suspect(checkpoint or checkpoint_of(dataset), dataset, run or Run())
+    found = method.suspect(checkpoint or checkpoint_of(dataset), dataset, run or Run())
+    assert np.all(np.diff(found.scores) <= 0)
+    return np.sort(found.numbers)
 
 
 CLEAN = make_dataset(train=120, classes=3)
