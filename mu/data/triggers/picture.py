@@ -75,7 +75,7 @@ class Picture(Placed):
 
     def check(self, shape: Shape) -> None:
         """See :meth:`Trigger.check`; the file must be there, and fit."""
-        channels, height, width = shape
+        height, width = shape[1:]
         covered = self.covered(shape)
         if not self.fits((height, width), covered):
             said = {"size": self.size, **self.placing()}.items()
@@ -83,11 +83,6 @@ class Picture(Placed):
             raise UserError(
                 f"{given}: the picture would be {covered[1]}x{covered[0]} pixels, and lie outside "
                 f"the {width}x{height} images; give smaller numbers"
-            )
-        if channels not in (1, 3):
-            raise UserError(
-                f"trigger=image: images of {channels} channels have no colours as a file has; "
-                "give another trigger"
             )
         if self._alpha[1] == 0:
             raise UserError(f"trigger_image={self.image!r}: all of it is transparent (alpha 0)")
@@ -102,10 +97,10 @@ class Picture(Placed):
         rows, columns = self.covered((channels, height, width))
         top, left = self.corner((height, width), (rows, columns))
         shown = self._picture.resize((columns, rows))  # bicubic; alpha is taken into account
-        colours = np.array(shown.convert("RGB").convert("L" if channels == 1 else "RGB"))
-        values = torch.from_numpy(colours).double().reshape(rows, columns, channels)
+        kind = "RGB" if channels == 3 else "L"  # of other images every channel gets the grey
+        colours = torch.from_numpy(np.array(shown.convert("RGB").convert(kind))).double()
         alpha = torch.from_numpy(np.array(shown.getchannel("A"))).double() / 255
-        added = values.permute(2, 0, 1) * alpha
+        added = (colours.permute(2, 0, 1) if channels == 3 else colours) * alpha
 
         def lay(some: Tensor) -> Tensor:
             part = some[..., top : top + rows, left : left + columns]
