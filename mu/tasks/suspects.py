@@ -95,8 +95,8 @@ def rows_of(
 
 def name_of(dataset: ImageDataset, number: int) -> str:
     """The file of a training sample, where it has one; else nothing."""
-    files = getattr(dataset, "files", None)
-    return "" if files is None else str(files.train[number].name)
+    manifest = getattr(dataset, "manifest", None)
+    return "" if manifest is None else str(manifest.train.names[number])
 
 
 def quality(found: Suspects, dataset: ImageDataset) -> dict[str, float]:
