@@ -1,4 +1,4 @@
-"""Data that somebody else poisoned: a folder made with Pillow alone, searched, cleansed, measured."""
+"""Data that somebody else poisoned: a folder made by Pillow is searched, cleansed, measured."""
 
 from __future__ import annotations
 

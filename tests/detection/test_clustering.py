@@ -1,4 +1,4 @@
-"""Activation clustering on features whose clusters are known, and against the best of all splits."""
+"""Activation clustering on features whose clusters are known, and against all splits."""
 
 from itertools import combinations
 
@@ -56,9 +56,7 @@ def silhouette(values, inside):
     for row, one in enumerate(values):
         own = [other for other in range(len(values)) if inside[other] == inside[row]]
         others = [other for other in range(len(values)) if inside[other] != inside[row]]
-        distance = [
-            float(np.sqrt(((one - values[other]) ** 2).sum())) for other in range(len(values))
-        ]
+        distance = np.sqrt(((values - one) ** 2).sum(1))
         a = sum(distance[other] for other in own) / max(1, len(own) - 1)
         b = sum(distance[other] for other in others) / len(others)
         found.append((b - a) / max(a, b) if len(own) > 1 else 0.0)
@@ -97,14 +95,15 @@ def test_there_are_no_more_components_than_directions():
     assert reduced(np.ones((50, 8)), 10).shape == (50, 0)
 
 
-PLANTED = make_poison(range(0, 240, 20), target=1, size=4).apply(
+PLANTED = make_poison(range(0, 240, 40), target=1, size=4).apply(
     make_dataset(train=240, classes=3, channels=3)
 )
 
 
 def suspect(**settings):
     run = Run()
-    found = ActivationClustering.of(settings).suspect(checkpoint_of(PLANTED), PLANTED, run)
+    given = {"dimensions": 2, **settings}  # noise in ten, all as wide, hides the cluster
+    found = ActivationClustering.of(given).suspect(checkpoint_of(PLANTED), PLANTED, run)
     return found, run.notes
 
 
