@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mu.data.image_files import decode_rgb
+from mu.data.files.decode import decode_rgb
 from mu.data.store.builder import Contents, Place, build
 
 MILLION = 1_000_000

@@ -167,9 +167,7 @@ class Spec:
         UserError
             If the request does not fit the data.
         """
-        parts = self.split(dataset)
-        chosen = request.select(dataset, parts, self.recipe.split.split_seed)
-        return ForgetSplit.of(dataset, parts, chosen)
+        return request.cut(dataset, self.split(dataset), self.recipe.split.split_seed)
 
     def without(self, forget: Indices, method: str) -> Spec:
         """The spec after ``method`` has unlearned the samples ``forget``."""

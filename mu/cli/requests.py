@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mu.data import DATASETS, DEFAULT_DATASET
+from mu.data import COPIES, DATASETS, DEFAULT_DATASET
 from mu.data.triggers import TRIGGERS
 from mu.detection import DETECTORS
 from mu.errors import UserError
@@ -199,9 +199,16 @@ class ForgetOptions(Hyperparameters):
     method: str = setting(DEFAULT_METHOD, help=f"how to unlearn: {', '.join(METHODS)}")
     forget: str = setting(
         "class:0",
-        help="class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, "
-        "suspects:RUN_ID (what that run suspects; with :30 the first 30), or poison (the poisoned "
-        "samples of a poisoned original)",
+        help="class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE (sample "
+        "numbers), files:FILE (file names, patterns or sha256), suspects:RUN_ID (what that run "
+        "suspects; RUN_ID:30 the first 30), or poison (the poisoned samples of an original that mu "
+        "poisoned)",
+    )
+    duplicates: str = setting(
+        COPIES[0],
+        help="of image files: whether exact copies of forgotten files are forgotten, too, or "
+        "retained",
+        choices=COPIES,
     )
     oracle_run_id: str = setting(
         "find", help="run of the oracle: find, train (if none is found), none, or an ID"

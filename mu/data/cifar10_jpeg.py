@@ -14,17 +14,12 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from mu.data.image_files import (
-    ImageTree,
-    cache_folder,
-    class_folders,
-    decode,
-    file_digest,
-    labelled,
-    load_cached,
-    store_cached,
-)
+from mu.data.files.cache import cache_folder, file_digest, load_cached, store_cached
+from mu.data.files.decode import decode
+from mu.data.files.parts import class_folders, labelled
+from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images
+from mu.data.manifest import Manifest, PartFiles
 from mu.data.torchvision_sets import CIFAR10_CLASSES as CLASSES
 from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.errors import UserError
@@ -32,7 +27,9 @@ from mu.errors import UserError
 TAR_NAME = "cifar10-jpeg.tar.xz"
 ORDER_NAME = "cifar10-order.npz"
 SIZE = 32
-LABELLED = np.dtype([("pixels", np.uint8, (3, SIZE, SIZE)), ("label", np.int64)])
+CACHED = np.dtype(
+    [("pixels", np.uint8, (3, SIZE, SIZE)), ("label", np.int64), ("file", "S64"), ("sha256", "S64")]
+)
 
 
 def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDataset:
@@ -44,24 +41,34 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
         raise UserError(f"there is no {TAR_NAME} in {str(data_dir)!r}; name the tar's path")
     order = _official_order(tar.with_name(ORDER_NAME))
     digest = file_digest(tar)
-    train, test = (_part(tar, digest, part, order.get(part)) for part in ("train", "test"))
+    (train, of_train), (test, of_test) = (
+        _part(tar, digest, part, order.get(part)) for part in ("train", "test")
+    )
+    summary = f"{len(train):,} training and {len(test):,} test images in {tar}"
     return ImageDataset(
-        "cifar10_jpeg", train, test, CLASSES, *CIFAR10_STATISTICS, data_dir=str(data_dir)
+        "cifar10_jpeg",
+        train,
+        test,
+        CLASSES,
+        *CIFAR10_STATISTICS,
+        data_dir=str(data_dir),
+        manifest=Manifest(str(tar), of_train, of_test, summary),
     )
 
 
-def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images:
+def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> tuple[Images, PartFiles]:
     """One part class by class (cached), then in the official order where that is known."""
     cache = cache_folder() / f"cifar10_jpeg-{digest[:16]}-{part}.npy"
     found = load_cached(cache)
-    if found is None or found.dtype != LABELLED or found.ndim != 1:
+    if found is None or found.dtype != CACHED or found.ndim != 1:
         tree = ImageTree(tar)
         samples = labelled(class_folders(tree, part), CLASSES)
         if not samples:
             raise UserError(f"{str(tar)!r} holds no images {part}/<class>/*.jpg")
-        images = decode(tree, samples, SIZE)
-        found = np.empty(len(samples), LABELLED)
+        images, files = decode(tree, samples, SIZE)
+        found = np.empty(len(samples), CACHED)
         found["pixels"], found["label"] = images.pixels.numpy(), images.labels.numpy()
+        found["file"], found["sha256"] = files.names, files.known
         store_cached(cache, found)
     if order is not None:
         # The k-th occurrence of a class in the official order is its k-th file.
@@ -71,7 +78,8 @@ def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> Images
             raise UserError(f"{ORDER_NAME} beside {str(tar)!r} does not fit it; remove one")
         found = found[place]
     pixels, labels = (np.ascontiguousarray(found[name]) for name in ("pixels", "label"))
-    return Images(torch.from_numpy(pixels), torch.from_numpy(labels))
+    names, digests = (found[name].astype(str).tolist() for name in ("file", "sha256"))
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels)), PartFiles(names, digests)
 
 
 def _official_order(path: Path) -> dict[str, np.ndarray]:

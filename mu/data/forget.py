@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -12,14 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mu.data import COPIES
 from mu.data.class_names import labels_of
 from mu.data.images import ImageDataset, Indices, Subset
 from mu.data.index_files import read_indices
+from mu.data.manifest import Manifest
+from mu.data.name_lists import numbers_of
 from mu.data.splits import Split
 from mu.errors import UserError
 
 SPELLINGS = (
-    "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, suspects:RUN_ID"
+    "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, files:FILE, "
+    "suspects:RUN_ID"
 )
 POISON = "poison"  # of a poisoned original: its poisoned samples
 
@@ -31,7 +35,7 @@ class ForgetRequest:
     Parameters
     ----------
     kind
-        ``class``, ``random``, ``indices``, ``suspects`` or ``poison``.
+        ``class``, ``random``, ``indices``, ``files``, ``suspects`` or ``poison``.
     text, option
         As it was typed, and the name of the option.
     class_name
@@ -40,7 +44,10 @@ class ForgetRequest:
         How many samples, or which share of the training set (0-1); None for all. Of several
         classes, how many of them together.
     file
-        Of ``indices``.
+        Of ``indices`` and ``files``.
+    duplicates
+        Whether exact copies of forgotten files are forgotten too (``forget``), or retained
+        (``keep``).
     run_id, numbers
         Of ``suspects``: the run that suspects them, and the sample numbers, the most suspicious
         first, once they were read from it; of these the first ``count``.
@@ -53,11 +60,12 @@ class ForgetRequest:
     count: int | None = None
     share: float | None = None
     file: Path | None = None
+    duplicates: str = COPIES[0]
     run_id: str | None = None
     numbers: tuple[int, ...] | None = None
 
     @classmethod
-    def parse(cls, text: str, option: str = "forget") -> ForgetRequest:
+    def parse(cls, text: str, option: str = "forget", duplicates: str = COPIES[0]) -> ForgetRequest:
         """Read a request as it is typed.
 
         Parameters
@@ -72,8 +80,8 @@ class ForgetRequest:
         """
         kind, _, rest = text.partition(":")
         if text == POISON and option == "forget":
-            return cls("poison", text)
-        made = partial(cls, kind, text, option)
+            return cls("poison", text, duplicates=duplicates)
+        made = partial(cls, kind, text, option, duplicates=duplicates)
         name, _, count = rest.rpartition(":") if kind == "class" else ("", "", rest)
         if re.fullmatch(r"\d{1,18}", count) and (name or kind == "random"):
             if int(count) == 0:
@@ -90,9 +98,22 @@ class ForgetRequest:
             found := re.fullmatch(r"([0-9a-zA-Z]+)(?::([1-9]\d{0,17}))?", rest)
         ):
             return made(run_id=found[1], count=int(found[2]) if found[2] else None)
-        if kind == "indices" and rest:
+        if kind in ("indices", "files") and rest:
             return made(file=Path(rest).expanduser())
         raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
+
+    def cut(self, dataset: ImageDataset, split: Split, seed: int) -> ForgetSplit:
+        """The training set of a model, cut by this request.
+
+        Copies of the files that are meant are found by their bytes, and forgotten too unless
+        ``duplicates`` says otherwise. Parameters and errors are those of :meth:`select`.
+        """
+        chosen = self.select(dataset, split, seed)
+        if dataset.manifest is None or self.kind == POISON:  # a copy was not poisoned
+            return ForgetSplit.of(dataset, split, chosen)
+        copies = dataset.manifest.train.copies(chosen, split.train)
+        forget = np.union1d(chosen, copies) if self.duplicates == COPIES[0] else chosen
+        return replace(ForgetSplit.of(dataset, split, forget), copies=copies)
 
     def select(self, dataset: ImageDataset, split: Split, seed: int) -> Indices:
         """The sample numbers meant, sorted.
@@ -112,9 +133,9 @@ class ForgetRequest:
             never trained on, or the index file is not a list of sample numbers.
         """
         if self.file is not None:
-            return self._listed(read_indices(self.file), len(dataset.train), split)
+            return self._checked(self._numbers(self.file, dataset, split), dataset, split)
         if self.kind == "suspects":
-            return self._listed(self._suspected(), len(dataset.train), split)
+            return self._checked(self._suspected(), dataset, split)
         if self.kind == "poison":
             return _poisoned(dataset, split)
         of_class, pool = "", split.train
@@ -159,9 +180,21 @@ class ForgetRequest:
             raise UserError(f"{self.option}={self.text!r} names a class twice; once is enough")
         return split.train[np.isin(labels, sorted(chosen))]
 
-    def _listed(self, numbers: Indices, size: int, split: Split) -> Indices:
+    def _numbers(self, file: Path, dataset: ImageDataset, split: Split) -> Indices:
+        """The sample numbers in a list of numbers or of names."""
+        if self.kind == "indices":
+            return read_indices(file)
+        if dataset.manifest is None:
+            raise UserError(
+                f"{self.option}={self.text}: the images of {dataset.name} are no files of their "
+                "own; give sample numbers with indices:FILE"
+            )
+        return numbers_of(file, dataset.manifest, split.train)
+
+    def _checked(self, numbers: Indices, dataset: ImageDataset, split: Split) -> Indices:
         """The numbers, sorted, if each is of a published sample that the model was trained on."""
         name = repr(self.text if self.file is None else str(self.file))
+        size = len(dataset.train)
         if not len(numbers):
             raise UserError(f"{name} names no samples; give at least one to {self.option}")
         if len(out := numbers[(numbers < 0) | (numbers >= size)]):
@@ -181,7 +214,8 @@ class ForgetRequest:
             why = "not trained on (left out by train_size, or forgotten before)"
         if len(wrong):
             raise UserError(
-                f"{name}: {_in_words(wrong)} {why}; remove from the list what stands here"
+                f"{name}: {_in_words(wrong, dataset.manifest)} {why}; remove from the list what "
+                "stands here"
             )
         return values
 
@@ -198,13 +232,17 @@ def _poisoned(dataset: ImageDataset, split: Split) -> Indices:
     return left
 
 
-def _in_words(numbers: Indices, most: int = 200) -> str:
+def _in_words(numbers: Indices, manifest: Manifest | None) -> str:
     """All the numbers in words, so that one reading is enough to mend a list."""
-    shown = ", ".join(str(number) for number in numbers[:most])
-    rest = f" and {len(numbers) - most} more" if len(numbers) > most else ""
-    if len(numbers) == 1:
-        return f"sample {shown} was"
-    return f"{len(numbers)} samples ({shown}{rest}) were"
+    shown = _listed(numbers, manifest, most=200)
+    return f"sample {shown} was" if len(numbers) == 1 else f"{len(numbers)} samples ({shown}) were"
+
+
+def _listed(numbers: Indices, manifest: Manifest | None, most: int) -> str:
+    """Numbers, with the names of their files, where they have any."""
+    names = manifest.train.names if manifest else None
+    shown = ", ".join(f"{n} = {names[n]}" if names else str(n) for n in numbers[:most])
+    return f"{shown} and {len(numbers) - most} more" if len(numbers) > most else shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +257,9 @@ class ForgetSplit:
         Sample numbers, int64, disjoint, together exactly what the original was trained on.
     val
         Sample numbers of the validation part.
+    copies
+        Samples whose files are exact copies of others that are forgotten; they are in ``forget``,
+        or in ``retain`` where they were to be kept.
 
     Raises
     ------
@@ -232,6 +273,7 @@ class ForgetSplit:
     forget: Indices
     retain: Indices
     val: Indices
+    copies: Indices = field(default_factory=lambda: np.array([], np.int64))
 
     def __post_init__(self) -> None:
         if not len(self.forget):
@@ -297,6 +339,18 @@ class ForgetSplit:
 
     def _is_gone(self, labels: Tensor) -> NDArray[np.bool_]:
         return np.isin(labels.numpy(), self._gone)
+
+    def copies_in_words(self) -> str:
+        """What was done with copies of forgotten files; nothing where there are none."""
+        if not len(self.copies):
+            return ""
+        named = _listed(self.copies, self.dataset.manifest, most=5)
+        if np.isin(self.copies, self.forget).all():
+            return f"exact copies of forgotten files are forgotten, too: {named}"
+        return (
+            f"exact copies of forgotten files stay in the retain set: {named}; "
+            "duplicates=forget forgets them, too"
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -1,7 +1,6 @@
-"""Any folder, tar or zip of class folders: ``train/<class>/*`` with ``test/`` or ``val/`` beside.
+"""Any folder, tar or zip of class folders; :mod:`mu.data.files.parts` says which layouts are read.
 
-Without such parts, the class folders lie in the root itself, and every fifth image of a class,
-in the order of file names, belongs to the test set. Files are numbered class by class, sorted.
+Files are numbered class by class, in the order of torchvision's ``ImageFolder``.
 """
 
 from __future__ import annotations
@@ -12,23 +11,23 @@ from pathlib import Path
 
 import torch
 
-from mu.data.image_files import (
+from mu.data.files.decode import (
     DEFAULT_SIZE,
     STREAMED_SIZE,
-    ImageTree,
-    Sample,
     check_memory,
-    class_folders,
     common_size,
     decode,
     fits_memory,
-    labelled,
 )
+from mu.data.files.folder import content_of
+from mu.data.files.listing import Listing, Sample
+from mu.data.files.parts import listing_of
+from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images, Statistics, channel_statistics
+from mu.data.manifest import Manifest, PartFiles
 from mu.data.streaming import StreamedImages
 from mu.errors import UserError
 
-HOLD_OUT = 5
 LOOKED_AT = 1000  # images that statistics of a streamed set are of
 # Of the training images; those that every published model of torchvision was trained with.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -43,21 +42,24 @@ def read(
     deviation are then of a thousand training images, spread evenly over all.
     """
     tree = _tree(data_dir, "imagefolder")
-    classes, train, test = parts_of(tree)
-    count = len(train) + len(test)
+    listing = listing_of(tree)
+    count = len(listing.train) + len(listing.test)
     if stream or (stream is None and not fits_memory(count, image_size or DEFAULT_SIZE)):
-        return _streamed("imagefolder", tree, image_size, workers)
-    size = image_size or common_size(tree, train + test)
+        return _streamed("imagefolder", tree, listing, image_size, workers)
+    size = image_size or common_size(tree, listing.train + listing.test)
     check_memory(count, size, str(data_dir))
-    images = decode(tree, train, size)
+    (train, of_train), (test, of_test) = (
+        decode(tree, part, size) for part in (listing.train, listing.test)
+    )
     return ImageDataset(
         "imagefolder",
-        images,
-        decode(tree, test, size),
-        tuple(classes),
-        *channel_statistics(images),
+        train,
+        test,
+        listing.classes,
+        *channel_statistics(train),
         data_dir=str(data_dir),
         image_size=size,
+        manifest=Manifest(str(data_dir), of_train, of_test, str(listing), listing.skipped),
     )
 
 
@@ -71,12 +73,14 @@ def imagenet(
 
     Russakovsky et al. (2015), ImageNet Large Scale Visual Recognition Challenge, IJCV 115.
     """
-    return _streamed("imagenet", _tree(data_dir, "imagenet"), image_size, workers, IMAGENET)
+    tree = _tree(data_dir, "imagenet")
+    return _streamed("imagenet", tree, listing_of(tree), image_size, workers, IMAGENET)
 
 
 def _streamed(
     name: str,
     tree: ImageTree,
+    listing: Listing,
     image_size: int | None,
     workers: int,
     statistics: Statistics | None = None,
@@ -91,7 +95,6 @@ def _streamed(
             f"{str(root)!r} is an archive, which cannot be streamed; unpack it, or build a "
             f"file of images: mlflow run . -e dataset -P source={root} -P out=FILE.lmdb"
         )
-    classes, *parts = parts_of(tree)
     size = image_size or STREAMED_SIZE
     train, test = (
         StreamedImages(
@@ -101,25 +104,45 @@ def _streamed(
             _identity(root, samples),
             workers=workers,
         )
-        for samples in parts
+        for samples in (listing.train, listing.test)
     )
     if statistics is None:
         rows = torch.linspace(0, len(train) - 1, min(len(train), LOOKED_AT)).long()
         statistics = channel_statistics(Images(train.fetch(rows), train.labels[rows]))
     return ImageDataset(
-        name, train, test, tuple(classes), *statistics, data_dir=str(root), image_size=size
+        name,
+        train,
+        test,
+        listing.classes,
+        *statistics,
+        data_dir=str(root),
+        image_size=size,
+        manifest=Manifest(
+            str(root),
+            _unread(root, listing.train),
+            _unread(root, listing.test),
+            str(listing),
+            listing.skipped,
+        ),
     )
+
+
+def _unread(root: Path, samples: list[Sample]) -> PartFiles:
+    """The files of a part; their bytes are read where they are needed."""
+    names = [path for path, _ in samples]
+
+    def read(number: int) -> bytes:
+        return content_of(root, names[number])
+
+    def size_of(number: int) -> int:
+        return (root / names[number]).stat().st_size
+
+    return PartFiles(names, (), read, size_of)
 
 
 def _file(root: Path, names: tuple[str, ...], number: int) -> tuple[str, bytes]:
     """Path and bytes of a file below ``root``."""
-    try:
-        return names[number], (root / names[number]).read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{names[number]!r} in {str(root)!r} cannot be read ({error}); the folder has changed "
-            "since it was listed"
-        ) from error
+    return names[number], content_of(root, names[number])
 
 
 def _tree(data_dir: Path | None, name: str) -> ImageTree:
@@ -132,31 +155,6 @@ def _identity(root: Path, samples: list[Sample]) -> str:
     """sha256 (hex) of paths and sizes: reading all of a large set would take hours."""
     seen = hashlib.sha256()
     for path, _ in samples:
-        seen.update(f"{path}/{(root / path).stat().st_size}\n".encode())
+        line = f"{path}/{(root / path).stat().st_size}\n"
+        seen.update(line.encode(errors="surrogateescape"))
     return seen.hexdigest()
-
-
-def parts_of(tree: ImageTree) -> tuple[list[str], list[Sample], list[Sample]]:
-    """Classes, training samples and test samples."""
-    if found := class_folders(tree, "train"):
-        parts = ((part, class_folders(tree, part)) for part in ("test", "val"))
-        part, held = next((one for one in parts if one[1]), ("", {}))
-        if not held:
-            raise UserError(f"{str(tree.root)!r} has train/ but neither test/ nor val/ beside it")
-        if extra := sorted(held.keys() - found.keys()):
-            raise UserError(f"{part}/ has classes that train/ lacks: {', '.join(extra)}")
-        if len(found) < 2:
-            raise UserError(f"{str(tree.root)!r} has one class only in train/: {', '.join(found)}")
-        return [*found], labelled(found, found), labelled(held, found)
-    found = class_folders(tree, "")
-    if len(found) < 2:
-        raise UserError(
-            f"{str(tree.root)!r} holds no class folders with images, or only one; name a folder or "
-            "archive with train/ and test/ (or val/), or the class folders themselves, at its top"
-        )
-    held = {name: paths[HOLD_OUT - 1 :: HOLD_OUT] for name, paths in found.items()}
-    kept = {
-        name: [one for n, one in enumerate(paths, 1) if n % HOLD_OUT]
-        for name, paths in found.items()
-    }
-    return [*found], labelled(kept, found), labelled(held, found)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mu.data.manifest import COLUMNS, Manifest, PartFiles
 from mu.errors import UserError
 
 Indices = NDArray[np.int64]
@@ -93,6 +96,8 @@ class ImageDataset:
         Class names, by label.
     mean, std
         Per channel, of pixels scaled to 0-1.
+    manifest
+        Which file each image is, of a data set of image files.
     """
 
     name: str
@@ -103,6 +108,7 @@ class ImageDataset:
     std: tuple[float, ...]
     data_dir: str | None = None
     image_size: int | None = None
+    manifest: Manifest | None = None
 
     def __post_init__(self) -> None:
         if not len(self.train) or not len(self.test):
@@ -144,6 +150,24 @@ class ImageDataset:
     def poisoned(self) -> Indices:
         """Sample numbers of poisoned training images, sorted; none of data as published."""
         return np.array([], np.int64)
+
+    def file_rows(
+        self, chosen: Mapping[str, Iterable[int]], *, read: bool = False
+    ) -> list[dict[str, Any]]:
+        """A row for each of the ``chosen`` images, by part: number, file, class, sha256.
+
+        sha256 stays empty where the files were not read yet, unless they are to be ``read``.
+        """
+        labels = {"train": self.published_labels, "test": self.test.labels}
+        rows = []
+        for part, numbers in chosen.items() if self.manifest else ():
+            files: PartFiles = getattr(self.manifest, part)
+            for number in numbers:
+                name = self.classes[int(labels[part][number])]
+                digest = files.digest(number) if files.known or read else ""
+                row = (part, number, files.names[number], name, digest)
+                rows.append(dict(zip(COLUMNS, row, strict=True)))
+        return rows
 
     def training_subset(self, indices: Indices) -> Subset:
         """The training samples with these numbers."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mu.data.image_files import (
+from mu.data.files.decode import (
     DEFAULT_SIZE,
     STREAMED_SIZE,
     check_memory,
@@ -22,7 +22,8 @@ from mu.data.image_files import (
     square_pixels,
 )
 from mu.data.images import ImageDataset, Images, ImageSet, channel_statistics
-from mu.data.store.reader import ImageStore
+from mu.data.manifest import Manifest, PartFiles
+from mu.data.store.reader import PARTS, ImageStore
 from mu.data.streaming import StreamedImages
 from mu.errors import UserError
 
@@ -37,23 +38,51 @@ def read(
     if data_dir is None:
         raise UserError("dataset=lmdb needs data_dir: the file that mlflow run . -e dataset built")
     store = ImageStore(data_dir)
-    card, parts = store.card, ("train", "test")
+    card = store.card
     if image_size is None and card.smallest == card.largest and len({*card.largest}) == 1:
         image_size = card.largest[0]
-    size, count = image_size or DEFAULT_SIZE, sum(map(card.size, parts))
+    size, count = image_size or DEFAULT_SIZE, sum(map(card.size, PARTS))
     train: ImageSet
     test: ImageSet
     if stream or (stream is None and not fits_memory(count, size)):
         size, statistics = image_size or STREAMED_SIZE, (card.mean, card.std)
-        train, test = (_streamed(store, part, size, workers) for part in parts)
+        train, test = (_streamed(store, part, size, workers) for part in PARTS)
+        manifest = _manifest(store)
     else:
         check_memory(count, size, str(data_dir))
-        train, test = images = [_decoded(store, part, size) for part in parts]
+        train, test = images = [_decoded(store, part, size) for part in PARTS]
         statistics = channel_statistics(images[0])
+        manifest = _manifest(store, read=True)
         store.close()
     return ImageDataset(
-        "lmdb", train, test, card.classes, *statistics, data_dir=str(data_dir), image_size=size
+        "lmdb",
+        train,
+        test,
+        card.classes,
+        *statistics,
+        data_dir=str(data_dir),
+        image_size=size,
+        manifest=manifest,
     )
+
+
+def _manifest(store: ImageStore, *, read: bool = False) -> Manifest | None:
+    """Which file each image was; None of a file of images that was built before names were kept.
+
+    ``read``: all sha256 now, not as they are needed.
+    """
+    names, card = {part: store.names(part) for part in PARTS}, store.card
+    if not all(names.values()):
+        return None
+    train, test = (
+        PartFiles(names[part], (), partial(store.image, part), partial(store.length, part))
+        for part in PARTS
+    )
+    if read:
+        train, test = train.all_read(), test.all_read()
+    counts = ", ".join(f"{card.size(part):,} {part} images" for part in PARTS)
+    summary = f"{counts}, {len(card.classes)} classes, in {store.path}, built from {card.source}"
+    return Manifest(str(store.path), train, test, summary)
 
 
 def _streamed(store: ImageStore, part: str, size: int, workers: int) -> StreamedImages:

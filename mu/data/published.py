@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mu.data.image_files import ImageTree, Sample, cache_folder, check_memory, decode
+from mu.data.files.cache import cache_folder
+from mu.data.files.decode import check_memory, decode
+from mu.data.files.listing import Sample
+from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images, Statistics, channel_statistics
+from mu.data.manifest import Manifest, PartFiles
 from mu.errors import UserError
 
 # In what every class of torchvision says where files are missing or are not the published ones.
@@ -100,14 +104,23 @@ class Published:
     ) -> ImageDataset:
         """The data set of image files in the folder, as RGB squares of ``size`` pixels."""
         check_memory(len(train) + len(test), size, str(self.folder))
-        tree, images = ImageTree(self.folder), []
+        tree, parts = ImageTree(self.folder), []
         for part in (train, test):
             named = [(Path(path).relative_to(self.folder).as_posix(), n) for path, n in part]
-            images.append(self.decode(tree, named, size))
-        return self.dataset(images[0], images[1], classes, image_size=size)
+            parts.append(self.decode(tree, named, size))
+        return self.of_files(parts, classes, size)
 
-    def decode(self, tree: ImageTree, samples: list[Sample], size: int) -> Images:
-        """:func:`mu.data.image_files.decode`, whose errors name the folder and the remedy, too."""
+    def of_files(
+        self, parts: list[tuple[Images, PartFiles]], classes: Iterable[str], size: int | None = None
+    ) -> ImageDataset:
+        """The data set of training and test images that were decoded from files."""
+        (train, of_train), (test, of_test) = parts
+        summary = f"{len(train):,} training and {len(test):,} test images of {self.title}"
+        manifest = Manifest(str(self.folder), of_train, of_test, f"{summary} in {self.folder}")
+        return self.dataset(train, test, classes, image_size=size, manifest=manifest)
+
+    def decode(self, tree: ImageTree, samples: list[Sample], size: int) -> tuple[Images, PartFiles]:
+        """:func:`mu.data.files.decode.decode`; errors name the folder and the remedy, too."""
         try:
             return decode(tree, samples, size)
         except UserError as error:
@@ -122,6 +135,7 @@ class Published:
         *,
         statistics: Statistics | None = None,
         image_size: int | None = None,
+        manifest: Manifest | None = None,
     ) -> ImageDataset:
         """The data set, normalised by exactly its own training images, or by known numbers."""
         return ImageDataset(
@@ -132,6 +146,7 @@ class Published:
             *(statistics or channel_statistics(train)),
             data_dir=str(self.folder),
             image_size=image_size,
+            manifest=manifest,
         )
 
 

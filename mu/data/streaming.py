@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 
-from mu.data.image_files import open_rgb, square_pixels
+from mu.data.files.decode import open_rgb, square_pixels
 from mu.data.images import ImageSet
 from mu.errors import UserError
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from torchvision.datasets.utils import download_url
 
-from mu.data.image_files import ImageTree, class_folders, labelled
+from mu.data.files.parts import class_folders, labelled
+from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset
 from mu.data.published import Published
 
@@ -41,8 +42,8 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
         test = [(f"{top}val/images/{name}", wnids.index(wnid)) for name, wnid, *_ in rows]
         place.check_counts(len(train), len(test))
         classes = _class_names(wnids, words)
-        images = [place.decode(tree, samples, SIZE) for samples in (train, test)]
-        return place.dataset(images[0], images[1], classes)
+        parts = [place.decode(tree, samples, SIZE) for samples in (train, test)]
+        return place.of_files(parts, classes)
 
 
 def _find(place: Published) -> Path:

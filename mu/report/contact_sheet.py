@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mu.data.image_files import decode_rgb
+from mu.data.files.decode import decode_rgb
 from mu.data.images import ImageDataset
 from mu.data.store.reader import ImageStore
 from mu.detection.base import Suspects

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mu.cli.requests import DatasetOptions, Request
 from mu.data import DATASETS, load_data
-from mu.data.image_files import decode_rgb
+from mu.data.files.decode import decode_rgb
 from mu.data.store.builder import Contents, build
 from mu.data.store.card import Card
 from mu.data.store.reader import ImageStore, digest_file, verify

@@ -164,7 +164,7 @@ def _of_folder(store: Store, folder: Path, options: EvaluateOptions) -> Subject:
     if options.forget is not None:
         seed = spec.recipe.split.split_seed
         request = resolved(lambda: store, ForgetRequest.parse(options.forget), dataset)
-        chosen = request.select(dataset, whole, seed)
+        chosen = request.cut(dataset, whole, seed).forget
         if len(removed) and not np.array_equal(np.sort(chosen), removed):
             raise UserError(
                 f"forget={options.forget}: the model in {str(folder)!r} has unlearned other "

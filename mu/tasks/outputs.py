@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,22 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
     }
     place = dataset.data_dir or dataset.name
     recorder.dataset(dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
+    if manifest := dataset.manifest:
+        _print_once(f"data: {manifest.summary}")
+        recorder.remark(f"Data: {manifest.summary}")
+        everything = {"train": range(len(dataset.train)), "test": range(len(dataset.test))}
+        write_csv(recorder.folder / "data" / "manifest.csv", dataset.file_rows(everything))
+        left = [
+            {"file": one, "why": why} for why, all_ in manifest.left_out.items() for one in all_
+        ]
+        if left:
+            write_csv(recorder.folder / "data" / "left_out.csv", left)
+
+
+@cache
+def _print_once(line: str) -> None:
+    """Print a line, if this process has not printed it before."""
+    print(line, flush=True)
 
 
 def about(checkpoint: Checkpoint) -> str:

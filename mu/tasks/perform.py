@@ -19,7 +19,7 @@ from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
 from mu.tasks.base import make_run, run_task
-from mu.tasks.outputs import about, links, log_data, write_json
+from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
@@ -79,6 +79,8 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     recorder.tags(task.tags())
     run = make_run(problem.device, recorder, task.seed)
     run.notes += task.notes
+    if text := problem.split.copies_in_words():
+        run.note(text)
     checkpoint = copy.deepcopy(problem.checkpoint)
     run.place(checkpoint.model)
     with run.stopwatch() as seconds:
@@ -148,6 +150,9 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     recorder.metrics(metrics)
     (folder / "forget").mkdir(exist_ok=True)
     np.save(folder / "forget" / "indices.npy", problem.split.forget, allow_pickle=False)
+    if problem.dataset.manifest:
+        rows = problem.dataset.file_rows({"train": problem.split.forget.tolist()}, read=True)
+        write_csv(folder / "forget" / "files.csv", rows)
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "config.json", {**task.config(), **problem.device.as_dict()})
     plots.plot_layers(done.checkpoint.mask, folder / "mask" / "layers.png")

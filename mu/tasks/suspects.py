@@ -95,8 +95,7 @@ def rows_of(
 
 def name_of(dataset: ImageDataset, number: int) -> str:
     """The file of a training sample, where it has one; else nothing."""
-    manifest = getattr(dataset, "manifest", None)
-    return "" if manifest is None else str(manifest.train.names[number])
+    return "" if dataset.manifest is None else dataset.manifest.train.names[number]
 
 
 def quality(found: Suspects, dataset: ImageDataset) -> dict[str, float]:

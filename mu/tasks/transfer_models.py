@@ -11,6 +11,7 @@ import numpy as np
 from mu import tags
 from mu.checkpoints import Spec
 from mu.cli.requests import DeviceOptions, Request, TransferOptions
+from mu.data import COPIES
 from mu.data.forget import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
@@ -149,7 +150,8 @@ def _refuse_other_forget_set(
     kept = run.params.get("forget")
     if given is None or given == kept:
         return
-    request = ForgetRequest.parse(given)
+    duplicates = run.params.get("duplicates", COPIES[0])
+    request = ForgetRequest.parse(given, duplicates=duplicates)
     split = forget_split(connect, problem().spec, problem().dataset, request)
     if not np.array_equal(split.forget, problem().split.forget):
         raise UserError(

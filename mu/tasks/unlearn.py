@@ -89,7 +89,7 @@ def make_plan(
 ) -> UnlearnPlan:
     """Check what was requested, and find the original if there is one."""
     method = make_method(options.method, request.method)
-    forget = ForgetRequest.parse(options.forget)
+    forget = ForgetRequest.parse(options.forget, duplicates=options.duplicates)
     store, given = connect(), request.original
     run_id = stage_of(store, options.prune_run_id, options.stage)
     found = find_requested(store, run_id, given, poisoned=forget.kind == "poison")
@@ -101,6 +101,7 @@ def make_plan(
         what = about(found.checkpoint)
         print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
     extra = {**stated_options(dataset), **({"stage": options.stage} if options.stage else {})}
+    extra |= {"duplicates": options.duplicates} if dataset.manifest else {}
     return UnlearnPlan(
         store, options, method, device, dataset, original, options.forget, lambda *_: split, extra
     ).checked()

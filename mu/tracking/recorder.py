@@ -39,6 +39,7 @@ class Recorder:
         self._present: set[str] | None = None  # parameters that MLflow's launcher has logged
         self._known: set[tuple[str, int]] = set()  # numbers that a resumed run has logged before
         self._warned: set[str] = set()
+        self._remarks: list[str] = []  # paragraphs of the description
         self._ended = threading.Event()
         self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._send_regularly, daemon=True)
@@ -65,7 +66,11 @@ class Recorder:
 
     def describe(self, text: str) -> None:
         """Set the description on the run's page; Markdown."""
-        self.tags({"mlflow.note.content": text})
+        self.tags({"mlflow.note.content": "\n\n".join([text, *self._remarks])})
+
+    def remark(self, text: str) -> None:
+        """Add a paragraph to the description that will be set."""
+        self._remarks.append(text)
 
     def put(self, path: str, content: bytes) -> None:
         """Put a file among the run's artifacts at once; raises what goes wrong."""

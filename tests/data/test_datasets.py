@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from mu.data import DATASETS, cifar10_jpeg, load_data
 from mu.data.cifar10_jpeg import ORDER_NAME, TAR_NAME
-from mu.data.image_files import store_cached
+from mu.data.files.cache import store_cached
 from mu.data.images import Images, channel_statistics
 from mu.data.torchvision_sets import CIFAR10_CLASSES as CLASSES
 from mu.data.torchvision_sets import MNIST_FILES as FILES
@@ -402,7 +402,7 @@ def test_of_a_member_stored_twice_the_later_one_counts(tmp_path):
 @pytest.mark.parametrize(
     ("names", "texts"),
     [
-        (["ants/0.png"], ("no class folders", "only one")),
+        (["ants/0.png"], ("one class only: ants",)),
         (["train/a/0.png", "train/b/0.png"], ("neither test/ nor val/",)),
         (["train/a/0.png", "train/b/0.png", "test/c/0.png"], ("test/", "lacks: c")),
         (["0.png", "1.png"], ("no class folders",)),

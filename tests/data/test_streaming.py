@@ -14,7 +14,7 @@ from PIL import Image
 from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data, streaming
 from mu.data.batches import Batches
-from mu.data.image_files import decode_rgb, square_pixels
+from mu.data.files.decode import decode_rgb, square_pixels
 from mu.data.images import ImageDataset, Images
 from mu.data.poison import Poison
 from mu.data.poison_options import PoisonOptions
@@ -175,7 +175,7 @@ def test_a_spec_remembers_that_its_images_are_streamed(packed: Path) -> None:
 
 def test_sets_stream_when_they_do_not_fit(packed: Path, folder: Path, monkeypatch) -> None:
     assert not load_data("lmdb", packed, 16).streams
-    monkeypatch.setattr("mu.data.image_files.MEMORY_LIMIT", 1000)
+    monkeypatch.setattr("mu.data.files.decode.MEMORY_LIMIT", 1000)
     for name, place in (("lmdb", packed), ("imagefolder", folder)):
         assert load_data(name, place, 16, workers=0).streams
         with refused("exceed"):

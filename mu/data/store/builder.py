@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,19 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from mu.data.image_files import file_digest
+from mu.data.files.cache import file_digest
 from mu.data.images import statistics_of
 from mu.data.store.card import Card, Gathered
-from mu.data.store.reader import META_KEY, digest_file, header, image_key, labels_key, pack
+from mu.data.store.reader import (
+    META_KEY,
+    digest_file,
+    header,
+    image_key,
+    labels_key,
+    names_key,
+    pack,
+    pack_names,
+)
 from mu.errors import UserError
 
 FIRST_MAP = 2**28
@@ -51,8 +60,8 @@ class Contents:
         Gives the encoded bytes of the places asked for, in any order.
     stamp_of
         Tells whether the image of a place has changed since it was written.
-    name_of
-        What a place is called, where its image is damaged.
+    names
+        Names of the files that the images are, by part, in the order of sample numbers.
     """
 
     name: str
@@ -62,8 +71,13 @@ class Contents:
     fingerprint: str
     read: Callable[[set[Place]], Iterator[Encoded]]
     stamp_of: Callable[[Place], str] = lambda _: ""
-    name_of: Callable[[Place], str] = lambda place: f"{place[0]} image {place[1]}"
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     channels: int = 3
+
+    def name_of(self, place: Place) -> str:
+        """What a place is called, where its image is damaged."""
+        part, number = place
+        return self.names[part][number] if self.names else f"{part} image {number}"
 
     def places(self) -> set[Place]:
         """All of them."""
@@ -232,10 +246,11 @@ def _card(env: lmdb.Environment, contents: Contents, gathered: Gathered) -> Card
 def _finish(env: lmdb.Environment, write: Write, contents: Contents, card: Card, out: Path) -> None:
     """Write labels and card, and the whole of it compact under its own name."""
     labels = [(labels_key(p), n.astype("<i8").tobytes()) for p, n in contents.labels.items()]
+    names = [(names_key(part), pack_names(names)) for part, names in contents.names.items()]
     # Of a million images the stamps take room, too: pages are copied before they change.
     stamps = [(_STAMP + image_key(*place), None) for place in sorted(contents.places())]
     meta = json.dumps(card.as_dict()).encode()
-    write([*labels, (META_KEY, meta), (_PROGRESS_KEY, None), *stamps])
+    write([*labels, *names, (META_KEY, meta), (_PROGRESS_KEY, None), *stamps])
     temporary = out.with_name(out.name + ".tmp")
     temporary.unlink(missing_ok=True)
     env.sync(True)

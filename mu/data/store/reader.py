@@ -9,6 +9,7 @@ import json
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,7 +17,7 @@ from weakref import WeakValueDictionary
 import lmdb
 import numpy as np
 
-from mu.data.image_files import file_digest
+from mu.data.files.cache import file_digest
 from mu.data.images import Indices
 from mu.data.store.card import Card
 from mu.errors import UserError
@@ -24,6 +25,7 @@ from mu.errors import UserError
 DIGEST_SUFFIX = ".sha256"
 _MAGIC = bytes.fromhex("dec0efbe")  # of LMDB, in the first page
 _HEADER = struct.Struct("<qQI")  # label, length and CRC-32 of what follows
+_LONGEST_NAME = 8192  # letters of JSON
 PARTS = ("train", "test")
 META_KEY = b"meta"
 
@@ -36,6 +38,16 @@ def image_key(part: str, number: int) -> bytes:
 def labels_key(part: str) -> bytes:
     """The key of all labels of a part."""
     return f"labels/{part}".encode()
+
+
+def names_key(part: str) -> bytes:
+    """The key of the names of all files of a part; files built before they were kept have none."""
+    return f"names/{part}".encode()
+
+
+def pack_names(names: Sequence[str]) -> bytes:
+    """Names of files, in the order of sample numbers."""
+    return zlib.compress(json.dumps(list(names)).encode())
 
 
 def header(value: bytes | memoryview) -> bytes:
@@ -98,6 +110,27 @@ class ImageStore:
     def labels(self, part: str) -> Indices:
         """Labels of all images of a part, int64 of shape (n,)."""
         return self._labels[part]
+
+    def names(self, part: str) -> list[str]:
+        """Names of the files that the images of a part were, where they are known."""
+        with self._env.begin() as reading:
+            value = reading.get(names_key(part))
+        if value is None:
+            return []
+        count = len(self._labels[part])
+        try:
+            found = json.loads(zlib.decompressobj().decompress(value, _LONGEST_NAME * (count + 1)))
+            if [type(name) for name in found] != [str] * count:
+                raise ValueError(f"they are not {count} names")
+        except (ValueError, TypeError, RecursionError, zlib.error) as error:
+            raise _damaged(self.path, f"the file names of {part}: {error}") from error
+        return list(found)
+
+    def length(self, part: str, number: int) -> int:
+        """Bytes of an encoded image, without reading it; 0 if it is missing."""
+        with self._env.begin(buffers=True) as reading:
+            value = reading.get(image_key(part, number)) or b""
+            return max(0, len(value) - _HEADER.size)
 
     def image(self, part: str, number: int) -> bytes:
         """The encoded bytes of one image.

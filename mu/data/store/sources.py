@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mu.data.image_files import ImageTree
-from mu.data.imagefolder import parts_of
+from mu.data.files.parts import listing_of
+from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images
 from mu.data.store.builder import Contents, Encoded, Place
 from mu.digests import digest_of
@@ -18,18 +18,16 @@ from mu.errors import UserError
 
 
 def of_tree(root: Path) -> Contents:
-    """The image files of a folder or tar, as they are; order and errors as ``imagefolder``'s."""
+    """The image files of a folder or archive, as they are: listed as ``imagefolder``'s."""
     tree = ImageTree(root)
-    classes, train, test = parts_of(tree)
-    samples = {"train": train, "test": test}
-    names = {(part, n): path for part in samples for n, (path, _) in enumerate(samples[part])}
-    places = {name: place for place, name in names.items()}
+    listing = listing_of(tree)
+    samples = {"train": listing.train, "test": listing.test}
+    names = {part: [path for path, _ in one] for part, one in samples.items()}
+    places = {path: (part, n) for part, paths in names.items() for n, path in enumerate(paths)}
 
     def read(wanted: set[Place]) -> Iterator[Encoded]:
-        missing = {names[place] for place in wanted}
+        missing = {names[part][number] for part, number in wanted}
         for name, content in tree.read(frozenset(missing)):
-            if name not in missing:
-                raise UserError(f"{str(root)!r} holds {name!r} twice; remove one")
             if not content:
                 raise UserError(f"{name} is empty; repair or remove it")
             missing.remove(name)
@@ -38,18 +36,18 @@ def of_tree(root: Path) -> Contents:
             raise UserError(f"{str(root)!r} changed while it was read; say the same again")
 
     def stamp(place: Place) -> str:
-        about = (root / names[place] if root.is_dir() else root).stat()
+        about = (root / names[place[0]][place[1]] if root.is_dir() else root).stat()
         return f"{about.st_size} {about.st_mtime_ns}"
 
     return Contents(
         root.name.split(".")[0],
         str(root),
-        tuple(classes),
+        listing.classes,
         {part: np.array([n for _, n in one], np.int64) for part, one in samples.items()},
         digest_of(sorted(places.items())),
         read,
         stamp,
-        names.__getitem__,
+        names,
     )
 
 

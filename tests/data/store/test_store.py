@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mu.data.image_files import decode_rgb
+from mu.data.files.decode import decode_rgb
 from mu.data.images import statistics_of
 from mu.data.store import builder
 from mu.data.store.builder import Contents, build

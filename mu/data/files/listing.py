@@ -1,0 +1,92 @@
+"""What was found to be the data set: classes, training and test images, and what is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mu.data.files.names import shown, suffix
+
+Sample = tuple[str, int]  # path inside the tree, label
+SHOWN_CLASSES = 10
+BY_SUFFIX = ("files that are no images", "images of formats that cannot be decoded")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a data set.
+
+    Parameters
+    ----------
+    classes
+        Their names, by label.
+    train, test
+        Path inside the tree and label of each image, in the order of sample numbers.
+    skipped
+        Paths of what is left out, by the reason in plain words.
+    places
+        The folders that the training and test images lie in, ``""`` for the root; both are the
+        same where every fifth image of a class is for testing.
+    """
+
+    classes: tuple[str, ...]
+    train: list[Sample]
+    test: list[Sample]
+    skipped: Mapping[str, list[str]]
+    places: tuple[str, str] = ("", "")
+
+    def __str__(self) -> str:
+        """What was read, in one or two sentences."""
+        first, second = (f" in {shown(place)}/" if place else "" for place in self.places)
+        if self.places[0] == self.places[1]:
+            second = f"{first} (every fifth of a class)"
+        names = [shown(name) for name in self.classes[:SHOWN_CLASSES]]
+        names += ["..."] if len(self.classes) > SHOWN_CLASSES else []
+        return (
+            f"{counted(len(self.train), 'training images')}{first}, "
+            f"{counted(len(self.test), 'test images')}{second}, "
+            f"{len(self.classes)} classes: {', '.join(names)}"
+            + (f"; left out: {left_out(self.skipped)}" if self.skipped else "")
+        )
+
+
+def left_out(skipped: Mapping[str, list[str]]) -> str:
+    """How many paths are left out for which reason, with an example or the suffixes of each."""
+    return ", ".join(
+        f"{counted(len(paths), reason)} ({_examples(reason, paths)})"
+        for reason, paths in skipped.items()
+    )
+
+
+def _examples(reason: str, paths: list[str]) -> str:
+    if reason not in BY_SUFFIX:
+        return shown(paths[0]) + (", ..." if len(paths) > 1 else "")
+    return suffixes_of(paths)
+
+
+def suffixes_of(paths: Iterable[str]) -> str:
+    """The most frequent suffixes of these paths."""
+    found = Counter(suffix(path) or "no suffix" for path in paths)
+    most = [shown(name) for name, _ in found.most_common(4)]
+    return ", ".join(most + ["..."] * (len(found) > len(most)))
+
+
+def counted(count: int, things: str) -> str:
+    """A number and what it counts, in the singular for one: ``1 file that is no image``."""
+    if count == 1:
+        things = " ".join(SINGULAR.get(word, word) for word in things.split(" "))
+    return f"{count:,} {things}"
+
+
+SINGULAR = {
+    "images": "image",
+    "files": "file",
+    "folders": "folder",
+    "links": "link",
+    "members": "member",
+    "are": "is",
+    "lead": "leads",
+    "lie": "lies",
+    "hold": "holds",
+}
