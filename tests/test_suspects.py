@@ -62,8 +62,9 @@ def poisoned(
     workshop: Workshop, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Poisoned:
     def make() -> None:
-        line = ("--dataset", "imagefolder", "--data_dir", str(images), "--epochs", "8")
-        assert call("prune", *line, "--rate", "0", "--augment", "none", "--device", "cpu") == 0
+        line = ("--dataset", "imagefolder", "--data_dir", str(images), "--device", "cpu")
+        training = ("--epochs", "10", "--batch_size", "32", "--augment", "none")
+        assert call("prune", *line, *training, "--rate", "0") == 0
 
     images = workshop.folder(
         "poisoned-folder",
@@ -263,7 +264,7 @@ def test_what_mu_poisoned_itself_is_judged_by_the_truth(
     for name in ("suspects_precision", "suspects_recall"):
         assert own[name] == other[name]
     assert own["ASR"] == other["ASR_before"]
-    program.refuses(f"{line} {ATTACK}", "trigger_size=3 contradicts")
+    program.refuses(f"{line} {ATTACK}", f"contradicts run {original}")
 
 
 @pytest.mark.parametrize(
@@ -306,7 +307,8 @@ def test_lists_of_other_data_of_unfinished_runs_and_that_were_changed_are_refuse
     store, found = poisoned.store, search(poisoned, program)
     forget = f"--forget suspects:{found}"
     line = f"unlearn --method ft --prune_run_id {poisoned.original}"
-    program.refuses(f"{line} {forget}:999", "suspects 40 samples", "fewer")
+    count = len(np.load(kept(store, found, "suspects/indices.npy")))
+    program.refuses(f"{line} {forget}:999", f"suspects {count} samples", "fewer")
     program.refuses(f"unlearn {forget}", f"run {found} are of other data", "fingerprint")
     store.client.set_terminated(found, "KILLED")
     program.refuses(f"{line} {forget}", "is KILLED")
