@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
@@ -21,10 +20,15 @@ from mu.data.poison import Poison, PoisonedDataset
 from mu.data.splits import Split, split
 from mu.digests import digest_of
 from mu.errors import UserError
+from mu.hyperparameters import LARGEST, LARGEST_SIDE
 from mu.masks import FILE_NAME as MASK_NAME
 from mu.masks import Mask
+from mu.models.fit import weights_misfit
+from mu.readers.documents import read_json
+from mu.readers.tensors import read_tensors
 from mu.recipes.recipe import Recipe
 from mu.tensors import plain
+from mu.trust import Trusts, from_file, named
 
 WEIGHTS_FILE = "checkpoint/model.safetensors"
 SPEC_FILE = "checkpoint/spec.json"
@@ -76,11 +80,24 @@ class DataSpec:
         )
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DataSpec:
-        """Read what :func:`dataclasses.asdict` made of a spec."""
+    def from_dict(cls, values: Mapping[str, Any], trusts: Trusts) -> DataSpec:
+        """Read what :func:`dataclasses.asdict` made of a spec; ``trusts`` as in :class:`Spec`.
+
+        Raises
+        ------
+        ValueError
+            If a value is of no data set.
+        """
         plain = {key: _tupled(value) for key, value in values.items() if key != "poison"}
         poison = values.get("poison")
-        return cls(**plain, poison=None if poison is None else Poison.from_dict(poison))
+        found = cls(**plain, poison=None if poison is None else Poison.from_dict(poison))
+        for kind, of_kind in (("text", _TEXTS), ("list of numbers", _NUMBERS)):
+            for name, belongs in of_kind.items():
+                if not belongs(value := getattr(found, name)):
+                    raise ValueError(f"{name}={value!r} is no {kind}")
+        if type(found.stream) is not bool:
+            raise ValueError(f"stream={found.stream!r} is neither true nor false")
+        return replace(found, name=from_file(found.name, trusts))
 
     def bind(self, dataset: ImageDataset) -> ImageDataset:
         """``dataset``, if it is the same data, poisoned and normalised as the model knows it.
@@ -184,8 +201,15 @@ class Spec:
         return document
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Spec:
+    def from_dict(cls, document: Mapping[str, Any], trusts: Trusts | None = None) -> Spec:
         """Read what :meth:`as_dict` gave.
+
+        Parameters
+        ----------
+        trusts
+            Whether a function that the spec names as architecture or data set may be imported;
+            by default those that ``MU_TRUST`` names. Others are refused when they are needed, so
+            that a spec can be read for what else it says.
 
         Raises
         ------
@@ -195,12 +219,13 @@ class Spec:
         try:
             if document.get("format") != _FORMAT:
                 raise UserError("the spec has a format that this version of mu does not read")
-            return cls(
-                DataSpec.from_dict(document["data"]),
-                Recipe.from_dict(document["recipe"]),
-                _sample_numbers(document["removed"]),
-                tuple(document["history"]),
-            )
+            trusts, recipe = trusts or named(), Recipe.from_dict(document["recipe"])
+            model = recipe.model.replace(arch=from_file(recipe.model.arch, trusts))
+            data, history = DataSpec.from_dict(document["data"], trusts), document["history"]
+            if not all(isinstance(done, str) for done in history):
+                raise ValueError(f"history={history!r} are no names")
+            removed = _sample_numbers(document["removed"])
+            return cls(data, replace(recipe, model=model), removed, tuple(history))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
 
@@ -210,8 +235,8 @@ class Spec:
         return json.dumps({**document, "digest": digest_of(document)}, indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> tuple[Spec, dict[str, str]]:
-        """Read what :meth:`to_json` wrote.
+    def from_json(cls, content: bytes, trusts: Trusts | None = None) -> tuple[Spec, dict[str, str]]:
+        """Read what :meth:`to_json` wrote; ``trusts`` as in :meth:`from_dict`.
 
         Raises
         ------
@@ -219,23 +244,42 @@ class Spec:
             If it is no spec, or of a newer format.
         """
         try:
-            document = json.loads(text)
+            document = read_json(content)
             if document.get("format") == _FORMAT and document.pop("digest") != digest_of(document):
                 raise ValueError("its contents do not fit its digest")
-            spec = cls.from_dict(document)
+            spec = cls.from_dict(document, trusts)
             return spec, dict(document["files"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
 
 
 def _sample_numbers(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list) or any(type(n) is not int or n < 0 for n in values):
+    if not isinstance(values, list) or not all(type(n) is int and 0 <= n < LARGEST for n in values):
         raise ValueError(f"{values!r} are no sample numbers")
     return tuple(values)
 
 
 def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _are_numbers(value: Any, above: float = -inf) -> bool:
+    return isinstance(value, tuple) and all(
+        type(one) in (int, float) and above < one < inf for one in value
+    )
+
+
+# Whether a value is one of a data set, by its name.
+_TEXTS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("name", "fingerprint"), lambda value: isinstance(value, str)),
+    "data_dir": lambda value: value is None or isinstance(value, str),
+    "classes": lambda value: isinstance(value, tuple) and all(isinstance(c, str) for c in value),
+}
+_NUMBERS: dict[str, Callable[[Any], bool]] = {
+    "mean": _are_numbers,
+    "std": lambda value: _are_numbers(value, above=0.0),
+    "image_size": lambda value: value is None or (type(value) is int and 0 < value <= LARGEST_SIDE),
+}
 
 
 @dataclass
@@ -285,40 +329,50 @@ class Checkpoint:
         return digests
 
     @classmethod
-    def load(cls, folder: Path) -> Checkpoint:
-        """Read what :meth:`save` wrote, onto the CPU; nothing in the files is executed.
+    def load(cls, folder: Path, trusts: Trusts | None = None) -> Checkpoint:
+        """Read what :meth:`save` wrote, onto the CPU.
+
+        No code runs but mu's, and that of the function that builds the network, where the spec
+        names one that is trusted: ``trusts`` as in :meth:`Spec.from_dict`.
 
         Raises
         ------
         UserError
-            If a file is missing, differs from the sha256 in the spec, or does not fit.
+            If a file is missing, differs from the sha256 in the spec, or does not fit; or if the
+            network is built by a function that is not trusted.
         """
-        model, spec = load_network(folder / Path(SPEC_FILE).parent)
+        model, spec = load_network(folder / Path(SPEC_FILE).parent, trusts)
         _read(folder / MASK_FILE, MASK_FILE, _spec_in(folder / SPEC_FILE)[1])
         return cls(model, Mask.load(folder / MASK_FILE), spec)
 
 
-def load_network(folder: Path) -> tuple[nn.Module, Spec]:
+def load_network(folder: Path, trusts: Trusts | None = None) -> tuple[nn.Module, Spec]:
     """Read the network of a ``checkpoint/`` folder, without its mask; pruned weights are zero.
 
-    Raises
-    ------
-    UserError
-        If a file is missing, differs from the sha256 in the spec, or does not fit.
+    What runs, and the errors, are those of :meth:`Checkpoint.load`.
     """
-    spec, files = _spec_in(folder / Path(SPEC_FILE).name)
+    spec, files = _spec_in(folder / Path(SPEC_FILE).name, trusts)
     weights = _read(folder / Path(WEIGHTS_FILE).name, WEIGHTS_FILE, files)
-    model = spec.recipe.model.build(seed=spec.recipe.seed)
     try:
-        model.load_state_dict(load_tensors(weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise UserError(f"{WEIGHTS_FILE} does not fit {spec.recipe.model.arch}: {error}") from error
+        tensors, _ = read_tensors(weights)
+    except ValueError as error:
+        raise UserError(f"{WEIGHTS_FILE} is damaged: {error}") from error
+    network, data = spec.recipe.model, spec.data
+    if misfit := weights_misfit(network, tensors):
+        raise UserError(f"{WEIGHTS_FILE} does not fit {network.arch}: {misfit}; copy it anew")
+    if (len(data.mean), len(data.classes)) != (network.in_channels, network.num_classes):
+        raise UserError(f"{SPEC_FILE} is damaged: its network and its data do not fit")
+    model = network.build(seed=spec.recipe.seed)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{WEIGHTS_FILE} does not fit {network.arch}: {error}") from error
     return model.eval(), spec
 
 
-def _spec_in(path: Path) -> tuple[Spec, dict[str, str]]:
+def _spec_in(path: Path, trusts: Trusts | None = None) -> tuple[Spec, dict[str, str]]:
     """The spec of a checkpoint, and the sha256 of its files."""
-    return Spec.from_json(_read(path, SPEC_FILE).decode("utf-8", "replace"))
+    return Spec.from_json(_read(path, SPEC_FILE), trusts)
 
 
 def _read(path: Path, name: str, files: Mapping[str, str] | None = None) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from mu import registry
+from mu import registry, trust
 from mu.errors import UserError
 
 OWN = "package.module:function"
@@ -47,14 +47,16 @@ def call(kind: str, name: str, settings: Mapping[str, Any], needed: Sequence[str
     kind
         What it is to make, for messages: ``arch``, ``dataset``.
     needed
-        Settings that it must accept. A name may come from a file that someone else wrote; what
-        does not accept these makes no such thing, and is not called.
+        Settings that it must accept; what does not accept these makes no such thing, and is not
+        called.
 
     Raises
     ------
     UserError
-        If there is no such function, or it does not take the settings.
+        If there is no such function, it does not take the settings, or the name comes from a file
+        and is not trusted (:mod:`mu.trust`); nothing is imported then.
     """
+    trust.check(kind, name)
     function = _function(kind, name)
     accepted = _accepted(function, settings)
     if not set(needed) <= set(accepted):

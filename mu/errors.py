@@ -9,13 +9,33 @@ from collections.abc import Iterable
 FARTHEST, FARTHEST_SHORT = 0.6, 0.5
 SHORT = 3
 SPREAD = 0.15
+# Letters of a message, and of a text without spaces in it; the ends of what is longer are kept.
+LONGEST_LINE, LONGEST_WORD = 2400, 200
 
 
 class UserError(Exception):
     """A mistake of the user: the message names the value and the remedy, in one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """``text`` in a line that a terminal can show: nothing unprintable, and not too long.
+
+    Whatever a file or a command line held may stand in it. Of long texts the beginning is kept,
+    which says what is wrong, and the end, which says what to do.
+    """
+    words = (_cut(word, LONGEST_WORD) for word in text.split())
+    return _cut(" ".join(words), LONGEST_LINE)
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) > most:
+        text = f"{text[: most * 3 // 4]}...{text[-most // 5 :]}"
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 class ProcessDiedError(UserError):

@@ -16,8 +16,16 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self, get_args, get_type_hints
 
 from mu.errors import UserError, unknown
+from mu.readers.paths import checked_path
 
 LARGEST_SEED = 2**32 - 1  # what every library's generators take
+# The most that makes sense, of settings that stand in several groups.
+MOST_EPOCHS = 100_000
+MOST_BATCH = 2**20  # images
+MOST_PROCESSES = 1024
+LARGEST_RATE = 1e38  # of learning; float32 ends there
+LARGEST_SIDE = 4096  # pixels of an image that a network is given
+LARGEST = 10**12  # in size, of a number whose setting names no bound of its own
 
 
 def setting(
@@ -39,6 +47,11 @@ def setting(
     bounds = {"low": low, "high": high, "below": below, "above": above}
     texts = {"help": help, "choices": choices, "formerly": formerly}
     return field(default=default, metadata={**texts, **bounds})
+
+
+def path_setting(*, help: str) -> Any:
+    """A field that is None, or the path of a file or folder."""
+    return field(default=None, metadata={**setting(help=help).metadata, "path": True})
 
 
 def changed(owner: type[Hyperparameters], name: str, default: Any) -> Any:
@@ -63,12 +76,8 @@ class Hyperparameters:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for one in fields(self):
-            value = getattr(self, one.name)
-            if value is None and type(None) in get_args(hints[one.name]):
-                continue
-            checked = _typed(one.name, value, base_type(hints[one.name]))
+            checked = checked_value(one, hints[one.name], getattr(self, one.name))
             object.__setattr__(self, one.name, checked)
-            _check_range(one, checked)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -136,21 +145,40 @@ def typed_as(prefix: str, names: Sequence[str]) -> Iterator[None]:
         raise
 
 
+def checked_value(
+    one: dataclasses.Field[Any], annotation: Any, value: Any, name: str | None = None
+) -> Any:
+    """A value of the field ``one``, in its type.
+
+    UserError if it has another type or is out of range; ``name`` is what the user calls it.
+    """
+    name = name or one.name
+    if value is None and type(None) in get_args(annotation):
+        return None
+    checked = _typed(name, value, base_type(annotation))
+    if one.metadata.get("path"):
+        checked_path(name, checked)
+    _check_range(one, checked, name)
+    return checked
+
+
 def _typed(name: str, value: Any, kind: type) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int and abs(value) <= LARGEST:
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UserError(f"{name}={value!r} is not of type {kind.__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{name}={value}: give a finite number")
+    if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+        raise UserError(f"{name}={value!r} holds what is no letter; give a text in UTF-8")
     return value
 
 
-def _check_range(one: dataclasses.Field[Any], value: Any) -> None:
+def _check_range(one: dataclasses.Field[Any], value: Any, name: str) -> None:
     choices = one.metadata.get("choices", ())
     if choices and value not in choices:
-        raise unknown(one.name, str(value), choices)
-    if not (text := range_text(one)) or not isinstance(value, int | float):
+        raise unknown(name, str(value), choices)
+    if not isinstance(value, int | float):
         return
     low, high = one.metadata["low"], one.metadata["high"]
     above, below = one.metadata["above"], one.metadata["below"]
@@ -161,7 +189,9 @@ def _check_range(one: dataclasses.Field[Any], value: Any) -> None:
         and (below is None or value < below)
     )
     if not inside:
-        raise UserError(f"{one.name}={value}: must be {text}")
+        raise UserError(f"{name}={value}: must be {range_text(one)}")
+    if high is None and below is None and abs(value) > LARGEST:
+        raise UserError(f"{name}={value}: no such number makes sense; it is at most {LARGEST:g}")
 
 
 def range_text(one: dataclasses.Field[Any]) -> str:

@@ -12,11 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from mu.errors import UserError
+from mu.readers.documents import read_json
+from mu.readers.tensors import read_tensors
 
 FILE_NAME = "mask.safetensors"
 _FORMAT = "mu.mask/1"
@@ -188,13 +189,11 @@ class Mask(Mapping[str, Tensor]):
         if not path.is_file():
             raise UserError(f"there is no mask file {path}")
         try:
-            with safe_open(path, framework="pt") as file:
-                meta = file.metadata() or {}
-                if _FORMAT not in meta:
-                    raise UserError(f"{path} is no mask of mu (it has no {_FORMAT} header)")
-                packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                return cls.from_packed(packed, json.loads(meta[_FORMAT]))
-        except (SafetensorError, KeyError, ValueError) as error:
+            packed, meta = read_tensors(path.read_bytes())
+            if _FORMAT not in meta:
+                raise UserError(f"{path} is no mask of mu (it has no {_FORMAT} header)")
+            return cls.from_packed(packed, read_json(meta[_FORMAT]))
+        except (OSError, ValueError) as error:
             raise UserError(f"{path} is damaged or no mask: {error}") from error
 
 
@@ -203,7 +202,7 @@ def _checked_shapes(shapes: Any, stored: set[str]) -> dict[str, list[int]]:
     if not isinstance(shapes, dict) or set(shapes) != stored:
         raise ValueError("its header does not name its tensors")
     for shape in shapes.values():
-        if not isinstance(shape, list) or any(type(n) is not int or n < 0 for n in shape):
+        if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
             raise ValueError(f"its header has the shape {shape!r}")
     return shapes
 

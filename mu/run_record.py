@@ -5,8 +5,6 @@ Nothing here knows where runs are kept: :mod:`mu.tracking` makes records of MLfl
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +12,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mu.errors import UserError
-from mu.tags import FORGET, MASK, ORACLE, ORACLE_KEY, SPEC, UPSTREAM, fingerprint_tag
+from mu.readers.documents import read_json
+from mu.tags import (
+    FORGET,
+    MASK,
+    ORACLE,
+    ORACLE_KEY,
+    SPEC,
+    UPSTREAM,
+    WEIGHTS,
+    fingerprint_tag,
+)
 
 if TYPE_CHECKING:
     from mu.checkpoints import Spec
@@ -135,10 +143,15 @@ class RunRecord:
         return None if self.upstream is None else self.upstream.tags.get(MASK)
 
     @cached_property
+    def original_weights(self) -> str | None:
+        """Fingerprint of the original's weights, where it is known."""
+        return None if self.upstream is None else self.upstream.tags.get(WEIGHTS)
+
+    @cached_property
     def config(self) -> Mapping[str, Any]:
         """Everything that was in force, by the names of options; see :attr:`method` for others."""
         try:
-            return dict(json.loads(self.read(CONFIG_FILE)))
+            return dict(read_json(self.read(CONFIG_FILE)))
         except (ValueError, TypeError) as error:
             raise self._unclear(error) from error
 
@@ -226,10 +239,11 @@ class RunRecord:
     def _numbers(self, path: str) -> Indices:
         import numpy as np
 
+        from mu.readers.arrays import read_npy
+
         try:
-            content = io.BytesIO(self.read(path))
-            return np.asarray(np.load(content, allow_pickle=False), np.int64).reshape(-1)
-        except (ValueError, OSError, EOFError) as error:
+            return read_npy(self.read(path)).astype(np.int64, casting="safe").reshape(-1)
+        except (ValueError, TypeError) as error:
             raise UserError(f"{path} of run {self.run_id} is damaged: {error}") from error
 
     @cached_property
@@ -237,7 +251,7 @@ class RunRecord:
         """Of the network that it left."""
         from mu.checkpoints import SPEC_FILE, Spec
 
-        return Spec.from_json(self.read(SPEC_FILE).decode("utf-8", "replace"))[0]
+        return Spec.from_json(self.read(SPEC_FILE))[0]
 
     @cached_property
     def seeds(self) -> Seeds:

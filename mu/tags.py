@@ -26,6 +26,9 @@ POISON: Final = "mu.poison"  # trigger, target and samples, of a run on poisoned
 SUSPECTS: Final = "mu.suspects"  # of a run that suspects samples: their list
 IMPORTED: Final = "mu.imported"  # the file that an original was imported from
 
+# Names of the warnings about its result, with commas between them, or none.
+WARNINGS: Final = "mu.warnings"
+
 # Fingerprints of the network's files; a run without SPEC holds no network.
 WEIGHTS: Final = "mu.weights"
 MASK: Final = "mu.mask"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, base_type, range_text, setting
+from mu.hyperparameters import LARGEST, Hyperparameters, base_type, range_text, setting
 from tests.helpers import laws, refused
 
 
@@ -33,7 +33,7 @@ class Bare(Hyperparameters):
 
 
 FIELDS = {one.name: one for one in dataclasses.fields(Fruit)}
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FINITE = st.floats(-LARGEST, LARGEST)
 
 
 # --- types --------------------------------------------------------------------------------

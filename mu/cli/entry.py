@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from mu.cli.options import Group, command
-from mu.cli.requests import Request
+from mu.cli.requests import Request, TrustOptions
 from mu.hyperparameters import Hyperparameters
 from mu.registry import load
+from mu.trust import allow
 
 NAMES_RUNS = ("run_id", "run_ids", "parent")  # how options end that name runs
 _SHORTENED = re.compile(r"\s*[0-9a-f]{4,31}\s*")
@@ -26,6 +27,8 @@ def entry_command(
 ) -> click.Command:
     """A command that hands what was given to a task.
 
+    One that computes reads checkpoints, so it has the option ``trust`` as well.
+
     Parameters
     ----------
     groups
@@ -36,8 +39,11 @@ def entry_command(
     arguments
         Positional ones.
     """
+    trust = [Group(TrustOptions)] if "device" in groups else []
 
     def action(values: Mapping[str, Any]) -> None:
+        if words := given_settings(trust, values).get("trust"):
+            allow(words)
         given = {part: given_settings(own, values) for part, own in groups.items()}
         given["entry"] = {
             name: in_full(value) if value and name.endswith(NAMES_RUNS) else value
@@ -45,7 +51,7 @@ def entry_command(
         }
         load(task)(Request(**given), *(values[str(one.name)] for one in arguments))
 
-    flat = [group for own in groups.values() for group in own]
+    flat = [*(group for own in groups.values() for group in own), *trust]
     return command(name, help, flat, action, arguments)
 
 

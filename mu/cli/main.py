@@ -15,7 +15,7 @@ from mu import environment
 from mu.cli.options import Group, peek
 from mu.cli.requests import DeviceOptions
 from mu.distributed.place import be_silent, place
-from mu.errors import UserError, nearest
+from mu.errors import UserError, nearest, one_line
 
 if TYPE_CHECKING:
     from mu.distributed.launch import RanksFailedError
@@ -50,6 +50,8 @@ def run(
         _fail(error.format_message())
     except UserError as error:
         _fail(str(error))
+    except MemoryError as error:
+        _fail(f"there is too little memory ({error}); give a smaller image_size or batch_size")
     except (KeyboardInterrupt, click.Abort):
         _stopped(signal.SIGINT)
     except BaseException as error:
@@ -180,7 +182,7 @@ def _owners(known: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _fail(message: str) -> None:
-    line = " ".join(message.split())
+    line = one_line(message)
     print(f"error: {line}", file=sys.stderr)
     if "MLFLOW_RUN_ID" in os.environ:  # MLflow's launcher opened a run that nobody attached to
         from mu.tracking.lifecycle import fail_launched_run

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import click
 
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, base_type, range_text
+from mu.hyperparameters import Hyperparameters, base_type, checked_value, range_text
 
 Given = dict[str, Any]
 
@@ -43,13 +43,16 @@ class Group:
     def options(self) -> list[click.Option]:
         """An option for each setting; one that is not given has the value None."""
         hints = get_type_hints(self.settings)
-        found = [
-            _option(one, hints[one.name], self.prefix, self.defaults.get(one.name))
+        kinds = {
+            one.name: _SettingType(one, hints[one.name])
             for one in dataclasses.fields(self.settings)
+        }
+        found = [
+            _option(kind, self.prefix, self.defaults.get(name)) for name, kind in kinds.items()
         ]
         for name, former in self.settings.former_names().items():
             flag = f"--{(self.prefix + former).replace('_', '-')}"
-            kind = _SettingType(hints[name])
+            kind = kinds[name]
             found.append(click.Option([flag, self.prefix + former], type=kind, hidden=True))
         return found
 
@@ -79,10 +82,14 @@ class _Value:
 
 
 class _SettingType(_ParamType):
-    """Reads a setting's text; ``none`` and ``auto`` mean None where the setting allows it."""
+    """Reads a setting's text, and refuses what is out of its range.
 
-    def __init__(self, annotation: Any, choices: Sequence[str] = ()) -> None:
-        self._choices = choices  # augment=none is a choice, not the lack of one
+    ``none`` and ``auto`` mean None where the setting allows it.
+    """
+
+    def __init__(self, one: dataclasses.Field[Any], annotation: Any) -> None:
+        self.field, self.annotation = one, annotation
+        self._choices = one.metadata["choices"]  # augment=none is a choice, not the lack of one
         self._optional = type(None) in get_args(annotation)
         self._kind = base_type(annotation)
         self.name = self._kind.__name__
@@ -95,27 +102,25 @@ class _SettingType(_ParamType):
         word = str(value).lower()
         if self._optional and word in ("none", "auto") and word not in self._choices:
             return _Value(None)
+        name = (param.name if param else None) or "value"
         try:
-            if self._kind is bool:
-                return _Value(click.BOOL.convert(value, param, ctx))
-            return _Value(self._kind(value))
+            read = click.BOOL.convert(value, param, ctx) if self._kind is bool else None
+            found = self._kind(value) if read is None else read
         except (ValueError, click.BadParameter):
-            name = param.name if param else "value"
             share = str(value).removesuffix("%")
             percent = self.name == "float" and share != value and share.replace(".", "").isdigit()
             hint = f"; as a share, {value} is {float(share) / 100:g}" if percent else ""
             raise UserError(f"{name}={value!r} is not of type {self.name}{hint}") from None
+        return _Value(checked_value(self.field, self.annotation, found, name))
 
 
-def _option(
-    one: dataclasses.Field[Any], annotation: Any, prefix: str, default: str | None
-) -> click.Option:
-    name = prefix + one.name
+def _option(kind: _SettingType, prefix: str, default: str | None) -> click.Option:
+    one, name = kind.field, prefix + kind.field.name
     return click.Option(
         [f"--{name.replace('_', '-')}", name],
-        type=_SettingType(annotation, one.metadata["choices"]),
+        type=kind,
         help=_help(one, default),
-        metavar=base_type(annotation).__name__.upper().replace("STR", "TEXT"),
+        metavar=base_type(kind.annotation).__name__.upper().replace("STR", "TEXT"),
     )
 
 

@@ -14,7 +14,15 @@ from mu.data import COPIES, DATASETS, DEFAULT_DATASET
 from mu.data.triggers import TRIGGERS
 from mu.detection import DETECTORS
 from mu.errors import UserError
-from mu.hyperparameters import LARGEST_SEED, Hyperparameters, changed, setting
+from mu.hyperparameters import (
+    LARGEST_SEED,
+    LARGEST_SIDE,
+    MOST_PROCESSES,
+    Hyperparameters,
+    changed,
+    path_setting,
+    setting,
+)
 from mu.methods import DEFAULT_METHOD, METHODS
 from mu.models import ARCHITECTURES, STEMS
 from mu.pruning import PRUNERS
@@ -64,18 +72,22 @@ class DataOptions(Hyperparameters):
     dataset: str = setting(
         DEFAULT_DATASET, help=f"data set: {', '.join(DATASETS)} or package.module:function"
     )
-    data_dir: str | None = setting(None, help="folder or file of the data")
+    data_dir: str | None = path_setting(help="folder or file of the data")
     image_size: int | None = setting(
         None,
         help="side length to resize images to, for data sets whose images differ in size",
         low=1,
+        high=LARGEST_SIDE,
     )
     stream: bool | None = setting(
         None,
         help="decode images during training (default: if they do not fit in memory)",
     )
     workers: int | None = setting(
-        None, help="processes that decode streamed images (default: one for each core)", low=0
+        None,
+        help="processes that decode streamed images (default: one for each core)",
+        low=0,
+        high=MOST_PROCESSES,
     )
 
 
@@ -120,9 +132,22 @@ class DeviceOptions(Hyperparameters):
         help="processes that do the work together, each on a GPU or its share of the CPU cores; "
         "torchrun sets it by itself",
         low=1,
+        high=MOST_PROCESSES,
     )
     sync_bn: bool = setting(
         False, help="whether batch normalisation sees the batches of all GPUs as one"
+    )
+
+
+@dataclass(frozen=True)
+class TrustOptions(Hyperparameters):
+    """Code of others."""
+
+    trust: str | None = setting(
+        None,
+        help="functions that a checkpoint or a run of someone else's names and that may be "
+        "imported: package.module:function or package.module, separated by commas (the "
+        "environment variable MU_TRUST adds to them)",
     )
 
 
@@ -284,8 +309,8 @@ class EvaluateOptions(Hyperparameters):
         None,
         help="run of the model: unlearn, or prune with forget or suspects (the original itself)",
     )
-    checkpoint: str | None = setting(
-        None, help="folder with checkpoint/ and mask/ as runs log them, instead of a run"
+    checkpoint: str | None = path_setting(
+        help="folder with checkpoint/ and mask/ as runs log them, instead of a run"
     )
     forget: str | None = setting(
         None, help="forget set, if the model has none: class:3, random:10%, ..."
@@ -310,7 +335,7 @@ class EvaluateOptions(Hyperparameters):
     )
     add: bool = setting(True, help="also add the metrics to the measured run")
     seed: int = setting(0, help="of the relearning", low=0, high=LARGEST_SEED)
-    data_dir: str | None = setting(None, help="folder or file of the data, if it has moved")
+    data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
 
 
 @dataclass(frozen=True)
@@ -321,7 +346,10 @@ class LiraOptions(Hyperparameters):
         "auto", help="run to attack: an ID, or auto, the newest finished one that is not an oracle"
     )
     references: int = setting(
-        16, help="reference models to train, an even number; the paper takes 64 and more", low=2
+        16,
+        help="reference models to train, an even number; the paper takes 64 and more",
+        low=2,
+        high=100_000,
     )
     gamma: float = setting(
         1.0,
@@ -333,7 +361,7 @@ class LiraOptions(Hyperparameters):
         "find", help="run of the oracle: find (that of the unlearn run, or by fingerprint), none, "
         "or an ID"
     )  # fmt: skip
-    data_dir: str | None = setting(None, help="folder or file of the data, if it has moved")
+    data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
     resume_run_id: str | None = setting(
         None, help="continue that interrupted run; only what is missing is trained"
     )
@@ -359,7 +387,7 @@ class TransferOptions(ForgetOptions):
     target: str | None = setting(
         None, help=f"target data set: {', '.join(DATASETS)} or package.module:function"
     )
-    target_dir: str | None = setting(None, help="folder or file of the data")
+    target_dir: str | None = path_setting(help="folder or file of the data")
     target_stream: bool | None = setting(
         None, help="decode its images during training (default: if they do not fit in memory)"
     )
@@ -397,25 +425,31 @@ class CompareOptions(Hyperparameters):
 class DatasetOptions(Hyperparameters):
     """What to build, or what to verify."""
 
-    source: str | None = setting(
-        None, help="a folder or tar of class folders (train/, and test/ or val/), or a data set"
+    source: str | None = path_setting(
+        help="a folder or tar of class folders (train/, and test/ or val/), or a data set"
     )
-    data_dir: str | None = setting(None, help="folder or file of a named data set")
+    data_dir: str | None = path_setting(help="folder or file of a named data set")
     image_size: int | None = setting(
-        None, help="side length to which a named data set resizes its images, if they differ", low=1
+        None,
+        help="side length to which a named data set resizes its images, if they differ",
+        low=1,
+        high=LARGEST_SIDE,
     )
-    out: str | None = setting(None, help="the file to build")
+    out: str | None = path_setting(help="the file to build")
     map_size: int | None = setting(
-        None, help="largest size of the file in bytes (default: as large as needed)", low=2**20
+        None,
+        help="largest size of the file in bytes (default: as large as needed)",
+        low=2**20,
+        high=2**44,
     )
-    verify: str | None = setting(None, help="the file to check, byte by byte")
+    verify: str | None = path_setting(help="the file to check, byte by byte")
 
 
 @dataclass(frozen=True)
 class SweepOptions(Hyperparameters):
     """Which grid, and how it is run."""
 
-    grid: str | None = setting(None, help="the grid, a YAML file")
+    grid: str | None = path_setting(help="the grid, a YAML file")
     dry_run: bool = setting(False, help="only print the planned runs and an estimate of the time")
     yes: bool = setting(False, help=f"allow more than {MOST_RUNS} runs")
     engine: str = setting(
@@ -429,8 +463,9 @@ class SweepOptions(Hyperparameters):
         help="tasks at a time, for processes and ray (default: one for each GPU, or without GPUs "
         "for each core)",
         low=1,
+        high=MOST_PROCESSES,
     )
-    retries: int = setting(1, help="how often a failed run is repeated", low=0)
+    retries: int = setting(1, help="how often a failed run is repeated", low=0, high=1000)
     ray_address: str | None = setting(
         None, help="the Ray cluster: host:port (default: one on this machine, for this sweep)"
     )

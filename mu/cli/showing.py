@@ -33,7 +33,14 @@ MOST_DERIVED = 10
 @click.argument("run_id", metavar="RUN_ID")
 def command(run_id: str) -> None:
     """Print it."""
-    from mu.report.console import UNCUT, make_console, print_lines, print_summary
+    from mu.report.alarms import alarms_of, texts
+    from mu.report.console import (
+        UNCUT,
+        make_console,
+        print_lines,
+        print_summary,
+        print_warnings,
+    )
     from mu.tracking import connect, read_run
 
     store = connect()
@@ -41,6 +48,7 @@ def command(run_id: str) -> None:
     print_summary(f"{one.entry} run {one.run_id}", about(one))
     make_console(UNCUT).print(lineage(store, one))
     print_numbers(one)
+    print_warnings(texts(alarms_of(one, one.oracle.metrics if one.oracle else {})))
     if after := next_steps(one):
         print_lines(after)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mu.custom import check_name
 from mu.errors import UserError
+from mu.hyperparameters import LARGEST_SIDE
+from mu.readers.paths import checked_path
 from mu.registry import load
 
 if TYPE_CHECKING:
@@ -136,7 +138,9 @@ def load_data(
     UserError
         If the name is unknown, or files are missing or damaged.
     """
-    folder = None if data_dir is None else Path(data_dir).expanduser().absolute()
+    folder = None if data_dir is None else checked_path("data_dir", data_dir).absolute()
+    if image_size is not None and not 1 <= image_size <= LARGEST_SIDE:
+        raise UserError(f"image_size={image_size}: must be at least 1 and at most {LARGEST_SIDE}")
     if folder is not None and not folder.exists():
         raise UserError(f"data_dir {str(folder)!r} does not exist; name the place of the data")
     found = source(name)

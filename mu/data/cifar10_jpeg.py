@@ -9,7 +9,6 @@ CIFAR-10's official order, so that sample numbers are the official ones; else cl
 from __future__ import annotations
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from mu.data.manifest import Manifest, PartFiles
 from mu.data.torchvision_sets import CIFAR10_CLASSES as CLASSES
 from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.errors import UserError
+from mu.readers.arrays import read_npz
 
 TAR_NAME = "cifar10-jpeg.tar.xz"
 ORDER_NAME = "cifar10-order.npz"
@@ -87,9 +87,9 @@ def _official_order(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         return {}
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = {part: file[f"{part}_labels"].astype(np.int64) for part in ("train", "test")}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        file = read_npz(path.read_bytes())
+        found = {part: file[f"{part}_labels"].astype(np.int64) for part in ("train", "test")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{str(path)!r} is damaged ({error!r}); repair or remove it") from error
     if any(labels.ndim != 1 or labels.min(initial=0) < 0 for labels in found.values()):
         raise UserError(f"{str(path)!r} holds no lists of labels; repair or remove it")

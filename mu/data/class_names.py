@@ -15,13 +15,20 @@ def labels_of(text: str, dataset: ImageDataset) -> list[tuple[str, int]]:
     Raises
     ------
     UserError
-        If there is no class of that name or number.
+        If there is no class of that name or number, or there are more names than classes.
     """
     if text in dataset.classes:  # with its spaces, if it has any
         return [(text, label_of(text, dataset))]
     words, found = text.split(","), []
+    longest = 1 + max(name.count(",") for name in dataset.classes)
+    if len(words) > longest * len(dataset.classes):
+        raise UserError(
+            f"class {text!r} names more classes than the {len(dataset.classes)} of {dataset.name}; "
+            "name each once"
+        )
     while words:
-        names = [",".join(words[:size]).strip() for size in range(len(words), 0, -1)]
+        sizes = range(min(longest, len(words)), 0, -1)
+        names = [",".join(words[:size]).strip() for size in sizes]
         name = next((one for one in names if one in dataset.classes), names[-1])
         found.append((name, label_of(name, dataset)))
         del words[: len(names) - names.index(name)]
@@ -39,7 +46,7 @@ def label_of(text: str, dataset: ImageDataset, option: str = "class") -> int:
     names = dataset.classes
     if text in names:
         return names.index(text)
-    if text.isdecimal() and int(text) < len(names):
+    if text.isdecimal() and len(text) < 10 and int(text) < len(names):
         return int(text)
     raise UserError(
         f"there is no {option} {text!r} in {dataset.name}; its {len(names)} classes "

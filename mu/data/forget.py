@@ -20,6 +20,7 @@ from mu.data.manifest import Manifest
 from mu.data.name_lists import numbers_of
 from mu.data.splits import Split
 from mu.errors import UserError
+from mu.readers.paths import checked_path
 
 SPELLINGS = (
     "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, files:FILE, "
@@ -99,7 +100,7 @@ class ForgetRequest:
         ):
             return made(run_id=found[1], count=int(found[2]) if found[2] else None)
         if kind in ("indices", "files") and rest:
-            return made(file=Path(rest).expanduser())
+            return made(file=checked_path(option, rest))
         raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
 
     def cut(self, dataset: ImageDataset, split: Split, seed: int) -> ForgetSplit:

@@ -9,6 +9,8 @@ import numpy as np
 
 from mu.data.images import Indices
 from mu.errors import UserError
+from mu.readers.arrays import read_npy
+from mu.readers.paths import checked_path
 
 BETWEEN = re.compile(r"[,;\s]+")
 
@@ -23,6 +25,7 @@ def read_indices(file: Path) -> Indices:
     UserError
         If the file is missing or holds anything but whole numbers.
     """
+    file = checked_path("indices", file)
     if file.is_dir():
         raise UserError(f"{str(file)!r} is a folder; name the file of sample numbers in it")
     if not file.is_file():
@@ -32,18 +35,22 @@ def read_indices(file: Path) -> Indices:
 
 def _of_npy(file: Path) -> Indices:
     try:
-        numbers = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        content = file.read_bytes()
+        if content.startswith(b"PK"):
+            raise UserError(f"{str(file)!r} is an archive; give one array of sample numbers")
+        numbers = read_npy(content)
+    except (ValueError, OSError) as error:
         raise UserError(
-            f"{str(file)!r} is damaged, or no npy file of whole numbers; write it with numpy.save"
+            f"{str(file)!r} is damaged, or no npy file of whole numbers ({error}); write it with "
+            "numpy.save"
         ) from error
-    if not isinstance(numbers, np.ndarray):
-        raise UserError(f"{str(file)!r} is an archive; give one array of sample numbers")
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
         raise UserError(
             f"{str(file)!r} holds {numbers.dtype} of shape {numbers.shape}; "
             "sample numbers are whole numbers in one dimension"
         )
+    if len(numbers) and numbers.max() > np.iinfo(np.int64).max:
+        raise UserError(f"{str(file)!r} holds {numbers.max()}, which is no sample number")
     whole: Indices = numbers.astype(np.int64)
     return whole
 
@@ -51,8 +58,8 @@ def _of_npy(file: Path) -> Indices:
 def _of_text(file: Path) -> Indices:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt ({error})") from error
     found: list[int] = []
     rows = [[word for word in BETWEEN.split(line) if word] for line in lines]
     several = sum(bool(words) for words in rows) > 1

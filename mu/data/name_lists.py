@@ -44,9 +44,12 @@ def read_names(file: Path) -> list[Entry]:
         raise UserError(f"there is no list of files {str(file)!r}")
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{str(file)!r} is no text file; write one name a line, or csv") from error
-    entries = _of_table(file, lines) or [Entry(line.strip(), n) for n, line in enumerate(lines, 1)]
+        table = _of_table(file, lines)
+    except (UnicodeDecodeError, OSError, csv.Error) as error:
+        raise UserError(
+            f"{str(file)!r} is no text file ({error}); write one name a line, or csv"
+        ) from error
+    entries = table or [Entry(line.strip(), n) for n, line in enumerate(lines, 1)]
     found = [one for one in entries if one.text]
     if not found:
         raise UserError(f"{str(file)!r} names no files; give at least one")

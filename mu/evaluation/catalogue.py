@@ -73,6 +73,13 @@ for _name, _what in _SCORES.items():
     _text = f"accuracy on held-out retain and test samples of an attack on {_what}"
     _add(LOWER, source=f"{_PAPER}; {_SONG}", **{f"MIA_privacy_{_name}": _text})
 _add_rates("MIA", "confidence", "test images of the same classes", ORACLE, _CARLINI)
+_add(
+    NEITHER,
+    "0-1",
+    _CARLINI,
+    MIA_fit_auc="AUC, the probability that confidence is higher on a retain than on a test sample, "
+    "of the samples that the attack behind MIA is fitted on",
+)
 _NEVER = "images that no model saw"
 _add_rates("lira", "the likelihood ratio over reference models", _NEVER, ORACLE, _CARLINI)
 _add_rates(

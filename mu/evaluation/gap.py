@@ -10,7 +10,8 @@ for the tug of war.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import combinations
 
 GAP_METRICS = ("UA", "RA", "TA", "MIA")
 
@@ -23,6 +24,12 @@ def gaps(metrics: Mapping[str, float], oracle: Mapping[str, float]) -> dict[str,
     """
     parts = {f"gap_{name}": abs(metrics[name] - oracle[name]) for name in GAP_METRICS}
     return {**parts, "gap": sum(parts.values()) / len(parts)}
+
+
+def gaps_between(models: Iterable[Mapping[str, float]]) -> list[float]:
+    """The gap of each pair of some models, in points; those that lack a number are left out."""
+    known = [one for one in models if all(name in one for name in GAP_METRICS)]
+    return [gaps(one, other)["gap"] for one, other in combinations(known, 2)]
 
 
 def tow(metrics: Mapping[str, float], oracle: Mapping[str, float]) -> float:

@@ -102,6 +102,17 @@ def against_unseen(outputs: SplitOutputs, names: Iterable[str], *, seed: int) ->
     return found
 
 
+def fit_auc(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
+    """How well the score behind ``MIA`` tells apart the samples that its attack is fitted on.
+
+    ``MIA_fit_auc``, 0-1, with ``_lo`` and ``_hi``; 0.5 where confidences of retain and test samples
+    are alike, so that no attack by confidence can work, and ``MIA`` says nothing.
+    """
+    members, others = (one.confidence().numpy() for one in _shadow(outputs, seed))
+    found = rates(members, others, seed=seed)
+    return {f"MIA_fit_{name}": found[name] for name in ("auc", "auc_lo", "auc_hi")}
+
+
 def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:
     """Test samples of the classes that occur in the forget set."""
     parts = [outputs.test, outputs.test_forgotten]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from mu.evaluation.attacks.rmia import rmia
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.outputs import Outputs, predict
 from mu.masks import Mask
+from mu.readers.arrays import read_npz
 from mu.runs import Run
 
 # Trains by a recipe under a mask, as :func:`mu.originals.rounds.train_network` does.
@@ -73,19 +72,15 @@ class Reference:
         ValueError if it is damaged, or of another challenge.
         """
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-                seen = kept["seen"]
-                trained = _view(kept, "trained", challenge)
-                after = _view(kept, "unlearned", challenge) if unlearned else None
-        except _NO_ARCHIVE as error:
+            kept = read_npz(content)
+            seen = kept["seen"]
+            trained = _view(kept, "trained", challenge)
+            after = _view(kept, "unlearned", challenge) if unlearned else None
+        except (ValueError, KeyError) as error:
             raise ValueError(f"it is damaged ({error!r})") from error
         if not np.array_equal(seen, challenge.seen(number)):
             raise ValueError("it saw other samples")
         return cls(seen, trained, after)
-
-
-# What the readers of zip files raise, beside ValueError, for files that are damaged.
-_NO_ARCHIVE = (KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def view_arrays(name: str, view: View) -> dict[str, NDArray[np.generic]]:

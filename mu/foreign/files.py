@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from mu.errors import UserError
+from mu.readers.paths import checked_path
+from mu.readers.tensors import read_tensors
 
 # Where checkpoints keep the state dict, in the order in which they are looked for.
 KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
@@ -56,7 +56,7 @@ def read_weight_file(path: Path | str) -> WeightFile:
         If there is no such file, or it holds no state dict, or objects that would have to be
         unpickled.
     """
-    path = Path(path).expanduser().absolute()
+    path = checked_path("file", path).absolute()
     if path.is_dir():
         raise UserError(f"{str(path)!r} is a folder; name the file in it")
     try:
@@ -72,8 +72,8 @@ def read_weight_file(path: Path | str) -> WeightFile:
 
 def _safetensors(path: Path, content: bytes) -> Any:
     try:
-        return load_safetensors(content)
-    except SafetensorError as error:
+        return read_tensors(content)[0]
+    except ValueError as error:
         raise UserError(f"{str(path)!r} is damaged or no checkpoint: {error}") from error
 
 

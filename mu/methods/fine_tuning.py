@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mu.hyperparameters import setting
+from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, setting
 from mu.methods.base import Method
 from mu.training.recipe import AUGMENTATIONS, OPTIMIZERS, Training
 from mu.training.schedules import SCHEDULES
@@ -21,14 +21,17 @@ ADAM_RATE = 1e-3  # Kingma & Ba's, where the original was trained with sgd
 class FineTuning(Method):
     """A short training on the retain set; subclasses say with which objective."""
 
-    epochs: int = setting(10, help="passes over the retain set", low=1)
+    epochs: int = setting(10, help="passes over the retain set", low=1, high=MOST_EPOCHS)
     lr: float | None = setting(
         None,
         help=f"learning rate (default: {SGD_RATE:g} with sgd; with adam and adamw the original's, "
         f"or {ADAM_RATE:g} where that was trained with sgd)",
         above=0,
+        high=LARGEST_RATE,
     )
-    batch_size: int | None = setting(None, help="images a step (default: the original's)", low=1)
+    batch_size: int | None = setting(
+        None, help="images a step (default: the original's)", low=1, high=MOST_BATCH
+    )
     momentum: float = setting(0.9, help="of sgd; the first beta of adam", low=0, below=1)
     weight_decay: float = setting(5e-4, help="L2 penalty", low=0)
     schedule: str = setting("cosine", help="of the learning rate", choices=tuple(SCHEDULES))

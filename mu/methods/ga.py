@@ -19,7 +19,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.hyperparameters import setting
+from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, setting
 from mu.methods.step_size_search import StepSizeSearch
 from mu.training.recipe import AUGMENTATIONS, Training
 
@@ -45,9 +45,14 @@ class GradientAscent(StepSizeSearch):
     scale: ClassVar[str] = "lr"
     idle: ClassVar[tuple[str, ...]] = ("max_accuracy_drop", "step")
 
-    epochs: int = setting(30, help="passes over the forget set, at the most", low=1)
+    epochs: int = setting(
+        30, help="passes over the forget set, at the most", low=1, high=MOST_EPOCHS
+    )
     lr: float | None = setting(
-        None, help="learning rate of plain ascent (default: steps of a fixed length)", above=0.0
+        None,
+        help="learning rate of plain ascent (default: steps of a fixed length)",
+        above=0.0,
+        high=LARGEST_RATE,
     )
     step: float = setting(
         5e-3,
@@ -55,7 +60,9 @@ class GradientAscent(StepSizeSearch):
         above=0.0,
         below=1.0,
     )
-    batch_size: int | None = setting(None, help="images a step (default: the original's)", low=1)
+    batch_size: int | None = setting(
+        None, help="images a step (default: the original's)", low=1, high=MOST_BATCH
+    )
     augment: str | None = setting(
         None, help="of images (default: the original's)", choices=AUGMENTATIONS
     )

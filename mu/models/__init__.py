@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mu import registry
 from mu.custom import check_name
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, setting
+from mu.hyperparameters import LARGEST_SIDE, Hyperparameters, setting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,10 +55,10 @@ class ModelSpec(Hyperparameters):
     """What is needed to build the same network again."""
 
     arch: str = setting(help="architecture")
-    num_classes: int = setting(help="outputs of the classifier", low=1)
-    in_channels: int = setting(help="channels of an image", low=1)
+    num_classes: int = setting(help="outputs of the classifier", low=1, high=1_000_000)
+    in_channels: int = setting(help="channels of an image", low=1, high=1024)
     stem: str = setting("cifar", help="first layers", choices=STEMS[1:])
-    image_size: int = setting(32, help="height and width of an image", low=1)
+    image_size: int = setting(32, help="height and width of an image", low=1, high=LARGEST_SIDE)
 
     @classmethod
     def for_images(

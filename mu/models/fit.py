@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
@@ -36,6 +37,37 @@ def check_fit(spec: ModelSpec) -> None:
         If it cannot be built, does not take such images, or does not return their logits.
     """
     (_try if is_own(spec.arch) else _try_once)(spec)
+
+
+def weights_misfit(spec: ModelSpec, weights: Mapping[str, Tensor]) -> str | None:
+    """How weights differ from those of the network that ``spec`` names; None where they fit.
+
+    Shapes alone are worked out, so no memory is taken for a network of absurd size. An
+    architecture that needs values for that is not looked into.
+
+    Raises
+    ------
+    UserError
+        If there is no such network.
+    """
+    if _device(spec.arch) != "meta":
+        return None
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            own = spec.build(0).state_dict()
+    except MISFITS as error:
+        raise misfit(spec, error) from error
+    for name in sorted({*own, *weights}):
+        wanted, found = (_in_words(one.get(name)) for one in (own, weights))
+        if wanted != found:
+            return f"{name!r} is {found}, not {wanted}"
+    return None
+
+
+def _in_words(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "missing"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {[*tensor.shape]}"
 
 
 def _try(spec: ModelSpec) -> None:

@@ -42,7 +42,7 @@ class Pruner(Registered, ABC):
         low=0.0,
         below=1.0,
     )
-    rounds: int = setting(1, help="rounds of pruning and training again", low=1)
+    rounds: int = setting(1, help="rounds of pruning and training again", low=1, high=1000)
     when: str = setting(
         "trained",
         help="weights that are looked at: initial (prune, then train once) or trained (train, "

@@ -32,7 +32,7 @@ class SynFlow(Pruner):
     name = "synflow"
 
     when: str = changed(Pruner, "when", "initial")
-    iterations: int = setting(100, help="steps in which each round prunes", low=1)
+    iterations: int = setting(100, help="steps in which each round prunes", low=1, high=100_000)
 
     def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """See :meth:`Pruner.choose`; of the data, looks at the shape alone."""

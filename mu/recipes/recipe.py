@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mu.data.splits import SplitSpec
 from mu.digests import digest_of
 from mu.errors import UserError
-from mu.hyperparameters import LARGEST_SEED, Hyperparameters, setting
+from mu.hyperparameters import LARGEST_SEED, MOST_EPOCHS, Hyperparameters, setting
 from mu.models import ModelSpec
 from mu.pruning import DEFAULT_PRUNER, check_pruner, make_pruner
 from mu.recipes.profile import DEFAULT_PROFILE, profile
@@ -37,6 +37,7 @@ class Rewinding(Hyperparameters):
         help="epochs after which rewind_lt keeps the weights; 0 are the initial weights "
         "(default: 8 of 182 epochs, in proportion)",
         low=0,
+        high=MOST_EPOCHS,
     )
 
     def __post_init__(self) -> None:

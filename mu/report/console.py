@@ -93,6 +93,12 @@ def print_notes(notes: Sequence[str]) -> None:
         make_console().print(f"note: {note}", soft_wrap=True)
 
 
+def print_warnings(texts: Sequence[str]) -> None:
+    """What makes the numbers above worth little."""
+    for text in texts:
+        make_console().print(f"warning: {text}", style="bold", soft_wrap=True)
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: ``4 s``, ``12 min``, ``3 h 20 min``."""
     if seconds < 90:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mu.checkpoints import Checkpoint, Spec
 from mu.data.forget import POISON, ForgetSplit
@@ -11,6 +11,7 @@ from mu.evaluation.catalogue import METRICS, metric
 from mu.evaluation.gap import GAP_METRICS
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Stage
+from mu.report.alarms import Alarm
 from mu.report.console import OF_BACKDOORS, numbers
 from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells
@@ -174,6 +175,11 @@ def describe_unlearn(
     )
 
 
+def warned(found: Iterable[Alarm]) -> list[str]:
+    """Warnings as notes of a description."""
+    return [f"**Warning** ({one.rule}): {one.text}" for one in found]
+
+
 def gap_in_words(metrics: Mapping[str, float]) -> str:
     """The gap and, where it is known, its interval."""
     text = f"{metrics['gap']:.2f} points"
@@ -188,6 +194,7 @@ def describe_evaluation(
     found: Mapping[str, float],
     oracle: Mapping[str, float],
     oracle_run_id: str | None = None,
+    notes: Sequence[str] = (),
 ) -> str:
     """What was measured; short enough for a run's description (MLflow takes 8,000 letters).
 
@@ -200,6 +207,7 @@ def describe_evaluation(
     return paragraphs(
         f"**Evaluation** of {of}, which was to forget `{forget}`.{held}",
         markdown_table(("", "value", "interval", "oracle"), rows, "lrrr"),
+        *(f"> {note}" for note in notes),
         "What each number is stands in the artifact `report/summary.md`; `mu metrics` lists all.",
     )
 

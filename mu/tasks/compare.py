@@ -9,6 +9,7 @@ from mu.cli.requests import CompareOptions, Request
 from mu.errors import UserError
 from mu.evaluation.catalogue import columns
 from mu.report import console
+from mu.report.comparison.cautions import cautions
 from mu.report.comparison.figures import draw_all
 from mu.report.comparison.formats import print_tables, to_csv, to_latex, to_markdown
 from mu.report.comparison.page import make_page
@@ -96,5 +97,6 @@ def describe(chosen: Chosen, tables: Sequence[Table]) -> str:
     whole = f"{words}\n{to_markdown(tables)}"
     if len(whole) <= LONGEST:
         return whole
-    short = f"{words}\nThe tables are in the artifact `report/table.md`."
+    notes = "\n".join(f"- {escape(one)}" for table in tables for one in cautions(table))
+    short = f"{words}\nThe tables are in the artifact `report/table.md`.\n\n{notes}"
     return short if len(short) <= LONGEST else f"{short[:LONGEST]} …"

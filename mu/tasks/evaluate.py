@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from mu.evaluation.measurements import (
 from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import predict_split
 from mu.report import console, outcome_plots, prose
+from mu.report.alarms import Alarm, Result, alarms, alarms_of, tag_of, texts
 from mu.report.metrics import print_metrics
 from mu.runs import Run
 from mu.tasks.attacks import stated, stated_options
@@ -49,6 +50,7 @@ from mu.tracking import (
     finished_run,
     log_to,
     read_each,
+    read_run,
     rounded,
 )
 from mu.tracking.reader import record_of
@@ -92,22 +94,25 @@ def evaluate(request: Request) -> None:
     check_needs(case, selection)
     title = f"evaluates {(subject.run_id or 'a file')[:8]}"
 
-    def work(recorder: Recorder) -> Numbers:
+    def work(recorder: Recorder) -> tuple[Numbers, list[Alarm]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.params(stated_options(subject.split.dataset))
         recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
         recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
-        _save(recorder, subject, case, (found, theirs), oracle_id)
+        numbers = found, theirs
+        warnings = _alarms(store, subject, numbers, oracle_id)
+        _save(recorder, subject, case, numbers, oracle_id, warnings)
         if options.add and subject.run_id:
-            _add(recorder, subject, subject.run_id, oracle_id, found, run)
-        return found, theirs
+            _add(recorder, subject, oracle_id, found, run, warnings)
+        return numbers, warnings
 
-    run_id, numbers = run_task(store, "evaluate", title, work)
+    run_id, (numbers, warnings) = run_task(store, "evaluate", title, work)
     what = f"{subject.checkpoint.spec.history[-1]} on {about(subject.checkpoint)}"
     print_metrics(f"{what}: forget {subject.forget}", *numbers)
     alone = [] if oracle_id else ["no oracle, so nothing to compare with; give oracle_run_id"]
+    console.print_warnings(texts(warnings))
     console.print_notes([*run.notes, *alone])
     lines = {"model": subject.run_id or str(options.checkpoint), "evaluation": run_id}
     lines |= {"oracle": oracle_id} if oracle_id else {}
@@ -251,14 +256,34 @@ def _case(
 # --- what is kept -------------------------------------------------------------------------
 
 
+def _alarms(store: Store, subject: Subject, numbers: Numbers, oracle_id: str | None) -> list[Alarm]:
+    """What must be known before the numbers are trusted: by them, and by what was logged before."""
+    found, theirs = numbers
+    oracle = {**(store.run(oracle_id).data.metrics if oracle_id else {}), **theirs}
+    if subject.run_id is None or subject.problem is None:
+        return alarms(Result(found, {}, oracle))
+    if subject.checkpoint is subject.problem.checkpoint:  # an original
+        return alarms(Result(found, found, oracle))
+    run = read_run(store, subject.run_id)
+    return alarms_of(replace(run, metrics={**run.metrics, **found}), oracle)
+
+
 def _save(
-    recorder: Recorder, subject: Subject, case: Case, numbers: Numbers, oracle_id: str | None
+    recorder: Recorder,
+    subject: Subject,
+    case: Case,
+    numbers: Numbers,
+    oracle_id: str | None,
+    warnings: Sequence[Alarm],
 ) -> None:
     found, theirs = numbers
+    recorder.tags({tags.WARNINGS: tag_of(warnings)})
     recorder.metrics({**found, **{f"{name}_oracle": value for name, value in theirs.items()}})
     write_json(recorder.folder / "metrics.json", {"model": found, "oracle": theirs})
     outcome_plots.plot_all(case, recorder.folder / "plots")
-    text = prose.describe_evaluation(subject.run_id, subject.forget, found, theirs, oracle_id)
+    text = prose.describe_evaluation(
+        subject.run_id, subject.forget, found, theirs, oracle_id, prose.warned(warnings)
+    )
     recorder.describe(text)
     summary = f"{text}\n{prose.define_metrics(found)}"
     write_text(recorder.folder / "report" / "summary.md", summary)
@@ -267,17 +292,17 @@ def _save(
 def _add(
     recorder: Recorder,
     subject: Subject,
-    run_id: str,
     oracle_id: str | None,
     found: Mapping[str, float],
     run: Run,
+    warnings: Sequence[Alarm],
 ) -> None:
     """Add what was found to the measured run, but nothing that would contradict what it says.
 
     Its distances are to the oracle that its tag names, so those to another one are kept in the
     evaluation's own run; an oracle has none of its own.
     """
-    store = recorder.store
+    store, run_id = recorder.store, str(subject.run_id)
     if subject.problem is None or subject.checkpoint is subject.problem.checkpoint:
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
@@ -291,4 +316,5 @@ def _add(
         )
     elif oracle_id and not subject.oracle_run_id:
         store.client.set_tag(run_id, tags.ORACLE, oracle_id)
+        store.client.set_tag(run_id, tags.WARNINGS, tag_of(warnings))
     log_to(store, run_id, found, recorder.folder / "plots", recorder.run_id)

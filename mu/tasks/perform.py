@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
+from statistics import fmean
 
 import numpy as np
 
@@ -13,17 +15,20 @@ from mu.cli.requests import ORACLE_WORDS
 from mu.errors import UserError
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.comparison import compare
+from mu.evaluation.gap import gaps_between
 from mu.evaluation.membership import membership
 from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
+from mu.report.alarms import NAN, Alarm, Result, alarms, tag_of, texts
 from mu.tasks.base import make_run, run_task
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
 from mu.tracking import (
+    FINISHED,
     UNFINISHED,
     Recorder,
     Store,
@@ -35,6 +40,8 @@ from mu.tracking import (
     save_checkpoint,
 )
 from mu.training.progress import Checkpointer
+
+MOST_ORACLES = 20  # of one configuration, whose gaps are averaged
 
 
 def perform(
@@ -148,6 +155,8 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
         upstream["oracle"] = oracle.run_id
         recorder.tags({tags.ORACLE: oracle.run_id})
     recorder.metrics(metrics)
+    found = _alarms(recorder.store, done)
+    recorder.tags({tags.WARNINGS: tag_of(found)})
     (folder / "forget").mkdir(exist_ok=True)
     np.save(folder / "forget" / "indices.npy", problem.split.forget, allow_pickle=False)
     if problem.dataset.manifest:
@@ -167,10 +176,34 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
         about(problem.checkpoint),
         metrics,
         upstream,
-        done.run.notes,
+        [*prose.warned(found), *done.run.notes],
     )
     recorder.describe(text)
-    return done
+    return replace(done, alarms=found)
+
+
+def _alarms(store: Store, done: Unlearned) -> list[Alarm]:
+    """What must be known before the numbers are trusted."""
+    oracle, problem = done.oracle, done.task.problem
+    return alarms(
+        Result(
+            done.metrics,
+            of_original(done.metrics),
+            {} if oracle is None else oracle.metrics,
+            retrained=done.task.name == "retrain",
+            unchanged=done.checkpoint.fingerprint == problem.checkpoint.fingerprint,
+            floor=NAN if oracle is None else oracles_gap(store, oracle.run_id),
+        )
+    )
+
+
+def oracles_gap(store: Store, oracle_id: str) -> float:
+    """Mean gap between an oracle and those that differ from it in their seed alone, in points."""
+    key = store.run(oracle_id).data.tags.get(tags.ORACLE_KEY, "")
+    found = islice(store.find({tags.ORACLE_KEY: key}, FINISHED), MOST_ORACLES)
+    by_seed = {run.data.params.get("seed"): run.data.metrics for run in found}
+    between = gaps_between(by_seed.values())
+    return fmean(between) if between else NAN
 
 
 def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -203,6 +236,7 @@ def print_unlearned(store: Store, done: Unlearned) -> None:
     notes = [*done.run.notes]
     if oracle is None and name != "retrain":
         notes.append("no oracle, so no gap; add oracle_run_id=train to make one")
+    console.print_warnings(texts(done.alarms))
     console.print_notes(notes)
     lines = links(problem.run_id, run_id, oracle.run_id if oracle else None)
     if oracle is not None:

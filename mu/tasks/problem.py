@@ -13,12 +13,14 @@ from mu.cli.requests import DeviceOptions
 from mu.data.forget import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.evaluation.backdoor import backdoor
+from mu.evaluation.membership import fit_auc
 from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure, predict_split
 from mu.keys import oracle_key, unlearning_key
 from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage
+from mu.report.alarms import Alarm
 from mu.runs import Run
 from mu.tracking import fingerprint_tag
 from mu.training.progress import Progress
@@ -84,10 +86,17 @@ class UnlearningProblem:
 
     @cached_property
     def metrics_before(self) -> dict[str, float]:
-        """The original's numbers; how far a backdoor works in it, too, where one was planted."""
-        run = Run(**self.device.as_dict())
+        """The original's numbers, and whether the attack behind MIA works on it.
+
+        How far a backdoor works in it, too, where one was planted.
+        """
+        run, seed = Run(**self.device.as_dict()), self.evaluation_seed
         attacked = backdoor(self.checkpoint.model, self.dataset, run)
-        return {**measure(self.before, seed=self.evaluation_seed), **attacked}
+        return {
+            **measure(self.before, seed=seed),
+            **fit_auc(self.before, seed=seed),
+            **attacked,
+        }
 
     @property
     def spec(self) -> Spec:
@@ -218,3 +227,4 @@ class Unlearned:
     run: Run
     after: SplitOutputs  # of the unlearned model
     oracle: TrackedModel | None = None
+    alarms: Sequence[Alarm] = ()  # what must be known before the numbers are trusted

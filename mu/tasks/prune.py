@@ -39,6 +39,7 @@ from mu.tracking import (
     run_checkpointer,
     same_value,
 )
+from mu.tracking.artifacts import trusted_by
 from mu.training.recipe import Training
 
 
@@ -129,7 +130,8 @@ def _inherited(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
 def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
     """What an interrupted run was to train, and how far it came."""
     found = interrupted(store, run_id, "prune")
-    spec, kept = Spec.from_dict(found.document["spec"]), found.document
+    kept = found.document
+    spec = Spec.from_dict(kept["spec"], trusted_by(found.run))
     made = {**spec.settings(), "precision": kept["precision"]}
     device = resumed_on(found, made, settings_given(request.original), request.device)
     mask_run_id, progress = kept["mask_run_id"], found.progress

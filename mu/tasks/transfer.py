@@ -20,8 +20,9 @@ from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.outputs import Outputs, predict
 from mu.evaluation.paired import accuracy_difference
 from mu.hyperparameters import typed_as
-from mu.report import console, plots
+from mu.report import console, plots, prose
 from mu.report import transfer as page
+from mu.report.alarms import tag_of, texts
 from mu.runs import Run
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.outputs import about, save_network, write_json
@@ -209,10 +210,11 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
         found.rows,
         found.metrics,
         models.links(),
-        found.notes,
+        [*prose.warned(models.alarms), *found.notes],
     )
     more = {tags.UPSTREAM: models.unlearned.run_id, tags.FORGET: models.forget_tag}
     more |= {tags.ORACLE: models.oracle.run_id} if models.oracle else {}
+    more[tags.WARNINGS] = tag_of(models.alarms)
     save_network(recorder, outcome.checkpoint, found.metrics, text, more)
     write_json(folder / "config.json", {**task.config(), **made, **task.device.as_dict()})
     plots.plot_history(outcome.run, folder / "plots" / "training.png")
@@ -230,6 +232,7 @@ def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> No
         list(found.rows.values()),
         list(found.rows),
     )
+    console.print_warnings(texts(found.models.alarms))
     console.print_notes(found.notes)
     console.print_lines(
         {

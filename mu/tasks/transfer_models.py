@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +16,7 @@ from mu.data.forget import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
 from mu.report import console
+from mu.report.alarms import Alarm, alarms_of
 from mu.run_record import RunRecord
 from mu.tasks.outputs import links
 from mu.tasks.perform import of_original, train_oracle
@@ -44,6 +45,7 @@ class Models:
     original: TrackedModel
     unlearned: TrackedModel
     oracle: TrackedModel | None
+    alarms: Sequence[Alarm] = ()  # about the unlearning
 
     def by_role(self) -> dict[str, TrackedModel]:
         """All of them by role: ``original``, the name of the method, ``oracle``."""
@@ -84,6 +86,7 @@ def make_source(options: TransferOptions, request: Request, device: DeviceOption
             TrackedModel(problem.run_id, problem.checkpoint, of_original(done.metrics)),
             TrackedModel(done.run_id, done.checkpoint, done.metrics),
             done.oracle,
+            done.alarms,
         )
 
     return Source(plan.store, plan.method.name, plan.original.spec(), plan.dataset.shape, models)
@@ -119,6 +122,7 @@ def _finished(options: TransferOptions, request: Request, device: DeviceOptions)
             original,
             tracked_model(store, run.run_id),
             oracle,
+            alarms_of(run, oracle.metrics if oracle else {}),
         )
 
     return Source(store, run.method, checkpoint.spec, None, models)

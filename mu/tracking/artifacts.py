@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.mlflow_tags import MLFLOW_USER
 from mlflow.utils.uri import is_local_uri
 
 from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.run_record import SUSPECTS_FILE
-from mu.tags import ENTRY, ERROR, MASK, SPEC, SUSPECTS, WEIGHTS, fingerprint_tag
+from mu.tags import COMMIT, ENTRY, ERROR, MASK, SPEC, SUSPECTS, WEIGHTS, fingerprint_tag
+from mu.tracking.lifecycle import commit_tags
 from mu.tracking.store import Store, connect
+from mu.trust import NONE, Trusts, named, words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -101,10 +105,25 @@ def read(store: Store, run: MlflowRun, path: str) -> bytes:
     return content
 
 
+def trusted_by(run: MlflowRun, more: str = "") -> Trusts:
+    """Whose functions a run's spec may name: those trusted by name, and all if the run is mine.
+
+    That is, if its tags name this user and the commit that is running. Tags are what whoever writes
+    to the store says: see docs/running.md. ``more``: names, beside those of ``MU_TRUST``.
+    """
+    by_name = named(more)
+    return lambda name: by_name(name) or _is_mine(run)
+
+
+def _is_mine(run: MlflowRun) -> bool:
+    tags, user = run.data.tags, resolve_tags().get(MLFLOW_USER)
+    same = user is not None and tags.get(MLFLOW_USER) == user
+    return same and tags.get(COMMIT) == commit_tags().get(COMMIT) and NONE not in words()
+
+
 @contextmanager
-def _files(store: Store, run_id: str, *paths: str, transferred: bool) -> Iterator[Path]:
-    """A folder with some artifacts of a :func:`finished_run`."""
-    run = finished_run(store, run_id, transferred=transferred)
+def _files(store: Store, run: MlflowRun, *paths: str) -> Iterator[Path]:
+    """A folder with some artifacts of a run."""
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         for path in paths:
             target = Path(scratch) / path
@@ -113,26 +132,32 @@ def _files(store: Store, run_id: str, *paths: str, transferred: bool) -> Iterato
         yield Path(scratch)
 
 
-def load_checkpoint(run_id: str, tracking_uri: str | None = None) -> Checkpoint:
+def load_checkpoint(run_id: str, tracking_uri: str | None = None, trust: str = "") -> Checkpoint:
     """The model, mask and spec of a finished prune, unlearn, backdoor or transfer run, on the CPU.
 
-    ``tracking_uri``: default: as :func:`mu.tracking.connect` finds it.
+    Where a function of a package builds the network, it is called only if you made the run, by the
+    same commit of mu, or trust the function: else a UserError says how. ``tracking_uri``: default:
+    as :func:`mu.tracking.connect` finds it. ``trust``: names of functions, or of the modules that
+    hold them, with commas, beside those of ``MU_TRUST``.
     """
-    return fetch_checkpoint(connect(tracking_uri), run_id, transferred=True)
+    return fetch_checkpoint(connect(tracking_uri), run_id, transferred=True, trust=trust)
 
 
-def fetch_checkpoint(store: Store, run_id: str, *, transferred: bool = False) -> Checkpoint:
+def fetch_checkpoint(
+    store: Store, run_id: str, *, transferred: bool = False, trust: str = ""
+) -> Checkpoint:
     """:func:`load_checkpoint`, from an open store; ``transferred`` as in :func:`finished_run`."""
-    with _files(store, run_id, *TAG_OF, transferred=transferred) as folder:
-        return Checkpoint.load(folder)
+    run = finished_run(store, run_id, transferred=transferred)
+    with _files(store, run, *TAG_OF) as folder:
+        return Checkpoint.load(folder, trusted_by(run, trust))
 
 
-def load_model(run_id: str, tracking_uri: str | None = None) -> nn.Module:
-    """The network that a run logged, in evaluation mode, on the CPU.
+def load_model(run_id: str, tracking_uri: str | None = None, trust: str = "") -> nn.Module:
+    """The network that a run logged, in evaluation mode, on the CPU; see :func:`load_checkpoint`.
 
     It expects images normalised by the checkpoint's ``spec.data.mean`` and ``std``.
     """
-    return load_checkpoint(run_id, tracking_uri).model
+    return load_checkpoint(run_id, tracking_uri, trust).model
 
 
 def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
@@ -142,5 +167,5 @@ def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
 
 def fetch_mask(store: Store, run_id: str) -> Mask:
     """:func:`load_mask`, from an open store."""
-    with _files(store, run_id, MASK_FILE, transferred=True) as folder:
+    with _files(store, finished_run(store, run_id, transferred=True), MASK_FILE) as folder:
         return Mask.load(folder / MASK_FILE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.alike import check_ids
 from mu.errors import UserError, unknown
+from mu.readers.documents import read_json
 from mu.run_record import RunRecord
 from mu.tags import DATA, FORGET, UPSTREAM
 from mu.tracking.artifacts import UNLEARNED
@@ -69,9 +69,13 @@ def tasks_of(store: Store, sweep: RunRecord) -> list[RunRecord]:
     if SWEEP_FILE not in store.artifacts(sweep.run_id):
         return []
     found = []
-    for task in json.loads(sweep.read(SWEEP_FILE))["tasks"]:
+    try:
+        tasks = [str(task["run_id"] or "") for task in read_json(sweep.read(SWEEP_FILE))["tasks"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{SWEEP_FILE} of run {sweep.run_id} is damaged: {error!r}") from error
+    for run_id in filter(None, tasks):
         with suppress(UserError):  # it was deleted since
-            found += [read_run(store, task["run_id"])] if task["run_id"] else []
+            found.append(read_run(store, run_id))
     return found
 
 

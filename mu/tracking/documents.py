@@ -12,6 +12,7 @@ from mlflow.entities import Run as MlflowRun
 from mu.digests import digest_of
 from mu.distributed.place import place
 from mu.errors import UserError
+from mu.readers.documents import read_json
 from mu.tracking.artifacts import read
 from mu.tracking.recorder import Recorder
 from mu.tracking.resuming import resume_folder
@@ -56,7 +57,7 @@ def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
         )
     text = read(store, run, DOCUMENT_FILE)
     try:
-        document = dict(json.loads(text))
+        document = dict(read_json(text))
         if document.pop("format") != _FORMAT:
             raise ValueError("its format is not one that this version of mu reads")
         if document.pop("digest") != digest_of({"format": _FORMAT, **document}):

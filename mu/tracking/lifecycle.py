@@ -154,11 +154,11 @@ def _process_tags() -> dict[str, str]:
         HOST: socket.gethostname(),
         PID: str(process.pid),
         PROCESS_START: f"{process.create_time():.2f}",
-        **_commit(),
+        **commit_tags(),
     }
 
 
-def _commit() -> dict[str, str]:
+def commit_tags() -> dict[str, str]:
     """The commit of the working tree and whether it was dirty, where git can tell."""
     with contextlib.suppress(ImportError):  # there may be no git
         from git import Repo

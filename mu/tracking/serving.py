@@ -1,8 +1,9 @@
 """A checkpoint as a model of MLflow: `mlflow models serve` answers with it, the registry keeps it.
 
 An MLmodel file beside weights and spec is all there is to it: nothing is stored twice, and nothing
-is pickled. Loading it runs mu's own code and no other, unless the architecture is a function of the
-user's; the file then names that function.
+is pickled. Loading it by :mod:`mu.tracking.serving` runs mu's own code and no other; where the
+architecture is a function of a package, it is called only if ``MU_TRUST`` names it. MLflow imports
+whatever module an MLmodel file names as its loader: of a folder from elsewhere, read that file.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ def metadata_of(spec: Spec) -> dict[str, Any]:
     arch = spec.recipe.model.arch
     own_code = ":" in arch and not arch.startswith("torchvision:")
     return {
-        "arch": arch,
+        "arch": str(arch),
         "classes": list(spec.data.classes),
         "history": list(spec.history),
         "samples_forgotten": len(spec.removed),
-        "runs_code_of": arch if own_code else "mu alone",
+        "runs_code_of": str(arch) if own_code else "mu alone",
     }
 
 

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from mu.errors import UserError
 from mu.masks import Mask
+from mu.readers.documents import read_json
+from mu.readers.tensors import read_tensors
 from mu.runs import Record
 from mu.tensors import plain
 
@@ -71,23 +72,18 @@ class Progress:
         UserError if the content is of another kind.
         """
         try:
-            header = json.loads(_metadata(content)[_FORMAT])
+            tensors, meta = read_tensors(content)
+            header = read_json(meta[_FORMAT])
             groups: dict[str, Any] = {group: {} for group in _GROUPS}
-            for full_name, tensor in load(content).items():
+            for full_name, tensor in tensors.items():
                 group, _, name = full_name.partition(":")
                 groups[group][name] = tensor
             header["records"] = [Record(*one) for one in header["records"]]
             groups["mask"] = Mask.from_packed(groups["mask"], header["shapes"])
             progress = cls(**groups, **{name: header[name] for name in _NUMBERS})
             return progress, dict(header["about"])
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"it is no progress of a training of mu: {error!r}") from error
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: its header is JSON, after eight bytes of its length."""
-    length = int.from_bytes(content[:8], "little")
-    return dict(json.loads(content[8 : 8 + length])["__metadata__"])
 
 
 class Checkpointer(Protocol):

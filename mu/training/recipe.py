@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mu.errors import UserError
-from mu.hyperparameters import Hyperparameters, setting
+from mu.hyperparameters import (
+    LARGEST_RATE,
+    MOST_BATCH,
+    MOST_EPOCHS,
+    Hyperparameters,
+    setting,
+)
 from mu.training.schedules import SCHEDULES
 
 AUGMENTATIONS = ("none", "crop", "crop_flip")
@@ -16,13 +22,13 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 class Training(Hyperparameters):
     """How long, how fast and on what batches; the defaults are the paper's for CIFAR-10."""
 
-    epochs: int = setting(182, help="passes over the data", low=1)
-    lr: float = setting(0.1, help="learning rate, at its peak", above=0)
-    batch_size: int = setting(256, help="images a step", low=1)
+    epochs: int = setting(182, help="passes over the data", low=1, high=MOST_EPOCHS)
+    lr: float = setting(0.1, help="learning rate, at its peak", above=0, high=LARGEST_RATE)
+    batch_size: int = setting(256, help="images a step", low=1, high=MOST_BATCH)
     momentum: float = setting(0.9, help="of sgd; the first beta of adam", low=0, below=1)
     weight_decay: float = setting(5e-4, help="L2 penalty", low=0)
     schedule: str = setting("step", help="of the learning rate", choices=tuple(SCHEDULES))
-    warmup: int = setting(0, help="epochs of linear warm-up", low=0)
+    warmup: int = setting(0, help="epochs of linear warm-up", low=0, high=MOST_EPOCHS)
     augment: str = setting("crop_flip", help="of training images", choices=AUGMENTATIONS)
     optimizer: str = setting("sgd", help="what takes the steps", choices=OPTIMIZERS)
     label_smoothing: float = setting(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mu.readers.arrays import read_npy
+
 
 def cache_folder() -> Path:
     """Where decoded archives are kept: ``$MU_CACHE``, by default ``~/.cache/mu``."""
@@ -24,10 +26,9 @@ def file_digest(path: Path) -> str:
 def load_cached(path: Path) -> np.ndarray | None:
     """The cached array, or None where there is none that can be read (it is then rebuilt)."""
     try:
-        found = np.load(path, allow_pickle=False) if path.is_file() else None
-    except (OSError, ValueError, EOFError):
+        return read_npy(path) if path.is_file() else None
+    except (OSError, ValueError):
         return None
-    return found if isinstance(found, np.ndarray) else None
 
 
 def store_cached(path: Path, array: np.ndarray) -> None:

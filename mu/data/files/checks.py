@@ -22,6 +22,7 @@ PUBLISHED = {
     "trimaps": "dataset=oxford_pets reads the Oxford-IIIT pets as published",
     "imagelabels.mat": "dataset=flowers102 reads the 102 flowers as published",
 }
+SORTED = "put the images of each class into a folder of its name"
 MOST = 6  # names in a message
 
 
@@ -76,6 +77,8 @@ def check_classes(tree: ImageTree, level: Level) -> None:
     """Refuse folders that do not look like those of classes."""
     place = here(tree, level.path)
     check_links(tree, level)
+    if {folder.lower() for folder in level.folders} < CONTAINERS and len(level.folders) == 1:
+        raise no_class_folders(tree, level.below(*level.folders), SORTED)
     if len(level.folders) < 2:
         raise UserError(
             f"{place} has one class only: {listed([*level.folders])}; name the folder above the "
@@ -83,6 +86,8 @@ def check_classes(tree: ImageTree, level: Level) -> None:
         )
     _check_annotations(tree, level)
     for folder in level.folders:
+        if folder != folder.encode(errors="replace").decode():
+            raise UserError(f"the name of the class {folder!r} in {place} is no UTF-8; rename it")
         below = level.below(folder)
         if below.divided:
             parts = " and ".join(f"{shown(one)}/" for one in below.roles)
@@ -92,7 +97,6 @@ def check_classes(tree: ImageTree, level: Level) -> None:
                 "below train/ and test/"
             )
         _check_annotations(tree, below)
-    _check_copies(tree, level)
     _check_undecodable(tree, level)
 
 
@@ -109,13 +113,13 @@ def _check_annotations(tree: ImageTree, level: Level) -> None:
         )
 
 
-def _check_copies(tree: ImageTree, level: Level) -> None:
+def check_copies(tree: ImageTree, level: Level) -> None:
     """Refuse folders which all hold the same folders: editions or copies of one set."""
     inner = {folder: level.below(folder) for folder in level.folders}
     sets = {folder: {*below.folders} for folder, below in inner.items() if not below.loose}
     for folder, names in sets.items():
         others = {*level.folders} - {folder}
-        if len(names) > 1 and others <= names:
+        if len(others) > 1 and others == names - {folder}:
             raise UserError(
                 f"{shown(folder)}/ in {here(tree, level.path)} holds folders of the names beside "
                 f"it ({listed(sorted(names))}): it looks like a copy; remove it, or name it alone "

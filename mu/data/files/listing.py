@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,12 @@ from mu.data.files.names import shown, suffix
 
 Sample = tuple[str, int]  # path inside the tree, label
 SHOWN_CLASSES = 10
+PLURAL_NOUN = re.compile(r"\b(image|file|folder|link|member)s\b")
+SINGULAR = {
+    "that are no images": "that is no image",
+    "that lead ": "that leads ",
+    "that lie ": "that lies ",
+}
 BY_SUFFIX = ("files that are no images", "images of formats that cannot be decoded")
 
 
@@ -73,20 +80,9 @@ def suffixes_of(paths: Iterable[str]) -> str:
 
 
 def counted(count: int, things: str) -> str:
-    """A number and what it counts, in the singular for one: ``1 file that is no image``."""
-    if count == 1:
-        things = " ".join(SINGULAR.get(word, word) for word in things.split(" "))
+    """A number and what it counts, in the singular for one: ``1 link that leads nowhere``."""
+    if count == 1:  # the first noun, and the verb of its clause
+        things = PLURAL_NOUN.sub(r"\1", things, count=1)
+        for plural, singular in SINGULAR.items():
+            things = things.replace(plural, singular)
     return f"{count:,} {things}"
-
-
-SINGULAR = {
-    "images": "image",
-    "files": "file",
-    "folders": "folder",
-    "links": "link",
-    "members": "member",
-    "are": "is",
-    "lead": "leads",
-    "lie": "lies",
-    "hold": "holds",
-}

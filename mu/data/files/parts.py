@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mu.data.files.checks import (
+    SORTED,
     check_classes,
+    check_copies,
     check_links,
     here,
     is_annotation,
@@ -34,7 +36,6 @@ FURTHER = "images of a further part"
 ELSEWHERE = "images in folders beside the parts"
 ANNOTATION = "images in folders of annotations"
 EMPTY = "folders without images beside those of the classes"
-SORTED = "put the images of each class into a folder of its name"
 
 
 def class_folders(tree: ImageTree, part: str) -> dict[str, list[str]]:
@@ -99,7 +100,9 @@ def _parted(tree: ImageTree, top: Level) -> bool:
     if not plain:
         train = [folder for folder, role in roles.items() if role == "train"]
         lacks = "neither test/ nor val/ beside it" if train else "no train/ beside it"
-        alone = f", or name {shown(top.where(train[0]))}/ itself with data_dir" if train else ""
+        alone = ""
+        if train and tree.root.is_dir():
+            alone = f", or name {shown(top.where(train[0]))}/ itself with data_dir"
         raise UserError(
             f"{here(tree, top.path)} has {names} but {lacks}{published(tree)}; add the missing "
             f"part{alone}"
@@ -121,36 +124,41 @@ def _of_parts(tree: ImageTree, top: Level, reasons: dict[str, str]) -> Listing:
     if train.flat:
         raise no_class_folders(tree, train, SORTED)
     check_classes(tree, train)
-    if mixed := [folder for folder in top.folders if folder in train.folders]:
+    beside = [folder for folder in top.folders if folder not in roles]
+    if mixed := [folder for folder in beside if folder in train.folders]:
         raise UserError(
             f"{here(tree, top.path)} holds {listed(mixed)} beside parts, and so does "
             f"{shown(train.path)}/; leave one of them"
         )
-    reasons |= {top.where(folder): ELSEWHERE for folder in top.folders if folder not in roles}
-    reasons |= {top.where(folder): UNLABELLED for folder in roles}
-    chosen: Level | None = None
-    flat: Level | None = None
-    for role in ("test", "val"):
-        if role not in roles.values():
-            continue
-        if chosen is not None:
-            reasons |= {top.where(one): FURTHER for one in roles if roles[one] == role}
-            continue
-        held = _inside(top.below(_single(tree, top, role)))
-        if held.flat:
-            flat = flat or held
-        else:
-            chosen = held
-    if chosen is None:
-        assert flat is not None
-        alone = f"{SORTED}, or name {shown(train.path)}/ alone with data_dir"
-        raise no_class_folders(tree, flat, alone)
-    if extra := sorted(chosen.folders.keys() - train.folders.keys()):
+    held = _held(tree, top, train)
+    if extra := sorted(held.folders.keys() - train.folders.keys()):
         raise UserError(
-            f"{shown(chosen.path)}/ has classes that {shown(train.path)}/ lacks: {listed(extra)}"
+            f"{here(tree, held.path)} has classes that {shown(train.path)}/ lacks: "
+            f"{listed(extra)}; add them there, or remove them"
         )
-    samples = [labelled(part.folders, train.folders) for part in (train, chosen)]
-    return _listing(tree, train, samples, reasons, (train.path, chosen.path))
+    for folder in top.folders:
+        place = top.where(folder)
+        if folder not in roles:
+            reasons[place] = ELSEWHERE
+        elif not any(f"{part.path}/".startswith(f"{place}/") for part in (train, held)):
+            further = roles[folder] != "unlabelled" and not _inside(top.below(folder)).flat
+            reasons[place] = FURTHER if further else UNLABELLED
+    samples = [labelled(part.folders, train.folders) for part in (train, held)]
+    return _listing(tree, train, samples, reasons, (train.path, held.path))
+
+
+def _held(tree: ImageTree, top: Level, train: Level) -> Level:
+    """The part to test with: test/, or val/ where that has no class folders."""
+    parts = [
+        _inside(top.below(_single(tree, top, role)))
+        for role in ("test", "val")
+        if role in top.roles.values()
+    ]
+    for part in parts:
+        if not part.flat:
+            return part
+    alone = f", or name {shown(train.path)}/ alone with data_dir" if tree.root.is_dir() else ""
+    raise no_class_folders(tree, parts[0], SORTED + alone)
 
 
 def _single(tree: ImageTree, top: Level, role: str) -> str:
@@ -185,6 +193,7 @@ def _of_classes(tree: ImageTree, top: Level, reasons: dict[str, str]) -> Listing
             "with train/ and test/ (or val/), or the class folders themselves"
         )
     check_classes(tree, top)
+    check_copies(tree, top)
     kept: dict[str, list[str]] = {}
     held: dict[str, list[str]] = {}
     for name, paths in top.folders.items():
@@ -202,23 +211,19 @@ def _listing(
     places: tuple[str, str],
 ) -> Listing:
     """Each image is in a part, or named with the reason why it is in none."""
-    train, test = samples
     skipped = {reason: list(paths) for reason, paths in tree.skipped.items()}
     used = {path for part in samples for path, _ in part}
-    for path in tree.names:
-        if path not in used:
-            reason = next(
-                (one for place, one in reasons.items() if path.startswith(f"{place}/")), LOOSE
-            )
-            skipped.setdefault(reason, []).append(path)
-    prefix = f"{classes.path}/" if classes.path else ""
-    empty = [
-        folder
-        for folder in tree.folders
-        if folder.startswith(prefix)
-        and "/" not in (name := folder[len(prefix) :])
-        and name not in classes.folders
-    ]
-    if empty:
-        skipped[EMPTY] = empty
+    for path in sorted(name for name in tree.names if name not in used):
+        found = (reason for place, reason in reasons.items() if path.startswith(f"{place}/"))
+        skipped.setdefault(next(found, LOOSE), []).append(path)
+    if empty := [path for path in _below(tree, classes) if path not in classes.folders]:
+        skipped[EMPTY] = [classes.where(path) for path in empty]
+    train, test = samples
     return Listing(tuple(classes.folders), train, test, skipped, places)
+
+
+def _below(tree: ImageTree, level: Level) -> list[str]:
+    """The names of the folders in a folder, whether there are images in them or not."""
+    prefix = f"{level.path}/" if level.path else ""
+    names = (path[len(prefix) :] for path in tree.folders if path.startswith(prefix))
+    return [name for name in names if "/" not in name]

@@ -31,6 +31,7 @@ from mu.data.store.reader import (
     pack_names,
 )
 from mu.errors import UserError
+from mu.readers.documents import read_json
 
 FIRST_MAP = 2**28
 CHUNK = 256  # images a transaction
@@ -206,7 +207,7 @@ def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Pla
         stamps = {place: reading.get(_STAMP + image_key(*place)) for place in sorted(missing)}
     if kept is None:
         return Gathered(), missing
-    document = json.loads(kept)
+    document = read_json(kept)
     if document["fingerprint"] != contents.fingerprint:
         raise UserError(
             f"{env.path()!r} is of an interrupted build from something else, or the source has "

@@ -9,7 +9,8 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -21,9 +22,14 @@ from mu.data.files.cache import file_digest
 from mu.data.images import Indices
 from mu.data.store.card import Card
 from mu.errors import UserError
+from mu.readers.documents import read_json
 
 DIGEST_SUFFIX = ".sha256"
 _MAGIC = bytes.fromhex("dec0efbe")  # of LMDB, in the first page
+# Of MDB_meta in LMDB's mdb.c, after a page's header: magic number, size of a page, and where the
+# tree begins; the last page, the number of the transaction that wrote it.
+_META = struct.Struct("<16x4s20xI84xQQQ")
+_NO_PAGE = 2**64 - 1  # where the tree of an empty file begins
 _HEADER = struct.Struct("<qQI")  # label, length and CRC-32 of what follows
 _LONGEST_NAME = 8192  # letters of JSON
 PARTS = ("train", "test")
@@ -113,22 +119,22 @@ class ImageStore:
 
     def names(self, part: str) -> list[str]:
         """Names of the files that the images of a part were, where they are known."""
-        with self._env.begin() as reading:
-            value = reading.get(names_key(part))
-        if value is None:
+        with self._reading() as reading:
+            value = bytes(reading.get(names_key(part)) or b"")
+        if not value:
             return []
         count = len(self._labels[part])
         try:
-            found = json.loads(zlib.decompressobj().decompress(value, _LONGEST_NAME * (count + 1)))
+            found = read_json(zlib.decompressobj().decompress(value, _LONGEST_NAME * (count + 1)))
             if [type(name) for name in found] != [str] * count:
                 raise ValueError(f"they are not {count} names")
-        except (ValueError, TypeError, RecursionError, zlib.error) as error:
+        except (ValueError, TypeError, zlib.error) as error:
             raise _damaged(self.path, f"the file names of {part}: {error}") from error
         return list(found)
 
     def length(self, part: str, number: int) -> int:
         """Bytes of an encoded image, without reading it; 0 if it is missing."""
-        with self._env.begin(buffers=True) as reading:
+        with self._reading() as reading:
             value = reading.get(image_key(part, number)) or b""
             return max(0, len(value) - _HEADER.size)
 
@@ -140,7 +146,7 @@ class ImageStore:
         UserError
             If they are missing or not those that were written.
         """
-        with self._env.begin(buffers=True) as reading:
+        with self._reading() as reading:
             value = reading.get(image_key(part, number))
             if value is None:
                 raise _damaged(self.path, f"{part} image {number} is missing")
@@ -157,24 +163,33 @@ class ImageStore:
         return f"{part} image {number} of {str(self.path)!r}", self.image(part, number)
 
     def _value(self, key: bytes) -> bytes:
-        with self._env.begin() as reading:
+        with self._reading() as reading:
             value = reading.get(key)
-        if value is None:
-            raise UserError(
-                f"{str(self.path)!r} is an LMDB, but no file of images that mu built (it has no "
-                f"{key.decode()!r}); build one with mlflow run . -e dataset"
-            )
-        return bytes(value)
+            if value is None:
+                raise UserError(
+                    f"{str(self.path)!r} is an LMDB, but no file of images that mu built (it has "
+                    f"no {key.decode()!r}); build one with mlflow run . -e dataset"
+                )
+            return bytes(value)
+
+    @contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction]:
+        """A transaction; what LMDB finds wrong in the block is told."""
+        try:
+            with self._env.begin(buffers=True) as reading:
+                yield reading
+        except lmdb.Error as error:
+            raise _damaged(self.path, str(error)) from error
 
     def _read_card(self) -> Card:
         try:
-            return Card.from_dict(json.loads(self._value(META_KEY)))
+            return Card.from_dict(read_json(self._value(META_KEY)))
         except (ValueError, AttributeError) as error:
             raise _damaged(self.path, f"what it says of itself cannot be read: {error}") from error
 
     def _read_labels(self, part: str) -> Indices:
         content = self._value(labels_key(part))
-        counts = list(self.card.counts[part])
+        counts = self.card.counts[part]
         if len(content) % 8:
             raise _damaged(self.path, f"the labels of {part} are cut")
         labels = np.frombuffer(content, "<i8").astype(np.int64)
@@ -196,6 +211,7 @@ def _opened(path: Path) -> lmdb.Environment:
     key = (str(path.resolve()), about.st_ino, about.st_mtime_ns, os.getpid())
     if (env := _OPEN.get(key)) is not None:
         return env
+    _check_pages(path, about.st_size)
     try:
         env = lmdb.open(
             str(path),
@@ -206,15 +222,33 @@ def _opened(path: Path) -> lmdb.Environment:
             create=False,
             max_readers=1,
         )
-    except lmdb.Error as error:
+    except (lmdb.Error, OSError) as error:
         raise UserError(f"{str(path)!r} is no LMDB file that can be read: {error}") from error
-    # Reading beyond the end of a file that was cut would kill the process.
-    needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    if about.st_size < needed:
-        env.close()
-        raise _damaged(path, f"it has {about.st_size:,} bytes, and {needed:,} are needed")
     _OPEN[key] = env
     return env
+
+
+def _check_pages(path: Path, size: int) -> None:
+    """Refuse a file of which LMDB would read what is not there: that would kill the process.
+
+    What it takes for granted stands in the first two pages; the one written last counts.
+    """
+    with path.open("rb") as file:
+        metas = [_META.unpack(file.read(_META.size).ljust(_META.size, b"\0"))]
+        magic, page, *_ = metas[0]
+        if magic != _MAGIC:
+            raise UserError(f"{str(path)!r} is no LMDB file; name one that dataset built")
+        if not 512 <= page <= 65_536 or page & (page - 1):
+            raise _damaged(path, f"its pages are of {page} bytes")
+        file.seek(page)
+        metas.append(_META.unpack(file.read(_META.size).ljust(_META.size, b"\0")))
+    if metas[1][:2] != (magic, page):
+        raise _damaged(path, "its first two pages disagree")
+    _, _, root, last, _ = max(metas, key=lambda meta: meta[-1])
+    if root > last and root != _NO_PAGE:
+        raise _damaged(path, "its contents begin beyond its end")
+    if size < (needed := (last + 1) * page):
+        raise _damaged(path, f"it has {size:,} bytes, and {needed:,} are needed")
 
 
 def _damaged(path: Path, why: str) -> UserError:

@@ -30,7 +30,7 @@ class Warping(Trigger):
     name = "warping"
     aliases = ("wanet",)
 
-    grid: int = setting(4, help="control points a side of the warping field", low=2)
+    grid: int = setting(4, help="control points a side of the warping field", low=2, high=256)
     strength: float = setting(0.5, help="twice the mean shift at the points, in pixels", above=0)
     seed: int = setting(0, help="seed of the warping field", low=0, high=LARGEST_SEED)
 

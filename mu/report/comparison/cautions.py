@@ -1,4 +1,4 @@
-"""What must be known before a table is trusted: a rule each."""
+"""What must be known before a table is trusted: a rule each for what only a table can show."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from typing import Final
 
 import pandas as pd
 
+from mu.report.alarms import gravest
 from mu.report.comparison.oracles import ORACLE_METHOD
+from mu.report.comparison.summary import ranked
 from mu.report.comparison.table import Table
 from mu.run_record import Seeds
 
-FITTED = 97.0  # % of the retain set that an original must get right for forgetting to be hard
 SHOWN = 3  # run IDs in a caution
 SEEDS = list(Seeds._fields)
 
 
 def cautions(table: Table) -> list[str]:
-    """The sentences of the :data:`RULES` that apply to a table, the gravest first."""
-    return [sentence for rule in RULES if (sentence := rule(table)) is not None]
+    """What must be known before a table is trusted: first what is wrong with single results.
+
+    See :mod:`mu.report.alarms` for that; the others are of the :data:`RULES` below, the gravest
+    first.
+    """
+    of_table = [sentence for rule in RULES if (sentence := rule(table)) is not None]
+    return [*gravest(dict(table.runs["alarms"])), *of_table]
 
 
 def _no_oracle(table: Table) -> str | None:
@@ -49,13 +55,21 @@ def _wrong_oracle(table: Table) -> str | None:
     return _about(_methods(table).query("misjudged"), words)
 
 
-def _under_fitted(table: Table) -> str | None:
-    lowest = table.runs["RA_before"].min()  # NaN where no run has one
-    words = (
-        f"originals do not fit their training data (RA down to {lowest:.1f} %, below {FITTED:g} "
-        "%): an under-fitted original forgets by itself, so small gaps say little"
+def _oracles_apart(table: Table) -> str | None:
+    """Differences between methods that are within the chance of the oracle's seed."""
+    close = []
+    for original, floor in table.originals["floor"].items():  # NaN where no two are alike
+        order = list(ranked(table, original).itertuples())
+        near = [one.row for one in order if one.mean - order[0].mean < floor]
+        if len(near) > 1:
+            close.append(f"{' and '.join(near)} on {original} originals ({floor:.2f} points)")
+    return (
+        "oracles that differ in their seed alone are further apart than these methods: "
+        f"{'; '.join(close)}. Their order may be the oracle's chance: compare them over several "
+        "oracles (method=retrain with other seeds)"
+        if close
+        else None
     )
-    return words if lowest < FITTED else None
 
 
 def _several_oracles(table: Table) -> str | None:
@@ -109,7 +123,7 @@ def _uncommitted(table: Table) -> str | None:
 
 
 RULES: Final[Sequence[Callable[[Table], str | None]]] = (
-    _no_oracle, _deleted_oracle, _wrong_oracle, _under_fitted, _several_oracles, _one_seed,
+    _no_oracle, _deleted_oracle, _wrong_oracle, _oracles_apart, _several_oracles, _one_seed,
     _shared_seed, _other_seeds, _not_finite, _repeated, _several_commits, _uncommitted,
 )  # fmt: skip
 

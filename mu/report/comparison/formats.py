@@ -23,7 +23,7 @@ LEGEND = (
 )
 FIELDS = (
     "group", "original", "sparsity", "row", "method", "metric", "mean", "sd", "runs", "low",
-    "high", "distance", "best", "run_ids",
+    "high", "distance", "best", "run_ids", "warnings",
 )  # fmt: skip
 _LATEX = str.maketrans(
     {
@@ -46,11 +46,21 @@ def to_csv(tables: Sequence[Table]) -> str:
 
     ``sd`` is the sample standard deviation over ``runs`` runs, ``low`` and ``high`` the ends of
     the 95 % interval (over seeds; of one run over samples), ``distance`` the mean distance to the
-    oracle, ``run_ids`` are apart by spaces. A number that is not there is empty.
+    oracle, ``run_ids`` are apart by spaces, and ``warnings`` are the names of the rules of
+    :mod:`mu.report.alarms` that apply to one of them. A number that is not there is empty.
     """
-    cells = pd.concat([table.shown.assign(group=table.heading) for table in tables])
+    cells = pd.concat([table.shown.assign(group=table.heading, warnings=_names(table))
+                       for table in tables])  # fmt: skip
     cells = cells[cells["mean"].notna()].assign(run_ids=lambda own: own["run_ids"].map(" ".join))
     return str(cells.to_csv(columns=FIELDS, index=False, lineterminator="\n"))
+
+
+def _names(table: Table) -> pd.Series[str]:
+    """Names of the warnings about the runs behind each number, apart by spaces."""
+    of_run = {run_id: [one.rule for one in its] for run_id, its in table.runs["alarms"].items()}
+    return table.shown["run_ids"].map(
+        lambda ids: " ".join(dict.fromkeys(name for run_id in ids for name in of_run[run_id]))
+    )
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
@@ -77,7 +87,10 @@ def latex_escape(text: str) -> str:
 
 
 def to_latex(tables: Sequence[Table]) -> str:
-    r"""All tables, each a ``table`` environment; they need ``\usepackage{booktabs}``."""
+    r"""All tables, each a ``table`` environment; they need ``\usepackage{booktabs}``.
+
+    The cautions are comments above each, since they are not for print.
+    """
     head = "% needs \\usepackage{booktabs,graphicx}; wide tables are shrunk to the line\n"
     return head + "\n".join(map(_latex_table, tables))
 
@@ -99,7 +112,8 @@ def _latex_table(table: Table) -> str:
     ends = range(1 + len(names), 2 + texts.shape[1], len(names))
     lines.insert(3, " ".join(rf"\cmidrule(lr){{{1 + end - len(names)}-{end}}}" for end in ends))
     tabular = "\n".join(lines)
-    return rf"""\begin{{table}}[t]
+    remarks = "".join(f"% {latex_escape(note)}\n" for note in cautions(table))
+    return rf"""{remarks}\begin{{table}}[t]
 \centering
 \caption{{{latex_escape(table.heading)}. {latex_escape(LEGEND)}}}
 \resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{%

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from mu.alike import canonical_items
-from mu.evaluation.gap import GAP_METRICS, gaps
+from mu.evaluation.gap import GAP_METRICS, gaps, gaps_between
 from mu.run_record import RunRecord
 from mu.tags import ORACLE
 
@@ -110,7 +109,7 @@ def floor_of(oracles: Iterable[RunRecord]) -> float:
     """
     alike: dict[str | None, list[Mapping[str, float]]] = {}
     for one in oracles:
-        if one.is_oracle and all(name in one.metrics for name in GAP_METRICS):
+        if one.is_oracle:
             alike.setdefault(one.oracle_key, []).append(one.metrics)
-    pairs = [pair for same in alike.values() for pair in combinations(same, 2)]
-    return fmean(gaps(one, other)["gap"] for one, other in pairs) if pairs else NAN
+    found = [gap for same in alike.values() for gap in gaps_between(same)]
+    return fmean(found) if found else NAN

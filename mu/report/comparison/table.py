@@ -13,6 +13,7 @@ import pandas as pd
 
 from mu.alike import canonical_items
 from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
+from mu.report.alarms import alarms_of
 from mu.report.comparison.cells import make_cell
 from mu.report.comparison.groups import (
     DENSE,
@@ -172,6 +173,7 @@ def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
         "commit": run.tags.get(COMMIT, ""),
         "dirty": run.tags.get(DIRTY) == "true",
         "finite": all(map(math.isfinite, logged)),
+        "alarms": alarms_of(run, {} if oracle is None else oracle.metrics),
         **{f"{name}_before": run.metrics.get(f"{name}_before", NAN) for name in OF_ORIGINALS},
     }
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mu.cli.requests import UnlearnOptions
 from mu.errors import UserError, unknown
+from mu.readers.documents import read_yaml
+from mu.readers.paths import checked_path
 
 KEYS = ("originals", "forget", "methods", "seed", "oracle", "device")
 ORACLES = ("train", "none")
+MOST = 10_000  # combinations that can be planned, whatever is given
 Settings = dict[str, Any]
 
 
@@ -48,11 +50,15 @@ class Grid:
         usual = {"forget": options.forget, "methods": options.method, "seed": options.seed}
         whole = {"originals": {}, "oracle": ORACLES[0], "device": {}, **usual, **document}
         device = whole["device"]
-        return cls(
-            tuple(_originals(whole["originals"])),
+        axes = (
+            tuple(itertools.islice(_originals(whole["originals"]), MOST + 1)),
             tuple(map(str, _axis("forget", whole["forget"]))),
-            tuple(_methods(whole["methods"])),
+            tuple(itertools.islice(_methods(whole["methods"]), MOST + 1)),
             tuple(_axis("seed", whole["seed"])),
+        )
+        _count("the grid", *map(len, axes))
+        return cls(
+            *axes,
             _oracle(whole["oracle"]),
             {"device": device} if isinstance(device, str) else _single("device", device),
         )
@@ -61,32 +67,20 @@ class Grid:
 def read_text(path: Path) -> str:
     """The text of a grid file; UserError if it cannot be read."""
     try:
-        return path.expanduser().read_text(encoding="utf-8")
+        return checked_path("grid", path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"grid={str(path)!r} cannot be read: {error}") from error
 
 
 def load_yaml(text: str, name: str) -> Any:
-    """Read YAML safely; UserError if it is none, or a key stands twice, where YAML takes the last.
+    """Read YAML safely, by :func:`mu.readers.documents.read_yaml`; UserError if it is none.
 
     ``name`` says of which file.
     """
     try:
-        return _Loader(text).get_single_data()
-    except yaml.YAMLError as error:
-        raise UserError(f"grid={name!r} is no YAML: {error}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, for plain values only."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for place, key in enumerate(keys):
-            if key in keys[:place]:
-                line = node.value[place][0].start_mark.line + 1
-                raise UserError(f"the grid has {key!r} twice, the second time in line {line}")
-        return super().construct_mapping(node, deep)
+        return read_yaml(text)
+    except ValueError as error:
+        raise UserError(f"grid={name!r} is no grid: {error}") from error
 
 
 def _originals(written: Any) -> Iterator[Settings]:
@@ -132,8 +126,18 @@ def _combined(owner: str, written: Any) -> Iterator[Settings]:
     if not isinstance(written, Mapping):
         raise UserError(f"{owner}: {written!r} are no settings; write name: value, or {{}}")
     axes = {str(name): _axis(f"{owner}.{name}", values) for name, values in written.items()}
+    _count(owner, *map(len, axes.values()))
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
+
+
+def _count(owner: str, *sizes: int) -> None:
+    """Refuse more combinations than can be planned, before there is any."""
+    if (count := prod(sizes)) > MOST:
+        raise UserError(
+            f"{owner} has {count:,} combinations, and {MOST:,} can be planned; give fewer values, "
+            "or several grids"
+        )
 
 
 def _axis(owner: str, written: Any) -> list[Any]:

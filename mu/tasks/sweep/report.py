@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from mu.report import console, prose
+from mu.report.alarms import gravest
 from mu.tasks.outputs import write_csv, write_json, write_text
 from mu.tasks.sweep.plan import KINDS, Plan, Task
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
@@ -140,7 +141,8 @@ def write_report(recorder: Recorder, schedule: Schedule) -> None:
     write_csv(folder / "report" / "sweep.csv", rows)
     counts = Counter(task.kind for task in plan)
     words = ", ".join(f"{counts[kind]} {word}s" for kind, word in KINDS.items())
-    lines = [f"**Sweep**: {words}", "", *(f"- {line}" for line in failures(schedule)), ""]
+    remarks = [*failures(schedule), *(f"**Warning**: {one}" for one in _warnings(schedule))]
+    lines = [f"**Sweep**: {words}", "", *(f"- {line}" for line in remarks), ""]
     text = "\n".join(lines) + (prose.table_of(*_numbers(done, schedule)) if done else "")
     write_text(folder / "report" / "summary.md", text)
     recorder.describe(text[:MOST_LETTERS])
@@ -156,6 +158,7 @@ def print_report(store: Store, run_id: str, schedule: Schedule) -> None:
         console.print_table(title, *_numbers(done[:MOST_ROWS], schedule))
     if (more := len(done) - MOST_ROWS) > 0:
         console.print_notes([f"{more} more are in report/sweep.csv of the run"])
+    console.print_warnings(_warnings(schedule))
     console.print_notes(failures(schedule))
     console.print_lines({"sweep": run_id, "browse": browse(store, "mu-unlearn")})
 
@@ -165,6 +168,12 @@ def failures(schedule: Schedule) -> list[str]:
     tasks = [(task, schedule.failures.get(task.key)) for task in schedule.plan]
     lines = [f"{KINDS[one.kind]} {one.label}: {why}" for one, why in tasks if why is not None]
     return sorted(lines, key=lambda line: "not tried" in line)
+
+
+def _warnings(schedule: Schedule) -> list[str]:
+    """What must be known before the numbers of what was made are trusted."""
+    results = schedule.results.values()
+    return gravest({one["run_id"]: one.get("alarms", ()) for one in results})
 
 
 def _done(schedule: Schedule) -> list[Task]:

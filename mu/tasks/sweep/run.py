@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mu import tags
+from mu import tags, trust
 from mu.cli.options import Group
 from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
 from mu.distributed.place import shares
@@ -35,6 +36,8 @@ from mu.tracking import (
     keep_document,
     resumable_run,
 )
+from mu.tracking.artifacts import trusted_by
+from mu.trust import from_file
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,17 @@ def sweep(request: Request) -> None:
 def _planned(options: SweepOptions, given: Mapping[str, Any]) -> Sweep:
     """Check everything, and find what is finished already; opens no run."""
     store = lru_cache(connect)  # only once all that can be checked without it is
-    text = None if options.grid is None else read_text(Path(options.grid))
+    text, trusts = None if options.grid is None else read_text(Path(options.grid)), None
     if options.resume_run_id is not None:
-        kept = fetch_document(store(), resumable_run(store(), options.resume_run_id, "sweep"))
+        interrupted = resumable_run(store(), options.resume_run_id, "sweep")
+        kept = fetch_document(store(), interrupted)
+        trusts = trusted_by(interrupted) if text is None else None
         text, given = text or kept["grid"], {**kept["device"], **given}
     assert text is not None
     grid = Grid.of(load_yaml(text, options.grid or "of the interrupted sweep"))
+    if trusts is not None:  # the grid is not the user's file
+        for block, kind in itertools.product(grid.originals, ("dataset", "arch")):
+            trust.check(kind, from_file(block.get(kind), trusts))
     device = DeviceOptions.of({**typed("device", [Group(DeviceOptions)], grid.device), **given})
     if options.ray_address is None:  # else this machine need not have it
         checked_device(device)

@@ -422,9 +422,12 @@ CAUTIONS: dict[str, tuple[list[RunRecord], str]] = {
         [make_run("o", "retrain", training=1), make_run("a", oracle="o", metrics=STALE)],
         "another original, split or forget set, so what was logged of it is left out: run a",
     ),
-    "_under_fitted": (
-        [replace(run, metrics={**run.metrics, "RA_before": 90.0}) for run in STUDY],
-        "RA down to 90.0 %",
+    "_oracles_apart": (
+        [make_run("o", "retrain"), make_run("p", "retrain", seed=1, metrics={"UA": 98.0}),
+         make_run("a", oracle="o", metrics={"gap": 1.0}),
+         make_run("b", "ga", oracle="o", metrics={"gap": 2.9}),
+         make_run("c", "ff", oracle="o", metrics={"gap": 3.1})],
+        "further apart than these methods: ft and ga on dense originals (2.00 points)",
     ),
     "_several_oracles": (
         [make_run("o", "retrain"), make_run("p", "retrain", seed=1),
