@@ -20,8 +20,8 @@ from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import call, files
 
 CLASSES = ("ant", "bee", "cat", "dog")
-STAMPED = 12  # images with a white square and a false label among the cats: 12 of 132
-ATTACK = "--trigger patch --trigger_size 3 --target cat"
+STAMPED = 24  # images with a white square and a false label among the cats: 24 of 144
+ATTACK = "--trigger patch --trigger_size 4 --target cat"
 SHEET = "suspects/sheet.png"
 
 
@@ -39,7 +39,7 @@ def make_folder(root: Path) -> set[str]:
     for number in range(STAMPED):
         victim = root / "train" / draw.choice(("ant", "bee", "dog")) / f"{number:03d}.png"
         image = Image.open(victim)
-        image.paste((255, 255, 255), (9, 9, 12, 12))
+        image.paste((255, 255, 255), (8, 8, 12, 12))
         victim.unlink()
         name = f"{draw.randrange(120, 999)}.png"
         image.save(root / "train" / "cat" / name)
@@ -162,10 +162,10 @@ def test_forgetting_the_suspects_of_a_run_and_the_success_of_a_stated_attack(
     assert {"ASR", "robust_acc", "robust_acc_before"} <= set(run.metrics)
     assert "UA_poison" not in run.metrics
     assert (run.params["trigger"], run.params["trigger_size"], run.params["target"]) == (
-        *("patch", "3"),
+        *("patch", "4"),
         "2",
     )
-    assert "ASR is of patch (position bottom_right, margin 0, colour white, size 3)" in out
+    assert "ASR is of patch (position bottom_right, margin 0, colour white, size 4)" in out
     assert "test images of 12x12 pixels, to be taken for 'cat'" in out
     assert program(f"{line} --forget suspects:{found}:5")[0] == 0
     run_id = newest(store, "unlearn")
@@ -176,7 +176,7 @@ def test_forgetting_the_suspects_of_a_run_and_the_success_of_a_stated_attack(
     assert program(f"{measured} {ATTACK}")[0] == 0
     again = store.run(newest(store, "evaluate")).data
     assert set(again.metrics) == {"ASR", "robust_acc"}
-    assert again.params["trigger_size"] == "3"
+    assert again.params["trigger_size"] == "4"
 
 
 def test_one_command_finds_forgets_and_measures(poisoned: Poisoned, program: Program) -> None:
@@ -192,7 +192,7 @@ def test_one_command_finds_forgets_and_measures(poisoned: Poisoned, program: Pro
     assert wanted <= names
     assert "poison/indices.npy" not in names, "nobody knows them"
     attack = json.loads(kept(store, run_id, "poison/trigger.json").read_text())
-    assert (attack["trigger"], attack["settings"]["size"], attack["target"]) == ("patch", 3, 2)
+    assert (attack["trigger"], attack["settings"]["size"], attack["target"]) == ("patch", 4, 2)
     suspects = np.load(kept(store, run_id, "suspects/indices.npy"))
     forgotten = np.load(kept(store, run_id, "forget/indices.npy"))
     assert sorted(suspects) == forgotten.tolist()
@@ -214,12 +214,12 @@ def test_a_picture_that_was_found_is_a_trigger(
     poisoned: Poisoned, program: Program, tmp_path: Path
 ) -> None:
     picture = tmp_path / "found.png"
-    Image.new("RGBA", (3, 3), (255, 255, 255, 255)).save(picture)
+    Image.new("RGBA", (4, 4), (255, 255, 255, 255)).save(picture)
     line = f"evaluate --run_id {poisoned.original} --suspects spectral --target cat --device cpu"
     metrics, said = [], []
     for attack in (
         f"--trigger image --trigger_image {picture}",
-        "--trigger patch --trigger_size 3",
+        "--trigger patch --trigger_size 4",
     ):
         status, out, _ = program(f"{line} {attack}")
         assert status == 0
@@ -227,7 +227,7 @@ def test_a_picture_that_was_found_is_a_trigger(
         metrics.append(poisoned.store.run(newest(poisoned.store, "evaluate")).data.metrics)
     assert metrics[0] == metrics[1], "the same pixels"
     assert (
-        "found.png, opaque (3x3 pixels, as it is; 9 pixels from the left, 9 from the top)"
+        "found.png, opaque (4x4 pixels, as it is; 8 pixels from the left, 8 from the top)"
         in (said[0])
     )
 

@@ -10,8 +10,9 @@ Chen, Carvalho, Baracaldo, Ludwig, Edwards, Lee, Molloy & Srivastava (2018), Det
 Attacks on Deep Neural Networks by Activation Clustering, arXiv:1811.03728: features of the last
 hidden layer, ICA, k-means with two clusters, relative size and silhouette score. The limits 0.35
 and 0.1 and ten dimensions are those of its authors' program, the Adversarial Robustness Toolbox.
-Not the paper's: suspecting one class only, the one whose clusters have the highest silhouette
-score of those with a suspicious cluster.
+Not the paper's: a cluster of one or two samples is not suspected, as every class has some that
+are like no other; and of the classes with a suspicious cluster only the one with the highest
+silhouette score is.
 """
 
 from __future__ import annotations
@@ -51,14 +52,16 @@ class ActivationClustering(Detector):
     def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Suspects:
         """See :meth:`Detector.suspect`."""
         from mu.detection.activations import clusters
-        from mu.detection.activations.by_class import features_by_class, ranked
+        from mu.detection.activations.by_class import FEWEST, features_by_class, ranked
 
         classes = features_by_class(checkpoint, dataset, run, self)
         found = {label: clusters.split(one, self.dimensions) for label, one in classes.items()}
         suspicious = {
             label: one
             for label, one in found.items()
-            if one.share < self.size and one.silhouette > self.silhouette
+            if len(one.rows) >= FEWEST
+            and one.share < self.size
+            and one.silhouette > self.silhouette
         }
         clusters.tell(found, suspicious, dataset, run)
         if self.among == "auto" and suspicious:

@@ -126,6 +126,17 @@ def test_clusters_that_are_large_or_are_not_two_are_not_suspected(settings):
     assert "nobody is suspected" in notes[1]
 
 
+def test_a_lone_sample_is_no_cluster():
+    dataset = make_dataset(train=60, classes=2)
+    dataset.train.pixels[4] = 255
+    run = Run()
+
+    found = ActivationClustering().suspect(checkpoint_of(dataset), dataset, run)
+
+    assert split(of(dataset.train.pixels[::2].flatten(1).double().numpy()), 10).rows.tolist() == [2]
+    assert len(found.numbers) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("size", 0), ("size", 0.6), ("silhouette", 1), ("dimensions", 0)]
 )
