@@ -23,6 +23,7 @@ SWEEP: Final = "mu.sweep"  # of a sweep: all that is planned
 DATA: Final = "mu.data"  # pixels and labels
 FORGET: Final = "mu.forget"  # the sample numbers of the forget set
 POISON: Final = "mu.poison"  # trigger, target and samples, of a run on poisoned data
+SUSPECTS: Final = "mu.suspects"  # of a run that suspects samples: their list
 IMPORTED: Final = "mu.imported"  # the file that an original was imported from
 
 # Names of the warnings about its result, with commas between them, or none.

@@ -154,11 +154,12 @@ def _no_such_option(error: click.NoSuchOption) -> str:
 
 
 def _owners(known: Sequence[str]) -> dict[str, list[str]]:
-    """The options that a command would have with other methods, pruners or triggers; with which.
+    """The options that a command would have with other methods, pruners and the like; with which.
 
     ``known``: the options that it has.
     """
     from mu.data.triggers import TRIGGERS
+    from mu.detection import DETECTORS
     from mu.methods import METHODS
     from mu.pruning import PRUNERS
 
@@ -168,6 +169,7 @@ def _owners(known: Sequence[str]) -> dict[str, list[str]]:
         "pruner": ("", PRUNERS),
         "prune_pruner": ("prune_", PRUNERS),
         "trigger": ("trigger_", TRIGGERS),
+        "suspects": ("suspects_", DETECTORS),
     }
     for option in sorted({*choices} & {*known}):
         prefix, registry = choices[option]
