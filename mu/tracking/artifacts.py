@@ -19,6 +19,7 @@ from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.tags import ENTRY, ERROR, MASK, SPEC, WEIGHTS, fingerprint_tag
+from mu.tracking.address import hidden
 from mu.tracking.store import Store, connect
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def read(store: Store, run: MlflowRun, path: str) -> bytes:
                 content = Path(fetched).read_bytes()
     except (MlflowException, OSError) as error:
         raise UserError(
-            f"run {run.info.run_id} has no readable artifact {path}: {error}"
+            f"run {run.info.run_id} has no readable artifact {path}: "
+            f"{hidden(str(error), store.uri)}"
         ) from error
     tag = TAG_OF.get(path)
     if tag and fingerprint_tag(hashlib.sha256(content).hexdigest()) != run.data.tags.get(tag):

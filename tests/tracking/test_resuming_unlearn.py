@@ -40,7 +40,7 @@ from tests.tracking.test_resuming import (
     run_of,
     wait_for,
 )
-from tests.tracking.whole import Whole
+from tests.tracking.whole import Whole, keep_at_once
 
 EPOCHS = 3
 FT = ("--method", "ft", "--epochs", str(EPOCHS), "--forget", "class:3", "--device", "cpu")
@@ -68,13 +68,14 @@ def whole(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFactor
 def interrupted_at(owner: Any, name: str, number: int, *line: str) -> None:
     """Run unlearn in this process until that call of a function is done."""
     with pytest.MonkeyPatch.context() as patch:
+        keep_at_once(patch)
         interrupt_at(patch, owner, name, number)
         assert call("unlearn", *line) == 128 + signal.SIGINT
 
 
 def interrupted_after(epochs: int, *line: str) -> None:
     """Run unlearn in this process until so many epochs are kept."""
-    interrupted_at(resuming_module._RunCheckpointer, "save", epochs, *line)
+    interrupted_at(resuming_module.RunCheckpointer, "save", epochs, *line)
 
 
 def resume(run_id: str, *line: str) -> int:
