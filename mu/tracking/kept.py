@@ -16,7 +16,6 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mu.errors import UserError
 from mu.tags import ERROR, PROCESS
 from mu.tracking.address import shown
-from mu.tracking.doctor import verdict_of
 from mu.tracking.recorder import Recorder
 from mu.tracking.run_files import RunFiles
 from mu.tracking.store import Store
@@ -62,8 +61,6 @@ def deliver(store: Store, folder: Path) -> str:
     run = store.run(run_id)
     if run.data.tags.get(PROCESS, "") != document["process"]:
         return f"run {run_id} was resumed since then, so nothing was delivered of {folder}"
-    if run.info.status == "RUNNING" and verdict_of(run, orphan_hours=0) == "alive":
-        return f"run {run_id} is still running, so nothing was delivered of {folder}"
     with store.answers():
         files = list(_deliver_files(RunFiles(store, run_id), folder, status))
         told = [_from_json(one) for one in document["told"]]

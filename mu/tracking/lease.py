@@ -90,7 +90,7 @@ def remedy_elsewhere(tags: Mapping[str, str]) -> str:
     """What to do about a RUNNING run whose process is on another machine, in words."""
     silent = seconds_silent(tags)
     if silent is None:
-        return f"if that machine is gone, say so: mu doctor --host {tags[HOST]}"
+        return f"if that machine is gone, say so: mu doctor --host {tags.get(HOST, '?')}"
     return (
         f"it was heard of {max(0.0, silent):.0f} s ago; wait for it or stop it there, and after "
         f"{LEASE_SECONDS:.0f} s of silence it is free"

@@ -49,6 +49,10 @@ class Outbox:
         """Whether all is delivered."""
         return not self._waiting and self._progress is None
 
+    def close(self) -> None:
+        """Begin to deliver nothing more."""
+        self._sender.end()
+
     def finish(self) -> None:
         """Deliver nothing more: all that the folder holds is about to be, and progress is past."""
         self._sender.end()

@@ -107,9 +107,16 @@ class Recorder:
         self._waiting.append(DatasetInput(data, [InputTag("mlflow.data.context", use)]))
 
     def put(self, path: str, content: bytes) -> None:
-        """Have a file put among the run's artifacts, soon; it is not waited for."""
-        if place().is_first:
+        """Have a file put among the run's artifacts, soon; it is not waited for.
+
+        A disk that cannot take it costs the file, with a warning, but not the work.
+        """
+        if not place().is_first:
+            return
+        try:
             self._outbox.put(path, content)
+        except OSError as error:
+            self.warn(f"{path} is not kept", error)
 
     def put_progress(self, progress: Progress, content: bytes) -> None:
         """Have progress put there, in place of older progress; it is not waited for."""
@@ -134,8 +141,9 @@ class Recorder:
         self._outbox.flush()
 
     def close(self) -> None:
-        """Stop sending regularly."""
+        """Begin to send nothing more."""
         self._numbers.end()
+        self._outbox.close()
 
     @property
     def is_delivered(self) -> bool:

@@ -17,9 +17,8 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from mu.errors import UserError
-from mu.tracking import Recorder, Stopped, Store, connect, tracked
+from mu.tracking import Recorder, Stopped, Store, connect, telling, tracked
 from mu.tracking import recorder as recorder_module
-from mu.tracking import telling
 from mu.tracking.lifecycle import fail_launched_run
 from tests.helpers import refused
 from tests.processes import PATIENCE, line_of, python

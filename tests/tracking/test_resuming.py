@@ -436,7 +436,9 @@ def test_runs_that_may_still_be_running(program: Program, interrupted: Interrupt
         program.refuses(f"prune --resume_run_id {alive}", *texts)
     store.client.update_run(run_id, status="RUNNING")
     store.client.set_tag(run_id, "mu.host", "another-machine")
-    program.refuses(line, run_id, "RUNNING", "another-machine", "`mu doctor`")
+    program.refuses(line, run_id, "RUNNING", "another-machine", "heard of", "300 s of silence")
+    store.client.delete_tag(run_id, "mu.heartbeat")  # of an earlier version
+    program.refuses(line, run_id, "another-machine", "mu doctor --host another-machine")
     store.client.delete_tag(run_id, "mu.host")
     program.refuses(line, run_id, "RUNNING", "end it first")
     # The process is gone: of that number there is one that began at another time.
