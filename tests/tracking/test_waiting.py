@@ -210,8 +210,8 @@ def test_stopped_while_the_store_is_stuck(
     capsys: pytest.CaptureFixture[str], number: signal.Signals,
 ) -> None:  # fmt: skip
     with (
-        stuck(monkeypatch, store) as held,
         raised(ENDS[number]),
+        stuck(monkeypatch, store) as held,
         tracked(store, "prune", "x") as recorder,
         run_checkpointer(recorder, {}) as checkpointer,
     ):
@@ -276,7 +276,7 @@ def test_results_that_were_not_stored_are_delivered_and_the_run_is_finished(
 def test_what_was_resumed_since_is_left_alone(
     store: Store, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with stuck(monkeypatch, store), raised(Stopped), tracked(store, "prune", "x") as recorder:
+    with raised(Stopped), stuck(monkeypatch, store), tracked(store, "prune", "x") as recorder:
         recorder.tags({"mu.data": "old"})
         signal.raise_signal(signal.SIGTERM)
     store.client.set_terminated(recorder.run_id, "KILLED")
