@@ -214,10 +214,13 @@ def _end_badly(recorder: Recorder, error: BaseException) -> None:
             recorder.flush()
 
     within(seconds, close)
-    if recorder.stage != "working":  # all results are there, or in the folder
-        keep(recorder, "FINISHED", "")
-    elif not (told and recorder.is_delivered):
-        keep(recorder, status, why)
+    try:
+        if recorder.stage != "working":  # all results are there, or in the folder
+            keep(recorder, "FINISHED", "")
+        elif not (told and recorder.is_delivered):
+            keep(recorder, status, why)
+    except OSError as full:
+        recorder.warn("what was not delivered is lost", full)
 
 
 def fail_launched_run(reason: str) -> None:

@@ -427,9 +427,10 @@ def test_killed_when_the_file_is_complete(
         raise Killed
 
     out, contents = tmp_path / "a.lmdb", contents_of(5)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(builder, "_remove" if place.startswith("when") else "file_digest", killed)
-        build(contents, out, decode_rgb)
+        with pytest.raises(Killed):
+            build(contents, out, decode_rgb)
     there = out.exists()
     assert there == place.startswith("when")
     decoded: list[str] = []
@@ -452,9 +453,10 @@ def test_what_a_killed_build_of_more_images_left_is_not_mixed_in(
         raise Killed
 
     out = tmp_path / "a.lmdb"
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(builder, "file_digest", killed)
-        build(contents_of(9), out, decode_rgb)
+        with pytest.raises(Killed):
+            build(contents_of(9), out, decode_rgb)
     build(contents_of(5), out, decode_rgb)
     contents = contents_of(5)
     assert everything(out) == dict(contents.read(contents.places()))
