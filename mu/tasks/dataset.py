@@ -30,11 +30,12 @@ def dataset(request: Request) -> None:
     if options.verify is not None:
         found: Card | Contents = verify(path)
         done, title = "verified: every byte is as it was written", "verifies"
-    elif path.exists():
-        raise UserError(f"{str(path)!r} is there already; verify it, or name another file")
     else:
-        found = _contents(options)
-        done, title = f"built, with {digest_file(path).name} beside it", "builds"
+        found, title = _contents(options), "builds"
+        done = f"built, with {digest_file(path).name} beside it"
+        if path.exists():  # the same command said again, say after an interruption at the end
+            found, title = build(found, path, decode_rgb), "verifies"
+            done = "complete already, with just these images"
     store = connect()
 
     def work(recorder: Recorder) -> Card:
