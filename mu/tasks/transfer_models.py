@@ -16,10 +16,10 @@ from mu.data.forget import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
 from mu.report import console
-from mu.report.alarms import Alarm, alarms_of
+from mu.report.alarms import Alarm, alarms_of, of_original
 from mu.run_record import RunRecord
 from mu.tasks.outputs import links
-from mu.tasks.perform import of_original, train_oracle
+from mu.tasks.perform import train_oracle
 from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import (
     fetch_original,
@@ -30,6 +30,7 @@ from mu.tasks.resolve import (
     tracked_model,
     unlearn_run,
 )
+from mu.tasks.suspects import forget_split
 from mu.tasks.unlearn import make_plan, run_plan
 from mu.tracking import Store, connect
 
@@ -155,7 +156,7 @@ def _refuse_other_forget_set(
         return
     duplicates = run.params.get("duplicates", COPIES[0])
     request = ForgetRequest.parse(given, duplicates=duplicates)
-    split = problem().spec.forget_split(problem().dataset, request)
+    split = forget_split(connect, problem().spec, problem().dataset, request)
     if not np.array_equal(split.forget, problem().split.forget):
         raise UserError(
             f"forget={given} contradicts run {run.run_id}, which has forget={kept}; "

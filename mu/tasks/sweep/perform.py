@@ -22,6 +22,7 @@ from mu.tasks.perform import perform as perform_unlearning
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import train
 from mu.tasks.resume import continue_training, continue_unlearning
+from mu.tasks.suspects import forget_split
 from mu.tasks.sweep.plan import Task, load_once, original_task
 from mu.tracking import (
     UNFINISHED,
@@ -51,9 +52,8 @@ class Job:
 def perform(job: Job) -> dict[str, Any]:
     """Do a task; a failure is part of the answer, not raised.
 
-    Gives ``run_id``, ``metrics``, ``seconds`` (of the whole run) and ``alarms`` (warnings about the
-    result), or ``error`` (one line) and ``traceback``; in either case ``warnings``, lines that the
-    user should see.
+    Gives ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
+    ``traceback``; in either case ``warnings``, lines that the user should see.
     """
     if job.device.devices > 1 and place().size == 1:
         return _perform_by_ranks(job)
@@ -64,7 +64,6 @@ def perform(job: Job) -> dict[str, Any]:
             made = _perform(job)
         seconds = time.monotonic() - start
         answer = {"run_id": made.run_id, "metrics": dict(made.metrics), "seconds": seconds}
-        answer["alarms"] = list(made.alarms) if isinstance(made, Unlearned) else []
     except Exception as error:
         line = " ".join(str(error).split()) or type(error).__name__
         named = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
@@ -136,5 +135,6 @@ def _problem(
 ) -> UnlearningProblem:
     checkpoint = fetch_checkpoint(store, run_id)
     dataset = checkpoint.spec.data.bind(load_once(data))
-    split = checkpoint.spec.forget_split(dataset, ForgetRequest.parse(forget))
+    request = ForgetRequest.parse(forget)
+    split = forget_split(lambda: store, checkpoint.spec, dataset, request)
     return UnlearningProblem(run_id, checkpoint, dataset, split, forget, device)
