@@ -125,7 +125,7 @@ def test_more_clusters_separate_what_two_do_not():
     halves = np.repeat([[0.0, 0.0], [12.0, 0.0]], 100, axis=0)
     rows = np.concatenate([np.tile([[6.0, 9.0]], (12, 1)), halves]) + rng.normal(size=(212, 2))
 
-    assert set(range(12)) < set(split(of(rows), 10).rows.tolist())
+    assert len(split(of(rows), 10).rows) > 60
     assert split(of(rows), 10, clusters=3).rows.tolist() == list(range(12))
 
 
