@@ -17,7 +17,7 @@ from torch import nn
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset, Indices
 from mu.data.poison import Poison, PoisonedDataset
-from mu.data.splits import Split, split
+from mu.data.splits import Split
 from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import LARGEST, LARGEST_SIDE
@@ -172,7 +172,7 @@ class Spec:
 
     def split(self, dataset: ImageDataset) -> Split:
         """The split that the model was trained on, without what was removed since."""
-        whole = split(dataset.published_labels.numpy(), self.recipe.split)
+        whole = self.recipe.split_of(dataset.published_labels.numpy())
         gone = torch.isin(torch.from_numpy(whole.train), torch.tensor(self.removed).long()).numpy()
         return Split(whole.train[~gone], whole.val, whole.unused)
 
@@ -193,7 +193,7 @@ class Spec:
 
     def as_dict(self) -> dict[str, Any]:
         """The spec in plain values, ready for JSON."""
-        document = {"format": _FORMAT, **asdict(self)}
+        document = {"format": _FORMAT, **asdict(self), "recipe": self.recipe.as_dict()}
         if self.data.poison is None:  # as specs were before data could be poisoned
             del document["data"]["poison"]
         if not self.data.stream:

@@ -40,6 +40,8 @@ DIRTY: Final = "mu.dirty"  # true or false: whether the working tree had uncommi
 HOST: Final = "mu.host"
 PID: Final = "mu.pid"
 PROCESS_START: Final = "mu.process_start"  # seconds since 1970: process numbers are used again
+PROCESS: Final = "mu.process"  # machine and a random number: whose run it is, while it is RUNNING
+HEARTBEAT: Final = "mu.heartbeat"  # when that process was last known to live: seconds since 1970
 ERROR: Final = "mu.error"  # why the run failed
 RESUMED: Final = "mu.resumed"  # how often the run was resumed
 

@@ -25,7 +25,8 @@ from random import Random
 from types import FrameType
 
 from benchmarks.fuzz.mutations import SENTINEL
-from benchmarks.fuzz.targets import ChildDiedError, Files, RefusedError, Target
+from benchmarks.fuzz.targets import ChildDiedError, Readers, RefusedError, Target
+from benchmarks.fuzz.whole import Whole
 from mu.errors import LONGEST_LINE, UserError
 
 OUTCOMES = ("refused", "accepted", "executed", "traceback", "died")
@@ -35,6 +36,7 @@ MEMORY = 6 * 2**30  # bytes that it may take beyond what there is
 
 def outcome(target: Target, content: bytes) -> tuple[str, str]:
     """What came of one file, and why."""
+    signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(SECONDS)
     found, why = "accepted", ""
     try:
@@ -76,14 +78,17 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the files that failed")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    signal.signal(signal.SIGALRM, _too_long)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mu-fuzz-") as scratch:
         sys.path.insert(0, scratch)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch}/mlflow.db"
-        targets = Files(Path(scratch)).targets()
+        targets = Readers(Whole(Path(scratch))).targets()
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+        for name, target in targets.items():
+            found = outcome(target, target.seeds[0])
+            if found[0] != "accepted":
+                sys.exit(f"{name}: the whole file is {': '.join(found)}")
         targets = {options.only: targets[options.only]} if options.only else targets
         counts: dict[str, Counter[str]] = {name: Counter() for name in targets}
         draws = Random(options.seed)

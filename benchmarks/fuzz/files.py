@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from benchmarks.fuzz.mutations import NUMBERS, TEXTS, as_json, mutate, mutate_tree
+from benchmarks.fuzz.mutations import NAMES, NUMBERS, TEXTS, as_json, mutate, mutate_tree
 from entrypoints import backdoor, dataset, evaluate, lira, prune, sweep, transfer, unlearn
 from mu.digests import digest_of
 
@@ -52,7 +52,13 @@ def change_spec(content: bytes, draws: Random) -> bytes:
     """Mostly with a digest that fits: it is no secret, so it stops nobody."""
     if draws.random() < 0.2:
         return mutate(content, draws)
-    document = mutate_tree(json.loads(content), draws)
+    document = json.loads(content)
+    if draws.random() < 0.2:
+        places = (document["recipe"]["model"], "arch"), (document["data"], "name")
+        holder, name = draws.choice(places)
+        holder[name] = draws.choice(NAMES)
+    else:
+        document = mutate_tree(document, draws)
     if isinstance(document, dict):
         document.pop("digest", None)
         document["digest"] = digest_of(document)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import click
 import numpy as np
-import torch
-from PIL import Image
-from safetensors.torch import save as save_tensors
 
 from benchmarks.fuzz.files import (
     COMMANDS,
@@ -29,25 +24,20 @@ from benchmarks.fuzz.files import (
     npz,
     words,
 )
-from benchmarks.fuzz.mutations import SENTINEL, as_json, mutate
-from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint, DataSpec, Spec
+from benchmarks.fuzz.mutations import as_json, mutate
+from benchmarks.fuzz.whole import Whole
+from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.cli.requests import DeviceOptions
 from mu.data import load_data
 from mu.data.files.decode import decode_rgb
 from mu.data.forget import ForgetRequest
 from mu.data.index_files import read_indices
 from mu.data.name_lists import read_names
-from mu.data.poison import Poison
-from mu.data.poison_options import PoisonOptions
-from mu.data.store.builder import build
 from mu.data.store.reader import ImageStore
-from mu.data.store.sources import of_tree
 from mu.errors import UserError
 from mu.foreign.originals import import_original
 from mu.masks import Mask
 from mu.methods import make_method
-from mu.originals.train import make_recipe
-from mu.pruning.base import prunable
 from mu.readers.arrays import read_npz
 from mu.run_record import CONFIG_FILE, FORGET_FILE, RunRecord
 from mu.tags import FORGET, fingerprint_tag
@@ -85,19 +75,11 @@ class Target:
     weight: int = 8
 
 
-class Files:
-    """A folder for files under test, and whole ones of every kind."""
+class Readers:
+    """The readers of files in a folder, of which there are whole ones."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / f"{SENTINEL}.py").write_text("def make(*_, **__):\n    pass\n")
-        self.data = load_data("digits")
-        recipe = make_recipe(self.data, epochs=2, train_size=200)
-        model = recipe.model.build(0)
-        spec = Spec(DataSpec.of(self.data), recipe, (3, 5), ("pruned", "ft"))
-        self.checkpoint = Checkpoint(model, Mask.dense(model, prunable(model, "body")), spec)
-        self.digests = self.checkpoint.save(folder / "whole")
-        self.checkpoint.save(folder / "damaged")
+    def __init__(self, whole: Whole) -> None:
+        self.whole, self.folder = whole, whole.folder
 
     def targets(self) -> dict[str, Target]:
         """All of them by name."""
@@ -112,15 +94,15 @@ class Files:
             "text": Target(texts, self._index(".csv")),
             "npz": Target((npz(a=numbers, b=numbers.astype(np.float32)),), _wrapped(read_npz)),
             "grid": Target(tuple(map(str.encode, GRIDS)), self._grid, change_grid, 12),
-            "spec": Target(self._specs(), self._spec, change_spec, 14),
+            "spec": Target(self.whole.specs(), self._spec, change_spec, 14),
             "config": Target((as_json(config),), self._record(CONFIG_FILE), change_json, 8),
             "forgotten": Target((npy(numbers),), self._record(FORGET_FILE), weight=4),
             "mask": Target(((whole / MASK_FILE).read_bytes(),), self._mask),
             "weights": Target(((whole / WEIGHTS_FILE).read_bytes(),), self._weights, weight=6),
-            "progress": Target((self._progress(),), Progress.from_bytes, weight=6),
-            "lmdb": Target((self._lmdb(),), self._in_child(self._images), weight=10),
-            "import": Target(self._foreign(), self._import, weight=6),
-            "command": Target((b"",), _command, words, 10),
+            "progress": Target((self.whole.progress(),), Progress.from_bytes, weight=6),
+            "lmdb": Target((self.whole.images(),), self._in_child(self._images), weight=10),
+            "import": Target(self.whole.foreign(), self._import, weight=6),
+            "command": Target((b"prune\0--epochs=3",), self._command, words, 10),
         }
 
     def _put(self, name: str, content: bytes) -> Path:
@@ -151,28 +133,16 @@ class Files:
         spec = Checkpoint.load(self.folder / "damaged").spec
         if ":" in spec.data.name:
             load_data(spec.data.name)
-        spec.forget_split(spec.data.bind(self.data), ForgetRequest.parse("class:1"))
-
-    def _specs(self) -> tuple[bytes, bytes]:
-        """As it is, and of a poisoned original."""
-        spec = self.checkpoint.spec
-        parts = spec.split(self.data)
-        poison = Poison.choose(PoisonOptions(), {}, self.data, parts, seed=0)
-        poisoned = replace(spec, data=replace(spec.data, poison=poison))
-        return spec.to_json(self.digests).encode(), poisoned.to_json(self.digests).encode()
+        spec.forget_split(spec.data.bind(self.whole.data), ForgetRequest.parse("class:1"))
 
     def _weights(self, content: bytes) -> None:
-        digests = {**self.digests, WEIGHTS_FILE: hashlib.sha256(content).hexdigest()}
+        digests = {**self.whole.digests, WEIGHTS_FILE: hashlib.sha256(content).hexdigest()}
         self._put(f"damaged/{WEIGHTS_FILE}", content)
-        self._put(f"damaged/{SPEC_FILE}", self.checkpoint.spec.to_json(digests).encode())
+        self._put(f"damaged/{SPEC_FILE}", self.whole.checkpoint.spec.to_json(digests).encode())
         Checkpoint.load(self.folder / "damaged")
 
     def _mask(self, content: bytes) -> None:
-        Mask.load(self._put("mask.safetensors", content)).check(self.checkpoint.model)
-
-    def _progress(self) -> bytes:
-        weights = self.checkpoint.model.state_dict()
-        return Progress(0, 1, weights, {}, {}, self.checkpoint.mask).to_bytes({"spec": {}})
+        Mask.load(self._put("mask.safetensors", content)).check(self.whole.checkpoint.model)
 
     def _record(self, name: str) -> Callable[[bytes], None]:
         config = as_json({"method": "ft", "forget": "class:3", "seed": 0})
@@ -194,18 +164,6 @@ class Files:
                 record.complete().make_method()
 
         return read
-
-    def _lmdb(self) -> bytes:
-        draws = np.random.default_rng(0)
-        for part, n in (("train", 6), ("test", 2)):
-            for number in range(n):
-                place = self.folder / "tree" / part / "ab"[number % 2]
-                place.mkdir(parents=True, exist_ok=True)
-                pixels = draws.integers(0, 256, (40 if number else 90, 30, 3), np.uint8)
-                Image.fromarray(pixels).save(place / f"{number}.png")
-        out = self.folder / "images.lmdb"
-        build(of_tree(self.folder / "tree"), out, decode_rgb)
-        return out.read_bytes()
 
     def _images(self, content: bytes) -> None:
         path = self._put("damaged.lmdb", content)
@@ -238,16 +196,26 @@ class Files:
 
         return reads
 
-    def _foreign(self) -> tuple[bytes, ...]:
-        weights = {name: one.clone() for name, one in self.checkpoint.model.state_dict().items()}
-        file = io.BytesIO()
-        torch.save({"state_dict": weights, "epoch": 3}, file)
-        # What unpickling it would do is to import the sentinel and call its function.
-        pickled = f"c{SENTINEL}\nmake\n(tR.".encode()
-        return file.getvalue(), save_tensors(weights), pickled
-
     def _import(self, content: bytes) -> None:
-        import_original(self._put("weights.pt", content), self.data, train_size=200)
+        import_original(self._put("weights.pt", content), self.whole.data, train_size=200)
+
+    def _command(self, content: bytes) -> None:
+        """Everything that a command checks before it does any work."""
+        name, *given = os.fsdecode(content).split("\0")
+        command = COMMANDS[name].build(given)
+        try:
+            values = command.make_context(name, given).params
+        except Exception as error:
+            if type(error).__module__ != "click.exceptions":  # only mu.cli knows click
+                raise
+            raise RefusedError from error
+        device = {name: values[name].value for name in DeviceOptions.names() if values.get(name)}
+        checked_device(DeviceOptions.of(device))
+        data = self.whole.data
+        for option in ("forget", "poison"):
+            if (value := values.get(option)) is not None and value.value is not None:
+                request = ForgetRequest.parse(value.value, option)
+                request.select(data, self.whole.checkpoint.spec.split(data), seed=0)
 
 
 def _no_store() -> Store:
@@ -268,18 +236,3 @@ def _wrapped(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             raise RefusedError from error
 
     return reads
-
-
-def _command(content: bytes) -> None:
-    """Everything that a command checks before it does any work."""
-    name, *given = os.fsdecode(content).split("\0")
-    command = COMMANDS[name].build(given)
-    try:
-        values = command.make_context(name, given).params
-    except (click.ClickException, click.exceptions.Exit) as error:
-        raise RefusedError from error
-    device = {name: values[name].value for name in DeviceOptions.names() if values.get(name)}
-    checked_device(DeviceOptions.of(device))
-    for option in ("forget", "poison"):
-        if (value := values.get(option)) is not None and value.value is not None:
-            ForgetRequest.parse(value.value, option)

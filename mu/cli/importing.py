@@ -16,13 +16,14 @@ SHORT_HELP = "Make a finished prune run of a checkpoint from elsewhere."
 HELP = f"""Make a finished prune run of the checkpoint FILE, so that unlearn finds it.
 
 \b
-FILE is a checkpoint of the paper's repository (OPTML-Group/Unlearn-Sparse), any state dict that
-torch.save wrote, alone or under a key such as state_dict, or a safetensors file. Nothing in it
-is executed. Its masks (NAME_orig with NAME_mask) are the mask; without any, weights that are
+FILE is a checkpoint of the paper's repository (OPTML-Group/Unlearn-Sparse), any state dict or
+network that torch.save wrote, under any key and prefix, or a safetensors file. Nothing in it is
+executed. Its masks (NAME_orig with NAME_mask) are the mask; without any, weights that are
 exactly zero are, where they are at least {ENOUGH_ZEROS:.0%} of the prunable ones. The mean and std
 of a layer `normalize` in front of the network are taken over.
 
-The other options say how it was trained and pruned, so that Retrain can repeat it.
+The other options say how it was trained and pruned, so that Retrain can repeat it. What is not
+given is assumed; the table that is printed says so.
 
 \b
   mu import 1model_SA_best.pth.tar --dataset cifar10 --data-dir PATH --arch resnet18

@@ -15,7 +15,7 @@ from mu import environment
 from mu.cli.options import Group, peek
 from mu.cli.requests import DeviceOptions
 from mu.distributed.place import be_silent, place
-from mu.errors import UserError, nearest, one_line
+from mu.errors import UserError, full_disk, nearest, one_line
 
 if TYPE_CHECKING:
     from mu.distributed.launch import RanksFailedError
@@ -56,9 +56,11 @@ def run(
         _stopped(signal.SIGINT)
     except BaseException as error:
         number = getattr(error, "number", None)  # of mu.tracking.Stopped, not imported for this
-        if number is None:
+        if number is not None:
+            _stopped(number)
+        if (why := full_disk(error)) is None:
             raise
-        _stopped(number)
+        _fail(f"a disk is full ({why}); make room and start again; TMPDIR names the scratch folder")
     sys.exit(0)
 
 

@@ -176,6 +176,16 @@ class PruneOptions(Hyperparameters):
 class ImportOptions(Hyperparameters):
     """What the file may not say."""
 
+    key: str | None = setting(
+        None,
+        help="the weights to take, where the file holds several: state_dict_ema (default: the "
+        "first that fit and are no moving average)",
+    )
+    trained_on: str | None = setting(
+        None,
+        help="what the network was trained on: a file of sample numbers (npy, csv or txt), or "
+        "files:LIST (default: drawn as the split says)",
+    )
     mean: str | None = setting(
         None,
         help="mean of each channel that the network subtracts, of pixels scaled to 0-1: 0.49,0.48 "
@@ -185,7 +195,7 @@ class ImportOptions(Hyperparameters):
 
     def normalisation(self) -> dict[str, tuple[float, ...] | None]:
         """Numbers by name, a number for each channel."""
-        return {name: _numbers(name, text) for name, text in self.as_dict().items()}
+        return {"mean": _numbers("mean", self.mean), "std": _numbers("std", self.std)}
 
 
 def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:

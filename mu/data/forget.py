@@ -212,7 +212,7 @@ class ForgetRequest:
             why = f"in the validation part, never trained on, and is none to {self.option}"
             wrong = held
         else:
-            why = "not trained on (left out by train_size, or forgotten before)"
+            why = "not trained on (left out by train_size or trained_on, or forgotten before)"
         if len(wrong):
             raise UserError(
                 f"{name}: {_in_words(wrong, dataset.manifest)} {why}; remove from the list what "

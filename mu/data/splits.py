@@ -35,7 +35,8 @@ class SplitSpec(Hyperparameters):
 class Split:
     """Disjoint, sorted sample numbers of the published training set.
 
-    Together they cover it: ``unused`` holds what ``train_size`` left out.
+    Together they cover it: ``unused`` holds what ``train_size`` left out, or what is neither
+    listed as trained on nor kept for validation.
     """
 
     train: Indices
@@ -43,17 +44,26 @@ class Split:
     unused: Indices
 
 
-def split(labels: Indices, spec: SplitSpec) -> Split:
+def split(labels: Indices, spec: SplitSpec, trained_on: Indices | None = None) -> Split:
     """Split the samples with these labels as ``spec`` says, each class in proportion.
+
+    Parameters
+    ----------
+    trained_on
+        The training part, sorted, where it is known and not drawn; validation is drawn from the
+        others.
 
     Raises
     ------
     UserError
-        If ``train_size`` asks for more images than validation leaves.
+        If ``train_size`` asks for more images than validation leaves, or validation for more than
+        ``trained_on``.
     """
     import numpy as np
 
     order = np.random.default_rng(spec.split_seed).permutation(len(labels))
+    if trained_on is not None:
+        return _around(trained_on, order, labels, spec)
     used, val_size = len(labels), round(spec.val_share * len(labels))
     if spec.train_size is not None:
         if spec.train_size > used - val_size:
@@ -68,6 +78,24 @@ def split(labels: Indices, spec: SplitSpec) -> Split:
     if not len(train):
         raise UserError(f"val_share={spec.val_share} leaves no training images; give less")
     return Split(np.sort(train), np.sort(val), np.sort(unused))
+
+
+def _around(train: Indices, order: Indices, labels: Indices, spec: SplitSpec) -> Split:
+    """The split whose training part is known."""
+    import numpy as np
+
+    if spec.train_size is not None:
+        raise UserError(
+            f"train_size={spec.train_size}: trained_on lists the training images; leave one out"
+        )
+    others, val_size = order[~np.isin(order, train)], round(spec.val_share * len(labels))
+    if val_size > len(others):
+        raise UserError(
+            f"val_share={spec.val_share:g} is {val_size:,} images, but only {len(others):,} are "
+            "not in trained_on; leave val_share out, or give less"
+        )
+    val, unused = _stratified(others, labels, val_size)
+    return Split(train, np.sort(val), np.sort(unused))
 
 
 def _stratified(order: Indices, labels: Indices, size: int) -> tuple[Indices, Indices]:

@@ -133,6 +133,7 @@ class Challenge:
             original.recipe,
             seed=self.seed_of(number),
             split=SplitSpec(original.recipe.split.split_seed, val_share=0.0),
+            trained_on=None,
         )
         return Spec(
             DataSpec.of(self.dataset), recipe, tuple(int(one) for one in others), original.history

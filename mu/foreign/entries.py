@@ -2,7 +2,8 @@
 
 ``torch.nn.utils.prune`` keeps a pruned parameter NAME as ``NAME_orig`` with ``NAME_mask``. The
 networks of the paper's repository begin with a layer ``normalize`` that holds mean and standard
-deviation of the channels; in mu the normalisation belongs to the data.
+deviation of the channels, and so do others under other names; in mu the normalisation belongs to
+the data.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from mu.errors import UserError
 
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
-MEAN, STD = "normalize.mean", "normalize.std"
+STATISTICS = (("mean", "std"), ("mu", "sigma"))  # what layers call them
+MOST_CHANNELS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,23 +26,35 @@ class Entries:
     Parameters
     ----------
     weights
-        By the names of an unwrapped network that is not under pruning.
+        By the names of a network that is not under pruning.
     masks
         By the names of the parameters.
     normalisation
-        Mean and standard deviation of the channels, if the network held them.
-    prefix
-        What all names began with, and was dropped.
+        Mean and standard deviation of the channels, if the file holds them.
+    names
+        Theirs in the file.
+    numbers
+        Names of single numbers that the network has not: counters of wrappers and profilers.
     """
 
     weights: Mapping[str, Tensor]
     masks: Mapping[str, Tensor]
     normalisation: tuple[Tensor, Tensor] | None
-    prefix: str
+    names: tuple[str, ...]
+    numbers: tuple[str, ...]
 
 
-def sort_out(tensors: Mapping[str, Tensor], own: Collection[str]) -> Entries:
+def sort_out(
+    tensors: Mapping[str, Tensor],
+    own: Collection[str],
+    around: Mapping[str, Tensor] | None = None,
+) -> Entries:
     """Sort the entries of a state dict for a network whose own entries are named ``own``.
+
+    Parameters
+    ----------
+    around
+        Tensors in front of the network, where a normalisation may be as well.
 
     Raises
     ------
@@ -49,21 +62,20 @@ def sort_out(tensors: Mapping[str, Tensor], own: Collection[str]) -> Entries:
         If a mask is without weights, weights without their mask, or one of mean and
         standard deviation is missing.
     """
-    prefix, plain = _without_prefix(tensors, own)
     weights: dict[str, Tensor] = {}
     masks: dict[str, Tensor] = {}
-    for name, tensor in plain.items():
+    for name, tensor in tensors.items():
         base = name.rpartition("_")[0]
         original, mask = f"{base}_orig", f"{base}_mask"
         if name not in own and name == original:
-            if base in plain:
+            if base in tensors:
                 raise UserError(f"the file has both {base!r} and {name!r}; keep one of them")
-            if mask not in plain:
+            if mask not in tensors:
                 raise UserError(
                     f"the file has {name!r} without {mask!r}; give the whole state dict"
                 )
             weights[base] = tensor
-        elif name not in own and name == mask and (base in plain or original in plain):
+        elif name not in own and name == mask and (base in tensors or original in tensors):
             masks[base] = tensor
         elif name not in own and name == mask and base in own:
             raise UserError(
@@ -72,25 +84,35 @@ def sort_out(tensors: Mapping[str, Tensor], own: Collection[str]) -> Entries:
             )
         else:
             weights[name] = tensor
-    found = [name for name in (MEAN, STD) if name in weights and name not in own]
-    if len(found) == 1:
-        raise UserError(f"the file has {found[0]!r}, but not both of {MEAN!r} and {STD!r}")
-    normalisation = (weights.pop(MEAN), weights.pop(STD)) if found else None
-    return Entries(weights, masks, normalisation, prefix)
+    everything = {**(around or {}), **weights}
+    names = _statistics(weights, own, whole=True) or _statistics(around or {}, (), whole=False)
+    normalisation = (everything[names[0]], everything[names[1]]) if names else None
+    numbers = [
+        name
+        for name, one in weights.items()
+        if name not in own and name not in names and one.numel() == 1
+    ]
+    for name in {*names, *numbers} & weights.keys():
+        del weights[name]
+    return Entries(weights, masks, normalisation, names, tuple(numbers))
 
 
-def _without_prefix(
-    tensors: Mapping[str, Tensor], own: Collection[str]
-) -> tuple[str, dict[str, Tensor]]:
-    """What all names begin with, though the network's own do not, and the entries without it."""
-    dropped, found = "", dict(tensors)
-    while prefix := next((one for one in PREFIXES if _all_begin(found, one)), ""):
-        if _all_begin(own, prefix):
-            break
-        dropped += prefix
-        found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    return dropped, found
+def _statistics(
+    tensors: Mapping[str, Tensor], own: Collection[str], *, whole: bool
+) -> tuple[str, ...]:
+    """The names of mean and standard deviation of the channels, if there is one pair of them.
 
-
-def _all_begin(names: Collection[str], prefix: str) -> bool:
-    return all(name.startswith(prefix) for name in names)
+    UserError if one of the two is missing and ``whole``.
+    """
+    pairs = {}
+    for name, tensor in tensors.items():
+        stem, dot, last = name.rpartition(".")
+        names = next((pair for pair in STATISTICS if last in pair), ())
+        if not names or name in own or tensor.numel() > MOST_CHANNELS:
+            continue
+        pair = tuple(f"{stem}{dot}{one}" for one in names)
+        if all(one in tensors for one in pair):
+            pairs[pair] = True
+        elif whole:
+            raise UserError(f"the file has {name!r}, but not both of {pair[0]!r} and {pair[1]!r}")
+    return next(iter(pairs)) if len(pairs) == 1 else ()

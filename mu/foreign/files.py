@@ -1,7 +1,9 @@
-"""Files with weights that other programs wrote: read as tensors by name, and nothing executed.
+"""Files with weights that other programs wrote: every tensor in them by name, nothing executed.
 
-A safetensors file, or what ``torch.save`` wrote, read with ``weights_only``: a state dict, alone
-or under one of the usual keys of a checkpoint.
+A safetensors file, or what ``torch.save`` wrote, read with ``weights_only``. Objects in the second
+kind are not made: an empty one takes the place of each, so that a file is read whatever it holds
+beside its weights (``argparse.Namespace``, numpy's numbers, a trainer's state). Of a whole network
+that was saved as an object, its tensors are read.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -22,39 +25,69 @@ from mu.errors import UserError
 from mu.readers.paths import checked_path
 from mu.readers.tensors import read_tensors
 
-# Where checkpoints keep the state dict, in the order in which they are looked for.
-KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 SAVE_ALONE = "save its state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
+MOST_KINDS = 200  # of objects in a file
+STAND_INS = "unread"  # the module of what stands for them
+SHORTEST = 100  # bytes of a pickle that holds weights
+OLD_SAVE = b"\x8a\n"  # how what torch.save wrote before it wrote archives goes on
+DEEPEST = 30  # mappings in each other, and modules of a network that was saved whole
 
 
 @dataclass(frozen=True, eq=False)
 class WeightFile:
-    """What a file holds.
+    """What a file holds, by names in which a dot stands for each step inwards.
 
     Parameters
     ----------
     digest
         sha256 (hex) of the file.
     tensors
-        By the names of the file, on the CPU.
-    key
-        Under which the state dict lay, if it was not alone.
+        On the CPU: ``state_dict.conv1.weight``.
+    homes
+        By the same names, the mapping in the file that holds the tensor: ``state_dict``.
+    values
+        Numbers, texts and what else is no tensor; of an object that was not made, its type.
     """
 
     path: Path
     digest: str
     tensors: Mapping[str, Tensor]
-    key: str | None
+    homes: Mapping[str, str]
+    values: Mapping[str, Any]
+
+
+class Unread(list[Any]):
+    """Stands for an object of the file that is not made; takes whatever it is given."""
+
+    state: Mapping[str, Any]
+
+    def __new__(cls, *_: Any) -> Unread:
+        """Any arguments; none is kept."""
+        made = super().__new__(cls)
+        made.state = {}
+        return made
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state if isinstance(state, Mapping) else {}
+
+
+class _Items:
+    """Stands for a mapping of a kind of its own: its entries are read."""
+
+    def __new__(cls, *_: Any) -> OrderedDict[str, Any]:  # type: ignore[misc]
+        return OrderedDict()
 
 
 def read_weight_file(path: Path | str) -> WeightFile:
-    """Read a safetensors file, or a state dict that ``torch.save`` wrote.
+    """Read a safetensors file, or what ``torch.save`` wrote.
 
     Raises
     ------
     UserError
-        If there is no such file, or it holds no state dict, or objects that would have to be
-        unpickled.
+        If there is no such file, it holds no tensors, or is of another kind.
     """
     path = checked_path("file", path).absolute()
     if path.is_dir():
@@ -66,8 +99,20 @@ def read_weight_file(path: Path | str) -> WeightFile:
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}") from error
     loaded = (_safetensors if content[8:9] == b"{" else _torch)(path, content)
-    key, tensors = _state_dict(path, loaded)
-    return WeightFile(path, hashlib.sha256(content).hexdigest(), tensors, key)
+    if not isinstance(loaded, Mapping | list | tuple):
+        raise UserError(
+            f"{str(path)!r} holds a {type(loaded).__name__}, not a state dict; {SAVE_ALONE}"
+        )
+    found = [*_leaves(loaded, (), set())]
+    tensors = {name: one.detach() for name, _, one in found if isinstance(one, Tensor)}
+    values = {name: one for name, _, one in found if name not in tensors}
+    if not tensors or "" in tensors:
+        kinds = {f"a pickled {one.__name__}" for one in values.values() if isinstance(one, type)}
+        names = [*map(repr, loaded)] if isinstance(loaded, Mapping) else []
+        held = ", ".join([*sorted(kinds), *names][:5]) or "nothing"
+        raise UserError(f"{str(path)!r} holds no state dict (found {held}); {SAVE_ALONE}")
+    homes = {name: home for name, home, _ in found if name in tensors}
+    return WeightFile(path, hashlib.sha256(content).hexdigest(), tensors, homes, values)
 
 
 def _safetensors(path: Path, content: bytes) -> Any:
@@ -78,53 +123,95 @@ def _safetensors(path: Path, content: bytes) -> Any:
 
 
 def _torch(path: Path, content: bytes) -> Any:
-    """What ``torch.save`` wrote: tensors, numbers and containers of them only."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged files the reader raises nearly anything
-        if found := re.search(r"GLOBAL (\S+)", str(error)):
-            raise UserError(
-                f"{str(path)!r} holds a pickled {found[1]}, which is not unpickled, since that "
-                f"could execute anything; {SAVE_ALONE}"
-            ) from None
-        if "TorchScript" in str(error):
-            raise UserError(f"{str(path)!r} is a TorchScript program; {SAVE_ALONE}") from None
-        raise UserError(
-            f"{str(path)!r} is damaged or no checkpoint; give a file that torch.save wrote, or a "
-            "safetensors file"
-        ) from error
+    """What ``torch.save`` wrote; an :class:`Unread` in the place of each object."""
+    stand_ins: dict[str, type] = {}
+    while len(stand_ins) < MOST_KINDS:
+        known: list[Any] = [(kind, name) for name, kind in stand_ins.items()]
+        try:
+            with warnings.catch_warnings(), torch.serialization.safe_globals(known):
+                warnings.simplefilter("ignore")
+                return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        except Exception as error:  # on damaged files the reader raises nearly anything
+            name, kind = _stand_in(str(error))
+            if kind is None or stand_ins.get(name) is kind:
+                raise _refusal(path, content, str(error)) from error
+            stand_ins[name] = type(name, (kind,), {"__module__": STAND_INS})
+    raise UserError(f"{str(path)!r} holds more than {MOST_KINDS} kinds of objects; {SAVE_ALONE}")
 
 
-def _state_dict(path: Path, loaded: Any) -> tuple[str | None, dict[str, Tensor]]:
-    """The state dict among what was loaded, and its key."""
-    if not isinstance(loaded, Mapping):
-        raise UserError(
-            f"{str(path)!r} holds a {type(loaded).__name__}, not a state dict; {SAVE_ALONE}"
+def _stand_in(text: str) -> tuple[str, type | None]:
+    """The object at which the reader stopped, by its words, and what can stand for it."""
+    if found := re.search(rf"Can only SETITEMS? .* got <class '{STAND_INS}\.([\w.]+)'>", text):
+        return found[1], _Items
+    if found := re.search(r"Unsupported global: GLOBAL ([\w.]+) was", text):
+        return (found[1] if "." in found[1] else f"builtins.{found[1]}"), Unread
+    return "", None
+
+
+def _refusal(path: Path, content: bytes, text: str) -> UserError:
+    """Why a file is not read, where the reader stopped with these words."""
+    file = repr(str(path))
+    if found := re.search(r"GLOBAL (\S{1,200})", text):
+        return UserError(
+            f"{file} holds a pickled {ascii(found[1])[1:-1]}, which is not unpickled, since that "
+            f"could execute anything; {SAVE_ALONE}"
         )
-    found, key = loaded, None
-    for name in KEYS:
-        inner = loaded.get(name)
-        if isinstance(inner, Mapping) and any(isinstance(one, Tensor) for one in inner.values()):
-            found, key = inner, name
-            break
-    tensors = {name: one for name, one in found.items() if isinstance(one, Tensor)}
-    if not tensors:
-        names = ", ".join(map(repr, list(found)[:5])) or "nothing"
-        raise UserError(
-            f"{str(path)!r} holds no state dict (found {names}); {SAVE_ALONE}, or keep it under "
-            f"one of {', '.join(KEYS)}"
+    if "TorchScript" in text:
+        return UserError(f"{file} is a TorchScript program; {SAVE_ALONE}")
+    plain = content[:1] == b"\x80" and content[2:4] != OLD_SAVE and len(content) > SHORTEST
+    whole = "persistent_load" in text
+    if plain or whole or (content[:2] == b"PK" and "Unsupported operand" in text):
+        return UserError(
+            f"{file} was pickled otherwise than torch.save does by default; save it anew: "
+            "torch.save(model.state_dict(), 'weights.pt')"
         )
-    for name, one in found.items():
-        if not isinstance(name, str) or name not in tensors:
-            raise UserError(
-                f"{str(path)!r} holds {name!r}, a {type(one).__name__}, among its tensors; "
-                f"{SAVE_ALONE}"
-            )
-        if one.layout != torch.strided or one.is_meta or one.is_quantized or one.is_complex():
-            raise UserError(
-                f"{name!r} in {str(path)!r} is no plain tensor of numbers (it is sparse, "
-                "quantised, complex or without values); save it as float32"
-            )
-    return key, {name: tensors[name].detach() for name in tensors}
+    return UserError(
+        f"{file} is damaged or no checkpoint; give a file that torch.save wrote, or a "
+        "safetensors file"
+    )
+
+
+def _leaves(value: Any, steps: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, str, Any]]:
+    """Name, home and value of all that no container is; one that is there twice is read once.
+
+    Of an object that was not made, its type, and then what it was given.
+    """
+    name, home = ".".join(steps), ".".join(steps[:-1])
+    if not isinstance(value, Mapping | list | tuple):
+        yield name, home, value
+        return
+    if id(value) in seen or len(steps) >= DEEPEST:
+        return
+    seen.add(id(value))
+    if isinstance(value, Unread):
+        if "_modules" in value.state:
+            for inner, tensor in _of_network(value, "", seen):
+                yield f"{name}.{inner}" if name else inner, name, tensor
+            return
+        yield name, home, type(value)
+    for key, one in _entries(value):
+        yield from _leaves(one, (*steps, _step(key)), seen)
+
+
+def _step(key: Any) -> str:
+    """A key as part of a name; names are printed, so what controls a terminal is spelt out."""
+    return text if (text := str(key)).isprintable() else ascii(text)[1:-1]
+
+
+def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+        return
+    yield from enumerate(value)
+    yield from (value.state if isinstance(value, Unread) else {}).items()
+
+
+def _of_network(network: Unread, prefix: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
+    """The state dict of a network that was saved as an object, from what it was given."""
+    parts = [network.state.get(name) for name in ("_parameters", "_buffers", "_modules")]
+    for name, one in [pair for part in parts if isinstance(part, Mapping) for pair in part.items()]:
+        if isinstance(one, Tensor):
+            yield f"{prefix}{_step(name)}", one
+        elif isinstance(one, Unread) and id(one) not in seen and prefix.count(".") < DEEPEST:
+            seen.add(id(one))
+            yield from _of_network(one, f"{prefix}{_step(name)}.", seen)

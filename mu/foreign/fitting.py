@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mu.errors import UserError
+from mu.foreign.entries import Entries, sort_out
+from mu.foreign.files import WeightFile
+from mu.foreign.places import COUNTER, Found, find_weights
 from mu.models import ARCHITECTURES, STEMS, ModelSpec, is_own
 from mu.models.fit import MISFITS
 
 Shapes = Mapping[str, Sequence[int]]
 NAMED = 3  # names in an error, of however many
-COUNTER = "num_batches_tracked"  # of batch normalisation; old files lack it, nothing reads it
 
 
-def fit(weights: Mapping[str, Tensor], model: nn.Module, spec: ModelSpec, data: str) -> list[str]:
-    """Load ``weights`` into ``model``, which ``spec`` describes.
+def entries_in(
+    file: WeightFile, own: Mapping[str, Tensor], key: str | None = None
+) -> tuple[Found, Entries]:
+    """The weights in a file of the network whose state dict is ``own``, and what they are.
+
+    Errors are those of :func:`find_weights` and :func:`sort_out`.
+    """
+    found = find_weights(file, own, key)
+    return found, sort_out(found.tensors, own.keys(), found.around)
+
+
+def fit(
+    entries: Entries,
+    model: nn.Module,
+    spec: ModelSpec,
+    data: str,
+    read: Callable[[Mapping[str, Tensor]], tuple[Found, Entries]],
+) -> list[str]:
+    """Load weights into ``model``, which ``spec`` describes.
 
     Parameters
     ----------
     data
         Name of the data set, for errors.
+    read
+        What the file holds for a network with another state dict, for errors.
 
     Returns
     -------
@@ -34,10 +55,11 @@ def fit(weights: Mapping[str, Tensor], model: nn.Module, spec: ModelSpec, data: 
     UserError
         If names or shapes differ, or values are not finite.
     """
-    own = model.state_dict()
+    own, weights = model.state_dict(), entries.weights
     if misfit := _misfit(weights, own, spec):
-        hint = _hint({name: one.shape for name, one in weights.items()}, spec, data)
-        raise UserError(f"{misfit}; {hint}")
+        shapes = {name: one.shape for name, one in weights.items()}
+        fitting = (one for one in _others(shapes, spec) if _fits(read, one))
+        raise UserError(f"{misfit}; {_hint(next(fitting, None), spec, data)}")
     model.load_state_dict(
         {name: _like(name, weights.get(name, own[name]), own[name]) for name in own}
     )
@@ -117,26 +139,24 @@ def _dtype(kind: torch.dtype) -> str:
     return str(kind).removeprefix("torch.")
 
 
-def _hint(shapes: Shapes, spec: ModelSpec, data: str) -> str:
-    """Which network the file would fit, if it is one that mu names."""
-    for other in _others(shapes, spec):
-        differs = {k: v for k, v in other.as_dict().items() if v != getattr(spec, k)}
-        if not _fits(shapes, other):
-            continue
-        given = ", ".join(f"{k}={differs[k]}" for k in ("arch", "stem") if k in differs)
-        words = [f"it fits {given}: give that"] if given else []
-        sizes = {
-            "num_classes": "it tells {} classes apart",
-            "in_channels": "it takes images of {} channels",
-        }
-        words += [
-            f"{text.format(differs[name])}, {data} has {getattr(spec, name)}: name the dataset it "
-            "was trained on"
-            for name, text in sizes.items()
-            if name in differs
-        ]
-        return "; ".join(words)
-    return "give the arch and stem of the file, and the dataset that it was trained on"
+def _hint(other: ModelSpec | None, spec: ModelSpec, data: str) -> str:
+    """What to give, where the file would fit ``other``, a network that mu names."""
+    if other is None:
+        return "give the arch and stem of the file, and the dataset that it was trained on"
+    differs = {k: v for k, v in other.as_dict().items() if v != getattr(spec, k)}
+    given = ", ".join(f"{k}={differs[k]}" for k in ("arch", "stem") if k in differs)
+    words = [f"it fits {given}: give that"] if given else []
+    sizes = {
+        "num_classes": "it tells {} classes apart",
+        "in_channels": "it takes images of {} channels",
+    }
+    words += [
+        f"{text.format(differs[name])}, {data} has {getattr(spec, name)}: name the dataset it "
+        "was trained on"
+        for name, text in sizes.items()
+        if name in differs
+    ]
+    return "; ".join(words) or "name the weights to take with key"
 
 
 def _others(shapes: Shapes, spec: ModelSpec) -> Iterator[ModelSpec]:
@@ -150,11 +170,12 @@ def _others(shapes: Shapes, spec: ModelSpec) -> Iterator[ModelSpec]:
             yield spec.replace(arch=arch, stem=stem, **sizes)
 
 
-def _fits(shapes: Shapes, spec: ModelSpec) -> bool:
+def _fits(read: Callable[[Mapping[str, Tensor]], tuple[Found, Entries]], spec: ModelSpec) -> bool:
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             own = spec.build(0).state_dict()
+        weights = read(own)[1].weights
     except (UserError, *MISFITS):
-        return False  # there is none for such images
-    named = {name for name in own if not name.endswith(COUNTER)} | (own.keys() & shapes.keys())
-    return shapes.keys() == named and all(own[name].shape == shapes[name] for name in named)
+        return False  # there is none for such images, or the file has no such weights
+    named = {name for name in own if not name.endswith(COUNTER)} | (own.keys() & weights.keys())
+    return weights.keys() == named and all(own[n].shape == weights[n].shape for n in named)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from torch import nn
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec
-from mu.data.images import ImageDataset, Statistics
-from mu.errors import UserError
-from mu.foreign import ENOUGH_ZEROS, VAL_SHARE
-from mu.foreign.entries import Entries, sort_out
+from mu.data.forget import ForgetRequest
+from mu.data.images import ImageDataset
+from mu.data.ranges import to_ranges
+from mu.data.splits import Split
+from mu.foreign import VAL_SHARE
+from mu.foreign.assumptions import GIVEN, Assumption, assumptions_of
+from mu.foreign.entries import Entries
 from mu.foreign.files import WeightFile, read_weight_file
-from mu.foreign.fitting import fit, kept_weights
+from mu.foreign.fitting import entries_in, fit, kept_weights
+from mu.foreign.normalisation import Normalisation, normalisation_of
+from mu.foreign.places import Found, in_words, shown
+from mu.foreign.sparsity import mask_of, rate_of
+from mu.foreign.trial import SURE, try_usual, usual
 from mu.masks import Mask
 from mu.originals.train import make_recipe
-from mu.pruning.base import SCOPES, Pruner, prunable
+from mu.recipes.recipe import Recipe
+from mu.runs import Run
 
-RATE_TOLERANCE = 0.01
-NEAR_CHANCE = 0.1  # of the way from chance to 100 %
+LISTS = ("indices:", "files:")  # what may stand before the name of a list
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +42,8 @@ class Imported:
     ----------
     taken
         What was taken from the file, in words, by name.
+    assumptions
+        The recipe that Retrain repeats: what was given of it, and what was not.
     notes
         Remarks that the user should read.
     """
@@ -41,27 +51,46 @@ class Imported:
     checkpoint: Checkpoint
     file: WeightFile
     taken: Mapping[str, str]
-    notes: tuple[str, ...]
+    assumptions: Sequence[Assumption]
+    notes: Sequence[str]
+    normalisation: Normalisation
 
-    def warnings(self, dataset: ImageDataset, train_acc: float) -> list[str]:
-        """What looks wrong in how well the network knows its training images."""
-        parts = self.checkpoint.spec.split(dataset)
-        labels = dataset.train.labels[torch.from_numpy(parts.train)]
-        chance = 100 * float(labels.bincount().max()) / len(labels)
-        if train_acc > chance + NEAR_CHANCE * (100 - chance):
+    def warnings(
+        self, dataset: ImageDataset, train_acc: float, run: Run, command: str | None = None
+    ) -> list[str]:
+        """What looks wrong in how well the network knows its training images.
+
+        Where it knows few of them, the usual normalisations are tried.
+
+        Parameters
+        ----------
+        dataset
+            With its published normalisation.
+        train_acc
+            Percent.
+        command
+            What imports the file again, without mean and std.
+        """
+        if train_acc >= SURE:
             return []
-        return [
-            f"train_acc {train_acc:.2f} % is near chance ({chance:.2f} %): dataset, order of "
-            "classes, mean and std, stem or arch is probably not the file's"
-        ]
+        spec = self.checkpoint.spec
+        numbers = spec.split(dataset).train
+        images = spec.data.bind(dataset).training_subset(numbers)
+        others = {} if self.normalisation.of_file else usual(dataset)
+        trial = try_usual(self.checkpoint.model, images, dataset.classes, others, run)
+        again = command or f"mu import {shlex.quote(str(self.file.path))}"
+        warning = trial.warning(train_acc, images.labels, others, again)
+        return [warning] if warning else []
 
 
 def import_original(
     file: WeightFile | Path | str,
     dataset: ImageDataset,
     *,
+    key: str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    trained_on: str | None = None,
     **settings: Any,
 ) -> Imported:
     """Read a checkpoint of the paper's repository, a state dict or a safetensors file.
@@ -70,9 +99,14 @@ def import_original(
     ----------
     file
         Its path, or what :func:`mu.foreign.files.read_weight_file` made of it.
+    key
+        Which weights of the file, where it holds several: ``state_dict_ema``.
     mean, std
         How the network wants its images normalised, per channel, of pixels scaled to 0-1, where
         the file does not say so and it is not by the data set's own numbers.
+    trained_on
+        What it was trained on: a file of sample numbers (npy, csv or txt), or ``files:LIST``. All
+        others count as validation, or as unused where ``val_share`` says less.
     **settings
         How it was trained and pruned, as in :func:`mu.originals.make_recipe`, so that Retrain
         can repeat it. ``rate`` and ``scope`` are by default those of the mask in the file, and
@@ -87,157 +121,73 @@ def import_original(
     if not isinstance(file, WeightFile):
         file = read_weight_file(file)
     recipe = make_recipe(dataset, **{"val_share": VAL_SHARE, **given})
+    if trained_on is not None:
+        recipe = _trained_on(recipe, trained_on, dataset, given)
     model = recipe.model.build(recipe.seed)
-    entries = sort_out(file.tensors, model.state_dict().keys())
-    normalisation, whose = _normalisation(entries, dataset, mean, std)
-    converted = fit(entries.weights, model, recipe.model, dataset.name)
-    kept = kept_weights(entries.masks, model)
-    pruner = recipe.make_pruner()
-    mask, scope, found = mask_of(model, kept, given.get("scope"), pruner.scope)
-    mask.apply(model)
-    rate = _rate(pruner, mask, given.get("rate"))
-    recipe = replace(
-        recipe,
-        pruning={**recipe.pruning, "rate": rate, "scope": scope},
-        given_mask=None if mask.is_dense else mask.fingerprint,
-    )
-    data = replace(DataSpec.of(dataset), mean=normalisation[0], std=normalisation[1])
+    found, entries = entries_in(file, model.state_dict(), key)
+    normalisation = normalisation_of(entries, dataset, mean, std)
+    converted = fit(entries, model, recipe.model, dataset.name, partial(entries_in, file, key=key))
+    recipe, mask, words = _pruned(recipe, model, entries, given)
+    data = replace(DataSpec.of(dataset), mean=normalisation.mean, std=normalisation.std)
     spec = Spec(data, recipe, history=("imported",))
-    images = len(spec.split(dataset).train)
-    words = f"{len(entries.weights)} entries" + (f" under {file.key!r}" if file.key else "")
-    words += f", without the prefix {entries.prefix!r}" if entries.prefix else ""
+    parts = spec.split(dataset)
+    place = f" under {shown(found.place)!r}" if found.place else ""
     taken = {
         "file": str(file.path),
-        "weights": words,
-        "masks": found,
-        "mean, std": f"{_in_words(data.mean)}, {_in_words(data.std)} ({whose})",
+        "weights": f"{len(entries.weights)} entries{place}",
+        "masks": words,
+        "split": f"{len(parts.train):,} images trained on, {len(parts.val):,} for validation, "
+        f"{len(parts.unused):,} unused",
     }
-    notes = [f"weights of {kind} were converted to float32" for kind in converted]
-    if "val_share" not in given:
+    notes = [
+        *_about_file(found, entries, file.values),
+        *(f"weights of {one} were converted to float32" for one in converted),
+    ]
+    if trained_on is None and "val_share" not in given:
         notes.append(
-            f"val_share={VAL_SHARE:g}: nothing says which images were held out, so all {images:,} "
-            "count as trained on; where it was trained on a split of mu, give val_share and "
-            "split_seed"
+            f"val_share={VAL_SHARE:g}: nothing says which images were held out, so all "
+            f"{len(parts.train):,} count as trained on; give trained_on=FILE, a list of sample "
+            "numbers, or where it was trained on a split of mu val_share and split_seed"
         )
-    return Imported(Checkpoint(model.eval(), mask, spec), file, taken, tuple(notes))
+    sources = {"trained_on": GIVEN, "val_share": "the others"} if trained_on is not None else {}
+    sources |= dict.fromkeys(given, GIVEN)
+    table = assumptions_of(recipe, normalisation, sources, file.values)
+    return Imported(Checkpoint(model.eval(), mask, spec), file, taken, table, notes, normalisation)
 
 
-def mask_of(
-    model: nn.Module, kept: Mapping[str, Tensor], scope: str | None, default: str
-) -> tuple[Mask, str, str]:
-    """The mask of a network, its scope, and in words where it comes from.
-
-    Mask entries of the file are the mask; a prunable parameter without one keeps all. The scope
-    is the smallest that covers them, unless one is asked for. Without any, weights that are
-    exactly zero count as pruned where they are at least :data:`mu.foreign.ENOUGH_ZEROS` of the
-    prunable ones.
-
-    Parameters
-    ----------
-    kept
-        The masks in the file, by parameter.
-    scope, default
-        The scope that is asked for, and the smallest to try.
-
-    Raises
-    ------
-    UserError
-        If the scope does not cover what is pruned, or nothing is left.
-    """
-    scopes = (scope,) if scope else SCOPES[SCOPES.index(default) :]
-    pruned = [name for name in kept if not bool(kept[name].all())]
-    covering = (one for one in scopes if {*pruned} <= {*prunable(model, one)})
-    scope = next(covering, None)
-    if scope is None:
-        outside = next(name for name in pruned if name not in prunable(model, scopes[0]))
-        raise UserError(
-            f"scope={scopes[0]} leaves out {outside!r}, which the file's mask prunes; leave scope "
-            "out, or give a wider one"
-        )
-    names = prunable(model, scope)
-    mask = dense = Mask.dense(model, names)
-    if kept:
-        mask = Mask({name: kept.get(name, dense[name]) for name in names})
-        found = f"{len(kept)} mask entries"
-    else:
-        parameters = dict(model.named_parameters())
-        zeros = Mask({name: parameters[name] != 0 for name in names})
-        count = zeros.total - zeros.kept
-        found = f"no mask entries, and {count:,} weights are exactly zero"
-        if count >= ENOUGH_ZEROS * zeros.total:
-            mask = zeros
-        elif count:
-            found += f", too few for a mask (below {100 * ENOUGH_ZEROS:g} %)"
-    if mask.total and not mask.kept:
-        raise UserError("every prunable weight of the file is zero; name another file")
-    return mask, scope, f"{found}: {mask.kept:,} of {mask.total:,} prunable weights are kept"
+def _trained_on(
+    recipe: Recipe, text: str, dataset: ImageDataset, given: Mapping[str, Any]
+) -> Recipe:
+    """The recipe of an original whose training samples are listed."""
+    listed = text if text.startswith(LISTS) else f"{LISTS[0]}{text}"
+    size, none = len(dataset.train), np.array([], np.int64)
+    whole = Split(np.arange(size), none, none)
+    numbers = ForgetRequest.parse(listed, "trained_on").select(dataset, whole, 0)
+    share = given.get("val_share", (size - len(numbers)) / size)
+    return replace(
+        recipe, trained_on=to_ranges(numbers), split=recipe.split.replace(val_share=share)
+    )
 
 
-def _rate(pruner: Pruner, mask: Mask, requested: float | None) -> float:
-    """The rate asked for, if the mask agrees, else the shortest that gives the mask's sparsity."""
-    if requested is not None:
-        keep = pruner.keeps(mask.total, pruner.rounds)
-        if abs(keep - mask.kept) > RATE_TOLERANCE * mask.total:
-            rounds = f" in {pruner.rounds} rounds" if pruner.rounds > 1 else ""
-            raise UserError(
-                f"rate={requested:g}{rounds} prunes {100 * (1 - keep / mask.total):.2f} % of the "
-                f"weights, but {mask.sparsity:.2f} % of the file's are pruned; leave rate out, or "
-                "name another file"
-            )
-        return requested
-    if mask.is_dense:
-        return 0.0
-    share = float(1 - (mask.kept / mask.total) ** (1 / pruner.rounds))
-    for digits in range(1, 16):
-        short = round(share, digits)
-        if 0 < short < 1:
-            keep = pruner.replace(rate=short).keeps(mask.total, pruner.rounds)
-            if abs(keep - mask.kept) <= pruner.rounds:  # each round rounds to whole weights
-                return short
-    return share
+def _pruned(
+    recipe: Recipe, model: nn.Module, entries: Entries, given: Mapping[str, Any]
+) -> tuple[Recipe, Mask, str]:
+    """The recipe with what the mask says of it, the mask, and in words where that comes from."""
+    pruner = recipe.make_pruner()
+    kept = kept_weights(entries.masks, model)
+    mask, scope, words = mask_of(model, kept, given.get("scope"), pruner.scope)
+    mask.apply(model)
+    pruning = {**recipe.pruning, "rate": rate_of(pruner, mask, given.get("rate")), "scope": scope}
+    made = None if mask.is_dense else mask.fingerprint
+    return replace(recipe, pruning=pruning, given_mask=made), mask, words
 
 
-# --- normalisation ------------------------------------------------------------------------
-
-
-def _normalisation(
-    entries: Entries,
-    dataset: ImageDataset,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-) -> tuple[Statistics, str]:
-    """Mean and standard deviation per channel, and whose they are."""
-    if (mean is None) != (std is None):
-        raise UserError("give mean and std together, or neither")
-    if entries.normalisation is not None:
-        if mean is not None:
-            raise UserError("the file brings its own normalisation; leave mean and std out")
-        (its_mean, its_std), whose = entries.normalisation, "of the file"
-    elif mean is not None and std is not None:
-        its_mean, its_std = (torch.tensor([*one], dtype=torch.float64) for one in (mean, std))
-        whose = "as given"
-    else:
-        return (dataset.mean, dataset.std), "of the data set"
-    channels = dataset.shape[0]
-    found = _numbers("mean", its_mean, channels, -inf), _numbers("std", its_std, channels, 0.0)
-    return found, whose
-
-
-def _numbers(name: str, values: Tensor, channels: int, above: float) -> tuple[float, ...]:
-    """One finite number per channel, each above ``above``."""
-    if values.numel() != channels:
-        raise UserError(
-            f"the normalisation's {name} is for {values.numel()} channels, but the images have "
-            f"{channels}; name the dataset that the file was trained on"
-        )
-    found = tuple(map(float, values.flatten().tolist()))
-    if not all(isfinite(one) and one > above for one in found):
-        raise UserError(
-            f"the normalisation's {name} is {_in_words(found)}; its numbers must be finite, and "
-            "those of std above 0"
-        )
-    return found
-
-
-def _in_words(values: Sequence[float]) -> str:
-    return " ".join(f"{one:.4g}" for one in values)
+def _about_file(found: Found, entries: Entries, values: Mapping[str, Any]) -> Iterator[str]:
+    """What else the file holds."""
+    place = shown(found.place) or "the top of the file"
+    for one in found.others:
+        yield f"{place} taken; {one or 'another set'} is there too: key={one}"
+    left = [found.place + name for name in entries.numbers]
+    left += [name for name in found.left if name not in entries.names]
+    if words := in_words(found.place, left, values):
+        yield f"also in the file, and not read: {', '.join(words)}"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-LARGEST = 4 * 2**30  # bytes of all arrays of an npz; a few megabytes can claim to unpack to more
+LARGEST = 2 * 2**30  # bytes of all arrays of an npz; a few megabytes can claim to unpack to more
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -29,18 +29,14 @@ def read_npy(source: bytes | Path) -> NDArray[Any]:
 def _array(file: IO[bytes]) -> NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of headers that Python 2 wrote
-        shape, fortran, dtype = _HEADERS[npy.read_magic(file)](file)
-    start = file.tell()
-    left = file.seek(0, io.SEEK_END) - start
-    if dtype.hasobject:
-        raise ValueError("it holds objects, which are not unpickled")
-    if math.prod(shape) * dtype.itemsize != left:
-        raise ValueError(f"{left} bytes do not hold {dtype} of shape {shape}")
-    file.seek(start)
-    content = bytearray(left)  # which may be written to, as arrays may
-    file.readinto(content)  # type: ignore[attr-defined]
-    array = np.frombuffer(content, dtype) if left else np.empty(shape, dtype)
-    return array.reshape(shape, order="F" if fortran else "C")
+        shape, _, dtype = _HEADERS[npy.read_magic(file)](file)
+        start = file.tell()
+        left = file.seek(0, io.SEEK_END) - start
+        if math.prod(shape) * dtype.itemsize != left:
+            raise ValueError(f"{left} bytes do not hold {dtype} of shape {shape}")
+        file.seek(0)
+        array: NDArray[Any] = np.load(file, allow_pickle=False)
+    return array
 
 
 def read_npz(content: bytes) -> dict[str, NDArray[Any]]:

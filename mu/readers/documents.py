@@ -42,6 +42,9 @@ def read_yaml(text: str) -> Any:
         raise ValueError(f"it has {len(text):,} letters; {MOST_LETTERS:,} are the most")
     try:
         return _Loader(text).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"{error.problem}{line}") from error
     except (yaml.YAMLError, OverflowError) as error:
         raise ValueError(str(error)) from error
 

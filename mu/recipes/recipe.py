@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mu.data.splits import SplitSpec
+from mu.data.ranges import bounds_of, from_ranges, ranges_in_words
+from mu.data.splits import Split, SplitSpec, split
 from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import LARGEST_SEED, MOST_EPOCHS, Hyperparameters, setting
@@ -16,8 +17,10 @@ from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.training.recipe import Training
 
 if TYPE_CHECKING:
+    from mu.data.images import Indices
     from mu.pruning.base import Pruner
 
+_LATER = ("profile", "given_mask", "trained_on")  # what the first recipes had not
 PAPER_EPOCHS = 182
 PAPER_REWIND_EPOCH = 8
 
@@ -85,6 +88,9 @@ class Recipe:
     # sha256 (hex) of the mask that the original was trained under, where it was not found by this
     # recipe but given; the pruner is then the one that found it.
     given_mask: str | None = None
+    # Sample numbers that the original was trained on, where they were listed and not drawn as the
+    # split says; as mu.data.ranges writes them.
+    trained_on: str | None = None
 
     def __post_init__(self) -> None:
         if type(self.seed) is not int or not 0 <= self.seed <= LARGEST_SEED:
@@ -96,6 +102,14 @@ class Recipe:
         object.__setattr__(self, "pruner", check_pruner(self.pruner))
         object.__setattr__(self, "pruning", pruner.as_dict())
         self.rewinding.epoch(self.training.epochs)
+        if self.trained_on is not None:
+            bounds_of(self.trained_on)
+
+    def split_of(self, labels: Indices) -> Split:
+        """The split of training samples with these labels, int64 of shape (n,)."""
+        if self.trained_on is None:
+            return split(labels, self.split)
+        return split(labels, self.split, from_ranges(self.trained_on, len(labels)))
 
     def stages(self, *, mask_is_known: bool = False) -> list[Stage]:
         """The trainings that make an original.
@@ -138,13 +152,21 @@ class Recipe:
             "rewind_epoch": self.rewinding.epoch(self.training.epochs) if self.rewinds else None,
             **self.training.as_dict(),
             **self.split.as_dict(),
+            **({"trained_on": ranges_in_words(self.trained_on)} if self.trained_on else {}),
             "seed": self.seed,
         }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe in plain values; without what recipes had not before, where there is none."""
+        values = asdict(self)
+        if self.trained_on is None:
+            del values["trained_on"]
+        return values
 
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) of all settings."""
-        return digest_of(asdict(self))
+        return digest_of(self.as_dict())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -157,5 +179,5 @@ class Recipe:
         }
         parts: dict[str, Any] = {name: kind.of(values[name]) for name, kind in groups.items()}
         plain = {name: values[name] for name in ("pruner", "pruning", "seed")}
-        plain |= {name: values[name] for name in ("profile", "given_mask") if name in values}
+        plain |= {name: values[name] for name in _LATER if name in values}
         return cls(**parts, **plain)

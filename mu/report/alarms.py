@@ -71,14 +71,15 @@ def alarms_of(run: RunRecord, oracle: Mapping[str, float]) -> list[Alarm]:
 
     ``oracle``: the numbers of its oracle, empty where there is none.
     """
-    before = {
-        name.removesuffix("_before"): value
-        for name, value in run.metrics.items()
-        if name.endswith("_before")
-    }
-    weights = run.tags.get(WEIGHTS)
+    before, weights = of_original(run.metrics), run.tags.get(WEIGHTS)
     same = bool(before) and weights is not None and weights == run.original_weights
     return alarms(Result(run.metrics, before, oracle, retrained=run.is_oracle, unchanged=same))
+
+
+def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The original's numbers among those of a run that unlearned it."""
+    ending = "_before"
+    return {n.removesuffix(ending): v for n, v in metrics.items() if n.endswith(ending)}
 
 
 def tag_of(found: Sequence[Alarm]) -> str:

@@ -9,6 +9,7 @@ from mu.data.forget import POISON, ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation.catalogue import METRICS, metric
 from mu.evaluation.gap import GAP_METRICS
+from mu.foreign.originals import Imported
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.alarms import Alarm
@@ -76,20 +77,19 @@ def describe_prune(
 
 
 def describe_import(
-    checkpoint: Checkpoint,
-    metrics: Mapping[str, float],
-    taken: Mapping[str, str],
-    notes: Sequence[str],
-    run_id: str,
+    imported: Imported, metrics: Mapping[str, float], warnings: Sequence[str], run_id: str
 ) -> str:
-    """What an imported original is, what was taken from the file by name, and how to go on."""
-    recipe = checkpoint.spec.recipe
+    """What an imported original is, what was taken from the file or assumed, and how to go on."""
+    checkpoint = imported.checkpoint
+    rows = [[escape(text) for text in one] for one in imported.assumptions]
+    notes = [escape(note) for note in (*warnings, *imported.notes)]
     return paragraphs(
-        f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, imported. "
-        f"Retrain repeats what was said of its training: {recipe.training.epochs} epochs "
-        f"(profile `{recipe.profile}`), from weights drawn by seed {recipe.seed}.",
+        f"**Original**: {describe_model(checkpoint.spec, checkpoint.mask.sparsity)}, imported.",
         _what_it_gives(metrics),
-        "\n".join([items(taken), *(f"- {note}" for note in notes)]),
+        "\n".join([items(imported.taken), *(f"- {note}" for note in notes)]),
+        "Retrain repeats this recipe. What is assumed was not given, and may differ from how the "
+        "network was trained.",
+        markdown_table(["setting", "value", "source"], rows, "lll"),
         *_how_to_go_on(run_id, checkpoint.spec),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from typing import Any
 
 from mu import tags
 from mu.cli.requests import DeviceOptions, ImportOptions, Request
 from mu.evaluation.original import evaluate_original
+from mu.foreign.assumptions import Assumption
 from mu.foreign.files import read_weight_file
 from mu.foreign.originals import import_original
 from mu.report import console, prose
@@ -20,14 +23,15 @@ from mu.tracking import Recorder, connect
 
 def import_checkpoint(request: Request, file: str) -> TrackedModel:
     """Read and check the file, open a run, evaluate the network, and keep it as an original."""
-    normalisation = ImportOptions.of(request.entry).normalisation()
+    options = ImportOptions.of(request.entry)
+    more: dict[str, Any] = {**options.as_dict(), **options.normalisation()}
     device = checked_device(DeviceOptions.of(request.device))
     weights = read_weight_file(file)
-    dataset, settings = load_requested(request.original)
-    imported = import_original(weights, dataset, **settings, **normalisation)
+    published, settings = load_requested(request.original)
+    imported = import_original(weights, published, **settings, **more)
     checkpoint = imported.checkpoint
-    recipe, data_dir = checkpoint.spec.recipe, dataset.data_dir
-    dataset = checkpoint.spec.data.bind(dataset)
+    recipe, data_dir = checkpoint.spec.recipe, published.data_dir
+    dataset = checkpoint.spec.data.bind(published)
     store = connect()
 
     def work(recorder: Recorder) -> tuple[TrackedModel, list[str]]:
@@ -36,11 +40,12 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         run = make_run(device, recorder, recipe.seed)
         metrics = evaluate_original(checkpoint, dataset, run)
         run.log_all(metrics, 0)
-        warnings = imported.warnings(dataset, metrics["train_acc"])
-        notes, digest = [*warnings, *imported.notes], imported.file.digest
-        text = prose.describe_import(checkpoint, metrics, imported.taken, notes, recorder.run_id)
+        warnings = imported.warnings(published, metrics["train_acc"], run, again(request, file))
+        text = prose.describe_import(imported, metrics, warnings, recorder.run_id)
+        digest = imported.file.digest
         save_network(recorder, checkpoint, metrics, text, {tags.IMPORTED: digest[:16]})
-        source = {**imported.taken, "sha256": digest}
+        assumed = {one.name: one.source for one in imported.assumptions}
+        source = {**imported.taken, "sha256": digest, "assumptions": assumed}
         config = {**params, **device.as_dict(), "imported": source}
         write_json(recorder.folder / "config.json", config)
         return TrackedModel(recorder.run_id, checkpoint, metrics), warnings
@@ -49,7 +54,20 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         store, "prune", f"{prose.name_original(recipe)} import", work
     )
     console.print_notes(imported.notes)
+    title = "recipe that Retrain repeats; give what differs"
+    console.print_texts(title, Assumption._fields, imported.assumptions, "lll", plain=True)
     print_original(store, original, imported.taken)
     for one in warnings:
         print(f"warning: {one}", file=sys.stderr)
     return original
+
+
+def again(request: Request, file: str) -> str:
+    """The command that imports the file again, without mean and std."""
+    given = {**request.original, **request.entry, **request.device}
+    options = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in given.items()
+        if name not in ("mean", "std")
+    ]
+    return shlex.join(["mu", "import", file, *options])

@@ -21,7 +21,7 @@ from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
-from mu.report.alarms import NAN, Alarm, Result, alarms, tag_of, texts
+from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts
 from mu.tasks.base import make_run, run_task
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
@@ -95,7 +95,8 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     peak = run.peak_memory_mb()
     checkpoint.spec = checkpoint.spec.without(problem.split.forget, task.name)
     # At once: whatever fails from here on, the result of the work is on disk.
-    recorder.tags(fingerprint_tags(save_checkpoint(recorder, checkpoint)))
+    fingerprints = fingerprint_tags(save_checkpoint(recorder, checkpoint))
+    recorder.tags(fingerprints)
     after = predict_split(checkpoint.model, problem.split, run)
     if not all(part.finite for part in (after.forget, after.retain, after.test)):
         settings = task.method.as_dict()
@@ -115,7 +116,8 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     }
     # As they are logged, so that a gap to logged numbers is exactly zero between equal models.
     metrics = {metric: rounded(value) for metric, value in numbers.items()}
-    return Unlearned(recorder.run_id, task, checkpoint, metrics, run, after)
+    same = fingerprints[tags.WEIGHTS] == problem.network[0]
+    return Unlearned(recorder.run_id, task, checkpoint, metrics, run, after, unchanged=same)
 
 
 def _oracle(store: Store, task: UnlearnTask, parent: str | None) -> TrackedModel | None:
@@ -184,32 +186,33 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
 
 def _alarms(store: Store, done: Unlearned) -> list[Alarm]:
     """What must be known before the numbers are trusted."""
-    oracle, problem = done.oracle, done.task.problem
+    oracle = done.oracle
     return alarms(
         Result(
             done.metrics,
             of_original(done.metrics),
             {} if oracle is None else oracle.metrics,
             retrained=done.task.name == "retrain",
-            unchanged=done.checkpoint.fingerprint == problem.checkpoint.fingerprint,
+            unchanged=done.unchanged,
             floor=NAN if oracle is None else oracles_gap(store, oracle.run_id),
         )
     )
 
 
 def oracles_gap(store: Store, oracle_id: str) -> float:
-    """Mean gap between an oracle and those that differ from it in their seed alone, in points."""
-    key = store.run(oracle_id).data.tags.get(tags.ORACLE_KEY, "")
-    found = islice(store.find({tags.ORACLE_KEY: key}, FINISHED), MOST_ORACLES)
+    """Mean gap between an oracle and those that differ from it in their seed alone, in points.
+
+    NaN where there is no other, or where the store does not answer: that costs a warning, and must
+    not cost the run.
+    """
+    try:
+        key = store.run(oracle_id).data.tags.get(tags.ORACLE_KEY, "")
+        found = [*islice(store.find({tags.ORACLE_KEY: key}, FINISHED), MOST_ORACLES)]
+    except UserError:
+        return NAN
     by_seed = {run.data.params.get("seed"): run.data.metrics for run in found}
     between = gaps_between(by_seed.values())
     return fmean(between) if between else NAN
-
-
-def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The original's numbers among those of a run that unlearned it."""
-    ending = "_before"
-    return {n.removesuffix(ending): v for n, v in metrics.items() if n.endswith(ending)}
 
 
 def _rows(done: Unlearned) -> dict[str, Mapping[str, float]]:

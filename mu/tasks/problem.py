@@ -227,4 +227,5 @@ class Unlearned:
     run: Run
     after: SplitOutputs  # of the unlearned model
     oracle: TrackedModel | None = None
+    unchanged: bool = False  # whether all weights are the original's
     alarms: Sequence[Alarm] = ()  # what must be known before the numbers are trusted

@@ -102,6 +102,8 @@ def task_under_mask(
     inherited = _inherited(checkpoint.spec, given)
     task = requested_task({**inherited, **given}, device)
     mask, recipe = checkpoint.mask, replace(task.recipe, given_mask=checkpoint.mask.fingerprint)
+    if task.dataset.fingerprint == checkpoint.spec.data.fingerprint:
+        recipe = replace(recipe, trained_on=upstream.trained_on)
     model = recipe.model.build(recipe.seed)
     mask.check(model)
     if more := [one for one in prunable(model, recipe.make_pruner().scope) if one not in mask]:
@@ -109,7 +111,9 @@ def task_under_mask(
             f"the mask of run {run_id} does not name {more[0]!r}, which the model has; "
             "use the mask with the architecture that it was made for"
         )
-    return replace(task, recipe=recipe, mask=mask, mask_run_id=run_id)
+    task = replace(task, recipe=recipe, mask=mask, mask_run_id=run_id)
+    task.spec().split(task.dataset)  # refuses sizes that do not fit
+    return task
 
 
 def _inherited(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +124,8 @@ def _inherited(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("profile", "dataset", "arch")
         if given.get(name) is not None and not same_value(str(settings[name]), given[name])
     }
-    dropped = {"rewind_epoch"}  # nothing is rewound, so it need not fit the epochs
+    # Nothing is rewound, so the epoch need not fit; which samples were listed is no setting.
+    dropped = {"rewind_epoch", "trained_on"}
     dropped |= set() if spec.recipe.rewinds else {"rewind"}
     dropped |= {*Training.names()} if other else set()  # another one brings its own defaults
     dropped |= {"data_dir", "image_size"} if "dataset" in other else set()

@@ -16,10 +16,10 @@ from mu.data.forget import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
 from mu.report import console
-from mu.report.alarms import Alarm, alarms_of
+from mu.report.alarms import Alarm, alarms_of, of_original
 from mu.run_record import RunRecord
 from mu.tasks.outputs import links
-from mu.tasks.perform import of_original, train_oracle
+from mu.tasks.perform import train_oracle
 from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import (
     fetch_original,

@@ -22,6 +22,7 @@ from mu.errors import UserError
 from mu.masks import Mask
 from mu.run_record import SUSPECTS_FILE
 from mu.tags import COMMIT, ENTRY, ERROR, MASK, SPEC, SUSPECTS, WEIGHTS, fingerprint_tag
+from mu.tracking.address import hidden
 from mu.tracking.lifecycle import commit_tags
 from mu.tracking.store import Store, connect
 from mu.trust import NONE, Trusts, named, words
@@ -94,7 +95,8 @@ def read(store: Store, run: MlflowRun, path: str) -> bytes:
                 content = Path(fetched).read_bytes()
     except (MlflowException, OSError) as error:
         raise UserError(
-            f"run {run.info.run_id} has no readable artifact {path}: {error}"
+            f"run {run.info.run_id} has no readable artifact {path}: "
+            f"{hidden(str(error), store.uri)}"
         ) from error
     tag = CHECKED.get(path)
     if tag and fingerprint_tag(hashlib.sha256(content).hexdigest()) != run.data.tags.get(tag):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 import mu
+from entrypoints import prune as prune_program
 from entrypoints import unlearn
 from mu.checkpoints import DataSpec
 from mu.cli import importing
@@ -380,15 +381,15 @@ FAULTS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: having(fc__bias=torch.zeros(10, dtype=torch.complex64)),
         ("'fc.bias'", "no plain tensor"),
     ),
-    "other things": (
-        lambda: having(epoch=3),
-        ("holds 'epoch', a int, among its tensors", "save its state_dict alone"),
+    "numpy arrays": (
+        lambda: {name: one.numpy() for name, one in network().state_dict().items()},
+        ("no state dict (found a pickled numpy._core.multiarray._reconstruct", "torch.save("),
     ),
-    "a list": (lambda: [torch.ones(3)], ("holds a list, not a state dict", "torch.save(")),
+    "a number": (lambda: 3, ("holds a int, not a state dict", "torch.save(")),
     "a tensor": (lambda: torch.ones(3), ("holds a Tensor, not a state dict",)),
     "no tensors": (
         lambda: {"epoch": 3, "state_dict": {}},
-        ("no state dict (found 'epoch', 'state_dict')", "model_state_dict"),
+        ("no state dict (found 'epoch', 'state_dict')", "save its state_dict alone"),
     ),
     "nothing": (dict, ("no state dict (found nothing)",)),
     "the arch": (
@@ -472,14 +473,6 @@ def test_a_malicious_file_is_not_executed(
     assert not mark.exists()
     torch.load(path, weights_only=False)
     assert mark.exists()  # so the trap works
-
-
-def test_whole_networks_and_other_objects_are_named(digits: ImageDataset, tmp_path: Path) -> None:
-    with refused("pickled mu.models.resnet_cifar.SmallResNet", "torch.save(model.state_dict()"):
-        import_original(save(tmp_path / "network.pt", network()), digits)
-    content = {"state_dict": network().state_dict(), "best_sa": np.float64(93.5)}
-    with refused("pickled numpy", "scalar", "save its state_dict alone"):
-        import_original(save(tmp_path / "numbers.pt", content), digits)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
@@ -580,10 +573,23 @@ def test_import_then_unlearn(
     note = tags["mlflow.note.content"]
     assert "imported" in note
     assert str(path) in note
+    for name, value, source in (
+        ("epochs", "3", "given"),
+        ("augment", "none", "given"),
+        ("batch_size", "64", "assumed"),
+        ("val_share", "0", "assumed"),
+        ("mean, std", "0.3054, 0.3753", "of the file (normalize.mean, normalize.std)"),
+    ):
+        assert re.search(rf"^{name} +{value} +{re.escape(source)} *$", out, re.MULTILINE)
+        assert f"| {name} | {value} | {source} |" in note
+    assert "also in the file, and not read: optimizer (" in out
+    assert "state_dict taken; init_weight is there too: key=init_weight" in out
     artifacts = Path(str(run.info.artifact_uri))
     config = json.loads((artifacts / "config.json").read_text())
     assert config["imported"]["file"] == str(path)
     assert config["imported"]["sha256"].startswith(tags["mu.imported"])
+    assert config["imported"]["assumptions"]["lr"] == "given"
+    assert config["imported"]["assumptions"]["momentum"] == "assumed, as in the file"
     assert (artifacts / "mask" / "layers.png").exists()
     assert (artifacts / "report" / "summary.md").read_text() == note
     assert mu.load_mask(run_id).sparsity == pytest.approx(90, abs=0.01)
@@ -602,6 +608,46 @@ def test_import_then_unlearn(
     spec = mu.load_checkpoint(result.info.run_id).spec
     assert spec.history == ("imported", "ft")
     assert spec.data.mean == tuple(torch.tensor(digits.mean).tolist())
+
+
+def test_the_listed_samples_are_what_later_runs_partition(
+    digits: ImageDataset, store: Store, tmp_path: Path, command: Command,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    numbers = np.sort(np.random.default_rng(5).permutation(len(digits.train))[:400])
+    (tmp_path / "list.txt").write_text("\n".join(map(str, numbers)))
+    content = {"state_dict": network().state_dict(), "state_dict_ema": with_zeros(network(), 5000)}
+    path = save(tmp_path / "file.pt", content)
+    line = ("--trained-on", str(tmp_path / "list.txt"), "--key=state_dict_ema", "--epochs=1")
+    status, out, _ = command("import", str(path), *line, "--device", "cpu")
+    assert status == 0
+    assert "400 images trained on, 1,037 for validation, 0 unused" in out
+    assert re.search("^trained_on +400 samples, sha256 [0-9a-f]{16} +given *$", out, re.MULTILINE)
+    (run,) = store.search("")
+    (tmp_path / "list.txt").unlink()  # the run knows it
+    assert run.data.params["trained_on"].startswith("400 samples, sha256 ")
+    assert run.data.metrics["sparsity"] > 1
+    run_id = run.info.run_id
+    labels = digits.train.labels.numpy()
+
+    def call(build: Any, *words: str) -> Any:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_command(build, [*words, "--device", "cpu"])
+        assert ended.value.code == 0, capsys.readouterr().err
+        return next(store.search(""))
+
+    chosen = ("--prune_run_id", run_id, "--forget", "class:3")
+    keys = set()
+    for method in (("retrain",), ("ft", "--epochs=1", "--oracle_run_id=find")):
+        found = call(unlearn.build, *chosen, "--method", *method)
+        forget = np.load(Path(str(found.info.artifact_uri)) / "forget" / "indices.npy")
+        assert forget.tolist() == numbers[labels[numbers] == 3].tolist()
+        keys.add(found.data.tags.get("mu.oracle") or found.info.run_id)
+    assert len(keys) == 1  # the oracle is found by its key
+    again = call(prune_program.build, "--mask_run_id", run_id, "--epochs=1", "--seed=1")
+    spec = mu.load_checkpoint(again.info.run_id).spec
+    assert spec.split(digits).train.tolist() == numbers.tolist()
 
 
 def test_a_network_that_knows_nothing_is_warned_of(
@@ -673,8 +719,6 @@ def test_every_option_is_on_the_page_of_names() -> None:
 
 
 def test_settings_keep_their_defaults_elsewhere() -> None:
-    from entrypoints import prune as prune_program
-
     (share,) = [one for one in prune_program.build([]).params if one.name == "val_share"]
     assert "default 0.1" in str(getattr(share, "help", ""))
 

@@ -415,11 +415,14 @@ def test_a_folder_of_another_layout_is_refused(names, texts, tmp_path):
         load_data("imagefolder", write_tree(tmp_path, dict.fromkeys(names, content)))
 
 
-def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_read(tmp_path):
+def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_read(
+    tmp_path, monkeypatch
+):
     files, _ = two_parts()
+    monkeypatch.setattr("mu.data.files.decode.MEMORY_LIMIT", 10**6)
 
     with refused("image_size", "8 GiB"):
-        load_data("imagefolder", write_tree(tmp_path, files), 20_000, stream=False)
+        load_data("imagefolder", write_tree(tmp_path, files), 2_000, stream=False)
 
 
 # --- cifar10_jpeg -------------------------------------------------------------------------

@@ -188,9 +188,10 @@ def test_images_that_would_not_fit_into_memory_are_refused_before_they_are_read(
 ):
     folder = write_tree(tmp_path, FILES[name].files)
     monkeypatch.setattr(published, "decode", lambda *_: pytest.fail("an image was read"))
+    monkeypatch.setattr("mu.data.files.decode.MEMORY_LIMIT", 10**6)
 
     with refused(str(folder), "image_size", "8 GiB"):
-        load_data(name, folder, 40_000)
+        load_data(name, folder, 4_000)
 
 
 # --- what is not there --------------------------------------------------------------------

@@ -15,8 +15,11 @@ from pathlib import Path
 from mu.data.files.folder import Entry, Kind, check_size
 from mu.data.files.members import Member, members
 from mu.data.files.names import is_image
+from mu.errors import UserError
 
 LINKS = 40  # in one path; as many as Linux follows
+# Archives of images shrink little. Larger ones than a GiB that shrink more than this are bombs.
+RATIO, SLACK = 200, 2**30
 
 
 @dataclass
@@ -175,9 +178,16 @@ class Archive:
 
     @cached_property
     def _index(self) -> _Index:
-        index = _Index()
+        index, total = _Index(), 0
         with members(self.root) as stored:
+            most = RATIO * self.root.stat().st_size + SLACK
             for number, member in enumerate(stored):
+                total += member.size
+                if total > most:
+                    raise UserError(
+                        f"{str(self.root)!r} unpacks to over {RATIO} times its size, more than "
+                        f"{most / 2**30:,.1f} GiB; name an archive of images with data_dir"
+                    )
                 index.add(number, member)
         index.settle()
         return index

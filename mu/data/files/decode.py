@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from mu.data.files.listing import Sample
 from mu.data.files.names import formats
 from mu.data.files.tree import ImageTree
 from mu.data.images import Images
@@ -18,8 +19,6 @@ from mu.errors import UserError
 DEFAULT_SIZE = 64
 STREAMED_SIZE = 224  # what networks for ImageNet see
 MEMORY_LIMIT = 8 * 2**30
-
-Sample = tuple[str, int]  # path inside the tree, label
 
 
 def common_size(tree: ImageTree, samples: list[Sample]) -> int:

@@ -69,11 +69,11 @@ class Level:
         usual = {folder: role for folder, (role, rest) in parsed.items() if not rest}
         if holds_parts(usual.values()):
             return usual
-        for _, rest in parsed.values():
-            alike = {folder: role for folder, (role, other) in parsed.items() if other == rest}
-            if holds_parts(alike.values()):
-                return alike
-        return usual
+        alike: dict[str, str] = {}
+        for rest in {rest for _, rest in parsed.values()}:
+            same = {folder: role for folder, (role, other) in parsed.items() if other == rest}
+            alike |= same if holds_parts(same.values()) else {}
+        return dict(sorted(alike.items())) or usual
 
     @property
     def divided(self) -> bool:

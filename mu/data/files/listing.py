@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mu.data.files.names import shown, suffix
+from mu.data.files.tree import OTHER, UNDECODABLE
 
 Sample = tuple[str, int]  # path inside the tree, label
 SHOWN_CLASSES = 10
@@ -17,7 +18,7 @@ SINGULAR = {
     "that lead ": "that leads ",
     "that lie ": "that lies ",
 }
-BY_SUFFIX = ("files that are no images", "images of formats that cannot be decoded")
+BY_SUFFIX = (OTHER, UNDECODABLE)  # shown by their suffixes, not by an example
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Self
 
 from mu.errors import UserError
 
-ZIP_START = b"PK\x03\x04"
+ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the latter of an empty one
 LONGEST = 2**20  # bytes of a member's extended header, and of a link's target
 UNIX = 3  # the system that a zip member was made on
 
@@ -113,7 +113,7 @@ def members(root: Path) -> Iterator[Iterator[Member]]:
     kind = "tar"
     try:
         with root.open("rb") as file:
-            kind = "zip" if file.read(len(ZIP_START)) == ZIP_START else kind
+            kind = "zip" if file.read(4) in ZIP_STARTS else kind
         yield (_zipped if kind == "zip" else _tarred)(root)
     except UserError:
         raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import PurePosixPath
 
 from PIL import Image
 
@@ -43,7 +42,8 @@ def suffixes() -> frozenset[str]:
 
 def suffix(name: str) -> str:
     """The suffix of a path in lower case, with the dot; ``""`` where there is none."""
-    return PurePosixPath(name).suffix.lower()
+    stem, dot, end = name.rpartition("/")[2].rpartition(".")
+    return f".{end.lower()}" if stem and dot and end else ""
 
 
 def is_image(name: str) -> bool:

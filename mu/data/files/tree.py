@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import posixpath
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from mu.data.files.archive import Archive, cleaned
 from mu.data.files.folder import Entry, Folder, Kind
-from mu.data.files.names import FOREIGN, is_image, is_service, suffix
+from mu.data.files.names import FOREIGN, is_image, is_service, shown, suffix
+from mu.errors import UserError
 
 HIDDEN = "hidden or service files"
 OTHER = "files that are no images"
@@ -21,6 +22,7 @@ _KINDS = {
     Kind.OUTSIDE: "links that lead out of the archive",
     Kind.SPECIAL: "neither files nor folders",
 }
+MOST_TIMES = 100  # that one folder is listed, by different links
 LOST = (_KINDS[Kind.NOWHERE], _KINDS[Kind.OUTSIDE])
 OUTSIDE = "members that lead out of the archive"
 
@@ -73,8 +75,15 @@ class ImageTree:
         waiting: list[tuple[str, tuple[Hashable, ...], bool]] = [
             ("", (self._storage.identity(),), False)
         ]
+        times = Counter[Hashable]()
         while waiting:
             folder, above, hidden = waiting.pop()
+            times[above[-1]] += 1
+            if times[above[-1]] > MOST_TIMES:
+                raise UserError(
+                    f"{shown(folder)!r} in {str(self.root)!r} is reached by over {MOST_TIMES} "
+                    "paths of links; remove links"
+                )
             for entry in self._storage.entries(folder):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 concealed = hidden or is_service(entry.name)
@@ -89,7 +98,7 @@ class ImageTree:
         if isinstance(self._storage, Archive):
             for path in self._storage.outside:
                 found.skip(OUTSIDE, path)
-        found.names.sort(key=posixpath.split)
+        found.names.sort(key=lambda path: path.rpartition("/")[::2])
         found.folders.sort()
         found.skipped = {reason: sorted(found.skipped[reason]) for reason in sorted(found.skipped)}
         return found

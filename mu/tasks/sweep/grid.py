@@ -80,7 +80,7 @@ def load_yaml(text: str, name: str) -> Any:
     try:
         return read_yaml(text)
     except ValueError as error:
-        raise UserError(f"grid={name!r} is no grid: {error}") from error
+        raise UserError(f"grid={name!r} is no YAML of a grid: {error}") from error
 
 
 def _originals(written: Any) -> Iterator[Settings]:

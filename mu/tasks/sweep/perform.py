@@ -52,9 +52,8 @@ class Job:
 def perform(job: Job) -> dict[str, Any]:
     """Do a task; a failure is part of the answer, not raised.
 
-    Gives ``run_id``, ``metrics``, ``seconds`` (of the whole run) and ``alarms`` (warnings about the
-    result), or ``error`` (one line) and ``traceback``; in either case ``warnings``, lines that the
-    user should see.
+    Gives ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
+    ``traceback``; in either case ``warnings``, lines that the user should see.
     """
     if job.device.devices > 1 and place().size == 1:
         return _perform_by_ranks(job)
@@ -65,7 +64,6 @@ def perform(job: Job) -> dict[str, Any]:
             made = _perform(job)
         seconds = time.monotonic() - start
         answer = {"run_id": made.run_id, "metrics": dict(made.metrics), "seconds": seconds}
-        answer["alarms"] = list(made.alarms) if isinstance(made, Unlearned) else []
     except Exception as error:
         line = " ".join(str(error).split()) or type(error).__name__
         named = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"

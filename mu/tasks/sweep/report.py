@@ -13,8 +13,9 @@ from rich.live import Live
 from rich.table import Table
 
 from mu.report import console, prose
-from mu.report.alarms import gravest
+from mu.report.alarms import Result, alarms, gravest, of_original
 from mu.tasks.outputs import write_csv, write_json, write_text
+from mu.tasks.sweep.find import oracle_of
 from mu.tasks.sweep.plan import KINDS, Plan, Task
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
 from mu.tracking import Recorder, Store, browse
@@ -172,8 +173,20 @@ def failures(schedule: Schedule) -> list[str]:
 
 def _warnings(schedule: Schedule) -> list[str]:
     """What must be known before the numbers of what was made are trusted."""
-    results = schedule.results.values()
-    return gravest({one["run_id"]: one.get("alarms", ()) for one in results})
+    results, found = schedule.results, {}
+    for task in schedule.plan:
+        if task.needs and task.key in results:
+            metrics = results[task.key]["metrics"]
+            oracle = results[task.needs[1]]["metrics"] if oracle_of(task, results) else {}
+            found[results[task.key]["run_id"]] = alarms(
+                Result(
+                    metrics,
+                    of_original(metrics),
+                    oracle,
+                    retrained=task.what["method"] == "retrain",
+                )
+            )
+    return gravest(found)
 
 
 def _done(schedule: Schedule) -> list[Task]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.data import load_data
-from mu.data.files import folder, members
+from mu.data.files import archive, folder, members
 from mu.data.files.tree import ImageTree
 from tests.data.files.trees import add_link, image, listed, numbered, paths, plant, tar_of, zip_of
 from tests.helpers import laws, refused
@@ -24,12 +24,12 @@ Stored = tuple[str, str | bytes | None]  # name; bytes of a file, or "type targe
 
 def tar(path: Path, stored: list[Stored], mode: str = "w") -> Path:
     """Members in this order: files of bytes, ``hard NAME``, ``soft NAME``, ``fifo`` or folders."""
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(path, mode) as packed:  # type: ignore[call-overload]
         for name, what in stored:
             member = tarfile.TarInfo(name)
             if isinstance(what, bytes):
                 member.size = len(what)
-                archive.addfile(member, io.BytesIO(what))
+                packed.addfile(member, io.BytesIO(what))
                 continue
             kind, _, member.linkname = (what or "dir").partition(" ")
             member.type = {
@@ -38,7 +38,7 @@ def tar(path: Path, stored: list[Stored], mode: str = "w") -> Path:
                 "fifo": tarfile.FIFOTYPE,
                 "dir": tarfile.DIRTYPE,
             }[kind]
-            archive.addfile(member)
+            packed.addfile(member)
     return path
 
 
@@ -103,8 +103,8 @@ def test_hard_links_that_gnu_tar_writes_are_images(tmp_path: Path) -> None:
     for number in range(3):
         (root / f"train/dog/h{number}.png").hardlink_to(root / f"train/cat/0{number}.png")
     place = tar_of(root, tmp_path / "a.tar")
-    with tarfile.open(place) as archive:
-        assert sum(member.islnk() for member in archive) == 3
+    with tarfile.open(place) as packed:
+        assert sum(member.islnk() for member in packed) == 3
 
     assert listed(place) == listed(root)
     assert load_data("imagefolder", place).fingerprint == load_data("imagefolder", root).fingerprint
@@ -135,13 +135,13 @@ def test_links_that_lead_out_or_nowhere_are_named(kind: str, tmp_path: Path) -> 
 
 def test_a_zip_follows_its_links_and_names_those_that_lead_out(tmp_path: Path) -> None:
     place = tmp_path / "a.zip"
-    with zipfile.ZipFile(place, "w") as archive:
-        add_link(archive, "train/dog/x.png", "../cat/00.png")
-        add_link(archive, "train/dog/out.png", "/etc/hostname")
-        add_link(archive, "train/dog/up.png", "../../../../etc/hostname")
-        add_link(archive, "train/dog/gone.png", "gone")
+    with zipfile.ZipFile(place, "w") as packed:
+        add_link(packed, "train/dog/x.png", "../cat/00.png")
+        add_link(packed, "train/dog/out.png", "/etc/hostname")
+        add_link(packed, "train/dog/up.png", "../../../../etc/hostname")
+        add_link(packed, "train/dog/gone.png", "gone")
         for name in BOTH:
-            archive.writestr(name, image(name))
+            packed.writestr(name, image(name))
     found = listed(place)
 
     assert len(found.train) == 7
@@ -167,7 +167,7 @@ def test_loops_of_links_in_an_archive_end(tmp_path: Path) -> None:
     assert len(found.skipped["links that lead nowhere"]) == 4
 
 
-@laws(40)
+@laws(25)
 @given(
     links=st.dictionaries(
         st.sampled_from(["train/cat/l1", "train/cat/l2.png", "train/dog/l3", "train/dog/l4.png"]),
@@ -209,12 +209,12 @@ def test_names_that_lead_out_are_named_and_absolute_ones_read_as_tar_reads_them(
 
 @pytest.mark.parametrize("system", [0, 3])
 def test_backslashes_are_slashes_where_windows_wrote_them(system: int, tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
         for name in BOTH:
             info = zipfile.ZipInfo(name)
             info.filename = name if system else name.replace("/", "\\")
             info.create_system = system
-            archive.writestr(info, image(name))
+            packed.writestr(info, image(name))
 
     assert len(listed(tmp_path / "a.zip").train) == 6
 
@@ -309,8 +309,41 @@ def test_a_link_in_a_zip_whose_target_is_a_book_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(members, "LONGEST", 1000)
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        add_link(archive, "train/cat/a.png", "b" * 1001)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        add_link(packed, "train/cat/a.png", "b" * 1001)
 
     with refused("a.zip", "a link of 1,001 bytes"):
+        listed(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("pack", [None, tar_of, zip_of], ids=["folder", "tar", "zip"])
+def test_links_that_multiply_are_refused(pack, tmp_path: Path) -> None:
+    """Ten links to a folder of ten links to a folder ...: ten thousand million paths."""
+    links = {f"l{n}/{k}": f"../l{n + 1}" for n in range(10) for k in range(10)}
+    root = plant(tmp_path / "root", [*BOTH, "l10/a.png"], links)
+
+    with refused("over 100 paths of links", "remove links"):
+        listed(pack(root, tmp_path / "packed") if pack else root)
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
+def test_an_archive_of_zeros_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "SLACK", 0)
+    root = plant(tmp_path / "root", BOTH)
+    place = (tar_of if kind == "tar.gz" else zip_of)(root, tmp_path / f"a.{kind}")
+    assert listed(place).classes == ("cat", "dog")
+
+    (root / "notes.txt").write_bytes(bytes(2**22))
+    place = (tar_of if kind == "tar.gz" else zip_of)(root, tmp_path / f"b.{kind}")
+    with refused(f"b.{kind}", "over 200 times its size"):
+        listed(place)
+
+
+def test_an_empty_zip_is_a_zip(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w"):
+        pass
+
+    with refused("a.zip", "no class folders with images"):
         listed(tmp_path / "a.zip")

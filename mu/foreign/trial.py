@@ -1,0 +1,159 @@
+"""Whether a network from elsewhere knows its training images, and if not, what may be wrong.
+
+A trained network gives nearly all of its training images their label. One that does not was mostly
+trained with another normalisation, or with its classes in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from mu.data.images import ImageDataset, Statistics, Subset
+from mu.evaluation.outputs import Outputs, predict
+from mu.foreign.normalisation import LEVELS
+from mu.runs import Run
+
+# Percent of its training images: what nearly all trained networks give their label, and below
+# what the usual normalisations are tried.
+TRAINED, SURE = 90.0, 99.5
+NEAR_CHANCE = 0.1  # of the way from chance to 100 %
+SAMPLE = 1000  # training images that normalisations are tried on
+MOST_CLASSES = 20  # in a message
+# By how much another one must be better: points, and standard deviations; and the share of what
+# the present one gets wrong, as networks that know nothing differ by chance.
+CLEARLY, RECOVERED = 2.0, 1 / 3
+PRESENT = "as imported"
+
+
+def usual(dataset: ImageDataset) -> dict[str, Statistics]:
+    """The normalisations that training programs use, by name."""
+    channels = dataset.shape[0]
+    plain = {
+        "mean 0.5 and std 0.5": (0.5, 0.5),
+        "none (pixels 0-1)": (0.0, 1.0),
+        "none (pixels 0-255)": (0.0, 1 / LEVELS),
+    }
+    found = {"the data set's": (dataset.mean, dataset.std)}
+    if channels == 3:
+        found["ImageNet's"] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    alike = {name: ((mean,) * channels, (std,) * channels) for name, (mean, std) in plain.items()}
+    return {**found, **alike}
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """How a network does on a sample of its training images.
+
+    Parameters
+    ----------
+    accuracies
+        Percent, by normalisation; :data:`PRESENT` is what it has now.
+    size
+        Of the sample.
+    better
+        The normalisation that is clearly better than the present one, if one is.
+    order
+        Where the classes are in another order, that of each output; else empty.
+    ordered
+        The accuracy in that order, percent.
+    """
+
+    accuracies: Mapping[str, float]
+    size: int
+    better: str | None
+    order: Sequence[str]
+    ordered: float
+
+    def warning(
+        self, train_acc: float, labels: Tensor, others: Mapping[str, Statistics], command: str
+    ) -> str | None:
+        """What looks wrong, in words; None if nothing does.
+
+        Parameters
+        ----------
+        train_acc
+            Percent of all training images.
+        labels
+            Theirs, int64 of shape (n,).
+        others
+            The normalisations that were tried, by name.
+        command
+            What imports the file again, without mean and std.
+        """
+        chance = 100 * float(labels.bincount().max()) / len(labels)
+        ranked = sorted(self.accuracies.items(), key=lambda one: -one[1])
+        words = ", ".join(f"{name} {accuracy:.1f} %" for name, accuracy in ranked)
+        figures = f"normalisations on {self.size:,} training images: {words}"
+        found = f"train_acc {train_acc:.2f} %"
+        if train_acc <= chance + NEAR_CHANCE * (100 - chance):
+            found += f" is near chance ({chance:.2f} %)"
+        elif train_acc < TRAINED:
+            found += " is low for a trained network"
+        if self.better:
+            given = " ".join(
+                f"--{name}={','.join(f'{one:.6g}' for one in numbers)}"
+                for name, numbers in zip(("mean", "std"), others[self.better], strict=True)
+            )
+            return (
+                f"{found}: another normalisation fits better, {self.better} ({figures}); repeat "
+                f"with: {command} {given}"
+            )
+        if self.order:
+            listed = ", ".join(self.order[:MOST_CLASSES])
+            more = ", ..." if len(self.order) > MOST_CLASSES else ""
+            return (
+                f"{found}: its classes are in another order ({self.ordered:.1f} % in the order "
+                f"{listed}{more}); put the rows of its last layer into the order of the data set"
+            )
+        if train_acc >= TRAINED:
+            return None
+        return (
+            f"{found}, and no usual normalisation fits better ({figures}): dataset, order of "
+            "classes, mean and std, stem or arch is probably not the file's"
+        )
+
+
+def try_usual(
+    model: nn.Module,
+    images: Subset,
+    classes: Sequence[str],
+    others: Mapping[str, Statistics],
+    run: Run,
+) -> Trial:
+    """Try other normalisations on a sample of the training images, which have the present one."""
+    drawn = images.drawn(SAMPLE, torch.Generator().manual_seed(0))
+    outputs = {PRESENT: predict(model, drawn, run)}
+    for name, (mean, std) in others.items():
+        if (mean, std) != (images.mean, images.std):
+            outputs[name] = predict(model, replace(drawn, mean=mean, std=std), run)
+    accuracies = {name: one.accuracy() for name, one in outputs.items()}
+    best = max(accuracies, key=accuracies.__getitem__)
+    share, present = accuracies[best] / 100, accuracies[PRESENT]
+    noise = 100 * sqrt(2 * share * (1 - share) / len(drawn))  # of a difference
+    least = max(CLEARLY, CLEARLY * noise, RECOVERED * (100 - present))
+    clear = accuracies[best] - present > least
+    ordered, order = max(map(_order, outputs.values()), key=lambda one: one[0])
+    if accuracies[best] >= TRAINED or ordered < TRAINED:
+        ordered, order = 0.0, []
+    better = best if clear and not order else None
+    return Trial(accuracies, len(drawn), better, [classes[one] for one in order], ordered)
+
+
+def _order(outputs: Outputs) -> tuple[float, list[int]]:
+    """Accuracy (percent) with the classes in another order, and the class of each output.
+
+    0 and none, where outputs and classes do not pair.
+    """
+    count = outputs.classes
+    pairs = torch.bincount(outputs.labels * count + outputs.predictions, minlength=count**2)
+    table = pairs.reshape(count, count)
+    output = table.argmax(1)  # of each class
+    if len({*output.tolist()}) < count:
+        return 0.0, []
+    right = table[torch.arange(count), output].sum()
+    return 100 * float(right) / len(outputs), output.argsort().tolist()
