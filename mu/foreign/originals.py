@@ -19,13 +19,14 @@ from mu.data.ranges import to_ranges
 from mu.data.splits import Split
 from mu.foreign import VAL_SHARE
 from mu.foreign.assumptions import GIVEN, Assumption, assumptions_of
+from mu.foreign.augmentation import doubt_augmentation
 from mu.foreign.entries import Entries
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
 from mu.foreign.normalisation import Normalisation, normalisation_of
 from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
-from mu.foreign.trial import SURE, try_usual, usual
+from mu.foreign.trial import SURE, TRAINED, try_usual, usual
 from mu.masks import Mask
 from mu.originals.train import make_recipe
 from mu.recipes.recipe import Recipe
@@ -60,7 +61,8 @@ class Imported:
     ) -> list[str]:
         """What looks wrong in how well the network knows its training images.
 
-        Where it knows few of them, the usual normalisations are tried.
+        Where it knows few of them, the usual normalisations are tried; where it knows most, whether
+        it knows them mirrored and shifted, too, if such an augmentation is assumed.
 
         Parameters
         ----------
@@ -71,16 +73,18 @@ class Imported:
         command
             What imports the file again, without mean and std.
         """
-        if train_acc >= SURE:
-            return []
-        spec = self.checkpoint.spec
-        numbers = spec.split(dataset).train
-        images = spec.data.bind(dataset).training_subset(numbers)
-        others = {} if self.normalisation.of_file else usual(dataset)
-        trial = try_usual(self.checkpoint.model, images, dataset.classes, others, run)
-        again = command or f"mu import {shlex.quote(str(self.file.path))}"
-        warning = trial.warning(train_acc, images.labels, others, again)
-        return [warning] if warning else []
+        spec, model = self.checkpoint.spec, self.checkpoint.model
+        images = spec.data.bind(dataset).training_subset(spec.split(dataset).train)
+        found: list[str | None] = []
+        if train_acc < SURE:
+            others = {} if self.normalisation.of_file else usual(dataset)
+            trial = try_usual(model, images, dataset.classes, others, run)
+            again = command or f"mu import {shlex.quote(str(self.file.path))}"
+            found.append(trial.warning(train_acc, images.labels, others, again))
+        augment = next(one for one in self.assumptions if one.name == "augment")
+        if train_acc >= TRAINED and augment.source != GIVEN and not any(found):
+            found.append(doubt_augmentation(model, images, augment.value, run))
+        return [one for one in found if one]
 
 
 def import_original(
