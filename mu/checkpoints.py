@@ -235,7 +235,9 @@ class Spec:
         return json.dumps({**document, "digest": digest_of(document)}, indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, content: bytes, trusts: Trusts | None = None) -> tuple[Spec, dict[str, str]]:
+    def from_json(
+        cls, content: bytes | str, trusts: Trusts | None = None
+    ) -> tuple[Spec, dict[str, str]]:
         """Read what :meth:`to_json` wrote; ``trusts`` as in :meth:`from_dict`.
 
         Raises

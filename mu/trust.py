@@ -42,9 +42,10 @@ def named(more: str = "") -> Trusts:
     return trusts
 
 
-def allow(more: str) -> None:
+def allow(*more: str | None) -> None:
     """Trust these names in this process, and in those that it starts, as the variable does."""
-    os.environ[VARIABLE] = ",".join(words(more))
+    if names := ",".join(one for one in more if one):
+        os.environ[VARIABLE] = ",".join(dict.fromkeys(words(names)))
 
 
 def from_file(name: Any, trusts: Trusts) -> Any:

@@ -269,6 +269,9 @@ def test_several_sparsities_are_runs_below_one_with_a_table_and_a_plot(
     assert f"run {planted.original}" in out  # the sparse original was there
     history = store.client.get_metric_history(parent.info.run_id, "ASR")
     assert [one.step for one in history] == [0, 1]
+    warned = {store.run(child).data.tags["mu.warnings"] for child in _children(store)} != {"none"}
+    assert ("warning: " in out) == warned
+    assert ("**Warning**" in parent.data.tags["mlflow.note.content"]) == warned
 
 
 def _children(store: Store) -> dict[str, str]:

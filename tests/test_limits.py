@@ -61,6 +61,7 @@ def test_every_number_that_can_be_given_has_a_range(entry):
         (unlearn, "prune_epochs", f"1{'0' * 30}"),
         (transfer, "transfer_lr", "1e308"),
         (dataset, "map_size", str(2**70)),
+        (backdoor, "sparsities", ",".join(map(str, range(1000)))),
     ],
 )
 def test_a_number_beyond_any_sense_is_refused_as_it_is_typed(entry, option, value, capsys):

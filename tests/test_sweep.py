@@ -200,6 +200,11 @@ def test_a_second_start_makes_nothing(
     assert {one["run_id"] for one in tasks(swept, newest)} == {
         one["run_id"] for one in tasks(swept, first)
     }
+    # What was found is judged as what was made.
+    runs_of = {one["run_id"] for one in tasks(swept, newest) if one["kind"] != "original"}
+    warned = {swept.run(one).data.tags["mu.warnings"] for one in runs_of} != {"none"}
+    assert ("warning: " in capsys.readouterr().out) == warned
+    assert ("**Warning**" in newest.data.tags["mlflow.note.content"]) == warned
 
 
 def test_a_dry_run_opens_nothing_and_says_what_is_there(

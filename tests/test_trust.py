@@ -46,7 +46,7 @@ def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bo
     """Whether the stranger's module was imported: it leaves a file when it is."""
     (tmp_path / "stranger.py").write_text(dedent(STRANGER))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delenv("MU_TRUST", raising=False)
+    monkeypatch.setenv("MU_TRUST", "")  # what a command adds to it is taken back
     monkeypatch.delitem(sys.modules, "stranger", raising=False)
     yield (tmp_path / "executed").exists
     sys.modules.pop("stranger", None)
@@ -108,8 +108,7 @@ def test_evaluate_refuses_a_folder_that_names_a_data_set(store, tmp_path, execut
     assert not executed()
 
 
-def test_evaluate_imports_what_its_option_trusts(store, folder, executed, capsys, monkeypatch):
-    monkeypatch.setenv("MU_TRUST", "")  # so that what the option adds is taken back
+def test_evaluate_imports_what_its_option_trusts(store, folder, executed, capsys):
     line = f"--checkpoint {folder} --forget class:0 --trust stranger:net"
     _, errors = ends(evaluate, line, capsys)
 
@@ -265,3 +264,12 @@ def test_what_a_trusted_network_is_saved_as_names_it_as_text(folder, store, monk
 
     model = store.client.download_artifacts(recorder.run_id, "checkpoint/MLmodel")
     assert "runs_code_of: stranger:net" in Path(model).read_text()
+
+
+def test_a_network_that_the_user_names_too_is_imported(run_id, store, executed, capsys):
+    store.client.set_tag(run_id, "mlflow.user", "mallory")
+    line = f"--prune_run_id {run_id} --arch stranger:net --forget class:0 --method ft"
+    _, errors = ends(unlearn, line, capsys)
+
+    assert executed()
+    assert "trust" not in errors

@@ -48,8 +48,8 @@ def test_a_network_that_was_imported_with_a_recipe_that_was_not_its(
     weights = store.client.download_artifacts(
         pruned.run_id, "checkpoint/model.safetensors", str(tmp_path)
     )
-    line = f"import {weights} --dataset digits --epochs 1 --lr 0.00001 --device cpu"
-    assert program(line)[0] == 0
+    line = f"import {weights} --dataset digits --train_size 300 --epochs 1 --lr 0.00001"
+    assert program(f"{line} --device cpu")[0] == 0
     original = newest(store, "tags.`mu.entry` = 'prune'").info.run_id
     line = f"unlearn --prune_run_id {original} --forget class:3 --device cpu"
     status, out, _ = program(f"{line} --method ft --epochs 1 --oracle_run_id train")

@@ -15,6 +15,7 @@ from mu.registry import load
 from mu.trust import allow
 
 NAMES_RUNS = ("run_id", "run_ids", "parent")  # how options end that name runs
+NAMES_FUNCTIONS = ("dataset", "arch", "target")
 _SHORTENED = re.compile(r"\s*[0-9a-f]{4,31}\s*")
 
 
@@ -42,8 +43,7 @@ def entry_command(
     trust = [Group(TrustOptions)] if "device" in groups else []
 
     def action(values: Mapping[str, Any]) -> None:
-        if words := given_settings(trust, values).get("trust"):
-            allow(words)
+        allow(given_settings(trust, values).get("trust"), *_functions(values))
         given = {part: given_settings(own, values) for part, own in groups.items()}
         given["entry"] = {
             name: in_full(value) if value and name.endswith(NAMES_RUNS) else value
@@ -53,6 +53,12 @@ def entry_command(
 
     flat = [*(group for own in groups.values() for group in own), *trust]
     return command(name, help, flat, action, arguments)
+
+
+def _functions(values: Mapping[str, Any]) -> list[str]:
+    """The functions that were typed: what the user names may be imported, wherever it stands."""
+    given = [value.value for name in NAMES_FUNCTIONS if (value := values.get(name)) is not None]
+    return [one for one in given if one and ":" in one]
 
 
 def fixed_command(

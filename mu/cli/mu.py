@@ -23,6 +23,8 @@ came of it.
   mu runs --entry unlearn --sort gap   the best unlearning first
   mu show ID                           one run, from its data to its oracle
   mu metrics                           what each number means
+  mu doctor                            close runs whose process or machine is gone
+  mu sync                              deliver what a store did not take
 """
 
 

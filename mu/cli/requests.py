@@ -32,6 +32,7 @@ from mu.transfer import DEFAULT_TUNE, TUNES
 STAGES = ("poisoned", "cleansed")  # of a backdoor run
 ORACLE_WORDS = ("find", "train", "none")  # of oracle_run_id; else it is an ID
 ENGINES = ("local", "processes", "ray")  # that perform the tasks of a sweep
+MOST_SPARSITIES = 100
 MOST_RUNS = 200  # that a sweep makes without yes=true
 TRANSFER_PREFIX = "transfer_"  # of the options of the training for the target
 
@@ -295,6 +296,8 @@ class BackdoorOptions(Hyperparameters):
         """The sparsities: percentages from 0 to below 100, none twice."""
         found: list[float] = []
         text = self.sparsities
+        if text is not None and text.count(",") >= MOST_SPARSITIES:
+            raise UserError(f"sparsities={text!r}: at most {MOST_SPARSITIES}, a run for each")
         for word in [] if text is None else [one.strip() for one in text.split(",")]:
             try:
                 value = float(word.removesuffix("%"))

@@ -1,8 +1,8 @@
 """Activation clustering: poisoned samples are a small cluster of their own in their class.
 
-The features of each class are reduced by independent component analysis and split into two
-clusters. The smaller one is suspected if it is much smaller than the other, and the two are really
-two. Within it samples are ranked by how much nearer they are to its centre than to the other's.
+The features of each class are reduced by independent component analysis and split into clusters.
+The smallest one is suspected if it is much smaller than the rest, and the two are really two.
+Within it samples are ranked by how far they are from the centre of the rest.
 
 References
 ----------
@@ -10,9 +10,10 @@ Chen, Carvalho, Baracaldo, Ludwig, Edwards, Lee, Molloy & Srivastava (2018), Det
 Attacks on Deep Neural Networks by Activation Clustering, arXiv:1811.03728: features of the last
 hidden layer, ICA, k-means with two clusters, relative size and silhouette score. The limits 0.35
 and 0.1 and ten dimensions are those of its authors' program, the Adversarial Robustness Toolbox.
-Not the paper's: a cluster of one or two samples is not suspected, as every class has some that
-are like no other; and of the classes with a suspicious cluster only the one with the highest
-silhouette score is.
+Not the paper's: the ranking; more than two clusters, of which the smallest stands against the
+rest; that a cluster of one or two samples is not suspected, as every class has some that are like
+no other; that of the classes with a suspicious cluster only one is suspected, the one with the
+highest silhouette score.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ class ActivationClustering(Detector):
         low=-1,
         below=1,
     )
+    clusters: int = setting(
+        2, help="of each class, of which the smallest may be suspected", low=2, high=100
+    )
     dimensions: int = setting(10, help="to which the features are reduced", low=1, high=1000)
 
     def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Suspects:
@@ -55,7 +59,10 @@ class ActivationClustering(Detector):
         from mu.detection.activations.by_class import FEWEST, features_by_class, ranked
 
         classes = features_by_class(checkpoint, dataset, run, self)
-        found = {label: clusters.split(one, self.dimensions) for label, one in classes.items()}
+        found = {
+            label: clusters.split(one, self.dimensions, self.clusters)
+            for label, one in classes.items()
+        }
         suspicious = {
             label: one
             for label, one in found.items()

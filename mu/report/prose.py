@@ -251,8 +251,12 @@ def describe_suspects(
     rows: Sequence[Sequence[str]],
     metrics: Mapping[str, float],
     notes: Sequence[str],
+    commands: Mapping[str, str],
 ) -> str:
-    """What a detector suspects, the first of it; ``rows`` as of ``columns``."""
+    """What a detector suspects, the first of it; ``rows`` as of ``columns``.
+
+    ``commands`` that go on from here, by what they do.
+    """
     count = int(metrics["suspects"])
     more = f"; the first {len(rows)}" if count > len(rows) else ""
     others = {name: f"{value:.2f} %" for name, value in metrics.items() if name != "suspects"}
@@ -262,5 +266,6 @@ def describe_suspects(
         markdown_table(columns, texts, "rrllr") if rows else "",
         *(f"> {note}" for note in notes),
         items(others),
+        items({name: f"`{text}`" for name, text in commands.items()}),
         "All are in the artifact `suspects/suspects.csv`, pictures in `suspects/sheet.png`.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
@@ -9,6 +10,8 @@ from mu.errors import UserError
 from mu.pruning import make_pruner
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.report import backdoor_plots, console, prose
+from mu.report.alarms import Alarm, gravest
+from mu.report.markdown import paragraphs
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.cleanse import make_plan, resume, run_plan
 from mu.tasks.outputs import write_csv, write_json, write_text
@@ -48,28 +51,37 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
     for one in requests.values():  # before anything is trained
         make_plan(store, options, one)
 
-    def work(recorder: Recorder) -> list[dict[str, float]]:
+    def work(recorder: Recorder) -> tuple[list[dict[str, float]], list[str]]:
         recorder.params({**options.as_dict(), **request.poison, **request.original})
         rows: list[dict[str, float]] = []
+        found: dict[str, Sequence[Alarm]] = {}
         for step, (sparsity, one) in enumerate(requests.items()):
             print(f"sparsity {sparsity:g} %")
             done = run_plan(make_plan(store, options, one), recorder.run_id)
             row = {name: value for name, value in done.metrics.items() if name in COLUMNS}
             rows.append(row | {"sparsity": done.task.problem.checkpoint.mask.sparsity})
             recorder.metrics(rows[-1], step)
-        _save(recorder, options.method, rows)
-        return rows
+            found[done.run_id] = done.alarms
+        _save(recorder, options.method, rows, gravest(found))
+        return rows, gravest(found)
 
-    run_id, rows = run_task(store, "backdoor", f"{options.method} over sparsity"[:20], work)
+    run_id, (rows, warnings) = run_task(
+        store, "backdoor", f"{options.method} over sparsity"[:20], work
+    )
     shown = [name for name in SHOWN if any(name in row for row in rows)]
     console.print_table("backdoor over sparsity", shown, rows)
+    console.print_warnings(warnings)
     console.print_lines({"run": run_id, "browse": browse(store, "mu-backdoor")})
 
 
-def _save(recorder: Recorder, method: str, rows: list[dict[str, float]]) -> None:
+def _save(
+    recorder: Recorder, method: str, rows: list[dict[str, float]], warnings: Sequence[str]
+) -> None:
     """The table in every form, and the plot."""
     folder, table = recorder.folder, prose.table_of(COLUMNS, rows)
-    recorder.describe(f"**Backdoor over sparsity**, cleansed by {method}\n\n{table}")
+    notes = (f"> **Warning**: {one}" for one in warnings)
+    head = f"**Backdoor over sparsity**, cleansed by {method}"
+    recorder.describe(paragraphs(head, table, *notes))
     write_text(folder / "report" / "sparsity.md", table)
     write_csv(folder / "report" / "sparsity.csv", rows, COLUMNS)
     write_json(folder / "metrics.json", {"rows": rows})

@@ -58,7 +58,8 @@ def detect(request: Request) -> None:
             COLUMNS,
             _texts(found, dataset, ON_PAGE),
             metrics,
-            [*run.notes, *_next(options, recorder.run_id, found).values()],
+            run.notes,
+            _next(options, recorder.run_id, found),
         )
         recorder.describe(text)
         write_text(recorder.folder / "report" / "summary.md", text)
@@ -116,12 +117,10 @@ def _next(options: EvaluateOptions, run_id: str, found: Suspects) -> dict[str, s
     """Commands that go on from here."""
     if not len(found.numbers):
         return {}
-    lines = {"look": f"mlflow artifacts download -r {run_id} -a suspects -d DIR (sheet.png)"}
+    lines = {"see them": f"mlflow artifacts download -r {run_id} -a suspects -d DIR"}
     if options.run_id:
-        lines["forget"] = (
-            f"mlflow run . -e unlearn -P prune_run_id={options.run_id} "
-            f"-P forget=suspects:{run_id} (the first 30: {run_id}:30)"
-        )
+        forget = f"mlflow run . -e unlearn -P prune_run_id={options.run_id} -P forget=suspects:"
+        lines |= {"forget all": f"{forget}{run_id}", "the first 30": f"{forget}{run_id}:30"}
     return lines
 
 

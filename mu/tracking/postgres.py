@@ -21,16 +21,19 @@ _REMEDIES = {
 
 @contextmanager
 def alone(uri: str, seconds: int) -> Iterator[None]:
-    """A block that one process at a time is in, of all that use the database.
+    """A block in which nobody else creates the tables of the database.
 
-    MLflow creates its tables where they are missing, and two processes at once do it twice. The
-    lock ends with its transaction, so whoever dies leaves none. A database that cannot be used is
+    MLflow creates its tables where they are missing, and two processes at once do it twice; where
+    they are there, or nearly, several may be in the block once nobody creates them. The lock ends
+    with its transaction, so whoever dies leaves none. A database that cannot be used is
     found out here at once: MLflow tries it again for minutes, with a page of text each time.
     """
     engine = create_engine(uri, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text(f"SET LOCAL lock_timeout = '{seconds}s'"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        begun = connection.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
+        lock = "pg_advisory_xact_lock_shared" if begun else "pg_advisory_xact_lock"
+        connection.execute(text(f"SELECT {lock}(:key)"), {"key": LOCK})
         yield
 
 

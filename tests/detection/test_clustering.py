@@ -30,12 +30,16 @@ def of(rows):
 
 @pytest.mark.parametrize(("small", "large"), [(5, 95), (20, 80), (3, 20)])
 def test_a_distant_cluster_is_the_smaller_one_with_its_share(small, large):
-    found = split(of(two_clusters(small, large, 40)), 10)
+    rows = two_clusters(small, large, 40)
+    found = split(of(rows), 10)
 
     assert found.rows.tolist() == list(range(small))
     assert found.share == small / (small + large)
     assert found.silhouette > 0.1
-    assert ((found.scores > 0) & (found.scores <= 1)).all()
+    centre = rows[small:].mean(0)
+    inverse = np.linalg.inv(np.cov(rows.T, bias=True))  # whitened, distances are Mahalanobis's
+    distance = np.sqrt(np.einsum("ij,jk,ik->i", rows - centre, inverse, rows - centre))
+    assert found.scores == pytest.approx(distance[:small] / np.median(distance[small:]))
 
 
 def test_it_is_the_best_of_all_splits_into_two():
@@ -111,9 +115,18 @@ def test_the_share_of_the_cluster_and_how_many_classes_have_one_are_told():
     found, notes = suspect()
 
     share = len(found.numbers) / int((PLANTED.train.labels == 1).sum())
-    assert f"cluster of class 'class_1' has {100 * share:.1f} % of it" in notes[0]
+    assert f"smallest cluster of class 'class_1' has {100 * share:.1f} % of it" in notes[0]
     assert "1 of 3 classes" in notes[0]
     assert len(notes) == 1
+
+
+def test_more_clusters_separate_what_two_do_not():
+    rng = np.random.default_rng(0)
+    halves = np.repeat([[0.0, 0.0], [12.0, 0.0]], 100, axis=0)
+    rows = np.concatenate([np.tile([[6.0, 9.0]], (12, 1)), halves]) + rng.normal(size=(212, 2))
+
+    assert len(split(of(rows), 10).rows) > 60
+    assert split(of(rows), 10, clusters=3).rows.tolist() == list(range(12))
 
 
 @pytest.mark.parametrize("settings", [{"size": 0.05}, {"silhouette": 0.9}])
@@ -138,7 +151,8 @@ def test_a_lone_sample_is_no_cluster():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("size", 0), ("size", 0.6), ("silhouette", 1), ("dimensions", 0)]
+    ("name", "value"),
+    [("size", 0), ("size", 0.6), ("silhouette", 1), ("dimensions", 0), ("clusters", 1)],
 )
 def test_limits_without_sense_are_refused(name, value):
     with refused(f"{name}={value}"):

@@ -21,7 +21,9 @@ from mu.data.files.cache import file_digest
 from mu.data.images import statistics_of
 from mu.data.store.card import Card, Gathered
 from mu.data.store.reader import (
+    MAGIC,
     META_KEY,
+    check_pages,
     digest_file,
     header,
     image_key,
@@ -132,12 +134,13 @@ def build(
             f"{str(out)!r} cannot be written ({error}); name a file in a folder that can"
         ) from error
     part = out.with_name(out.name + ".part")
-    size = max(FIRST_MAP, part.stat().st_size if part.is_file() else 0)
     try:
         if out.exists():
             card = _complete(contents, out)
             _remove(part)
             return card
+        _remove_damaged(part)
+        size = max(FIRST_MAP, part.stat().st_size if part.is_file() else 0)
         with lmdb.open(str(part), subdir=False, map_size=map_size or size, max_readers=8) as env:
             write = partial(_write, env, map_size)
             gathered = _fill(env, write, contents, decode, advance)
@@ -179,6 +182,20 @@ def _complete(contents: Contents, out: Path) -> Card:
     if (card.classes, card.contents) != (contents.classes, _digest(contents, headers.__getitem__)):
         raise other
     return card
+
+
+def _remove_damaged(part: Path) -> None:
+    """Remove what an interrupted build left, if a crash left of it nothing to go on from."""
+    if not part.is_file():
+        return
+    with part.open("rb") as file:
+        first = file.read(32)
+    if any(first) and MAGIC not in first:
+        raise UserError(f"{str(part)!r} was not left by a build; remove it, or name another out")
+    try:
+        check_pages(part)
+    except UserError:
+        part.unlink()
 
 
 def _write(
@@ -242,8 +259,12 @@ def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Pla
         with env.begin(write=True) as writing:
             writing.drop(env.open_db(txn=writing), delete=False)
         return Gathered(), missing
-    document = read_json(kept)
-    if document["fingerprint"] != contents.fingerprint:
+    try:
+        document = read_json(kept)
+        gathered, fingerprint = Gathered.from_dict(document["gathered"]), document["fingerprint"]
+    except (ValueError, KeyError, TypeError, AttributeError):  # damaged, so all is written anew
+        return Gathered(), missing
+    if fingerprint != contents.fingerprint:
         raise UserError(
             f"{env.path()!r} is of an interrupted build from something else, or the source has "
             "changed since; remove it"
@@ -255,7 +276,7 @@ def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Pla
                 f"{contents.name_of(place)} has changed since an interrupted build wrote it to "
                 f"{env.path()!r}; remove that, and build anew"
             )
-    return Gathered.from_dict(document["gathered"]), missing - there.keys()
+    return gathered, missing - there.keys()
 
 
 def _card(env: lmdb.Environment, contents: Contents, gathered: Gathered) -> Card:

@@ -25,7 +25,7 @@ from mu.errors import UserError
 from mu.readers.documents import read_json
 
 DIGEST_SUFFIX = ".sha256"
-_MAGIC = bytes.fromhex("dec0efbe")  # of LMDB, in the first page
+MAGIC = bytes.fromhex("dec0efbe")  # of LMDB, in the first page
 # Of MDB_meta in LMDB's mdb.c, after a page's header: magic number, size of a page, and where the
 # tree begins; the last page, the number of the transaction that wrote it.
 _META = struct.Struct("<16x4s20xI84xQQQ")
@@ -211,7 +211,7 @@ def _opened(path: Path) -> lmdb.Environment:
     key = (str(path.resolve()), about.st_ino, about.st_mtime_ns, os.getpid())
     if (env := _OPEN.get(key)) is not None:
         return env
-    _check_pages(path, about.st_size)
+    check_pages(path)
     try:
         env = lmdb.open(
             str(path),
@@ -228,15 +228,20 @@ def _opened(path: Path) -> lmdb.Environment:
     return env
 
 
-def _check_pages(path: Path, size: int) -> None:
+def check_pages(path: Path) -> None:
     """Refuse a file of which LMDB would read what is not there: that would kill the process.
 
     What it takes for granted stands in the first two pages; the one written last counts.
+
+    Raises
+    ------
+    UserError
+        If these are not of an LMDB, or name pages that the file has not.
     """
     with path.open("rb") as file:
         metas = [_META.unpack(file.read(_META.size).ljust(_META.size, b"\0"))]
         magic, page, *_ = metas[0]
-        if magic != _MAGIC:
+        if magic != MAGIC:
             raise UserError(f"{str(path)!r} is no LMDB file; name one that dataset built")
         if not 512 <= page <= 65_536 or page & (page - 1):
             raise _damaged(path, f"its pages are of {page} bytes")
@@ -247,6 +252,7 @@ def _check_pages(path: Path, size: int) -> None:
     _, _, root, last, _ = max(metas, key=lambda meta: meta[-1])
     if root > last and root != _NO_PAGE:
         raise _damaged(path, "its contents begin beyond its end")
+    size = path.stat().st_size
     if size < (needed := (last + 1) * page):
         raise _damaged(path, f"it has {size:,} bytes, and {needed:,} are needed")
 
@@ -273,7 +279,7 @@ def verify(path: Path) -> Card:
         raise UserError(f"there is no file {str(path)!r} to verify")
     if not beside.is_file():
         with path.open("rb") as file:  # not opened as an LMDB: a damaged one could kill the process
-            if _MAGIC not in file.read(32):
+            if MAGIC not in file.read(32):
                 raise UserError(f"{str(path)!r} is no LMDB file; name one that dataset built")
         raise UserError(
             f"{str(path)!r} has no {beside.name} beside it, so nothing says what it should be; "

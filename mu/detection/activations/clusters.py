@@ -1,4 +1,4 @@
-"""Two clusters of a class's features: see :mod:`mu.detection.clustering`."""
+"""Clusters of a class's features: see :mod:`mu.detection.clustering`."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SMALLEST = 1e-6  # share of the largest singular value below which a direction i
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
-    """The smaller one of two clusters of a class.
+    """The smallest cluster of a class, against the rest of it.
 
     Parameters
     ----------
     rows
         Rows of its samples within the class.
     scores
-        1 - distance to its centre / distance to the other one, of each; 0-1.
+        Distance of each to the centre of the rest, in units of the rest's median distance to it.
     share
         Of the class, 0-0.5.
     silhouette
-        Mean silhouette score of both clusters, -1 to 1; 0 where there are not two.
+        Mean silhouette score of the cluster and the rest, -1 to 1; 0 where there is no rest.
     """
 
     rows: NDArray[np.intp]
@@ -41,22 +41,23 @@ class Cluster:
     silhouette: float
 
 
-def split(samples: ClassFeatures, dimensions: int) -> Cluster:
-    """The smaller cluster of a class; an empty one where its samples are all the same."""
+def split(samples: ClassFeatures, dimensions: int, clusters: int = 2) -> Cluster:
+    """The smallest cluster of a class; an empty one where its samples are all the same."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
     values = reduced(samples.features.numpy(), dimensions)
     if not values.shape[1]:
         return Cluster(np.array([], np.intp), np.array([]), 0.0, 0.0)
-    fitted = KMeans(2, n_init=STARTS, random_state=SEED).fit(values)
-    smaller = int(np.argmin(np.bincount(fitted.labels_, minlength=2)))
-    rows = np.flatnonzero(fitted.labels_ == smaller)
-    distances = fitted.transform(values)[rows]
-    scores = 1 - distances[:, smaller] / distances[:, 1 - smaller]
+    count = min(clusters, len(np.unique(values, axis=0)))
+    labels = KMeans(count, n_init=STARTS, random_state=SEED).fit(values).labels_
+    inside = labels == np.argmin(np.bincount(labels, minlength=count))
+    far = np.linalg.norm(values - values[~inside].mean(0), axis=1)
+    unit = float(np.median(far[~inside])) or 1.0
     few = min(len(values), MOST)
-    score = silhouette_score(values, fitted.labels_, sample_size=few, random_state=SEED)
-    return Cluster(rows, scores, len(rows) / len(values), float(score))
+    score = silhouette_score(values, inside, sample_size=few, random_state=SEED)
+    rows = np.flatnonzero(inside)
+    return Cluster(rows, far[rows] / unit, len(rows) / len(values), float(score))
 
 
 def reduced(values: NDArray[np.float64], dimensions: int) -> NDArray[np.float64]:
@@ -91,7 +92,7 @@ def tell(
     label = max(suspicious or found, key=lambda one: found[one].silhouette)
     one = found[label]
     run.note(
-        f"activation clustering: the smaller cluster of class {dataset.classes[label]!r} has "
+        f"activation clustering: the smallest cluster of class {dataset.classes[label]!r} has "
         f"{100 * one.share:.1f} % of it (silhouette score {one.silhouette:.2f}); "
         f"{len(suspicious)} of {len(found)} classes have a suspicious cluster"
     )

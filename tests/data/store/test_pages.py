@@ -86,3 +86,32 @@ def test_what_lmdb_says_of_a_damaged_tree_is_one_line(built, monkeypatch):
     for read in (lambda: store.image("train", 0), lambda: store.names("train")):
         with refused("damaged", "wrong type"):
             read()
+
+
+def test_a_file_of_the_user_is_not_taken_for_what_a_build_left(built, tmp_path):
+    (tmp_path / "again.lmdb.part").write_bytes(b"x" * 9000)
+    with refused("again.lmdb.part", "remove it"):
+        build(of_tree(tmp_path / "tree"), tmp_path / "again.lmdb", decode_rgb)
+    assert (tmp_path / "again.lmdb.part").read_bytes() == b"x" * 9000
+
+
+@pytest.mark.parametrize("left", [b"", bytes(9000), "cut"], ids=["none", "zeros", "cut"])
+def test_what_a_crash_left_of_a_build_is_built_anew(left, built, tmp_path):
+    content = built.read_bytes()
+    (tmp_path / "again.lmdb.part").write_bytes(content[:9000] if left == "cut" else left)
+    build(of_tree(tmp_path / "tree"), tmp_path / "again.lmdb", decode_rgb)
+
+    assert (tmp_path / "again.lmdb").read_bytes() == content
+    assert not (tmp_path / "again.lmdb.part").exists()
+
+
+def test_progress_of_a_build_that_cannot_be_read_is_made_anew(built, tmp_path):
+    with (
+        lmdb.open(str(tmp_path / "again.lmdb.part"), subdir=False) as env,
+        env.begin(write=True) as t,
+    ):
+        t.put(b"progress/2", b'{"fingerprint": ')
+    build(of_tree(tmp_path / "tree"), tmp_path / "again.lmdb", decode_rgb)
+
+    with ImageStore(built) as one, ImageStore(tmp_path / "again.lmdb") as other:
+        assert one.card == other.card
