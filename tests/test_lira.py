@@ -26,7 +26,8 @@ from mu.evaluation.attacks.rates import rates
 from mu.tasks import lira as lira_task
 from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
-from mu.tracking import Store, connect, tracked
+from mu.tracking import Recorder, Store, connect, tracked
+from mu.tracking.run_files import RunFiles
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_main_job import files, newest
@@ -282,17 +283,18 @@ def test_what_is_given_by_name_arrives(target: Target) -> None:
 # --- gone on with -------------------------------------------------------------------------
 
 PLACES = {
-    "while the first reference trains": ("make_reference", 1),
-    "when the second is kept": ("_keep", 2),
-    "when the last is kept": ("_keep", 4),
-    "while the oracle is looked at": ("_view", 3),
-    "when all is written": ("save_models", 1),
+    "while the first reference trains": (lira_task, "make_reference", 1),
+    # After what the run is to do.
+    "when the second is kept": (Recorder, "put", 1 + 2),
+    "when the last is kept": (Recorder, "put", 1 + 4),
+    "while the oracle is looked at": (lira_task, "_view", 3),
+    "when all is written": (lira_task, "save_models", 1),
 }
 
 
 def interrupted(place: str, *line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, lira_task, *PLACES[place])
+        interrupt_at(patch, *PLACES[place])
         assert call(*QUICK, *line) == 128 + signal.SIGINT
 
 
@@ -348,9 +350,9 @@ def test_a_store_that_does_not_take_references_costs_only_the_way_back(
     def full(*_: object, **__: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("mlflow.tracking.MlflowClient.log_artifact", full)
+    monkeypatch.setattr(RunFiles, "put", full)
     assert call(*QUICK) == 0
-    assert capsys.readouterr().err.count("kept only when the run ends: the disk is full") == 1
+    assert capsys.readouterr().err.count("progress waits to be kept: the disk is full") == 1
     assert Whole.of(target.store, newest_lira(target.store)) == whole
 
 

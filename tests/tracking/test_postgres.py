@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ import pytest
 from mu.tracking import connect, postgres
 from mu.tracking.store import failure
 from tests.helpers import refused
-from tests.processes import run_python
+from tests.processes import PATIENCE, environment
 from tests.tracking.test_store import free_port
 
 PASSWORD = "hunt/er'2"
 # The children are forked where everything is imported already, so that they meet at the database.
 AT_ONCE = """
 import multiprocessing, sys
+import git, mlflow.store.tracking.sqlalchemy_store, psycopg
 from mu.tracking import connect, tracked
 
 def work(uri, barrier, number):
@@ -140,11 +142,14 @@ def server() -> Iterator[Server]:
 
 @pytest.mark.slow
 def test_eight_first_users_and_then_sixteen_writers_lose_nothing(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path
 ) -> None:
     uri = server.create("fresh")
     for count in (8, 16):
-        done = run_python("-c", AT_ONCE, uri, str(count), cwd=tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-c", AT_ONCE, uri, str(count)], cwd=tmp_path, env=environment(),
+            capture_output=True, text=True, timeout=4 * PATIENCE, check=False,
+        )  # fmt: skip
         assert done.stdout.split() == ["0"] * count, done.stderr
         assert PASSWORD not in done.stderr
     store = connect(uri)
