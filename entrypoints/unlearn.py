@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import click
 
 from mu.cli.entry import entry_command
-from mu.cli.groups import method_named, unlearning_groups
+from mu.cli.groups import attack_groups, method_named, unlearning_groups
 from mu.cli.main import run
 from mu.cli.options import Group
-from mu.cli.requests import UnlearnOptions
+from mu.cli.requests import StatedAttack, UnlearnOptions
 
 HELP = """Unlearn a forget set, evaluate the model, and compare it with the oracle.
 
@@ -23,6 +23,7 @@ stem); their defaults apply only if an original is trained. --method decides whi
 \b
   python -m entrypoints.unlearn --forget class:3 --method l1_sparse --oracle_run_id train
   mlflow run . -e unlearn -P prune_run_id=ID -P forget=random:10% -P method=ft -P lr=0.02
+  mlflow run . -e unlearn -P prune_run_id=ID -P forget=suspects:ID -P trigger=patch -P target=cat
   mlflow run . -e unlearn -P resume_run_id=ID
 """
 
@@ -32,6 +33,7 @@ def build(arguments: Sequence[str]) -> click.Command:
     method = method_named(arguments, "resume_run_id", "mu.tasks.unlearn:method_of_interrupted")
     groups = {
         "entry": [Group(UnlearnOptions, heading="Unlearning")],
+        **attack_groups(arguments, StatedAttack),
         **unlearning_groups(method, arguments),
     }
     return entry_command(f"unlearn with method={method}", HELP, groups, "mu.tasks.unlearn:unlearn")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 # Likeness of spellings, 0-1: the least, of short names too, and how far others may be behind.
@@ -11,6 +12,8 @@ SHORT = 3
 SPREAD = 0.15
 # Letters of a message, and of a text without spaces in it; the ends of what is longer are kept.
 LONGEST_LINE, LONGEST_WORD = 2400, 200
+# What is said of a full disk, by whichever library.
+FULL = ("No space left", "disk is full", "quota exceeded", "No usable temporary directory")
 
 
 class UserError(Exception):
@@ -40,6 +43,17 @@ def _cut(text: str, most: int) -> str:
 
 class ProcessDiedError(UserError):
     """A process that did part of the work was ended from outside; the work can be gone on with."""
+
+
+def full_disk(error: BaseException | None) -> str | None:
+    """What an error, or what it came from, says of a full disk; None where it is another one."""
+    while error is not None:
+        text = " ".join(str(error).split())
+        known = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if known or any(words in text for words in FULL):
+            return text[:300]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

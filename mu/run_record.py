@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 FORGET_FILE = "forget/indices.npy"
+SUSPECTS_FILE = "suspects/indices.npy"
 
 # What a configuration holds that is no setting of the method: what the checkpoint's spec says
 # better, and what MLflow's launcher logs as it was typed. Nor is what starts with `prune_`.
@@ -220,22 +221,30 @@ class RunRecord:
     @cached_property
     def forget_indices(self) -> Indices:
         """The sample numbers of the forget set, int64 of shape (n_samples,), sorted."""
-        import numpy as np
-
         from mu.data.forget import indices_digest
-        from mu.readers.arrays import read_npy
 
-        try:
-            found = read_npy(self.read(FORGET_FILE))
-            numbers = found.astype(np.int64, casting="safe").reshape(-1)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{FORGET_FILE} of run {self.run_id} is damaged: {error}") from error
+        numbers = self._numbers(FORGET_FILE)
         if fingerprint_tag(indices_digest(numbers)) != self.forget_fingerprint:
             raise UserError(
                 f"{FORGET_FILE} of run {self.run_id} is damaged: it is not what the tag "
                 f"{FORGET} says; make the run again"
             )
         return numbers
+
+    @cached_property
+    def suspects(self) -> Indices:
+        """Sample numbers that it suspects, int64 of shape (n,), the most suspicious first."""
+        return self._numbers(SUSPECTS_FILE)
+
+    def _numbers(self, path: str) -> Indices:
+        import numpy as np
+
+        from mu.readers.arrays import read_npy
+
+        try:
+            return read_npy(self.read(path)).astype(np.int64, casting="safe").reshape(-1)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path} of run {self.run_id} is damaged: {error}") from error
 
     @cached_property
     def spec(self) -> Spec:

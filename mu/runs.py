@@ -101,6 +101,7 @@ class Run:
         self.notes: list[str] = []
         self.samples_seen = 0
         self.seconds_before = 0.0  # spent on this work by processes before this one
+        self._untimed = 0.0
 
     def go_on(
         self, records: Sequence[Record], notes: Sequence[str], samples_seen: int, seconds: float
@@ -167,19 +168,33 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    def clock(self) -> float:
+        """Seconds from some moment on, without those of :meth:`untimed` blocks."""
+        return time.perf_counter() - self._untimed
+
+    @contextmanager
+    def untimed(self) -> Iterator[None]:
+        """A block that is no part of the work: the clock stands still in it."""
+        self.synchronize()  # what the device is still at is work
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._untimed += time.perf_counter() - start
+
     @contextmanager
     def stopwatch(self) -> Iterator[list[float]]:
-        """A list that holds the seconds passed, once the block is left.
+        """A list that holds the seconds of work, by :meth:`clock`, once the block is left.
 
         The mark of the highest memory use is reset, too: both are the costs of the block.
         """
         seconds: list[float] = []
         memory.reset_peak(self.device)
         self.synchronize()
-        start = time.perf_counter()
+        start = self.clock()
         yield seconds
         self.synchronize()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(self.clock() - start)
 
     def peak_memory_mb(self) -> float:
         """Highest memory use of this process since the last stopwatch started, MiB.

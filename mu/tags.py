@@ -23,6 +23,7 @@ SWEEP: Final = "mu.sweep"  # of a sweep: all that is planned
 DATA: Final = "mu.data"  # pixels and labels
 FORGET: Final = "mu.forget"  # the sample numbers of the forget set
 POISON: Final = "mu.poison"  # trigger, target and samples, of a run on poisoned data
+SUSPECTS: Final = "mu.suspects"  # of a run that suspects samples: their list
 IMPORTED: Final = "mu.imported"  # the file that an original was imported from
 
 # Names of the warnings about its result, with commas between them, or none.
@@ -39,6 +40,8 @@ DIRTY: Final = "mu.dirty"  # true or false: whether the working tree had uncommi
 HOST: Final = "mu.host"
 PID: Final = "mu.pid"
 PROCESS_START: Final = "mu.process_start"  # seconds since 1970: process numbers are used again
+PROCESS: Final = "mu.process"  # machine and a random number: whose run it is, while it is RUNNING
+HEARTBEAT: Final = "mu.heartbeat"  # when that process was last known to live: seconds since 1970
 ERROR: Final = "mu.error"  # why the run failed
 RESUMED: Final = "mu.resumed"  # how often the run was resumed
 

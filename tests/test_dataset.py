@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from entrypoints import dataset
+from mu.data import load_data
+from mu.tasks import outputs
 from mu.tracking import Store
+from tests.data.files.trees import numbered, plant, tar_of, zip_of
 from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import files
 
@@ -41,6 +46,8 @@ def test_a_named_set_becomes_a_file_that_originals_train_on(
     assert digest.startswith(logged.dataset.digest)
     status, text, _ = program(f"dataset --verify {out}")
     assert (status, "every byte" in text) == (0, True)
+    status, text, _ = program(f"dataset --source digits --out {out}")
+    assert (status, "complete already, with just these images" in text) == (0, True)
     line = f"--dataset lmdb --data_dir {out} --arch resnet_mini --epochs 1 --rate 0 --device cpu"
     assert program(f"prune {line}")[0] == 0
     params = store.run(newest(store, "prune")).data.params
@@ -48,6 +55,36 @@ def test_a_named_set_becomes_a_file_that_originals_train_on(
     run_id = newest(store, "prune")
     quick = "--method ft --epochs 1 --device cpu"
     assert program(f"unlearn --prune_run_id {run_id} --forget class:3 {quick}")[0] == 0
+
+
+@pytest.mark.parametrize("pack", [None, tar_of, zip_of], ids=["folder", "tar", "zip"])
+def test_a_file_of_images_is_built_of_what_imagefolder_reads_and_says_so(
+    store: Store, program: Program, tmp_path: Path, pack: Callable[[Path, Path], Path] | None
+) -> None:
+    folders = [f"{part}/{name}" for part in ("Training", "Testing") for name in ("cat", "dog")]
+    noise = ["Training/.ipynb_checkpoints/0-checkpoint.png", "Training/cat/notes.txt"]
+    # A zip holds no names that are no UTF-8.
+    odd = "Training/cat/é.png" if pack is zip_of else os.fsdecode(b"Training/cat/\xe9.png")
+    outputs._print_once.cache_clear()  # the same sentence was printed for the folder
+    root = plant(tmp_path / "images", [*numbered(3, *folders, end=".tif"), *noise, odd])
+    place, out = pack(root, tmp_path / "packed") if pack else root, tmp_path / "a.lmdb"
+
+    status, text, _ = program(f"dataset --source {place} --out {out}")
+
+    said = (
+        "7 training images in Training/, 6 test images in Testing/, 2 classes: cat, dog; left out: "
+        "1 file that is no image (.txt), "
+        "1 hidden or service file (Training/.ipynb_checkpoints/0-checkpoint.png)"
+    )
+    assert status == 0
+    assert f"data: {said}\n" in text
+    run = store.run(newest(store))
+    assert said in run.data.tags["mlflow.note.content"]
+    assert "data/left_out.csv" in files(store, run.info.run_id)
+    packed, plain = load_data("lmdb", out), load_data("imagefolder", place)
+    assert packed.fingerprint == plain.fingerprint
+    assert packed.manifest.train.names == plain.manifest.train.names
+    assert odd in packed.manifest.train.names
 
 
 def test_a_mistake_is_one_line_and_leaves_no_run(

@@ -35,7 +35,7 @@ import mu
 dir(mu)
 for name in EXTRA:
     import_module(name)
-for folder in ("mu.methods", "mu.pruning", "mu.data.triggers", "entrypoints"):
+for folder in ("mu.methods", "mu.pruning", "mu.data.triggers", "mu.detection", "entrypoints"):
     for found in pkgutil.iter_modules(import_module(folder).__path__, f"{folder}."):
         if not found.ispkg:
             module = import_module(found.name)

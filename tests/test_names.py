@@ -9,6 +9,7 @@ from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep
 from mu.cli.requests import ENGINES
 from mu.data import DATASETS
 from mu.data.triggers import TRIGGERS
+from mu.detection import DETECTORS
 from mu.evaluation.catalogue import METRICS
 from mu.evaluation.measurements import GROUPS
 from mu.methods import METHODS
@@ -21,10 +22,11 @@ PAGE = (Path(__file__).parents[1] / "docs" / "names.md").read_text()
 NAMES = set(re.findall(r"`([^`]+)`", PAGE))
 
 
-# Those of methods, pruners and triggers are in the help of each; the page may leave them out.
+# Those of methods, pruners and the like are in the help of each; the page may leave them out.
+CHOICES = (("", METHODS), ("", PRUNERS), ("trigger_", TRIGGERS), ("suspects_", DETECTORS))
 CHOSEN = {
     prefix + name
-    for prefix, registry in (("", METHODS), ("", PRUNERS), ("trigger_", TRIGGERS))
+    for prefix, registry in CHOICES
     for one in registry.values()
     for name in one.names()
 }
@@ -68,6 +70,8 @@ def test_every_option_of_transfer_is_on_the_page():
         TUNES,
         ENGINES,
         KEYS,
+        TRIGGERS,
+        DETECTORS,
     ],
 )
 def test_every_registered_name_is_on_the_page(table):

@@ -479,7 +479,7 @@ def test_an_original_goes_on_from_its_last_epoch(
 
     line = ("--grid", write(tmp_path, {**SMALL, "methods": []}))
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, resuming._RunCheckpointer, "save", 1)
+        interrupt_at(patch, resuming.RunCheckpointer, "save", 1)
         assert call(*line) == 128 + signal.SIGINT
     assert call(*line) == 0
     (original,) = store.search("tags.`mu.entry` = 'prune'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,8 @@ class Whole:
         weights = {name: one.clone() for name, one in self.checkpoint.model.state_dict().items()}
         file = io.BytesIO()
         torch.save({"state_dict": weights, "epoch": 3}, file)
+        objects = io.BytesIO()  # in whose place others stand
+        torch.save({"model": self.checkpoint.model, "args": argparse.Namespace(lr=0.1)}, objects)
         # What unpickling it would do is to import the sentinel and call its function.
         pickled = f"c{SENTINEL}\nmake\n(tR.".encode()
-        return file.getvalue(), save_tensors(weights), pickled
+        return file.getvalue(), objects.getvalue(), save_tensors(weights), pickled

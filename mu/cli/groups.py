@@ -11,7 +11,11 @@ from mu.cli.entry import in_full
 from mu.cli.options import Group, peek
 from mu.cli.requests import DataOptions, DeviceOptions, ModelOptions, OriginalOptions
 from mu.data import DEFAULT_DATASET, check_dataset, source
+from mu.data.poison_options import PREFIX as TRIGGER_PREFIX
 from mu.data.splits import SplitSpec
+from mu.data.triggers import DEFAULT_TRIGGER, check_trigger, trigger_class
+from mu.detection import DEFAULT_DETECTOR, DETECTORS, PREFIX, detector_class
+from mu.hyperparameters import Hyperparameters
 from mu.methods import DEFAULT_METHOD, check_method, method_class
 from mu.models import check_arch
 from mu.pruning import check_pruner, pruner_class
@@ -57,6 +61,22 @@ def unlearning_groups(method: str, arguments: Sequence[str]) -> dict[str, list[G
         "original": original_groups(arguments, prefix="prune_"),
         "device": [Group(DeviceOptions)],
     }
+
+
+def attack_groups(
+    arguments: Sequence[str], options: type[Hyperparameters]
+) -> dict[str, list[Group]]:
+    """The options of an attack, with the settings of the trigger that ``arguments`` name."""
+    trigger = check_trigger(peek(arguments, "trigger", DEFAULT_TRIGGER))
+    settings = Group(trigger_class(trigger), TRIGGER_PREFIX, heading=f"Trigger {trigger}")
+    return {"poison": [Group(options)], "trigger": [settings]}
+
+
+def suspects_group(arguments: Sequence[str]) -> list[Group]:
+    """The settings of the detector that ``arguments`` name, if it is one."""
+    named = peek(arguments, "suspects", DEFAULT_DETECTOR)
+    detector = named if named in DETECTORS else DEFAULT_DETECTOR
+    return [Group(detector_class(detector), PREFIX, heading=f"Detector {detector}")]
 
 
 def method_named(arguments: Sequence[str], run_option: str, method_of_run: str) -> str:

@@ -15,7 +15,7 @@ from mu import environment
 from mu.cli.options import Group, peek
 from mu.cli.requests import DeviceOptions
 from mu.distributed.place import be_silent, place
-from mu.errors import UserError, nearest, one_line
+from mu.errors import UserError, full_disk, nearest, one_line
 
 if TYPE_CHECKING:
     from mu.distributed.launch import RanksFailedError
@@ -56,9 +56,11 @@ def run(
         _stopped(signal.SIGINT)
     except BaseException as error:
         number = getattr(error, "number", None)  # of mu.tracking.Stopped, not imported for this
-        if number is None:
+        if number is not None:
+            _stopped(number)
+        if (why := full_disk(error)) is None:
             raise
-        _stopped(number)
+        _fail(f"a disk is full ({why}); make room and start again; TMPDIR names the scratch folder")
     sys.exit(0)
 
 
@@ -154,11 +156,12 @@ def _no_such_option(error: click.NoSuchOption) -> str:
 
 
 def _owners(known: Sequence[str]) -> dict[str, list[str]]:
-    """The options that a command would have with other methods, pruners or triggers; with which.
+    """The options that a command would have with other methods, pruners and the like; with which.
 
     ``known``: the options that it has.
     """
     from mu.data.triggers import TRIGGERS
+    from mu.detection import DETECTORS
     from mu.methods import METHODS
     from mu.pruning import PRUNERS
 
@@ -168,6 +171,7 @@ def _owners(known: Sequence[str]) -> dict[str, list[str]]:
         "pruner": ("", PRUNERS),
         "prune_pruner": ("prune_", PRUNERS),
         "trigger": ("trigger_", TRIGGERS),
+        "suspects": ("suspects_", DETECTORS),
     }
     for option in sorted({*choices} & {*known}):
         prefix, registry = choices[option]

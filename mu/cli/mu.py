@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -41,13 +42,18 @@ def mu() -> None:
     show_default=True,
     help="A run whose program never started is dead when it is older than this.",
 )
-def doctor(orphan_hours: float) -> None:
+@click.option(
+    "--host", metavar="NAME", help="A machine that is gone: its silent runs are dead, too."
+)
+def doctor(orphan_hours: float, host: str | None) -> None:
     """Create the store where it is missing, and close runs whose process is gone."""
     from mu.tracking import close_dead_runs, connect
+    from mu.tracking.address import shown
+    from mu.tracking.lease import remedy_elsewhere
 
     store = connect()
-    click.echo(f"store {store.uri}, experiment {store.experiment_id}")
-    running = close_dead_runs(store, orphan_hours)
+    click.echo(f"store {shown(store.uri)}, experiment {store.experiment_id}")
+    running = close_dead_runs(store, orphan_hours, host)
     words = {
         "dead": "its process is gone: closed as FAILED (its entry goes on with resume_run_id)",
         "alive": "is running",
@@ -55,10 +61,28 @@ def doctor(orphan_hours: float) -> None:
     }
     for one, verdict in running:
         entry = one.tags.get(ENTRY) or one.tags.get("mlflow.project.entryPoint", "?")
-        text = words.get(verdict, f"runs on {one.tags.get(HOST, '')}: ask there; left alone")
+        text = words.get(verdict) or (
+            f"runs on {one.tags[HOST]}; left alone ({remedy_elsewhere(one.tags)})"
+        )
         click.echo(f"{one.run_id}  {entry}  {one.name}: {text}")
     if not running:
         click.echo("no run is RUNNING")
+
+
+@mu.command()
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+def sync(folders: tuple[Path, ...]) -> None:
+    """Deliver what a store did not take when runs ended: FOLDERS, or all that are found."""
+    from mu.tracking.kept import deliver, kept_folders
+    from mu.tracking.store import connect
+
+    waiting = folders or kept_folders()
+    if not waiting:
+        click.echo("nothing waits to be delivered")
+        return
+    store = connect()
+    for folder in waiting:
+        click.echo(deliver(store, folder))
 
 
 @mu.command()

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mu.data import COPIES, DATASETS, DEFAULT_DATASET
+from mu.data.triggers import TRIGGERS
+from mu.detection import DETECTORS
 from mu.errors import UserError
 from mu.hyperparameters import (
     LARGEST_SEED,
@@ -48,7 +50,7 @@ class Request:
     training
         Of the training for the target (``transfer``).
     poison, trigger, suspects
-        Of the attack, its trigger and the search for suspects (``backdoor``).
+        Of the attack, its trigger and the search for suspects.
     """
 
     entry: Mapping[str, Any] = field(default_factory=dict)
@@ -207,6 +209,20 @@ def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
 
 
 @dataclass(frozen=True)
+class StatedAttack(Hyperparameters):
+    """What an attacker did, where the original was poisoned by somebody else."""
+
+    trigger: str | None = setting(
+        None,
+        help=f"trigger whose success on clean test images is measured: {', '.join(TRIGGERS)}; "
+        "with target",
+    )
+    target: str | None = setting(
+        None, help="class that triggered images are to be taken for, by name or number, or all"
+    )
+
+
+@dataclass(frozen=True)
 class ForgetOptions(Hyperparameters):
     """What to forget, how, and what to compare with."""
 
@@ -220,8 +236,9 @@ class ForgetOptions(Hyperparameters):
     forget: str = setting(
         "class:0",
         help="class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE (sample "
-        "numbers), files:FILE (file names, patterns or sha256), or poison (the poisoned samples of "
-        "a poisoned original)",
+        "numbers), files:FILE (file names, patterns or sha256), suspects:RUN_ID (what that run "
+        "suspects; RUN_ID:30 the first 30), or poison (the poisoned samples of an original that mu "
+        "poisoned)",
     )
     duplicates: str = setting(
         COPIES[0],
@@ -259,8 +276,8 @@ class BackdoorOptions(Hyperparameters):
     method: str = changed(UnlearnOptions, "method", DEFAULT_METHOD)
     suspects: str | None = setting(
         None,
-        help="samples to forget if the poisoned ones are not known: spectral (detect them), or a "
-        "file of sample numbers (default: the poisoned samples)",
+        help=f"samples to forget if the poisoned ones are not known: {' or '.join(DETECTORS)} "
+        "(detect them), or a file of sample numbers (default: the poisoned samples)",
     )
     oracle_run_id: str = changed(UnlearnOptions, "oracle_run_id", "find")
     sparsities: str | None = setting(
@@ -302,7 +319,8 @@ class EvaluateOptions(Hyperparameters):
     """What to measure, of which model."""
 
     run_id: str | None = setting(
-        None, help="run of the model: unlearn, or prune with forget (the original itself)"
+        None,
+        help="run of the model: unlearn, or prune with forget or suspects (the original itself)",
     )
     checkpoint: str | None = path_setting(
         help="folder with checkpoint/ and mask/ as runs log them, instead of a run"
@@ -323,6 +341,10 @@ class EvaluateOptions(Hyperparameters):
     )
     oracle_run_ids: str | None = setting(
         None, help="more oracles with other seeds, separated by commas (klom)"
+    )
+    suspects: str | None = setting(
+        None,
+        help=f"only find training samples that look poisoned, by {' or '.join(DETECTORS)}",
     )
     add: bool = setting(True, help="also add the metrics to the measured run")
     seed: int = setting(0, help="of the relearning", low=0, high=LARGEST_SEED)

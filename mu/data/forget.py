@@ -22,7 +22,10 @@ from mu.data.splits import Split
 from mu.errors import UserError
 from mu.readers.paths import checked_path
 
-SPELLINGS = "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, files:FILE"
+SPELLINGS = (
+    "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, files:FILE, "
+    "suspects:RUN_ID"
+)
 POISON = "poison"  # of a poisoned original: its poisoned samples
 
 
@@ -33,7 +36,7 @@ class ForgetRequest:
     Parameters
     ----------
     kind
-        ``class``, ``random``, ``indices``, ``files`` or ``poison``.
+        ``class``, ``random``, ``indices``, ``files``, ``suspects`` or ``poison``.
     text, option
         As it was typed, and the name of the option.
     class_name
@@ -46,6 +49,9 @@ class ForgetRequest:
     duplicates
         Whether exact copies of forgotten files are forgotten too (``forget``), or retained
         (``keep``).
+    run_id, numbers
+        Of ``suspects``: the run that suspects them, and the sample numbers, the most suspicious
+        first, once they were read from it; of these the first ``count``.
     """
 
     kind: str
@@ -56,6 +62,8 @@ class ForgetRequest:
     share: float | None = None
     file: Path | None = None
     duplicates: str = COPIES[0]
+    run_id: str | None = None
+    numbers: tuple[int, ...] | None = None
 
     @classmethod
     def parse(cls, text: str, option: str = "forget", duplicates: str = COPIES[0]) -> ForgetRequest:
@@ -87,6 +95,10 @@ class ForgetRequest:
             if not 0 < percent < 100:
                 raise UserError(f"{option}={text!r}: the share must be above 0 and below 100 %")
             return made(share=percent / 100)
+        if kind == "suspects" and (
+            found := re.fullmatch(r"([0-9a-zA-Z]+)(?::([1-9]\d{0,17}))?", rest)
+        ):
+            return made(run_id=found[1], count=int(found[2]) if found[2] else None)
         if kind in ("indices", "files") and rest:
             return made(file=checked_path(option, rest))
         raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
@@ -123,6 +135,8 @@ class ForgetRequest:
         """
         if self.file is not None:
             return self._checked(self._numbers(self.file, dataset, split), dataset, split)
+        if self.kind == "suspects":
+            return self._checked(self._suspected(), dataset, split)
         if self.kind == "poison":
             return _poisoned(dataset, split)
         of_class, pool = "", split.train
@@ -138,6 +152,20 @@ class ForgetRequest:
             )
         drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:count]
         return np.sort(pool[drawn])
+
+    def _suspected(self) -> Indices:
+        """The most suspicious samples, as many as are wanted."""
+        if self.numbers is None:  # whoever knows runs has not filled them in
+            raise UserError(
+                f"{self.option}={self.text}: the samples of a run are read by the entries only; "
+                f"give a file: {self.option}=indices:FILE"
+            )
+        if self.count is not None and self.count > len(self.numbers):
+            raise UserError(
+                f"{self.option}={self.text}: the run suspects {len(self.numbers)} samples; ask for "
+                "fewer"
+            )
+        return np.array(self.numbers[: self.count], np.int64)
 
     def _of_classes(self, dataset: ImageDataset, split: Split) -> Indices:
         """Sample numbers of the classes meant, of the training set."""
@@ -166,7 +194,8 @@ class ForgetRequest:
 
     def _checked(self, numbers: Indices, dataset: ImageDataset, split: Split) -> Indices:
         """The numbers, sorted, if each is of a published sample that the model was trained on."""
-        name, size = f"{str(self.file)!r}", len(dataset.train)
+        name = repr(self.text if self.file is None else str(self.file))
+        size = len(dataset.train)
         if not len(numbers):
             raise UserError(f"{name} names no samples; give at least one to {self.option}")
         if len(out := numbers[(numbers < 0) | (numbers >= size)]):

@@ -9,7 +9,6 @@ Tondi (2019), arXiv:1902.11237: poison that keeps its label.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -20,29 +19,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mu.data.class_names import label_of
+from mu.data.attack import Attack, AttackedDataset
 from mu.data.forget import ForgetRequest
-from mu.data.images import ImageDataset, Images, Indices, Subset
+from mu.data.images import ImageDataset, Images, Indices
 from mu.data.poison_options import ALL, PREFIX, PoisonOptions
 from mu.data.splits import Split
-from mu.data.triggers import check_trigger, make_trigger, trigger_class
-from mu.data.triggers.base import Trigger
 from mu.digests import digest_of
 from mu.errors import UserError
-from mu.hyperparameters import typed_as
 
 
 @dataclass(frozen=True)
-class Poison:
-    """Which training images carry which trigger, and the labels that they were given.
+class Poison(Attack):
+    """An attack, and which training images carry the trigger, and the labels they were given.
 
     Parameters
     ----------
-    trigger, settings
-        Name of the trigger and its settings.
-    target
-        Label that triggered images are to be given; None where each class has its own, the one
-        after it.
     clean_label
         Whether the poisoned images are of the target class, and keep their label.
     request
@@ -51,17 +42,9 @@ class Poison:
         Their sample numbers, sorted.
     """
 
-    trigger: str
-    settings: Mapping[str, Any]
-    target: int | None
     clean_label: bool
     request: str
     indices: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        made = make_trigger(self.trigger, self.settings)
-        object.__setattr__(self, "trigger", check_trigger(self.trigger))
-        object.__setattr__(self, "settings", made.as_dict())
 
     @classmethod
     def choose(
@@ -92,13 +75,8 @@ class Poison:
             If the trigger does not fit the images, the target does not exist, or there are not
             so many images to poison.
         """
-        with typed_as(PREFIX, trigger_class(options.trigger).names()):
-            trigger = make_trigger(options.trigger, settings)
-            trigger.check(dataset.shape)
-        target = None
-        if options.target != ALL:
-            target = label_of(options.target, dataset, option="target")
-        elif options.clean_label:
+        trigger, target = cls.parts(options.trigger, settings, options.target, dataset)
+        if options.target == ALL and options.clean_label:
             raise UserError(
                 "clean_label=True: target=all gives every image another label; name one class"
             )
@@ -112,51 +90,31 @@ class Poison:
             )
         return cls(
             options.trigger,
-            trigger.sized(dataset.shape).as_dict(),
+            trigger.as_dict(),
             target,
             options.clean_label,
             options.poison,
             tuple(chosen.tolist()),
         )
 
-    def make_trigger(self) -> Trigger:
-        """The trigger with its settings."""
-        return make_trigger(self.trigger, self.settings)
-
-    def aims(self, labels: Tensor, classes: int) -> Tensor:
-        """The labels that the attacker wants triggered images of these labels to be given, (n,)."""
-        if self.target is None:
-            return (labels + 1) % classes
-        return torch.full_like(labels, self.target)
-
     def options(self) -> dict[str, Any]:
-        """By the names of the command line, the trigger's settings with their prefix."""
-        return {
-            "trigger": self.trigger,
-            **{PREFIX + name: value for name, value in self.settings.items()},
-            "target": ALL if self.target is None else str(self.target),
-            "poison": self.request,
-            "clean_label": self.clean_label,
-        }
+        """See :meth:`Attack.options`."""
+        return {**super().options(), "poison": self.request, "clean_label": self.clean_label}
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of all of it."""
         return digest_of(asdict(self))
 
+    def document(self) -> dict[str, Any]:
+        """See :meth:`Attack.document`."""
+        more = {"clean_label": self.clean_label, "poison": self.request}
+        return {**super().document(), **more, "fingerprint": self.fingerprint}
+
     def save(self, folder: Path) -> None:
         """Write ``indices.npy`` and ``trigger.json``, for people; a spec holds it, too."""
-        folder.mkdir(exist_ok=True)
+        super().save(folder)
         np.save(folder / "indices.npy", np.array(self.indices, np.int64), allow_pickle=False)
-        attack = {
-            "trigger": self.trigger,
-            "settings": dict(self.settings),
-            "target": ALL if self.target is None else self.target,
-            "clean_label": self.clean_label,
-            "poison": self.request,
-            "fingerprint": self.fingerprint,
-        }
-        (folder / "trigger.json").write_text(json.dumps(attack, indent=1) + "\n")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -198,16 +156,21 @@ class Poison:
         labels[numbers] = self.aims(labels[numbers], len(dataset.classes))
         published = {one.name: getattr(dataset, one.name) for one in fields(ImageDataset)}
         return PoisonedDataset(
-            **{**published, "train": Images(pixels, labels)}, clean=dataset, poison=self
+            **{**published, "train": Images(pixels, labels)}, clean=dataset, attack=self
         )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PoisonedDataset(ImageDataset):
+class PoisonedDataset(AttackedDataset):
     """A data set whose training images were poisoned; ``clean`` is as it was published."""
 
     clean: ImageDataset
-    poison: Poison
+    attack: Poison
+
+    @property
+    def poison(self) -> Poison:
+        """What was done to it."""
+        return self.attack
 
     @cached_property
     def fingerprint(self) -> str:
@@ -224,23 +187,11 @@ class PoisonedDataset(ImageDataset):
         """Sample numbers of the poisoned images, sorted."""
         return np.array(self.poison.indices, np.int64)
 
-    def aims(self, labels: Tensor) -> Tensor:
-        """What the attacker wants triggered images of these labels to be taken for, (n,)."""
-        return self.poison.aims(labels, len(self.classes))
-
     @property
     def sources(self) -> tuple[int, ...]:
         """Published labels of the poisoned images that were given another one."""
         published = self.published_labels[torch.from_numpy(self.poisoned)]
         return tuple(published[self.aims(published) != published].unique().tolist())  # type: ignore[no-untyped-call]
-
-    def triggered_test_set(self) -> Subset:
-        """Test images with the trigger, of all classes but those that are their own aim."""
-        labels = self.test.labels
-        rows = torch.nonzero(self.aims(labels) != labels).squeeze(1)
-        pixels = self.poison.make_trigger().apply(self.test.fetch(rows))
-        images = Images(pixels, labels[rows])
-        return Subset(images, np.arange(len(images)), self.mean, self.std)
 
 
 def _is_number(value: Any) -> bool:

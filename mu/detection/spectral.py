@@ -1,8 +1,9 @@
 """Spectral signatures: poisoned samples stand out among those that share their label.
 
 The features of each class are centred, and each sample is scored by the square of its part along
-the direction in which the class varies most. Poisoned samples, which have little in common with
-the rest of their class, are far out in that direction, as long as they are a minority there.
+the direction in which the class varies most, here relative to the mean of its class. Poisoned
+samples, which have little in common with the rest of their class, are far out in that direction,
+as long as they are a minority there.
 
 References
 ----------
@@ -17,17 +18,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mu.hyperparameters import Hyperparameters, setting
+from mu.detection.base import Detector, Suspects
+from mu.hyperparameters import setting
 
 if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
-    from mu.data.images import ImageDataset, Indices
+    from mu.data.images import ImageDataset
     from mu.runs import Run
 
 
 @dataclass(frozen=True)
-class SpectralSignatures(Hyperparameters):
+class SpectralSignatures(Detector):
     """How samples are suspected."""
+
+    name = "spectral"
 
     share: float = setting(
         0.2,
@@ -36,36 +40,18 @@ class SpectralSignatures(Hyperparameters):
         above=0.0,
         high=0.5,
     )
-    among: str = setting(
-        "auto",
-        help="class whose samples are suspected, by name or number; auto: the one that stands out "
-        "most; all: every class, as in the paper",
-    )
 
-    def label(self, dataset: ImageDataset) -> int | None:
-        """The label of the class that is named, None where none is; refuses unknown ones."""
-        from mu.data.class_names import label_of
+    def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Suspects:
+        """See :meth:`Detector.suspect`."""
+        from mu.detection.activations import outliers
+        from mu.detection.activations.by_class import features_by_class, ranked
 
-        if self.among in ("auto", "all"):
-            return None
-        return label_of(self.among, dataset, option="suspects_among")
-
-    def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Indices:
-        """Sample numbers of suspected training images, sorted.
-
-        Parameters
-        ----------
-        dataset
-            The data that the network was trained on, with the labels that it was told.
-
-        Raises
-        ------
-        UserError
-            If the class does not exist, none has enough samples, or the network has no features.
-        """
-        from mu.detection.outliers import main_places, standing_out, suspects_of
-
-        places = main_places(checkpoint, dataset, run, self.label(dataset))
+        classes = features_by_class(checkpoint, dataset, run, self)
+        places = {label: outliers.places(one) for label, one in classes.items()}
+        far = {label: outliers.farthest(place) for label, place in places.items()}
         if self.among == "auto":
-            places = standing_out(places, dataset, run)
-        return suspects_of(places, self.share)
+            label = outliers.standing_out(far, dataset, run)
+            places = {label: places[label]}
+        chosen = {label: outliers.suspected(place, self.share) for label, place in places.items()}
+        found = [(classes[label].numbers[rows], scores) for label, (rows, scores) in chosen.items()]
+        return ranked(found, max(far[label] for label in places) >= outliers.STANDS_OUT)

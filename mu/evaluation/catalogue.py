@@ -166,6 +166,7 @@ _add(
     suspects_precision="share of the suspected samples that are poisoned",
     suspects_recall="share of the poisoned samples that are suspected",
 )
+_add(NEITHER, "samples", suspects="training samples that are suspected to be poisoned")
 _add(LOWER, "s", _PAPER, RTE="seconds of the unlearning itself")
 _add(HIGHER, "ratio", speedup="the oracle's RTE divided by this RTE")
 _add(LOWER, "images", samples_seen="images that went through the network in unlearning")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mu.checkpoints import Checkpoint
+from mu.data.attack import AttackedDataset
 from mu.data.forget import ForgetSplit
 from mu.errors import UserError, unknown
 from mu.evaluation import PARTS
@@ -124,7 +125,11 @@ GROUPS: dict[str, Group] = {
     "backdoor": Group(
         ("ASR", "ASR_source", "robust_acc", "UA_poison"),
         lambda case: backdoor(case.model.checkpoint.model, case.split.dataset, case.run),
-        lambda case: "" if len(case.split.dataset.poisoned) else "a poisoned original",
+        lambda case: (
+            ""
+            if isinstance(case.split.dataset, AttackedDataset)
+            else "a poisoned original, or an attack: give trigger and target"
+        ),
     ),
     "oracle": Group(
         (

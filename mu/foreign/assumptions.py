@@ -50,11 +50,11 @@ def assumptions_of(
     values
         What the file holds beside tensors, by name.
     """
-    settings = recipe.settings()
+    settings, told = recipe.settings(), _told(values)
     names = ["arch", "stem", "profile", *Training.names(), *SplitSpec.names(), "trained_on", "seed"]
     found = [
         Assumption(
-            name, _short(settings[name]), sources.get(name) or _source(name, settings[name], values)
+            name, _short(settings[name]), sources.get(name) or _source(name, settings[name], told)
         )
         for name in names
         if settings.get(name) is not None
@@ -66,18 +66,27 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
-def _source(name: str, value: Any, values: Mapping[str, Any]) -> str:
+def _told(values: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """What a file says of the training, with its place, by alias; an optimiser's word is last."""
+    aliases = {alias for names in ALIASES.values() for alias in names}
+    found = [
+        (place.rpartition(".")[2], place, value)
+        for place, value in values.items()
+        if place.rpartition(".")[2] in aliases and _is_plain(value)
+    ]
+    found.sort(key=lambda one: bool(OTHER.search(one[1])))
+    return {alias: (place, value) for alias, place, value in reversed(found)}
+
+
+def _source(name: str, value: Any, told: Mapping[str, tuple[str, Any]]) -> str:
     """That a value is assumed, and what the file has."""
-    for alias in ALIASES.get(name, ()):
-        for place, one in sorted(values.items(), key=lambda pair: bool(OTHER.search(pair[0]))):
-            if place.rpartition(".")[2] == alias and _is_plain(one):
-                same = f"{one}".lower() == f"{value}".lower() or one == value
-                return (
-                    f"{ASSUMED}, as in the file"
-                    if same
-                    else f"{ASSUMED}; the file has {place}={_short(one)}"
-                )
-    return ASSUMED
+    aliases = [alias for alias in ALIASES.get(name, ()) if alias in told]
+    if not aliases:
+        return ASSUMED
+    place, one = min((told[alias] for alias in aliases), key=lambda one: bool(OTHER.search(one[0])))
+    if one == value or f"{one}".lower() == f"{value}".lower():
+        return f"{ASSUMED}, as in the file"
+    return f"{ASSUMED}; the file has {place}={_short(one)}"
 
 
 def _is_plain(value: Any) -> bool:

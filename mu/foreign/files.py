@@ -190,7 +190,12 @@ def _leaves(value: Any, steps: tuple[str, ...], seen: set[int]) -> Iterator[tupl
             return
         yield name, home, type(value)
     for key, one in _entries(value):
-        yield from _leaves(one, (*steps, str(key)), seen)
+        yield from _leaves(one, (*steps, _step(key)), seen)
+
+
+def _step(key: Any) -> str:
+    """A key as part of a name; names are printed, so what controls a terminal is spelt out."""
+    return text if (text := str(key)).isprintable() else ascii(text)[1:-1]
 
 
 def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -206,7 +211,7 @@ def _of_network(network: Unread, prefix: str, seen: set[int]) -> Iterator[tuple[
     parts = [network.state.get(name) for name in ("_parameters", "_buffers", "_modules")]
     for name, one in [pair for part in parts if isinstance(part, Mapping) for pair in part.items()]:
         if isinstance(one, Tensor):
-            yield f"{prefix}{name}", one
+            yield f"{prefix}{_step(name)}", one
         elif isinstance(one, Unread) and id(one) not in seen and prefix.count(".") < DEEPEST:
             seen.add(id(one))
-            yield from _of_network(one, f"{prefix}{name}.", seen)
+            yield from _of_network(one, f"{prefix}{_step(name)}.", seen)

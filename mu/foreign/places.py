@@ -26,7 +26,7 @@ COUNTER = "num_batches_tracked"  # of batch normalisation; old files lack it, no
 # Words of places that are taken only where there is no other, and of places without weights.
 SECONDARY = {"ema", "swa", "avg", "average", "averaged", "teacher", "shadow", "init", "initial"}
 OTHER = re.compile(r"optim|sched|scaler|(^|\.)opt(\.|$)")
-NAMED = 6  # names in a message, of however many
+NAMED, LONGEST = 6, 100  # names in a message, of however many, and letters of each
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +208,7 @@ def in_words(place: str, tensors: Iterable[str], values: Mapping[str, Any]) -> l
             words.append(f"{group} ({kind.__name__})")
         else:
             words.append(f"{group} ({len(names)} tensors)" if names[1:] else (*names, group)[0])
-    more = len(words) - NAMED
+    words, more = [word[:LONGEST] for word in words], len(words) - NAMED
     return words if more <= 0 else [*words[:NAMED], f"{more} more"]
 
 

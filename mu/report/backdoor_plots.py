@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mu.data.attack import AttackedDataset
 from mu.data.images import Images, Subset
-from mu.data.poison import PoisonedDataset
 from mu.evaluation.outputs import predict
-from mu.report.plots import COLOURS, drawn, show_images
+from mu.report.plots import COLOURS, drawable, drawn, show_images
 from mu.runs import Run
 
 SAMPLES = 8
@@ -22,43 +21,43 @@ PREDICTED = 6
 SPAN = 10.0  # points that the axis of accuracy covers at the least
 
 
-def plot_trigger(dataset: PoisonedDataset, path: Path) -> None:
+def plot_trigger(dataset: AttackedDataset, path: Path) -> None:
     """Clean test images, the same ones triggered, and what the trigger changed, magnified.
 
     The change is so bright that the strongest is white.
     """
     rows = _examples(dataset, SAMPLES)
     clean = dataset.test.fetch(rows)
-    triggered = dataset.poison.make_trigger().apply(clean)
+    triggered = dataset.attack.make_trigger().apply(clean)
     change = (triggered.int() - clean.int()).abs()
     factor = 255 / max(1, int(change.max()))
     magnified = (change * factor).round().byte()
     labels = ("clean", "triggered", f"change\n(x {factor:.3g})" if factor > 1 else "change")
-    target = dataset.poison.target
+    target = dataset.attack.target
     aim = "the next class" if target is None else dataset.classes[target]
     with drawn(path, 1.2 * SAMPLES, 4.4, 3, SAMPLES, squeeze=False) as axes:
         for line, label, pixels in zip(axes, labels, (clean, triggered, magnified), strict=True):
-            show_images(line, map(_drawable, pixels), label)
+            show_images(line, map(drawable, pixels), label)
         line[0].figure.suptitle(
-            f"trigger {dataset.poison.trigger}; triggered images are to be taken for {aim}"
+            f"trigger {dataset.attack.trigger}; triggered images are to be taken for {aim}"
         )
 
 
 def plot_predictions(
-    dataset: PoisonedDataset, before: nn.Module, after: nn.Module, run: Run, folder: Path
+    dataset: AttackedDataset, before: nn.Module, after: nn.Module, run: Run, folder: Path
 ) -> None:
     """What both networks say of clean and of triggered test images."""
     rows = _examples(dataset, PREDICTED)
     clean = dataset.test.fetch(rows)
     labels = dataset.test.labels[rows]
     aims = dataset.aims(labels)
-    triggered = dataset.poison.make_trigger().apply(clean)
+    triggered = dataset.attack.make_trigger().apply(clean)
     path = folder / "predictions.png"
     with drawn(path, 1.7 * PREDICTED, 5.0, 2, PREDICTED, squeeze=False) as axes:
         for line, pixels, kind in zip(
             axes, (clean, triggered), ("clean", "triggered"), strict=True
         ):
-            show_images(line, map(_drawable, pixels), kind)
+            show_images(line, map(drawable, pixels), kind)
             images = Images(pixels, labels)
             subset = Subset(images, np.arange(len(images)), dataset.mean, dataset.std)
             columns = [labels, *(predict(one, subset, run).predictions for one in (before, after))]
@@ -97,7 +96,7 @@ def plot_over_sparsity(rows: Sequence[Mapping[str, float]], method: str, path: P
         right.legend()
 
 
-def _examples(dataset: PoisonedDataset, count: int) -> Tensor:
+def _examples(dataset: AttackedDataset, count: int) -> Tensor:
     """Rows of test images that can be attacked, of as many classes as there are, (<= count,)."""
     labels = dataset.test.labels
     usable = torch.nonzero(dataset.aims(labels) != labels).squeeze(1)
@@ -106,11 +105,3 @@ def _examples(dataset: PoisonedDataset, count: int) -> Tensor:
     by_class = [usable[labels[usable] == label].tolist() for label in (*sources, *others)]
     turns = chain.from_iterable(zip_longest(*by_class))  # one of each class, then a second one
     return torch.tensor([row for row in turns if row is not None][:count])
-
-
-def _drawable(image: Tensor) -> NDArray[np.uint8]:
-    """(height, width) of one channel, (height, width, 3) of three, else the mean of all."""
-    if image.shape[0] == 3:
-        return np.asarray(image.permute(1, 2, 0).numpy())
-    grey = image.float().mean(0).round().byte() if image.shape[0] > 1 else image[0]
-    return np.asarray(grey.numpy())

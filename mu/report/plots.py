@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.outputs import SplitOutputs
@@ -75,6 +76,17 @@ def show_images(
         if image is not None:
             axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     line[0].set_ylabel(label, **of_label)
+
+
+def drawable(image: Tensor) -> NDArray[np.uint8]:
+    """An image (channels, height, width) of bytes, as matplotlib draws it.
+
+    (height, width) of one channel, (height, width, 3) of three, else the mean of all.
+    """
+    if image.shape[0] == 3:
+        return np.asarray(image.permute(1, 2, 0).numpy())
+    grey = image.float().mean(0).round().byte() if image.shape[0] > 1 else image[0]
+    return np.asarray(grey.numpy())
 
 
 def plot_layers(mask: Mask, path: Path) -> None:

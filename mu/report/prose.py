@@ -242,3 +242,25 @@ def table_of(
 ) -> str:
     """A Markdown table of :func:`~mu.report.console.numbers`."""
     return markdown_table(*numbers(names, rows, labels))
+
+
+def describe_suspects(
+    model: str,
+    detector: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    metrics: Mapping[str, float],
+    notes: Sequence[str],
+) -> str:
+    """What a detector suspects, the first of it; ``rows`` as of ``columns``."""
+    count = int(metrics["suspects"])
+    more = f"; the first {len(rows)}" if count > len(rows) else ""
+    others = {name: f"{value:.2f} %" for name, value in metrics.items() if name != "suspects"}
+    texts = [[escape(one) for one in row] for row in rows]
+    return paragraphs(
+        f"**Suspects**: `{detector}` suspects {count:,} training samples of {model}{more}.",
+        markdown_table(columns, texts, "rrllr") if rows else "",
+        *(f"> {note}" for note in notes),
+        items(others),
+        "All are in the artifact `suspects/suspects.csv`, pictures in `suspects/sheet.png`.",
+    )

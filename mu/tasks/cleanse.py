@@ -2,66 +2,106 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
+from mu.data.attack import AttackedDataset
 from mu.data.forget import POISON, ForgetRequest, ForgetSplit
+from mu.data.images import ImageDataset
 from mu.data.poison import Poison, PoisonedDataset
-from mu.data.poison_options import PREFIX, PoisonOptions
-from mu.data.triggers import check_trigger
-from mu.detection.outliers import precision_and_recall
-from mu.detection.spectral import SpectralSignatures
+from mu.data.poison_options import PoisonOptions
+from mu.detection import DEFAULT_DETECTOR, DETECTORS
+from mu.detection.activations.by_class import precision_and_recall
 from mu.errors import UserError
-from mu.hyperparameters import typed_as
 from mu.methods import make_method
 from mu.report import backdoor_plots
 from mu.runs import Run
+from mu.tasks.attacks import attack_given, stated, stated_options
 from mu.tasks.base import make_run
 from mu.tasks.outputs import about
 from mu.tasks.perform import perform
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearnTask
 from mu.tasks.prune import requested_task, task_under_mask, train
 from mu.tasks.resolve import fetch_original, refuse_contradictions, stage_of, tracked_model
+from mu.tasks.suspects import Search
 from mu.tasks.unlearn import UnlearnPlan, dataset_of, interrupted_task
 from mu.tracking import Recorder, Store, find_original, rounded
 
-SPECTRAL = "spectral"
 STILL_IN = 20.0  # percent of attack success at which a note says so
 
 
-def make_plan(store: Store, options: BackdoorOptions, request: Request) -> UnlearnPlan:
+@dataclass(frozen=True)
+class CleansePlan:
+    """A cleansing that was requested, and the search for what is to be forgotten, if any."""
+
+    plan: UnlearnPlan
+    search: Search | None = None
+
+
+def make_plan(store: Store, options: BackdoorOptions, request: Request) -> CleansePlan:
     """Check what was requested, and find the poisoned original if there is one."""
     method, device = make_method(options.method, request.method), DeviceOptions.of(request.device)
-    with typed_as("suspects_", SpectralSignatures.names()):
-        spectral = SpectralSignatures.of(request.suspects)
     suspects = options.suspects
-    if request.suspects and suspects != SPECTRAL:
+    search = _search(suspects, request)
+    original = _original(store, options, request, device)
+    dataset = _attacked(dataset_of(original, request.original), original, options, request)
+    extra = {"suspects": suspects, "mask_run_id": options.mask_run_id, **stated_options(dataset)}
+    if search is not None:  # the network tells the forget set
+        search.detector.label(dataset)  # refuses a class that is not there
+        extra |= search.options()
+        name = search.detector.name
+        select = partial(_suspected, search, dataset)
+        plan = UnlearnPlan(store, options, method, device, dataset, original, name, select, extra)
+        return CleansePlan(plan, search)
+    forget = POISON if suspects is None else f"indices:{suspects}"
+    split = original.spec().forget_split(dataset, ForgetRequest.parse(forget))
+    plan = UnlearnPlan(
+        store, options, method, device, dataset, original, forget, lambda *_: split, extra
+    )
+    return CleansePlan(plan.checked())
+
+
+def _search(suspects: str | None, request: Request) -> Search | None:
+    """The search for suspects, or None where these are in a file, or known."""
+    is_file = suspects is not None and (Path(suspects).suffix or Path(suspects).exists())
+    if suspects is not None and (suspects in DETECTORS or not is_file):
+        return Search(suspects, request)
+    if request.suspects:
         given = next(iter(request.suspects))
         raise UserError(
-            f"suspects_{given} is a setting of suspects=spectral; leave it out, or give that"
+            f"suspects_{given} is a setting of suspects={DEFAULT_DETECTOR}; leave it out, or give "
+            "that"
         )
-    original = _original(store, options, request, device)
-    dataset = dataset_of(original, request.original)
-    extra: dict[str, Any] = {"suspects": suspects, "mask_run_id": options.mask_run_id}
-    if suspects == SPECTRAL:
-        spectral.label(dataset)  # refuses a class that is not there
-        forget = SPECTRAL
-        extra |= {f"suspects_{name}": value for name, value in spectral.as_dict().items()}
-    else:
-        forget = POISON if suspects is None else f"indices:{suspects}"
-        split = original.spec().forget_split(dataset, ForgetRequest.parse(forget))
+    return None
 
-    def select(checkpoint: Checkpoint, run: Run) -> ForgetSplit:
-        if suspects != SPECTRAL:
-            return split
-        found = spectral.suspect(checkpoint, dataset, run)
-        return ForgetSplit.of(dataset, checkpoint.spec.split(dataset), found)
 
-    plan = UnlearnPlan(store, options, method, device, dataset, original, forget, select, extra)
-    return plan if suspects == SPECTRAL else plan.checked()  # the network tells the forget set
+def _suspected(
+    search: Search, dataset: ImageDataset, checkpoint: Checkpoint, run: Run
+) -> ForgetSplit:
+    return search.split(checkpoint, dataset, run)
+
+
+def _attacked(
+    dataset: ImageDataset,
+    original: TrackedModel | TrainTask,
+    options: BackdoorOptions,
+    request: Request,
+) -> ImageDataset:
+    """The data with its attack: planted by mu, or as it was stated of somebody else's poison."""
+    if isinstance(dataset, PoisonedDataset) or not isinstance(original, TrackedModel):
+        return dataset
+    known = {**request.poison, "suspects": options.suspects}
+    if missing := [n for n in ("suspects", "trigger", "target") if known.get(n) is None]:
+        raise UserError(
+            f"the original of run {original.run_id} was not poisoned by mu; if somebody else "
+            f"poisoned its data, give {', '.join(missing)} (as suspects=spectral trigger=patch "
+            "target=CLASS); else leave prune_run_id out to make a poisoned one"
+        )
+    return stated(dataset, request, original.run_id)
 
 
 def _original(
@@ -75,7 +115,9 @@ def _original(
         if store.run(run_id).data.tags.get(tags.ENTRY) == "backdoor":
             run_id = stage_of(store, run_id, "poisoned")
         original = TrackedModel(run_id, fetch_original(store, run_id, request.original))
-        _check_poison(run_id, original.checkpoint, request)
+        if poison := original.checkpoint.spec.data.poison:
+            said = attack_given(request, original.checkpoint.spec.data.classes)
+            refuse_contradictions(run_id, poison.options(), said)
         return original
     if mask_run_id is not None:
         return _poisoned(task_under_mask(store, mask_run_id, request.original, device), request)
@@ -102,24 +144,9 @@ def _poisoned(task: TrainTask, request: Request) -> TrainTask:
     return replace(task, dataset=poison.apply(published))
 
 
-def _check_poison(run_id: str, checkpoint: Checkpoint, request: Request) -> None:
-    """Refuse an original that was not poisoned, or not as was requested."""
-    poison = checkpoint.spec.data.poison
-    if poison is None:
-        raise UserError(
-            f"the original of run {run_id} was not poisoned; give the ID of a poisoned one, or "
-            "leave prune_run_id out to make one"
-        )
-    said = {**request.poison, **{PREFIX + name: value for name, value in request.trigger.items()}}
-    if "trigger" in said:
-        said["trigger"] = check_trigger(said["trigger"])
-    if said.get("target") in checkpoint.spec.data.classes:  # by name
-        said["target"] = str(checkpoint.spec.data.classes.index(said["target"]))
-    refuse_contradictions(run_id, poison.options(), said)
-
-
-def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
+def run_plan(cleanse: CleansePlan, parent: str | None = None) -> Unlearned:
     """Do what was planned, in a run of its own, below ``parent``."""
+    plan, search = cleanse.plan, cleanse.search
 
     def begin(recorder: Recorder) -> UnlearnTask:
         original = plan.original
@@ -128,8 +155,13 @@ def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
             original = train(plan.store, original, recorder.run_id)
         else:
             what = about(original.checkpoint)
-            print(f"poisoned original: run {original.run_id}, made as requested ({what})")
-        return plan.task(original)
+            planted = isinstance(plan.dataset, PoisonedDataset)
+            made = "made as requested" if planted else "poisoned by somebody else"
+            print(f"poisoned original: run {original.run_id}, {made} ({what})")
+        task = plan.task(original)
+        if search is not None:
+            search.save(recorder, plan.dataset)
+        return task
 
     return perform(plan.store, plan.title, begin, entry="backdoor", parent=parent, extra=_save)
 
@@ -140,7 +172,6 @@ def resume(store: Store, options: BackdoorOptions, request: Request) -> Unlearne
     if options.sparsities is not None:
         raise UserError("resume_run_id continues one run; leave sparsities out")
     task = interrupted_task(store, "backdoor", options, request)
-    _check_poison(run_id, task.problem.checkpoint, request)
     print(f"run {run_id} continues with method={task.name}")
     return perform(store, task.title, lambda _: task, entry="backdoor", resume=run_id, extra=_save)
 
@@ -149,8 +180,8 @@ def _save(recorder: Recorder, done: Unlearned) -> None:
     """What a backdoor run keeps in addition to what every unlearning does."""
     task, problem, folder = done.task, done.task.problem, recorder.folder
     dataset = problem.dataset
-    assert isinstance(dataset, PoisonedDataset)
-    if task.extra.get("suspects"):
+    assert isinstance(dataset, AttackedDataset)
+    if task.extra.get("suspects") and len(dataset.poisoned):
         found = precision_and_recall(problem.split.forget, dataset.poisoned)
         done.metrics.update({name: rounded(value) for name, value in found.items()})
         done.run.note(
@@ -171,7 +202,7 @@ def _save(recorder: Recorder, done: Unlearned) -> None:
             f"given the class that the attacker wants; try {' or '.join(remedies)}"
         )
     problem.checkpoint.save(folder / "poisoned")
-    dataset.poison.save(folder / "poison")
+    dataset.attack.save(folder / "poison")
     run = make_run(problem.device)
     backdoor_plots.plot_trigger(dataset, folder / "plots" / "trigger.png")
     backdoor_plots.plot_predictions(

@@ -15,7 +15,7 @@ from mu.errors import UserError
 from mu.report import console, contact_sheet, prose
 from mu.runs import Run
 from mu.tasks.base import run_task
-from mu.tasks.outputs import write_json
+from mu.tasks.outputs import log_files, write_json
 from mu.tracking import Recorder, Store, browse, connect
 
 
@@ -30,15 +30,18 @@ def dataset(request: Request) -> None:
     if options.verify is not None:
         found: Card | Contents = verify(path)
         done, title = "verified: every byte is as it was written", "verifies"
-    elif path.exists():
-        raise UserError(f"{str(path)!r} is there already; verify it, or name another file")
     else:
-        found = _contents(options)
-        done, title = f"built, with {digest_file(path).name} beside it", "builds"
+        found, title = _contents(options), "builds"
+        done = f"built, with {digest_file(path).name} beside it"
+        if path.exists():  # the same command said again, say after an interruption at the end
+            found, title = build(found, path, decode_rgb), "verifies"
+            done = "complete already, with just these images"
     store = connect()
 
     def work(recorder: Recorder) -> Card:
         recorder.params(options.as_dict())
+        if isinstance(found, Contents) and found.summary:
+            log_files(recorder, found.summary, found.left_out)
         card = found if isinstance(found, Card) else _build(options, found, path)
         _save(recorder, path, card)
         return card

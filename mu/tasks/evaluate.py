@@ -15,6 +15,7 @@ from mu.cli.requests import DeviceOptions, EvaluateOptions, Request
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import Indices
 from mu.data.splits import Split
+from mu.detection import PREFIX
 from mu.errors import UserError
 from mu.evaluation.measurements import (
     Case,
@@ -31,10 +32,13 @@ from mu.report import console, outcome_plots, prose
 from mu.report.alarms import Alarm, Result, alarms, alarms_of, tag_of, texts
 from mu.report.metrics import print_metrics
 from mu.runs import Run
+from mu.tasks.attacks import stated, stated_options
 from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.detect import detect
 from mu.tasks.outputs import about, write_json, write_text
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import check_oracle_run, data_of, oracle_of, problem_of
+from mu.tasks.suspects import forget_split, resolved
 from mu.tracking import (
     UNLEARNED,
     Recorder,
@@ -69,10 +73,16 @@ class Subject:
 def evaluate(request: Request) -> None:
     """Measure what was requested; everything that can be checked is checked before a run opens."""
     options = EvaluateOptions.of(request.entry)
+    if options.suspects is not None:
+        detect(request)
+        return
+    if request.suspects:
+        name = next(iter(request.suspects))
+        raise UserError(f"{PREFIX}{name} is a setting of a detector; give suspects=spectral, too")
     selection = Selection.parse(options.metrics)
     device = checked_device(DeviceOptions.of(request.device))
     store = connect()
-    subject = _subject(store, options, device)
+    subject = _attacked(_subject(store, options, device), request)
     oracle_id = _oracle_id(store, options.oracle_run_id, subject)
     others, oracles = (
         [word.strip() for word in (text or "").split(",") if word.strip()]
@@ -86,6 +96,7 @@ def evaluate(request: Request) -> None:
 
     def work(recorder: Recorder) -> tuple[Numbers, list[Alarm]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
+        recorder.params(stated_options(subject.split.dataset))
         recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
         recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
@@ -117,7 +128,7 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
     if (run_id is None) == (options.checkpoint is None):
         raise UserError("give run_id or checkpoint, one of them: the model that is to be measured")
     if run_id is None:
-        return _of_folder(Path(str(options.checkpoint)).expanduser(), options)
+        return _of_folder(store, Path(str(options.checkpoint)).expanduser(), options)
     run = record_of(store, finished_run(store, run_id))
     if run.entry in UNLEARNED:
         if forget is not None:
@@ -131,12 +142,23 @@ def _subject(store: Store, options: EvaluateOptions, device: DeviceOptions) -> S
         raise UserError(f"run {run_id} has unlearned nothing; give forget=class:3, say, beside it")
     checkpoint = fetch_checkpoint(store, run_id)
     dataset = data_of(checkpoint.spec, {"data_dir": options.data_dir})
-    split = checkpoint.spec.forget_split(dataset, ForgetRequest.parse(forget))
+    split = forget_split(lambda: store, checkpoint.spec, dataset, ForgetRequest.parse(forget))
     problem = UnlearningProblem(run_id, checkpoint, dataset, split, forget, device)
     return Subject(checkpoint, split, forget, run_id, problem)
 
 
-def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
+def _attacked(subject: Subject, request: Request) -> Subject:
+    """The subject, with the attack that was stated, if one was."""
+    where = subject.run_id or str(request.entry.get("checkpoint"))
+    dataset = stated(subject.split.dataset, request, where)
+    if dataset is subject.split.dataset:
+        return subject
+    split = replace(subject.split, dataset=dataset)
+    problem = subject.problem and replace(subject.problem, dataset=dataset, split=split)
+    return replace(subject, split=split, problem=problem)
+
+
+def _of_folder(store: Store, folder: Path, options: EvaluateOptions) -> Subject:
     """A model from files; what its spec says was removed is its forget set, unless one is given."""
     checkpoint = Checkpoint.load(folder)
     spec = checkpoint.spec
@@ -146,7 +168,8 @@ def _of_folder(folder: Path, options: EvaluateOptions) -> Subject:
     whole = Split(np.sort(np.concatenate([parts.train, removed])), parts.val, parts.unused)
     if options.forget is not None:
         seed = spec.recipe.split.split_seed
-        chosen = ForgetRequest.parse(options.forget).cut(dataset, whole, seed).forget
+        request = resolved(lambda: store, ForgetRequest.parse(options.forget), dataset)
+        chosen = request.cut(dataset, whole, seed).forget
         if len(removed) and not np.array_equal(np.sort(chosen), removed):
             raise UserError(
                 f"forget={options.forget}: the model in {str(folder)!r} has unlearned other "

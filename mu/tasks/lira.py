@@ -200,7 +200,7 @@ def _reference(recorder: Recorder, task: LiraTask, number: int) -> Reference:
             task.problem.checkpoint, task.challenge, number, run, train_network, forget
         )
     recorder.metrics({"reference_s": seconds[0]}, number)
-    _keep(recorder, number, found.to_bytes())
+    recorder.put(_file(number), found.to_bytes())
     return found
 
 
@@ -216,17 +216,6 @@ def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
     except ValueError as error:
         _say(f"{_file(number)} is trained again: {error}")
         return None
-
-
-def _keep(recorder: Recorder, number: int, content: bytes) -> None:
-    """Put a reference among the run's artifacts; at the run's end, if the store fails now."""
-    try:
-        recorder.put(_file(number), content)
-    except Exception as error:
-        recorder.warn("references are kept only when the run ends", error)
-        later = recorder.folder / _file(number)
-        later.parent.mkdir(exist_ok=True)
-        later.write_bytes(content)
 
 
 # --- the attacks --------------------------------------------------------------------------

@@ -28,15 +28,18 @@ def log_data(recorder: Recorder, dataset: ImageDataset) -> None:
     place = dataset.data_dir or dataset.name
     recorder.dataset(dataset.name, fingerprint_tag(dataset.fingerprint), place, profile)
     if manifest := dataset.manifest:
-        _print_once(f"data: {manifest.summary}")
-        recorder.remark(f"Data: {manifest.summary}")
+        log_files(recorder, manifest.summary, manifest.left_out)
         everything = {"train": range(len(dataset.train)), "test": range(len(dataset.test))}
         write_csv(recorder.folder / "data" / "manifest.csv", dataset.file_rows(everything))
-        left = [
-            {"file": one, "why": why} for why, all_ in manifest.left_out.items() for one in all_
-        ]
-        if left:
-            write_csv(recorder.folder / "data" / "left_out.csv", left)
+
+
+def log_files(recorder: Recorder, summary: str, left_out: Mapping[str, Sequence[str]]) -> None:
+    """Say which files were read, in the terminal and on the run's page, and which were not."""
+    _print_once(f"data: {summary}")
+    recorder.remark(f"Data: {summary}")
+    left = [{"file": one, "why": why} for why, all_ in left_out.items() for one in all_]
+    if left:
+        write_csv(recorder.folder / "data" / "left_out.csv", left)
 
 
 @cache

@@ -30,6 +30,7 @@ from mu.tasks.resolve import (
     tracked_model,
     unlearn_run,
 )
+from mu.tasks.suspects import forget_split
 from mu.tasks.unlearn import make_plan, run_plan
 from mu.tracking import Store, connect
 
@@ -155,7 +156,7 @@ def _refuse_other_forget_set(
         return
     duplicates = run.params.get("duplicates", COPIES[0])
     request = ForgetRequest.parse(given, duplicates=duplicates)
-    split = problem().spec.forget_split(problem().dataset, request)
+    split = forget_split(connect, problem().spec, problem().dataset, request)
     if not np.array_equal(split.forget, problem().split.forget):
         raise UserError(
             f"forget={given} contradicts run {run.run_id}, which has forget={kept}; "

@@ -10,11 +10,13 @@ import numpy as np
 
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request, TransferOptions, UnlearnOptions
+from mu.data.attack import AttackedDataset
 from mu.data.forget import ForgetRequest, ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method
 from mu.methods.base import Method
 from mu.runs import Run
+from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_options
 from mu.tasks.base import checked_device, make_run
 from mu.tasks.outputs import about
 from mu.tasks.perform import perform, print_unlearned
@@ -22,6 +24,7 @@ from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProbl
 from mu.tasks.prune import requested_task, train
 from mu.tasks.resolve import check_oracle_run, data_of, fetch_original, find_requested, stage_of
 from mu.tasks.resume import continued, interrupted, overrides, resumed_on
+from mu.tasks.suspects import forget_split
 from mu.tracking import Recorder, Store, connect
 
 
@@ -70,6 +73,8 @@ class UnlearnPlan:
     def task(self, original: TrackedModel) -> UnlearnTask:
         """What is to be done, once the original is there; refuses an oracle of something else."""
         run, run_id, checkpoint = make_run(self.device), original.run_id, original.checkpoint
+        if stated_options(self.dataset) and isinstance(self.dataset, AttackedDataset):
+            run.note(f"ASR is of {self.dataset.attack.in_words(self.dataset)}")
         split = self.select(checkpoint, run)
         problem = UnlearningProblem(
             run_id, checkpoint, self.dataset, split, self.forget, self.device
@@ -89,12 +94,13 @@ def make_plan(
     run_id = stage_of(store, options.prune_run_id, options.stage)
     found = find_requested(store, run_id, given, poisoned=forget.kind == "poison")
     original = found or requested_task(given, device, prefix="prune_")
-    dataset = dataset_of(original, given)
-    split = original.spec().forget_split(dataset, forget)
+    where = found.run_id if found else "auto"
+    dataset = stated(dataset_of(original, given), request, where)
+    split = forget_split(lambda: store, original.spec(), dataset, forget)
     if found and options.prune_run_id == "auto":
         what = about(found.checkpoint)
         print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
-    extra = {"stage": options.stage} if options.stage else {}
+    extra = {**stated_options(dataset), **({"stage": options.stage} if options.stage else {})}
     extra |= {"duplicates": options.duplicates} if dataset.manifest else {}
     return UnlearnPlan(
         store, options, method, device, dataset, original, options.forget, lambda *_: split, extra
@@ -145,7 +151,8 @@ def interrupted_task(
     made = {**kept, **extra, **method.in_force(checkpoint)}
     device = resumed_on(found, made, wanted, request.device)
     place = given.get("data_dir") or kept["data_dir"]
-    dataset = data_of(checkpoint.spec, {**given, "data_dir": place})
+    refuse_other_attack(run_id, checkpoint.spec, extra, request)
+    dataset = restated(data_of(checkpoint.spec, {**given, "data_dir": place}), extra)
     forget = np.array(kept["indices"], np.int64)
     split = ForgetSplit.of(dataset, checkpoint.spec.split(dataset), forget)
     problem = UnlearningProblem(

@@ -20,7 +20,9 @@ from mlflow.utils.uri import is_local_uri
 from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.errors import UserError
 from mu.masks import Mask
-from mu.tags import COMMIT, ENTRY, ERROR, MASK, SPEC, WEIGHTS, fingerprint_tag
+from mu.run_record import SUSPECTS_FILE
+from mu.tags import COMMIT, ENTRY, ERROR, MASK, SPEC, SUSPECTS, WEIGHTS, fingerprint_tag
+from mu.tracking.address import hidden
 from mu.tracking.lifecycle import commit_tags
 from mu.tracking.store import Store, connect
 from mu.trust import NONE, Trusts, named, words
@@ -32,6 +34,7 @@ UNLEARNED = ("unlearn", "backdoor")  # entries whose runs hold a network that ha
 ORIGINALS = ("prune", *UNLEARNED)
 TRANSFERRED = "transfer"  # whose runs hold a network that was trained on for other data
 TAG_OF = {SPEC_FILE: SPEC, WEIGHTS_FILE: WEIGHTS, MASK_FILE: MASK}  # of a network's files
+CHECKED = {**TAG_OF, SUSPECTS_FILE: SUSPECTS}
 
 
 def fingerprint_tags(digests: dict[str, str]) -> dict[str, str]:
@@ -92,9 +95,10 @@ def read(store: Store, run: MlflowRun, path: str) -> bytes:
                 content = Path(fetched).read_bytes()
     except (MlflowException, OSError) as error:
         raise UserError(
-            f"run {run.info.run_id} has no readable artifact {path}: {error}"
+            f"run {run.info.run_id} has no readable artifact {path}: "
+            f"{hidden(str(error), store.uri)}"
         ) from error
-    tag = TAG_OF.get(path)
+    tag = CHECKED.get(path)
     if tag and fingerprint_tag(hashlib.sha256(content).hexdigest()) != run.data.tags.get(tag):
         raise UserError(
             f"{path} of run {run.info.run_id} is damaged: its sha256 is not the one in the run's "

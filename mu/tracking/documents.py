@@ -4,43 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
 from mu.digests import digest_of
-from mu.distributed.place import place
 from mu.errors import UserError
 from mu.readers.documents import read_json
 from mu.tracking.artifacts import read
 from mu.tracking.recorder import Recorder
-from mu.tracking.resuming import resume_folder
 from mu.tracking.store import Store
-from mu.training.progress import FOLDER, write_whole
+from mu.training.progress import FOLDER
 
 DOCUMENT_FILE = f"{FOLDER}/job.json"
 _FORMAT = "mu.job/1"
 
 
 def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
-    """Keep it among a run's artifacts; a store that fails costs that, but not the work.
+    """Keep it among a run's artifacts, soon; a store that fails costs that, but not the work.
 
     ``task``: JSON-ready: everything that is needed to start it again.
     """
-    if not place().is_first:
-        return
     document = {"format": _FORMAT, **task}
     text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
-    try:
-        with resume_folder(recorder.store.run(recorder.run_id)) as (folder, is_scratch):
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / Path(DOCUMENT_FILE).name
-            write_whole(path, text.encode())
-            if is_scratch:
-                recorder.store.client.log_artifact(recorder.run_id, str(path), FOLDER)
-    except Exception as error:
-        recorder.warn("the run could not be resumed", error)
+    recorder.put(DOCUMENT_FILE, text.encode())
 
 
 def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
+from mlflow.entities import Run as MlflowRun
 from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -21,13 +20,18 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mu.distributed.group import from_first, other_failed
 from mu.distributed.place import place
 from mu.errors import UserError
-from mu.tags import COMMIT, DIRTY, ENTRY, ERROR, HOST, PID, PROCESS_START, RESUMED, RESUMED_AS
+from mu.tags import COMMIT, DIRTY, ENTRY, ERROR, HOST, PID, PROCESS, RESUMED, RESUMED_AS
+from mu.tracking import signals
+from mu.tracking.kept import KEPT_FILE, PREFIX, keep
+from mu.tracking.lease import process_tags, state_of
 from mu.tracking.recorder import Recorder
+from mu.tracking.sender import within
 from mu.tracking.signals import Signals, Stopped
 from mu.tracking.store import Store, connect, reason
 from mu.tracking.view import give_views
 
 SETTLING_SECONDS = 0.5  # in which another process that resumes the same run would show itself
+PATIENCE_SECONDS = 60.0  # that a store is waited for when a run fails
 
 
 @contextmanager
@@ -52,18 +56,21 @@ def tracked(
     """
     give_views(store)
     # Signals wait, wherever they are not let through.
-    with Signals() as signals, _kept_where_it_fails() as folder:
-        run_id = from_first(
-            lambda: _reopen(store, resume) if resume else _open(store, entry, name, parent)
-        )
-        recorder = Recorder(store, run_id, folder)
-        if resume:
-            recorder.know_history()
+    with Signals() as caught, _kept_where_it_fails() as folder:
+        own = process_tags()
+
+        def opened() -> str:
+            return _reopen(store, resume, own) if resume else _open(store, entry, name, parent, own)
+
+        run_id = from_first(lambda: caught.outlast(opened))
+        recorder = Recorder(store, run_id, folder, own[PROCESS], entry)
         try:
-            with signals.let_through():
+            with caught.let_through():
+                if resume:
+                    recorder.know_history()
                 yield recorder
                 from_first(lambda: _store(recorder))
-            from_first(lambda: _finish(recorder))
+            from_first(lambda: caught.outlast(lambda: _finish(recorder)))
         except BaseException as error:
             # Another rank's failure, where the launcher stops this one because of it.
             cause = other_failed() if isinstance(error, Stopped) else None
@@ -78,43 +85,52 @@ def tracked(
 @contextmanager
 def _kept_where_it_fails() -> Iterator[Path]:
     """A scratch folder, which stays where the block fails and has written something."""
-    folder = Path(tempfile.mkdtemp(prefix="mu-"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     kept = False
     try:
         yield folder
     except BaseException as error:
-        kept = place().is_first and any(folder.iterdir())
+        kept = place().is_first and any(one.is_file() for one in folder.rglob("*"))
         if kept and str(folder) not in str(error):
-            print(f"what the run had written is kept in {folder}", file=sys.stderr)
+            print(_words_on(folder), file=sys.stderr, flush=True)
         raise
     finally:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _words_on(folder: Path) -> str:
+    if (folder / KEPT_FILE).exists():
+        return f"what the store does not have is kept in {folder}; to deliver it: mu sync {folder}"
+    return f"what the run had written is kept in {folder}"
+
+
 def _store(recorder: Recorder) -> None:
+    recorder.stage = "worked"
     try:
         recorder.finish()
     except Exception as error:
         raise UserError(
             f"the results of run {recorder.run_id} could not be stored "
-            f"({reason(recorder.store.uri, error)}); they are kept in {recorder.folder}"
+            f"({reason(recorder.store.uri, error)}); they are kept in {recorder.folder}; to "
+            f"deliver them: mu sync {recorder.folder}"
         ) from error
 
 
 def _finish(recorder: Recorder) -> None:
+    recorder.stage = "stored"
     try:
         recorder.store.client.set_terminated(recorder.run_id, "FINISHED")
     except Exception as error:
         raise UserError(
             f"the results of run {recorder.run_id} are stored, but it could not be marked as "
-            f"finished: {reason(recorder.store.uri, error)}"
+            f"finished: {reason(recorder.store.uri, error)}; to do so: mu sync {recorder.folder}"
         ) from error
 
 
-def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
-    """Attach to the launcher's run, once, or create one."""
-    tags = {ENTRY: entry, "mlflow.runName": name, **_process_tags()}
+def _open(store: Store, entry: str, name: str, parent: str | None, own: Mapping[str, str]) -> str:
+    """Attach to the launcher's run, once, or create one; ``own``: this process's tags."""
+    tags = {ENTRY: entry, "mlflow.runName": name, **own, **commit_tags()}
     tags |= {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     run_id = os.environ.get("MLFLOW_RUN_ID")
     with store.answers():
@@ -129,33 +145,37 @@ def _open(store: Store, entry: str, name: str, parent: str | None) -> str:
     return run_id
 
 
-def _reopen(store: Store, run_id: str) -> str:
-    """Open an interrupted run again; the one that the launcher opened points to it."""
+def _reopen(store: Store, run_id: str, own: Mapping[str, str]) -> str:
+    """Open an interrupted run again; the one that the launcher opened points to it.
+
+    UserError if another process is quicker.
+    """
     with store.answers():
         if launched := os.environ.pop("MLFLOW_RUN_ID", None):
             store.client.set_tag(launched, RESUMED_AS, run_id)
             store.client.set_tag(launched, "mlflow.runName", f"resumes {run_id[:8]}")
-        tags = store.run(run_id).data.tags
-        again = {RESUMED: str(int(tags.get(RESUMED, 0)) + 1), **_process_tags()}
+        start = time.monotonic()
+        run = store.run(run_id)
+        tags = run.data.tags
+        if run.info.status == "RUNNING" and state_of(tags) != "dead":
+            raise _taken(run)
+        again = {RESUMED: str(int(tags.get(RESUMED, 0)) + 1), **own, **commit_tags()}
         store.client.log_batch(run_id, tags=[RunTag(*pair) for pair in again.items()])
         if ERROR in tags:
             store.client.delete_tag(run_id, ERROR)
         store.client.update_run(run_id, status="RUNNING")
-        time.sleep(SETTLING_SECONDS)
-        if (taken := store.run(run_id).data.tags[PID]) != again[PID]:
-            raise UserError(f"run {run_id} is being resumed by process {taken} at the same time")
+        # Another one that found it free has written its tags, too, before this is over.
+        time.sleep(max(SETTLING_SECONDS, time.monotonic() - start))
+        if (run := store.run(run_id)).data.tags.get(PROCESS) != own[PROCESS]:
+            raise _taken(run)
     return run_id
 
 
-def _process_tags() -> dict[str, str]:
-    """Which process works on the run, and on which commit."""
-    process = psutil.Process()
-    return {
-        HOST: socket.gethostname(),
-        PID: str(process.pid),
-        PROCESS_START: f"{process.create_time():.2f}",
-        **commit_tags(),
-    }
+def _taken(run: MlflowRun) -> UserError:
+    host, process = (run.data.tags.get(tag, "?") for tag in (HOST, PID))
+    return UserError(
+        f"run {run.info.run_id} is being resumed by process {process} on {host} at the same time"
+    )
 
 
 def commit_tags() -> dict[str, str]:
@@ -175,14 +195,32 @@ def commit_tags() -> dict[str, str]:
 def _end_badly(recorder: Recorder, error: BaseException) -> None:
     """Close a run that did not end well; a store that is gone must not hide the reason.
 
-    MLflow's launcher writes FAILED over KILLED once the process has ended; the reason stays.
+    What it does not take in time is kept. MLflow's launcher writes FAILED over KILLED once the
+    process has ended; the reason stays.
     """
-    status, reason = "FAILED", str(error) or type(error).__name__
+    if recorder.stage == "lost" or not place().is_first:
+        return
+    status, why, seconds = "FAILED", reason(recorder.store.uri, error), PATIENCE_SECONDS
     if isinstance(error, KeyboardInterrupt | Stopped):
-        status, reason = "KILLED", f"stopped by {str(error) or 'SIGINT'}"
-    with contextlib.suppress(Exception):
-        recorder.store.close(recorder.run_id, status, reason)
-        recorder.send()
+        status, seconds = "KILLED", signals.CLOSING_SECONDS
+        why = f"stopped by {str(error) or 'SIGINT'}"
+    told: list[str] = []
+
+    def close() -> None:
+        with contextlib.suppress(Exception):
+            if recorder.stage != "stored":
+                recorder.store.close(recorder.run_id, status, why)
+                told.append(status)
+            recorder.flush()
+
+    within(seconds, close)
+    try:
+        if recorder.stage != "working":  # all results are there, or in the folder
+            keep(recorder, "FINISHED", "")
+        elif not (told and recorder.is_delivered):
+            keep(recorder, status, why)
+    except OSError as full:
+        recorder.warn("what was not delivered is lost", full)
 
 
 def fail_launched_run(reason: str) -> None:

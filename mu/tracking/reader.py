@@ -11,7 +11,7 @@ from mlflow.entities import Run as MlflowRun
 
 from mu.errors import UserError
 from mu.run_record import RunRecord
-from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, fingerprint_tag
+from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, SUSPECTS, fingerprint_tag
 from mu.tracking.artifacts import UNLEARNED, check_network, read
 from mu.tracking.store import FINISHED, Store
 from mu.tracking.view import run_url
@@ -73,6 +73,31 @@ def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED
         )
     check_network(run)
     return record_of(store, run)
+
+
+def read_suspects(store: Store, run_id: str, data: str) -> RunRecord:
+    """A finished run that holds a list of suspects, by its ID or the first digits of it.
+
+    ``data``: fingerprint of the data that they must be of. UserError if there is none, or it is of
+    other data.
+    """
+    record = read_run(store, run_id)
+    make_one = "make one: mlflow run . -e evaluate -P run_id=ORIGINAL -P suspects=spectral"
+    if SUSPECTS not in record.tags:
+        raise UserError(
+            f"run {record.run_id} (entry {record.entry}) holds no list of suspects; {make_one}"
+        )
+    if record.status != "FINISHED":
+        raise UserError(
+            f"run {record.run_id} is {record.status}, so its list of suspects is not taken; "
+            f"{make_one}"
+        )
+    if record.tags.get(DATA) != fingerprint_tag(data):
+        raise UserError(
+            f"the suspects of run {record.run_id} are of other data (fingerprint "
+            f"{record.tags.get(DATA)}, not {fingerprint_tag(data)}); {make_one}"
+        )
+    return record
 
 
 def unlearned_of(store: Store, entries: Sequence[str] = UNLEARNED) -> Iterator[RunRecord]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -13,37 +14,63 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
+from mu.distributed.place import place
 from mu.errors import UserError
-from mu.tags import EVALUATION
+from mu.tags import EVALUATION, HEARTBEAT, HOST, PROCESS
+from mu.tracking.lease import HEARTBEAT_SECONDS
+from mu.tracking.outbox import Outbox
+from mu.tracking.run_files import RunFiles
+from mu.tracking.sender import Sender
 from mu.tracking.store import Store, reason
+from mu.tracking.telling import Entity, Teller
+from mu.training.progress import Progress
 
 FLUSH_SECONDS = 2.0
-BATCH = 1000
 MOST = 60_000  # letters of a data set's profile; MLflow takes 65,535 at the least
 
 
 class Recorder:
     """Writes to one MLflow run.
 
-    What is logged is gathered and sent every two seconds by a thread of its own, so that a slow
-    store never holds up the training, nor lengthens a time that is measured; while the store
-    fails it is kept, and the work goes on. ``folder``: a scratch folder; everything in it becomes
-    the run's artifacts when the run ends well.
+    What is logged is gathered and sent every two seconds by a thread of its own, and files by
+    another, so that a slow store never holds up the training, nor lengthens a time that is
+    measured; while the store fails they are kept, and the work goes on.
+
+    Parameters
+    ----------
+    folder
+        A scratch folder; everything in it becomes the run's artifacts when the run ends well.
+    process
+        The value of the run's tag ``mu.process``. When another process has taken the run over,
+        this one is ended, as by SIGTERM.
+    entry
+        Name of the entry point.
+
+    Attributes
+    ----------
+    stage
+        How far the run has come: ``working``, ``worked`` (the folder holds all results),
+        ``stored`` (all is in the store), ``lost`` (to another process).
     """
 
-    def __init__(self, store: Store, run_id: str, folder: Path) -> None:
-        self.store = store
-        self.run_id = run_id
-        self.folder = folder
-        self._waiting: list[Metric | Param | RunTag] = []
-        self._present: set[str] | None = None  # parameters that MLflow's launcher has logged
+    def __init__(
+        self, store: Store, run_id: str, folder: Path, process: str = "", entry: str = ""
+    ) -> None:
+        self.store, self.run_id, self.folder = store, run_id, folder
+        self.process, self.entry = process, entry
+        self.stage = "working"
+        self._waiting: list[Entity] = []
+        self._teller = Teller(store, run_id, self.warn)
         self._known: set[tuple[str, int]] = set()  # numbers that a resumed run has logged before
         self._warned: set[str] = set()
         self._remarks: list[str] = []  # paragraphs of the description
-        self._ended = threading.Event()
         self._sending = threading.Lock()
-        self._thread = threading.Thread(target=self._send_regularly, daemon=True)
-        self._thread.start()
+        self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
+        self.files = RunFiles(store, run_id)
+        self._outbox = Outbox(self.files, folder, self._files_wait)
+        self._numbers = Sender(self._send_regularly, self._numbers_wait, FLUSH_SECONDS)
+
+    # --- what is told ---------------------------------------------------------------------
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers, rounded; fits :class:`mu.Run`'s sink."""
@@ -72,13 +99,6 @@ class Recorder:
         """Add a paragraph to the description that will be set."""
         self._remarks.append(text)
 
-    def put(self, path: str, content: bytes) -> None:
-        """Put a file among the run's artifacts at once; raises what goes wrong."""
-        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-            file = Path(scratch) / Path(path).name
-            file.write_bytes(content)
-            self.store.client.log_artifact(self.run_id, str(file), str(Path(path).parent))
-
     def dataset(
         self, name: str, digest: str, place: str, profile: Mapping[str, Any], use: str = "training"
     ) -> None:
@@ -88,54 +108,87 @@ class Recorder:
         JSON-ready. ``use``: what the run does with it, as MLflow's page shows it.
         """
         source, about = json.dumps({"uri": place}), json.dumps(profile)[:MOST]
-        one = DatasetInput(
-            Dataset(name, digest, "local", source, profile=about),
-            [InputTag("mlflow.data.context", use)],
-        )
+        data = Dataset(name, digest, "local", source, profile=about)
+        self._waiting.append(DatasetInput(data, [InputTag("mlflow.data.context", use)]))
+
+    def put(self, path: str, content: bytes) -> None:
+        """Have a file put among the run's artifacts, soon; it is not waited for.
+
+        A disk that cannot take it costs the file, with a warning, but not the work.
+        """
+        if not place().is_first:
+            return
         try:
-            self.store.client.log_inputs(self.run_id, datasets=[one])
-        except Exception as error:
-            self.warn("the data set could not be logged", error)
+            self._outbox.put(path, content)
+        except OSError as error:
+            self.warn(f"{path} is not kept", error)
+
+    def put_progress(self, progress: Progress, content: bytes) -> None:
+        """Have progress put there, in place of older progress; it is not waited for."""
+        self._outbox.put_progress(progress, content)
+
+    # --- the end --------------------------------------------------------------------------
 
     def finish(self) -> None:
         """Send what is waiting and upload the folder; raises what goes wrong."""
         self.send()
+        self._outbox.finish()
         self.store.client.log_artifacts(self.run_id, str(self.folder))
 
     def send(self) -> None:
         """Send what is waiting; raises what goes wrong."""
-        self.close()
         with self._sending:
-            self._send()
+            self._teller.tell(self._waiting)
+
+    def flush(self) -> None:
+        """Send what is waiting, and the files that are on their way; raises what goes wrong."""
+        self.send()
+        self._outbox.flush()
 
     def close(self) -> None:
-        """Stop sending regularly."""
-        self._ended.set()
+        """Begin to send nothing more."""
+        self._numbers.end()
+        self._outbox.close()
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether nothing waits to be sent, apart from the folder of a run that ends well."""
+        return not self._waiting and self._outbox.is_empty
+
+    def kept(self) -> list[Entity]:
+        """What could not be sent; progress that could not is written to the folder."""
+        self._outbox.keep()
+        return list(self._waiting)
+
+    # --- sending --------------------------------------------------------------------------
 
     def _send_regularly(self) -> None:
-        while not self._ended.wait(FLUSH_SECONDS):
-            with self._sending:
-                if self._ended.is_set():
-                    return
-                try:
-                    self._send()
-                except Exception as error:
-                    self.warn("numbers wait to be logged", error)
+        self._beat()
+        self.send()
 
-    def _send(self) -> None:
-        while batch := self._waiting[:BATCH]:
-            params = {one.key: one for one in batch if isinstance(one, Param)}
-            if params and self._present is None:
-                self._present = set(self.store.client.get_run(self.run_id).data.params)
-            self.store.client.log_batch(
-                self.run_id,
-                metrics=[one for one in batch if isinstance(one, Metric)],
-                params=[one for name, one in params.items() if name not in (self._present or ())],
-                tags=list({one.key: one for one in batch if isinstance(one, RunTag)}.values()),
+    def _beat(self) -> None:
+        """Say that this process is alive, and learn whether the run is still its own."""
+        if time.monotonic() < self._next_beat or not (self.process and place().is_first):
+            return
+        client = self.store.client
+        client.set_tag(self.run_id, HEARTBEAT, str(int(time.time())))
+        self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
+        tags = client.get_run(self.run_id).data.tags
+        if tags.get(PROCESS, self.process) != self.process:
+            self.stage = "lost"
+            print(
+                f"run {self.run_id} was taken over by a process on {tags.get(HOST)}; this one ends",
+                file=sys.stderr,
+                flush=True,
             )
-            del self._waiting[: len(batch)]
-            if self._present is not None:
-                self._present |= params.keys()
+            self.close()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _numbers_wait(self, error: Exception) -> None:
+        self.warn("numbers wait to be logged", error)
+
+    def _files_wait(self, error: Exception) -> None:
+        self.warn("progress waits to be kept", error)
 
     def warn(self, what: str, error: Exception) -> None:
         """Say once that something of less weight than the work itself has failed, and why."""

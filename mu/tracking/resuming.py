@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repo import ArtifactRepository
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
@@ -22,16 +20,16 @@ from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.errors import ProcessDiedError, UserError
 from mu.tags import ENTRY, HOST, PID, RESUMED_AS
+from mu.tracking.address import hidden
 from mu.tracking.doctor import verdict_of
+from mu.tracking.lease import remedy_elsewhere
 from mu.tracking.recorder import Recorder
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store
 from mu.training.progress import (
     FOLDER,
     Checkpointer,
-    FolderCheckpointer,
     Progress,
-    is_progress,
     progress_files,
     read_newest,
 )
@@ -72,7 +70,7 @@ def _resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
         host, process = (run.data.tags.get(tag, "?") for tag in (HOST, PID))
         remedy = {
             "alive": "wait for it, or stop it first",
-            "elsewhere": f"where that process is gone, say `mu doctor` on {host} first",
+            "elsewhere": remedy_elsewhere(run.data.tags),
         }.get(verdict, "end it first")
         raise UserError(f"run {run_id} is RUNNING, as process {process} on {host}; {remedy}")
     return run
@@ -97,7 +95,8 @@ def find_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any
     except UserError as error:
         raise UserError(f"run {run_id} cannot be resumed: {error}") from error
     except (MlflowException, OSError) as error:
-        raise UserError(f"the progress of run {run_id} cannot be read: {error}") from error
+        why = hidden(str(error), store.uri)
+        raise UserError(f"the progress of run {run_id} cannot be read: {why}") from error
 
 
 @contextmanager
@@ -106,44 +105,32 @@ def run_checkpointer(
 ) -> Iterator[Checkpointer]:
     """Keep progress among a run's artifacts, in ``resume/``.
 
-    In a local store the file is written there directly and renamed; elsewhere it is uploaded.
-    Either is done by a thread of its own, while the next epoch trains, and finished when the block
-    ends, however it ends. A store that fails costs the progress, with a warning, but not the
-    training. ``about``: JSON-ready: what is being made. ``before``: what to go on from.
+    Only the newest is, by a thread of its own: the training never waits for it. A store that fails
+    costs the progress, with a warning, but not the training. ``about``: JSON-ready: what is being
+    made. ``before``: what to go on from.
     """
-    run = recorder.store.run(recorder.run_id)
-    with resume_folder(run) as (folder, is_scratch):
-        checkpointer = _RunCheckpointer(recorder, folder, about, before, uploads=is_scratch)
-        try:
-            with closing(checkpointer):
-                yield checkpointer
-        except (KeyboardInterrupt, Stopped, ProcessDiedError):
-            if checkpointer.has_kept:
-                print(
-                    "to go on from the last finished epoch: "
-                    f"mlflow run . -e {run.data.tags[ENTRY]} -P resume_run_id={recorder.run_id}",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            raise
+    checkpointer = RunCheckpointer(recorder, about, before)
+    try:
+        yield checkpointer
+    except (KeyboardInterrupt, Stopped, ProcessDiedError):
+        if checkpointer.has_kept:
+            print(
+                "to go on from the last finished epoch: "
+                f"mlflow run . -e {recorder.entry} -P resume_run_id={recorder.run_id}",
+                file=sys.stderr,
+                flush=True,
+            )
+        raise
 
 
-class _RunCheckpointer(FolderCheckpointer):
-    """Writes in a thread of its own, warns where that fails, and uploads where it has to."""
+class RunCheckpointer:
+    """Gives progress to the recorder, which delivers it while the next epoch trains."""
 
     def __init__(
-        self,
-        recorder: Recorder,
-        folder: Path,
-        about: Mapping[str, Any],
-        before: Progress | None,
-        *,
-        uploads: bool,
+        self, recorder: Recorder, about: Mapping[str, Any], before: Progress | None
     ) -> None:
-        super().__init__(folder, about)
-        self._recorder, self._before, self._uploads = recorder, before, uploads
-        self._writer = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
+        self._recorder, self._before = recorder, before
+        self._about = json.loads(json.dumps(about))
         self.has_kept = before is not None
 
     def last(self) -> Progress | None:
@@ -152,32 +139,8 @@ class _RunCheckpointer(FolderCheckpointer):
 
     def save(self, progress: Progress) -> None:
         """See :meth:`mu.training.progress.Checkpointer.save`; returns once it is copied."""
-        if self._writing is not None:
-            self._writing.result()
-        content = progress.to_bytes(self.about)
-        self._writing = self._writer.submit(self._keep, progress, content)
-
-    def close(self) -> None:
-        """Wait until all is written."""
-        self._writer.shutdown()
-
-    def _keep(self, progress: Progress, content: bytes) -> None:
-        try:
-            self.write(progress, content)
-            if self._uploads:
-                self._upload()
-            self.has_kept = True
-        except Exception as error:
-            self._recorder.warn("progress is not kept", error)
-
-    def _upload(self) -> None:
-        recorder, files = self._recorder, progress_files(self.folder)
-        recorder.store.client.log_artifact(recorder.run_id, str(files[-1]), FOLDER)
-        wanted = {f"{FOLDER}/{one.name}" for one in files}
-        repository = _repository(recorder)
-        for one in repository.list_artifacts(FOLDER):
-            if is_progress(Path(one.path).name) and one.path not in wanted:
-                repository.delete_artifacts(one.path)
+        self._recorder.put_progress(progress, progress.to_bytes(self._about))
+        self.has_kept = True
 
 
 def remove_progress(recorder: Recorder) -> None:
@@ -185,8 +148,7 @@ def remove_progress(recorder: Recorder) -> None:
     if not place().is_first:
         return
     try:
-        if recorder.store.client.list_artifacts(recorder.run_id, FOLDER):
-            _repository(recorder).delete_artifacts(FOLDER)
+        recorder.files.remove_progress()
     except Exception as error:
         recorder.warn("the run's resume/ could not be removed", error)
 
@@ -195,7 +157,7 @@ def remove_progress(recorder: Recorder) -> None:
 def resume_folder(run: MlflowRun) -> Iterator[tuple[Path, bool]]:
     """Where the ``resume/`` of a run lies on this machine, else a scratch folder.
 
-    With it whether it is a scratch folder, whose files have to be fetched or uploaded.
+    With it whether it is a scratch folder, whose files have to be fetched.
     """
     uri = run.info.artifact_uri
     if is_local_uri(uri):
@@ -203,9 +165,3 @@ def resume_folder(run: MlflowRun) -> Iterator[tuple[Path, bool]]:
         return
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         yield Path(scratch) / FOLDER, True
-
-
-def _repository(recorder: Recorder) -> ArtifactRepository:
-    store = recorder.store
-    uri = store.run(recorder.run_id).info.artifact_uri
-    return get_artifact_repository(uri, tracking_uri=store.uri)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from mu.distributed.group import stopped_by_signal
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CLOSING_SECONDS = 5.0  # that a store is waited for, once a signal has come
+Value = TypeVar("Value")
 
 
 class Stopped(BaseException):
@@ -34,6 +37,7 @@ class Signals:
     def __init__(self) -> None:
         self._wait = True
         self._waiting: int | None = None
+        self._came = 0.0  # when the first signal came
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -60,7 +64,34 @@ class Signals:
         finally:
             self._wait = True
 
+    def outlast(self, call: Callable[[], Value]) -> Value:
+        """What a call to the store gives; a signal waits for its end, but only so long.
+
+        Then it raises, and the call goes on in a thread of its own.
+        """
+        found: list[Value | BaseException] = []
+
+        def work() -> None:
+            try:
+                found.append(call())
+            except BaseException as error:
+                found.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.2)
+            late = self._waiting is not None and time.monotonic() > self._came + CLOSING_SECONDS
+            if late and thread.is_alive():
+                self._raise_waiting()
+        (value,) = found
+        if isinstance(value, BaseException):
+            raise value
+        return value
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._waiting is None:
+            self._came = time.monotonic()
         self._waiting = number
         stopped_by_signal()
         if not self._wait:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.errors import UserError
 from mu.tags import ERROR
+from mu.tracking import postgres
+from mu.tracking.address import hidden, is_database, shown
 from mu.tracking.silent import SilentClient
 
 # MLflow's own patience with a server that is down is about four minutes. The first request finds
@@ -31,6 +34,8 @@ from mu.tracking.silent import SilentClient
 _AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _LATER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _LOCK_SECONDS = 120
+# What goes wrong is raised, too, and said in a line; this logger adds a page to each.
+logging.getLogger("mlflow.store.db.utils").addFilter(lambda one: one.levelno < logging.WARNING)
 PAGE = 50  # runs a request
 ID_DIGITS = 32  # of a run's ID
 FEWEST_DIGITS = 4  # of an ID that is shortened
@@ -58,7 +63,7 @@ class Store:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise failure(self.uri, error) from error
             raise UserError(
-                f"there is no run {run_id!r} in {_shown(self.uri)}; copy an ID from the MLflow "
+                f"there is no run {run_id!r} in {shown(self.uri)}; copy an ID from the MLflow "
                 "page, or set MLFLOW_TRACKING_URI to the store that holds it"
             ) from error
         if found.info.lifecycle_stage != "active":
@@ -144,8 +149,8 @@ class Store:
 def connect(uri: str | None = None) -> Store:
     """Open the store, creating a local one if it is not there yet.
 
-    Two processes that create a fresh SQLite store at once ruin it for good, so the first opening is
-    done under a lock beside the file. ``uri``: default: ``MLFLOW_TRACKING_URI``, or
+    Two processes that create a fresh store at once ruin it, so it is opened under a lock, beside
+    the SQLite file or in the database. ``uri``: default: ``MLFLOW_TRACKING_URI``, or
     ``sqlite:///mlflow.db`` in the current folder. UserError if no server answers, the store cannot
     be opened, or it is a file of this machine and there are processes on others.
     """
@@ -187,7 +192,9 @@ def _defaults(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _lock_of(uri: str) -> AbstractContextManager[Any]:
-    """A lock beside a SQLite file; other stores look after themselves."""
+    """A lock beside a SQLite file, or in a database; servers look after themselves."""
+    if is_database(uri):
+        return postgres.alone(uri, _LOCK_SECONDS)
     if not uri.startswith("sqlite:///"):
         return nullcontext()
     # MLflow percent-encodes the path of its default store.
@@ -237,7 +244,7 @@ def active(experiment: Experiment) -> str:
 def failure(uri: str, error: Exception) -> UserError:
     """What a store's failure means to the user, with a remedy, and without a password."""
     scheme = urlsplit(uri).scheme
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    why = next(iter(str(error).splitlines()), type(error).__name__)
     if isinstance(error, Timeout):
         text = f"another process has held {error.lock_file} for {_LOCK_SECONDS} s; end it"
     elif scheme in ("", "file"):
@@ -245,29 +252,28 @@ def failure(uri: str, error: Exception) -> UserError:
             f"MLflow no longer writes to folders such as {uri!r}; "
             "set MLFLOW_TRACKING_URI=sqlite:///mlflow.db"
         )
+    elif is_database(uri):
+        text = f"the store {uri!r} cannot be used: {postgres.words_on(error)}"
     elif scheme not in ("http", "https"):
-        text = f"the store {uri!r} cannot be used: {reason[:200]}"
+        text = f"the store {uri!r} cannot be used: {why[:200]}"
     elif isinstance(error, RestException):
-        text = f"the tracking server at {uri} refuses: {reason[:200]}"
+        text = f"the tracking server at {uri} refuses: {why[:200]}"
     else:
         text = (
-            f"no tracking server answers at {uri}{_cause(reason)}; start it, or unset "
+            f"no tracking server answers at {uri}{_cause(why)}; start it, or unset "
             "MLFLOW_TRACKING_URI"
         )
-    return UserError(_shown(text))
+    return UserError(hidden(text, uri))
 
 
-def reason(uri: str, error: Exception) -> str:
-    """Why something failed, in words for the user, whoever raised it."""
-    return str(failure(uri, error) if isinstance(error, MlflowException) else error)
+def reason(uri: str, error: BaseException) -> str:
+    """Why something failed, in words for the user, whoever raised it, and without a password."""
+    if isinstance(error, MlflowException):
+        return str(failure(uri, error))
+    return hidden(str(error) or type(error).__name__, uri)
 
 
 def _cause(reason: str) -> str:
     """The part of a long message about a connection that says something."""
     found = re.search(r"\[Errno -?\d+\] ([\w -]+)|(timed out)|error code (\d+)", reason)
     return f" ({next(filter(None, found.groups()))})" if found else ""
-
-
-def _shown(text: str) -> str:
-    """``text`` without the user and password of a URI."""
-    return re.sub(r"://[^/@\s']*@", "://", text)

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from mlflow.exceptions import MlflowException
 
 from mu.tags import ENTRY
+from mu.tracking.address import shown
 from mu.tracking.store import Store
 
 TAG_PREFIX: Final = "mlflow.sharedViewState."
@@ -185,7 +186,9 @@ def browse(store: Store, view: str | None = None, *, run_id: str | None = None) 
     url = run_url(*place, run_id) if run_id else view_url(*place, str(view))
     if store.uri.startswith("http"):
         return url
-    return f"mlflow server --backend-store-uri {store.uri}   then open {url}"
+    address = shown(store.uri)  # where that is not all of it, the variable holds the rest
+    address = address if address == store.uri else '"$MLFLOW_TRACKING_URI"'
+    return f"mlflow server --backend-store-uri {address}   then open {url}"
 
 
 def _compact(value: dict[str, Any]) -> str:

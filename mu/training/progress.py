@@ -113,17 +113,10 @@ class FolderCheckpointer:
 
     def save(self, progress: Progress) -> None:
         """See :meth:`Checkpointer.save`."""
-        self.write(progress, progress.to_bytes(self.about))
-
-    def write(self, progress: Progress, content: bytes) -> None:
-        """Write the content of ``progress`` beside the last one, and remove what is older."""
+        content = progress.to_bytes(self.about)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / file_name(progress, content), content)
-        older = progress_files(self.folder)[:-KEPT_FILES]
-        # What killed processes left under the temporary names of :func:`write_whole`.
-        half = re.compile(rf"\.{_NAME.pattern}\.\d+")
-        for path in [*older, *(one for one in self.folder.iterdir() if half.fullmatch(one.name))]:
-            path.unlink()
+        remove_older(self.folder)
 
     def last(self) -> Progress | None:
         """See :meth:`Checkpointer.last`.
@@ -154,6 +147,16 @@ def progress_files(folder: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if is_progress(one.name))
 
 
+def remove_older(folder: Path) -> None:
+    """Remove progress files but the newest, and what killed processes left half written."""
+    half = re.compile(rf"\.{_NAME.pattern}\.\d+")  # the temporary names of :func:`write_whole`
+    for path in folder.iterdir():
+        if half.fullmatch(path.name):
+            path.unlink()
+    for path in progress_files(folder)[:-KEPT_FILES]:
+        path.unlink()
+
+
 def is_progress(name: str) -> bool:
     """Whether a file of that name holds progress."""
     return _NAME.fullmatch(name) is not None
@@ -179,10 +182,17 @@ def read_newest(folder: Path) -> tuple[Progress, dict[str, Any]]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even if power fails."""
+    """Write a file so that it is there whole or not at all, even if power fails or a disk is full.
+
+    On any error nothing is left of it.
+    """
     waiting = path.with_name(f".{path.name}.{os.getpid()}")
-    with waiting.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    waiting.replace(path)
+    try:
+        with waiting.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        waiting.replace(path)
+    except BaseException:
+        waiting.unlink(missing_ok=True)
+        raise

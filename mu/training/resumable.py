@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +36,7 @@ class Bookmark:
 
     def __init__(self, run: Run, checkpointer: Checkpointer | None) -> None:
         self.run, self.checkpointer = run, checkpointer
-        self.started = time.perf_counter()
+        self.started = run.clock()
         self.before = None if checkpointer is None else checkpointer.last()
 
     def put(
@@ -52,24 +51,26 @@ class Bookmark:
     ) -> None:
         """Keep everything as it is, ``epoch`` epochs of the schedule being behind.
 
-        Without an optimiser where that has no state. Of several ranks the first one does it.
+        Without an optimiser where that has no state. Of several ranks the first one does it. The
+        time that it takes is no part of the training's.
         """
         if self.checkpointer is None or self.run.ranks.rank:
             return
-        self.checkpointer.save(
-            Progress(
-                round=round,
-                epoch=epoch,
-                weights=model.state_dict(),
-                optimizer=optimizer_state(optimizer, model) if optimizer else {},
-                rewind=rewind or {},
-                mask=mask,
-                records=list(self.run.records),
-                notes=list(self.run.notes),
-                samples_seen=self.run.samples_seen,
-                seconds=self.run.seconds_before + time.perf_counter() - self.started,
+        with self.run.untimed():
+            self.checkpointer.save(
+                Progress(
+                    round=round,
+                    epoch=epoch,
+                    weights=model.state_dict(),
+                    optimizer=optimizer_state(optimizer, model) if optimizer else {},
+                    rewind=rewind or {},
+                    mask=mask,
+                    records=list(self.run.records),
+                    notes=list(self.run.notes),
+                    samples_seen=self.run.samples_seen,
+                    seconds=self.run.seconds_before + self.run.clock() - self.started,
+                )
             )
-        )
 
     def go_on(self, model: nn.Module, before: Progress) -> None:
         """Put weights and run back to where they stood.

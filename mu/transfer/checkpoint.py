@@ -116,7 +116,7 @@ def transferred_spec(spec: Spec, target: ImageDataset) -> Spec:
     """The spec of a checkpoint that was trained on for ``target``."""
     data = replace(DataSpec.of(target), mean=spec.data.mean, std=spec.data.std)
     model = spec.recipe.model.replace(num_classes=len(target.classes))
-    recipe = replace(spec.recipe, model=model)
+    recipe = replace(spec.recipe, model=model, trained_on=None)  # numbers of the source
     return Spec(data, recipe, history=(*spec.history, DONE))
 
 

@@ -1,7 +1,5 @@
 """Spectral signatures against an eigenvector of the covariance, and on planted clusters."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data.splits import SplitSpec
-from mu.detection.outliers import along_main_direction, farthest, precision_and_recall
+from mu.detection.activations.by_class import precision_and_recall
+from mu.detection.activations.outliers import along_main_direction, farthest
 from mu.detection.spectral import SpectralSignatures
-from mu.masks import Mask
 from mu.runs import Run
 from tests.data.poisoned import SEEDS, make_poison
-from tests.helpers import laws, make_dataset, make_recipe, refused
+from tests.detection.networks import checkpoint_of
+from tests.helpers import laws, make_dataset, refused
 
 # --- places along the main direction ------------------------------------------------------
 
@@ -95,18 +93,11 @@ def test_the_farthest_is_measured_in_median_distances_from_the_median(places):
 # --- who is suspected ---------------------------------------------------------------------
 
 
-def checkpoint_of(dataset, *, removed=(), split=None):
-    """A network whose features are the normalised pixels."""
-    pixels = dataset.train.pixels[0].numel()
-    model = nn.Sequential(nn.Flatten(), nn.Linear(pixels, len(dataset.classes)))
-    mask = Mask({"1.weight": torch.ones(len(dataset.classes), pixels).bool()})
-    recipe = replace(make_recipe(dataset), split=split or SplitSpec(val_share=0.0))
-    return Checkpoint(model, mask, Spec(DataSpec.of(dataset), recipe, tuple(removed)))
-
-
 def suspect(dataset, *, checkpoint=None, run=None, **settings):
     method = SpectralSignatures.of(settings)
-    return method.suspect(checkpoint or checkpoint_of(dataset), dataset, run or Run())
+    found = method.suspect(checkpoint or checkpoint_of(dataset), dataset, run or Run())
+    assert np.all(np.diff(found.scores) <= 0)
+    return np.sort(found.numbers)
 
 
 CLEAN = make_dataset(train=120, classes=3)

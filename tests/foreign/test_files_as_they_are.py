@@ -316,3 +316,20 @@ def test_containers_in_themselves_end(digits: ImageDataset, tmp_path: Path) -> N
     imported = import_original(save(tmp_path / "file.pt", content), digits)
     assert taken(imported) == "first"
     assert not [note for note in imported.notes if "too" in note]
+
+
+def test_names_that_would_control_a_terminal(digits: ImageDataset, tmp_path: Path) -> None:
+    content = {"state_dict": weights(), "\x1b[31mred\n": 3, "x" * 9999: torch.ones(2)}
+    (note,) = import_original(save(tmp_path / "file.pt", content), digits).notes[:-1]
+    assert note.isprintable()
+    assert "\\x1b[31mred\\n" in note
+    assert len(note) < 300
+
+
+def test_a_long_log_is_no_burden(digits: ImageDataset, tmp_path: Path) -> None:
+    log = {"loss": [0.5] * 100_000, "lr": [0.1] * 10, "epochs": 9}
+    content = {"state_dict": weights(), "log": log}
+    imported = import_original(save(tmp_path / "file.pt", content), digits)
+    found = {one.name: one.source for one in imported.assumptions}
+    assert found["epochs"] == "assumed; the file has log.epochs=9"
+    assert found["lr"] == "assumed"

@@ -13,12 +13,15 @@ from PIL import Image
 
 import mu
 from mu.checkpoints import Spec
+from mu.data.forget import ForgetRequest
 from mu.data.images import ImageDataset
 from mu.data.ranges import bounds_of, from_ranges, to_ranges
+from mu.evaluation.challenge import Challenge
 from mu.foreign.originals import Imported, import_original
 from mu.recipes.recipe import Recipe
+from mu.transfer.checkpoint import transferred_spec
 from tests.cli.foreign_files import network, save
-from tests.helpers import refused
+from tests.helpers import make_dataset, refused
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +195,22 @@ def test_lists_that_cannot_be(
 def test_a_missing_list_is_named(digits: ImageDataset, weights: Path) -> None:
     with refused("there is no index file '/no/such.txt'"):
         import_original(weights, digits, trained_on="/no/such.txt")
+
+
+def test_numbers_of_other_data_are_not_taken_over(
+    digits: ImageDataset, weights: Path, tmp_path: Path, numbers: NDArray[np.int64]
+) -> None:
+    spec = import_original(
+        weights, digits, trained_on=f"{listed(tmp_path, numbers)}"
+    ).checkpoint.spec
+    target = make_dataset(train=40)
+    assert transferred_spec(spec, target).split(target).train.max() < 40
+    split = spec.forget_split(digits, ForgetRequest.parse("random:30"))
+    game = Challenge.of(split, 0)
+    for number in (0, 1):
+        trained = game.spec_of(spec, number).split(game.dataset).train
+        seen = game.samples[game.seen(number)]
+        assert trained.tolist() == sorted([*split.retain.tolist(), *seen.tolist()])
 
 
 # --- lists as texts -----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from mu.errors import UserError
-from mu.tracking import Recorder, Stopped, Store, connect, tracked
+from mu.tracking import Recorder, Stopped, Store, connect, telling, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking.lifecycle import fail_launched_run
 from tests.helpers import refused
@@ -144,7 +144,7 @@ def test_numbers_arrive_while_the_work_goes_on(
 def test_more_numbers_than_one_request_may_carry(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "BATCH", 7)
+    monkeypatch.setattr(telling, "BATCH", 7)
     with tracked(store, "prune", "x") as recorder:
         for step in range(50):
             recorder.metrics({"loss": step}, step)

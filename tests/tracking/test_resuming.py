@@ -28,14 +28,15 @@ from mu.cli.main import run as run_command
 from mu.tasks import prune as prune_task
 from mu.tracking import Store, connect, find_original, tracked
 from mu.tracking import recorder as recorder_module
-from mu.training.progress import FOLDER, FolderCheckpointer, progress_files
+from mu.tracking.run_files import RunFiles
+from mu.training.progress import FOLDER, progress_files
 from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow
 from tests.processes import PATIENCE, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import files, launch
 from tests.tracking.handovers import hand_over
-from tests.tracking.whole import Whole
+from tests.tracking.whole import Whole, keep_at_once
 from tests.training.networks import DROPPING
 
 QUICK = (
@@ -75,7 +76,8 @@ def interrupt_at(patch: pytest.MonkeyPatch, owner: Any, name: str, call_number: 
 def interrupted_after(epochs: int, *line: str) -> None:
     """Run prune in this process until so many epochs are kept."""
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, resuming._RunCheckpointer, "save", epochs)
+        keep_at_once(patch)
+        interrupt_at(patch, resuming.RunCheckpointer, "save", epochs)
         assert call(*line) == 128 + signal.SIGINT
 
 
@@ -320,10 +322,10 @@ def test_progress_that_cannot_be_kept_costs_a_warning(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(FolderCheckpointer, "write", fail)
+    monkeypatch.setattr(RunFiles, "put", fail)
     assert call(*QUICK) == 0
     assert newest(store).info.status == "FINISHED"
-    assert warnings(capsys) == ["progress is not kept: no space left on device"]
+    assert warnings(capsys) == ["progress waits to be kept: no space left on device"]
 
 
 def test_progress_that_cannot_be_removed_costs_a_warning(
@@ -332,7 +334,7 @@ def test_progress_that_cannot_be_removed_costs_a_warning(
     def fail(_: object) -> None:
         raise OSError("the store is read-only")
 
-    monkeypatch.setattr(resuming, "_repository", fail)
+    monkeypatch.setattr(RunFiles, "remove_progress", fail)
     capsys.readouterr()
     assert interrupted.resume() == 0
     assert interrupted.store.run(interrupted.run_id).info.status == "FINISHED"
@@ -434,7 +436,9 @@ def test_runs_that_may_still_be_running(program: Program, interrupted: Interrupt
         program.refuses(f"prune --resume_run_id {alive}", *texts)
     store.client.update_run(run_id, status="RUNNING")
     store.client.set_tag(run_id, "mu.host", "another-machine")
-    program.refuses(line, run_id, "RUNNING", "another-machine", "`mu doctor`")
+    program.refuses(line, run_id, "RUNNING", "another-machine", "heard of", "300 s of silence")
+    store.client.delete_tag(run_id, "mu.heartbeat")  # of an earlier version
+    program.refuses(line, run_id, "another-machine", "mu doctor --host another-machine")
     store.client.delete_tag(run_id, "mu.host")
     program.refuses(line, run_id, "RUNNING", "end it first")
     # The process is gone: of that number there is one that began at another time.

@@ -21,7 +21,7 @@ from mu.digests import digest_of
 from mu.methods import METHODS
 from mu.tasks import perform
 from mu.tasks import unlearn as unlearn_task
-from mu.tracking import Store, connect, documents, load_checkpoint, tracked
+from mu.tracking import Store, connect, load_checkpoint, outbox, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
 from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
@@ -39,7 +39,7 @@ from tests.tracking.test_resuming import (
     run_of,
     wait_for,
 )
-from tests.tracking.whole import Whole
+from tests.tracking.whole import Whole, keep_at_once
 
 EPOCHS = 3
 FT = ("--method", "ft", "--epochs", str(EPOCHS), "--forget", "class:3", "--device", "cpu")
@@ -67,13 +67,14 @@ def whole(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFactor
 def interrupted_at(owner: Any, name: str, number: int, *line: str) -> None:
     """Run unlearn in this process until that call of a function is done."""
     with pytest.MonkeyPatch.context() as patch:
+        keep_at_once(patch)
         interrupt_at(patch, owner, name, number)
         assert call("unlearn", *line) == 128 + signal.SIGINT
 
 
 def interrupted_after(epochs: int, *line: str) -> None:
     """Run unlearn in this process until so many epochs are kept."""
-    interrupted_at(resuming_module._RunCheckpointer, "save", epochs, *line)
+    interrupted_at(resuming_module.RunCheckpointer, "save", epochs, *line)
 
 
 def resume(run_id: str, *line: str) -> int:
@@ -412,9 +413,9 @@ def test_a_job_that_cannot_be_kept_costs_a_warning(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(documents, "write_whole", fail)
+    monkeypatch.setattr(outbox, "write_whole", fail)
     assert call("unlearn", *FT, "--epochs", "1") == 0
-    warning = "warning: the run could not be resumed: no space left on device"
+    warning = "warning: resume/job.json is not kept: no space left on device"
     assert warning in capsys.readouterr().err.splitlines()
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
 from mu.tracking import Store
+from mu.tracking.resuming import RunCheckpointer
+from mu.training.progress import Progress
+from tests.processes import PATIENCE
 from tests.test_main_job import files
 
 FINGERPRINTS = ("mu.weights", "mu.mask", "mu.spec", "mu.data", "mu.forget", "mu.upstream")
@@ -52,6 +57,20 @@ class Whole:
         assert all(metrics[name] > 0 for name in ("train_s", "RTE") if name in metrics)
         assert numbers(metrics) == self.metrics
         return run
+
+
+def keep_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Have each epoch's progress kept before the next one trains, so that none is dropped."""
+    save = RunCheckpointer.save
+
+    def saved(self: RunCheckpointer, progress: Progress) -> None:
+        save(self, progress)
+        deadline = time.monotonic() + PATIENCE
+        while not self._recorder._outbox.is_empty:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    patch.setattr(RunCheckpointer, "save", saved)
 
 
 def histories(store: Store, run_id: str) -> dict[str, list[tuple[int, float]]]:

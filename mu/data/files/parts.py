@@ -7,6 +7,7 @@ testing. A folder around all of them does not count.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from mu.data.files.checks import (
@@ -107,8 +108,9 @@ def _parted(tree: ImageTree, top: Level) -> bool:
             f"{here(tree, top.path)} has {names} but {lacks}{published(tree)}; add the missing "
             f"part{alone}"
         )
-    (first, *others) = roles
-    if not others and first.lower() in ALSO_CLASSES and not top.below(first).folders:
+    only = next(iter(roles))
+    images = {folder.lower() for folder in plain} & CONTAINERS
+    if len(roles) == 1 and only.lower() in ALSO_CLASSES and not images | {*top.below(only).folders}:
         return False
     raise UserError(
         f"{here(tree, top.path)} holds {names} beside {listed(plain)}: it is not clear whether "
@@ -132,9 +134,11 @@ def _of_parts(tree: ImageTree, top: Level, reasons: dict[str, str]) -> Listing:
         )
     held = _held(tree, top, train)
     if extra := sorted(held.folders.keys() - train.folders.keys()):
+        alike = {_folded(name) for name in extra} & {_folded(name) for name in train.folders}
+        why = "; it has names that differ in case or Unicode form alone" if alike else ""
         raise UserError(
             f"{here(tree, held.path)} has classes that {shown(train.path)}/ lacks: "
-            f"{listed(extra)}; add them there, or remove them"
+            f"{listed(extra)}{why}; add them there, or rename or remove them"
         )
     for folder in top.folders:
         place = top.where(folder)
@@ -145,6 +149,10 @@ def _of_parts(tree: ImageTree, top: Level, reasons: dict[str, str]) -> Listing:
             reasons[place] = FURTHER if further else UNLABELLED
     samples = [labelled(part.folders, train.folders) for part in (train, held)]
     return _listing(tree, train, samples, reasons, (train.path, held.path))
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _held(tree: ImageTree, top: Level, train: Level) -> Level:

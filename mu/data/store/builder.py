@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import numpy as np
@@ -31,6 +32,7 @@ from mu.data.store.reader import (
     names_key,
     pack,
     pack_names,
+    verify,
 )
 from mu.errors import UserError
 from mu.readers.documents import read_json
@@ -65,6 +67,8 @@ class Contents:
         Tells whether the image of a place has changed since it was written.
     names
         Names of the files that the images are, by part, in the order of sample numbers.
+    summary, left_out
+        Which files were read, in words, and which were not, by the reason.
     """
 
     name: str
@@ -75,6 +79,8 @@ class Contents:
     read: Callable[[set[Place]], Iterator[Encoded]]
     stamp_of: Callable[[Place], str] = lambda _: ""
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    summary: str = ""
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     channels: int = 3
 
     def name_of(self, place: Place) -> str:
@@ -97,6 +103,7 @@ def build(
 ) -> Card:
     """Write ``out`` and the digest beside it; an interrupted build goes on where it was.
 
+    One that was interrupted when ``out`` was complete, or was not interrupted at all, is done.
     Until the end everything is in ``out.part``; then the file is written compact under another
     name, its digest beside it, and renamed.
 
@@ -113,11 +120,9 @@ def build(
     Raises
     ------
     UserError
-        If ``out`` is there already, another process is building it, an image is damaged, or the
-        disk or ``map_size`` is too small. What was written so far is kept.
+        If ``out`` is there already and holds something else, another process is building it, an
+        image is damaged, or the disk or ``map_size`` is too small. What was written so far is kept.
     """
-    if out.exists():
-        raise UserError(f"{str(out)!r} is there already; verify it, or name another file")
     lock = FileLock(out.with_name(out.name + ".lock"))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -131,6 +136,10 @@ def build(
         ) from error
     part = out.with_name(out.name + ".part")
     try:
+        if out.exists():
+            card = _complete(contents, out)
+            _remove(part)
+            return card
         _remove_damaged(part)
         size = max(FIRST_MAP, part.stat().st_size if part.is_file() else 0)
         with lmdb.open(str(part), subdir=False, map_size=map_size or size, max_readers=8) as env:
@@ -138,8 +147,7 @@ def build(
             gathered = _fill(env, write, contents, decode, advance)
             card = _card(env, contents, gathered)
             _finish(env, write, contents, card, out)
-        part.unlink()
-        part.with_name(part.name + "-lock").unlink(missing_ok=True)
+        _remove(part)
         return card
     except (OSError, lmdb.Error) as error:
         raise UserError(
@@ -162,7 +170,33 @@ def _remove_damaged(part: Path) -> None:
     try:
         check_pages(part)
     except UserError:
-        part.unlink()
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    for path in (part, part.with_name(part.name + "-lock")):
+        path.unlink(missing_ok=True)
+
+
+def _complete(contents: Contents, out: Path) -> Card:
+    """The card of a file that holds just these contents, which are all read; else a UserError."""
+    other = UserError(
+        f"{str(out)!r} is there already, with other contents; verify it, or name another file"
+    )
+    try:
+        card = verify(out)
+    except UserError as error:
+        raise other from error
+    sizes = {part: len(labels) for part, labels in contents.labels.items()}
+    if {part: card.size(part) for part in card.counts} != sizes:
+        raise other
+    headers = {
+        place: header(pack(int(contents.labels[place[0]][place[1]]), content))
+        for place, content in contents.read(contents.places())
+    }
+    if (card.classes, card.contents) != (contents.classes, _digest(contents, headers.__getitem__)):
+        raise other
+    return card
 
 
 def _write(
@@ -222,13 +256,12 @@ def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Pla
     with env.begin() as reading:
         kept = reading.get(_PROGRESS_KEY)
         stamps = {place: reading.get(_STAMP + image_key(*place)) for place in sorted(missing)}
-    if kept is None:
+    found = None if kept is None else _progress_in(kept)
+    if found is None:  # a fresh one, or one that was interrupted when all was in it, or is damaged
+        with env.begin(write=True) as writing:
+            writing.drop(env.open_db(txn=writing), delete=False)
         return Gathered(), missing
-    try:
-        document = read_json(kept)
-        gathered, fingerprint = Gathered.from_dict(document["gathered"]), document["fingerprint"]
-    except (ValueError, KeyError, TypeError, AttributeError):  # damaged, so all is written anew
-        return Gathered(), missing
+    gathered, fingerprint = found
     if fingerprint != contents.fingerprint:
         raise UserError(
             f"{env.path()!r} is of an interrupted build from something else, or the source has "
@@ -242,6 +275,15 @@ def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Pla
                 f"{env.path()!r}; remove that, and build anew"
             )
     return gathered, missing - there.keys()
+
+
+def _progress_in(kept: bytes) -> tuple[Gathered, Any] | None:
+    """What was gathered, and the fingerprint of the contents; None where it cannot be read."""
+    try:
+        document = read_json(kept)
+        return Gathered.from_dict(document["gathered"]), document["fingerprint"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _card(env: lmdb.Environment, contents: Contents, gathered: Gathered) -> Card:
@@ -273,25 +315,32 @@ def _finish(env: lmdb.Environment, write: Write, contents: Contents, card: Card,
     stamps = [(_STAMP + image_key(*place), None) for place in sorted(contents.places())]
     meta = json.dumps(card.as_dict()).encode()
     write([*labels, *names, (META_KEY, meta), (_PROGRESS_KEY, None), *stamps])
-    temporary = out.with_name(out.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    env.sync(True)
-    with temporary.open("wb") as file:
-        env.copyfd(file.fileno(), compact=True)
-        os.fsync(file.fileno())
-    beside = digest_file(out)
+    temporary, beside = out.with_name(out.name + ".tmp"), digest_file(out)
     text = beside.with_name(beside.name + ".tmp")
-    text.write_text(f"{file_digest(temporary)}  {out.name}\n")
-    text.replace(beside)
-    temporary.replace(out)
+    env.sync(True)
+    try:
+        with temporary.open("wb") as file:
+            env.copyfd(file.fileno(), compact=True)
+            os.fsync(file.fileno())
+        text.write_text(f"{file_digest(temporary)}  {out.name}\n")
+        text.replace(beside)
+        temporary.replace(out)
+    except BaseException:
+        for path in (temporary, text):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _contents_digest(env: lmdb.Environment, contents: Contents) -> str:
+    with env.begin(buffers=True) as reading:
+        return _digest(contents, lambda place: header(reading.get(image_key(*place)) or b""))
+
+
+def _digest(contents: Contents, header_of: Callable[[Place], bytes]) -> str:
     """sha256 (hex) of the headers of all images, in the order of their numbers."""
     seen = hashlib.sha256()
-    with env.begin(buffers=True) as reading:
-        for part, labels in contents.labels.items():
-            seen.update(f"{part} {len(labels)}\n".encode())
-            for number in range(len(labels)):
-                seen.update(header(reading.get(image_key(part, number)) or b""))
+    for part, labels in contents.labels.items():
+        seen.update(f"{part} {len(labels)}\n".encode())
+        for number in range(len(labels)):
+            seen.update(header_of((part, number)))
     return seen.hexdigest()

@@ -48,6 +48,8 @@ def of_tree(root: Path) -> Contents:
         read,
         stamp,
         names,
+        str(listing),
+        listing.skipped,
     )
 
 

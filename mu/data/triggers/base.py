@@ -43,6 +43,11 @@ class Trigger(Registered, ABC):
         """The same, with what follows from the images' shape fixed."""
         return self
 
+    def in_words(self, shape: Shape) -> str:
+        """What images of that shape get; the settings in force."""
+        settings = self.sized(shape).as_dict().items()
+        return f"{self.name} ({', '.join(f'{name} {value}' for name, value in settings)})"
+
     @abstractmethod
     def apply(self, pixels: Tensor) -> Tensor:
         """Triggered copies of images, on the same device.

@@ -11,26 +11,24 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from mu.data.triggers.base import Shape, Trigger
+from mu.data.triggers.base import Shape
+from mu.data.triggers.placed import Placed
 from mu.errors import UserError
 from mu.hyperparameters import changed, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-POSITIONS = ("bottom_right", "bottom_left", "top_right", "top_left", "center")
 COLOURS = ("white", "black", "checker")
 
 
 @dataclass(frozen=True)
-class Square(Trigger):
+class Square(Placed):
     """A square that replaces what it covers."""
 
-    position: str = setting("bottom_right", help="where it lies", choices=POSITIONS)
-    margin: int = setting(0, help="pixels between it and the edges", low=0)
     colour: str = setting("white", help="white, black, checker (a chessboard) or #RRGGBB")
 
     def __post_init__(self) -> None:
@@ -39,12 +37,6 @@ class Square(Trigger):
             raise UserError(
                 f"trigger_colour={self.colour!r}: give {', '.join(COLOURS)} or #RRGGBB, "
                 "such as #ff8000"
-            )
-        default = next(one.default for one in fields(self) if one.name == "margin")
-        if self.position == "center" and self.margin != default:
-            raise UserError(
-                f"trigger_margin={self.margin} has no effect beside trigger_position=center; "
-                "leave one out"
             )
 
     @abstractmethod
@@ -55,8 +47,8 @@ class Square(Trigger):
         """See :meth:`Trigger.check`; something of the image must be left beside the square."""
         channels, height, width = shape
         side = self.side(shape)
-        if side + self.margin > min(height, width) or side == height == width:
-            known = {"size": side, "margin": self.margin}
+        if not self.fits((height, width), (side, side)) or side == height == width:
+            known = {"size": side, **self.placing()}
             said = " with ".join(f"trigger_{k}={v}" for k, v in known.items() if k in self.names())
             raise UserError(
                 f"{said}: larger than the {height}x{width} images, or nothing of them is left; "
@@ -75,17 +67,11 @@ class Square(Trigger):
         channels, height, width = pixels.shape[1:]
         self.check((channels, height, width))
         side = self.side((channels, height, width))
-        top, left = self._start("top", side, height), self._start("left", side, width)
+        top, left = self.corner((height, width), (side, side))
         square = self._square(side, channels).to(pixels.device)
         result = pixels.clone(memory_format=torch.contiguous_format)
         result[..., top : top + side, left : left + side] = square
         return result
-
-    def _start(self, edge: str, side: int, length: int) -> int:
-        """The first row (or column); ``edge`` is the side of the image where counting starts."""
-        if self.position == "center":
-            return (length - side) // 2
-        return self.margin if edge in self.position.split("_") else length - side - self.margin
 
     def _square(self, side: int, channels: int) -> Tensor:
         """uint8 of shape (channels, side, side), or one that is laid over it by broadcasting."""

@@ -22,6 +22,7 @@ from mu.tasks.perform import perform as perform_unlearning
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import train
 from mu.tasks.resume import continue_training, continue_unlearning
+from mu.tasks.suspects import forget_split
 from mu.tasks.sweep.plan import Task, load_once, original_task
 from mu.tracking import (
     UNFINISHED,
@@ -134,5 +135,6 @@ def _problem(
 ) -> UnlearningProblem:
     checkpoint = fetch_checkpoint(store, run_id)
     dataset = checkpoint.spec.data.bind(load_once(data))
-    split = checkpoint.spec.forget_split(dataset, ForgetRequest.parse(forget))
+    request = ForgetRequest.parse(forget)
+    split = forget_split(lambda: store, checkpoint.spec, dataset, request)
     return UnlearningProblem(run_id, checkpoint, dataset, split, forget, device)

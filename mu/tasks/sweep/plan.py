@@ -21,6 +21,7 @@ from mu.methods import check_method, make_method, method_class
 from mu.tasks.problem import TrainTask
 from mu.tasks.prune import task_on, task_under_mask
 from mu.tasks.resolve import load_requested
+from mu.tasks.suspects import forget_split
 from mu.tasks.sweep.grid import Grid
 from mu.tracking import Store, fingerprint_tag
 
@@ -158,7 +159,7 @@ def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Pl
         for text, request in requests.items():
             same = (spec.data.fingerprint, repr(spec.recipe.split), text)
             if same not in splits:
-                splits[same] = spec.forget_split(task.dataset, request)
+                splits[same] = forget_split(store, spec, task.dataset, request)
             sets[text] = splits[same].fingerprint
             retained[sets[text]] = indices_digest(splits[same].retain)
         originals[key] = PlannedOriginal(key, settings, sets, spec, retained)

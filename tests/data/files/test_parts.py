@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mu.data.files.folder import Entry, Kind
 from mu.data.files.listing import Listing
+from mu.data.files.names import is_image
+from mu.data.files.parts import listing_of
+from mu.data.files.tree import ImageTree
+from mu.errors import UserError
 from tests.data.files.trees import listed, numbered, paths, plant, tar_of, zip_of
-from tests.helpers import refused
+from tests.helpers import laws, refused
 
 CLASSES = ("cat", "dog")
 
@@ -325,6 +334,7 @@ REFUSED = {
                                             ("holds cat, dog beside parts", "so does train/")),
     "test beside classes": (numbered(3, "cat", "dog", "test"),
                             ("holds test/ beside cat, dog", "not clear", "rename")),
+    "a part beside a folder of images": (numbered(3, "train", "images"), ("holds train/ beside",)),
     "validation beside classes": (numbered(3, "cat", "dog", "val"), ("holds val/ beside",)),
     "unlabelled beside classes": (numbered(3, "cat", "dog", "unlabeled"), ("unlabeled/ beside",)),
     "two training parts": ([*both(), *numbered(2, "training/cat", "training/dog")],
@@ -348,6 +358,11 @@ REFUSED = {
                               ("data/ in", "holds test/ and train/", "data_dir")),
     "editions": (numbered(2, *(f"{a}/{b}" for a in ("color", "grey") for b in ("p", "q", "r"))),
                  ("color, grey", "all hold the same 3 folders (p, q, r)")),
+    "a class in another case": ([*both(), *numbered(1, "test/Cat")],
+                                ("lacks: Cat", "differ in case or Unicode form")),
+    "a class in another Unicode form": ([*both(classes=("caf\u00e9", "tea")),
+                                         *numbered(1, "test/cafe\u0301")],
+                                        ("differ in case or Unicode form",)),
     "unknown class": ([*both(), *numbered(1, "test/owl", "test/elk")],
                       ("test/ in", "has classes that train/ lacks: elk, owl",)),
 }  # fmt: skip
@@ -364,3 +379,56 @@ def test_what_is_not_clear_is_refused(kind: str, tmp_path: Path) -> None:
     texts = [text for text in texts if not text.startswith("name train/")]  # of a folder alone
     with refused(str(tmp_path / "a.tar"), *texts):
         listed(tar_of(root, tmp_path / "a.tar"))
+
+
+FOLDERS = st.lists(
+    st.sampled_from([
+        "train", "Test", "val", "testing", "seg_train", "images", "annotations", "masks", "data",
+        "cat", "dog", "owl", "2024", ".hidden", "@eaDir", "unlabeled", "trainA", "testA",
+    ]),
+    max_size=3,
+)  # fmt: skip
+NAMES = st.tuples(FOLDERS, st.sampled_from(["0.png", "1.png", "2.tif", "x.heic", "n.txt"])).map(
+    lambda found: "/".join([*found[0], found[1]])
+)
+
+
+@laws(200)
+@given(names=st.sets(NAMES, max_size=14))
+def test_any_tree_is_refused_or_each_image_is_in_one_place(names: set[str]) -> None:
+    """In memory, as thousands of folders would take minutes; real ones are above."""
+    tree = Planted(sorted(names))
+    try:
+        found = listing_of(tree)
+    except UserError:
+        return
+    train, test = paths(found)
+    left = [path for reason in found.skipped for path in found.skipped[reason]]
+    files = [path for path in left if path in names]
+    hidden = {one for one in names if {".hidden", "@eaDir"} & {*one.split("/")[:-1]}}
+    expected = [one for one in names if one not in hidden or is_image(one)]
+    assert sorted([*train, *test, *files]) == sorted(expected), "each file once"
+    assert {label for _, label in found.train} == {*range(len(found.classes))}
+    for path, label in [*found.train, *found.test]:
+        assert found.classes[label] in path.split("/")
+    assert len(found.classes) >= 2
+
+
+class Planted(ImageTree):
+    """A tree of these names alone."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(Path("/nowhere/at/all.tar"))
+        self._storage = SimpleNamespace(
+            identity=str, entries=partial(_entries, names), outside=[], read=None
+        )  # type: ignore[assignment]
+
+
+def _entries(names: list[str], folder: str) -> Iterator[Entry]:
+    prefix = f"{folder}/" if folder else ""
+    seen = {}
+    for name in names:
+        if name.startswith(prefix):
+            first, inside, _ = name[len(prefix) :].partition("/")
+            seen[first] = Entry(first, Kind.FOLDER if inside else Kind.FILE, f"{prefix}{first}")
+    yield from seen.values()

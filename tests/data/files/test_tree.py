@@ -289,7 +289,7 @@ INSIDE = st.lists(WORD, max_size=2).flatmap(
 )
 
 
-@laws(30)
+@laws(20)
 @given(
     classes=st.dictionaries(WORD, st.sets(INSIDE, min_size=1, max_size=6), min_size=2, max_size=4)
 )

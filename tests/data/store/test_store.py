@@ -400,7 +400,8 @@ def test_a_full_disk_is_one_line_and_nothing_looks_whole(
         patch.setattr(os, "fsync", full)
         with refused("a.lmdb.part", "No space left", "is kept"):
             build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
-    assert not (tmp_path / "a.lmdb").exists()
+    left = {one.name for one in tmp_path.iterdir()}
+    assert left == {"a.lmdb.part", "a.lmdb.part-lock"}, "what takes room for nothing is removed"
     build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
     verify(tmp_path / "a.lmdb")
 
@@ -408,9 +409,59 @@ def test_a_full_disk_is_one_line_and_nothing_looks_whole(
 def test_two_builders_do_not_meet(tmp_path: Path) -> None:
     with FileLock(tmp_path / "a.lmdb.lock"), refused("another process", "a.lmdb"):
         build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
-    build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
-    with refused("is there already"):
-        build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    card = build(contents_of(), tmp_path / "a.lmdb", decode_rgb)
+    assert build(contents_of(), tmp_path / "a.lmdb", decode_rgb) == card, "it is done"
+    with refused("is there already", "other contents"):
+        build(contents_of(601), tmp_path / "a.lmdb", decode_rgb)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing is tidied up."""
+
+
+@pytest.mark.parametrize("place", ["when its own name is there", "before that"])
+def test_killed_when_the_file_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    out, contents = tmp_path / "a.lmdb", contents_of(5)
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "_remove" if place.startswith("when") else "file_digest", killed)
+        with pytest.raises(Killed):
+            build(contents, out, decode_rgb)
+    there = out.exists()
+    assert there == place.startswith("when")
+    decoded: list[str] = []
+
+    def decode(name: str, content: bytes) -> np.ndarray:
+        decoded.append(name)
+        return decode_rgb(name, content)
+
+    card = build(contents, out, decode)
+    assert bool(decoded) != there
+    assert card == verify(out)
+    assert {one.name for one in tmp_path.iterdir()} == {"a.lmdb", "a.lmdb.sha256"}
+    assert everything(out) == dict(contents.read(contents.places()))
+
+
+def test_what_a_killed_build_of_more_images_left_is_not_mixed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    out = tmp_path / "a.lmdb"
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "file_digest", killed)
+        with pytest.raises(Killed):
+            build(contents_of(9), out, decode_rgb)
+    build(contents_of(5), out, decode_rgb)
+    contents = contents_of(5)
+    assert everything(out) == dict(contents.read(contents.places()))
+    with lmdb.open(str(out), subdir=False, readonly=True, lock=False) as env:
+        assert env.stat()["entries"] == len(contents.places()) + 3  # two lists of labels, a card
 
 
 def _build_slowly(path: str) -> None:

@@ -10,11 +10,11 @@ import torch
 from mu.data.triggers import TRIGGERS, base, make_trigger
 from mu.data.triggers.base import Trigger
 from mu.hyperparameters import LARGEST_SEED
-from tests.data.triggers.images import COLOUR, SHAPES, images
+from tests.data.triggers.images import COLOUR, MARK, SHAPES, images
 from tests.helpers import refused
 
 # As much as the smallest images show: a sine of six periods is zero in each of four columns.
-SETTINGS = {"sinusoidal": {"frequency": 1.0}}
+SETTINGS = {"sinusoidal": {"frequency": 1.0}, "image": {"image": str(MARK)}}
 SEEDED = [name for name, kind in TRIGGERS.items() if "seed" in kind.names()]
 
 

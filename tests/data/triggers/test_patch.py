@@ -4,7 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mu.data.triggers.square import COLOURS, POSITIONS, Patch
+from mu.data.triggers.placed import POSITIONS
+from mu.data.triggers.square import COLOURS, Patch
 from tests.data.triggers.images import COLOUR, GREY, everywhere, images
 from tests.helpers import laws, refused
 

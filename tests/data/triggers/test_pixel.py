@@ -2,7 +2,8 @@
 
 import pytest
 
-from mu.data.triggers.square import POSITIONS, Pixel
+from mu.data.triggers.placed import POSITIONS
+from mu.data.triggers.square import Pixel
 from tests.data.triggers.images import COLOUR, images
 from tests.data.triggers.test_patch import assert_square
 from tests.helpers import refused

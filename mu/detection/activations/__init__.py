@@ -1,0 +1,1 @@
+"""What a network makes of its training samples, class by class."""

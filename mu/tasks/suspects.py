@@ -1,0 +1,128 @@
+"""Suspects: a detector is asked about an original, and what it finds is kept, shown and read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mu import tags
+from mu.checkpoints import Checkpoint, Spec
+from mu.cli.requests import Request
+from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.images import ImageDataset
+from mu.detection import PREFIX, detector_class, make_detector
+from mu.detection.activations.by_class import precision_and_recall
+from mu.detection.base import Detector, Suspects
+from mu.errors import UserError
+from mu.hyperparameters import typed_as
+from mu.report.contact_sheet import plot_suspects
+from mu.run_record import SUSPECTS_FILE
+from mu.runs import Run
+from mu.tasks.outputs import write_csv
+from mu.tracking import Recorder, Store, fingerprint_tag, read_suspects, rounded
+
+COLUMNS = ("rank", "sample", "file", "class", "score")
+
+
+class Search:
+    """A search for suspects: it is made once the network is there, and what it finds is kept.
+
+    ``name``: of the detector; its settings are those of the request. UserError if they are wrong,
+    or of another detector.
+    """
+
+    def __init__(self, name: str, request: Request) -> None:
+        with typed_as(PREFIX, detector_class(name).names()):
+            self.detector: Detector = make_detector(name, request.suspects)
+        self.found: Suspects | None = None
+
+    def options(self) -> dict[str, Any]:
+        """By the names of the command line."""
+        settings = self.detector.as_dict().items()
+        return {"suspects": self.detector.name, **{PREFIX + n: value for n, value in settings}}
+
+    def run(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Suspects:
+        """Look for suspects among the samples that the network was trained on."""
+        self.found = self.detector.suspect(checkpoint, dataset, run)
+        return self.found
+
+    def split(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> ForgetSplit:
+        """The split that forgets them; UserError if there are none."""
+        found = self.run(checkpoint, dataset, run)
+        if not len(found.numbers):
+            raise UserError(
+                f"suspects={self.detector.name} suspects nobody, so there is nothing to forget: "
+                f"{run.notes[-1]}"
+            )
+        return ForgetSplit.of(dataset, checkpoint.spec.split(dataset), np.sort(found.numbers))
+
+    def save(self, recorder: Recorder, dataset: ImageDataset) -> None:
+        """Put the list, and a sheet of the first images, among the run's artifacts."""
+        if self.found is None:
+            return
+        folder = recorder.folder / "suspects"
+        write_csv(folder / "suspects.csv", rows_of(self.found, dataset), COLUMNS)
+        file = io.BytesIO()
+        np.save(file, self.found.numbers, allow_pickle=False)
+        (recorder.folder / SUSPECTS_FILE).write_bytes(file.getvalue())
+        recorder.tags({tags.SUSPECTS: fingerprint_tag(hashlib.sha256(file.getvalue()).hexdigest())})
+        if len(self.found.numbers):
+            plot_suspects(dataset, self.found, folder / "sheet.png")
+
+
+def rows_of(
+    found: Suspects, dataset: ImageDataset, most: int | None = None
+) -> list[dict[str, Any]]:
+    """The first suspects, by default all, with the names of :data:`COLUMNS`."""
+    labels = dataset.train.labels.numpy()
+    pairs = zip(found.numbers[:most].tolist(), found.scores[:most].tolist(), strict=True)
+    return [
+        {
+            "rank": rank,
+            "sample": number,
+            "file": name_of(dataset, number),
+            "class": dataset.classes[labels[number]],
+            "score": rounded(score),
+        }
+        for rank, (number, score) in enumerate(pairs, 1)
+    ]
+
+
+def name_of(dataset: ImageDataset, number: int) -> str:
+    """The file of a training sample, where it has one; else nothing."""
+    return "" if dataset.manifest is None else dataset.manifest.train.names[number]
+
+
+def quality(found: Suspects, dataset: ImageDataset) -> dict[str, float]:
+    """How many there are; and how right that is, where it is known which samples are poisoned."""
+    numbers = {"suspects": float(len(found.numbers))}
+    if len(dataset.poisoned) and len(found.numbers):
+        numbers |= precision_and_recall(found.numbers, dataset.poisoned)
+    return numbers
+
+
+def forget_split(
+    store: Callable[[], Store], spec: Spec, dataset: ImageDataset, request: ForgetRequest
+) -> ForgetSplit:
+    """What is to be forgotten; the suspects of a run are read from it, if these are requested."""
+    return spec.forget_split(dataset, resolved(store, request, dataset))
+
+
+def resolved(
+    store: Callable[[], Store], request: ForgetRequest, dataset: ImageDataset
+) -> ForgetRequest:
+    """The request, with the sample numbers where it is for the suspects of a run.
+
+    UserError if the run holds no such list, or one of other data, or suspects nobody.
+    """
+    if request.run_id is None:
+        return request
+    record = read_suspects(store(), request.run_id, dataset.fingerprint)
+    if not len(record.suspects):
+        raise UserError(f"{request.option}={request.text}: run {record.run_id} suspects nobody")
+    return replace(request, numbers=tuple(record.suspects.tolist()))

@@ -1,0 +1,70 @@
+"""The artifacts of one run, wherever they lie: put, listed and removed one by one."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cached_property
+from pathlib import Path
+
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
+
+from mu.tracking.store import Store
+from mu.training.progress import FOLDER, KEPT_FILES, is_progress, remove_older, write_whole
+
+
+class RunFiles:
+    """Asks the store where they are when the first one is needed.
+
+    In a folder of this machine each file is there whole or not at all.
+    """
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store, self._run_id = store, run_id
+
+    @cached_property
+    def _uri(self) -> str:
+        return str(self._store.run(self._run_id).info.artifact_uri)
+
+    @cached_property
+    def local(self) -> Path | None:
+        """The folder of this machine where they lie, if they do."""
+        return Path(local_file_uri_to_path(self._uri)) if is_local_uri(self._uri) else None
+
+    @cached_property
+    def _repository(self) -> ArtifactRepository:
+        return get_artifact_repository(self._uri, tracking_uri=self._store.uri)
+
+    def put(self, path: str, content: bytes) -> None:
+        """Put a file there, in place of an earlier one."""
+        if self.local is not None:
+            target = self.local / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, content)
+            return
+        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+            file = Path(scratch) / Path(path).name
+            file.write_bytes(content)
+            self._store.client.log_artifact(self._run_id, str(file), str(Path(path).parent))
+
+    def put_progress(self, path: str, content: bytes) -> None:
+        """Put progress there, and remove older progress but the one before it."""
+        self.put(path, content)
+        if self.local is not None:
+            remove_older(self.local / FOLDER)
+            return
+        there = sorted(
+            one.path
+            for one in self._repository.list_artifacts(FOLDER)
+            if is_progress(Path(one.path).name)
+        )
+        for one in there[:-KEPT_FILES]:
+            if one != path:
+                self._repository.delete_artifacts(one)
+
+    def remove_progress(self) -> None:
+        """Remove all that is kept to resume the run."""
+        if self._store.client.list_artifacts(self._run_id, FOLDER):
+            self._repository.delete_artifacts(FOLDER)
