@@ -129,17 +129,17 @@ class Readers:
             plan_of(grid, DeviceOptions(), _no_store)
 
     def _spec(self, content: bytes) -> None:
-        self._put(f"damaged/{SPEC_FILE}", content)
-        spec = Checkpoint.load(self.folder / "damaged").spec
+        self._put(f"spec/{SPEC_FILE}", content)
+        spec = Checkpoint.load(self.folder / "spec").spec
         if ":" in spec.data.name:
             load_data(spec.data.name)
         spec.forget_split(spec.data.bind(self.whole.data), ForgetRequest.parse("class:1"))
 
     def _weights(self, content: bytes) -> None:
         digests = {**self.whole.digests, WEIGHTS_FILE: hashlib.sha256(content).hexdigest()}
-        self._put(f"damaged/{WEIGHTS_FILE}", content)
-        self._put(f"damaged/{SPEC_FILE}", self.whole.checkpoint.spec.to_json(digests).encode())
-        Checkpoint.load(self.folder / "damaged")
+        self._put(f"weights/{WEIGHTS_FILE}", content)
+        self._put(f"weights/{SPEC_FILE}", self.whole.checkpoint.spec.to_json(digests).encode())
+        Checkpoint.load(self.folder / "weights")
 
     def _mask(self, content: bytes) -> None:
         Mask.load(self._put("mask.safetensors", content)).check(self.whole.checkpoint.model)

@@ -38,7 +38,8 @@ class Whole:
         spec = Spec(DataSpec.of(self.data), recipe, (3, 5), ("pruned", "ft"))
         self.checkpoint = Checkpoint(model, Mask.dense(model, prunable(model, "body")), spec)
         self.digests = self.checkpoint.save(folder / "whole")
-        self.checkpoint.save(folder / "damaged")
+        for name in ("spec", "weights"):  # which are damaged in turn
+            self.checkpoint.save(folder / name)
 
     def specs(self) -> tuple[bytes, bytes]:
         """As it is, and of a poisoned original."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import numpy as np
@@ -158,6 +159,20 @@ def build(
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def _remove_damaged(part: Path) -> None:
+    """Remove what an interrupted build left, if a crash left of it nothing to go on from."""
+    if not part.is_file():
+        return
+    with part.open("rb") as file:
+        first = file.read(32)
+    if any(first) and MAGIC not in first:
+        raise UserError(f"{str(part)!r} was not left by a build; remove it, or name another out")
+    try:
+        check_pages(part)
+    except UserError:
+        _remove(part)
+
+
 def _remove(part: Path) -> None:
     for path in (part, part.with_name(part.name + "-lock")):
         path.unlink(missing_ok=True)
@@ -182,20 +197,6 @@ def _complete(contents: Contents, out: Path) -> Card:
     if (card.classes, card.contents) != (contents.classes, _digest(contents, headers.__getitem__)):
         raise other
     return card
-
-
-def _remove_damaged(part: Path) -> None:
-    """Remove what an interrupted build left, if a crash left of it nothing to go on from."""
-    if not part.is_file():
-        return
-    with part.open("rb") as file:
-        first = file.read(32)
-    if any(first) and MAGIC not in first:
-        raise UserError(f"{str(part)!r} was not left by a build; remove it, or name another out")
-    try:
-        check_pages(part)
-    except UserError:
-        part.unlink()
 
 
 def _write(
@@ -255,15 +256,12 @@ def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Pla
     with env.begin() as reading:
         kept = reading.get(_PROGRESS_KEY)
         stamps = {place: reading.get(_STAMP + image_key(*place)) for place in sorted(missing)}
-    if kept is None:  # a fresh one, or one that was interrupted when all was in it
+    found = None if kept is None else _progress_in(kept)
+    if found is None:  # a fresh one, or one that was interrupted when all was in it, or is damaged
         with env.begin(write=True) as writing:
             writing.drop(env.open_db(txn=writing), delete=False)
         return Gathered(), missing
-    try:
-        document = read_json(kept)
-        gathered, fingerprint = Gathered.from_dict(document["gathered"]), document["fingerprint"]
-    except (ValueError, KeyError, TypeError, AttributeError):  # damaged, so all is written anew
-        return Gathered(), missing
+    gathered, fingerprint = found
     if fingerprint != contents.fingerprint:
         raise UserError(
             f"{env.path()!r} is of an interrupted build from something else, or the source has "
@@ -277,6 +275,15 @@ def _begin(env: lmdb.Environment, contents: Contents) -> tuple[Gathered, set[Pla
                 f"{env.path()!r}; remove that, and build anew"
             )
     return gathered, missing - there.keys()
+
+
+def _progress_in(kept: bytes) -> tuple[Gathered, Any] | None:
+    """What was gathered, and the fingerprint of the contents; None where it cannot be read."""
+    try:
+        document = read_json(kept)
+        return Gathered.from_dict(document["gathered"]), document["fingerprint"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _card(env: lmdb.Environment, contents: Contents, gathered: Gathered) -> Card:
