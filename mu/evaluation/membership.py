@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from mu.data.images import Indices
-from mu.evaluation.attacks.rates import rates, wilson
+from mu.evaluation.attacks.rates import auc_interval, rates, wilson
 from mu.evaluation.attacks.svc import ScoreAttack, Scores, shadow_rows
 from mu.evaluation.attacks.threshold import ThresholdAttack
 from mu.evaluation.outputs import Outputs, SplitOutputs, joined
@@ -109,8 +109,8 @@ def fit_auc(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     are alike, so that no attack by confidence can work, and ``MIA`` says nothing.
     """
     members, others = (one.confidence().numpy() for one in _shadow(outputs, seed))
-    found = rates(members, others, seed=seed)
-    return {f"MIA_fit_{name}": found[name] for name in ("auc", "auc_lo", "auc_hi")}
+    names = ("MIA_fit_auc", "MIA_fit_auc_lo", "MIA_fit_auc_hi")
+    return dict(zip(names, auc_interval(members, others), strict=True))
 
 
 def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:

@@ -11,6 +11,7 @@ from mu.evaluation.membership import (
     ATTACKS,
     Attack,
     efficacy,
+    fit_auc,
     membership,
     rates_of_all,
     unseen_of_same_classes,
@@ -52,6 +53,16 @@ def test_a_model_that_treats_all_alike_gives_nothing_away():
     assert found["MIA_auc_lo"] <= 0.5 <= found["MIA_auc_hi"]
     for name in SCORES:
         assert abs(found[f"MIA_privacy_{name}"] - 50) < 5, name
+
+
+def test_whether_the_attack_has_anything_to_tell_members_by():
+    """As the rule in mu.report.alarms reads it: where both kinds are alike, or all scores tie."""
+    works = fit_auc(look(), seed=0)
+    assert works["MIA_fit_auc_lo"] > 0.9
+    alike = fit_auc(look(2.0, 2.0, 2.0, (400, 1500, 1500)), seed=0)
+    assert alike["MIA_fit_auc_lo"] <= 0.5 <= alike["MIA_fit_auc_hi"]
+    sure = fit_auc(look(2000.0, 2000.0, 2000.0), seed=0)  # every confidence is exactly 1
+    assert set(sure.values()) == {0.5}
 
 
 def test_privacy_is_judged_on_samples_that_the_attack_was_not_fitted_on(monkeypatch):

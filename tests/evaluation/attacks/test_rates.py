@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from mu.evaluation.attacks.rates import Curve, rates
+from mu.evaluation.attacks.rates import Curve, auc_interval, rates
 
 
 def by_sklearn(members, others, false_positives):
@@ -105,3 +105,18 @@ def test_none_found_of_few_is_not_certain():
     found = rates(np.ones(5), np.zeros(200))
     assert found["tpr_at_1_hi"] == 100
     assert found["tpr_at_1_lo"] == pytest.approx(56.55, abs=0.01)
+
+
+def test_the_interval_without_drawing_agrees_with_the_bootstraps():
+    draws = np.random.default_rng(1)
+    members = np.round(draws.normal(0.4, 1, 300), 1)  # some of them tie
+    others = np.round(draws.normal(0, 1, 200), 1)
+    auc, low, high = auc_interval(members, others)
+    pairs = np.sign(members[:, None] - others).mean() / 2 + 0.5
+    assert auc == pytest.approx(pairs)
+    drawn = rates(members, others, seed=0)
+    assert (low, high) == pytest.approx((drawn["auc_lo"], drawn["auc_hi"]), abs=0.01)
+    assert auc_interval(np.ones(5), np.ones(7)) == (0.5, 0.5, 0.5)  # all tie
+    assert auc_interval(np.ones(5), np.zeros(7)) == (1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="at least one"):
+        auc_interval(np.ones(0), np.ones(3))
