@@ -53,6 +53,13 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(linked), target
 
 
+def test_promises_are_held_by_tests_that_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "promises.md").read_text())
+    assert len(named) > 50
+    for file, function in named:
+        assert f"\ndef {function}(" in (ROOT / file).read_text(), f"{file}::{function}"
+
+
 def anchors(page: Path) -> set[str]:
     """Headings as GitHub names them in links."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
