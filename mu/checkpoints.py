@@ -368,7 +368,8 @@ def load_network(folder: Path, trusts: Trusts | None = None) -> tuple[nn.Module,
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{WEIGHTS_FILE} does not fit {network.arch}: {error}") from error
+        reason = " ".join(str(error).split())[:300]  # of torch, with the names of all weights
+        raise UserError(f"{WEIGHTS_FILE} does not fit {network.arch}: {reason}") from error
     return model.eval(), spec
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from mu.errors import UserError
+from mu.readers.documents import read_json
 from mu.tags import ERROR, PROCESS
 from mu.tracking.address import shown
 from mu.tracking.recorder import Recorder
@@ -93,7 +94,7 @@ def _deliver_files(files: RunFiles, folder: Path, status: str) -> Iterator[str]:
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
-        document = dict(json.loads((folder / KEPT_FILE).read_text(encoding="utf-8")))
+        document = dict(read_json((folder / KEPT_FILE).read_bytes()))
         if document["format"] != FORMAT:
             raise ValueError("its format is not one that this version of mu reads")
     except FileNotFoundError:

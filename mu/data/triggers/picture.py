@@ -22,6 +22,7 @@ from mu.data.triggers.base import Shape, change_exactly
 from mu.data.triggers.placed import Placed, Size
 from mu.errors import UserError
 from mu.hyperparameters import setting
+from mu.readers.paths import checked_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -113,7 +114,7 @@ class Picture(Placed):
     def _file(self) -> Path:
         if self.image is None:
             raise UserError("trigger=image needs the picture: give trigger_image=FILE.png")
-        return Path(self.image).expanduser()
+        return checked_path("trigger_image", self.image)
 
     @cached_property
     def _read(self) -> tuple[bytes, str]:
