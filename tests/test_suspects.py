@@ -126,7 +126,7 @@ def test_suspects_of_an_original_are_listed_shown_and_explained(
     assert np.load(kept(store, run_id, "suspects/indices.npy")).tolist() == numbers
     assert run.data.metrics == {"suspects": len(rows)}, "nobody knows which are poisoned"
     first = set(numbers[: len(poisoned.truth)])
-    assert len(first & poisoned.truth) >= 0.9 * len(poisoned.truth)
+    assert len(first & poisoned.truth) >= 0.9 * len(first) > 0
     assert f"{len(rows)} suspects" in out
     assert f"-P prune_run_id={poisoned.original} -P forget=suspects:{run_id}" in out
     page = run.data.tags["mlflow.note.content"]
@@ -137,6 +137,7 @@ def test_suspects_of_an_original_are_listed_shown_and_explained(
     assert (run.data.tags["mu.upstream"], run.info.status) == (poisoned.original, "FINISHED")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("painted")
 def test_the_sheet_is_a_picture(poisoned: Poisoned, program: Program) -> None:
     run_id = search(poisoned, program)
@@ -182,7 +183,7 @@ def test_forgetting_the_suspects_of_a_run_and_the_success_of_a_stated_attack(
 def test_one_command_finds_forgets_and_measures(poisoned: Poisoned, program: Program) -> None:
     store = poisoned.store
     line = f"backdoor --prune_run_id {poisoned.original} {ATTACK} --device cpu"
-    status, out, _ = program(f"{line} --suspects clustering --epochs 3")
+    status, out, _ = program(f"{line} --suspects spectral --epochs 3")
     assert status == 0
     assert "poisoned by somebody else" in out
     run_id = newest(store, "backdoor")
@@ -200,7 +201,7 @@ def test_one_command_finds_forgets_and_measures(poisoned: Poisoned, program: Pro
     assert run.data.metrics["ASR_before"] > 80
     assert run.data.metrics["ASR"] < run.data.metrics["ASR_before"]
     assert not {"suspects_precision", "suspects_recall"} & set(run.data.metrics)
-    assert run.data.params["suspects_size"] == "0.35"
+    assert run.data.params["suspects_share"] == "0.2"
     # Its list is one that others can forget, and its network is left to search again.
     line = f"unlearn --prune_run_id {poisoned.original} --method ft --epochs 1 --device cpu"
     assert program(f"{line} --forget suspects:{run_id}")[0] == 0
@@ -210,6 +211,7 @@ def test_one_command_finds_forgets_and_measures(poisoned: Poisoned, program: Pro
     assert not set(again.tolist()) & set(forgotten.tolist())
 
 
+@pytest.mark.slow
 def test_a_picture_that_was_found_is_a_trigger(
     poisoned: Poisoned, program: Program, tmp_path: Path
 ) -> None:
@@ -250,6 +252,7 @@ def test_where_nobody_is_suspected_it_is_said_and_there_is_nothing_to_forget(
     assert poisoned.store.run(newest(poisoned.store, "backdoor")).info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_what_mu_poisoned_itself_is_judged_by_the_truth(
     poisoned: Poisoned, program: Program
 ) -> None:
@@ -319,6 +322,7 @@ def test_lists_of_other_data_of_unfinished_runs_and_that_were_changed_are_refuse
     program.refuses(f"{line} {forget}", "suspects/indices.npy", "damaged", "mu.suspects")
 
 
+@pytest.mark.slow
 def test_samples_that_another_original_never_saw_are_refused(
     poisoned: Poisoned, program: Program
 ) -> None:
