@@ -77,8 +77,8 @@ _add(
     NEITHER,
     "0-1",
     _CARLINI,
-    MIA_fit_auc="AUC, the probability that confidence is higher on a retain than on a test sample, "
-    "of the samples that the attack behind MIA is fitted on",
+    MIA_fit_auc="AUC, the probability that confidence is higher on a retain than on a test sample: "
+    "what the attack behind MIA is fitted on",
 )
 _NEVER = "images that no model saw"
 _add_rates("lira", "the likelihood ratio over reference models", _NEVER, ORACLE, _CARLINI)

@@ -102,13 +102,14 @@ def against_unseen(outputs: SplitOutputs, names: Iterable[str], *, seed: int) ->
     return found
 
 
-def fit_auc(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
-    """How well the score behind ``MIA`` tells apart the samples that its attack is fitted on.
+def fit_auc(outputs: SplitOutputs) -> dict[str, float]:
+    """How well the score behind ``MIA`` tells retain from test samples.
 
-    ``MIA_fit_auc``, 0-1, with ``_lo`` and ``_hi``; 0.5 where confidences of retain and test samples
-    are alike, so that no attack by confidence can work, and ``MIA`` says nothing.
+    ``MIA_fit_auc``, 0-1, with ``_lo`` and ``_hi``; 0.5 where confidences of both are alike, so that
+    no attack by confidence can work, and ``MIA`` says nothing. Of all samples, not of those drawn
+    for the attack alone, whose AUC would be less certain.
     """
-    members, others = (one.confidence().numpy() for one in _shadow(outputs, seed))
+    members, others = (one.confidence().numpy() for one in (outputs.retain, outputs.test))
     names = ("MIA_fit_auc", "MIA_fit_auc_lo", "MIA_fit_auc_hi")
     return dict(zip(names, auc_interval(members, others), strict=True))
 

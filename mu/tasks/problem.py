@@ -94,7 +94,7 @@ class UnlearningProblem:
         attacked = backdoor(self.checkpoint.model, self.dataset, run)
         return {
             **measure(self.before, seed=seed),
-            **fit_auc(self.before, seed=seed),
+            **fit_auc(self.before),
             **attacked,
         }
 
