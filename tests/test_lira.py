@@ -80,7 +80,7 @@ def target(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> T
 
 def target_in(store: Store) -> Target:
     oracle = newest(store, "params.method = 'retrain'").info.run_id
-    unlearned = newest(store, "params.method = 'ft'")
+    unlearned = newest(store, "params.method = 'ft' and tags.`mu.entry` = 'unlearn'")
     return Target(store, unlearned.data.tags["mu.upstream"], oracle, unlearned.info.run_id)
 
 
