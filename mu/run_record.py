@@ -242,8 +242,11 @@ class RunRecord:
         from mu.readers.arrays import read_npy
 
         try:
-            return read_npy(self.read(path)).astype(np.int64, casting="safe").reshape(-1)
-        except (ValueError, TypeError) as error:
+            numbers = read_npy(self.read(path))
+            if numbers.dtype.kind != "i" or numbers.ndim != 1:
+                raise ValueError(f"it holds {numbers.dtype} of shape {numbers.shape}, not samples")
+            return numbers.astype(np.int64)
+        except ValueError as error:
             raise UserError(f"{path} of run {self.run_id} is damaged: {error}") from error
 
     @cached_property

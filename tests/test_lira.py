@@ -479,11 +479,14 @@ def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> N
         damage(own_target, "config.json", other)
         refuses(line, "config.json", own_target.unlearned, "does not say how it unlearned")
     damage(own_target, "config.json", json.dumps(config).encode())
-    for numbers in (np.arange(3), np.zeros(3)):
+    for numbers, text in (
+        (np.arange(3), "not what the tag mu.forget says"),
+        (np.zeros(3), "holds float64"),
+    ):
         file = io.BytesIO()
         np.save(file, numbers, allow_pickle=False)
         damage(own_target, "forget/indices.npy", file.getvalue())
-        refuses(line, "forget/indices.npy", "not what the tag mu.forget says")
+        refuses(line, "forget/indices.npy", text)
     damage(own_target, "forget/indices.npy", b"no numbers")
     refuses(line, "forget/indices.npy", "is damaged")
     assert count(own_target.store) == 2
