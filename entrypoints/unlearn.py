@@ -33,8 +33,8 @@ def build(arguments: Sequence[str]) -> click.Command:
     method = method_named(arguments, "resume_run_id", "mu.tasks.unlearn:method_of_interrupted")
     groups = {
         "entry": [Group(UnlearnOptions, heading="Unlearning")],
-        **attack_groups(arguments, StatedAttack),
         **unlearning_groups(method, arguments),
+        **attack_groups(arguments, StatedAttack),
     }
     return entry_command(f"unlearn with method={method}", HELP, groups, "mu.tasks.unlearn:unlearn")
 

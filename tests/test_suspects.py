@@ -63,7 +63,16 @@ def poisoned(
 ) -> Poisoned:
     def make() -> None:
         line = ("--dataset", "imagefolder", "--data_dir", str(images), "--device", "cpu")
-        training = ("--epochs", "10", "--batch_size", "32", "--augment", "none")
+        training = (
+            "--arch",
+            "resnet_mini",
+            "--epochs",
+            "10",
+            "--batch_size",
+            "32",
+            "--augment",
+            "none",
+        )
         assert call("prune", *line, *training, "--rate", "0") == 0
 
     images = workshop.folder(

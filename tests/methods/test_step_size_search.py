@@ -94,7 +94,7 @@ def test_a_false_label_is_not_to_be_recognised_at_all():
     clean = replace(split.dataset, train=Images(split.dataset.train.pixels, published))
     own = {name: getattr(split.dataset, name) for name in ImageDataset.__dataclass_fields__}
     poison = Poison("patch", {}, 0, False, "random:2", (2, 3))
-    poisoned = PoisonedDataset(**own, clean=clean, poison=poison)
+    poisoned = PoisonedDataset(**own, clean=clean, attack=poison)
     split = replace(split, dataset=poisoned)
     assert split.mislabelled.tolist() == [False, False, True, True]
     found = StopCriterion(Reader(CLASSES), split, Run(device="cpu"), 1.0)
