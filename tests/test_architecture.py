@@ -222,6 +222,7 @@ def test_no_device_is_taken_without_asking_and_no_error_swallowed_unseen() -> No
     assert found == []
 
 
+@pytest.mark.slow
 def test_the_library_works_without_mlflow() -> None:
     code = "import mu; mu.train_original, mu.make_method, mu.evaluate, mu.forget_split, mu.Run"
     script = f"import sys\n{code}\nsys.exit('mlflow' in sys.modules)"

@@ -143,6 +143,7 @@ def test_saved_mask_and_weights_give_exactly_the_saved_models_predictions(
             assert (weights[name][keeps] != 0).any()
 
 
+@pytest.mark.slow
 def test_the_same_original_is_used_again_unless_the_attack_is_another_one(
     planted: Planted, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +204,7 @@ def test_evaluate_measures_a_backdoor_run_as_the_run_itself_did(
     assert found["ASR_oracle"] == planted.store.run(planted.oracle).data.metrics["ASR"]
 
 
+@pytest.mark.slow
 def test_suspects_are_found_or_given_and_their_quality_is_logged(
     planted: Planted, program: Program, tmp_path: Path
 ) -> None:

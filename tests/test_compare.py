@@ -72,6 +72,7 @@ def runs_in(rows: list[dict[str, str]]) -> set[str]:
 # --- real runs ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_runs_that_were_really_made(
     finished_prune: FinishedPrune,
     tmp_path: Path,

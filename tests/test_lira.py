@@ -492,6 +492,7 @@ def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> N
     assert count(own_target.store) == 2
 
 
+@pytest.mark.slow
 def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     store = target.store
     interrupted("when the second is kept", "--gamma", "2")

@@ -40,6 +40,7 @@ def test_it_holds_the_difference_has_a_width_and_turns_with_the_models(
     assert turned == pytest.approx((-high, -low), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_it_holds_the_truth_about_as_often_as_it_says() -> None:
     draws = np.random.default_rng(0)
     shares = [0.6, 0.1, 0.05, 0.25]  # a truth of 5 points

@@ -111,6 +111,7 @@ def _only_new():
     gc.unfreeze()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_only_new")
 def test_the_memory_does_not_grow_with_the_classes():
     classes, samples = 5000, 2000

@@ -278,6 +278,7 @@ def test_an_interrupted_oracle(
     whole_oracle.check(store, oracle)
 
 
+@pytest.mark.slow
 def test_an_oracle_of_another_job_is_left_alone(pruned: PrunedStore) -> None:
     """What was interrupted with another seed is another one; damaged ones are passed over."""
     store = pruned.store
@@ -353,6 +354,7 @@ def test_files_that_are_damaged(program: Program, interrupted: Interrupted) -> N
     assert interrupted.unchanged()
 
 
+@pytest.mark.slow
 def test_progress_of_another_job(program: Program, interrupted: Interrupted) -> None:
     content = progress_files(interrupted.folder)[-1].read_bytes()
     progress, about = Progress.from_bytes(content)

@@ -91,6 +91,7 @@ def test_an_oracle_with_a_nan_gives_no_distance() -> None:
     assert cell(only([*oracles, *runs]), "ft", "UA").distance == 5.0
 
 
+@pytest.mark.slow
 @laws(25)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_the_runs_does_not_matter(chance: random.Random) -> None:
