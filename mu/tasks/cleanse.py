@@ -173,7 +173,13 @@ def resume(store: Store, options: BackdoorOptions, request: Request) -> Unlearne
         raise UserError("resume_run_id continues one run; leave sparsities out")
     task = interrupted_task(store, "backdoor", options, request)
     print(f"run {run_id} continues with method={task.name}")
-    return perform(store, task.title, lambda _: task, entry="backdoor", resume=run_id, extra=_save)
+
+    def begin(recorder: Recorder) -> UnlearnTask:
+        if task.extra.get("suspects") in DETECTORS:  # its list was not stored before the end
+            Search.of(task.extra).repeat(recorder, task.problem)
+        return task
+
+    return perform(store, task.title, begin, entry="backdoor", resume=run_id, extra=_save)
 
 
 def _save(recorder: Recorder, done: Unlearned) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from mu.report.contact_sheet import plot_suspects
 from mu.run_record import SUSPECTS_FILE
 from mu.runs import Run
 from mu.tasks.outputs import write_csv
+from mu.tasks.problem import UnlearningProblem
 from mu.tracking import Recorder, Store, fingerprint_tag, read_suspects, rounded
 
 COLUMNS = ("rank", "sample", "file", "class", "score")
@@ -40,6 +42,13 @@ class Search:
         with typed_as(PREFIX, detector_class(name).names()):
             self.detector: Detector = make_detector(name, request.suspects)
         self.found: Suspects | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Search:
+        """The search with these options, by the names of the command line."""
+        name = options["suspects"]
+        settings = {n: options[PREFIX + n] for n in detector_class(name).names()}
+        return cls(name, Request(suspects=settings))
 
     def options(self) -> dict[str, Any]:
         """By the names of the command line."""
@@ -60,6 +69,19 @@ class Search:
                 f"{run.notes[-1]}"
             )
         return ForgetSplit.of(dataset, checkpoint.spec.split(dataset), np.sort(found.numbers))
+
+    def repeat(self, recorder: Recorder, problem: UnlearningProblem) -> None:
+        """Look again in an interrupted run, and keep what is found: the same, on such a device."""
+        run = Run(**problem.device.as_dict())
+        found = self.run(problem.checkpoint, problem.dataset, run)
+        if np.array_equal(np.sort(found.numbers), problem.split.forget):
+            self.save(recorder, problem.dataset)
+        else:
+            print(
+                "warning: on this device other samples are suspected than when the run began; it "
+                "forgets those of then, and keeps no ranked list",
+                file=sys.stderr,
+            )
 
     def save(self, recorder: Recorder, dataset: ImageDataset) -> None:
         """Put the list, and a sheet of the first images, among the run's artifacts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -43,6 +44,8 @@ class RunFiles:
             target = self.local / path
             target.parent.mkdir(parents=True, exist_ok=True)
             write_whole(target, content)
+            for half in target.parent.glob(f".{escape(target.name)}.*"):  # of a killed process
+                half.unlink(missing_ok=True)
             return
         with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
             file = Path(scratch) / Path(path).name

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 
 from mu.cli.main import run as run_command
 from mu.errors import UserError, full_disk
-from mu.tracking import connect
+from mu.tracking import Store, connect
+from mu.tracking.run_files import RunFiles
 from mu.training.progress import write_whole
 from tests.conftest import store_uri
 from tests.processes import PATIENCE, ROOT, environment
@@ -30,6 +31,16 @@ def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         write_whole(tmp_path / "file", b"after")
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"before"
+
+
+def test_what_a_killed_process_left_of_a_file_goes(store: Store) -> None:
+    files = RunFiles(store, store.client.create_run(store.experiment_id).info.run_id)
+    files.put("references/001.npz", b"one")
+    assert files.local is not None
+    (files.local / "references" / ".001.npz.3577").write_bytes(b"on")
+    files.put("references/001.npz", b"two")
+    assert [one.name for one in (files.local / "references").iterdir()] == ["001.npz"]
+    assert (files.local / "references" / "001.npz").read_bytes() == b"two"
 
 
 def caused(cause: Exception) -> Exception:
