@@ -7,6 +7,7 @@ run. A name is therefore checked, and the nearest ones are told, before anything
 
 from __future__ import annotations
 
+import gc
 import inspect
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -144,6 +145,16 @@ def canonical(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def load(path: str) -> Any:
-    """Import what ``"package.module:attribute"`` names."""
+    """Import what ``"package.module:attribute"`` names.
+
+    With torch and MLflow come half a million objects that stay. The garbage collector would walk
+    them again and again while they come, so it waits.
+    """
     module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return getattr(import_module(module), attribute)
+    finally:
+        if collects:
+            gc.enable()

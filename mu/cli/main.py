@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -39,6 +41,7 @@ def run(
     them it is run as by one; the first one tracks and prints, the others are silent.
     """
     environment.prepare()
+    atexit.register(gc.freeze)  # the process ends: what is left need not be looked through
     try:
         with _failures_told():
             _perform(build, sys.argv[1:] if arguments is None else arguments, launches)
