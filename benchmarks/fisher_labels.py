@@ -18,7 +18,7 @@ from typing import Any
 
 import mu
 from benchmarks.settings import CIFAR_SETTINGS
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.methods import make_method
 
 ESTIMATES = ("exact", "signs", "drawn", "signs on an eighth")

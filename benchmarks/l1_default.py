@@ -16,7 +16,7 @@ import copy
 
 import mu
 from benchmarks.settings import settings_of
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.methods import make_method
 
 

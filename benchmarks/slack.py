@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import mu
 from benchmarks.settings import settings_of
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import Subset
 from mu.evaluation.outputs import predict
 from mu.fisher.diagonal import diagonal

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mu.checkpoints import forget_split as forget_split
     from mu.cli.requests import Request as Request
     from mu.data import load_data as load_data
-    from mu.data.forget import ForgetSplit as ForgetSplit
+    from mu.data.forget_split import ForgetSplit as ForgetSplit
     from mu.data.images import ImageDataset as ImageDataset
     from mu.errors import UserError as UserError
     from mu.evaluation.gap import gaps as gaps
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Checkpoint": "mu.checkpoints",
-    "ForgetSplit": "mu.data.forget",
+    "ForgetSplit": "mu.data.forget_split",
     "ImageDataset": "mu.data.images",
     "Mask": "mu.masks",
     "Recipe": "mu.recipes.recipe",

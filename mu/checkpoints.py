@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Indices
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.splits import Split

@@ -221,7 +221,7 @@ class RunRecord:
     @cached_property
     def forget_indices(self) -> Indices:
         """The sample numbers of the forget set, int64 of shape (n_samples,), sorted."""
-        from mu.data.forget import indices_digest
+        from mu.data.forget_split import indices_digest
 
         numbers = self._numbers(FORGET_FILE)
         if fingerprint_tag(indices_digest(numbers)) != self.forget_fingerprint:

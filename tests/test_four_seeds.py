@@ -14,7 +14,8 @@ import mu
 from entrypoints import evaluate
 from mu.checkpoints import Checkpoint
 from mu.cli.main import run as run_command
-from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit
 from mu.evaluation.comparison import compare
 from mu.evaluation.membership import membership
 from mu.evaluation.outputs import SplitOutputs

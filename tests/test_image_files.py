@@ -117,7 +117,7 @@ def test_a_streamed_folder_and_a_file_of_images_forget_the_same(
     folder: Path, tmp_path: Path
 ) -> None:
     from mu.data.files.decode import decode_rgb
-    from mu.data.forget import ForgetRequest
+    from mu.data.forget_request import ForgetRequest
     from mu.data.splits import SplitSpec, split
     from mu.data.store.builder import build
     from mu.data.store.sources import of_tree

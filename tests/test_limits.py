@@ -10,7 +10,7 @@ from entrypoints import backdoor, dataset, evaluate, lira, prune, sweep, transfe
 from mu.cli.main import run
 from mu.cli.options import _SettingType
 from mu.data import load_data
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.data.index_files import read_indices
 from mu.data.splits import SplitSpec, split
 from mu.errors import LONGEST_LINE, LONGEST_WORD, UserError, one_line

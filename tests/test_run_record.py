@@ -12,7 +12,7 @@ import pytest
 
 from mu import tags
 from mu.alike import differing
-from mu.data.forget import indices_digest
+from mu.data.forget_split import indices_digest
 from mu.methods import make_method
 from mu.run_record import RunRecord, Seeds
 from mu.tracking import (

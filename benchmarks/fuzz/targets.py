@@ -30,7 +30,7 @@ from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.cli.requests import DeviceOptions
 from mu.data import load_data
 from mu.data.files.decode import decode_rgb
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.data.index_files import read_indices
 from mu.data.name_lists import read_names
 from mu.data.store.reader import ImageStore

@@ -91,3 +91,10 @@ class Manifest:
     def numbers(self) -> dict[str, int]:
         """The number of each training image, by its name."""
         return {name: number for number, name in enumerate(self.train.names)}
+
+
+def listed(numbers: NDArray[np.int64], manifest: Manifest | None, most: int) -> str:
+    """Sample numbers in words, with the names of their files, where they have any."""
+    names = manifest.train.names if manifest else None
+    shown = ", ".join(f"{n} = {names[n]}" if names else str(n) for n in numbers[:most])
+    return f"{shown} and {len(numbers) - most} more" if len(numbers) > most else shown

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mu.data.attack import Attack, AttackedDataset
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.data.images import ImageDataset, Images, Indices
 from mu.data.poison_options import ALL, PREFIX, PoisonOptions
 from mu.data.splits import Split

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from mu.checkpoints import DataSpec, Spec
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Images, Indices, Subset
 from mu.data.splits import SplitSpec
 from mu.errors import UserError

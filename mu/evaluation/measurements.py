@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mu.checkpoints import Checkpoint
 from mu.data.attack import AttackedDataset
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.errors import UserError, unknown
 from mu.evaluation import PARTS
 from mu.evaluation.backdoor import backdoor

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import Subset
 from mu.evaluation.attacks.likelihood import Seen, lira
 from mu.evaluation.attacks.rates import Scores, rates

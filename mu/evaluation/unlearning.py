@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import Subset
 from mu.evaluation import PARTS
 from mu.evaluation.membership import MAIN, efficacy

@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.data.images import ImageDataset
 from mu.data.ranges import to_ranges
 from mu.data.splits import Split

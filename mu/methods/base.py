@@ -10,7 +10,7 @@ from mu.registry import Registered
 
 if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
-    from mu.data.forget import ForgetSplit
+    from mu.data.forget_split import ForgetSplit
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mu.checkpoints import Checkpoint
-    from mu.data.forget import ForgetSplit
+    from mu.data.forget_split import ForgetSplit
     from mu.fisher.free import FreeWeights
     from mu.runs import Run
     from mu.training.progress import Checkpointer

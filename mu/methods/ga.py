@@ -25,7 +25,7 @@ from mu.training.recipe import AUGMENTATIONS, Training
 
 if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
-    from mu.data.forget import ForgetSplit
+    from mu.data.forget_split import ForgetSplit
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from mu.checkpoints import Checkpoint
-    from mu.data.forget import ForgetSplit
+    from mu.data.forget_split import ForgetSplit
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 

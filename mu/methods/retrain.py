@@ -16,7 +16,7 @@ from mu.methods.base import Method
 
 if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
-    from mu.data.forget import ForgetSplit
+    from mu.data.forget_split import ForgetSplit
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 

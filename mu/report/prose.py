@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mu.checkpoints import Checkpoint, Spec
-from mu.data.forget import POISON, ForgetSplit
+from mu.data.forget_request import POISON
+from mu.data.forget_split import ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation.catalogue import METRICS, metric
 from mu.evaluation.gap import GAP_METRICS

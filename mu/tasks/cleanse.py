@@ -10,7 +10,8 @@ from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
 from mu.data.attack import AttackedDataset
-from mu.data.forget import POISON, ForgetRequest, ForgetSplit
+from mu.data.forget_request import POISON, ForgetRequest
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions

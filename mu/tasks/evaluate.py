@@ -12,7 +12,8 @@ from mu import tags
 from mu.alike import check_alike, check_ids
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions, EvaluateOptions, Request
-from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import Indices
 from mu.data.splits import Split
 from mu.detection import PREFIX

@@ -10,7 +10,7 @@ from typing import Any
 from mu import tags
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.requests import DeviceOptions
-from mu.data.forget import ForgetSplit, indices_digest
+from mu.data.forget_split import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.membership import fit_auc

@@ -13,7 +13,7 @@ from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import ORACLE_WORDS, PLAIN_NAMES, STAGES, DataOptions, DeviceOptions
 from mu.data import load_data
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.run_record import RunRecord

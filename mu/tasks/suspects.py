@@ -14,7 +14,8 @@ import numpy as np
 from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import Request
-from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.detection import PREFIX, detector_class, make_detector
 from mu.detection.activations.by_class import precision_and_recall

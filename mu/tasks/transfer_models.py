@@ -12,7 +12,7 @@ from mu import tags
 from mu.checkpoints import Spec
 from mu.cli.requests import DeviceOptions, Request, TransferOptions
 from mu.data import COPIES
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.errors import UserError
 from mu.methods import check_method
 from mu.report import console

@@ -11,7 +11,8 @@ import numpy as np
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request, TransferOptions, UnlearnOptions
 from mu.data.attack import AttackedDataset
-from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method
 from mu.methods.base import Method

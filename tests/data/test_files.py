@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.data.manifest import Manifest, PartFiles
 from mu.data.splits import Split
 from tests.helpers import laws, make_dataset, refused

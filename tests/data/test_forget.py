@@ -9,7 +9,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mu.data.class_names import labels_of as mu_labels_of
-from mu.data.forget import ForgetRequest, ForgetSplit, indices_digest
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit, indices_digest
 from mu.data.index_files import read_indices
 from mu.data.splits import Split, SplitSpec, split
 from mu.errors import UserError

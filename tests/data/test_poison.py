@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mu.checkpoints import DataSpec, Spec, forget_split
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.data.images import ImageDataset
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.distributed.ranks import Ranks
 from mu.errors import UserError

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import load_data
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Images
 from mu.data.splits import SplitSpec
 from mu.evaluation import challenge as challenge_module

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data
-from mu.data.forget import ForgetRequest, ForgetSplit
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit
 from mu.evaluation.gap import GAP_METRICS, gaps
 from mu.evaluation.outputs import Outputs, SplitOutputs
 from mu.evaluation.unlearning import evaluate, measure, predict_split

@@ -13,7 +13,7 @@ from PIL import Image
 
 import mu
 from mu.checkpoints import Spec
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.data.images import ImageDataset
 from mu.data.ranges import bounds_of, from_ranges, to_ranges
 from mu.evaluation.challenge import Challenge

@@ -8,7 +8,7 @@ import torch
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
 from mu.data import load_data
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import Images
 from mu.masks import Mask
 from mu.methods import METHODS, make_method, method_class

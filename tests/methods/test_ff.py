@@ -9,7 +9,7 @@ import torch
 
 from mu.checkpoints import Checkpoint, forget_split
 from mu.data import load_data
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.methods import make_method

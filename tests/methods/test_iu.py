@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
 from mu.data import load_data
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import Images
 from mu.evaluation.outputs import predict
 from mu.fisher import inverse

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Images
 from mu.data.poison import Poison, PoisonedDataset
 from mu.errors import UserError

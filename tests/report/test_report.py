@@ -6,7 +6,7 @@ from PIL import Image
 
 from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.evaluation.gap import gaps
 from mu.evaluation.outputs import Outputs, SplitOutputs
 from mu.masks import Mask

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.hyperparameters import setting
 from mu.methods.base import Method
 from mu.runs import Run

@@ -22,7 +22,7 @@ from torch.optim import SGD
 
 from mu.checkpoints import Checkpoint
 from mu.data.batches import Batches
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.evaluation.outputs import BATCH_SIZE
 from mu.runs import Run
 

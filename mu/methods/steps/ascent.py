@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mu.checkpoints import Checkpoint
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.methods.steps.criterion import StopCriterion
 from mu.runs import Run
 from mu.training.loop import DivergedError, train

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mu.data.forget import ForgetSplit
+from mu.data.forget_split import ForgetSplit
 from mu.data.images import Subset
 from mu.evaluation.outputs import Outputs, predict
 from mu.runs import Run

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from mu.cli.requests import DataOptions, DeviceOptions
-from mu.data.forget import ForgetRequest
+from mu.data.forget_request import ForgetRequest
 from mu.distributed.place import place
 from mu.errors import UserError
 from mu.methods import make_method

@@ -13,7 +13,8 @@ from mu.cli.entry import given_settings
 from mu.cli.groups import original_groups
 from mu.cli.options import Group, command
 from mu.cli.requests import DataOptions, DeviceOptions, PruneOptions, UnlearnOptions
-from mu.data.forget import ForgetRequest, ForgetSplit, indices_digest
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.digests import digest_of
 from mu.errors import UserError, unknown

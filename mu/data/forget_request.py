@@ -1,22 +1,20 @@
-"""What to forget: a request such as ``class:3``, and the split of the training set it makes."""
+"""What to forget: a request such as ``class:3``, and the samples that it means."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from mu.data import COPIES
 from mu.data.class_names import labels_of
-from mu.data.images import ImageDataset, Indices, Subset
+from mu.data.forget_split import ForgetSplit
+from mu.data.images import ImageDataset, Indices
 from mu.data.index_files import read_indices
-from mu.data.manifest import Manifest
+from mu.data.manifest import Manifest, listed
 from mu.data.name_lists import numbers_of
 from mu.data.splits import Split
 from mu.errors import UserError
@@ -235,130 +233,5 @@ def _poisoned(dataset: ImageDataset, split: Split) -> Indices:
 
 def _in_words(numbers: Indices, manifest: Manifest | None) -> str:
     """All the numbers in words, so that one reading is enough to mend a list."""
-    shown = _listed(numbers, manifest, most=200)
+    shown = listed(numbers, manifest, most=200)
     return f"sample {shown} was" if len(numbers) == 1 else f"{len(numbers)} samples ({shown}) were"
-
-
-def _listed(numbers: Indices, manifest: Manifest | None, most: int) -> str:
-    """Numbers, with the names of their files, where they have any."""
-    names = manifest.train.names if manifest else None
-    shown = ", ".join(f"{n} = {names[n]}" if names else str(n) for n in numbers[:most])
-    return f"{shown} and {len(numbers) - most} more" if len(numbers) > most else shown
-
-
-@dataclass(frozen=True, eq=False)
-class ForgetSplit:
-    """The training set of an original, cut into a forget set and a retain set.
-
-    Parameters
-    ----------
-    dataset
-        The data; nothing here changes it.
-    forget, retain
-        Sample numbers, int64, disjoint, together exactly what the original was trained on.
-    val
-        Sample numbers of the validation part.
-    copies
-        Samples whose files are exact copies of others that are forgotten; they are in ``forget``,
-        or in ``retain`` where they were to be kept.
-
-    Raises
-    ------
-    UserError
-        If nothing would be left to retain, or nothing is to be forgotten.
-    ValueError
-        If the parts overlap.
-    """
-
-    dataset: ImageDataset
-    forget: Indices
-    retain: Indices
-    val: Indices
-    copies: Indices = field(default_factory=lambda: np.array([], np.int64))
-
-    def __post_init__(self) -> None:
-        if not len(self.forget):
-            raise UserError("the forget set is empty; give at least one sample to forget")
-        if not len(self.retain):
-            raise UserError("the forget set is the whole training set: nothing would be retained")
-        everything = np.concatenate([self.forget, self.retain, self.val])
-        if len(np.unique(everything)) != len(everything):
-            raise ValueError("forget, retain and validation samples must be disjoint")
-
-    @classmethod
-    def of(cls, dataset: ImageDataset, split: Split, forget: Indices) -> ForgetSplit:
-        """Cut the ``train`` part of ``split``; ``forget`` must lie in it."""
-        if len(outside := np.setdiff1d(forget, split.train)):
-            raise UserError(f"sample {outside[0]} was not trained on, so it cannot be forgotten")
-        retain = np.setdiff1d(split.train, forget)
-        return cls(dataset, np.sort(forget), retain, split.val)
-
-    @cached_property
-    def _gone(self) -> Indices:
-        """Classes of which nothing is retained, those that were forgotten earlier among them."""
-        labels = self.dataset.train.labels.numpy()
-        return np.setdiff1d(labels, labels[self.retain])
-
-    @property
-    def forgotten_classes(self) -> tuple[int, ...]:
-        """Classes of which no training sample is retained, however they were named."""
-        forgotten = self.dataset.train.labels.numpy()[self.forget]
-        return tuple(np.intersect1d(forgotten, self._gone).tolist())
-
-    @cached_property
-    def mislabelled(self) -> NDArray[np.bool_]:
-        """Which samples of the forget set were poisoned with a label that is not theirs, (n,)."""
-        trained, published = self.dataset.train.labels, self.dataset.published_labels
-        return np.asarray((trained != published).numpy())[self.forget]
-
-    @property
-    def forget_set(self) -> Subset:
-        """The samples to forget."""
-        return self.dataset.training_subset(self.forget)
-
-    @property
-    def retain_set(self) -> Subset:
-        """The samples to retain."""
-        return self.dataset.training_subset(self.retain)
-
-    @property
-    def val_set(self) -> Subset:
-        """Validation samples, without those of a class that was forgotten, now or earlier."""
-        gone = self._is_gone(self.dataset.train.labels[self.val])
-        return self.dataset.training_subset(self.val[~gone])
-
-    @property
-    def test_set(self) -> Subset:
-        """Test samples, without those of a class that was forgotten, now or earlier."""
-        gone = self._is_gone(self.dataset.test.labels)
-        return self.dataset.test_subset(np.flatnonzero(~gone))
-
-    @property
-    def test_forgotten_set(self) -> Subset:
-        """Test samples of classes forgotten as a whole, now or earlier."""
-        return self.dataset.test_subset(np.flatnonzero(self._is_gone(self.dataset.test.labels)))
-
-    def _is_gone(self, labels: Tensor) -> NDArray[np.bool_]:
-        return np.isin(labels.numpy(), self._gone)
-
-    def copies_in_words(self) -> str:
-        """What was done with copies of forgotten files; nothing where there are none."""
-        if not len(self.copies):
-            return ""
-        named = _listed(self.copies, self.dataset.manifest, most=5)
-        if np.isin(self.copies, self.forget).all():
-            return f"exact copies of forgotten files are forgotten, too: {named}"
-        return (
-            f"exact copies of forgotten files stay in the retain set: {named}; "
-            "duplicates=forget forgets them, too"
-        )
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 (hex) of the forget set's sample numbers."""
-        return indices_digest(self.forget)
-
-
-def indices_digest(numbers: Indices) -> str:
-    """sha256 (hex) of sample numbers as little-endian int64, sorted."""
-    return hashlib.sha256(np.sort(numbers).astype("<i8").tobytes()).hexdigest()
