@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -20,6 +21,9 @@ from mu import environment
 
 if TYPE_CHECKING:
     from mu.tracking import Store
+
+# What is loaded and collected stays, and need not be walked by the garbage collector.
+gc.disable()
 
 # Before torch is loaded: the tests' networks are too small to gain from more threads, and two
 # threads on a busy machine take many times as long as one.
@@ -40,6 +44,11 @@ def _no_mlflow_of_the_user() -> Iterator[None]:
             patch.setenv(name, value)
         patch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/nowhere.db")
         yield
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
