@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from mu.errors import UserError
 from mu.fisher import LABELS
 from mu.hyperparameters import setting
 from mu.methods.step_size_search import StepSizeSearch
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
     from mu.data.forget_split import ForgetSplit
     from mu.fisher.free import FreeWeights
+    from mu.models.head import Head
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 
@@ -79,6 +81,8 @@ class FisherForgetting(StepSizeSearch):
         from mu.models.head import reset_outputs
 
         model = run.place(checkpoint.model)
+        classes = split.forgotten_classes if self.reset_class else ()
+        head = self._head(checkpoint) if classes else None
         free = FreeWeights(model, checkpoint.mask)
         # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
         # end is what the retain set can bear, compared with the original.
@@ -86,13 +90,18 @@ class FisherForgetting(StepSizeSearch):
         if alpha is None:
             alpha = StopCriterion(model, split, run, self.max_accuracy_drop, until_forgotten=False)
         noise = self._noise(model, free, split, run)
-        if self.reset_class and split.forgotten_classes:
-            marks = reset_outputs(model, split.forgotten_classes)
-            if marks is None:
-                run.note("the network has no last linear layer, so no class's output was reset")
-            else:
-                noise *= free.vector(marks)
+        if head is not None:
+            noise *= free.vector(reset_outputs(model, head, classes))
         move(free, model, noise, alpha, run)
+
+    def _head(self, checkpoint: Checkpoint) -> Head:
+        """The layer whose outputs are reset; refuses networks without one, before any work."""
+        from mu.models.head import own_head
+
+        try:
+            return own_head(checkpoint.model, checkpoint.spec.recipe.model.example())
+        except UserError as error:
+            raise UserError(f"reset_class=True: {error}; give reset_class=False") from error
 
     def _noise(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:
         """The noise at ``alpha = 1``, a vector (free weights,)."""

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from mu.data.images import Subset
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
+from mu.models.head import head_name
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Recipe, Stage
 from mu.runs import Run
@@ -90,7 +91,8 @@ class _Whole:
     def __post_init__(self) -> None:
         self.model = self.run.place(self.recipe.model.build(self.recipe.seed))
         self.pruner = self.recipe.make_pruner()
-        self.mask = Mask.dense(self.model, prunable(self.model, self.pruner.scope))
+        head = head_name(self.model, self.recipe.model)
+        self.mask = Mask.dense(self.model, prunable(self.model, self.pruner.scope, head))
 
     def begin(self, given: Mask | None) -> None:
         """Take the mask that is given, or find the one of the initial weights, if any."""

@@ -9,15 +9,12 @@ from torch import nn
 
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.pruning.base import prunable
 from mu.pruning.channel import Channel
 from mu.runs import Run
-from tests.helpers import as_arrays, laws, random_mask, same_masks
-from tests.pruning.networks import DATA, dense
+from tests.helpers import as_arrays, dense
 
-STRUCTURED = True  # of the contract tests: it keeps whole filters
-
-
+STRUCTURED = True  # of the contract tests: it keeps whole filters, laws, prunable, random_mask, same_masks
+from tests.pruning.networks import DATA
 def prune(model, mask, keep):
     return Channel().prune(model, mask, DATA, Run(device="cpu"), keep=keep)
 

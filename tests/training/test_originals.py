@@ -15,11 +15,10 @@ from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.originals.rounds import train_network
 from mu.originals.train import make_recipe, train_original
-from mu.pruning.base import prunable
 from mu.recipes.profile import PROFILES
 from mu.runs import Run
 from mu.training import Training
-from tests.helpers import laws, random_mask, refused
+from tests.helpers import laws, prunable, random_mask, refused
 from tests.training.networks import DROPPING, PLAIN, Small
 
 DATA = load_data("digits")

@@ -13,11 +13,10 @@ from mu.data import load_data
 from mu.masks import Mask
 from mu.originals.rounds import train_network
 from mu.originals.train import make_recipe
-from mu.pruning.base import prunable
 from mu.recipes.recipe import Stage
 from mu.runs import Run
 from mu.training.loop import train
-from tests.helpers import laws, random_mask
+from tests.helpers import laws, prunable, random_mask
 from tests.training.networks import PLAIN
 
 DATA = load_data("digits")
