@@ -38,6 +38,7 @@ from mu.training.loop import train
 from mu.training.progress import FolderCheckpointer
 from tests.helpers import prunable, random_mask, refused
 from tests.training.networks import small
+
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
 DEVICE = "cuda"

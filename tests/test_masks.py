@@ -16,6 +16,7 @@ from torch import nn
 from mu.masks import Mask
 from mu.models import ModelSpec
 from tests.helpers import as_arrays, bits, laws, prunable, random_mask, refused, same_masks
+
 NAMES = st.from_regex(r"[a-z]{1,4}[0-9]?(\.[a-z0-9]{1,3}){0,2}", fullmatch=True)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
 BITS = hnp.arrays(np.bool_, SHAPES)

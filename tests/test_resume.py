@@ -35,10 +35,21 @@ from mu.training.progress import (
     read_newest,
     write_whole,
 )
-from tests.helpers import "b"], "classes": ["a", "mask_run_id": None}, "share": 0.1}, PLAIN
+from tests.helpers import (
+    bits,
+    flipped,
+    laws,
+    mostly_slow,
+    prunable,
+    random_mask,
+    refused,
+    same_masks,
+)
+from tests.training.networks import DROPPING, PLAIN
 
-ABOUT = {"spec": {"seed": 3, bits, flipped, laws, mostly_slow, prunable, random_mask, refused, same_masks
-from tests.training.networks import DROPPING
+ABOUT = {"spec": {"seed": 3, "classes": ["a", "b"], "share": 0.1}, "mask_run_id": None}
+
+
 def progress_of(number: int = 0, epoch: int = 1, seed: int = 0) -> Progress:
     """Small made-up progress."""
     draws = torch.Generator().manual_seed(seed)

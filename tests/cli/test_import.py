@@ -43,6 +43,7 @@ from tests.cli.foreign_files import (
     save,
 )
 from tests.helpers import mostly_slow, prunable, refused
+
 PAGE = Path(__file__).parents[2] / "docs" / "names.md"
 
 

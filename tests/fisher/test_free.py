@@ -15,6 +15,8 @@ from mu.masks import Mask
 from tests.fisher import slow
 from tests.helpers import bits, laws, prunable, random_mask
 from tests.pruning.networks import Net
+
+
 def network(seed=0):
     return Net(seed).to(memory_format=torch.channels_last)
 

@@ -1,4 +1,4 @@
-"""The head is found by what forward passes show, in networks of any shape, or what is there named."""
+"""The head of networks of any shape: found by forward passes, or what is in its place is named."""
 
 import copy
 
@@ -31,9 +31,7 @@ QUICK = ("resnet_mini", "resnet14", "resnet20", "mobilenet_v3_small", "vit_tiny"
 CASES = [(arch, stem) for arch in ARCHITECTURES for stem in STEMS[1:]]
 
 
-@pytest.mark.parametrize(
-    ("arch", "stem"), mostly_slow(CASES, *((arch, "cifar") for arch in QUICK))
-)
+@pytest.mark.parametrize(("arch", "stem"), mostly_slow(CASES, *((arch, "cifar") for arch in QUICK)))
 def test_the_head_of_every_architecture_is_its_last_linear_layer(arch, stem):
     spec, model = named(arch, stem)
     expected = "classifier.6" if (arch, stem) == ("vgg16_bn", "imagenet") else HEADS.get(arch, "fc")

@@ -11,10 +11,12 @@ from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning.channel import Channel
 from mu.runs import Run
-from tests.helpers import as_arrays, dense
+from tests.helpers import as_arrays, laws, prunable, random_mask, same_masks
+from tests.pruning.networks import DATA, dense
 
-STRUCTURED = True  # of the contract tests: it keeps whole filters, laws, prunable, random_mask, same_masks
-from tests.pruning.networks import DATA
+STRUCTURED = True  # of the contract tests: it keeps whole filters
+
+
 def prune(model, mask, keep):
     return Channel().prune(model, mask, DATA, Run(device="cpu"), keep=keep)
 

@@ -14,7 +14,16 @@ from mu.models import ModelSpec
 from mu.pruning import make_pruner
 from mu.pruning.magnitude import IMP, OMP
 from mu.runs import Run
-from tests.helpers import as_arrays, bits, laws, make_dataset, prunable, random_mask, refused, same_masks
+from tests.helpers import (
+    as_arrays,
+    bits,
+    laws,
+    make_dataset,
+    prunable,
+    random_mask,
+    refused,
+    same_masks,
+)
 
 DATASET = make_dataset(train=12, test=6)
 DATA = DATASET.training_subset(np.arange(12))

@@ -100,7 +100,8 @@ def test_validation_is_of_plain_images_in_evaluation_mode(profile):
     val = checkpoint.spec.split(DATA).val
     plain = DATA.train.pixels[torch.from_numpy(val)].float() / 255
     plain = (plain - DATA.mean[0]) / DATA.std[0]
-    passes = [images for training, images in seen if not training]
+    by_head = 2  # of the search for the head, before the training
+    passes = [images for training, images in seen if not training][by_head:]
     assert len(passes) == 3
     for images in passes:
         assert torch.allclose(images, plain, atol=1e-5)
