@@ -63,7 +63,7 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     Gives ``MIA`` (confidence), ``MIA_correctness``, ``MIA_entropy``, ``MIA_m_entropy``,
     ``MIA_prob`` and ``MIA_threshold``, in percent, with ``MIA_lo`` and ``MIA_hi``, the 95 %
     interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six, with the interval of
-    ``MIA_privacy_confidence``; ``MIA_auc``, ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
+    ``MIA_privacy_confidence``; ``MIA_auc``, ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with theirs, as
     :func:`mu.evaluation.attacks.rates.rates` gives them. ``MIA_prob`` and ``MIA_privacy_prob`` are
     left out where a part is too large to keep its logits. ``seed``: draws samples for the attacks
     and for intervals; the split's seed, so that all models of one split are attacked with the same

@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.errors import UserError
 from mu.fisher import LABELS
 from mu.hyperparameters import setting
 from mu.methods.step_size_search import StepSizeSearch
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
     from mu.data.forget_split import ForgetSplit
     from mu.fisher.free import FreeWeights
-    from mu.models.head import Head
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 
@@ -78,11 +76,13 @@ class FisherForgetting(StepSizeSearch):
         from mu.fisher.free import FreeWeights
         from mu.methods.steps.criterion import StopCriterion
         from mu.methods.steps.search import move
-        from mu.models.head import reset_outputs
+        from mu.models.head import head_for, reset_outputs
 
         model = run.place(checkpoint.model)
         classes = split.forgotten_classes if self.reset_class else ()
-        head = self._head(checkpoint) if classes else None
+        images, remedy = checkpoint.spec.recipe.model.example(), "give reset_class=False"
+        # Before any work, so that a network without a head is refused before it.
+        head = head_for("reset_class=True", model, images, remedy) if classes else None
         free = FreeWeights(model, checkpoint.mask)
         # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
         # end is what the retain set can bear, compared with the original.
@@ -93,15 +93,6 @@ class FisherForgetting(StepSizeSearch):
         if head is not None:
             noise *= free.vector(reset_outputs(model, head, classes))
         move(free, model, noise, alpha, run)
-
-    def _head(self, checkpoint: Checkpoint) -> Head:
-        """The layer whose outputs are reset; refuses networks without one, before any work."""
-        from mu.models.head import own_head
-
-        try:
-            return own_head(checkpoint.model, checkpoint.spec.recipe.model.example())
-        except UserError as error:
-            raise UserError(f"reset_class=True: {error}; give reset_class=False") from error
 
     def _noise(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:
         """The noise at ``alpha = 1``, a vector (free weights,)."""

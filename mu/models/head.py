@@ -205,6 +205,14 @@ def own_head(model: nn.Module, images: Tensor) -> Head:
     return head
 
 
+def head_for(option: str, model: nn.Module, images: Tensor, remedy: str) -> Head:
+    """:func:`own_head`; where that is refused, it is for ``option``, and with a remedy."""
+    try:
+        return own_head(model, images)
+    except UserError as error:
+        raise UserError(f"{option}: {error}; {remedy}") from error
+
+
 @torch.no_grad()
 def features(model: nn.Module, subset: Subset, run: Run) -> Tensor:
     """What the head of ``model`` is given for each sample, in evaluation mode.

@@ -202,9 +202,9 @@ def _attack(result: Result) -> Found:
     else:
         return None
     return beyond, (
-        f"the attack behind MIA cannot tell members from non-members {where} ({why}), so MIA and its part of the gap say nothing here; judge by UA, by "
-        "js_forget and relearn_steps (mlflow run . -e evaluate -P metrics=all), or by the entry "
-        "lira"
+        f"the attack behind MIA cannot tell members from non-members {where} ({why}), so MIA and "
+        "its part of the gap say nothing here; judge by UA, by js_forget and relearn_steps "
+        "(mlflow run . -e evaluate -P metrics=all), or by the entry lira"
     )
 
 
