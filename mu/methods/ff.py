@@ -76,9 +76,13 @@ class FisherForgetting(StepSizeSearch):
         from mu.fisher.free import FreeWeights
         from mu.methods.steps.criterion import StopCriterion
         from mu.methods.steps.search import move
-        from mu.models.head import reset_outputs
+        from mu.models.head import head_for, reset_outputs
 
         model = run.place(checkpoint.model)
+        classes = split.forgotten_classes if self.reset_class else ()
+        images, remedy = checkpoint.spec.recipe.model.example(), "give reset_class=False"
+        # Before any work, so that a network without a head is refused before it.
+        head = head_for("reset_class=True", model, images, remedy) if classes else None
         free = FreeWeights(model, checkpoint.mask)
         # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
         # end is what the retain set can bear, compared with the original.
@@ -86,12 +90,8 @@ class FisherForgetting(StepSizeSearch):
         if alpha is None:
             alpha = StopCriterion(model, split, run, self.max_accuracy_drop, until_forgotten=False)
         noise = self._noise(model, free, split, run)
-        if self.reset_class and split.forgotten_classes:
-            marks = reset_outputs(model, split.forgotten_classes)
-            if marks is None:
-                run.note("the network has no last linear layer, so no class's output was reset")
-            else:
-                noise *= free.vector(marks)
+        if head is not None:
+            noise *= free.vector(reset_outputs(model, head, classes))
         move(free, model, noise, alpha, run)
 
     def _noise(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:

@@ -42,7 +42,7 @@ class LogitMask(Method):
         import torch
 
         from mu.evaluation.controls import MASKED
-        from mu.models.head import head_of
+        from mu.models.head import head_for
 
         classes = list(split.forgotten_classes)
         if not classes:
@@ -51,10 +51,8 @@ class LogitMask(Method):
                 "there is none; give forget=class:3, say, or method=nothing"
             )
         model = run.place(checkpoint.model)
-        found = head_of(model)
-        if found is None or found[1].out_features <= max(classes):
-            raise UserError("method=logit_mask needs a network with a linear last layer")
-        head = found[1]
+        images = checkpoint.spec.recipe.model.example()
+        head = head_for("method=logit_mask", model, images, "give method=nothing").module
         bias: Tensor | None = head.bias
         with torch.no_grad():
             head.weight[classes] = 0.0

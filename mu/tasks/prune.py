@@ -17,6 +17,7 @@ from mu.errors import UserError
 from mu.evaluation.original import evaluate_original
 from mu.evaluation.outputs import predict
 from mu.hyperparameters import typed_as
+from mu.models.head import head_name
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import pruner_class
 from mu.pruning.base import prunable
@@ -106,7 +107,8 @@ def task_under_mask(
         recipe = replace(recipe, trained_on=upstream.trained_on)
     model = recipe.model.build(recipe.seed)
     mask.check(model)
-    if more := [one for one in prunable(model, recipe.make_pruner().scope) if one not in mask]:
+    names = prunable(model, recipe.make_pruner().scope, head_name(model, recipe.model))
+    if more := [one for one in names if one not in mask]:
         raise UserError(
             f"the mask of run {run_id} does not name {more[0]!r}, which the model has; "
             "use the mask with the architecture that it was made for"

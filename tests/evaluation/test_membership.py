@@ -119,6 +119,27 @@ def test_the_interval_of_the_rate_is_wilsons():
     assert (found["MIA_lo"], found["MIA_hi"]) == (100 * wilson.low, 100 * wilson.high)
 
 
+def test_the_interval_of_the_privacy_attack_is_wilsons_over_the_held_out_samples():
+    found = membership(look(3.0), seed=0)
+    held_out = 2 * (min(len(look().retain), len(look().test)) // 2)
+    right = round(found["MIA_privacy_confidence"] * held_out / 100)
+    wilson = binomtest(right, held_out).proportion_ci(0.95, "wilson")
+    ends = (found["MIA_privacy_confidence_lo"], found["MIA_privacy_confidence_hi"])
+    assert ends == (100 * wilson.low, 100 * wilson.high)
+
+
+def test_an_original_that_remembers_everything_by_which_nothing_can_be_told_has_mia_0():
+    """RA = TA = 100, every confidence the same, or the same in both sets: all are members."""
+    same = outputs(300, 3.0, 7)
+    for one in (look(2000.0, 2000.0, 2000.0), SplitOutputs(same, same, same, None)):
+        found = membership(one, seed=0)
+        for name in ("MIA", "MIA_correctness", "MIA_entropy", "MIA_m_entropy", "MIA_threshold"):
+            assert found[name] == 0, name
+        assert found["MIA_auc"] == 0.5
+    assert found["MIA_prob"] == 0  # sure vectors tell classes, which may be of unequal shares
+    assert membership(look(2000.0, 2000.0, 2000.0), seed=0)["MIA_privacy_confidence"] == 50
+
+
 def test_the_order_of_samples_does_not_matter():
     one = look(3.0)
     turned = SplitOutputs(

@@ -1,18 +1,22 @@
 """A logit mask hides a class and changes nothing else."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
-from mu.checkpoints import forget_split
+from mu.checkpoints import Checkpoint, forget_split
 from mu.data import load_data
 from mu.errors import UserError
 from mu.evaluation.controls import logit_masked
 from mu.evaluation.unlearning import measure, predict_split
+from mu.masks import Mask
 from mu.methods import make_method
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
+from tests.helpers import refused
+from tests.methods.networks import HEADLESS, TIED_TOP
 
 DATA = load_data("digits")
 
@@ -48,6 +52,17 @@ def test_only_the_row_of_the_class_changes(original):
     for name in changed:
         assert torch.equal(before[name][others], after[name][others])
     assert not after["fc.weight"][3].any()
+
+
+def test_a_network_without_a_head_of_its_own_has_no_output_to_hide(original):
+    split = forget_split(original, DATA, "class:3")
+    for arch, words in ((HEADLESS, "'2' (Flatten)"), (TIED_TOP, "shares its weights with 'left'")):
+        model = original.spec.recipe.model.replace(arch=arch)
+        recipe = replace(original.spec.recipe, model=model)
+        spec = replace(original.spec, recipe=recipe)
+        checkpoint = Checkpoint(model.build(0), Mask({}), spec)
+        with refused("method=logit_mask", words, "method=nothing"):
+            make_method("logit_mask").unlearn(checkpoint, split, Run(device="cpu"))
 
 
 def test_samples_have_no_output_to_hide(original):

@@ -82,6 +82,33 @@ BAD: dict[str, tuple[Result, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+def guessing(right: float, half: float = 6.0) -> dict[str, float]:
+    """What the attack on held-out samples of the unlearned network came to."""
+    name = "MIA_privacy_confidence"
+    return {name: right, f"{name}_lo": right - half, f"{name}_hi": right + half}
+
+
+def test_an_attack_that_does_no_better_than_guessing_on_the_network_says_nothing() -> None:
+    (found,) = alarms(result(guessing(51.4)))
+    assert found.rule == "attack"
+    for words in ("of this network", "51.4 % of held-out", "45.4 to 57.4 %", "is chance", "lira"):
+        assert words in found.text
+    assert found.beyond == pytest.approx(50 - 45.4)
+
+
+def test_what_an_attack_does_on_the_original_is_told_first_and_once() -> None:
+    (found,) = alarms(result(guessing(50.0), {"MIA": 100.0}))
+    assert "even on the original" in found.text
+    assert "held-out" not in found.text
+
+
+def test_a_finished_run_whose_attack_guesses_is_told_of() -> None:
+    run = make_run("a", metrics={**UNLEARNED, **guessing(50.5)})
+    assert [one.rule for one in alarms_of(run, {})] == ["attack"]
+    earlier = make_run("b", metrics={**UNLEARNED, "MIA_privacy_confidence": 50.5})
+    assert alarms_of(earlier, {}) == []  # its interval was not logged then
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_each_warning_gives_values_and_what_they_mean(rule: str) -> None:
     bad, words = BAD[rule]
@@ -113,6 +140,8 @@ def test_every_rule_is_named_in_the_order_of_the_list() -> None:
         (lambda by: result({"TA": 90.54 - by}), "accuracy"),
         (lambda by: result(original={"MIA_fit_auc_lo": 0.51 - by}), "attack"),
         (lambda by: result(original={"MIA": 50.0 + by}), "attack"),
+        (lambda by: result(guessing(52.0, 2.0 + by)), "attack"),
+        (lambda by: result(guessing(53.0 - by, 6.0)), "attack"),
         (lambda by: result({"MIA_lo": 60.0 - by}), "forget_set"),
         (lambda by: result(floor=0.54 + by), "oracles_apart"),
     ],
