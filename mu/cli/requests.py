@@ -375,6 +375,7 @@ class LiraOptions(Hyperparameters):
         help="retained samples that are attacked, too; default: as many as are forgotten, at most "
         "a tenth of the retain set",
         low=0,
+        high=10_000_000,
     )
     seed: int = setting(0, help="of test images, halves and references", low=0, high=LARGEST_SEED)
     oracle_run_id: str = setting(
