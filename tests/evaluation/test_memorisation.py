@@ -27,11 +27,8 @@ def test_as_counting_says(outcome):
     right, seen = outcome
     found, errors = memorisation(right, seen)
     for sample in range(right.shape[1]):
-        trained = [bool(one) for one, saw in zip(right, seen, strict=True) if saw[sample]
-                   for one in [one[sample]]]  # fmt: skip
-        others = [
-            bool(one[sample]) for one, saw in zip(right, seen, strict=True) if not saw[sample]
-        ]
+        pairs = list(zip(right[:, sample].tolist(), seen[:, sample].tolist(), strict=True))
+        trained, others = ([good for good, saw in pairs if saw is side] for side in (True, False))
         assert found[sample] == pytest.approx(
             sum(trained) / len(trained) - sum(others) / len(others)
         )

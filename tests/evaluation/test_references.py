@@ -315,7 +315,7 @@ def test_what_the_kept_references_say_of_training_samples(tmp_path):
         with pytest.raises(ValueError, match="shape" if number < 3 else "different samples"):
             Kept.read(read, 4)
     file.write_bytes(packed({name: one for name, one in arrays.items() if name != "seen"}))
-    with pytest.raises(ValueError, match="damaged.*seen"):
+    with pytest.raises(ValueError, match=r"damaged.*seen"):
         Kept.read(read, 4)
 
 
