@@ -460,7 +460,12 @@ def test_samples_with_planted_wrong_labels_are_the_most_memorised(part):
     found, _ = one.memorised
     planted = np.isin(one.samples, sorted(NOISY))
     assert 5 < planted.sum() < len(planted) / 2
-    order = most_memorised(one.right, found, one.seen)
+    looks = [each.trained for each in memorised()[2]]
+    margins = np.stack([
+        (look.attacked if part == "forget" else look.retained).score("margin").numpy()
+        for look in looks
+    ])[:, : len(planted)]  # fmt: skip
+    order = most_memorised(one.right, margins, one.seen)
     first = planted[order][: planted.sum() // 2]
     assert first.mean() > 0.9
     assert found[planted].mean() > found[~planted].mean() + 0.4
