@@ -208,7 +208,9 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
         )
         for name in views
     }
-    found = Found(rows, rows_of(parts, dataset), notes_on(parts, len(references)))
+    whole = bool(task.problem.split.forgotten_classes)
+    notes = notes_on(parts, len(references), whole_class=whole)
+    found = Found(rows, rows_of(parts, dataset), notes)
     metrics = {f"{n}{ENDINGS[name]}": v for name, row in rows.items() for n, v in row.items()}
     metrics |= _rounded(mean_memorisations(parts))
     recorder.metrics(metrics)

@@ -58,18 +58,25 @@ def worst(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [row for row in rows[:WORST] if row["part"] == "forget" and row["fpr"] != ""]
 
 
-def notes_on(parts: Mapping[str, Records], references: int) -> list[str]:
-    """What the numbers cannot say."""
+def notes_on(parts: Mapping[str, Records], references: int, *, whole_class: bool) -> list[str]:
+    """What the numbers cannot say; ``whole_class``: whether one was forgotten as a whole."""
     others = len(parts["unseen"].samples)
     takes = f"it takes {FEWEST_REFERENCES} references and {FEWEST_NON_MEMBERS} test images"
+    notes = []
     if not parts["forget"].exposures["unlearned"].known:
-        return [
+        notes.append(
             f"{references} references: each record was left out by one alone, which shows no "
             f"spread, so there are no rates of false positives and no exposed_at_1; {takes}"
-        ]
-    if not resolved(references, others):
-        return [
+        )
+    elif not resolved(references, others):
+        notes.append(
             f"1 % of false positives cannot be resolved with {references} references and {others} "
             f"test images, so there is no exposed_at_1; {takes}"
-        ]
-    return []
+        )
+    if whole_class:
+        notes.append(
+            "a whole class was forgotten, and references that were not trained on a record know "
+            "its class from others: a network that no longer names the class exposes no record "
+            "here, whatever is left in it; how deep it forgot shows in relearn_steps (evaluate)"
+        )
+    return notes
