@@ -27,6 +27,7 @@ from mu.data.forget_request import ForgetRequest
 from mu.evaluation.attacks.likelihood import lira as likelihood_ratio
 from mu.evaluation.attacks.rates import rates
 from mu.tasks import lira as lira_task
+from mu.tasks import resume
 from mu.tasks.listed import forget_split
 from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
@@ -497,6 +498,27 @@ def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     assert trained == list(range(len(kept), REFERENCES))
     assert Whole.of(target.store, run_id) == whole
     assert target.store.run(run_id).data.tags["mu.resumed"] == "1"
+
+
+@pytest.mark.slow
+def test_an_attack_that_an_earlier_version_began_attacks_no_retained_samples(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted("when the second is kept", "--retain_sample", "0")
+    run_id = newest_lira(target.store)
+    kept = resume.fetch_document
+
+    def earlier(*arguments: Any) -> dict[str, Any]:
+        return {n: v for n, v in kept(*arguments).items() if n != "retain_sample"}
+
+    monkeypatch.setattr(resume, "fetch_document", earlier)
+    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    metrics = target.store.run(run_id).data.metrics
+    assert "memorisation" in metrics
+    assert "memorisation_retain" not in metrics
+    assert set(files(target.store, run_id)) == FILES
+    with artifact(target.store, run_id, "records.csv").open() as file:
+        assert {row["part"] for row in csv.DictReader(file)} == {"forget"}
 
 
 @pytest.mark.slow

@@ -47,9 +47,7 @@ def with_names() -> Any:
     return replace(data, manifest=Manifest("root", files, PartFiles(["t"] * 10)))
 
 
-def test_forgotten_records_come_first_the_most_exposed_first_with_their_files() -> (
-    None
-):
+def test_forgotten_records_come_first_the_most_exposed_first_with_their_files() -> None:
     data = with_names()
     rows = rows_of(parts(), data)
     assert [row["sample"] for row in rows[:4]] == [1, 2, 11, 0]
