@@ -237,7 +237,8 @@ class ForgetOptions(Hyperparameters):
         "class:0",
         help="class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE (sample "
         "numbers), files:FILE (file names, patterns or sha256), suspects:RUN_ID (what that run "
-        "suspects; RUN_ID:30 the first 30), or poison (the poisoned samples of an original that mu "
+        "suspects; RUN_ID:30 the first 30), vulnerable:30:RUN_ID (the 30 samples most memorised "
+        "by that lira run), or poison (the poisoned samples of an original that mu "
         "poisoned)",
     )
     duplicates: str = setting(
@@ -368,6 +369,13 @@ class LiraOptions(Hyperparameters):
         1.0,
         help="RMIA's gamma: the ratio by which a sample must exceed one of the population",
         low=1.0,
+    )
+    retain_sample: int | None = setting(
+        None,
+        help="retained samples that are attacked, too; default: as many as are forgotten, at most "
+        "a tenth of the retain set",
+        low=0,
+        high=10_000_000,
     )
     seed: int = setting(0, help="of test images, halves and references", low=0, high=LARGEST_SEED)
     oracle_run_id: str = setting(

@@ -22,9 +22,17 @@ from mu.readers.paths import checked_path
 
 SPELLINGS = (
     "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, files:FILE, "
-    "suspects:RUN_ID"
+    "suspects:RUN_ID, vulnerable:30:RUN_ID"
 )
 POISON = "poison"  # of a poisoned original: its poisoned samples
+# Kinds of lists that a run holds: how they are written, and what the run says of the samples.
+LISTS = {
+    "suspects": (re.compile(r"(?P<run>[0-9a-zA-Z]+)(:(?P<count>[1-9]\d{0,17}))?"), "suspects"),
+    "vulnerable": (
+        re.compile(r"(?P<count>[1-9]\d{0,17}):(?P<run>[0-9a-zA-Z]+)"),
+        "knows the memorisation of",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class ForgetRequest:
     Parameters
     ----------
     kind
-        ``class``, ``random``, ``indices``, ``files``, ``suspects`` or ``poison``.
+        ``class``, ``random``, ``indices``, ``files``, ``suspects``, ``vulnerable`` or ``poison``.
     text, option
         As it was typed, and the name of the option.
     class_name
@@ -48,8 +56,8 @@ class ForgetRequest:
         Whether exact copies of forgotten files are forgotten too (``forget``), or retained
         (``keep``).
     run_id, numbers
-        Of ``suspects``: the run that suspects them, and the sample numbers, the most suspicious
-        first, once they were read from it; of these the first ``count``.
+        Of a list of :data:`LISTS`: the run that holds it, and the sample numbers in its order,
+        once they were read from it; of these the first ``count``.
     """
 
     kind: str
@@ -93,10 +101,8 @@ class ForgetRequest:
             if not 0 < percent < 100:
                 raise UserError(f"{option}={text!r}: the share must be above 0 and below 100 %")
             return made(share=percent / 100)
-        if kind == "suspects" and (
-            found := re.fullmatch(r"([0-9a-zA-Z]+)(?::([1-9]\d{0,17}))?", rest)
-        ):
-            return made(run_id=found[1], count=int(found[2]) if found[2] else None)
+        if kind in LISTS and (found := LISTS[kind][0].fullmatch(rest)):
+            return made(run_id=found["run"], count=int(found["count"]) if found["count"] else None)
         if kind in ("indices", "files") and rest:
             return made(file=checked_path(option, rest))
         raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
@@ -133,8 +139,8 @@ class ForgetRequest:
         """
         if self.file is not None:
             return self._checked(self._numbers(self.file, dataset, split), dataset, split)
-        if self.kind == "suspects":
-            return self._checked(self._suspected(), dataset, split)
+        if self.kind in LISTS:
+            return self._checked(self._listed(), dataset, split)
         if self.kind == "poison":
             return _poisoned(dataset, split)
         of_class, pool = "", split.train
@@ -151,8 +157,8 @@ class ForgetRequest:
         drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:count]
         return np.sort(pool[drawn])
 
-    def _suspected(self) -> Indices:
-        """The most suspicious samples, as many as are wanted."""
+    def _listed(self) -> Indices:
+        """The first samples of a run's list, as many as are wanted."""
         if self.numbers is None:  # whoever knows runs has not filled them in
             raise UserError(
                 f"{self.option}={self.text}: the samples of a run are read by the entries only; "
@@ -160,8 +166,8 @@ class ForgetRequest:
             )
         if self.count is not None and self.count > len(self.numbers):
             raise UserError(
-                f"{self.option}={self.text}: the run suspects {len(self.numbers)} samples; ask for "
-                "fewer"
+                f"{self.option}={self.text}: the run {LISTS[self.kind][1]} {len(self.numbers)} "
+                "samples; ask for fewer"
             )
         return np.array(self.numbers[: self.count], np.int64)
 

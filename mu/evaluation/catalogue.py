@@ -96,6 +96,34 @@ _add_rates(
     ORACLE,
     "Zarifzadeh et al. 2024",
 )
+_EXPOSED = (
+    "share of the {} called members at 1 % FPR, each with a threshold of its own: of one more "
+    "reference that did not see it, the log-odds of its true class would be as high with a "
+    "probability (Student's t) of at most 1 %; _lo counts those whose 95 % interval lies below "
+    "1 %, _hi those whose interval begins there, or Wilson's interval if wider{}"
+)
+_SINGLE = "Carlini et al. 2022, offline test; Ye et al. 2022, attack R"
+_ONION = f"{_SINGLE}; on retained samples: Carlini et al. 2022, The Privacy Onion Effect"
+_add(ORACLE, source=_SINGLE, exposed_at_1=_EXPOSED.format("forget set", ""))
+_add(ORACLE, source=_ONION, exposed_at_1_retain=_EXPOSED.format("retained samples attacked", ""))
+_add(
+    "nearer to 1 %",
+    source=_SINGLE,
+    exposed_at_1_unseen=_EXPOSED.format(
+        "test images that no model saw", "; 1 % if the rate of false positives is right"
+    ),
+)
+_MEMORISED = (
+    "mean over the {} of P(right | trained on it) - P(right | not), over reference models; _lo and "
+    "_hi: t interval over pairs of references"
+)
+_add(
+    NEITHER,
+    "-1 to 1",
+    "Feldman 2020; Feldman & Zhang 2020",
+    memorisation=_MEMORISED.format("forget set"),
+    memorisation_retain=_MEMORISED.format("retained samples attacked"),
+)
 _add(
     LOWER,
     "points",

@@ -36,10 +36,10 @@ from mu.runs import Run
 from mu.tasks.attacks import stated, stated_options
 from mu.tasks.base import checked_device, make_run, run_task
 from mu.tasks.detect import detect
+from mu.tasks.listed import forget_split, resolved
 from mu.tasks.outputs import about, write_json, write_text
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import check_oracle_run, data_of, oracle_of, problem_of
-from mu.tasks.suspects import forget_split, resolved
 from mu.tracking import (
     UNLEARNED,
     Recorder,

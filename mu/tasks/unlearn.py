@@ -19,13 +19,13 @@ from mu.methods.base import Method
 from mu.runs import Run
 from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_options
 from mu.tasks.base import checked_device, make_run
+from mu.tasks.listed import forget_split
 from mu.tasks.outputs import about
 from mu.tasks.perform import perform, print_unlearned
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import requested_task, train
 from mu.tasks.resolve import check_oracle_run, data_of, fetch_original, find_requested, stage_of
 from mu.tasks.resume import continued, interrupted, overrides, resumed_on
-from mu.tasks.suspects import forget_split
 from mu.tracking import Recorder, Store, connect
 
 

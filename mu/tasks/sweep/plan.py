@@ -19,10 +19,10 @@ from mu.data.images import ImageDataset
 from mu.digests import digest_of
 from mu.errors import UserError, unknown
 from mu.methods import check_method, make_method, method_class
+from mu.tasks.listed import forget_split
 from mu.tasks.problem import TrainTask
 from mu.tasks.prune import task_on, task_under_mask
 from mu.tasks.resolve import load_requested
-from mu.tasks.suspects import forget_split
 from mu.tasks.sweep.grid import Grid
 from mu.tracking import Store, fingerprint_tag
 
