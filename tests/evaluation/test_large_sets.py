@@ -9,9 +9,10 @@ import torch
 
 from mu.checkpoints import forget_split
 from mu.evaluation import challenge as challenge_module
+from mu.evaluation.case import Case, Model
 from mu.evaluation.challenge import Challenge
 from mu.evaluation.distance.divergence import divergences
-from mu.evaluation.measurements import GROUPS, Case, Model, Selection, check_needs, measurements
+from mu.evaluation.measurements import GROUPS, Selection, check_needs, measurements
 from mu.evaluation.membership import membership, rates_of_all
 from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs
 from mu.evaluation.references import View, attack

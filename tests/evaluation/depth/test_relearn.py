@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from mu.checkpoints import forget_split
 from mu.data.batches import Batches
-from mu.evaluation.distance import relearn
-from mu.evaluation.distance.relearn import relearn_steps
+from mu.evaluation.depth import relearn
+from mu.evaluation.depth.relearn import relearn_steps
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.runs import Run
@@ -56,7 +56,7 @@ CASES = [(*case, seed) for case in (("class:1", 0.003), ("random:10%", 0.3)) for
 @pytest.mark.parametrize(("forget", "lr", "seed"), mostly_slow(CASES, CASES[0], CASES[3]))
 def test_the_first_step_that_is_good_enough(forget, lr, seed, monkeypatch):
     """At a small rate the accuracy climbs; at a large one it goes up and down."""
-    monkeypatch.setattr(relearn, "BATCH_SIZE", 4)  # so that looking stops early
+    monkeypatch.setattr(relearn, "CHECK_BATCH", 4)  # so that looking stops early
     checkpoint, split = case(forget)
     accuracies, _ = course(checkpoint, split, 30, lr=lr, seed=seed)
     targets = (0, 20, 60, 75, 90, 95, 100)
@@ -94,8 +94,8 @@ def test_gives_up_after_the_most_steps():
             checkpoint, split, Run(device="cpu"), target_accuracy=95, most=most, **SETTINGS
         )  # fmt: skip
 
-    assert of(step) == step
-    assert of(step - 1) is None
+    assert of(step + 1) == step
+    assert of(step) is None
     assert of(0) is None
 
 

@@ -1,12 +1,19 @@
 """Relearn time: how many steps on the forget set bring back what was forgotten.
 
+The target is an accuracy. The loss of the original, which Golatkar et al. come back to, is no use
+where originals fit their data: its last decimals take most of the steps, whoever takes them. On
+digits, class 3, the loss of 0.002 took the oracle 145 steps and a network whose one output had been
+switched off 130; 95 % of the accuracy took them 25 and 5, and 1 where a fine-tuning had hidden the
+class. The price: where an oracle has that accuracy without having seen the samples, as it mostly
+does of random ones, there is nothing to relearn, and no ratio to give.
+
 References
 ----------
-Golatkar, Achille & Soatto (2020), Eternal Sunshine of the Spotless Net, CVPR, arXiv:1911.04933,
-and Forgetting Outside the Box, ECCV, arXiv:2003.02960, count the epochs until the loss is back.
 Chundawat, Tarun, Mandal & Kankanhalli (2023), Zero-Shot Machine Unlearning, IEEE TIFS,
 arXiv:2201.05629, count the steps until the accuracy is within some percent of the original's, as
-here; their anamnesis index is the count of the unlearned model over that of the oracle.
+here; their anamnesis index is the count of the unlearned model over that of the oracle. Golatkar,
+Achille & Soatto (2020), Eternal Sunshine of the Spotless Net, CVPR, arXiv:1911.04933, and
+Forgetting Outside the Box, ECCV, arXiv:2003.02960, count the epochs until the loss is back.
 """
 
 from __future__ import annotations
@@ -15,6 +22,7 @@ import copy
 import itertools
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -23,11 +31,33 @@ from torch.optim import SGD
 from mu.checkpoints import Checkpoint
 from mu.data.batches import Batches
 from mu.data.forget_split import ForgetSplit
-from mu.evaluation.outputs import BATCH_SIZE
+from mu.data.images import Indices
+from mu.evaluation.outputs import Outputs
 from mu.runs import Run
 
 SHARE = 0.95  # of the original's accuracy on the forget set, to come back to
 MOST_STEPS = 200
+LR = 0.01
+MOST_CHECKED = 500  # samples of the forget set that accuracies are taken on
+CHECK_BATCH = 64  # few, since the first batch mostly shows that a network has not got there
+
+
+def checked(count: int, run: Run) -> Indices:
+    """Places in a forget set of ``count`` samples of those that accuracies are taken on, sorted.
+
+    All of them, or 500 drawn by the run's seed.
+    """
+    order = torch.randperm(count, generator=run.generator("relearning, checked samples"))
+    return np.sort(order[:MOST_CHECKED].numpy())
+
+
+def target(original: Outputs, run: Run) -> float:
+    """The accuracy to come back to: 95 % of the original's on the forget set, in percent.
+
+    ``original``: what it says of the forget set.
+    """
+    rows = torch.from_numpy(checked(len(original), run))
+    return SHARE * original.select(rows).accuracy()
 
 
 def relearn_steps(
@@ -36,8 +66,8 @@ def relearn_steps(
     run: Run,
     *,
     target_accuracy: float,
-    lr: float,
     batch_size: int,
+    lr: float = LR,
     most: int = MOST_STEPS,
 ) -> int | None:
     """Steps of plain SGD on the forget set until a copy of the model knows it again.
@@ -49,16 +79,16 @@ def relearn_steps(
 
     The number is relative: an oracle relearns too, so compare with what the oracle needs.
     ValueError if the accuracy is not within 0-100. Gives 0 where the model has that accuracy
-    already; None where ``most`` steps do not reach it.
+    already; None where it takes ``most`` steps or more.
 
     Parameters
     ----------
     target_accuracy
-        On the forget set, in percent (0-100); see :data:`SHARE`.
-    lr, batch_size
+        On the samples of :func:`checked`, in percent (0-100); see :func:`target`.
+    batch_size, lr
         Of the steps.
     most
-        Steps after which to give up.
+        Steps that are too many.
     """
     if not 0 <= target_accuracy <= 100:
         raise ValueError(f"target_accuracy={target_accuracy}: must be within 0 and 100")
@@ -66,17 +96,18 @@ def relearn_steps(
     bound = checkpoint.mask.bind(model)
     bound.apply()
     optimizer = SGD(model.parameters(), lr=lr)
-    samples = Batches(split.forget_set, BATCH_SIZE, run.device)
+    known = split.dataset.training_subset(split.forget[checked(len(split.forget), run)])
+    samples = Batches(known, CHECK_BATCH, run.device)
     # A little slack, since the share of right answers that is asked for is rarely a binary one.
     allowed = math.floor(samples.samples * (1 - target_accuracy / 100) + 1e-9)
     batches = Batches(split.forget_set, batch_size, run.device)
     draws = (run.generator(f"relearning, epoch {epoch}") for epoch in itertools.count())
     order = itertools.chain.from_iterable(map(batches.shuffled, draws))
     for step, (images, labels) in enumerate(order):
-        if _errs_at_most(model, samples, allowed, run):
-            return step
         if step >= most:
             return None
+        if _errs_at_most(model, samples, allowed, run):
+            return step
         with run.autocast():
             loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad(set_to_none=True)
