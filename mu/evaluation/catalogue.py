@@ -151,8 +151,10 @@ _add(
     probe_acc="accuracy of 5 nearest neighbours in the features before the head: on unseen images "
     "of a class forgotten as a whole, else on the forget set",
 )
-_CKA = "linear CKA of the features before the head with those of the {}, on up to 250 forgotten "
-_CKA += "and 250 retained samples: |Y'X|^2 / (|X'X| |Y'Y|), centred"
+_CKA = (
+    "linear CKA of the centred features X before the head with Y, those of the {}, on up to 250 "
+    "forgotten and 250 retained samples: norm(Y'X)^2 / (norm(X'X) norm(Y'Y))"
+)
 _add(HIGHER, "0-1", "Kornblith et al. 2019", cka_oracle=_CKA.format("oracle"))
 _add(ORACLE, "0-1", "Kornblith et al. 2019", cka_original=_CKA.format("original"))
 _add_parts(
