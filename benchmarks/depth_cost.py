@@ -23,14 +23,14 @@ import mu
 from mu.data.forget_split import ForgetSplit
 from mu.evaluation.case import Case, Model
 from mu.evaluation.depth.cka import linear_cka
+from mu.evaluation.depth.head import rows_of
 from mu.evaluation.depth.measure import OF_ORACLE, depth
 from mu.evaluation.depth.probe import probe_accuracy
 from mu.evaluation.depth.prototype import prototype_accuracy
-from mu.evaluation.depth.relearn import relearn_steps, target
+from mu.evaluation.depth.relearn import quickest_steps, target
 from mu.evaluation.depth.samples import Features, Samples
 from mu.evaluation.unlearning import predict_split
 from mu.methods import make_method
-from mu.models.head import head_of
 
 GOAL = 0.25  # of the unlearning's time, at most
 
@@ -125,15 +125,14 @@ def print_parts(case: Case, repeats: int) -> None:
 
 def brought_back(one: Model, features: Features, samples: Samples) -> float:
     """The accuracy that prototypes bring back."""
-    head = head_of(one.checkpoint.model)
-    assert head is not None
-    return prototype_accuracy(head[1], features, samples)
+    head = rows_of(one.checkpoint)
+    return float("nan") if head is None else prototype_accuracy(head, features, samples)
 
 
 def relearned(case: Case, one: Model) -> int | None:
     """The steps of a model."""
     assert case.original is not None
-    return relearn_steps(
+    return quickest_steps(
         one.checkpoint,
         case.split,
         case.run,

@@ -144,7 +144,8 @@ _add(
     "steps",
     "Chundawat et al. 2023; Golatkar et al. 2020",
     relearn_steps="steps of SGD on the forget set until 95 % of the original's accuracy there is "
-    "back, at most 200",
+    "back, at most 200; of a class forgotten as a whole as it is or with its row of the head anew, "
+    "whichever is quicker",
 )
 _add(
     "nearer to 100 %",

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from mu.errors import UserError
 from mu.evaluation.case import Case, Model
 from mu.evaluation.depth.cka import linear_cka
+from mu.evaluation.depth.head import rows_of
 from mu.evaluation.depth.probe import probe_accuracy
 from mu.evaluation.depth.prototype import prototype_accuracy
-from mu.evaluation.depth.relearn import MOST_STEPS, relearn_steps, target
+from mu.evaluation.depth.relearn import MOST_STEPS, quickest_steps, target
 from mu.evaluation.depth.samples import Features, Samples
-from mu.models.head import head_of
 
 # Of the oracle by itself; what its run has logged need not be measured again.
 OF_FEATURES = ("prototype_acc", "probe_acc")
@@ -44,7 +44,7 @@ def _relearning(case: Case, original: Model, known: Mapping[str, float] | None) 
     batch_size = original.checkpoint.spec.recipe.training.batch_size
 
     def steps(one: Model) -> float:
-        found = relearn_steps(
+        found = quickest_steps(
             one.checkpoint, case.split, case.run, target_accuracy=accuracy, batch_size=batch_size
         )
         return float(MOST_STEPS if found is None else found)
@@ -105,10 +105,10 @@ def _features(case: Case, original: Model, known: Mapping[str, float] | None) ->
 
 def _accuracies(one: Model, features: Features, samples: Samples) -> Numbers:
     """``probe_acc`` and, where a class is forgotten as a whole, ``prototype_acc``."""
-    head = head_of(one.checkpoint.model)
+    head = rows_of(one.checkpoint)
     numbers = {"probe_acc": probe_accuracy(features, samples)}
     if head is not None and samples.whole:
-        numbers["prototype_acc"] = prototype_accuracy(head[1], features, samples)
+        numbers["prototype_acc"] = prototype_accuracy(head, features, samples)
     return numbers
 
 

@@ -2,10 +2,15 @@
 
 The target is an accuracy. The loss of the original, which Golatkar et al. come back to, is no use
 where originals fit their data: its last decimals take most of the steps, whoever takes them. On
-digits, class 3, the loss of 0.002 took the oracle 145 steps and a network whose one output had been
-switched off 130; 95 % of the accuracy took them 25 and 5, and 1 where a fine-tuning had hidden the
-class. The price: where an oracle has that accuracy without having seen the samples, as it mostly
-does of random ones, there is nothing to relearn, and no ratio to give.
+digits, class 3, a network whose one output was switched off took nearly as many steps as the oracle
+to the loss (about 140 and 150), and 5 where that took 22 to the accuracy. The price: where an oracle has that accuracy without
+having seen the samples, as it mostly does of random ones, there is nothing to relearn, and no ratio
+to give.
+
+Where a class is forgotten as a whole, it is brought back in two ways, for every network alike, and
+the quicker one counts: as it is, and with the class's row of the head started anew. Else a row that
+was merely pushed far down would count as deep (a bias of -10,000 took 11 of the oracle's 22 steps
+on digits; anew 5 of 14), though nobody who wants the class back would leave it there.
 
 References
 ----------
@@ -32,6 +37,7 @@ from mu.checkpoints import Checkpoint
 from mu.data.batches import Batches
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import Indices
+from mu.evaluation.depth.head import with_rows_anew
 from mu.evaluation.outputs import Outputs
 from mu.runs import Run
 
@@ -58,6 +64,27 @@ def target(original: Outputs, run: Run) -> float:
     """
     rows = torch.from_numpy(checked(len(original), run))
     return SHARE * original.select(rows).accuracy()
+
+
+def quickest_steps(
+    checkpoint: Checkpoint, split: ForgetSplit, run: Run, *, target_accuracy: float, batch_size: int
+) -> int | None:
+    """The fewer of two :func:`relearn_steps`: of the model, and with rows of its head anew.
+
+    The rows are those of the classes that are forgotten as a whole; where there is no such class,
+    or no head, there is one way only.
+    """
+    found = relearn_steps(
+        checkpoint, split, run, target_accuracy=target_accuracy, batch_size=batch_size
+    )
+    anew = with_rows_anew(checkpoint, split.forgotten_classes)
+    if found == 0 or anew is None:
+        return found
+    most = MOST_STEPS if found is None else found
+    fewer = relearn_steps(
+        anew, split, run, target_accuracy=target_accuracy, batch_size=batch_size, most=most
+    )
+    return found if fewer is None else fewer
 
 
 def relearn_steps(

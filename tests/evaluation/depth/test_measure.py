@@ -102,6 +102,12 @@ def test_the_original_has_forgotten_nothing() -> None:
     assert (its["relearn_steps"], its["depth"], its["cka_original"]) == (0, 0, 1)
 
 
+def test_an_output_that_is_pushed_far_down_is_shallow_too() -> None:
+    pushed = copy.deepcopy(trained())
+    mu.make_method("logit_mask").unlearn(pushed, split_of(FORGET), Run(device="cpu"))
+    assert depth(case(pushed, retrained(FORGET)))["depth"] == found("masked")["depth"]
+
+
 def test_a_masked_output_is_shallow() -> None:
     its, original = found("masked"), found("original")
     assert 0 < its["depth"] < 50
@@ -146,9 +152,9 @@ def test_what_is_known_of_the_oracle_is_taken_and_not_measured(
     alone = depth(case(retrained(FORGET), None))
     assert not {name for name in alone if name.endswith("_oracle") or name == "depth"}
     whole, measured = found("masked"), []
-    steps = measure.relearn_steps
+    steps = measure.quickest_steps
     monkeypatch.setattr(
-        measure, "relearn_steps", lambda *a, **b: measured.append(a[0]) or steps(*a, **b)
+        measure, "quickest_steps", lambda *a, **b: measured.append(a[0]) or steps(*a, **b)
     )
     one = case(masked(), retrained(FORGET))
     assert depth(one, {name: alone[name] for name in OF_ORACLE}) == whole
@@ -181,7 +187,7 @@ def test_too_many_steps_are_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     counts = iter([ours, theirs])
-    monkeypatch.setattr(measure, "relearn_steps", lambda *_, **__: next(counts))
+    monkeypatch.setattr(measure, "quickest_steps", lambda *_, **__: next(counts))
     one = case(masked(), retrained(FORGET))
     its = depth(one)
     assert its.get("depth") == expected

@@ -179,3 +179,36 @@ def test_refuses_an_accuracy_that_is_none(target):
     checkpoint, split = case()
     with pytest.raises(ValueError, match="target_accuracy"):
         relearn_steps(checkpoint, split, Run(device="cpu"), target_accuracy=target, **SETTINGS)
+
+
+def with_row(checkpoint, label, value, bias):
+    """A copy whose row of the head for a class is set."""
+    found = copy.deepcopy(checkpoint)
+    head = [one for one in found.model.modules() if isinstance(one, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        head.weight[label], head.bias[label] = value, bias
+    return found, head
+
+
+def test_the_quicker_of_two_ways_counts():
+    checkpoint, split = case()
+    settings = {"target_accuracy": 95, "batch_size": 7}
+    run = Run(device="cpu")
+    _, head = with_row(checkpoint, 1, 0.0, 0.0)
+    anew, _ = with_row(checkpoint, 1, 0.0, head.bias[[0, 2]].mean().item())
+    far, _ = with_row(checkpoint, 1, 0.0, -1e4)
+    near, _ = with_row(checkpoint, 1, 0.0, 0.5)
+    fresh = relearn_steps(anew, split, run, **settings)
+    assert 0 < relearn_steps(near, split, run, **settings) < fresh
+    for one in (checkpoint, anew, far, near):
+        plain = relearn_steps(one, split, run, **settings)
+        least = min(step for step in (plain, fresh) if step is not None)
+        assert relearn.quickest_steps(one, split, run, **settings) == least
+
+
+def test_of_random_samples_there_is_one_way():
+    checkpoint, split = case("random:10%")
+    settings = {"target_accuracy": 90, "batch_size": 7}
+    run = Run(device="cpu")
+    found = relearn.quickest_steps(checkpoint, split, run, **settings)
+    assert found == relearn_steps(checkpoint, split, run, **settings)
