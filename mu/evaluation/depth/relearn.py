@@ -3,9 +3,9 @@
 The target is an accuracy. The loss of the original, which Golatkar et al. come back to, is no use
 where originals fit their data: its last decimals take most of the steps, whoever takes them. On
 digits, class 3, a network whose one output was switched off took nearly as many steps as the oracle
-to the loss (about 140 and 150), and 5 where that took 22 to the accuracy. The price: where an oracle has that accuracy without
-having seen the samples, as it mostly does of random ones, there is nothing to relearn, and no ratio
-to give.
+to the loss (about 140 and 150), and 5 where that took 22 to the accuracy. The price: where an
+oracle has that accuracy without having seen the samples, as it mostly does of random ones, there is
+nothing to relearn, and no ratio to give.
 
 Where a class is forgotten as a whole, it is brought back in two ways, for every network alike, and
 the quicker one counts: as it is, and with the class's row of the head started anew. Else a row that

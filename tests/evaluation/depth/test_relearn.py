@@ -194,10 +194,10 @@ def test_the_quicker_of_two_ways_counts():
     checkpoint, split = case()
     settings = {"target_accuracy": 95, "batch_size": 7}
     run = Run(device="cpu")
-    _, head = with_row(checkpoint, 1, 0.0, 0.0)
+    checkpoint, head = with_row(checkpoint, 0, 0.0, 1.0)  # what else is predicted
     anew, _ = with_row(checkpoint, 1, 0.0, head.bias[[0, 2]].mean().item())
     far, _ = with_row(checkpoint, 1, 0.0, -1e4)
-    near, _ = with_row(checkpoint, 1, 0.0, 0.5)
+    near, _ = with_row(checkpoint, 1, 0.0, 0.9)
     fresh = relearn_steps(anew, split, run, **settings)
     assert 0 < relearn_steps(near, split, run, **settings) < fresh
     for one in (checkpoint, anew, far, near):
