@@ -335,7 +335,7 @@ class EvaluateOptions(Hyperparameters):
     metrics: str = setting(
         "default",
         help="default, all, or names separated by commas: accuracy, membership, rates, "
-        "calibration, oracle, relearn, klom, or single metrics",
+        "calibration, oracle, depth, klom, or single metrics",
     )
     run_ids: str | None = setting(
         None, help="more runs of the same unlearning with other seeds, separated by commas (klom)"
@@ -348,7 +348,7 @@ class EvaluateOptions(Hyperparameters):
         help=f"only find training samples that look poisoned, by {' or '.join(DETECTORS)}",
     )
     add: bool = setting(True, help="also add the metrics to the measured run")
-    seed: int = setting(0, help="of the relearning", low=0, high=LARGEST_SEED)
+    seed: int = setting(0, help="of the samples of depth and their order", low=0, high=LARGEST_SEED)
     data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
 
 

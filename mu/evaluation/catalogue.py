@@ -170,14 +170,35 @@ _add(
 _add(
     ORACLE,
     "steps",
-    _GOLATKAR,
-    relearn_steps="steps of training on the forget set until 95 % of its accuracy is back",
+    "Chundawat et al. 2023; Golatkar et al. 2020",
+    relearn_steps="steps of SGD on the forget set until 95 % of the original's accuracy there is "
+    "back, at most 200; of a class forgotten as a whole as it is or with its row of the head anew, "
+    "whichever is quicker",
+)
+_add(
+    "nearer to 100 %",
+    source="Chundawat et al. 2023: anamnesis index",
+    depth="100 x relearn_steps / relearn_steps_oracle: 0 knows the forget set still, 100 is as "
+    "hard to bring back as from the oracle; without an upper end",
 )
 _add(
     ORACLE,
-    source="Chundawat et al. 2023: anamnesis index",
-    depth="relearn_steps of the model in percent of the oracle's: 100 is as hard to bring back",
+    source="Ha et al. 2026",
+    prototype_acc="accuracy on unseen images of the forgotten class once its row of the head is "
+    "set from the mean features of 5 of its images, of a length like the other rows",
 )
+_add(
+    ORACLE,
+    source="Kim et al. 2025",
+    probe_acc="accuracy of 5 nearest neighbours in the features before the head: on unseen images "
+    "of a class forgotten as a whole, else on the forget set",
+)
+_CKA = (
+    "linear CKA of the centred features X before the head with Y, those of the {}, on up to 250 "
+    "forgotten and 250 retained samples: norm(Y'X)^2 / (norm(X'X) norm(Y'Y))"
+)
+_add(HIGHER, "0-1", "Kornblith et al. 2019", cka_oracle=_CKA.format("oracle"))
+_add(ORACLE, "0-1", "Kornblith et al. 2019", cka_original=_CKA.format("original"))
 _add_parts(
     "klom",
     LOWER,

@@ -18,11 +18,11 @@ from mu.data.images import Indices
 from mu.data.splits import Split
 from mu.detection import PREFIX
 from mu.errors import UserError
+from mu.evaluation.case import Case, Model
 from mu.evaluation.measurements import (
-    Case,
-    Model,
     Selection,
     check_needs,
+    is_depth,
     measurements,
     oracles_numbers,
     to_oracle,
@@ -307,6 +307,9 @@ def _add(
     if subject.problem is None or subject.checkpoint is subject.problem.checkpoint:
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
+    if run.seed and any(map(is_depth, found)):  # every run's is of seed 0, and so comparable
+        found = {name: value for name, value in found.items() if not is_depth(name)}
+        run.note(f"the depth with seed={run.seed} is in the evaluation's run only")
     is_oracle = tags.ORACLE_KEY in store.run(run_id).data.tags
     linked = subject.oracle_run_id or (None if is_oracle else oracle_id)
     if oracle_id and oracle_id != linked:

@@ -27,6 +27,7 @@ from mu.report import console, plots, prose
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
 from mu.report.verdict import SPREAD, verdict
 from mu.tasks.base import make_run, run_task
+from mu.tasks.depth import measured_depth
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
@@ -152,7 +153,7 @@ def train_oracle(
 def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     """Compare with the oracle and write everything that the run keeps."""
     task, problem, folder, oracle = done.task, done.task.problem, recorder.folder, done.oracle
-    metrics, upstream = done.metrics, {"original": problem.run_id}
+    metrics, upstream, theirs = done.metrics, {"original": problem.run_id}, None
     if oracle is not None:
         theirs = predict_split(oracle.checkpoint.model, problem.split, make_run(problem.device))
         distances = _distances(recorder.store, done, theirs)
@@ -161,6 +162,8 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
         upstream["oracle"] = oracle.run_id
         recorder.tags({tags.ORACLE: oracle.run_id})
+    depths = measured_depth(recorder, done, theirs)
+    metrics.update({name: rounded(value) for name, value in depths.items()})
     recorder.metrics(metrics)
     found = _alarms(done)
     recorder.tags({tags.WARNINGS: tag_of(found)})
