@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mu.checkpoints import Checkpoint
 from mu.data.attack import AttackedDataset
 from mu.data.forget_split import ForgetSplit
+from mu.data.planted import PlantedDataset
 from mu.errors import UserError, unknown
 from mu.evaluation import PARTS
 from mu.evaluation.backdoor import backdoor
@@ -19,6 +20,7 @@ from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import wrong_labels
 from mu.evaluation.scores import VECTORS
 from mu.evaluation.unlearning import measure
 from mu.runs import Run
@@ -131,6 +133,16 @@ GROUPS: dict[str, Group] = {
             else "a poisoned original, or an attack: give trigger and target"
         ),
     ),
+    "planted": Group(
+        ("UA_poison", "IC_err", "Fgt"),
+        lambda case: wrong_labels(case.model.checkpoint.model, case.split.dataset, case.run),
+        lambda case: (
+            ""
+            if isinstance(case.split.dataset, PlantedDataset)
+            and not isinstance(case.split.dataset, AttackedDataset)
+            else "an original with planted wrong labels: canaries or confusion of prune"
+        ),
+    ),
     "oracle": Group(
         (
             *("gap", *(f"gap_{name}" for name in GAP_METRICS), "tow", "weight_distance"),
@@ -154,8 +166,9 @@ GROUPS: dict[str, Group] = {
         ),
     ),
 }
-OWN = ("accuracy", "membership", "rates", "calibration", "backdoor")  # of a model by itself
-DEFAULT = ("accuracy", "membership", "calibration", "backdoor", "oracle")
+# Of a model by itself.
+OWN = ("accuracy", "membership", "rates", "calibration", "backdoor", "planted")
+DEFAULT = ("accuracy", "membership", "calibration", "backdoor", "planted", "oracle")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
-OF_BACKDOORS = ("ASR", "ASR_source", "robust_acc")
+OF_PLANTED = ("ASR", "ASR_source", "robust_acc", "IC_err", "Fgt")
 WIDTH = 100  # letters, off a terminal
 UNCUT = 300  # wide enough that nothing is cut
 Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a table
@@ -18,9 +18,10 @@ Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a 
 def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """A table of models against UA, RA, TA, MIA (percent), gap (points) and RTE (seconds).
 
-    Where a backdoor was planted, also against its success and robust accuracy (percent).
+    Where a backdoor was planted, also against its success and robust accuracy (percent); where two
+    classes were confused, against their error (percent) and the images confused.
     """
-    planted = [name for name in OF_BACKDOORS if any(name in row for row in rows.values())]
+    planted = [name for name in OF_PLANTED if any(name in row for row in rows.values())]
     names = [*COLUMNS[:-2], *planted, *COLUMNS[-2:]]
     print_table(title, names, list(rows.values()), list(rows))
 

@@ -12,9 +12,9 @@ from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.requests import DeviceOptions
 from mu.data.forget_split import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.membership import fit_auc
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import planted
 from mu.evaluation.unlearning import measure, predict_split
 from mu.keys import oracle_key, unlearning_key
 from mu.masks import Mask
@@ -88,14 +88,14 @@ class UnlearningProblem:
     def metrics_before(self) -> dict[str, float]:
         """The original's numbers, and whether the attack behind MIA works on it.
 
-        How far a backdoor works in it, too, where one was planted.
+        How far a backdoor works in it, and wrong labels are given, too, where these were planted.
         """
         run, seed = Run(**self.device.as_dict()), self.evaluation_seed
-        attacked = backdoor(self.checkpoint.model, self.dataset, run)
+        left = planted(self.checkpoint.model, self.dataset, run)
         return {
             **measure(self.before, seed=seed),
             **fit_auc(self.before),
-            **attacked,
+            **left,
         }
 
     @property
@@ -200,6 +200,7 @@ class UnlearnTask:
             "prune_seed": recipe.seed,
             "prune_split_seed": recipe.split.split_seed,
             **(poison.options() if poison else {}),
+            **{f"prune_{name}": one for name, one in (poison.settings() if poison else {}).items()},
             **self.extra,
         }
 
