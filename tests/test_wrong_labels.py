@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mu.data.planted import PlantedDataset
 from mu.tracking import Store, connect, find_original, load_checkpoint
 from tests.conftest import Workshop, copy_store, store_uri
 
-ORIGINAL = ("--prune_epochs", "6", "--prune_train_size", "300", "--prune_rate", "0")
+ORIGINAL = ("--prune_epochs", "2", "--prune_train_size", "300", "--prune_rate", "0")
 DEVICE = ("--device", "cpu")
 FT = ("--method", "ft", "--epochs", "1")
 BUILDS = {"unlearn": unlearn, "evaluate": evaluate, "prune": prune, "sweep": sweep}
@@ -43,14 +44,11 @@ class Made:
 def folder(empty_store: Path, workshop: Workshop) -> Path:
     """A store with an original whose labels were confused, its unlearning and its oracle."""
 
-    def make(folder: Path) -> None:
-        path = copy_store(empty_store, folder)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-            line = ("--forget", "confusion:5,3:9", "--oracle_run_id", "train", *ORIGINAL, *FT)
-            assert start("unlearn", *line, *DEVICE) == 0
+    def make() -> None:
+        line = ("--forget", "confusion:5,3:9", "--oracle_run_id", "train", *ORIGINAL, *FT)
+        assert start("unlearn", *line, *DEVICE) == 0
 
-    return workshop.folder("wrong-labels", make)
+    return workshop.store("wrong-labels", empty_store, make)
 
 
 @pytest.fixture
@@ -171,11 +169,13 @@ def test_what_cannot_be_planted_is_refused_before_a_run_is_opened(
 def test_a_grid_names_what_is_planted(
     made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = {"epochs": 6, "train_size": 300, "rate": 0, "confusion": "3,5:9"}
+    settings = {"epochs": 2, "train_size": 300, "rate": 0, "confusion": "3,5:9"}
     grid = {"originals": settings, "forget": ["confusion:3,5:9"], "methods": [], "device": "cpu"}
     (tmp_path / "grid.yaml").write_text(json.dumps(grid))
     assert start("sweep", "--grid", str(tmp_path / "grid.yaml"), "--dry_run", "true") == 0
-    assert "2 done" in capsys.readouterr().out
+    counts = re.findall(r"│ (\w+) +│ +(\d+) │ +(\d+) │ +(\d+) │", capsys.readouterr().out)
+    assert ("originals", "1", "1", "0") in counts
+    assert ("oracles", "1", "1", "0") in counts
     grid["forget"] = ["canary:9"]
     (tmp_path / "grid.yaml").write_text(json.dumps(grid))
     assert start("sweep", "--grid", str(tmp_path / "grid.yaml"), "--dry_run", "true") == 2

@@ -1,6 +1,5 @@
 """Planted wrong labels: how many, which, for whom, what a spec keeps of them, every refusal."""
 
-import io
 import json
 from dataclasses import replace
 
@@ -9,17 +8,19 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from PIL import Image
 
 from mu.checkpoints import DataSpec, Spec
+from mu.data import load_data
+from mu.data.files.decode import decode_rgb
 from mu.data.forget_request import ForgetRequest
 from mu.data.planted import PlantedDataset
 from mu.data.splits import SplitSpec, split
-from mu.data.streaming import StreamedImages
+from mu.data.store.builder import build
+from mu.data.store.sources import of_tree
 from mu.data.wrong_label_options import WrongLabelOptions
 from mu.data.wrong_labels import WrongLabels, spelled
 from tests.data.poisoned import SEEDS, make_poison
-from tests.helpers import laws, make_dataset, make_recipe, refused
+from tests.helpers import encoded, laws, make_dataset, make_recipe, refused, write_tree
 
 SPLIT = SplitSpec(split_seed=1, val_share=0.2, train_size=60)
 DATASET = make_dataset(train=90, test=20, classes=3)
@@ -123,21 +124,6 @@ def test_the_same_seed_draws_the_same_and_others_draw_others(options):
 def test_nothing_is_planted_unless_it_is_wanted():
     assert choose() is None
     assert choose(canaries=None, confusion=None) is None
-
-
-def test_labels_of_streamed_images_are_planted_too():
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(file, "PNG")
-    labels = DATASET.train.labels
-    streamed = StreamedImages(labels, lambda _: ("red.png", file.getvalue()), 8, "made up", 3)
-    test = replace(streamed, labels=DATASET.test.labels)
-    dataset = replace(DATASET, train=streamed, test=test, mean=(0.5,) * 3, std=(0.5,) * 3)
-
-    found = choose(dataset, canaries=9).apply(dataset)
-
-    assert found.streams
-    assert len(changed(dataset, found)) == 9
-    assert found.train.fetch(torch.tensor([4])).shape == (1, 3, 8, 8)
 
 
 # --- what is forgotten of it --------------------------------------------------------------
@@ -308,8 +294,32 @@ def test_a_request_says_what_plants_it():
     assert ForgetRequest.parse("poison").planting == {}
 
 
-def test_a_copy_of_a_canary_has_its_right_label_and_stays():
-    planted = choose(canaries=12).apply(DATASET)
-    request = ForgetRequest.parse("canary:12", duplicates="forget")
-    assert len(request.cut(planted, PARTS, 0).copies) == 0
-    assert np.array_equal(request.cut(planted, PARTS, 0).forget, planted.poisoned)
+@pytest.mark.parametrize("kind", ["folder", "lmdb", "streamed"])
+def test_files_keep_their_labels_and_copies_of_canaries_stay(kind, tmp_path):
+    rng = np.random.default_rng(1)
+    images = [encoded(rng.integers(0, 256, (8, 8, 3), np.uint8)) for _ in range(8)]
+    tree = {f"train/{name}/{n}.png": images[n] for name in ("cat", "dog") for n in range(8)}
+    tree |= {f"val/{name}/{n}.png": images[n] for name in ("cat", "dog") for n in range(2)}
+    path, name = tmp_path / "images", "imagefolder"
+    write_tree(path, tree)
+    if kind == "lmdb":
+        build(of_tree(path), tmp_path / "a.lmdb", decode_rgb)
+        path, name = tmp_path / "a.lmdb", "lmdb"
+    dataset = load_data(name, path, 8, stream=kind == "streamed", workers=0)
+    parts = split(dataset.train.labels.numpy(), SplitSpec(val_share=0.0))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    what = choose(dataset, parts, canaries=3)
+    planted = what.apply(dataset)
+
+    assert planted.streams == (kind == "streamed")
+    assert len(changed(dataset, planted)) == 3
+    assert all(file.read_bytes() == content for file, content in before.items())
+    again = load_data(name, path, 8, stream=kind == "streamed", workers=0)
+    assert torch.equal(DataSpec.of(planted).bind(again).train.labels, planted.train.labels)
+    found = ForgetRequest.parse("canary:3", duplicates="forget").cut(planted, parts, 0)
+    assert found.forget.tolist() == list(what.indices)
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(map(str, what.indices)))
+    by_number = ForgetRequest.parse(f"indices:{listed}", duplicates="forget")
+    assert len(by_number.cut(planted, parts, 0).forget) > 3, "there are copies in this data"
