@@ -406,7 +406,8 @@ def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> 
     ----------
     forget
         ``class:3``, ``class:0,3,7``, ``class:3:200``, ``random:450``, ``random:10%`` or
-        ``indices:FILE``; of a poisoned original ``poison``, too.
+        ``indices:FILE``; of a poisoned original ``poison``, too, and of one with planted wrong
+        labels ``canary:20`` or ``confusion:3,5:20``.
 
     Raises
     ------

@@ -89,10 +89,10 @@ class WrongLabels(Planted):
     @property
     def pair(self) -> tuple[int, int] | None:
         """See :attr:`Planted.pair`."""
-        kind, names, _ = (*self.request.split(":"), "")[:3]
+        kind, _, rest = self.request.partition(":")
         if kind != CONFUSION:
             return None
-        one, other = names.split(",")
+        one, other = rest.partition(":")[0].split(",")
         return int(one), int(other)
 
     def settings(self) -> dict[str, Any]:

@@ -136,8 +136,8 @@ def _poisoned(task: TrainTask, request: Request) -> TrainTask:
     published = task.dataset
     if isinstance(published, PlantedDataset):
         raise UserError(
-            f"{published.planted.forget}: backdoor plants poison of its own; leave prune_canaries "
-            "and prune_confusion out, or use unlearn"
+            f"{published.planted.forget}: backdoor plants a trigger; give prune_canaries=none "
+            "and prune_confusion=none, or use unlearn"
         )
     split = task.spec().split(published)
     seed = task.recipe.split.split_seed
