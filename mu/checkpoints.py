@@ -161,7 +161,7 @@ class Spec:
         """Data and recipe in one flat mapping, by the names of the command line."""
         data: dict[str, Any] = {"dataset": self.data.name, "image_size": self.data.image_size}
         data |= {"stream": True} if self.data.stream else {}
-        planted = self.data.poison.settings() if self.data.poison else {}
+        planted = self.data.poison.planting() if self.data.poison else {}
         return {**data, **self.recipe.settings(), **planted}
 
     @property

@@ -51,7 +51,7 @@ class Planted(ABC):
         """The labels that were exchanged, where two were."""
         return None
 
-    def settings(self) -> dict[str, Any]:
+    def planting(self) -> dict[str, Any]:
         """By the names of the options of ``prune`` that plant it, if it is one of these."""
         return {}
 

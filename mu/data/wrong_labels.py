@@ -95,8 +95,8 @@ class WrongLabels(Planted):
         one, other = rest.partition(":")[0].split(",")
         return int(one), int(other)
 
-    def settings(self) -> dict[str, Any]:
-        """See :meth:`Planted.settings`."""
+    def planting(self) -> dict[str, Any]:
+        """See :meth:`Planted.planting`."""
         kind, _, value = self.request.partition(":")
         return {OPTIONS[kind]: int(value) if kind == CANARY else value}
 

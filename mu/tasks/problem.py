@@ -200,7 +200,7 @@ class UnlearnTask:
             "prune_seed": recipe.seed,
             "prune_split_seed": recipe.split.split_seed,
             **(poison.options() if poison else {}),
-            **{f"prune_{name}": one for name, one in (poison.settings() if poison else {}).items()},
+            **{f"prune_{name}": one for name, one in (poison.planting() if poison else {}).items()},
             **self.extra,
         }
 
