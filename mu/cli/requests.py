@@ -238,8 +238,9 @@ class ForgetOptions(Hyperparameters):
         help="class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE (sample "
         "numbers), files:FILE (file names, patterns or sha256), suspects:RUN_ID (what that run "
         "suspects; RUN_ID:30 the first 30), vulnerable:30:RUN_ID (the 30 samples most memorised "
-        "by that lira run), or poison (the poisoned samples of an original that mu "
-        "poisoned)",
+        "by that lira run), poison (the poisoned samples of an original that mu poisoned), "
+        "canary:20 or confusion:3,5:20 (the planted wrong labels of an original, which is found or "
+        "trained)",
     )
     duplicates: str = setting(
         COPIES[0],
@@ -335,7 +336,7 @@ class EvaluateOptions(Hyperparameters):
     metrics: str = setting(
         "default",
         help="default, all, or names separated by commas: accuracy, membership, rates, "
-        "calibration, oracle, depth, klom, or single metrics",
+        "calibration, planted, oracle, depth, klom, or single metrics",
     )
     run_ids: str | None = setting(
         None, help="more runs of the same unlearning with other seeds, separated by commas (klom)"

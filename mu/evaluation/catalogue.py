@@ -24,6 +24,7 @@ class Metric:
 _PAPER = "Jia et al. 2023"
 _SONG = "Song & Mittal 2021"
 _CARLINI = "Carlini et al. 2022"
+_GOEL = "Goel et al. 2022; Kurmanji et al. 2023"
 _GOLATKAR = "Golatkar et al. 2020"
 METRICS: dict[str, Metric] = {}
 
@@ -226,7 +227,20 @@ _add(HIGHER, robust_acc="share of the images of ASR still assigned their true cl
 _add(
     ORACLE,
     source=_PAPER,
-    UA_poison="100 - share of the poisoned training images still assigned the attacker's label",
+    UA_poison="100 - share of the poisoned training images, or of those with a planted wrong "
+    "label, still assigned the planted label",
+)
+_add(
+    LOWER,
+    source=_GOEL,
+    IC_err="interclass confusion error: share of the test images of the two classes A and B, whose "
+    "labels were exchanged in training, that are not assigned their class",
+)
+_add(
+    LOWER,
+    "images",
+    _GOEL,
+    Fgt="test images of class A that are assigned class B, plus those of B that are assigned A",
 )
 _add(
     HIGHER,

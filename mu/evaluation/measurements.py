@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mu.data.attack import AttackedDataset
+from mu.data.planted import PlantedDataset
 from mu.errors import UserError, unknown
 from mu.evaluation import PARTS
 from mu.evaluation.backdoor import backdoor
@@ -19,6 +20,7 @@ from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import wrong_labels
 from mu.evaluation.scores import VECTORS
 from mu.evaluation.unlearning import measure
 
@@ -83,6 +85,16 @@ GROUPS: dict[str, Group] = {
             else "a poisoned original, or an attack: give trigger and target"
         ),
     ),
+    "planted": Group(
+        ("UA_poison", "IC_err", "Fgt"),
+        lambda case: wrong_labels(case.model.checkpoint.model, case.split.dataset, case.run),
+        lambda case: (
+            ""
+            if isinstance(case.split.dataset, PlantedDataset)
+            and not isinstance(case.split.dataset, AttackedDataset)
+            else "an original with planted wrong labels: canaries or confusion of prune"
+        ),
+    ),
     "oracle": Group(
         (
             *("gap", *(f"gap_{name}" for name in GAP_METRICS), "gap_before", "gap_p", "gain"),
@@ -107,8 +119,9 @@ GROUPS: dict[str, Group] = {
         ),
     ),
 }
-OWN = ("accuracy", "membership", "rates", "calibration", "backdoor")  # of a model by itself
-DEFAULT = ("accuracy", "membership", "calibration", "backdoor", "oracle", "depth")
+# Of a model by itself.
+OWN = ("accuracy", "membership", "rates", "calibration", "backdoor", "planted")
+DEFAULT = ("accuracy", "membership", "calibration", "backdoor", "planted", "oracle", "depth")
 FORMER = {"relearn": "depth"}  # names of groups of earlier versions
 
 

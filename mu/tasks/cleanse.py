@@ -13,6 +13,7 @@ from mu.data.attack import AttackedDataset
 from mu.data.forget_request import POISON, ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
+from mu.data.planted import PlantedDataset
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions
 from mu.detection import DEFAULT_DETECTOR, DETECTORS
@@ -133,8 +134,11 @@ def _original(
 def _poisoned(task: TrainTask, request: Request) -> TrainTask:
     """The task, with poison in its data."""
     published = task.dataset
-    if isinstance(published, PoisonedDataset):
-        published = published.clean
+    if isinstance(published, PlantedDataset):
+        raise UserError(
+            f"{published.planted.forget}: backdoor plants a trigger; give prune_canaries=none "
+            "and prune_confusion=none, or use unlearn"
+        )
     split = task.spec().split(published)
     seed = task.recipe.split.split_seed
     if request.poison.get("poison") == POISON:

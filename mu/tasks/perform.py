@@ -14,12 +14,12 @@ import numpy as np
 from mu import tags
 from mu.cli.requests import ORACLE_WORDS
 from mu.errors import UserError
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.comparison import compare
 from mu.evaluation.controls import LOGIT_MASK
 from mu.evaluation.gap import gaps, gaps_between
 from mu.evaluation.membership import membership
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import CONFUSION, planted
 from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
@@ -111,7 +111,7 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     seed = problem.evaluation_seed
     numbers = {
         **measure(after, seed=seed),
-        **backdoor(checkpoint.model, problem.dataset, run),
+        **planted(checkpoint.model, problem.dataset, run),
         **membership(after, seed=seed),
         **{f"{metric}_before": value for metric, value in problem.metrics_before.items()},
         "RTE": run.seconds_before + seconds[0],  # those of interrupted processes included
@@ -158,6 +158,8 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
         theirs = predict_split(oracle.checkpoint.model, problem.split, make_run(problem.device))
         distances = _distances(recorder.store, done, theirs)
         metrics.update({name: rounded(value) for name, value in distances.items()})
+        own = {name: oracle.metrics[name] for name in CONFUSION if name in oracle.metrics}
+        metrics.update({f"{name}_oracle": value for name, value in own.items()})
         if oracle.metrics.get("RTE"):
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
         upstream["oracle"] = oracle.run_id

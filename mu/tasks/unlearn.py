@@ -11,7 +11,7 @@ import numpy as np
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request, TransferOptions, UnlearnOptions
 from mu.data.attack import AttackedDataset
-from mu.data.forget_request import ForgetRequest
+from mu.data.forget_request import POISON, ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method
@@ -93,7 +93,9 @@ def make_plan(
     forget = ForgetRequest.parse(options.forget, duplicates=options.duplicates)
     store, given = connect(), request.original
     run_id = stage_of(store, options.prune_run_id, options.stage)
-    found = find_requested(store, run_id, given, poisoned=forget.kind == "poison")
+    if run_id == "auto":
+        given = {**forget.planting, **given}
+    found = find_requested(store, run_id, given, poisoned=forget.kind == POISON)
     original = found or requested_task(given, device, prefix="prune_")
     where = found.run_id if found else "auto"
     dataset = stated(dataset_of(original, given), request, where)

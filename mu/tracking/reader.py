@@ -9,6 +9,7 @@ from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
+from mu.data.wrong_label_options import WrongLabelOptions
 from mu.errors import UserError
 from mu.run_record import RunRecord
 from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, SUSPECTS, fingerprint_tag
@@ -126,12 +127,15 @@ def find_original(
 
     ``given``: what the user gave explicitly, by the names of ``prune``'s parameters; what was not
     given may be anything. ``data``: fingerprint of the data that it must have been trained on,
-    where that was given. ``poisoned``: whether these must have been poisoned, or must not.
+    where that was given. ``poisoned``: whether these must have been poisoned, or must not. Planted
+    wrong labels are only in originals for which they were given.
     """
     wanted = {ENTRY: "prune"} | ({} if data is None else {DATA: fingerprint_tag(data)})
     for run in store.find(wanted, FINISHED):
         params, tags = run.data.params, run.data.tags
         if SPEC not in tags or (POISON in tags) != poisoned:
+            continue
+        if any(name in params and name not in given for name in WrongLabelOptions.names()):
             continue
         if all(same_value(params.get(name), value) for name, value in given.items()):
             return run
