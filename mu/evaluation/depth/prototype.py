@@ -21,14 +21,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mu.evaluation.depth.samples import Features, Samples
+from mu.models.head import Head
 
 SHOTS = 5  # images of each class
 
 
-def prototype_accuracy(head: nn.Linear, features: Features, samples: Samples) -> float:
+def prototype_accuracy(head: Head, features: Features, samples: Samples) -> float:
     """Accuracy that comes back on unseen images of the classes forgotten as a whole, in percent.
 
     For each of these classes the row of the head is set from the mean features of five of its
@@ -73,8 +74,8 @@ def prototype_rows(
     return weight, bias
 
 
-def _rows(head: nn.Linear) -> tuple[Tensor, Tensor]:
+def _rows(head: Head) -> tuple[Tensor, Tensor]:
     """Weight and bias of a head, float64 on the CPU; a bias that is not there is zero."""
-    weight = head.weight.detach().cpu().double()
-    bias = weight.new_zeros(len(weight)) if head.bias is None else head.bias.detach().cpu().double()
-    return weight, bias
+    weight = head.module.weight.detach().flatten(1).cpu().double()
+    bias: Tensor | None = head.module.bias
+    return weight, weight.new_zeros(len(weight)) if bias is None else bias.detach().cpu().double()

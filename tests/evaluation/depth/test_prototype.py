@@ -14,6 +14,7 @@ from torch import nn
 
 from mu.evaluation.depth.prototype import SHOTS, prototype_accuracy, prototype_rows
 from mu.evaluation.depth.samples import Features, Samples
+from mu.models.head import Head
 from tests.evaluation.depth.made import make_features, make_samples
 from tests.helpers import laws
 
@@ -58,7 +59,7 @@ def test_it_is_what_it_says(seed: int, whole: tuple[int, ...], bias: bool, apart
     head = nn.Linear(6, 4, bias=bias)
     before = head.weight.detach().clone()
     expected = slow_accuracy(head, features, samples)
-    assert prototype_accuracy(head, features, samples) == pytest.approx(expected)
+    assert prototype_accuracy(Head("fc", head), features, samples) == pytest.approx(expected)
     assert torch.equal(head.weight, before), "the head is left as it is"
 
 
@@ -71,7 +72,9 @@ def test_only_five_images_are_shown() -> None:
     spoilt = features.forgotten.clone()
     spoilt[own[SHOTS:]] = 1e9
     again = replace(features, forgotten=spoilt)
-    assert prototype_accuracy(head, again, samples) == prototype_accuracy(head, features, samples)
+    assert prototype_accuracy(Head("fc", head), again, samples) == prototype_accuracy(
+        Head("fc", head), features, samples
+    )
 
 
 def test_the_centre_is_given_the_level_of_the_others_and_rows_are_as_long() -> None:
@@ -97,10 +100,12 @@ def test_features_that_keep_the_class_apart_bring_it_back_and_equal_ones_do_not(
         for label in range(4):
             head.weight[label] = torch.eye(6)[label]
         head.weight[1] = head.bias[:] = 0
-    assert prototype_accuracy(head, apart, samples) == 100
-    assert prototype_accuracy(head, mixed, samples) < 60
+    assert prototype_accuracy(Head("fc", head), apart, samples) == 100
+    assert prototype_accuracy(Head("fc", head), mixed, samples) < 60
 
 
 def test_where_no_class_is_forgotten_there_is_nothing_to_bring_back() -> None:
     samples = make_samples(())
-    assert math.isnan(prototype_accuracy(nn.Linear(6, 4), make_features(samples), samples))
+    assert math.isnan(
+        prototype_accuracy(Head("fc", nn.Linear(6, 4)), make_features(samples), samples)
+    )
