@@ -58,7 +58,7 @@ def features(model: nn.Module, subset: Subset, run: Run) -> Tensor:
         found.append(inputs[0].flatten(1).float())
 
     was_training = model.training
-    run.place(model).eval()
+    run.place(model, subset.images.shape).eval()
     handle = head[1].register_forward_pre_hook(look)
     try:
         for images, _ in Batches(subset, BATCH_SIZE, run.device).in_order():

@@ -20,11 +20,17 @@ from mu.methods.base import Method, unlearn
 from mu.originals.rounds import train_network
 from mu.report import attack_plots, console
 from mu.run_record import RunRecord
-from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.base import (
+    checked_device,
+    device_in_force,
+    make_run,
+    record_threads,
+    run_task,
+)
 from mu.tasks.outputs import about, links, write_json
-from mu.tasks.problem import UnlearningProblem
+from mu.tasks.problem import UnlearningProblem, rounding
 from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
-from mu.tasks.resume import interrupted, overrides, resumed_on
+from mu.tasks.resume import interrupted, kept_device, overrides, resumed_on
 from mu.tracking import (
     Recorder,
     Stopped,
@@ -65,7 +71,7 @@ class LiraTask:
         """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""
         return {
             **self._options(),
-            "precision": self.problem.device.precision,
+            **rounding(self.problem.device),
             "data_dir": self.problem.dataset.data_dir,
         }
 
@@ -138,8 +144,8 @@ def _interrupted_task(
     found = interrupted(store, run_id, "lira")
     kept = dict(found.document)
     where = resumed_on(found, kept, overrides(options), device)
-    del kept["precision"]
-    again = LiraOptions.of({**kept, "data_dir": options.data_dir or kept["data_dir"]})
+    options_then = {name: kept[name] for name in kept if name not in kept_device(kept)}
+    again = LiraOptions.of({**options_then, "data_dir": options.data_dir or kept["data_dir"]})
     return _make_task(store, again, where, found.run)
 
 
@@ -153,6 +159,9 @@ def _work(task: LiraTask, recorder: Recorder) -> Rows:
     recorder.params(task.config())
     recorder.tags({tags.UPSTREAM: task.run.run_id, **task.problem.tags()})
     recorder.tags({tags.ORACLE: task.oracle_run_id} if task.oracle_run_id else {})
+    run = make_run(task.problem.device)
+    run.place(task.problem.checkpoint.model, task.problem.dataset.shape)
+    record_threads(recorder, run)
     try:
         numbers = _with_progress(task.options.references)
         references = [_reference(recorder, task, one) for one in numbers]
@@ -230,7 +239,7 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     metrics = {f"{n}{ENDINGS[name]}": v for name, row in rows.items() for n, v in row.items()}
     recorder.metrics(metrics)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "config.json", {**task.config(), **task.problem.device.as_dict()})
+    write_json(folder / "config.json", {**task.config(), **device_in_force(task.problem.device)})
     first = len(task.problem.dataset.train)
     save_models(folder / FOLDER / "models.npz", task.challenge, views, first)
     attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
