@@ -21,6 +21,11 @@ SMALL = 100_000_000
 _TORCHS = torch.get_num_threads()  # as torch starts: one for each core, or OMP_NUM_THREADS
 
 
+def work_of(model: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Weights times pixels."""
+    return sum(one.numel() for one in model.parameters()) * shape[1] * shape[2]
+
+
 def suited(model: nn.Module, shape: tuple[int, int, int]) -> int:
     """The number of threads for a network that sees images of ``shape``, (channels, y, x).
 
@@ -28,8 +33,7 @@ def suited(model: nn.Module, shape: tuple[int, int, int]) -> int:
     the cores that this process may use or ``OMP_NUM_THREADS``, shared among the ranks on this
     machine.
     """
-    weights = sum(one.numel() for one in model.parameters())
-    if weights * shape[1] * shape[2] <= SMALL:
+    if work_of(model, shape) <= SMALL:
         return 1
     if "OMP_NUM_THREADS" in os.environ:  # of each process, where there are several
         return _TORCHS
