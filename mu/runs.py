@@ -16,7 +16,7 @@ from mu import memory
 from mu.distributed.place import place, usable_cores
 from mu.distributed.ranks import Ranks
 from mu.errors import UserError
-from mu.threads import suited
+from mu.threads import compute_with, suited
 
 Sink = Callable[[Mapping[str, float], int | None], None]
 FEWEST_CORES = 2  # so that two processes can be tried anywhere
@@ -166,7 +166,7 @@ class Run:
         where that is not given, with as many as before.
         """
         if shape is not None:
-            torch.set_num_threads(self._threads or suited(model, shape))
+            compute_with(self._threads or suited(model, shape))
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @property

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from mu import threads
 from mu.cli.requests import DeviceOptions
@@ -35,7 +37,7 @@ SHORT = ("--prune_epochs", "2", "--prune_train_size", "100")
 @pytest.fixture(autouse=True)
 def _threads_of_the_tests() -> Iterator[None]:
     yield
-    torch.set_num_threads(1)
+    threads.compute_with(1)
 
 
 @pytest.fixture
@@ -123,6 +125,20 @@ def test_what_is_no_number_of_threads_is_refused(
 ) -> None:
     assert call("unlearn", "--threads", wrong) == 2
     assert f"threads={wrong}" in capsys.readouterr().err.replace("'", "").replace(" ", "=", 1)
+
+
+def test_numpys_and_scipys_algebra_follows(eight_cores: None) -> None:
+    model = ModelSpec.for_images("resnet_mini", "auto", 10, DATA.shape).build(0)
+    draws = np.random.default_rng(0)
+    one, other = draws.normal(size=(2, 100_000))
+    found = []
+    for started_with in (1, 2):
+        threads.compute_with(started_with)
+        Run(device="cpu").place(model, DATA.shape)
+        pools = threadpool_info()
+        assert {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"} == {1}
+        found.append(np.dot(one, other))
+    assert found[0] == found[1]
 
 
 # --- what is recorded ---------------------------------------------------------------------
