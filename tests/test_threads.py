@@ -147,16 +147,24 @@ def test_numpys_and_scipys_algebra_follows(eight_cores: None) -> None:
 def test_runs_record_it_and_no_key_depends_on_it(store: Store) -> None:
     keys = []
     for given, recorded in (((), "1"), (("--threads", "2"), "2")):
-        assert call("unlearn", *SHORT, "--method", "retrain", *given) == 0
-        run = newest(store, "tags.`mu.entry` = 'unlearn'")
-        original = store.run(run.data.tags["mu.upstream"])
-        for one in (run, original):
-            assert one.data.params["threads"] == ("1" if one is original else recorded)
+        assert call("prune", "--epochs", "1", "--train_size", "50", "--rate", "0", *given) == 0
+        run = newest(store, "tags.`mu.entry` = 'prune'")
+        assert run.data.params["threads"] == recorded
         config = store.client.download_artifacts(run.info.run_id, "config.json")
         assert json.loads(Path(config).read_text())["threads"] == int(recorded)
-        names = ("mu.upstream", "mu.oracle_key", "mu.cell", "mu.forget")
-        keys.append({name: run.data.tags[name] for name in names})
-    assert keys[0] == keys[1]  # the second found the original of the first
+        keys.append(run.data.tags["mu.original_key"])
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.slow
+def test_an_oracle_of_another_number_of_threads_is_found(store: Store) -> None:
+    line = (*SHORT, "--epochs", "1", "--oracle_run_id", "train")
+    assert call("unlearn", *line) == 0
+    assert call("unlearn", *line, "--threads", "2") == 0
+    second, first = store.search("params.method = 'l1_sparse'")
+    for name in ("mu.upstream", "mu.oracle", "mu.cell", "mu.forget"):
+        assert second.data.tags[name] == first.data.tags[name]
+    assert (second.data.params["threads"], first.data.params["threads"]) == ("2", "1")
 
 
 def test_documents_name_it_only_where_it_was_given() -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
 
 SGD_RATE = 0.1  # the paper's for unlearning
-# Of a cleansing (backdoor): with 10, what is left of backdoor and clean accuracy depends too much on
-# the seed, and even on rounding (benchmarks/robust_defaults.py).
+# In backdoor: after 10 epochs, what is left of backdoor and clean accuracy depends too much on the
+# seed, and even on rounding (benchmarks/robust_defaults.py).
 CLEANSING = {"epochs": 20}
 ADAM_RATE = 1e-3  # Kingma & Ba's, where the original was trained with sgd
 
