@@ -28,6 +28,7 @@ IMPORTED: Final = "mu.imported"  # the file that an original was imported from
 
 # Names of the warnings about its result, with commas between them, or none.
 WARNINGS: Final = "mu.warnings"
+VERDICT: Final = "mu.verdict"  # what an unlearning came to, in a word
 
 # Fingerprints of the network's files; a run without SPEC holds no network.
 WEIGHTS: Final = "mu.weights"

@@ -102,6 +102,19 @@ _add(
     f"{_PAPER}: disparity",
     gap="mean absolute difference from the oracle over UA, RA, TA and MIA",
 )
+_add(
+    HIGHER,
+    "points",
+    gain="how much nearer to the oracle than the original: gap of the original, which unlearned "
+    "nothing, - gap",
+)
+_add(
+    NEITHER,
+    "0-1",
+    "Fisher 1935: test by signs drawn at random",
+    gap_p="probability of such a gap, or a larger one, if model and oracle were equally good",
+)
+_add(NEITHER, "points", gap_oracles="mean gap between oracles that differ in their seed alone")
 for _name in ("UA", "RA", "TA", "MIA"):
     _add(LOWER, "points", _PAPER, **{f"gap_{_name}": f"distance to the oracle's {_name}"})
 _add_parts(
@@ -131,6 +144,11 @@ _add(
     "steps",
     _GOLATKAR,
     relearn_steps="steps of training on the forget set until 95 % of its accuracy is back",
+)
+_add(
+    ORACLE,
+    source="Chundawat et al. 2023: anamnesis index",
+    depth="relearn_steps of the model in percent of the oracle's: 100 is as hard to bring back",
 )
 _add_parts(
     "klom",
@@ -212,6 +230,7 @@ SUFFIXES = {
     "_tpr_at_01": "TPR at 0.1 % FPR of the score of: ",
     "_before": "of the original: ",
     "_oracle": "of the oracle: ",
+    "_logit_mask": "of the original with the outputs of forgotten classes hidden: ",
     "_mean": "mean instead of a percentile: ",
 }
 

@@ -62,8 +62,9 @@ class Group:
 def _compared_with_oracle(case: Case) -> Numbers:
     assert case.oracle is not None
     ours, theirs = case.model, case.oracle
+    original = case.original.outputs if case.original else None
     return {
-        **compare(ours.outputs, theirs.outputs, seed=case.seed),
+        **compare(ours.outputs, theirs.outputs, original, seed=case.seed),
         "weight_distance": weight_distance(ours.checkpoint.model, theirs.checkpoint.model),
     }
 
@@ -133,7 +134,8 @@ GROUPS: dict[str, Group] = {
     ),
     "oracle": Group(
         (
-            *("gap", *(f"gap_{name}" for name in GAP_METRICS), "tow", "weight_distance"),
+            *("gap", *(f"gap_{name}" for name in GAP_METRICS), "gap_before", "gap_p", "gain"),
+            *("tow", "weight_distance"),
             *(f"{kind}_{part}" for kind in ("js", "agreement") for part in PARTS),
         ),
         _compared_with_oracle,

@@ -78,7 +78,11 @@ def alarms_of(run: RunRecord, oracle: Mapping[str, float]) -> list[Alarm]:
 
 def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
     """The original's numbers among those of a run that unlearned it."""
-    ending = "_before"
+    return with_ending("_before", metrics)
+
+
+def with_ending(ending: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Numbers of another model among those of a run, by their names without the ending."""
     return {n.removesuffix(ending): v for n, v in metrics.items() if n.endswith(ending)}
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from mu.evaluation.controls import LOGIT_MASK
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.outputs import SplitOutputs
 from mu.masks import Mask
@@ -139,13 +140,16 @@ def plot_sparsity(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def plot_metrics(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """UA, RA, TA and MIA of up to three models: original, unlearned, oracle.
+    """UA, RA, TA and MIA of models by name: original, logit mask, unlearned, oracle.
 
     Where a backdoor was planted also its success and robust accuracy.
     """
     names = [*GAP_METRICS]
+    rows = {label: row for label, row in rows.items() if all(name in row for name in names)}
     names += [one for one in OF_BACKDOORS if all(one in row for row in rows.values())]
-    colours = ("#bbbbbb", COLOURS["retain"], COLOURS["test"])[: len(rows)]
+    controls = {"original": "#bbbbbb", LOGIT_MASK: "#e0e0e0"}
+    others = iter((COLOURS["retain"], COLOURS["test"]))
+    colours = [controls[label] if label in controls else next(others) for label in rows]
     series = {label: [row[name] for name in names] for label, row in rows.items()}
     with drawn(path, 8, 3.4) as axes:
         grouped_bars(axes, series, colours)

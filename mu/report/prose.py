@@ -9,6 +9,7 @@ from mu.data.forget_request import POISON
 from mu.data.forget_split import ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation.catalogue import METRICS, metric
+from mu.evaluation.controls import LOGIT_MASK
 from mu.evaluation.gap import GAP_METRICS
 from mu.foreign.originals import Imported
 from mu.recipes.profile import DEFAULT_PROFILE, profile
@@ -17,6 +18,7 @@ from mu.report.alarms import Alarm
 from mu.report.console import OF_BACKDOORS, numbers
 from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells
+from mu.report.verdict import Verdict
 from mu.runs import Run
 
 MOST_CLASSES = 100  # of a description, which MLflow limits to 8,000 letters
@@ -146,6 +148,7 @@ def describe_unlearn(
     metrics: Mapping[str, float],
     links: Mapping[str, str],
     notes: Sequence[str] = (),
+    judged: Verdict | None = None,
 ) -> str:
     """What an unlearn run did, its numbers, and its lineage.
 
@@ -159,7 +162,7 @@ def describe_unlearn(
     if "gap" in metrics:
         gaps = [f"{metrics[f'gap_{name}']:.2f}" for name in GAP_METRICS]
         texts.append(["gap", *gaps, *("" for _ in planted)])
-        judgement = f"Mean gap to the oracle: **{gap_in_words(metrics)}**."
+        judgement = f"Mean gap to the oracle: **{gap_in_words(metrics)}**.{_controls(metrics)}"
     elif method != "retrain":
         judgement = "No oracle to compare with: run again with `-P oracle_run_id=train`."
     else:
@@ -170,10 +173,21 @@ def describe_unlearn(
         f"{metrics['RTE']:.2f} s.",
         markdown_table(columns, texts, layout),
         judgement,
+        f"Verdict: {judged.text}." if judged else "",
         *(f"> {note}" for note in notes),
         links_list(links),
         items({name: METRICS[name].definition for name in (*EXPLAINED, *planted)}),
     )
+
+
+def _controls(metrics: Mapping[str, float]) -> str:
+    """The gaps of the controls, where they are known, in a sentence."""
+    words = {
+        "gap_before": "the original, which unlearned nothing, has {:.2f}",
+        f"gap_{LOGIT_MASK}": "hiding the class's output alone has {:.2f}",
+    }
+    known = [text.format(metrics[name]) for name, text in words.items() if name in metrics]
+    return f" For comparison: {'; '.join(known)}." if known else ""
 
 
 def warned(found: Iterable[Alarm]) -> list[str]:

@@ -13,7 +13,8 @@ from mu.cli.requests import DeviceOptions
 from mu.data.forget_split import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
 from mu.evaluation.backdoor import backdoor
-from mu.evaluation.membership import fit_auc
+from mu.evaluation.controls import logit_masked
+from mu.evaluation.membership import MAIN, against_unseen, fit_auc
 from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure, predict_split
 from mu.keys import oracle_key, unlearning_key
@@ -21,6 +22,7 @@ from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.alarms import Alarm
+from mu.report.verdict import Verdict
 from mu.runs import Run
 from mu.tracking import fingerprint_tag
 from mu.training.progress import Progress
@@ -101,11 +103,16 @@ class UnlearningProblem:
         """
         run, seed = Run(**self.device.as_dict()), self.evaluation_seed
         attacked = backdoor(self.checkpoint.model, self.dataset, run)
-        return {
-            **measure(self.before, seed=seed),
-            **fit_auc(self.before),
-            **attacked,
-        }
+        return {**_measured(self.before, seed), **fit_auc(self.before), **attacked}
+
+    @cached_property
+    def logit_mask(self) -> dict[str, float]:
+        """Numbers of the original with the forgotten classes' outputs hidden, the control.
+
+        Empty where no class is forgotten as a whole, or sets are too large to keep their logits.
+        """
+        masked = logit_masked(self.before, self.split.forgotten_classes)
+        return {} if masked is None else _measured(masked, self.evaluation_seed)
 
     @property
     def spec(self) -> Spec:
@@ -238,3 +245,11 @@ class Unlearned:
     oracle: TrackedModel | None = None
     unchanged: bool = False  # whether all weights are the original's
     alarms: Sequence[Alarm] = ()  # what must be known before the numbers are trusted
+    verdict: Verdict | None = None  # where there is an oracle to judge by
+
+
+def _measured(outputs: SplitOutputs, seed: int) -> dict[str, float]:
+    """UA, RA, TA, MIA, and ``MIA_auc`` where test images of the same classes are left."""
+    auc = "MIA_auc"
+    rates = against_unseen(outputs, [MAIN], seed=seed)
+    return {**measure(outputs, seed=seed), **({auc: rates[auc]} if auc in rates else {})}

@@ -10,6 +10,7 @@ from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
 from mu.data import load_data
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import Images
+from mu.evaluation.controls import CONTROLS
 from mu.masks import Mask
 from mu.methods import METHODS, make_method, method_class
 from mu.originals.train import make_recipe, train_original
@@ -31,7 +32,7 @@ def original(request):
     return train_original(DATA, recipe, Run(device="cpu"))
 
 
-@pytest.fixture(params=sorted(METHODS))
+@pytest.fixture(params=sorted({*METHODS} - {*CONTROLS}))
 def name(request):
     return request.param
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mu.report.alarms import RULES, Alarm, Result, alarms, alarms_of, gravest, tag_of
-from tests.report.comparison.made import make_run
+from tests.report.comparison.made import BEFORE, make_run
 
 # The table of the README, with the interval of MIA and the attack's AUC as the run logged them.
 ORIGINAL = {
@@ -145,10 +145,10 @@ def test_what_is_missing_or_nan_is_not_judged() -> None:
 
 
 def test_a_finished_run_is_judged_by_what_it_logged() -> None:
-    good, oracle = make_run("a", metrics={"gap": 1.0}), make_run("o", "retrain")
+    good, oracle = make_run("a", metrics={**BEFORE, "gap": 1.0}), make_run("o", "retrain")
     assert alarms_of(good, oracle.metrics) == []
     assert alarms_of(oracle, {}) == []
-    bad = make_run("b", "retrain", metrics={"RA": 61.9})
+    bad = make_run("b", "retrain", metrics={**BEFORE, "RA": 61.9})
     assert [one.rule for one in alarms_of(bad, {})] == ["oracle_fit"]
     assert [one.rule for one in alarms_of(good, bad.metrics)] == ["oracle_fit"]
     under = make_run("c", metrics={"RA_before": 90.0, "RA": 90.0})

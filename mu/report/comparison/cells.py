@@ -9,11 +9,12 @@ from typing import Any
 
 from mu.evaluation.catalogue import ORACLE, metric
 from mu.evaluation.statistics import summarise
-from mu.report.comparison.oracles import NAN, distance, gap_to
+from mu.report.comparison.oracles import NAN, distance, gain_to, gap_to
 from mu.report.metrics import digits_of
 from mu.run_record import RunRecord
 
 ABSENT = "-"
+TO_ORACLE = {"gap": gap_to, "gain": gain_to}
 
 
 def make_cell(
@@ -31,7 +32,7 @@ def make_cell(
     apart: list[float] = []
     for run in runs:
         oracle = oracles.get(run.run_id)
-        value = gap_to(run, oracle) if name == "gap" else run.metrics.get(name, NAN)
+        value = TO_ORACLE[name](run, oracle) if name in TO_ORACLE else run.metrics.get(name, NAN)
         if math.isfinite(value):
             values[run.run_id] = value
             apart += [distance(run, name, oracle)] if metric(name).better == ORACLE else []

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from mu.report.comparison.cautions import cautions
 from mu.report.comparison.cells import write
+from mu.report.comparison.controls import real_id
 from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import Table
@@ -51,7 +52,9 @@ def to_csv(tables: Sequence[Table]) -> str:
     """
     cells = pd.concat([table.shown.assign(group=table.heading, warnings=_names(table))
                        for table in tables])  # fmt: skip
-    cells = cells[cells["mean"].notna()].assign(run_ids=lambda own: own["run_ids"].map(" ".join))
+    cells = cells[cells["mean"].notna()].assign(
+        run_ids=[" ".join(map(real_id, ids)) for ids in cells["run_ids"][cells["mean"].notna()]]
+    )
     return str(cells.to_csv(columns=FIELDS, index=False, lineterminator="\n"))
 
 

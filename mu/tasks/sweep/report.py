@@ -199,5 +199,4 @@ def _numbers(
 ) -> tuple[list[str], list[Mapping[str, float]], list[str]]:
     """Columns, rows and labels of unlearnings."""
     rows = [schedule.results[task.key]["metrics"] for task in tasks]
-    names = [name for name in console.COLUMNS if any(name in row for row in rows)]
-    return names, rows, [task.label for task in tasks]
+    return console.result_columns(rows), rows, [task.label for task in tasks]
