@@ -119,7 +119,7 @@ def relearn_steps(
     """
     if not 0 <= target_accuracy <= 100:
         raise ValueError(f"target_accuracy={target_accuracy}: must be within 0 and 100")
-    model = run.place(copy.deepcopy(checkpoint.model)).eval()
+    model = run.place(copy.deepcopy(checkpoint.model), split.dataset.shape).eval()
     bound = checkpoint.mask.bind(model)
     bound.apply()
     optimizer = SGD(model.parameters(), lr=lr)
