@@ -16,7 +16,7 @@ METHOD_BASES = {
     "mu.methods",
     "mu.methods.base",
     "mu.methods.fine_tuning",
-    "mu.methods.step_size_search",
+    "mu.methods.stopping",
 }
 METHOD_PARTS = "mu.methods.steps"
 

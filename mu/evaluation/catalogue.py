@@ -177,6 +177,13 @@ _add(
     zeros="share of prunable weights that are zero, per epoch",
 )
 _add(NEITHER, "number", alpha="scale of a method, as given or as it was found")
+_add(
+    NEITHER,
+    "points",
+    excess="mean probability of the forget set's true classes (0 is wanted of a class that goes as a "
+    "whole) - that of unseen images of these classes in the original; negative: more was forgotten",
+    excess_before="the same of the original",
+)
 _add(NEITHER, "0-1", step_share="share of the first step that the ascent still takes")
 _add(LOWER, "nats", loss="mean loss of an epoch, in training mode")
 _add(NEITHER, "number", lr="learning rate of the last step of an epoch")

@@ -32,6 +32,19 @@ class Method(Registered, ABC):
         """The hyperparameters as they take effect on ``checkpoint``: what a run records."""
         return self.as_dict()
 
+    def identity(self) -> dict[str, Any]:
+        """What the fingerprint of an unlearning is made of: the same gives the same result."""
+        return self.by_former_names()
+
+    def check(self, split: ForgetSplit) -> None:
+        """Refuse a problem that the settings cannot solve, before any work is done.
+
+        Raises
+        ------
+        UserError
+            If there is nothing to tell how far to go.
+        """
+
     @abstractmethod
     def unlearn(
         self,

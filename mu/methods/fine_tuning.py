@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, setting
-from mu.methods.base import Method
+from mu.methods.stopping import BUDGET, Stopping
 from mu.training.recipe import AUGMENTATIONS, OPTIMIZERS, Training
 from mu.training.schedules import SCHEDULES
 
@@ -18,10 +18,10 @@ ADAM_RATE = 1e-3  # Kingma & Ba's, where the original was trained with sgd
 
 
 @dataclass(frozen=True)
-class FineTuning(Method):
+class FineTuning(Stopping):
     """A short training on the retain set; subclasses say with which objective."""
 
-    epochs: int = setting(10, help="passes over the retain set", low=1, high=MOST_EPOCHS)
+    epochs: int = setting(BUDGET, help="passes over the retain set", low=1, high=MOST_EPOCHS)
     lr: float | None = setting(
         None,
         help=f"learning rate (default: {SGD_RATE:g} with sgd; with adam and adamw the original's, "
@@ -41,6 +41,13 @@ class FineTuning(Method):
     optimizer: str | None = setting(
         None, help="what takes the steps (default: the original's)", choices=OPTIMIZERS
     )
+
+    def identity(self) -> dict[str, Any]:
+        """See :meth:`Method.identity`; without the rule it is what it was before there was one."""
+        found = super().identity()
+        if self._given():
+            del found["spend"]
+        return found
 
     def in_force(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """See :meth:`Method.in_force`; the original's settings stand for those not given."""

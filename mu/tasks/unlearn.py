@@ -77,6 +77,7 @@ class UnlearnPlan:
         if stated_options(self.dataset) and isinstance(self.dataset, AttackedDataset):
             run.note(f"ASR is of {self.dataset.attack.in_words(self.dataset)}")
         split = self.select(checkpoint, run)
+        self.method.check(split)
         problem = UnlearningProblem(
             run_id, checkpoint, self.dataset, split, self.forget, self.device
         )
@@ -98,6 +99,7 @@ def make_plan(
     where = found.run_id if found else "auto"
     dataset = stated(dataset_of(original, given), request, where)
     split = forget_split(lambda: store, original.spec(), dataset, forget)
+    method.check(split)
     if found and options.prune_run_id == "auto":
         what = about(found.checkpoint)
         print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")

@@ -9,9 +9,12 @@ import torch
 from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
 from mu.data import load_data
 from mu.data.forget_split import ForgetSplit
-from mu.data.images import Images
+from mu.data.images import Images, ImageSet
+from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.methods import METHODS, make_method, method_class
+from mu.methods.steps.criterion import OVERSHOOT
+from mu.methods.stopping import Stopping
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.declared import declared
@@ -70,11 +73,65 @@ def test_the_same_seed_gives_the_same_weights(original, name):
     assert not torch.equal(weights(first), weights(unlearned(original, name, split, seed=8)))
 
 
-def test_test_images_are_never_looked_at(original, name):
-    split = forget_split(original, DATA, "random:10")
-    spoilt = _with_noise(split, split.val[:0], test_too=True)
-    one, other = unlearned(original, name, split), unlearned(original, name, spoilt)
+class Unreadable(ImageSet):
+    """Test images that must not be read."""
+
+    labels = DATA.test.labels
+    shape = DATA.test.shape
+
+    def fetch(self, rows):
+        raise AssertionError("a test image was read")
+
+    def digest(self):
+        raise AssertionError("a test image was read")
+
+
+@pytest.mark.parametrize("forget", ["class:3", "random:10"])
+def test_test_images_are_never_looked_at(original, name, forget):
+    split = forget_split(original, DATA, forget)
+    blind = dataclasses.replace(split, dataset=dataclasses.replace(DATA, test=Unreadable()))
+    with pytest.raises(AssertionError, match="a test image was read"):
+        predict(original.model, blind.test_set, Run(device="cpu"))
+    one, other = unlearned(original, name, split), unlearned(original, name, blind)
     assert torch.equal(weights(one), weights(other))
+
+
+def test_every_method_goes_as_far_as_the_same_rule_says():
+    ruled = {name for name in METHODS if issubclass(method_class(name), Stopping)}
+    assert set(METHODS) - ruled <= {"retrain", "nothing", "logit_mask"}  # oracle and controls
+
+
+@pytest.mark.parametrize("forget", ["class:3", "random:10%", "random:1"])
+def test_by_default_no_method_overshoots_or_ends_farther_than_it_began(original, name, forget):
+    """Told by a criterion of the test's: means over all samples, and classes written out."""
+    if not issubclass(method_class(name), Stopping):
+        pytest.skip("it does not follow the rule")
+    split = forget_split(original, DATA, forget)
+    found = unlearned(original, name, split)
+
+    def mean(model, subset, label):
+        outputs = predict(model, subset, Run(device="cpu"))
+        rows = outputs.labels == label
+        values = outputs.right.double() if forget == "class:3" else outputs.confidence()
+        return 100 * float(values[rows].mean())
+
+    def excess(model):
+        labels = split.forget_set.labels.tolist()
+        wanted = {
+            label: 0.0 if forget == "class:3" else mean(original.model, split.val_set, label)
+            for label in set(labels)
+        }
+        known = {label: mean(model, split.forget_set, label) for label in wanted}
+        return sum(known[label] - wanted[label] for label in labels) / len(labels)
+
+    before, after = excess(original.model), excess(found.model)
+    retained = [
+        predict(one.model, split.retain_set, Run(device="cpu")).accuracy()
+        for one in (original, found)
+    ]
+    assert after >= min(before, -OVERSHOOT) - 1e-6
+    assert abs(after) <= max(abs(before), OVERSHOOT) + 1e-6
+    assert retained[1] >= retained[0] - method(name).max_accuracy_drop - 1e-6
 
 
 def test_validation_images_tell_how_far_to_go_and_nothing_else(original, name):
@@ -133,16 +190,13 @@ def test_every_hyperparameter_has_a_default(name):
         assert field.default is not dataclasses.MISSING, field.name
 
 
-def _with_noise(split, indices, test_too=False):
+def _with_noise(split, indices):
     """The same split over data whose pixels at ``indices`` are noise."""
     draws = torch.Generator().manual_seed(0)
     pixels = DATA.train.pixels.clone()
     shape = pixels[torch.from_numpy(indices)].shape
     pixels[torch.from_numpy(indices)] = torch.randint(0, 256, shape, generator=draws).byte()
-    test = DATA.test
-    if test_too:
-        test = Images(torch.zeros_like(DATA.test.pixels), DATA.test.labels)
-    spoilt = dataclasses.replace(DATA, train=Images(pixels, DATA.train.labels), test=test)
+    spoilt = dataclasses.replace(DATA, train=Images(pixels, DATA.train.labels))
     return ForgetSplit(spoilt, split.forget, split.retain, split.val)
 
 
