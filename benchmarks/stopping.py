@@ -51,8 +51,9 @@ def main() -> None:
         originals = {seed: original(data, rate, seed) for seed in options.seeds}
         for forget in options.forget:
             splits = {s: mu.forget_split(one, data, forget) for s, one in originals.items()}
-            oracles = {s: unlearned(one, splits[s], ORACLE_METHOD, s)[0]
-                       for s, one in originals.items()}
+            oracles = {
+                s: unlearned(one, splits[s], ORACLE_METHOD, s)[0] for s, one in originals.items()
+            }
             for name in options.methods:
                 rows = [
                     row(one, splits[seed], oracles[seed], name, seed)

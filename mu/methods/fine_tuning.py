@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, setting
 from mu.methods.stopping import BUDGET, Stopping
@@ -20,6 +20,8 @@ ADAM_RATE = 1e-3  # Kingma & Ba's, where the original was trained with sgd
 @dataclass(frozen=True)
 class FineTuning(Stopping):
     """A short training on the retain set; subclasses say with which objective."""
+
+    scale: ClassVar[tuple[str, ...]] = ("lr",)
 
     epochs: int = setting(BUDGET, help="passes over the retain set", low=1, high=MOST_EPOCHS)
     lr: float | None = setting(

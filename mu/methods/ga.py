@@ -113,8 +113,9 @@ class GradientAscent(Stopping):
         if criterion is not None and "excess" not in run.metrics:
             excess = criterion.excess(model)
             run.log("excess_before", excess)
-            if excess <= 0:
+            if excess <= criterion.chance:
                 run.note(ALREADY)
+                return
         for epoch in range(start, self.epochs):
             if share < SMALLEST_SHARE or excess <= 0:
                 break

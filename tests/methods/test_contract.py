@@ -9,7 +9,7 @@ import torch
 from mu.checkpoints import Checkpoint, DataSpec, Spec, forget_split
 from mu.data import load_data
 from mu.data.forget_split import ForgetSplit
-from mu.data.images import Images, ImageSet
+from mu.data.images import Images
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.methods import METHODS, make_method, method_class
@@ -59,7 +59,7 @@ def test_pruned_weights_stay_exactly_zero(original, name):
 
 def test_something_changes_but_no_name_and_no_data(original, name):
     pixels = DATA.train.pixels.clone()
-    checkpoint = unlearned(original, name, forget_split(original, DATA, "random:10%"))
+    checkpoint = unlearned(original, name, forget_split(original, DATA, "class:3"))
     assert list(checkpoint.model.state_dict()) == list(original.model.state_dict())
     assert not torch.equal(weights(checkpoint), weights(original))
     assert torch.isfinite(weights(checkpoint)).all()
@@ -67,29 +67,33 @@ def test_something_changes_but_no_name_and_no_data(original, name):
 
 
 def test_the_same_seed_gives_the_same_weights(original, name):
-    split = forget_split(original, DATA, "random:10")
+    split = forget_split(original, DATA, "class:3")
     first, second = (unlearned(original, name, split, seed=7) for _ in range(2))
     assert torch.equal(weights(first), weights(second))
     assert not torch.equal(weights(first), weights(unlearned(original, name, split, seed=8)))
 
 
-class Unreadable(ImageSet):
+class Unreadable(Images):
     """Test images that must not be read."""
 
-    labels = DATA.test.labels
     shape = DATA.test.shape
 
-    def fetch(self, rows):
-        raise AssertionError("a test image was read")
+    def __post_init__(self):
+        pass
 
-    def digest(self):
-        raise AssertionError("a test image was read")
+    def __getattribute__(self, name):
+        if name in ("pixels", "fetch", "digest"):
+            raise AssertionError("a test image was read")
+        return super().__getattribute__(name)
 
 
 @pytest.mark.parametrize("forget", ["class:3", "random:10"])
 def test_test_images_are_never_looked_at(original, name, forget):
     split = forget_split(original, DATA, forget)
-    blind = dataclasses.replace(split, dataset=dataclasses.replace(DATA, test=Unreadable()))
+    blind = dataclasses.replace(
+        split,
+        dataset=dataclasses.replace(DATA, test=Unreadable(DATA.test.pixels, DATA.test.labels)),
+    )
     with pytest.raises(AssertionError, match="a test image was read"):
         predict(original.model, blind.test_set, Run(device="cpu"))
     one, other = unlearned(original, name, split), unlearned(original, name, blind)

@@ -189,6 +189,18 @@ def test_what_counts_is_how_sure_the_network_is():
     assert found.drop == 0
 
 
+def test_what_chance_explains_is_the_standard_error_of_two_means_of_unseen_images():
+    """Of ten validation images of classes 0, 1 and 2 one half are known: a standard deviation."""
+    criterion = criterion_of([*right(0, 2), *right(1), *right(2)], RETAIN, VAL)
+    sure = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0])
+    assert criterion.chance == pytest.approx(100 * sure.std() * math.sqrt(1 / 4 + 1 / len(sure)))
+    # Half of the forget set is not to be known at all, and chance has no part in that.
+    mixed = criterion_of([*right(3, 2), *right(0, 2)], RETAIN, VAL)
+    four = np.array([1, 1, 1, 0])
+    assert mixed.chance == pytest.approx(50 * four.std() * math.sqrt(1 / 2 + 1 / 4))
+    assert criterion_of(right(3, 2), RETAIN, VAL).chance == 0
+
+
 # --- what it may cost ---------------------------------------------------------------------
 
 
@@ -231,9 +243,9 @@ def test_some_images_are_drawn_once_and_their_looks_are_counted(monkeypatch):
     criterion.excess(reader)
     assert run.samples_seen == 4 + 7 + 4 * 4
     again = [
-        criterion_of(
-            right(1, 30), retain, right(1, 7), run=Run(device="cpu", seed=seed)
-        ).drop(Constant(CLASSES))
+        criterion_of(right(1, 30), retain, right(1, 7), run=Run(device="cpu", seed=seed)).drop(
+            Constant(CLASSES)
+        )
         for seed in (3, *range(20))
     ]
     assert again[0] == drops.pop()
@@ -260,6 +272,8 @@ class MadeUp(StopCriterion):
     each factor of e.
     """
 
+    chance = 0.0
+
     def __init__(self, forgotten, spent, steep):
         self.forgotten, self.spent, self.steep = forgotten, spent, steep
         self.max_accuracy_drop, self.at, self.looks = 1.0, None, 0
@@ -276,7 +290,7 @@ class MadeUp(StopCriterion):
         return min(100.0, -self.steep * math.log(self.at / self.forgotten))
 
     def drop(self, _model):
-        return 2.0 * (self.at >= self.spent) + 0.1 * math.atan(self.at)
+        return 2.0 if self.at >= self.spent else 0.0
 
 
 def search(forgotten, spent, unit=1.0, steep=10.0):

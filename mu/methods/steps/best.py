@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
@@ -13,6 +12,7 @@ from mu.data.images import Subset
 from mu.methods.steps.criterion import ALREADY, Standing, StopCriterion
 from mu.training.loop import AfterEpoch, DivergedError, train
 from mu.training.resumable import Bookmark, train_resumably
+from mu.training.schedules import learning_rate_factor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mu.runs import Run
     from mu.training.progress import Checkpointer
     from mu.training.recipe import Training
+
+DOUBLINGS = 5  # of the strength of a training, over half of its epochs
 
 
 def train_by_rule(
@@ -62,7 +64,7 @@ def train_by_rule(
     bookmark = Bookmark(run, checkpointer)
     before = bookmark.before
     best = _Best(criterion, model, run, bookmark)
-    if before is None and best.standing.is_forgotten:
+    if before is None and best.standing.excess <= criterion.chance:
         run.note(ALREADY)
         return
 
@@ -140,9 +142,39 @@ class _Best:
 class Ramp:
     """How strong a training is: more each epoch until the forget set is forgotten, then less.
 
-    It follows from what was logged of the epochs before, so an interrupted training goes on as it
-    would have.
+    Up to half of the epochs it rises, by :data:`DOUBLINGS` in all; then, or from the first epoch
+    on that left the forget set forgotten, it falls as the schedule of the learning rate says, and
+    the retain set is learnt back. It follows from what was logged of the epochs before, so an
+    interrupted training goes on as it would have.
     """
 
-    def __init__(self, epochs: int, run: Run) -> None:
-        self.epochs, self.run = epochs, run
+    def __init__(self, training: Training, run: Run) -> None:
+        self.epochs, self.schedule, self.run = training.epochs, training.schedule, run
+
+    def level(self, epoch: int) -> float:
+        """How strong an epoch is; the first one is 1."""
+        turn = self._turn(epoch)
+        return self.rise(min(epoch, turn - 1)) * self.fall(epoch)
+
+    def rise(self, epoch: int) -> float:
+        """The level of an epoch before the turn."""
+        return float(2.0 ** (DOUBLINGS * 2 * epoch / self.epochs))
+
+    def fall(self, epoch: int) -> float:
+        """What is left of the level at the turn: 1 before it."""
+        turn = self._turn(epoch)
+        if epoch < turn:
+            return 1.0
+        return learning_rate_factor(self.schedule, epoch - turn + 1, self.epochs - turn + 1)
+
+    def whole(self) -> float:
+        """The sum of the levels, were nothing ever forgotten, up to the turn."""
+        return sum(self.rise(epoch) for epoch in range(self._last_turn()))
+
+    def _turn(self, epoch: int) -> int:
+        """The first epoch of the fall, as far as is known in ``epoch``; at least 1."""
+        forgotten = [past for past, excess in self.run.history("excess") if excess <= 0]
+        return min(1 + min(forgotten, default=epoch), self._last_turn())
+
+    def _last_turn(self) -> int:
+        return math.ceil(self.epochs / 2)

@@ -19,8 +19,9 @@ from mu.runs import Run
 LOOKED_AT = 500  # images of the retain and of the forget set, drawn once
 OVERSHOOT = 1.0  # points less sure than wanted that still count as there
 ALREADY = (
-    "the network is no surer of the forget set than of unseen images already, so the rule went no "
-    "further; a scale that is given (alpha, lr) goes as far as it says all the same"
+    "the network is no surer of the forget set than of unseen images already, or by no more than "
+    "chance explains, so the rule went no further; a scale that is given (alpha, lr, l1_strength) "
+    "goes as far as it says all the same"
 )
 
 
@@ -80,6 +81,10 @@ class StopCriterion:
         How sure the network should be of the forget set, in percent: as sure as the original is
         of validation samples of the same classes. Samples of a class that goes as a whole, and
         poisoned ones, are not to be given their label at all; they count as zero.
+    chance
+        By how much a network that never saw the forget set would be surer or less sure of it:
+        the standard error of the difference of two means of unseen images, in points. An original
+        that is no surer than that is left alone: nothing tells the forget set from unseen images.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class StopCriterion:
         rows = np.searchsorted(split.forget, self._forget.indices)
         self._gone = torch.from_numpy(gone[rows])
         self._before = self._accuracy(model, self._retain)
-        self.wanted = _unseen_confidence(model, split, gone[counts], numbers, run)
+        self.wanted, self.chance = _unseen_confidence(model, split, gone[counts], numbers, run)
 
     def standing(self, model: nn.Module) -> Standing:
         """Where ``model`` stands: two passes over at most 500 images each."""
@@ -186,8 +191,8 @@ def _unseen_confidence(
     gone: NDArray[np.bool_],
     numbers: NDArray[np.int64],
     run: Run,
-) -> float:
-    """Mean probability of the true class of validation samples, in percent.
+) -> tuple[float, float]:
+    """Mean probability of the true class of validation samples, and ``chance``; both in percent.
 
     Their classes are weighted as in the samples ``numbers``, of which those that are ``gone`` count
     as zero.
@@ -195,9 +200,14 @@ def _unseen_confidence(
     labels, unseen = split.dataset.train.labels[torch.from_numpy(numbers)], split.val_set
     wanted = labels[torch.from_numpy(~gone)].tolist()
     if not wanted:
-        return 0.0
+        return 0.0, 0.0
     outputs = predict(model, unseen, run)
     run.samples_seen += len(unseen)
     confidence = outputs.confidence()
-    of_class = {label: float(confidence[outputs.labels == label].mean()) for label in {*wanted}}
-    return 100.0 * sum(of_class[label] for label in wanted) / len(labels)
+    of_class = {label: confidence[outputs.labels == label] for label in {*wanted}}
+    means = {label: float(one.mean()) for label, one in of_class.items()}
+    every = torch.cat([*of_class.values()])
+    error = float(every.std(correction=0)) * math.sqrt(1 / len(wanted) + 1 / len(every))
+    mean = sum(means[label] for label in wanted) / len(wanted)
+    share = 100.0 * len(wanted) / len(labels)
+    return share * mean, share * error

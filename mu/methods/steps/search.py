@@ -82,7 +82,7 @@ def farthest(
         return 0.0
     ends(0.0)
     run.log("excess_before", tried[0.0].excess)
-    if tried[0.0].is_forgotten:
+    if tried[0.0].excess <= criterion.chance:
         run.note(ALREADY)
         return 0.0
     unit = float(weights.norm()) / length
