@@ -14,7 +14,7 @@ from mu.data.attack import AttackedDataset
 from mu.data.forget_request import ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
-from mu.methods import check_method, make_method
+from mu.methods import check_method, make_method, method_class
 from mu.methods.base import Method
 from mu.runs import Run
 from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_options
@@ -147,7 +147,8 @@ def interrupted_task(
     found = interrupted(store, run_id, entry)
     kept, given = found.document, request.original
     checkpoint = fetch_original(store, kept["prune_run_id"], given)
-    method, extra = make_method(kept["method"], kept["settings"]), kept.get("beside", {})
+    kind, trained = method_class(kept["method"]), checkpoint.spec.recipe.training
+    method, extra = kind.restored(kept["settings"], trained), kept.get("beside", {})
     wanted = {**overrides(options), **request.method}
     if "method" in wanted:
         wanted["method"] = check_method(wanted["method"])

@@ -166,7 +166,7 @@ def test_a_class_that_is_forgotten_as_a_whole_has_no_output_left(original, also)
 
 
 def test_alpha_0_resets_the_class_and_changes_nothing_else(original):
-    found = unlearned(original, "class:2", alpha=0.0).model
+    found = unlearned(original, "class:2", alpha=0.0, reset_class=True).model
     original_head = dict(original.model.named_parameters())
     for name, value in found.named_parameters():
         expected = original_head[name].detach().clone()
@@ -178,7 +178,7 @@ def test_alpha_0_resets_the_class_and_changes_nothing_else(original):
 @pytest.mark.parametrize("forget", ["random:5", "class:2:4", "random:12"])
 def test_otherwise_no_output_is_reset(original, forget):
     assert forget_split(original, DATASET, forget).forgotten_classes == ()
-    found = unlearned(original, forget, alpha=0.0).model
+    found = unlearned(original, forget, alpha=0.0, reset_class=True).model
     assert torch.equal(found.fc.weight, original.model.fc.weight)
     assert torch.equal(found.fc.bias, original.model.fc.bias)
 
@@ -186,7 +186,7 @@ def test_otherwise_no_output_is_reset(original, forget):
 def test_a_network_without_a_linear_head_is_not_reset_and_a_note_says_so():
     checkpoint = foreign(HEADLESS)
     run = Run(device="cpu", seed=SEED)
-    found = unlearned(checkpoint, "class:1", run=run, alpha=0.0).model
+    found = unlearned(checkpoint, "class:1", run=run, alpha=0.0, reset_class=True).model
     assert "no last linear layer" in run.notes[0]
     assert torch.equal(found[0].weight, checkpoint.model[0].weight)
 
