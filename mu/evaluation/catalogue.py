@@ -182,7 +182,6 @@ _add(
     "points",
     excess="mean probability of the true class on the forget set - that of the original on unseen "
     "images of the same classes; of a class that goes as a whole, the share that is recognised",
-    excess_before="the same of the original",
     retain_drop="accuracy that up to 500 images of the retain set have lost, per epoch",
 )
 _add(

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, setting
-from mu.methods.stopping import Stopping
+from mu.methods.stopping import BUDGET, Stopping
 from mu.training.recipe import AUGMENTATIONS, Training
 
 if TYPE_CHECKING:
@@ -47,7 +47,11 @@ class GradientAscent(Stopping):
     idle: ClassVar[tuple[str, ...]] = ("max_accuracy_drop", "step")
 
     epochs: int = setting(
-        30, help="passes over the forget set, at the most", low=1, high=MOST_EPOCHS
+        30,
+        help="passes over the forget set, at the most; by the rule never more images than ten "
+        "passes over the retain set have",
+        low=1,
+        high=MOST_EPOCHS,
     )
     lr: float | None = setting(
         None,
@@ -116,7 +120,8 @@ class GradientAscent(Stopping):
             if excess <= criterion.chance:
                 run.note(ALREADY)
                 return
-        for epoch in range(start, self.epochs):
+        most = self.epochs if criterion is None else self._affordable(split)
+        for epoch in range(start, most):
             if share < SMALLEST_SHARE or excess <= 0:
                 break
             before = copy.deepcopy(model.state_dict())
@@ -132,10 +137,16 @@ class GradientAscent(Stopping):
                 run.note(f"epoch {epoch + 1} of the ascent was taken back and ended it: {trouble}")
             bookmark.put(model, checkpoint.mask, None, epoch + 1)
         if criterion is not None and excess > 0:
-            run.note(criterion.shortfall() if share < SMALLEST_SHARE else self._too_few_epochs())
+            run.note(
+                criterion.shortfall() if share < SMALLEST_SHARE else self._too_few_epochs(most)
+            )
 
-    def _too_few_epochs(self) -> str:
+    def _affordable(self, split: ForgetSplit) -> int:
+        """Epochs within the budget of the rule."""
+        return min(self.epochs, math.ceil(BUDGET * len(split.retain) / len(split.forget)))
+
+    def _too_few_epochs(self, epochs: int) -> str:
         return (
-            f"after {self.epochs} epochs the forget set was not yet forgotten as unseen images "
+            f"after {epochs} epochs the forget set was not yet forgotten as unseen images "
             "are; raise epochs, or step"
         )

@@ -88,7 +88,7 @@ class StopCriterion:
     """
 
     def __init__(
-        self, model: nn.Module, split: ForgetSplit, run: Run, max_accuracy_drop: float
+        self, model: nn.Module, split: ForgetSplit, run: Run, max_accuracy_drop: float = 1.0
     ) -> None:
         self._run, self.max_accuracy_drop = run, max_accuracy_drop
         gone, counts = _not_to_be_recognised(split), comparable(split)
