@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 
+DOUBLINGS = 5  # of the learning rate, over half of the epochs
+
 
 @dataclass(frozen=True)
 class FineTune(FineTuning):
@@ -43,7 +45,7 @@ class FineTune(FineTuning):
 
         criterion = self.criterion(run.place(checkpoint.model), split, run)
         training = self.training(checkpoint.spec.recipe.training)
-        ramp = Ramp(training, run)
+        ramp = Ramp(training, run, DOUBLINGS)
         train_by_rule(
             criterion,
             checkpoint,

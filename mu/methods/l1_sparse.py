@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 # of that, and from 1 on no gradient holds a weight. Short trainings would need more than that.
 MOST_WITH_ADAM = 0.75
 # How far the rule's penalty alone would pull every weight, in units of the weights' scale, if it
-# rose for as long as it may.
-MOST_PULL = 4.0
+# held for as long as it may: to zero, even weights of twice the scale.
+MOST_PULL = 2.0
 
 
 class Strength(NamedTuple):
@@ -155,11 +155,11 @@ class L1Sparse(FineTuning):
     def _by_rule(
         self, checkpoint: Checkpoint, training: Training, run: Run, samples: int
     ) -> Strength:
-        """The penalty rises until the forget set is forgotten; then both fall."""
+        """The penalty holds until the forget set is forgotten; then it and the rate fall."""
         from mu.methods.steps.best import Ramp
 
         ramp = Ramp(training, run)
-        first = MOST_PULL * scale_of(checkpoint) / (epoch_pull(training, samples) * ramp.whole())
+        first = MOST_PULL * scale_of(checkpoint) / (epoch_pull(training, samples) * ramp.longest)
         most = math.inf if training.optimizer == "sgd" else MOST_WITH_ADAM
         return Strength(
             lambda epoch: min(first * ramp.level(epoch), most),

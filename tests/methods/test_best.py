@@ -47,11 +47,11 @@ class Scripted(StopCriterion):
 # --- how strong -----------------------------------------------------------------------------
 
 
-def ramp_after(excesses, epochs=10, schedule="cosine"):
+def ramp_after(excesses, epochs=10, schedule="cosine", doublings=5):
     run = Run(device="cpu")
     for epoch, excess in enumerate(excesses):
         run.log("excess", excess, epoch)
-    return Ramp(Training(epochs=epochs, schedule=schedule), run)
+    return Ramp(Training(epochs=epochs, schedule=schedule), run, doublings)
 
 
 def levels(*excesses, **settings):
@@ -60,15 +60,15 @@ def levels(*excesses, **settings):
 
 
 def test_it_doubles_up_to_half_of_the_epochs_and_falls_with_the_schedule():
-    falling = [16 * 0.5 * (1 + math.cos(math.pi * past / 6)) for past in range(1, 6)]
+    falling = [8 * 0.5 * (1 + math.cos(math.pi * past / 6)) for past in range(1, 6)]
     assert levels(*[50.0] * 10) == pytest.approx([1, 2, 4, 8, 16, *falling])
 
 
 def test_once_the_forget_set_is_forgotten_it_falls_whatever_comes_later():
-    falling = [4 * 0.5 * (1 + math.cos(math.pi * past / 8)) for past in range(1, 8)]
+    falling = [2 * 0.5 * (1 + math.cos(math.pi * past / 8)) for past in range(1, 8)]
     excesses = [50.0, 20.0, 0.0, *[9.0] * 7]
     assert levels(*excesses) == pytest.approx([1, 2, 4, *falling])
-    assert levels(*excesses, schedule="constant") == [1, 2, 4, *[4] * 7]
+    assert levels(*excesses, schedule="constant") == [1, 2, 4, *[2] * 7]
 
 
 @pytest.mark.parametrize(("epochs", "rising"), [(1, 1), (2, 1), (3, 2), (4, 2), (100, 50)])
@@ -79,7 +79,13 @@ def test_other_numbers_of_epochs_rise_as_far(epochs, rising):
         [2 ** (10 * epoch / epochs) for epoch in range(rising)] + found[rising:]
     )
     assert all(later < found[rising - 1] for later in found[rising:])
-    assert ramp_after([], epochs).whole() == pytest.approx(sum(found[:rising]))
+    assert ramp_after([], epochs).longest == rising
+
+
+def test_without_doublings_it_holds():
+    falling = [0.5 * (1 + math.cos(math.pi * past / 8)) for past in range(1, 8)]
+    excesses = [50.0, 20.0, 0.0, *[9.0] * 7]
+    assert levels(*excesses, doublings=0) == pytest.approx([1, 1, 1, *falling])
 
 
 def test_fine_tuning_is_the_loop_at_these_rates(original, split, monkeypatch):
@@ -90,7 +96,7 @@ def test_fine_tuning_is_the_loop_at_these_rates(original, split, monkeypatch):
     rates = [
         0.1,
         0.1 * 2**2.5,
-        *(0.1 * 2**2.5 * (1 + math.cos(math.pi * t / 3)) / 2 for t in (1, 2)),
+        *(0.1 * (1 + math.cos(math.pi * t / 3)) / 2 for t in (1, 2)),  # from a rise before
     ]
     training = make_method("ft", {"epochs": 4}).training(original.spec.recipe.training)
     train(
@@ -105,18 +111,19 @@ def test_fine_tuning_is_the_loop_at_these_rates(original, split, monkeypatch):
     same(found, expected.model.state_dict())
 
 
-def test_the_penalty_rises_by_the_weights_scale_and_both_fall(original, split, monkeypatch):
+def test_the_penalty_holds_by_the_weights_scale_and_then_falls_with_the_rate(
+    original, split, monkeypatch
+):
     said = [(50.0, 0.0), (40.0, 9.0), (40.0, 9.0), (0.0, 9.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)]
     monkeypatch.setattr("mu.methods.stopping.Stopping.criterion", lambda *_: Scripted(*said))
     found, expected, run = copy.deepcopy(original), copy.deepcopy(original), Run(device="cpu")
     method = make_method("l1_sparse", {"epochs": 6, "lr": 0.02, "momentum": 0.5})
     method.unlearn(found, split, run)
-    rise = [2 ** (10 * epoch / 6) for epoch in range(3)]
     steps = math.ceil(len(split.retain) / 64)
     # A constant pull acts twice with a momentum of one half.
-    first = MOST_PULL * scale_of(original) / (0.02 * steps * 2 * sum(rise))
+    first = MOST_PULL * scale_of(original) / (0.02 * steps * 2 * 3)
     fall = [(1 + math.cos(math.pi * t / 4)) / 2 for t in (1, 2, 3)]
-    alphas = [first * one for one in rise] + [first * rise[-1] * one for one in fall]
+    alphas = [first] * 3 + [first * one for one in fall]
     assert [alpha for _, alpha in run.history("alpha")] == pytest.approx(alphas)
     assert run.metrics["alpha"] == pytest.approx(max(alphas))
     assert [rate for _, rate in run.history("lr")] == pytest.approx(

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mu.training.progress import Checkpointer
     from mu.training.recipe import Training
 
-DOUBLINGS = 5  # of the strength of a training, over half of its epochs
-
 
 def train_by_rule(
     criterion: StopCriterion | None,
@@ -140,25 +138,25 @@ class _Best:
 
 
 class Ramp:
-    """How strong a training is: more each epoch until the forget set is forgotten, then less.
+    """How strong a training is: as much as it takes to forget the forget set, then less.
 
-    Up to half of the epochs it rises, by :data:`DOUBLINGS` in all; then, or from the first epoch
-    on that left the forget set forgotten, it falls as the schedule of the learning rate says, and
-    the retain set is learnt back. It follows from what was logged of the epochs before, so an
-    interrupted training goes on as it would have.
+    Up to half of the epochs, or until an epoch left the forget set forgotten, it holds, or rises
+    by ``doublings`` in all. Then it goes back by one epoch's rise, and falls as the schedule of the
+    learning rate says, so that the retain set is learnt back. It follows from what was logged of
+    the epochs before, so an interrupted training goes on as it would have.
     """
 
-    def __init__(self, training: Training, run: Run) -> None:
+    def __init__(self, training: Training, run: Run, doublings: float = 0.0) -> None:
         self.epochs, self.schedule, self.run = training.epochs, training.schedule, run
+        self.doublings = doublings
 
     def level(self, epoch: int) -> float:
         """How strong an epoch is; the first one is 1."""
         turn = self._turn(epoch)
-        return self.rise(min(epoch, turn - 1)) * self.fall(epoch)
+        return self._rise(epoch if epoch < turn else turn - 2) * self.fall(epoch)
 
-    def rise(self, epoch: int) -> float:
-        """The level of an epoch before the turn."""
-        return float(2.0 ** (DOUBLINGS * 2 * epoch / self.epochs))
+    def _rise(self, epoch: int) -> float:
+        return float(2.0 ** (self.doublings * 2 * epoch / self.epochs))
 
     def fall(self, epoch: int) -> float:
         """What is left of the level at the turn: 1 before it."""
@@ -167,14 +165,12 @@ class Ramp:
             return 1.0
         return learning_rate_factor(self.schedule, epoch - turn + 1, self.epochs - turn + 1)
 
-    def whole(self) -> float:
-        """The sum of the levels, were nothing ever forgotten, up to the turn."""
-        return sum(self.rise(epoch) for epoch in range(self._last_turn()))
+    @property
+    def longest(self) -> int:
+        """Epochs before the turn, where the forget set is not forgotten."""
+        return math.ceil(self.epochs / 2)
 
     def _turn(self, epoch: int) -> int:
         """The first epoch of the fall, as far as is known in ``epoch``; at least 1."""
         forgotten = [past for past, excess in self.run.history("excess") if excess <= 0]
-        return min(1 + min(forgotten, default=epoch), self._last_turn())
-
-    def _last_turn(self) -> int:
-        return math.ceil(self.epochs / 2)
+        return min(1 + min(forgotten, default=epoch), self.longest)
