@@ -195,7 +195,8 @@ class RunRecord:
         try:
             kind = method_class(name := str(self.config["method"]))
             config = kind.renamed(self.config)
-            return make_method(name, {one: config[one] for one in kind.names()})
+            # Settings that came later are not in it, and had the effect of their defaults.
+            return make_method(name, {one: config[one] for one in kind.names() if one in config})
         except (KeyError, ValueError, TypeError, UserError) as error:
             raise self._unclear(error) from error
 

@@ -63,6 +63,7 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Clean
         return CleansePlan(plan, search)
     forget = POISON if suspects is None else f"indices:{suspects}"
     split = original.spec().forget_split(dataset, ForgetRequest.parse(forget))
+    method.check(split)
     plan = UnlearnPlan(
         store, options, method, device, dataset, original, forget, lambda *_: split, extra
     )
