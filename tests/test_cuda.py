@@ -14,7 +14,7 @@ from mu.checkpoints import Checkpoint, forget_split
 from mu.cli.requests import Request
 from mu.data import load_data
 from mu.data.batches import Batches
-from mu.evaluation.distance.relearn import relearn_steps
+from mu.evaluation.depth.relearn import relearn_steps
 from mu.evaluation.unlearning import evaluate, predict_split
 from mu.fisher import LABELS
 from mu.fisher.diagonal import diagonal

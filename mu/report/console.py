@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("UA", "RA", "TA", "MIA")
-WHERE_KNOWN = ("MIA_auc", "ASR", "ASR_source", "robust_acc")
+OF_PLANTED = ("ASR", "ASR_source", "robust_acc", "IC_err", "Fgt")
+WHERE_KNOWN = ("MIA_auc", *OF_PLANTED)
 LAST = ("gap", "depth", "RTE")
-OF_BACKDOORS = ("ASR", "ASR_source", "robust_acc")
 WIDTH = 100  # letters, off a terminal
 UNCUT = 300  # wide enough that nothing is cut
 Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a table
@@ -20,8 +20,8 @@ Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a 
 def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """A table of models against UA, RA, TA, MIA (percent), gap (points) and RTE (seconds).
 
-    Where they are known, also against MIA_auc (0-1), depth (percent), and success and robust
-    accuracy of a backdoor (percent).
+    Where they are known, also against MIA_auc (0-1), depth (percent), success and robust accuracy
+    of a backdoor (percent), and the confusion of two classes (percent, and images).
     """
     names = result_columns(rows.values(), always=(*COLUMNS, "gap", "RTE"))
     print_table(title, names, list(rows.values()), list(rows))

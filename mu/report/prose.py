@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mu.checkpoints import Checkpoint, Spec
-from mu.data.forget_request import POISON
 from mu.data.forget_split import ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation.catalogue import METRICS, metric
@@ -15,7 +14,7 @@ from mu.foreign.originals import Imported
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.alarms import Alarm
-from mu.report.console import OF_BACKDOORS, numbers
+from mu.report.console import OF_PLANTED, numbers
 from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells
 from mu.report.verdict import Verdict
@@ -29,7 +28,7 @@ def describe_model(spec: Spec, sparsity: float) -> str:
     """The original in a phrase: ``a resnet20 on cifar10, 95.0 % sparse``."""
     kind = f"{sparsity:.1f} % sparse" if sparsity else "dense"
     poison = spec.data.poison
-    attacked = f", poisoned ({poison.trigger})" if poison else ""
+    attacked = f", poisoned ({poison.brief})" if poison else ""
     return f"a {spec.recipe.model.arch} on {spec.data.name}, {kind}{attacked}"
 
 
@@ -105,8 +104,8 @@ def _what_it_gives(metrics: Mapping[str, float]) -> str:
 
 
 def forget_first(spec: Spec) -> str:
-    """What to try first on an original: its poison, where it was poisoned."""
-    return POISON if spec.data.poison else "class:0"
+    """What to try first on an original: what was planted in its data, if anything."""
+    return spec.data.poison.forget if spec.data.poison else "class:0"
 
 
 def _how_to_go_on(run_id: str, spec: Spec) -> tuple[str, str]:
@@ -155,7 +154,7 @@ def describe_unlearn(
     ``original``: in a phrase. ``links``: run IDs by role: ``original``, and ``oracle`` where there
     is one.
     """
-    planted = [name for name in OF_BACKDOORS if name in metrics]
+    planted = [name for name in OF_PLANTED if name in metrics]
     names = [*GAP_METRICS, *planted]
     rows = {"original": {name: metrics[f"{name}_before"] for name in names}, "unlearned": metrics}
     columns, texts, layout = numbers(names, list(rows.values()), list(rows))

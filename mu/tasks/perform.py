@@ -14,19 +14,20 @@ import numpy as np
 from mu import tags
 from mu.cli.requests import ORACLE_WORDS
 from mu.errors import UserError
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.comparison import compare
 from mu.evaluation.controls import LOGIT_MASK
 from mu.evaluation.gap import gaps, gaps_between
 from mu.evaluation.membership import membership
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import CONFUSION, planted
 from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
 from mu.report.verdict import SPREAD, verdict
-from mu.tasks.base import make_run, run_task
+from mu.tasks.base import device_in_force, make_run, record_threads, run_task
+from mu.tasks.depth import measured_depth
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
@@ -93,7 +94,8 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     if text := problem.split.copies_in_words():
         run.note(text)
     checkpoint = copy.deepcopy(problem.checkpoint)
-    run.place(checkpoint.model)
+    run.place(checkpoint.model, problem.dataset.shape)
+    record_threads(recorder, run, resumed=task.resume_run_id is not None)
     with run.stopwatch() as seconds:
         unlearn(task.method, checkpoint, problem.split, run, checkpointer)
     peak = run.peak_memory_mb()
@@ -110,7 +112,7 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     seed = problem.evaluation_seed
     numbers = {
         **measure(after, seed=seed),
-        **backdoor(checkpoint.model, problem.dataset, run),
+        **planted(checkpoint.model, problem.dataset, run),
         **membership(after, seed=seed),
         **{f"{metric}_before": value for metric, value in problem.metrics_before.items()},
         "RTE": run.seconds_before + seconds[0],  # those of interrupted processes included
@@ -152,15 +154,19 @@ def train_oracle(
 def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     """Compare with the oracle and write everything that the run keeps."""
     task, problem, folder, oracle = done.task, done.task.problem, recorder.folder, done.oracle
-    metrics, upstream = done.metrics, {"original": problem.run_id}
+    metrics, upstream, theirs = done.metrics, {"original": problem.run_id}, None
     if oracle is not None:
         theirs = predict_split(oracle.checkpoint.model, problem.split, make_run(problem.device))
         distances = _distances(recorder.store, done, theirs)
         metrics.update({name: rounded(value) for name, value in distances.items()})
+        own = {name: oracle.metrics[name] for name in CONFUSION if name in oracle.metrics}
+        metrics.update({f"{name}_oracle": value for name, value in own.items()})
         if oracle.metrics.get("RTE"):
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
         upstream["oracle"] = oracle.run_id
         recorder.tags({tags.ORACLE: oracle.run_id})
+    depths = measured_depth(recorder, done, theirs)
+    metrics.update({name: rounded(value) for name, value in depths.items()})
     recorder.metrics(metrics)
     found = _alarms(done)
     recorder.tags({tags.WARNINGS: tag_of(found)})
@@ -172,7 +178,7 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
         rows = problem.dataset.file_rows({"train": problem.split.forget.tolist()}, read=True)
         write_csv(folder / "forget" / "files.csv", rows)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "config.json", {**task.config(), **problem.device.as_dict()})
+    write_json(folder / "config.json", {**task.config(), **device_in_force(problem.device)})
     plots.plot_layers(done.checkpoint.mask, folder / "mask" / "layers.png")
     plots.plot_confidence(problem.before, done.after, folder / "plots" / "confidence.png")
     plots.plot_metrics(_rows(done), folder / "plots" / "metrics.png")

@@ -12,10 +12,10 @@ from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.requests import DeviceOptions
 from mu.data.forget_split import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.controls import logit_masked
 from mu.evaluation.membership import MAIN, against_unseen, fit_auc
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import planted
 from mu.evaluation.unlearning import measure, predict_split
 from mu.keys import oracle_key, unlearning_key
 from mu.masks import Mask
@@ -26,6 +26,15 @@ from mu.report.verdict import Verdict
 from mu.runs import Run
 from mu.tracking import fingerprint_tag
 from mu.training.progress import Progress
+
+
+def rounding(device: DeviceOptions) -> dict[str, Any]:
+    """What a task's document keeps of the device: what decides how sums are rounded.
+
+    ``threads`` only where it was given, so that documents of earlier versions are alike.
+    """
+    given = {} if device.threads is None else {"threads": device.threads}
+    return {"precision": device.precision, **given}
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class TrainTask:
         return {
             "spec": self.spec().as_dict(),
             "mask_run_id": self.mask_run_id,
-            "precision": self.device.precision,
+            **rounding(self.device),
         }
 
 
@@ -90,11 +99,11 @@ class UnlearningProblem:
     def metrics_before(self) -> dict[str, float]:
         """The original's numbers, and whether the attack behind MIA works on it.
 
-        How far a backdoor works in it, too, where one was planted.
+        How far a backdoor works in it, and wrong labels are given, too, where these were planted.
         """
         run, seed = Run(**self.device.as_dict()), self.evaluation_seed
-        attacked = backdoor(self.checkpoint.model, self.dataset, run)
-        return {**_measured(self.before, seed), **fit_auc(self.before), **attacked}
+        left = planted(self.checkpoint.model, self.dataset, run)
+        return {**_measured(self.before, seed), **fit_auc(self.before), **left}
 
     @cached_property
     def logit_mask(self) -> dict[str, float]:
@@ -178,7 +187,7 @@ class UnlearnTask:
             "indices": problem.split.forget.tolist(),  # a file may change
             "seed": self.seed,
             "oracle_run_id": self.oracle_run_id,
-            "precision": problem.device.precision,
+            **rounding(problem.device),
             "data_dir": problem.dataset.data_dir,
             "beside": dict(self.extra),  # the name in the files of earlier versions
             **({"notes": list(self.notes)} if self.notes else {}),
@@ -207,6 +216,7 @@ class UnlearnTask:
             "prune_seed": recipe.seed,
             "prune_split_seed": recipe.split.split_seed,
             **(poison.options() if poison else {}),
+            **{f"prune_{name}": one for name, one in (poison.planting() if poison else {}).items()},
             **self.extra,
         }
 

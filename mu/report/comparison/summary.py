@@ -29,6 +29,7 @@ def summarise_table(table: Table) -> list[str]:
                 _nearest(order),
                 *_overlap(order),
                 *_floor(floor, order),
+                *_sources(order),
                 *_judged(table, original, order),
             ]
         )
@@ -58,6 +59,7 @@ def _nearest(order: Sequence[Any]) -> str:
         return "no run has been measured against an oracle, so nothing can be ranked."
     first = order[0]
     count = "one run" if first.runs == 1 else f"{first.runs} runs"
+    count += f" of {first.originals} originals" if 1 < first.originals < first.runs else ""
     words = f"{first.row} is nearest to the oracle: gap {write(first)} points ({count}), "
     if len(order) == 1:
         return f"{words}and no other method has a gap."
@@ -90,6 +92,23 @@ def _floor(floor: float, order: Sequence[Any]) -> list[str]:
     words = f"Oracles that differ in their seed alone are {number('gap', floor)} points apart"
     below = order[0].mean <= floor
     return [f"{words}, so no gap below that means anything." if below else f"{words}."]
+
+
+def _sources(order: Sequence[Any]) -> list[str]:
+    """How much of the gaps' spread comes from the original, and how much from unlearning."""
+    texts = [
+        f"{one.row} ±{number('gap', one.sd)} and ±{number('gap', one.within)}"
+        for one in order
+        if one.originals > 1 and not math.isnan(one.within)
+    ]
+    return (
+        [
+            "Standard deviation of the gap between originals, and between seeds of unlearning of "
+            f"one: {'; '.join(texts)}."
+        ]
+        if texts
+        else []
+    )
 
 
 def _judged(table: Table, original: str, order: Sequence[Any]) -> list[str]:

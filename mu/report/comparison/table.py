@@ -45,9 +45,9 @@ from mu.report.verdict import BAD, MEANINGS, verdict
 from mu.run_record import RunRecord
 from mu.tags import COMMIT, DIRTY
 
-# The paper's order; ASR only where a backdoor was planted.
-COLUMNS = ("UA", "MIA", "MIA_auc", "RA", "TA", "ASR", "gap", "depth", "RTE")
-OF_ORIGINALS = ("UA", "MIA", "RA", "TA", "ASR")
+# The paper's order; what is left of planted labels only where some were planted.
+COLUMNS = ("UA", "MIA", "MIA_auc", "RA", "TA", "ASR", "IC_err", "Fgt", "gap", "depth", "RTE")
+OF_ORIGINALS = ("UA", "MIA", "RA", "TA", "ASR", "IC_err", "Fgt")
 _LOGGED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 
