@@ -94,7 +94,7 @@ class Work:
     def sparse_model(self, rate: float) -> tuple[nn.Module, FreeWeights]:
         """The network on its device, pruned at random, and its free weights."""
         model = self.run().place(self.model())
-        mask = Mask.dense(model, prunable(model))
+        mask = Mask.dense(model, prunable(model, "body", "fc"))
         if rate:
             mask = make_pruner("random", {"rate": rate}).prune(model, mask, self.data(), self.run())
         mask.apply(model)

@@ -118,7 +118,7 @@ def loop(work: Work, *, pruned: bool = False, sam_rho: float = 0.0) -> float:
     run, images = work.run(), work.images()
     model = work.model()
     data = Subset(images, np.arange(len(images)), *CIFAR10_STATISTICS)
-    mask = Mask.dense(model, prunable(model))
+    mask = Mask.dense(model, prunable(model, "body", "fc"))
     if pruned:
         mask = make_pruner("omp").prune(model, mask, data, run)
     with run.stopwatch() as seconds:
@@ -226,7 +226,7 @@ def measure_keeping(work: Work, rounds: int) -> None:
         weights=model.state_dict(),
         optimizer=optimizer_state(optimizer, model),
         rewind={name: value.clone() for name, value in model.state_dict().items()},
-        mask=Mask.dense(model, prunable(model)),
+        mask=Mask.dense(model, prunable(model, "body", "fc")),
     )
     times = []
     with tempfile.TemporaryDirectory() as folder:

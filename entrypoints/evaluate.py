@@ -21,7 +21,7 @@ poisoned are listed instead. --trigger and --suspects decide which options they 
 
 \b
   python -m entrypoints.evaluate --run_id ID
-  mlflow run . -e evaluate -P run_id=ID -P metrics=relearn,tow
+  mlflow run . -e evaluate -P run_id=ID -P metrics=depth,tow
   mlflow run . -e evaluate -P run_id=ID -P metrics=klom -P run_ids=ID,ID -P oracle_run_ids=ID,ID
   mlflow run . -e evaluate -P run_id=ID -P suspects=spectral
   mlflow run . -e evaluate -P run_id=ID -P metrics=backdoor -P trigger=patch -P target=cat

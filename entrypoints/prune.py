@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from mu.cli.entry import entry_command
-from mu.cli.groups import original_groups
+from mu.cli.groups import original_groups, wrong_labels_group
 from mu.cli.main import run
 from mu.cli.options import Group
 from mu.cli.requests import DeviceOptions, PruneOptions
@@ -31,7 +31,7 @@ given before --help.
 def build(arguments: Sequence[str]) -> click.Command:
     """The command, with the options of the pruner that ``arguments`` name."""
     groups = {
-        "original": original_groups(arguments),
+        "original": [*original_groups(arguments), wrong_labels_group()],
         "entry": [Group(PruneOptions)],
         "device": [Group(DeviceOptions)],
     }

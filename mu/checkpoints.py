@@ -17,8 +17,10 @@ from torch import nn
 from mu.data.forget_request import ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Indices
-from mu.data.poison import Poison, PoisonedDataset
+from mu.data.planted import Planted, PlantedDataset
+from mu.data.poison import Poison
 from mu.data.splits import Split
+from mu.data.wrong_labels import WrongLabels
 from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import LARGEST, LARGEST_SIDE
@@ -51,8 +53,8 @@ class DataSpec:
     stream
         Whether its images are decoded as they are needed; the fingerprint is then of their files.
     poison
-        What was done to the training images before the model saw them, if anything; the
-        fingerprint is of the data before that.
+        What was done to the training images or their labels before the model saw them, if
+        anything; the fingerprint is of the data before that.
     """
 
     name: str
@@ -62,7 +64,7 @@ class DataSpec:
     std: tuple[float, ...]
     data_dir: str | None = None
     image_size: int | None = None
-    poison: Poison | None = None
+    poison: Planted | None = None
     stream: bool = False
 
     @classmethod
@@ -76,7 +78,7 @@ class DataSpec:
             dataset.std,
             dataset.data_dir,
             dataset.image_size,
-            dataset.poison if isinstance(dataset, PoisonedDataset) else None,
+            dataset.planted if isinstance(dataset, PlantedDataset) else None,
             dataset.streams,
         )
 
@@ -91,7 +93,7 @@ class DataSpec:
         """
         plain = {key: _tupled(value) for key, value in values.items() if key != "poison"}
         poison = values.get("poison")
-        found = cls(**plain, poison=None if poison is None else Poison.from_dict(poison))
+        found = cls(**plain, poison=None if poison is None else _planted(poison))
         for kind, of_kind in (("text", _TEXTS), ("list of numbers", _NUMBERS)):
             for name, belongs in of_kind.items():
                 if not belongs(value := getattr(found, name)):
@@ -112,9 +114,9 @@ class DataSpec:
             If the fingerprints differ.
         """
         self.check(dataset)
-        if isinstance(dataset, PoisonedDataset) and dataset.poison != self.poison:
+        if isinstance(dataset, PlantedDataset) and dataset.planted != self.poison:
             dataset = dataset.clean
-        if self.poison is not None and not isinstance(dataset, PoisonedDataset):
+        if self.poison is not None and not isinstance(dataset, PlantedDataset):
             dataset = self.poison.apply(dataset)
         if (self.mean, self.std) == (dataset.mean, dataset.std):
             return dataset
@@ -159,7 +161,8 @@ class Spec:
         """Data and recipe in one flat mapping, by the names of the command line."""
         data: dict[str, Any] = {"dataset": self.data.name, "image_size": self.data.image_size}
         data |= {"stream": True} if self.data.stream else {}
-        return {**data, **self.recipe.settings()}
+        planted = self.data.poison.planting() if self.data.poison else {}
+        return {**data, **self.recipe.settings(), **planted}
 
     @property
     def fingerprint(self) -> str:
@@ -254,6 +257,11 @@ class Spec:
             return spec, dict(document["files"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"the checkpoint's spec is damaged: {error!r}") from error
+
+
+def _planted(values: Mapping[str, Any]) -> Planted:
+    """Wrong labels with a trigger, or without one."""
+    return Poison.from_dict(values) if "trigger" in values else WrongLabels.from_dict(values)
 
 
 def _sample_numbers(values: Any) -> tuple[int, ...]:
@@ -398,7 +406,8 @@ def forget_split(checkpoint: Checkpoint, dataset: ImageDataset, forget: str) -> 
     ----------
     forget
         ``class:3``, ``class:0,3,7``, ``class:3:200``, ``random:450``, ``random:10%`` or
-        ``indices:FILE``; of a poisoned original ``poison``, too.
+        ``indices:FILE``; of a poisoned original ``poison``, too, and of one with planted wrong
+        labels ``canary:20`` or ``confusion:3,5:20``.
 
     Raises
     ------

@@ -28,6 +28,8 @@ def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
         mask if mask_from == "upstream" else "",
         mask_from,
     ]
+    if mask_from == "upstream" and spec.recipe.keeps_trained:
+        parts.append("every stage")  # earlier versions trained one of them
     if spec.data.poison is not None:  # of clean data, keys are as they were without poisoning
         parts.append(spec.data.poison.fingerprint)
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]

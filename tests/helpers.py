@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,22 @@ def make_recipe(dataset: ImageDataset, *, arch: str = "resnet_mini", seed: int =
     )
 
 
+def prunable(model: nn.Module, scope: str = "body", sizes: Sequence[int] = (8, 4, 32)) -> list[str]:
+    """What of ``model`` can be pruned; its head is found by images of a size that it takes."""
+    from mu.models.head import NoHeadError, find_head
+    from mu.pruning import base
+
+    for channels, size in product((1, 3), sizes):
+        try:
+            head = find_head(model, torch.randn(2, channels, size, size)).name
+        except NoHeadError:
+            head = None
+        except RuntimeError:
+            continue
+        return base.prunable(model, scope, head)
+    raise AssertionError("the network takes no images of such sizes")
+
+
 def random_mask(model: nn.Module, names: Iterable[str], *, kept: float, seed: int = 0) -> Mask:
     """A mask that keeps each weight of the parameters ``names`` with probability ``kept``."""
     generator = torch.Generator().manual_seed(seed)
@@ -144,8 +161,6 @@ def random_mask(model: nn.Module, names: Iterable[str], *, kept: float, seed: in
 
 def make_checkpoint(dataset: ImageDataset, *, kept: float = 0.3, seed: int = 3) -> Checkpoint:
     """A sparse network with batch statistics that are not those of a fresh one."""
-    from mu.pruning.base import prunable
-
     recipe = make_recipe(dataset, seed=seed)
     model = recipe.model.build(seed)
     model.train()

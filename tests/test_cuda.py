@@ -14,7 +14,7 @@ from mu.checkpoints import Checkpoint, forget_split
 from mu.cli.requests import Request
 from mu.data import load_data
 from mu.data.batches import Batches
-from mu.evaluation.distance.relearn import relearn_steps
+from mu.evaluation.depth.relearn import relearn_steps
 from mu.evaluation.unlearning import evaluate, predict_split
 from mu.fisher import LABELS
 from mu.fisher.diagonal import diagonal
@@ -28,7 +28,6 @@ from mu.models import ModelSpec
 from mu.models.head import features
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import PRUNERS, make_pruner
-from mu.pruning.base import prunable
 from mu.runs import Run, check_devices, seeded
 from mu.tasks.prune import prune
 from mu.tasks.unlearn import unlearn
@@ -37,7 +36,7 @@ from mu.tracking.artifacts import fetch_checkpoint
 from mu.training import Training
 from mu.training.loop import train
 from mu.training.progress import FolderCheckpointer
-from tests.helpers import random_mask, refused
+from tests.helpers import prunable, random_mask, refused
 from tests.training.networks import small
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

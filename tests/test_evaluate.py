@@ -92,6 +92,22 @@ def test_only_what_is_asked_for_is_measured_and_a_run_can_be_left_as_it_is(
     assert store.run(subject).data.tags == before.tags
 
 
+def test_depth_is_found_again_and_with_another_seed_not_added(
+    unlearned: Unlearned, program: Program
+) -> None:
+    store, subject = unlearned.store, unlearned.runs[0]
+    before = store.run(subject).data.metrics
+    for seed in (0, 4):
+        line = f"evaluate --run_id {subject} --metrics relearn --seed {seed} --device cpu"
+        status, out, _ = program(line)
+        assert status == 0
+        found = store.run(newest(store)).data.metrics
+        assert {"relearn_steps", "prototype_acc_oracle", "probe_acc", "cka_original"} <= set(found)
+        assert store.run(subject).data.metrics == before
+        assert (found == {name: before[name] for name in found}) == (seed == 0)
+        assert ("in the evaluation's run only" in " ".join(out.split())) == (seed != 0)
+
+
 def test_an_oracle_as_its_own_oracle_has_no_gap(unlearned: Unlearned, program: Program) -> None:
     one = unlearned.oracles[0]
     assert program(f"evaluate --run_id {one} --oracle_run_id {one} --device cpu")[0] == 0

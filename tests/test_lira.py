@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -16,19 +17,24 @@ import pytest
 import yaml
 from mlflow.artifacts import download_artifacts
 from PIL import Image
+from scipy.stats import t as student
 
 from entrypoints import lira
 from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.data import load_data
+from mu.data.forget_request import ForgetRequest
 from mu.evaluation.attacks.likelihood import lira as likelihood_ratio
 from mu.evaluation.attacks.rates import rates
 from mu.tasks import lira as lira_task
+from mu.tasks import resume
+from mu.tasks.listed import forget_split
 from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
-from mu.tracking import Recorder, Store, connect, tracked
+from mu.tracking import Recorder, Store, connect, fetch_checkpoint, reader, tracked
 from mu.tracking.run_files import RunFiles
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.helpers import refused
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_main_job import files, newest
 from tests.tracking.handovers import hand_over
@@ -38,13 +44,16 @@ REFERENCES = 4
 SEED = 3  # unlike the other seeds, so that none can stand for it
 QUICK = ("--references", str(REFERENCES), "--device", "cpu", "--seed", str(SEED))
 KEPT = {f"references/{number:03d}.npz" for number in range(REFERENCES)}
-FILES = {*KEPT, "references/models.npz", "plots/roc.png", "metrics.json", "config.json"}
+FILES = {
+    *KEPT, "references/models.npz", "records.csv", "plots/roc.png", "metrics.json", "config.json",
+}  # fmt: skip
 SUFFIXES = ("", "_lo", "_hi")
 STATISTICS = tuple(f"{name}{end}" for name in ("auc", "tpr_at_1") for end in SUFFIXES)
 NUMBERS = {
     *(f"{kind}_{name}{model}" for kind in ("lira", "rmia") for name in STATISTICS
       for model in ("", "_before", "_oracle")),
     *(f"ulira_{name}" for name in STATISTICS),
+    *(f"memorisation{part}{end}" for part in ("", "_retain") for end in SUFFIXES),
 }  # fmt: skip
 
 
@@ -219,7 +228,169 @@ def test_the_attack_can_be_done_again_from_what_is_kept(
         for number in ("auc", "auc_lo", "auc_hi"):
             found = whole.metrics[f"{name}_{number}{ending}"]
             assert found == pytest.approx(drawn[SEED][number], abs=1e-3)
-        assert abs(drawn[SEED]["auc_lo"] - drawn[0]["auc_lo"]) > 2e-3, "or this says nothing"
+        apart = [abs(drawn[SEED][end] - drawn[0][end]) for end in ("auc_lo", "auc_hi")]
+        assert max(apart) > 2e-3, "or this says nothing"
+
+
+# --- record by record ---------------------------------------------------------------------
+
+
+def by_hand(store: Store, run_id: str) -> dict[int, dict[str, float]]:
+    """Of each training sample under attack what its row says, from the kept logits, one by one."""
+    models = arrays(store, run_id, "references/models.npz")
+    kept = [arrays(store, run_id, name) for name in sorted(KEPT)]
+    game = {"attacked": ("seen", models["forget"]), "retained": ("seen_retained", None)}
+    found = {}
+    for part, (seen_name, samples) in game.items():
+        labels = models[f"labels_{part}"]
+        numbers = models["retained"] if samples is None else samples
+
+        def phi(logits: Any, sample: int, labels: Any = labels) -> float:
+            z = logits[sample].astype(np.float64)
+            label = labels[sample]
+            return float(z[label] - np.log(np.exp(np.delete(z, label)).sum()))
+
+        values = [[phi(r[f"trained_{part}"], k) for r in kept] for k in range(len(labels))]
+        unseen = [
+            [v for v, r in zip(row, kept, strict=True) if not r[seen_name][k]]
+            for k, row in enumerate(values)
+        ]
+        deviations = [v - np.mean(row) for row in unseen for v in row]
+        freedom = len(deviations) - len(labels)
+        spread = np.sqrt(np.square(deviations).sum() / freedom)
+        for k, number in enumerate(numbers.tolist()):
+            right = [r[f"trained_{part}"][k].argmax() == labels[k] for r in kept]
+            sides = [
+                np.mean(
+                    [one for one, r in zip(right, kept, strict=True) if r[seen_name][k] == side]
+                )
+                for side in (True, False)
+            ]
+            row = {"memorisation": sides[0] - sides[1]}
+            for model, ending in (
+                ("unlearned", ""),
+                ("original", "_before"),
+                ("oracle", "_oracle"),
+            ):
+                further = phi(models[f"{model}_{part}"], k) - np.mean(unseen[k])
+                further /= spread * np.sqrt(1 + 1 / len(unseen[k]))
+                row[f"fpr{ending}"] = 100 * student(freedom).sf(further)
+            found[number] = row
+    return found
+
+
+def test_every_record_has_its_rate_of_false_positives_and_its_memorisation(attacked: Path) -> None:
+    store = connect(store_uri(attacked))
+    run_id = newest_lira(store)
+    with artifact(store, run_id, "records.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    expected = by_hand(store, run_id)
+    assert sorted(int(row["sample"]) for row in rows) == sorted(expected)
+    for row in rows:
+        for name, value in expected[int(row["sample"])].items():
+            assert float(row[name]) == pytest.approx(value, rel=2e-3, abs=1e-4), name
+        assert float(row["fpr_lo"]) <= float(row["fpr"]) <= float(row["fpr_hi"])
+        assert float(row["memorisation_se"]) > 0
+    data = load_data("digits")
+    unlearned = store.run(store.run(run_id).data.tags["mu.upstream"])
+    forget = np.load(artifact(store, unlearned.info.run_id, "forget/indices.npy"))
+    for part, count in (("forget", 129), ("retain", 116)):  # as many, but at most a tenth of 1164
+        mine = [row for row in rows if row["part"] == part]
+        assert [int(row["rank"]) for row in mine] == list(range(1, count + 1))
+        rates = [float(row["fpr"]) for row in mine]
+        assert rates == sorted(rates)
+        numbers = [int(row["sample"]) for row in mine]
+        assert np.isin(numbers, forget).all() == (part == "forget")
+        assert np.isin(numbers, forget).any() == (part == "forget")
+        names = [data.classes[label] for label in data.train.labels[numbers].tolist()]
+        assert [row["class"] for row in mine] == names
+    assert rows[0]["part"] == "forget"
+    note = store.run(run_id).data.tags["mlflow.note.content"]
+    assert f"| {rows[0]['sample']} | {rows[0]['class']} |" in note
+    assert "1 % of false positives cannot be resolved with 4 references" in note
+    metrics = store.run(run_id).data.metrics
+    for name, part in (("memorisation", "forget"), ("memorisation_retain", "retain")):
+        mean = np.mean([float(row["memorisation"]) for row in rows if row["part"] == part])
+        assert metrics[name] == pytest.approx(mean, abs=1e-3)
+
+
+def attack_to_use(attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The test's own store with a finished attack."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(attacked, tmp_path / "mine")))
+    return connect()
+
+
+def meant(store: Store, forget: str) -> list[int]:
+    """The samples that a request means, of the original that was attacked."""
+    target = target_in(store)
+    spec = fetch_checkpoint(store, target.original).spec
+    request = ForgetRequest.parse(forget)
+    return forget_split(lambda: store, spec, load_data("digits"), request).forget.tolist()
+
+
+def test_the_most_memorised_records_of_a_run_are_forgotten(
+    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    run_id, target = newest_lira(store), target_in(store)
+    memorised = {n: row["memorisation"] for n, row in by_hand(store, run_id).items()}
+    own = {"forget": f"vulnerable:12:{run_id[:9]}", "method": "ft", "oracle_run_id": "none"}
+    entry = {**own, "prune_run_id": target.original}
+    unlearn(Request(entry=entry, method={"epochs": 1}, device={"device": "cpu"}))
+    run = newest(store)
+    chosen = np.load(artifact(store, run.info.run_id, "forget/indices.npy")).tolist()
+    assert len(chosen) == 12
+    others = [value for number, value in memorised.items() if number not in chosen]
+    assert min(memorised[number] for number in chosen) >= max(others)
+    assert len(others) == 129 + 116 - 12
+
+
+def test_of_an_earlier_run_the_forgotten_records_are_known(
+    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It attacked no retained samples; its files lack what tells of them."""
+    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    run_id = newest_lira(store)
+    contents = {
+        path: {n: one for n, one in arrays(store, run_id, path).items() if "retained" not in n}
+        for path in ("references/models.npz", *KEPT)
+    }
+
+    def earlier(_: Store, __: object, path: str) -> bytes:
+        file = io.BytesIO()
+        np.savez_compressed(file, **contents[path])
+        return file.getvalue()
+
+    everything = meant(store, f"vulnerable:245:{run_id}")
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "read", earlier)
+        assert (
+            meant(store, f"vulnerable:129:{run_id}")
+            == contents["references/models.npz"]["forget"].tolist()
+        )
+        with refused("knows the memorisation of 129 samples", "fewer"):
+            meant(store, f"vulnerable:130:{run_id}")
+        contents["references/002.npz"].pop("seen")
+        with refused(f"run {run_id} does not tell which samples are memorised", "lira"):
+            meant(store, f"vulnerable:3:{run_id}")
+    assert len(everything) == 245
+
+
+def test_runs_that_know_no_memorised_samples_are_refused(
+    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    run_id, target = newest_lira(store), target_in(store)
+    with refused(f"run {target.unlearned} (entry unlearn)", "memorised", "-e lira"):
+        meant(store, f"vulnerable:3:{target.unlearned}")
+    with refused("knows the memorisation of 245 samples", "vulnerable:246:", "fewer"):
+        meant(store, f"vulnerable:246:{run_id}")
+    store.client.set_tag(run_id, "mu.data", "0" * 16)
+    with refused("of other data", "0" * 16):
+        meant(store, f"vulnerable:3:{run_id}")
+    store.client.set_terminated(run_id, "KILLED")
+    with refused("is KILLED", "-e lira"):
+        meant(store, f"vulnerable:3:{run_id}")
 
 
 @pytest.mark.slow
@@ -250,7 +421,12 @@ def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
     assert {"lira_auc", "lira_auc_before", "rmia_auc"} <= set(run.data.metrics)
     assert "mu.oracle" not in run.data.tags
     kept = arrays(target.store, run.info.run_id, "references/000.npz")
-    assert set(kept) == {"seen", "trained_attacked", "trained_bystanders"}
+    trained = {f"trained_{part}" for part in ("attacked", "bystanders", "retained")}
+    assert set(kept) == {"seen", "seen_retained", *trained}
+    with artifact(target.store, run.info.run_id, "records.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["fpr"] for row in rows} == {""}, "two references show no spread"
+    assert "no spread" in run.data.tags["mlflow.note.content"]
 
 
 @pytest.mark.slow
@@ -322,6 +498,27 @@ def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
     assert trained == list(range(len(kept), REFERENCES))
     assert Whole.of(target.store, run_id) == whole
     assert target.store.run(run_id).data.tags["mu.resumed"] == "1"
+
+
+@pytest.mark.slow
+def test_an_attack_that_an_earlier_version_began_attacks_no_retained_samples(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted("when the second is kept", "--retain_sample", "0")
+    run_id = newest_lira(target.store)
+    kept = resume.fetch_document
+
+    def earlier(*arguments: Any) -> dict[str, Any]:
+        return {n: v for n, v in kept(*arguments).items() if n != "retain_sample"}
+
+    monkeypatch.setattr(resume, "fetch_document", earlier)
+    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    metrics = target.store.run(run_id).data.metrics
+    assert "memorisation" in metrics
+    assert "memorisation_retain" not in metrics
+    assert set(files(target.store, run_id)) == FILES
+    with artifact(target.store, run_id, "records.csv").open() as file:
+        assert {row["part"] for row in csv.DictReader(file)} == {"forget"}
 
 
 @pytest.mark.slow
@@ -404,6 +601,7 @@ def refuses(capsys: pytest.CaptureFixture[str]) -> Refusing:
     [
         ("--references 3", ("references=3", "must be even", "give 4")),
         ("--references 0", ("references=0", "at least 2")),
+        ("--retain_sample -1", ("retain_sample=-1",)),
         ("--gamma 0.5", ("gamma=0.5", "at least 1")),
         ("--seed -1", ("seed=-1",)),
         ("--device gpu", ("device='gpu'", "try auto")),

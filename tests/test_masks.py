@@ -15,8 +15,7 @@ from torch import nn
 
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.pruning.base import prunable
-from tests.helpers import as_arrays, bits, laws, random_mask, refused, same_masks
+from tests.helpers import as_arrays, bits, laws, prunable, random_mask, refused, same_masks
 
 NAMES = st.from_regex(r"[a-z]{1,4}[0-9]?(\.[a-z0-9]{1,3}){0,2}", fullmatch=True)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)

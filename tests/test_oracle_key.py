@@ -11,7 +11,7 @@ from mu.cli.requests import DeviceOptions
 from mu.data.images import ImageDataset
 from mu.keys import unlearning_key
 from mu.methods import make_method
-from mu.recipes.recipe import Recipe
+from mu.recipes.recipe import Recipe, Rewinding
 from mu.tags import ORACLE_KEY
 from mu.tasks.problem import UnlearningProblem, UnlearnTask
 from tests.data.poisoned import make_poison
@@ -79,6 +79,41 @@ def test_another_job_has_another_key(change: str) -> None:
 def test_the_mask_does_not_matter_where_it_is_found_anew() -> None:
     assert key(with_mask(0.3), mask_from="retain") == key(mask_from="retain")
     assert key(with_mask(0.3)) != key(with_mask(0.5))
+
+
+PT = Rewinding("pt")
+KEYS = {  # computed before an oracle of rewind=pt was trained in full
+    ("rewind_lt", "upstream"): "6b81da4c8b947b86",
+    ("lt", "upstream"): "70072e0e9e721c13",
+    ("pt", "retain"): "2bf692a07bf40dca",
+    ("pt of a dense original", "upstream"): "6857a4b12975e6e2",
+    ("pt before training", "upstream"): "5eed2e59d5b2c5dc",
+    ("pt under a given mask", "upstream"): "1739d5d06898a8a8",
+}
+BEFORE_IN_FULL = "4f558506219023c2"
+
+
+def of_rewinding(name: str) -> Checkpoint:
+    changes: dict[str, dict[str, object]] = {
+        "rewind_lt": {},
+        "lt": {"rewinding": Rewinding("lt")},
+        "pt": {"rewinding": PT},
+        "pt of a dense original": {"rewinding": PT, "pruning": {"rate": 0.0}},
+        "pt before training": {"rewinding": PT, "pruning": {"rate": 0.5, "when": "initial"}},
+        "pt under a given mask": {"rewinding": PT, "given_mask": "0" * 64},
+    }
+    return with_recipe(**changes[name])
+
+
+@pytest.mark.parametrize(("rewind", "mask_from"), KEYS)
+def test_oracles_of_earlier_versions_are_found_where_their_training_was_the_originals(
+    rewind: str, mask_from: str
+) -> None:
+    assert key(of_rewinding(rewind), mask_from=mask_from) == KEYS[rewind, mask_from]
+
+
+def test_an_oracle_of_pt_that_was_trained_half_is_not_found() -> None:
+    assert key(of_rewinding("pt")) != BEFORE_IN_FULL
 
 
 @pytest.mark.parametrize("mask_from", ["upstream", "retain"])

@@ -24,7 +24,6 @@ from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import load_data
 from mu.masks import Mask
 from mu.originals.train import make_recipe, train_original
-from mu.pruning.base import prunable
 from mu.recipes.recipe import Recipe
 from mu.runs import Record, Run
 from mu.training.loop import train
@@ -36,7 +35,16 @@ from mu.training.progress import (
     read_newest,
     write_whole,
 )
-from tests.helpers import bits, flipped, laws, mostly_slow, random_mask, refused, same_masks
+from tests.helpers import (
+    bits,
+    flipped,
+    laws,
+    mostly_slow,
+    prunable,
+    random_mask,
+    refused,
+    same_masks,
+)
 from tests.training.networks import DROPPING, PLAIN
 
 ABOUT = {"spec": {"seed": 3, "classes": ["a", "b"], "share": 0.1}, "mask_run_id": None}

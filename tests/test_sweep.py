@@ -180,7 +180,7 @@ def test_its_run_keeps_the_grid_every_task_and_the_unlearnings(
     for row in rows:
         metrics = swept.run(row["run_id"]).data.metrics
         assert float(row["gap"]) == pytest.approx(metrics["gap"])
-    assert "| ga class:0" in parent.data.tags["mlflow.note.content"]
+    assert "| ga |" in parent.data.tags["mlflow.note.content"]
 
 
 def test_the_tag_of_an_unlearning_is_of_the_network_that_the_files_hold(swept: Store) -> None:
@@ -200,11 +200,10 @@ def test_a_second_start_makes_nothing(
     assert {one["run_id"] for one in tasks(swept, newest)} == {
         one["run_id"] for one in tasks(swept, first)
     }
-    # What was found is judged as what was made.
-    runs_of = {one["run_id"] for one in tasks(swept, newest) if one["kind"] != "original"}
-    warned = {swept.run(one).data.tags["mu.warnings"] for one in runs_of} != {"none"}
-    assert ("warning: " in capsys.readouterr().out) == warned
-    assert ("**Warning**" in newest.data.tags["mlflow.note.content"]) == warned
+    # What was found is judged as what was made, next to doing nothing.
+    for text in (capsys.readouterr().out, newest.data.tags["mlflow.note.content"]):
+        assert "nothing" in text
+        assert "one seed only" in text
 
 
 def test_a_dry_run_opens_nothing_and_says_what_is_there(

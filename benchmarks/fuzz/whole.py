@@ -36,7 +36,7 @@ class Whole:
         recipe = make_recipe(self.data, epochs=2, train_size=200)
         model = recipe.model.build(0)
         spec = Spec(DataSpec.of(self.data), recipe, (3, 5), ("pruned", "ft"))
-        self.checkpoint = Checkpoint(model, Mask.dense(model, prunable(model, "body")), spec)
+        self.checkpoint = Checkpoint(model, Mask.dense(model, prunable(model, "body", "fc")), spec)
         self.digests = self.checkpoint.save(folder / "whole")
         for name in ("spec", "weights"):  # which are damaged in turn
             self.checkpoint.save(folder / name)

@@ -14,6 +14,7 @@ from mu.data import DEFAULT_DATASET, check_dataset, source
 from mu.data.poison_options import PREFIX as TRIGGER_PREFIX
 from mu.data.splits import SplitSpec
 from mu.data.triggers import DEFAULT_TRIGGER, check_trigger, trigger_class
+from mu.data.wrong_label_options import WrongLabelOptions
 from mu.detection import DEFAULT_DETECTOR, DETECTORS, PREFIX, detector_class
 from mu.hyperparameters import Hyperparameters
 from mu.methods import DEFAULT_METHOD, check_method, method_class
@@ -54,11 +55,22 @@ def original_groups(
     ]
 
 
-def unlearning_groups(method: str, arguments: Sequence[str]) -> dict[str, list[Group]]:
-    """The options of a method, of the original that it starts from, and of the device."""
+def wrong_labels_group(prefix: str = "") -> Group:
+    """The options of wrong labels that are planted in the training set of an original."""
+    return Group(WrongLabelOptions, prefix)
+
+
+def unlearning_groups(
+    method: str, arguments: Sequence[str], defaults: Mapping[str, object] | None = None
+) -> dict[str, list[Group]]:
+    """The options of a method, of the original that it starts from, and of the device.
+
+    ``defaults``: those of the method that are other ones in this command, by name.
+    """
+    shown = {name: str(value) for name, value in (defaults or {}).items()}
     return {
-        "method": [Group(method_class(method), heading=f"Method {method}")],
-        "original": original_groups(arguments, prefix="prune_"),
+        "method": [Group(method_class(method), "", shown, f"Method {method}")],
+        "original": [*original_groups(arguments, prefix="prune_"), wrong_labels_group("prune_")],
         "device": [Group(DeviceOptions)],
     }
 

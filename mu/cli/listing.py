@@ -19,7 +19,8 @@ HELP = """List the runs of the experiment with their metrics, newest first.
 
 \b
   mu runs                            everything
-  mu runs --entry unlearn --sort gap the best unlearning first
+  mu runs --best                     methods by gap, averaged over seeds, with controls
+  mu runs --entry unlearn --sort gap single runs, whatever they forgot
   mu runs --method ft --limit 5
   mu runs --status FAILED            with the reason
   mu runs --json                     one object a line, with all parameters and tags
@@ -44,6 +45,11 @@ WIDE = 130  # letters of a line that has room for all
     metavar="METRIC",
     help="Best first by that metric (see `mu metrics`); runs without it are left out.",
 )
+@click.option(
+    "--best",
+    is_flag=True,
+    help="Methods instead of runs: by data, original and forget set, the smallest mean gap first.",
+)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Most runs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 def command(
@@ -53,8 +59,14 @@ def command(
     sort: str | None,
     limit: int,
     as_json: bool,
+    best: bool,
 ) -> None:
     """Print them."""
+    if best:
+        if entry or method or status or sort or as_json:
+            raise UserError("--best ranks all finished unlearn runs; give it alone")
+        _print_best()
+        return
     found = list(islice(runs_of(entry, method, status), None if sort else limit))
     ranked = best_first(found, sort) if sort else found
     found, left_out = ranked[:limit], len(found) - len(ranked)
@@ -68,6 +80,17 @@ def command(
     print_runs(found)
     if left_out:
         click.echo(f"{left_out} more without {sort}")
+
+
+def _print_best() -> None:
+    from mu.report.comparison.ranking import print_best
+    from mu.report.comparison.table import tabulate
+    from mu.report.console import print_notes
+    from mu.tracking import choose_runs, connect
+
+    chosen = choose_runs(connect(), None, None, None)
+    print_best(tabulate(chosen.runs))
+    print_notes(chosen.notes)
 
 
 def runs_of(entry: str | None, method: str | None, status: str | None) -> Iterator[RunRecord]:

@@ -135,6 +135,14 @@ class DeviceOptions(Hyperparameters):
         low=1,
         high=MOST_PROCESSES,
     )
+    threads: int | None = setting(
+        None,
+        help="threads that each process computes with on the CPU (default: 1 for small networks "
+        "and images, so that the same seed gives the same bits on any number of cores; else one "
+        "for each core)",
+        low=1,
+        high=MOST_PROCESSES,
+    )
     sync_bn: bool = setting(
         False, help="whether batch normalisation sees the batches of all GPUs as one"
     )
@@ -237,8 +245,10 @@ class ForgetOptions(Hyperparameters):
         "class:0",
         help="class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE (sample "
         "numbers), files:FILE (file names, patterns or sha256), suspects:RUN_ID (what that run "
-        "suspects; RUN_ID:30 the first 30), or poison (the poisoned samples of an original that mu "
-        "poisoned)",
+        "suspects; RUN_ID:30 the first 30), vulnerable:30:RUN_ID (the 30 samples most memorised "
+        "by that lira run), poison (the poisoned samples of an original that mu poisoned), "
+        "canary:20 or confusion:3,5:20 (the planted wrong labels of an original, which is found or "
+        "trained)",
     )
     duplicates: str = setting(
         COPIES[0],
@@ -334,7 +344,7 @@ class EvaluateOptions(Hyperparameters):
     metrics: str = setting(
         "default",
         help="default, all, or names separated by commas: accuracy, membership, rates, "
-        "calibration, oracle, relearn, klom, or single metrics",
+        "calibration, planted, oracle, depth, klom, or single metrics",
     )
     run_ids: str | None = setting(
         None, help="more runs of the same unlearning with other seeds, separated by commas (klom)"
@@ -347,7 +357,7 @@ class EvaluateOptions(Hyperparameters):
         help=f"only find training samples that look poisoned, by {' or '.join(DETECTORS)}",
     )
     add: bool = setting(True, help="also add the metrics to the measured run")
-    seed: int = setting(0, help="of the relearning", low=0, high=LARGEST_SEED)
+    seed: int = setting(0, help="of the samples of depth and their order", low=0, high=LARGEST_SEED)
     data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
 
 
@@ -368,6 +378,13 @@ class LiraOptions(Hyperparameters):
         1.0,
         help="RMIA's gamma: the ratio by which a sample must exceed one of the population",
         low=1.0,
+    )
+    retain_sample: int | None = setting(
+        None,
+        help="retained samples that are attacked, too; default: as many as are forgotten, at most "
+        "a tenth of the retain set",
+        low=0,
+        high=10_000_000,
     )
     seed: int = setting(0, help="of test images, halves and references", low=0, high=LARGEST_SEED)
     oracle_run_id: str = setting(

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from mu.data.images import ImageDataset
+from typing import Protocol
+
 from mu.errors import UserError
 
 
-def labels_of(text: str, dataset: ImageDataset) -> list[tuple[str, int]]:
+class Named(Protocol):
+    """What has classes: a data set, or what a spec says of one."""
+
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, by label."""
+
+
+def labels_of(text: str, dataset: Named) -> list[tuple[str, int]]:
     """The classes of a list with commas: each as it was written, and its label.
 
     A name may hold commas itself (``tench, Tinca tinca``): as many words as make a name are taken
@@ -35,7 +48,7 @@ def labels_of(text: str, dataset: ImageDataset) -> list[tuple[str, int]]:
     return found
 
 
-def label_of(text: str, dataset: ImageDataset, option: str = "class") -> int:
+def label_of(text: str, dataset: Named, option: str = "class") -> int:
     """The label of the class of that name or number.
 
     Raises

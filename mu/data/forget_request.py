@@ -6,25 +6,39 @@ import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mu.data import COPIES
-from mu.data.class_names import labels_of
+from mu.data.class_names import Named, labels_of
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Indices
 from mu.data.index_files import read_indices
 from mu.data.manifest import Manifest, listed
 from mu.data.name_lists import numbers_of
+from mu.data.planted import PlantedDataset
 from mu.data.splits import Split
 from mu.errors import UserError
 from mu.readers.paths import checked_path
 
 SPELLINGS = (
     "class:3, class:0,3,7, class:3:200, random:450, random:10%, indices:FILE, files:FILE, "
-    "suspects:RUN_ID"
+    "suspects:RUN_ID, vulnerable:30:RUN_ID, canary:20, confusion:3,5:20"
 )
 POISON = "poison"  # of a poisoned original: its poisoned samples
+CANARY = "canary"  # of an original with wrong labels planted in so many samples: these
+CONFUSION = "confusion"  # of an original with so many labels of two classes exchanged: these
+PLANTED = (POISON, CANARY, CONFUSION)
+OPTIONS = {CANARY: "canaries", CONFUSION: "confusion"}  # of prune, that plant them
+# Kinds of lists that a run holds: how they are written, and what the run says of the samples.
+LISTS = {
+    "suspects": (re.compile(r"(?P<run>[0-9a-zA-Z]+)(:(?P<count>[1-9]\d{0,17}))?"), "suspects"),
+    "vulnerable": (
+        re.compile(r"(?P<count>[1-9]\d{0,17}):(?P<run>[0-9a-zA-Z]+)"),
+        "knows the memorisation of",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -34,22 +48,24 @@ class ForgetRequest:
     Parameters
     ----------
     kind
-        ``class``, ``random``, ``indices``, ``files``, ``suspects`` or ``poison``.
+        ``class``, ``random``, ``indices``, ``files``, ``suspects``, ``vulnerable``, ``poison``,
+        ``canary`` or ``confusion``.
     text, option
         As it was typed, and the name of the option.
     class_name
-        Name or number of the class, of ``class``; or several, with commas.
+        Name or number of the class, of ``class``; or several, with commas; of
+        ``confusion``, two.
     count, share
         How many samples, or which share of the training set (0-1); None for all. Of several
-        classes, how many of them together.
+        classes, how many of them together; of ``confusion``, how many of each.
     file
         Of ``indices`` and ``files``.
     duplicates
         Whether exact copies of forgotten files are forgotten too (``forget``), or retained
         (``keep``).
     run_id, numbers
-        Of ``suspects``: the run that suspects them, and the sample numbers, the most suspicious
-        first, once they were read from it; of these the first ``count``.
+        Of a list of :data:`LISTS`: the run that holds it, and the sample numbers in its order,
+        once they were read from it; of these the first ``count``.
     """
 
     kind: str
@@ -80,9 +96,12 @@ class ForgetRequest:
         kind, _, rest = text.partition(":")
         if text == POISON and option == "forget":
             return cls("poison", text, duplicates=duplicates)
+        if kind in PLANTED and option != "forget":
+            raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
         made = partial(cls, kind, text, option, duplicates=duplicates)
-        name, _, count = rest.rpartition(":") if kind == "class" else ("", "", rest)
-        if re.fullmatch(r"\d{1,18}", count) and (name or kind == "random"):
+        of_classes = kind in ("class", CONFUSION)
+        name, _, count = rest.rpartition(":") if of_classes else ("", "", rest)
+        if re.fullmatch(r"\d{1,18}", count) and (name or kind in ("random", CANARY)):
             if int(count) == 0:
                 raise UserError(f"{option}={text!r}: give at least one sample to {option}")
             return made(class_name=name or None, count=int(count))
@@ -93,10 +112,8 @@ class ForgetRequest:
             if not 0 < percent < 100:
                 raise UserError(f"{option}={text!r}: the share must be above 0 and below 100 %")
             return made(share=percent / 100)
-        if kind == "suspects" and (
-            found := re.fullmatch(r"([0-9a-zA-Z]+)(?::([1-9]\d{0,17}))?", rest)
-        ):
-            return made(run_id=found[1], count=int(found[2]) if found[2] else None)
+        if kind in LISTS and (found := LISTS[kind][0].fullmatch(rest)):
+            return made(run_id=found["run"], count=int(found["count"]) if found["count"] else None)
         if kind in ("indices", "files") and rest:
             return made(file=checked_path(option, rest))
         raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
@@ -108,7 +125,7 @@ class ForgetRequest:
         ``duplicates`` says otherwise. Parameters and errors are those of :meth:`select`.
         """
         chosen = self.select(dataset, split, seed)
-        if dataset.manifest is None or self.kind == POISON:  # a copy was not poisoned
+        if dataset.manifest is None or self.kind in PLANTED:  # a copy was not changed
             return ForgetSplit.of(dataset, split, chosen)
         copies = dataset.manifest.train.copies(chosen, split.train)
         forget = np.union1d(chosen, copies) if self.duplicates == COPIES[0] else chosen
@@ -133,10 +150,10 @@ class ForgetRequest:
         """
         if self.file is not None:
             return self._checked(self._numbers(self.file, dataset, split), dataset, split)
-        if self.kind == "suspects":
-            return self._checked(self._suspected(), dataset, split)
-        if self.kind == "poison":
-            return _poisoned(dataset, split)
+        if self.kind in LISTS:
+            return self._checked(self._listed(), dataset, split)
+        if self.kind in PLANTED:
+            return self._planted(dataset, split)
         of_class, pool = "", split.train
         if self.class_name is not None:
             of_class, pool = f"of class {self.class_name} ", self._of_classes(dataset, split)
@@ -151,8 +168,8 @@ class ForgetRequest:
         drawn = np.random.default_rng([seed, 1]).permutation(len(pool))[:count]
         return np.sort(pool[drawn])
 
-    def _suspected(self) -> Indices:
-        """The most suspicious samples, as many as are wanted."""
+    def _listed(self) -> Indices:
+        """The first samples of a run's list, as many as are wanted."""
         if self.numbers is None:  # whoever knows runs has not filled them in
             raise UserError(
                 f"{self.option}={self.text}: the samples of a run are read by the entries only; "
@@ -160,10 +177,46 @@ class ForgetRequest:
             )
         if self.count is not None and self.count > len(self.numbers):
             raise UserError(
-                f"{self.option}={self.text}: the run suspects {len(self.numbers)} samples; ask for "
-                "fewer"
+                f"{self.option}={self.text}: the run {LISTS[self.kind][1]} {len(self.numbers)} "
+                "samples; ask for fewer"
             )
         return np.array(self.numbers[: self.count], np.int64)
+
+    @property
+    def planting(self) -> dict[str, Any]:
+        """The setting of an original that plants what is meant, by name; empty if none does."""
+        if self.kind not in OPTIONS:
+            return {}
+        value = self.count if self.kind == CANARY else self.text.partition(":")[2]
+        return {OPTIONS[self.kind]: value}
+
+    def planted_in(self, dataset: Named) -> str:
+        """The request in one spelling: two classes by their numbers, the lower one first.
+
+        Raises
+        ------
+        UserError
+            If a class does not exist, or these are not two.
+        """
+        if self.kind != CONFUSION:
+            return self.text if self.kind == POISON else f"{self.kind}:{self.count}"
+        pair = sorted({label for _, label in labels_of(self.class_name or "", dataset)})
+        if len(pair) != 2:
+            raise UserError(
+                f"{self.option}={self.text}: name two classes, with a comma between them"
+            )
+        return f"{CONFUSION}:{pair[0]},{pair[1]}:{self.count}"
+
+    def _planted(self, dataset: ImageDataset, split: Split) -> Indices:
+        """The changed samples of an original, if they were changed as is meant."""
+        wanted = self.planted_in(dataset)
+        there = dataset.planted.forget if isinstance(dataset, PlantedDataset) else "none"
+        if wanted != there:
+            raise UserError(_not_there(wanted, there))
+        left = np.intersect1d(dataset.poisoned, split.train)
+        if not len(left):
+            raise UserError(f"forget={wanted}: all poisoned samples have been forgotten already")
+        return left
 
     def _of_classes(self, dataset: ImageDataset, split: Split) -> Indices:
         """Sample numbers of the classes meant, of the training set."""
@@ -219,16 +272,19 @@ class ForgetRequest:
         return values
 
 
-def _poisoned(dataset: ImageDataset, split: Split) -> Indices:
-    if not len(dataset.poisoned):
-        raise UserError(
+def _not_there(wanted: str, there: str) -> str:
+    """What to say where something else, or nothing, was planted in the original."""
+    if wanted == POISON:
+        return (
             f"forget={POISON}: the training set of this original was not poisoned; write one of "
             f"{SPELLINGS}, or make a poisoned original with mlflow run . -e backdoor"
         )
-    left = np.intersect1d(dataset.poisoned, split.train)
-    if not len(left):
-        raise UserError(f"forget={POISON}: all poisoned samples have been forgotten already")
-    return left
+    kind, _, value = wanted.partition(":")
+    has = "no" if there == "none" else f"other ({there}: forget these, or)"
+    return (
+        f"forget={wanted}: the training set of this original has {has} planted labels; leave the "
+        f"original out, and unlearn trains one, or train one with {OPTIONS[kind]}={value} of prune"
+    )
 
 
 def _in_words(numbers: Indices, manifest: Manifest | None) -> str:

@@ -50,6 +50,10 @@ class ImageSet(ABC):
     def digest(self) -> bytes:
         """sha256 of what tells it from other sets."""
 
+    @abstractmethod
+    def relabelled(self, labels: Tensor) -> ImageSet:
+        """The same images with other labels, int64 of shape (n,)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Images(ImageSet):
@@ -80,6 +84,10 @@ class Images(ImageSet):
         seen.update(self.pixels.contiguous().numpy().data)
         seen.update(self.labels.contiguous().numpy().data)
         return seen.digest()
+
+    def relabelled(self, labels: Tensor) -> Images:
+        """See :meth:`ImageSet.relabelled`."""
+        return replace(self, labels=labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,41 +10,33 @@ Tondi (2019), arXiv:1902.11237: poison that keeps its label.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mu.data.attack import Attack, AttackedDataset
-from mu.data.forget_request import ForgetRequest
+from mu.data.forget_request import POISON, ForgetRequest
 from mu.data.images import ImageDataset, Images, Indices
+from mu.data.planted import Planted, PlantedDataset, checked_numbers, is_number, with_train
 from mu.data.poison_options import ALL, PREFIX, PoisonOptions
 from mu.data.splits import Split
-from mu.digests import digest_of
 from mu.errors import UserError
 
 
 @dataclass(frozen=True)
-class Poison(Attack):
+class Poison(Attack, Planted):
     """An attack, and which training images carry the trigger, and the labels they were given.
 
     Parameters
     ----------
     clean_label
         Whether the poisoned images are of the target class, and keep their label.
-    request
-        How the images were chosen, as it was typed.
-    indices
-        Their sample numbers, sorted.
     """
 
     clean_label: bool
-    request: str
-    indices: tuple[int, ...]
 
     @classmethod
     def choose(
@@ -89,22 +81,27 @@ class Poison(Attack):
                 "that are to be poisoned; make it stronger"
             )
         return cls(
-            options.trigger,
-            trigger.as_dict(),
-            target,
-            options.clean_label,
-            options.poison,
-            tuple(chosen.tolist()),
+            trigger=options.trigger,
+            settings=trigger.as_dict(),
+            target=target,
+            clean_label=options.clean_label,
+            request=options.poison,
+            indices=tuple(chosen.tolist()),
         )
+
+    @property
+    def forget(self) -> str:
+        """See :attr:`Planted.forget`."""
+        return POISON
+
+    @property
+    def brief(self) -> str:
+        """See :attr:`Planted.brief`."""
+        return self.trigger
 
     def options(self) -> dict[str, Any]:
         """See :meth:`Attack.options`."""
         return {**super().options(), "poison": self.request, "clean_label": self.clean_label}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 (hex) of all of it."""
-        return digest_of(asdict(self))
 
     def document(self) -> dict[str, Any]:
         """See :meth:`Attack.document`."""
@@ -125,46 +122,30 @@ class Poison(Attack):
         ValueError
             If a label or sample number is none.
         """
-        numbers, target = values["indices"], values["target"]
-        if not isinstance(numbers, list | tuple) or not all(map(_is_number, numbers)):
-            raise ValueError("the poisoned samples are no sample numbers")
-        if target is not None and not _is_number(target):
+        numbers, target = checked_numbers(values, "indices", "sample numbers"), values["target"]
+        if target is not None and not is_number(target):
             raise ValueError(f"{target!r} is no label")
-        return cls(**{**values, "indices": tuple(numbers)})
+        return cls(**{**values, "indices": numbers})
 
     def apply(self, dataset: ImageDataset) -> PoisonedDataset:
-        """Poison a data set as published; the test set stays clean.
-
-        Raises
-        ------
-        UserError
-            If a sample does not exist, or the trigger does not fit the images.
-        """
-        if strange := [n for n in self.indices if not 0 <= n < len(dataset.train)]:
-            raise UserError(
-                f"sample {strange[0]} was poisoned, but {dataset.name} has only "
-                f"{len(dataset.train)} training samples; name the same data with data_dir"
-            )
+        """See :meth:`Planted.apply`."""
+        numbers = self.numbers(dataset)
         if not isinstance(dataset.train, Images):
             raise UserError(
                 f"poisoning needs images in memory, and those of {dataset.name} are streamed; use "
                 "a smaller image_size"
             )
-        numbers = torch.tensor(self.indices, dtype=torch.int64)
         pixels, labels = dataset.train.pixels.clone(), dataset.train.labels.clone()
         pixels[numbers] = self.make_trigger().apply(dataset.train.pixels[numbers])
         labels[numbers] = self.aims(labels[numbers], len(dataset.classes))
-        published = {one.name: getattr(dataset, one.name) for one in fields(ImageDataset)}
-        return PoisonedDataset(
-            **{**published, "train": Images(pixels, labels)}, clean=dataset, attack=self
-        )
+        made = with_train(dataset, Images(pixels, labels))
+        return PoisonedDataset(**made, clean=dataset, planted=self, attack=self)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PoisonedDataset(AttackedDataset):
-    """A data set whose training images were poisoned; ``clean`` is as it was published."""
+class PoisonedDataset(AttackedDataset, PlantedDataset):
+    """A data set whose training images were poisoned; ``attack`` and ``planted`` are the same."""
 
-    clean: ImageDataset
     attack: Poison
 
     @property
@@ -172,30 +153,11 @@ class PoisonedDataset(AttackedDataset):
         """What was done to it."""
         return self.attack
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 (hex) of the data as published: the same, wherever it lies."""
-        return self.clean.fingerprint
-
-    @property
-    def published_labels(self) -> Tensor:
-        """Labels of the training images before they were poisoned, (n,)."""
-        return self.clean.train.labels
-
-    @property
-    def poisoned(self) -> Indices:
-        """Sample numbers of the poisoned images, sorted."""
-        return np.array(self.poison.indices, np.int64)
-
     @property
     def sources(self) -> tuple[int, ...]:
         """Published labels of the poisoned images that were given another one."""
         published = self.published_labels[torch.from_numpy(self.poisoned)]
         return tuple(published[self.aims(published) != published].unique().tolist())  # type: ignore[no-untyped-call]
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int and value >= 0
 
 
 def _select(

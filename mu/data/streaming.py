@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -71,6 +71,10 @@ class StreamedImages(ImageSet):
         seen = hashlib.sha256(f"{self.identity}/{self.shape}".encode())
         seen.update(self.labels.numpy().data)
         return seen.digest()
+
+    def relabelled(self, labels: Tensor) -> StreamedImages:
+        """See :meth:`ImageSet.relabelled`."""
+        return replace(self, labels=labels)
 
 
 class Decoder(Dataset[Tensor | str]):

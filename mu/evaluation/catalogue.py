@@ -24,6 +24,7 @@ class Metric:
 _PAPER = "Jia et al. 2023"
 _SONG = "Song & Mittal 2021"
 _CARLINI = "Carlini et al. 2022"
+_GOEL = "Goel et al. 2022; Kurmanji et al. 2023"
 _GOLATKAR = "Golatkar et al. 2020"
 METRICS: dict[str, Metric] = {}
 
@@ -96,12 +97,53 @@ _add_rates(
     ORACLE,
     "Zarifzadeh et al. 2024",
 )
+_EXPOSED = (
+    "share of the {} called members at 1 % FPR, each with a threshold of its own: of one more "
+    "reference that did not see it, the log-odds of its true class would be as high with a "
+    "probability (Student's t) of at most 1 %; _lo counts those whose 95 % interval lies below "
+    "1 %, _hi those whose interval begins there, or Wilson's interval if wider{}"
+)
+_SINGLE = "Carlini et al. 2022, offline test; Ye et al. 2022, attack R"
+_ONION = f"{_SINGLE}; on retained samples: Carlini et al. 2022, The Privacy Onion Effect"
+_add(ORACLE, source=_SINGLE, exposed_at_1=_EXPOSED.format("forget set", ""))
+_add(ORACLE, source=_ONION, exposed_at_1_retain=_EXPOSED.format("retained samples attacked", ""))
+_add(
+    "nearer to 1 %",
+    source=_SINGLE,
+    exposed_at_1_unseen=_EXPOSED.format(
+        "test images that no model saw", "; 1 % if the rate of false positives is right"
+    ),
+)
+_MEMORISED = (
+    "mean over the {} of P(right | trained on it) - P(right | not), over reference models; _lo and "
+    "_hi: t interval over pairs of references"
+)
+_add(
+    NEITHER,
+    "-1 to 1",
+    "Feldman 2020; Feldman & Zhang 2020",
+    memorisation=_MEMORISED.format("forget set"),
+    memorisation_retain=_MEMORISED.format("retained samples attacked"),
+)
 _add(
     LOWER,
     "points",
     f"{_PAPER}: disparity",
     gap="mean absolute difference from the oracle over UA, RA, TA and MIA",
 )
+_add(
+    HIGHER,
+    "points",
+    gain="how much nearer to the oracle than the original: gap of the original, which unlearned "
+    "nothing, - gap",
+)
+_add(
+    NEITHER,
+    "0-1",
+    "Fisher 1935: test by signs drawn at random",
+    gap_p="probability of such a gap, or a larger one, if model and oracle were equally good",
+)
+_add(NEITHER, "points", gap_oracles="mean gap between oracles that differ in their seed alone")
 for _name in ("UA", "RA", "TA", "MIA"):
     _add(LOWER, "points", _PAPER, **{f"gap_{_name}": f"distance to the oracle's {_name}"})
 _add_parts(
@@ -129,9 +171,35 @@ _add(
 _add(
     ORACLE,
     "steps",
-    _GOLATKAR,
-    relearn_steps="steps of training on the forget set until 95 % of its accuracy is back",
+    "Chundawat et al. 2023; Golatkar et al. 2020",
+    relearn_steps="steps of SGD on the forget set until 95 % of the original's accuracy there is "
+    "back, at most 200; of a class forgotten as a whole as it is or with its row of the head anew, "
+    "whichever is quicker",
 )
+_add(
+    "nearer to 100 %",
+    source="Chundawat et al. 2023: anamnesis index",
+    depth="100 x relearn_steps / relearn_steps_oracle: 0 knows the forget set still, 100 is as "
+    "hard to bring back as from the oracle; without an upper end",
+)
+_add(
+    ORACLE,
+    source="Ha et al. 2026",
+    prototype_acc="accuracy on unseen images of the forgotten class once its row of the head is "
+    "set from the mean features of 5 of its images, of a length like the other rows",
+)
+_add(
+    ORACLE,
+    source="Kim et al. 2025",
+    probe_acc="accuracy of 5 nearest neighbours in the features before the head: on unseen images "
+    "of a class forgotten as a whole, else on the forget set",
+)
+_CKA = (
+    "linear CKA of the centred features X before the head with Y, those of the {}, on up to 250 "
+    "forgotten and 250 retained samples: norm(Y'X)^2 / (norm(X'X) norm(Y'Y))"
+)
+_add(HIGHER, "0-1", "Kornblith et al. 2019", cka_oracle=_CKA.format("oracle"))
+_add(ORACLE, "0-1", "Kornblith et al. 2019", cka_original=_CKA.format("original"))
 _add_parts(
     "klom",
     LOWER,
@@ -159,7 +227,20 @@ _add(HIGHER, robust_acc="share of the images of ASR still assigned their true cl
 _add(
     ORACLE,
     source=_PAPER,
-    UA_poison="100 - share of the poisoned training images still assigned the attacker's label",
+    UA_poison="100 - share of the poisoned training images, or of those with a planted wrong "
+    "label, still assigned the planted label",
+)
+_add(
+    LOWER,
+    source=_GOEL,
+    IC_err="interclass confusion error: share of the test images of the two classes A and B, whose "
+    "labels were exchanged in training, that are not assigned their class",
+)
+_add(
+    LOWER,
+    "images",
+    _GOEL,
+    Fgt="test images of class A that are assigned class B, plus those of B that are assigned A",
 )
 _add(
     HIGHER,
@@ -224,6 +305,7 @@ SUFFIXES = {
     "_tpr_at_01": "TPR at 0.1 % FPR of the score of: ",
     "_before": "of the original: ",
     "_oracle": "of the oracle: ",
+    "_logit_mask": "of the original with the outputs of forgotten classes hidden: ",
     "_mean": "mean instead of a percentile: ",
 }
 

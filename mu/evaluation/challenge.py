@@ -3,16 +3,19 @@
 Of the challenge, which is the forget set and as many test images, each reference trains on a
 random half beside the retain set. So for each sample some networks saw it and others did not, and
 a method can be watched unlearning it. References come in pairs: what one saw, its partner did not,
-so each sample was seen by exactly half of them.
+so each sample was seen by exactly half of them. The same is done with a drawn part of the retain
+set, apart from the rest: what a method makes of samples that it was to keep is then seen, too.
 
 References
 ----------
-Carlini et al. (2022), Membership Inference Attacks From First Principles, S&P, section V.
+Carlini et al. (2022), Membership Inference Attacks From First Principles, S&P, section V. Carlini,
+Jagielski, Zhang, Papernot, Terzis & Tramèr (2022), The Privacy Onion Effect, NeurIPS: to remove
+some samples may expose others.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +33,13 @@ from mu.hyperparameters import LARGEST_SEED
 # Of either kind. With fewer, the interval of the AUC would span nearly all there is.
 FEWEST = 10
 MOST_POPULATION = 10_000  # that RMIA compares with; its scores are then exact to 0.01 %
+# Of the retain set, at most so much is attacked by default: each reference goes without half of it.
+RETAINED_SHARE = 0.1
+
+
+def default_retained(split: ForgetSplit) -> int:
+    """How many retained samples are attacked by default: as many as are forgotten, or a tenth."""
+    return min(len(split.forget), int(RETAINED_SHARE * len(split.retain)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +55,19 @@ class Challenge:
     non_members: Indices  # under attack: test images
     population: Indices  # nobody trained on them, and they are not under attack
     seed: int  # of everything that is drawn
+    retained: Indices = field(default_factory=lambda: np.array([], np.int64))  # attacked, too
 
     @classmethod
-    def of(cls, split: ForgetSplit, seed: int) -> Challenge:
+    def of(cls, split: ForgetSplit, seed: int, retained: int = 0) -> Challenge:
         """The challenge of a forget split.
 
         Test images are drawn class by class, as many as the forget set has of the class; where
         there are fewer, all of them are taken, and no other class makes up for it. The population
         is the validation part and the test images that were not drawn; at most 10,000 of them.
-        UserError if there are fewer than 10 members, or than 10 test images of their classes; or so
-        many samples that their logits, all of which every reference keeps, are too many.
+        ``retained``: how many samples of the retain set are attacked, too. UserError if there are
+        fewer than 10 members, or than 10 test images of their classes, or no more retained samples
+        than are to be attacked; or so many samples that their logits, all of which every reference
+        keeps, are too many.
         """
         data, draws = split.dataset, np.random.default_rng([seed, 4])
         labels, first = data.test.labels.numpy(), len(data.train)
@@ -79,14 +92,20 @@ class Challenge:
             )
         population = np.sort(draws.permutation(rest)[:MOST_POPULATION])
         samples = max(len(wanted) + len(chosen), len(population))
-        if samples * len(data.classes) > MOST_LOGITS:
+        if max(samples, retained) * len(data.classes) > MOST_LOGITS:
             raise UserError(
                 f"lira keeps the logits of all samples that it looks at, and {samples:,} samples "
                 f"x {len(data.classes):,} classes are too many; take a run that forgets fewer"
             )
+        if retained >= len(split.retain):
+            raise UserError(
+                f"retain_sample={retained}: the retain set has {len(split.retain)} samples, and "
+                "references need some that all of them train on; give fewer"
+            )
+        order = np.random.default_rng([seed, 7]).permutation(split.retain)
         return cls(
-            _with_test_images(data), split.retain, split.val, split.forget, first + chosen,
-            population, seed,
+            _with_test_images(data), np.sort(order[retained:]), split.val, split.forget,
+            first + chosen, population, seed, np.sort(order[:retained]),
         )  # fmt: skip
 
     @cached_property
@@ -110,6 +129,12 @@ class Challenge:
         half = draws.permutation(len(self.samples)) < len(self.samples) // 2
         return half ^ bool(number % 2)
 
+    def seen_retained(self, number: int) -> Seen:
+        """The same of the retained samples under attack, bool of shape (n_retained,)."""
+        draws = np.random.default_rng([self.seed, 8, number // 2])
+        half = draws.permutation(len(self.retained)) < len(self.retained) // 2
+        return half ^ bool(number % 2)
+
     def seed_of(self, number: int) -> int:
         """The seed of everything that reference ``number`` does."""
         draws = np.random.default_rng([self.seed, 6, number])
@@ -118,7 +143,8 @@ class Challenge:
     def split_of(self, number: int) -> ForgetSplit:
         """What reference ``number`` trains on: its share of the challenge is its forget set."""
         forget = np.sort(self.samples[self.seen(number)])
-        return ForgetSplit(self.dataset, forget, self.retain, self.val)
+        retain = np.union1d(self.retain, self.retained[self.seen_retained(number)])
+        return ForgetSplit(self.dataset, forget, retain, self.val)
 
     def spec_of(self, original: Spec, number: int) -> Spec:
         """The spec of reference ``number``: the original's recipe from other initial weights.

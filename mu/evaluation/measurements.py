@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from mu.checkpoints import Checkpoint
 from mu.data.attack import AttackedDataset
-from mu.data.forget_split import ForgetSplit
+from mu.data.planted import PlantedDataset
 from mu.errors import UserError, unknown
 from mu.evaluation import PARTS
 from mu.evaluation.backdoor import backdoor
 from mu.evaluation.calibration import ece
+from mu.evaluation.case import Case
 from mu.evaluation.comparison import compare
+from mu.evaluation.depth.measure import NAMES as DEPTHS
+from mu.evaluation.depth.measure import depth
 from mu.evaluation.distance.klom import MOST_NATS, klom_by_part
-from mu.evaluation.distance.relearn import MOST_STEPS, SHARE, relearn_steps
 from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import wrong_labels
 from mu.evaluation.scores import VECTORS
 from mu.evaluation.unlearning import measure
-from mu.runs import Run
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model and what it says of each part of a split."""
-
-    checkpoint: Checkpoint
-    outputs: SplitOutputs
-
-
-@dataclass(frozen=True)
-class Case:
-    """An unlearned model and everything that it is compared with, where that is known."""
-
-    model: Model
-    split: ForgetSplit
-    run: Run
-    seed: int  # the split's: all models of one split are attacked with the same samples
-    original: Model | None = None
-    oracle: Model | None = None
-    # Of all models of several seeds, the first ones among them.
-    unlearned: Sequence[SplitOutputs] = ()
-    oracles: Sequence[SplitOutputs] = ()
-
 
 Numbers = dict[str, float]
 
@@ -62,33 +39,11 @@ class Group:
 def _compared_with_oracle(case: Case) -> Numbers:
     assert case.oracle is not None
     ours, theirs = case.model, case.oracle
+    original = case.original.outputs if case.original else None
     return {
-        **compare(ours.outputs, theirs.outputs, seed=case.seed),
+        **compare(ours.outputs, theirs.outputs, original, seed=case.seed),
         "weight_distance": weight_distance(ours.checkpoint.model, theirs.checkpoint.model),
     }
-
-
-def _relearn(case: Case) -> Numbers:
-    """Steps of the model and, where there is one, of its oracle; at most so many are taken."""
-    assert case.original is not None
-    training = case.original.checkpoint.spec.recipe.training
-    target = SHARE * case.original.outputs.forget.accuracy()
-    found = {}
-    for name, one in {"relearn_steps": case.model, "relearn_steps_oracle": case.oracle}.items():
-        if one is None:
-            continue
-        steps = relearn_steps(
-            one.checkpoint,
-            case.split,
-            case.run,
-            target_accuracy=target,
-            lr=RELEARN_LR,
-            batch_size=training.batch_size,
-        )
-        if steps is None:
-            case.run.note(f"{name}: not within {MOST_STEPS} steps; that many are given")
-        found[name] = float(MOST_STEPS if steps is None else steps)
-    return found
 
 
 def _klom(case: Case) -> Numbers:
@@ -102,7 +57,6 @@ def _klom(case: Case) -> Numbers:
     return klom_by_part(case.unlearned, case.oracles)
 
 
-RELEARN_LR = 0.01
 FEW_MODELS = 50  # of which histograms of 20 bins are mostly empty
 _MIA = tuple("MIA" if name == MAIN else f"MIA_{name}" for name in ATTACKS)
 _PRIVACY = tuple(f"MIA_privacy_{name}" for name in ATTACKS)
@@ -131,17 +85,28 @@ GROUPS: dict[str, Group] = {
             else "a poisoned original, or an attack: give trigger and target"
         ),
     ),
+    "planted": Group(
+        ("UA_poison", "IC_err", "Fgt"),
+        lambda case: wrong_labels(case.model.checkpoint.model, case.split.dataset, case.run),
+        lambda case: (
+            ""
+            if isinstance(case.split.dataset, PlantedDataset)
+            and not isinstance(case.split.dataset, AttackedDataset)
+            else "an original with planted wrong labels: canaries or confusion of prune"
+        ),
+    ),
     "oracle": Group(
         (
-            *("gap", *(f"gap_{name}" for name in GAP_METRICS), "tow", "weight_distance"),
+            *("gap", *(f"gap_{name}" for name in GAP_METRICS), "gap_before", "gap_p", "gain"),
+            *("tow", "weight_distance"),
             *(f"{kind}_{part}" for kind in ("js", "agreement") for part in PARTS),
         ),
         _compared_with_oracle,
         lambda case: "" if case.oracle else "an oracle: give oracle_run_id",
     ),
-    "relearn": Group(
-        ("relearn_steps",),
-        _relearn,
+    "depth": Group(
+        DEPTHS,
+        depth,
         lambda case: "" if case.original else "the original: give the ID of an unlearn run",
     ),
     "klom": Group(
@@ -154,8 +119,10 @@ GROUPS: dict[str, Group] = {
         ),
     ),
 }
-OWN = ("accuracy", "membership", "rates", "calibration", "backdoor")  # of a model by itself
-DEFAULT = ("accuracy", "membership", "calibration", "backdoor", "oracle")
+# Of a model by itself.
+OWN = ("accuracy", "membership", "rates", "calibration", "backdoor", "planted")
+DEFAULT = ("accuracy", "membership", "calibration", "backdoor", "planted", "oracle", "depth")
+FORMER = {"relearn": "depth"}  # names of groups of earlier versions
 
 
 @dataclass(frozen=True)
@@ -174,6 +141,7 @@ class Selection:
         if text in ("default", "all"):
             return cls(DEFAULT if text == "default" else tuple(GROUPS), None)
         words = [word.strip() for word in text.split(",") if word.strip()]
+        words = [FORMER.get(word, word) for word in words]
         # Where two groups give a number, the first does.
         home = {name: group for group in reversed(GROUPS) for name in GROUPS[group].names}
         if not words:
@@ -235,10 +203,16 @@ def measurements(case: Case, selection: Selection) -> Numbers:
     return found
 
 
+def is_depth(name: str) -> bool:
+    """Whether a number is of the depth of forgetting, of the model or of its oracle."""
+    return name in DEPTHS or name.removesuffix("_oracle") in DEPTHS
+
+
 def to_oracle(name: str) -> bool:
     """Whether a number, or the end of its interval, depends on which oracle it is compared with."""
     base = name.removesuffix("_lo").removesuffix("_hi").removesuffix("_mean")
-    return base in (*GROUPS["oracle"].names, *GROUPS["klom"].names) or name.endswith("_oracle")
+    distances = (*GROUPS["oracle"].names, *GROUPS["klom"].names, "depth")
+    return base in distances or name.endswith("_oracle")
 
 
 def oracles_numbers(case: Case, names: Iterable[str]) -> Mapping[str, float]:

@@ -62,15 +62,20 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
 
     Gives ``MIA`` (confidence), ``MIA_correctness``, ``MIA_entropy``, ``MIA_m_entropy``,
     ``MIA_prob`` and ``MIA_threshold``, in percent, with ``MIA_lo`` and ``MIA_hi``, the 95 %
-    interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six; ``MIA_auc``,
-    ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with their intervals, as
+    interval of ``MIA`` (Wilson); ``MIA_privacy_…`` for each of the six, with the interval of
+    ``MIA_privacy_confidence``; ``MIA_auc``, ``MIA_tpr_at_1``, ``MIA_tpr_at_01`` with theirs, as
     :func:`mu.evaluation.attacks.rates.rates` gives them. ``MIA_prob`` and ``MIA_privacy_prob`` are
     left out where a part is too large to keep its logits. ``seed``: draws samples for the attacks
     and for intervals; the split's seed, so that all models of one split are attacked with the same
     samples.
     """
     found = {_name(name): efficacy(outputs, name, seed=seed) for name in _attacks(outputs)}
-    found |= {name: _accuracy(*pair) for name, pair in _private(outputs, seed).items()}
+    private = _private(outputs, seed)
+    found |= {name: _accuracy(*pair) for name, pair in private.items()}
+    if private:
+        name = f"MIA_privacy_{MAIN}"
+        held_out = sum(len(part) for part in private[name][1:])
+        found[f"{name}_lo"], found[f"{name}_hi"] = wilson(found[name], held_out)
     found["MIA_lo"], found["MIA_hi"] = wilson(found["MIA"], len(outputs.forget))
     return {**found, **against_unseen(outputs, [MAIN], seed=seed)}
 

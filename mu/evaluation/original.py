@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.outputs import predict
+from mu.evaluation.planted import planted
 from mu.runs import Run
 
 
 def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
     """Accuracy on plain training, validation and test images, and the sparsity.
 
-    Of a poisoned original also how far its backdoor works.
+    Of an original with planted labels also how far these, or its backdoor, work.
     """
     parts = checkpoint.spec.split(dataset)
     sets = {
@@ -22,4 +22,4 @@ def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -
     }
     model = checkpoint.model
     found = {name: predict(model, part, run).accuracy() for name, part in sets.items() if len(part)}
-    return {**found, **backdoor(model, dataset, run), "sparsity": checkpoint.mask.sparsity}
+    return {**found, **planted(model, dataset, run), "sparsity": checkpoint.mask.sparsity}

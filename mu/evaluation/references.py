@@ -15,7 +15,7 @@ from torch import nn
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget_split import ForgetSplit
-from mu.data.images import Subset
+from mu.data.images import Indices, Subset
 from mu.evaluation.attacks.likelihood import Seen, lira
 from mu.evaluation.attacks.rates import Scores, rates
 from mu.evaluation.attacks.rmia import rmia
@@ -29,6 +29,13 @@ from mu.runs import Run
 Train = Callable[..., tuple[nn.Module, Mask]]
 Forget = Callable[[Checkpoint, ForgetSplit, Run], None]
 Pair = tuple[Scores, Scores]  # of members and of non-members
+FOLDER = "references"
+MODELS_FILE = f"{FOLDER}/models.npz"  # of the models under attack
+
+
+def reference_file(number: int) -> str:
+    """Where reference ``number`` is kept among the artifacts of its run."""
+    return f"{FOLDER}/{number:03d}.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +44,12 @@ class View:
 
     attacked: Outputs
     bystanders: Outputs
+    retained: Outputs | None = None  # of the retained samples under attack, where there are any
 
     @classmethod
     def of(cls, model: nn.Module, challenge: Challenge, run: Run) -> View:
-        """Pass both through the network, once."""
-        return cls(
-            predict(model, challenge.attacked, run), predict(model, challenge.bystanders, run)
-        )
+        """Pass all through the network, once."""
+        return cls(**{name: predict(model, one, run) for name, one in parts_of(challenge).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +59,13 @@ class Reference:
     seen: Seen  # which samples under attack it trained on, bool of shape (n_samples,)
     trained: View
     unlearned: View | None  # None where no method is under attack
+    seen_retained: Seen  # which retained samples under attack, bool of shape (n_retained,)
 
     def to_bytes(self) -> bytes:
         """As npz: ``seen``, and logits as float32, which is what networks give."""
         arrays = {"seen": self.seen, **view_arrays("trained", self.trained)}
+        if len(self.seen_retained):
+            arrays["seen_retained"] = self.seen_retained
         if self.unlearned is not None:
             arrays |= view_arrays("unlearned", self.unlearned)
         file = io.BytesIO()
@@ -73,21 +82,34 @@ class Reference:
         """
         try:
             kept = read_npz(content)
-            seen = kept["seen"]
+            seen, retained = kept["seen"], challenge.seen_retained(number)
+            seen_retained = kept["seen_retained"] if len(retained) else retained
             trained = _view(kept, "trained", challenge)
             after = _view(kept, "unlearned", challenge) if unlearned else None
         except (ValueError, KeyError) as error:
             raise ValueError(f"it is damaged ({error!r})") from error
-        if not np.array_equal(seen, challenge.seen(number)):
+        if not np.array_equal(seen, challenge.seen(number)) or not np.array_equal(
+            seen_retained, retained
+        ):
             raise ValueError("it saw other samples")
-        return cls(seen, trained, after)
+        return cls(seen, trained, after, seen_retained)
+
+
+def parts_of(challenge: Challenge) -> dict[str, Subset]:
+    """What is passed through every network, by the names of the parts of a :class:`View`."""
+    found = {"attacked": challenge.attacked, "bystanders": challenge.bystanders}
+    if len(challenge.retained):
+        found["retained"] = challenge.dataset.training_subset(challenge.retained)
+    return found
 
 
 def view_arrays(name: str, view: View) -> dict[str, NDArray[np.generic]]:
     """The logits of a view, float32, by names for a file."""
+    parts = {part: getattr(view, part) for part in ("attacked", "bystanders", "retained")}
     return {
-        f"{name}_{part}": getattr(view, part).logits.float().numpy()
-        for part in ("attacked", "bystanders")
+        f"{name}_{part}": one.logits.float().numpy()
+        for part, one in parts.items()
+        if one is not None
     }
 
 
@@ -100,13 +122,54 @@ def save_models(path: Path, challenge: Challenge, views: Mapping[str, View], fir
         "forget": challenge.members,
         "test": challenge.non_members - first,
         "population": challenge.population,
-        "labels_attacked": challenge.attacked.labels.numpy(),
-        "labels_bystanders": challenge.bystanders.labels.numpy(),
+        "retained": challenge.retained,
     }
+    for part, subset in parts_of(challenge).items():
+        arrays[f"labels_{part}"] = subset.labels.numpy()
     for name, view in views.items():
         arrays |= view_arrays(name, view)
     path.parent.mkdir(exist_ok=True)
     np.savez_compressed(path, **arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What the references that a run has kept say of the training samples under attack."""
+
+    samples: Indices  # the forget set, then the retained samples, if there are any
+    right: NDArray[np.bool_]  # which reference gives which its label, (n_references, n_samples)
+    margins: Scores  # log-odds of the true class, of the same shape
+    seen: Seen  # which reference trained on which, of the same shape
+
+    @classmethod
+    def read(cls, read: Callable[[str], bytes], count: int) -> Kept:
+        """What ``count`` references say; ``read`` gives an artifact by its path.
+
+        ValueError if a file is damaged, or not of the others' samples.
+        """
+        try:
+            models = read_npz(read(MODELS_FILE))
+            cut = len(models["forget"])
+            files = [read_npz(read(reference_file(number))) for number in range(count)]
+            labels, samples = models["labels_attacked"][:cut], models["forget"]
+            logits = [one["trained_attacked"][:cut] for one in files]
+            seen = [one["seen"][:cut] for one in files]
+            if "labels_retained" in models:
+                labels = np.concatenate([labels, models["labels_retained"]])
+                samples = np.concatenate([samples, models["retained"]])
+                more = [one["trained_retained"] for one in files]
+                logits = [np.concatenate(pair) for pair in zip(logits, more, strict=True)]
+                more = [one["seen_retained"] for one in files]
+                seen = [np.concatenate(pair) for pair in zip(seen, more, strict=True)]
+            given = torch.from_numpy(labels)
+            outputs = [Outputs(torch.from_numpy(one).double(), given) for one in logits]
+            right = np.stack([one.right.numpy() for one in outputs])
+            margins = np.stack([one.score("margin").numpy() for one in outputs])
+            if right.shape != (count, len(samples)) or np.shape(seen) != right.shape:
+                raise ValueError("its files are of different samples")
+        except (KeyError, IndexError, TypeError, RuntimeError) as error:
+            raise ValueError(f"a file of it is damaged ({error!r})") from error
+        return cls(samples.astype(np.int64), right, margins, np.stack(seen))
 
 
 def _view(arrays: Mapping[str, NDArray[np.generic]], name: str, challenge: Challenge) -> View:
@@ -118,9 +181,7 @@ def _view(arrays: Mapping[str, NDArray[np.generic]], name: str, challenge: Chall
             )
         return Outputs(torch.from_numpy(logits).double(), subset.labels)
 
-    return View(
-        outputs("attacked", challenge.attacked), outputs("bystanders", challenge.bystanders)
-    )
+    return View(**{part: outputs(part, one) for part, one in parts_of(challenge).items()})
 
 
 def make_reference(
@@ -150,10 +211,11 @@ def make_reference(
     model, mask = train(spec.recipe, data, run, mask=original.mask)
     checkpoint = Checkpoint(model, mask, spec)
     trained = View.of(model, challenge, run)
-    if forget is None:
-        return Reference(challenge.seen(number), trained, None)
-    forget(checkpoint, split, run)
-    return Reference(challenge.seen(number), trained, View.of(checkpoint.model, challenge, run))
+    unlearned = None
+    if forget is not None:
+        forget(checkpoint, split, run)
+        unlearned = View.of(checkpoint.model, challenge, run)
+    return Reference(challenge.seen(number), trained, unlearned, challenge.seen_retained(number))
 
 
 def attack_all(

@@ -101,11 +101,11 @@ class _ByLayers:
         self._calls.append(Call(module, signal, output))
 
     def is_regular(self) -> bool:
-        """Whether each layer was called once at most, on one row a sample."""
-        called = [call.module for call in self._calls]
+        """Whether each parameter served one call at most, on one row a sample."""
+        used = [one for call in self._calls for one in call.module.parameters()]
         return (
             self._logits.requires_grad
-            and len(set(called)) == len(called)
+            and len(set(used)) == len(used)
             and all(call.rows == len(self._images) for call in self._calls)
         )
 
@@ -141,9 +141,21 @@ class _ByVmap:
     def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
         """See :meth:`_ByLayers.gradients`."""
         parameters = dict(self._model.named_parameters())
+        first = {one: name for name, one in parameters.items()}
+        # Where a parameter is used, each place once. torch's own ``tie_weights`` does not put back
+        # those of a module that stands in several places.
+        places = {
+            f"{module}.{name}".lstrip("."): first[one]
+            for module, part in self._model.named_modules()
+            for name, one in part._parameters.items()
+            if one is not None
+        }
 
         def of_one(values: dict[str, Tensor], image: Tensor, own: Tensor) -> Tensor:
-            logits: Tensor = functional_call(self._model, values, (image.clone()[None],))
+            there = {place: values[name] for place, name in places.items()}
+            logits: Tensor = functional_call(
+                self._model, there, (image.clone()[None],), tie_weights=False
+            )
             return (logits[0] * own).sum()
 
         with warnings.catch_warnings():  # of operations that are done one by one

@@ -13,6 +13,7 @@ from mu.foreign.files import WeightFile
 from mu.foreign.places import COUNTER, Found, find_weights
 from mu.models import ARCHITECTURES, STEMS, ModelSpec, is_own
 from mu.models.fit import MISFITS
+from mu.models.shared import second_names
 
 Shapes = Mapping[str, Sequence[int]]
 NAMED = 3  # names in an error, of however many
@@ -53,9 +54,9 @@ def fit(
     Raises
     ------
     UserError
-        If names or shapes differ, or values are not finite.
+        If names or shapes differ, values are not finite, or a weight that layers share differs.
     """
-    own, weights = model.state_dict(), entries.weights
+    own, weights = model.state_dict(), _under_all_names(entries.weights, second_names(model))
     if misfit := _misfit(weights, own, spec):
         shapes = {name: one.shape for name, one in weights.items()}
         fitting = (one for one in _others(shapes, spec) if _fits(read, one))
@@ -65,6 +66,22 @@ def fit(
     )
     kinds = {weights[n].dtype for n in weights if own[n].is_floating_point()}
     return sorted(_dtype(kind) for kind in kinds - {one.dtype for one in own.values()})
+
+
+def _under_all_names(
+    weights: Mapping[str, Tensor], seconds: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """The weights; what layers share under each of its names, where the file has one of them."""
+    found = dict(weights)
+    for name, first in seconds.items():
+        there = [found[one] for one in (name, first) if one in found]
+        if len(there) == 2 and not torch.equal(*there):
+            raise UserError(
+                f"{name!r} and {first!r} are one parameter of the network, but differ in the file; "
+                "give an arch that does not share them"
+            )
+        found |= {one: there[0] for one in (name, first) if there}
+    return found
 
 
 def _like(name: str, tensor: Tensor, own: Tensor) -> Tensor:
@@ -92,8 +109,10 @@ def kept_weights(masks: Mapping[str, Tensor], model: nn.Module) -> dict[str, Ten
     UserError
         If a mask is of no parameter, or its shape differs, or it holds anything but 0 and 1.
     """
-    parameters, found = dict(model.named_parameters()), {}
-    for name, mask in masks.items():
+    parameters, seconds = dict(model.named_parameters()), second_names(model)
+    found: dict[str, Tensor] = {}
+    for given, mask in masks.items():
+        name = seconds.get(given, given)
         if name not in parameters:
             raise UserError(f"the file has a mask of {name!r}, which is no parameter")
         if mask.shape != parameters[name].shape:
@@ -104,7 +123,7 @@ def kept_weights(masks: Mapping[str, Tensor], model: nn.Module) -> dict[str, Ten
         values = mask.double()
         if odd := values[(values != 0) & (values != 1)][:1].tolist():
             raise UserError(f"the mask of {name!r} holds {odd[0]:g}; a mask holds 0 and 1 only")
-        found[name] = values == 1
+        found[name] = (values == 1) & found.get(name, torch.tensor(True))
     return found
 
 

@@ -28,6 +28,7 @@ from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
 from mu.foreign.trial import SURE, TRAINED, try_usual, usual
 from mu.masks import Mask
+from mu.models.head import head_name
 from mu.originals.train import make_recipe
 from mu.recipes.recipe import Recipe
 from mu.runs import Run
@@ -179,7 +180,8 @@ def _pruned(
     """The recipe with what the mask says of it, the mask, and in words where that comes from."""
     pruner = recipe.make_pruner()
     kept = kept_weights(entries.masks, model)
-    mask, scope, words = mask_of(model, kept, given.get("scope"), pruner.scope)
+    head = head_name(model, recipe.model)
+    mask, scope, words = mask_of(model, head, kept, given.get("scope"), pruner.scope)
     mask.apply(model)
     pruning = {**recipe.pruning, "rate": rate_of(pruner, mask, given.get("rate")), "scope": scope}
     made = None if mask.is_dense else mask.fingerprint

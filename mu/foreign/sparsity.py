@@ -15,7 +15,7 @@ RATE_TOLERANCE = 0.01
 
 
 def mask_of(
-    model: nn.Module, kept: Mapping[str, Tensor], scope: str | None, default: str
+    model: nn.Module, head: str | None, kept: Mapping[str, Tensor], scope: str | None, default: str
 ) -> tuple[Mask, str, str]:
     """The mask of a network, its scope, and in words where it comes from.
 
@@ -26,6 +26,8 @@ def mask_of(
 
     Parameters
     ----------
+    head
+        Name of its head, as :func:`mu.pruning.base.prunable` takes it.
     kept
         The masks in the file, by parameter.
     scope, default
@@ -38,15 +40,15 @@ def mask_of(
     """
     scopes = (scope,) if scope else SCOPES[SCOPES.index(default) :]
     pruned = [name for name in kept if not bool(kept[name].all())]
-    covering = (one for one in scopes if {*pruned} <= {*prunable(model, one)})
+    covering = (one for one in scopes if {*pruned} <= {*prunable(model, one, head)})
     scope = next(covering, None)
     if scope is None:
-        outside = next(name for name in pruned if name not in prunable(model, scopes[0]))
+        outside = next(name for name in pruned if name not in prunable(model, scopes[0], head))
         raise UserError(
             f"scope={scopes[0]} leaves out {outside!r}, which the file's mask prunes; leave scope "
             "out, or give a wider one"
         )
-    names = prunable(model, scope)
+    names = prunable(model, scope, head)
     mask = dense = Mask.dense(model, names)
     if kept:
         mask = Mask({name: kept.get(name, dense[name]) for name in names})

@@ -86,6 +86,7 @@ def unlearn(
     checkpointer: Checkpointer | None = None,
 ) -> None:
     """:meth:`Method.unlearn`; where several ranks do it, all end with the same network."""
+    run.place(checkpoint.model, split.dataset.shape)
     method.unlearn(checkpoint, split, run, checkpointer)
     run.ranks.same_weights(checkpoint.model)  # what each computed alone may differ by rounding
     checkpoint.mask = run.ranks.same(checkpoint.mask)

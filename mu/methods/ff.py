@@ -77,18 +77,18 @@ class FisherForgetting(Stopping):
         """See :meth:`Method.unlearn`."""
         from mu.fisher.free import FreeWeights
         from mu.methods.steps.search import move
-        from mu.models.head import reset_outputs
+        from mu.models.head import head_for, reset_outputs
 
         model = run.place(checkpoint.model)
+        classes = split.forgotten_classes if self.reset_class else ()
+        images, remedy = checkpoint.spec.recipe.model.example(), "give reset_class=False"
+        # Before any work, so that a network without a head is refused before it.
+        head = head_for("reset_class=True", model, images, remedy) if classes else None
         free = FreeWeights(model, checkpoint.mask)
         criterion = self.criterion(model, split, run)
         noise = self._noise(model, free, split, run)
-        if self.reset_class and split.forgotten_classes:
-            marks = reset_outputs(model, split.forgotten_classes)
-            if marks is None:
-                run.note("the network has no last linear layer, so no class's output was reset")
-            else:
-                noise *= free.vector(marks)
+        if head is not None:
+            noise *= free.vector(reset_outputs(model, head, classes))
         move(free, model, noise, criterion or self.alpha or 0.0, run)
 
     def _noise(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:

@@ -14,7 +14,7 @@ from mu.errors import UserError
 from mu.hyperparameters import LARGEST_SIDE, Hyperparameters, setting
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 ARCHITECTURES = {
     "resnet_mini": "mu.models.resnet_cifar:resnet_mini",
@@ -80,6 +80,13 @@ class ModelSpec(Hyperparameters):
         if stem == "auto":
             stem = "cifar" if height <= LARGEST_CIFAR_STEM else "imagenet"
         return cls(check_arch(arch), num_classes, channels, stem, height)
+
+    def example(self) -> Tensor:
+        """Two images of noise, as the network takes them; always the same."""
+        import torch
+
+        shape = (2, self.in_channels, self.image_size, self.image_size)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
     def build(self, seed: int) -> nn.Module:
         """A network with fresh weights drawn by ``seed``; the global generator is left alone.

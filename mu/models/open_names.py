@@ -12,6 +12,7 @@ from mu.errors import UserError, unknown
 from mu.models import ModelSpec
 from mu.models.fit import MISFITS, misfit
 from mu.models.layers import renew
+from mu.models.shared import check_shared
 
 
 def own(spec: ModelSpec) -> nn.Module:
@@ -20,6 +21,7 @@ def own(spec: ModelSpec) -> nn.Module:
     model = call("arch", spec.arch, settings, needed=("num_classes",))
     if not isinstance(model, nn.Module):
         raise UserError(f"arch {spec.arch} returns {type(model).__name__}, not a torch.nn.Module")
+    check_shared(model, spec.arch)
     return model
 
 

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from mu.data.images import Subset
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
+from mu.models.head import head_name
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Recipe, Stage
 from mu.runs import Run
@@ -40,8 +41,9 @@ def train_network(
     in each round prune, put weights and buffers back to where ``rewind`` says, and go on from
     that epoch of the schedule with a fresh optimiser, under the mask. With a pruner that looks at
     initial weights: prune, round after round, and train once. At rate 0 the training of the dense
-    network is all. With a mask: train under it, once, from the initial weights. Gives the network,
-    on the run's device, and its mask.
+    network is all. With a mask: train under it, once, from the initial weights; by a recipe whose
+    rounds go on from trained weights (``rewind=pt``) the same stages as without, with this mask in
+    every round. Gives the network, on the run's device, and its mask.
 
     Parameters
     ----------
@@ -58,10 +60,10 @@ def train_network(
     """
     stages = recipe.stages(mask_is_known=mask is not None)
     seed = run.seed if seed is None else seed
-    whole = _Whole(recipe, stages, data, run, val, seed, Bookmark(run, checkpointer))
+    whole = _Whole(recipe, stages, data, run, val, seed, Bookmark(run, checkpointer), mask)
     before = whole.bookmark.before
     if before is None:
-        whole.begin(mask)
+        whole.begin()
     for stage in stages:
         if before is not None and stage.round < before.round:
             continue
@@ -85,15 +87,20 @@ class _Whole:
     val: Subset | None
     seed: int
     bookmark: Bookmark
+    given: Mask | None
     rewind: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model = self.run.place(self.recipe.model.build(self.recipe.seed))
+        self.model = self.run.place(
+            self.recipe.model.build(self.recipe.seed), self.data.images.shape
+        )
         self.pruner = self.recipe.make_pruner()
-        self.mask = Mask.dense(self.model, prunable(self.model, self.pruner.scope))
+        head = head_name(self.model, self.recipe.model)
+        self.mask = Mask.dense(self.model, prunable(self.model, self.pruner.scope, head))
 
-    def begin(self, given: Mask | None) -> None:
+    def begin(self) -> None:
         """Take the mask that is given, or find the one of the initial weights, if any."""
+        given = self.given if len(self.stages) == 1 else None
         if given is not None:
             self.mask = given
         elif self.pruner.when == "initial" and self.pruner.rate > 0:
@@ -112,10 +119,12 @@ class _Whole:
         self.model.load_state_dict(self.rewind)
 
     def _prune(self, number: int) -> None:
-        keep = self.pruner.keeps(self.mask.total, number)
-        found = self.pruner.prune(
-            self.model, self.mask, self.data, self.run, keep=keep, seed=self.seed
-        )
+        found = self.given
+        if found is None:
+            keep = self.pruner.keeps(self.mask.total, number)
+            found = self.pruner.prune(
+                self.model, self.mask, self.data, self.run, keep=keep, seed=self.seed
+            )
         self.mask = self.run.ranks.same(found)  # a GPU's rounding may rank two weights otherwise
         self.run.log("sparsity", self.mask.sparsity, number)
 

@@ -51,8 +51,8 @@ class Pruner(Registered, ABC):
     )
     scope: str = setting(
         "body",
-        help="prunable weights: body (convolutions, linear layers, attention), head (the last "
-        "linear layer too) or all (normalisation and biases too)",
+        help="prunable weights: body (convolutions, linear layers, attention), head (the layer "
+        "that gives the logits too) or all (normalisation and biases too)",
         choices=SCOPES,
     )
     on_collapse: str = setting(
@@ -139,26 +139,31 @@ def emptied(before: Mask, after: Mask, scope: str) -> str:
     return ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
 
 
-def prunable(model: nn.Module, scope: str = "body") -> list[str]:
-    """Names of the prunable parameters.
+def prunable(model: nn.Module, scope: str, head: str | None) -> list[str]:
+    """Names of the prunable parameters, each once, also where several layers share it.
 
-    ``scope``: ``body``: weights of convolutions, linear layers and attention projections, but not
-    of the classifier head (the last linear layer). ``head``: that too. ``all``: every parameter,
-    normalisation and biases among them.
+    Parameters
+    ----------
+    scope
+        ``body``: weights of convolutions, linear layers and attention projections, but not of
+        the classifier head. ``head``: that too. ``all``: every parameter, normalisation and
+        biases among them.
+    head
+        Name of the layer whose output is the logits, if any: :func:`mu.models.head.head_name`.
     """
     from torch import nn
-
-    from mu.models.head import head_of
 
     if scope == "all":
         return [name for name, _ in model.named_parameters()]
     layers = (nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
-    found = [(name, module) for name, module in model.named_modules() if isinstance(module, layers)]
-    head, _ = head_of(model) or (None, None)
-    return [
-        f"{name}.{own}" if name else own
-        for name, module in found
-        if name != head or scope == "head"
+    left = () if scope == "head" or head is None else model.get_submodule(head).parameters()
+    spared = {*map(id, left)}
+    chosen = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, layers)
         for own, parameter in module.named_parameters(recurse=False)
         if parameter.ndim > 1 and not own.startswith("bias")  # attention has bias_k, bias_v
-    ]
+    }
+    # Of a weight that several layers share, the name that a mask can be bound to.
+    return [name for name, one in model.named_parameters() if id(one) in chosen - spared]

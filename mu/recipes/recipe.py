@@ -114,10 +114,12 @@ class Recipe:
     def stages(self, *, mask_is_known: bool = False) -> list[Stage]:
         """The trainings that make an original.
 
-        ``mask_is_known``: whether the mask is given, so that there is nothing to find.
+        ``mask_is_known``: whether the mask is given, so that there is nothing to find. Weights that
+        are put back lose what led to the mask, so one training under it is all that they have;
+        those of ``rewind=pt`` keep it, and a training in full has every stage.
         """
         pruner, epochs = self.make_pruner(), self.training.epochs
-        if mask_is_known or pruner.rate == 0:
+        if pruner.rate == 0 or (mask_is_known and not self.keeps_trained):
             return [Stage(0, 0, 0)]
         if pruner.when == "initial":
             return [Stage(pruner.rounds, 0, 0)]
@@ -130,6 +132,13 @@ class Recipe:
                 for n in range(1, pruner.rounds + 1)
             ),
         ]
+
+    @property
+    def keeps_trained(self) -> bool:
+        """Whether each stage goes on from the weights that the one before it has trained."""
+        pruner = self.make_pruner()
+        finds_mask = pruner.rate > 0 and self.given_mask is None
+        return finds_mask and pruner.when == "trained" and self.rewinding.rewind == "pt"
 
     @property
     def rewinds(self) -> bool:

@@ -32,6 +32,10 @@ FALLS = 3.0
 # The lower end of the AUC (0-1) of confidences of retain and test samples: at 0.5 another draw of
 # samples may leave nothing to tell them by; of large sets an AUC of 0.515 is no more use.
 TELLS = 0.51
+GUESS = 50.0  # % of held-out retain and test samples that guessing tells right
+# Points above that are near it, where the interval includes it: of a few hundred test images the
+# interval of any attack does.
+NEAR = 3.0
 MISSED = 50.0  # % of the forget set that the attack may call non-members while all are members
 # Points between the ends of the 95 % interval of MIA: of 5 samples, or of 20 if half are found.
 WIDEST = 40.0
@@ -78,7 +82,11 @@ def alarms_of(run: RunRecord, oracle: Mapping[str, float]) -> list[Alarm]:
 
 def of_original(metrics: Mapping[str, float]) -> dict[str, float]:
     """The original's numbers among those of a run that unlearned it."""
-    ending = "_before"
+    return with_ending("_before", metrics)
+
+
+def with_ending(ending: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Numbers of another model among those of a run, by their names without the ending."""
     return {n.removesuffix(ending): v for n, v in metrics.items() if n.endswith(ending)}
 
 
@@ -170,23 +178,33 @@ def _accuracy(result: Result) -> Found:
 
 
 def _attack(result: Result) -> Found:
-    """Where the attack fails on the original already, MIA says nothing of what came after."""
+    """Where the attack fails on the original already, or on this network, MIA says nothing."""
     auc, low, high = (_of(result.original, f"MIA_fit_auc{end}") for end in ("", "_lo", "_hi"))
     missed = _of(result.original, "MIA")
+    right, least, most = (
+        _of(result.unlearned, f"MIA_privacy_confidence{end}") for end in ("", "_lo", "_hi")
+    )
+    where, beyond = "even on the original", max(0.0, missed - MISSED)
     if low < TELLS:
+        beyond = max(beyond, 100 * (TELLS - low))
         why = (
             f"confidences of retain and test samples have an AUC of {auc:.2f}, {low:.2f} to "
             f"{high:.2f}, and 0.5 is chance"
         )
     elif missed > MISSED:
         why = f"it calls {missed:.1f} % of the forget set non-members, and all are members"
+    elif least <= GUESS and right < GUESS + NEAR:
+        where, beyond = "of this network", GUESS - least
+        why = (
+            f"it tells {right:.1f} % of held-out retain and test samples right, {least:.1f} to "
+            f"{most:.1f} %, and {GUESS:g} % is chance"
+        )
     else:
         return None
-    return max(100 * (TELLS - low) if low < TELLS else 0.0, missed - MISSED), (
-        "the attack behind MIA cannot tell members from non-members even on the original "
-        f"({why}), so MIA and its part of the gap say nothing here; judge by UA, by "
-        "js_forget and relearn_steps (mlflow run . -e evaluate -P metrics=all), or by the entry "
-        "lira"
+    return beyond, (
+        f"the attack behind MIA cannot tell members from non-members {where} ({why}), so MIA and "
+        "its part of the gap say nothing here; judge by UA, by js_forget and relearn_steps "
+        "(mlflow run . -e evaluate -P metrics=all), or by the entry lira"
     )
 
 

@@ -96,15 +96,15 @@ def describe_attacks(
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> Texts:
-    cells = [[label, *(_cell(row, name) for name in COLUMNS)] for label, row in rows.items()]
+    cells = [[label, *(cell(row, name) for name in COLUMNS)] for label, row in rows.items()]
     return ["", *COLUMNS.values()], cells, "l" * (1 + len(COLUMNS))
 
 
-def _cell(metrics: Mapping[str, float], name: str) -> str:
+def cell(metrics: Mapping[str, float], name: str) -> str:
     """A number with its interval, or a dash."""
     if name not in metrics:
         return "-"
-    digits = 3 if name.endswith("auc") else 1
+    digits = 3 if name.endswith("auc") or name.startswith("memorisation") else 1
     text = f"{metrics[name]:.{digits}f}"
     if (low := metrics.get(f"{name}_lo")) is None:
         return text

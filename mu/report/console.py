@@ -8,8 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = ("UA", "RA", "TA", "MIA", "gap", "RTE")
-OF_BACKDOORS = ("ASR", "ASR_source", "robust_acc")
+COLUMNS = ("UA", "RA", "TA", "MIA")
+OF_PLANTED = ("ASR", "ASR_source", "robust_acc", "IC_err", "Fgt")
+WHERE_KNOWN = ("MIA_auc", *OF_PLANTED)
+LAST = ("gap", "depth", "RTE")
 WIDTH = 100  # letters, off a terminal
 UNCUT = 300  # wide enough that nothing is cut
 Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a table
@@ -18,11 +20,17 @@ Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a 
 def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """A table of models against UA, RA, TA, MIA (percent), gap (points) and RTE (seconds).
 
-    Where a backdoor was planted, also against its success and robust accuracy (percent).
+    Where they are known, also against MIA_auc (0-1), depth (percent), success and robust accuracy
+    of a backdoor (percent), and the confusion of two classes (percent, and images).
     """
-    planted = [name for name in OF_BACKDOORS if any(name in row for row in rows.values())]
-    names = [*COLUMNS[:-2], *planted, *COLUMNS[-2:]]
+    names = result_columns(rows.values(), always=(*COLUMNS, "gap", "RTE"))
     print_table(title, names, list(rows.values()), list(rows))
+
+
+def result_columns(rows: Iterable[Mapping[str, float]], always: Sequence[str] = ()) -> list[str]:
+    """The columns of results that a row has, or that are shown always, in their order."""
+    known = {*always}.union(*rows)
+    return [name for name in (*COLUMNS, *WHERE_KNOWN, *LAST) if name in known]
 
 
 def numbers(
@@ -97,6 +105,11 @@ def print_warnings(texts: Sequence[str]) -> None:
     """What makes the numbers above worth little."""
     for text in texts:
         make_console().print(f"warning: {text}", style="bold", soft_wrap=True)
+
+
+def print_verdict(text: str) -> None:
+    """What the numbers above come to."""
+    make_console().print(f"verdict: {text}", style="bold", soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

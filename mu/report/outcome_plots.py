@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mu.evaluation.attacks.rates import Curve
 from mu.evaluation.calibration import ece, reliability
-from mu.evaluation.measurements import Case, Model
+from mu.evaluation.case import Case, Model
 from mu.evaluation.membership import unseen_of_same_classes
 from mu.evaluation.outputs import Outputs, SplitOutputs, joined
 from mu.evaluation.scores import SCORES

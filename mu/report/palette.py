@@ -24,9 +24,11 @@ class Style:
         return "none" if self.variant else self.colour
 
 
-# In the order of the paper's table: the oracle, then methods, its own last.
+# In the order of the paper's table: the oracle, controls, then methods, its own last.
 LOOKS = {
     "retrain": Style("#7f7f7f", "*", "--"),
+    "nothing": Style("#9a9a9a", "_", ":"),
+    "logit_mask": Style("#8c8574", "|", ":"),
     "ft": Style("#3f8fd6", "o", "-"),
     "ga": Style("#d9822b", "s", "--"),
     "ff": Style("#c25fa5", "D", "-."),

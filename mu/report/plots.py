@@ -14,11 +14,13 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from mu.evaluation.catalogue import METRICS
+from mu.evaluation.controls import LOGIT_MASK
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.outputs import SplitOutputs
 from mu.masks import Mask
 from mu.recipes.recipe import Stage
-from mu.report.console import OF_BACKDOORS
+from mu.report.console import OF_PLANTED
 from mu.runs import Run
 
 DPI = 110
@@ -139,13 +141,16 @@ def plot_sparsity(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def plot_metrics(rows: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """UA, RA, TA and MIA of up to three models: original, unlearned, oracle.
+    """UA, RA, TA and MIA of models by name: original, logit mask, unlearned, oracle.
 
-    Where a backdoor was planted also its success and robust accuracy.
+    Where something was planted in the training set also its shares.
     """
-    names = [*GAP_METRICS]
-    names += [one for one in OF_BACKDOORS if all(one in row for row in rows.values())]
-    colours = ("#bbbbbb", COLOURS["retain"], COLOURS["test"])[: len(rows)]
+    names, shares = [*GAP_METRICS], [one for one in OF_PLANTED if METRICS[one].unit == "%"]
+    rows = {label: row for label, row in rows.items() if all(name in row for name in names)}
+    names += [one for one in shares if all(one in row for row in rows.values())]
+    controls = {"original": "#bbbbbb", LOGIT_MASK: "#e0e0e0"}
+    others = iter((COLOURS["retain"], COLOURS["test"]))
+    colours = [controls[label] if label in controls else next(others) for label in rows]
     series = {label: [row[name] for name in names] for label, row in rows.items()}
     with drawn(path, 8, 3.4) as axes:
         grouped_bars(axes, series, colours)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mu.checkpoints import Checkpoint, Spec
-from mu.data.forget_request import POISON
 from mu.data.forget_split import ForgetSplit
 from mu.data.store.card import Card
 from mu.evaluation.catalogue import METRICS, metric
+from mu.evaluation.controls import LOGIT_MASK
 from mu.evaluation.gap import GAP_METRICS
 from mu.foreign.originals import Imported
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.alarms import Alarm
-from mu.report.console import OF_BACKDOORS, numbers
+from mu.report.console import OF_PLANTED, numbers
 from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells
+from mu.report.verdict import Verdict
 from mu.runs import Run
 
 MOST_CLASSES = 100  # of a description, which MLflow limits to 8,000 letters
@@ -27,7 +28,7 @@ def describe_model(spec: Spec, sparsity: float) -> str:
     """The original in a phrase: ``a resnet20 on cifar10, 95.0 % sparse``."""
     kind = f"{sparsity:.1f} % sparse" if sparsity else "dense"
     poison = spec.data.poison
-    attacked = f", poisoned ({poison.trigger})" if poison else ""
+    attacked = f", poisoned ({poison.brief})" if poison else ""
     return f"a {spec.recipe.model.arch} on {spec.data.name}, {kind}{attacked}"
 
 
@@ -103,8 +104,8 @@ def _what_it_gives(metrics: Mapping[str, float]) -> str:
 
 
 def forget_first(spec: Spec) -> str:
-    """What to try first on an original: its poison, where it was poisoned."""
-    return POISON if spec.data.poison else "class:0"
+    """What to try first on an original: what was planted in its data, if anything."""
+    return spec.data.poison.forget if spec.data.poison else "class:0"
 
 
 def _how_to_go_on(run_id: str, spec: Spec) -> tuple[str, str]:
@@ -146,20 +147,21 @@ def describe_unlearn(
     metrics: Mapping[str, float],
     links: Mapping[str, str],
     notes: Sequence[str] = (),
+    judged: Verdict | None = None,
 ) -> str:
     """What an unlearn run did, its numbers, and its lineage.
 
     ``original``: in a phrase. ``links``: run IDs by role: ``original``, and ``oracle`` where there
     is one.
     """
-    planted = [name for name in OF_BACKDOORS if name in metrics]
+    planted = [name for name in OF_PLANTED if name in metrics]
     names = [*GAP_METRICS, *planted]
     rows = {"original": {name: metrics[f"{name}_before"] for name in names}, "unlearned": metrics}
     columns, texts, layout = numbers(names, list(rows.values()), list(rows))
     if "gap" in metrics:
         gaps = [f"{metrics[f'gap_{name}']:.2f}" for name in GAP_METRICS]
         texts.append(["gap", *gaps, *("" for _ in planted)])
-        judgement = f"Mean gap to the oracle: **{gap_in_words(metrics)}**."
+        judgement = f"Mean gap to the oracle: **{gap_in_words(metrics)}**.{_controls(metrics)}"
     elif method != "retrain":
         judgement = "No oracle to compare with: run again with `-P oracle_run_id=train`."
     else:
@@ -170,10 +172,21 @@ def describe_unlearn(
         f"{metrics['RTE']:.2f} s.",
         markdown_table(columns, texts, layout),
         judgement,
+        f"Verdict: {judged.text}." if judged else "",
         *(f"> {note}" for note in notes),
         links_list(links),
         items({name: METRICS[name].definition for name in (*EXPLAINED, *planted)}),
     )
+
+
+def _controls(metrics: Mapping[str, float]) -> str:
+    """The gaps of the controls, where they are known, in a sentence."""
+    words = {
+        "gap_before": "the original, which unlearned nothing, has {:.2f}",
+        f"gap_{LOGIT_MASK}": "hiding the class's output alone has {:.2f}",
+    }
+    known = [text.format(metrics[name]) for name, text in words.items() if name in metrics]
+    return f" For comparison: {'; '.join(known)}." if known else ""
 
 
 def warned(found: Iterable[Alarm]) -> list[str]:

@@ -9,6 +9,7 @@ from mu.checkpoints import Spec
 from mu.cli.requests import Request
 from mu.data.attack import Attack, AttackedDataset
 from mu.data.images import ImageDataset
+from mu.data.planted import PlantedDataset
 from mu.data.poison import PoisonedDataset
 from mu.data.poison_options import PREFIX
 from mu.data.triggers import check_trigger
@@ -29,6 +30,11 @@ def stated(dataset: ImageDataset, request: Request, run_id: str) -> ImageDataset
         return dataset
     if not given and not request.trigger:
         return dataset
+    if isinstance(dataset, PlantedDataset):
+        raise UserError(
+            f"run {run_id} was trained with wrong labels ({dataset.planted.forget}), not with a "
+            "trigger; leave trigger, target and their settings out"
+        )
     if planting := [name for name in given if name not in ("trigger", "target")]:
         raise UserError(
             f"{planting[0]}={given[planting[0]]}: mu plants no poison in run {run_id}, whose "

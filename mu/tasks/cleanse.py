@@ -13,12 +13,14 @@ from mu.data.attack import AttackedDataset
 from mu.data.forget_request import POISON, ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
+from mu.data.planted import PlantedDataset
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions
 from mu.detection import DEFAULT_DETECTOR, DETECTORS
 from mu.detection.activations.by_class import precision_and_recall
 from mu.errors import UserError
-from mu.methods import make_method
+from mu.methods import make_method, method_class
+from mu.methods.fine_tuning import cleansing
 from mu.report import backdoor_plots
 from mu.runs import Run
 from mu.tasks.attacks import attack_given, stated, stated_options
@@ -45,7 +47,8 @@ class CleansePlan:
 
 def make_plan(store: Store, options: BackdoorOptions, request: Request) -> CleansePlan:
     """Check what was requested, and find the poisoned original if there is one."""
-    method, device = make_method(options.method, request.method), DeviceOptions.of(request.device)
+    settings = {**cleansing(method_class(options.method)), **request.method}
+    method, device = make_method(options.method, settings), DeviceOptions.of(request.device)
     suspects = options.suspects
     search = _search(suspects, request)
     original = _original(store, options, request, device)
@@ -134,8 +137,11 @@ def _original(
 def _poisoned(task: TrainTask, request: Request) -> TrainTask:
     """The task, with poison in its data."""
     published = task.dataset
-    if isinstance(published, PoisonedDataset):
-        published = published.clean
+    if isinstance(published, PlantedDataset):
+        raise UserError(
+            f"{published.planted.forget}: backdoor plants a trigger; give prune_canaries=none "
+            "and prune_confusion=none, or use unlearn"
+        )
     split = task.spec().split(published)
     seed = task.recipe.split.split_seed
     if request.poison.get("poison") == POISON:

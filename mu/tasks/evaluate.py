@@ -18,11 +18,11 @@ from mu.data.images import Indices
 from mu.data.splits import Split
 from mu.detection import PREFIX
 from mu.errors import UserError
+from mu.evaluation.case import Case, Model
 from mu.evaluation.measurements import (
-    Case,
-    Model,
     Selection,
     check_needs,
+    is_depth,
     measurements,
     oracles_numbers,
     to_oracle,
@@ -34,12 +34,12 @@ from mu.report.alarms import Alarm, Result, alarms, alarms_of, tag_of, texts
 from mu.report.metrics import print_metrics
 from mu.runs import Run
 from mu.tasks.attacks import stated, stated_options
-from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.base import checked_device, make_run, record_threads, run_task
 from mu.tasks.detect import detect
+from mu.tasks.listed import forget_split, resolved
 from mu.tasks.outputs import about, write_json, write_text
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import check_oracle_run, data_of, oracle_of, problem_of
-from mu.tasks.suspects import forget_split, resolved
 from mu.tracking import (
     UNLEARNED,
     Recorder,
@@ -98,6 +98,7 @@ def evaluate(request: Request) -> None:
     def work(recorder: Recorder) -> tuple[Numbers, list[Alarm]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.params(stated_options(subject.split.dataset))
+        record_threads(recorder, run)
         recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
         recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
@@ -307,6 +308,9 @@ def _add(
     if subject.problem is None or subject.checkpoint is subject.problem.checkpoint:
         run.note("the numbers are in the evaluation's run: an original's are of no one forget set")
         return
+    if run.seed and any(map(is_depth, found)):  # every run's is of seed 0, and so comparable
+        found = {name: value for name, value in found.items() if not is_depth(name)}
+        run.note(f"the depth with seed={run.seed} is in the evaluation's run only")
     is_oracle = tags.ORACLE_KEY in store.run(run_id).data.tags
     linked = subject.oracle_run_id or (None if is_oracle else oracle_id)
     if oracle_id and oracle_id != linked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,33 @@ from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.errors import UserError
 from mu.evaluation import references as attacks
-from mu.evaluation.challenge import Challenge
-from mu.evaluation.references import Reference, View, make_reference, save_models
-from mu.methods.base import Method, unlearn
+from mu.evaluation.attacks.exposure import FEWEST_REFERENCES
+from mu.evaluation.challenge import Challenge, default_retained
+from mu.evaluation.records import exposed_shares, mean_memorisations, records_of
+from mu.evaluation.references import (
+    MODELS_FILE,
+    Reference,
+    View,
+    make_reference,
+    reference_file,
+    save_models,
+)
+from mu.methods.base import unlearn
 from mu.originals.rounds import train_network
-from mu.report import attack_plots, console
-from mu.run_record import RunRecord
-from mu.tasks.base import checked_device, make_run, run_task
-from mu.tasks.outputs import about, links, write_json
-from mu.tasks.problem import UnlearningProblem
+from mu.report import attack_plots, console, record_tables
+from mu.report.markdown import paragraphs
+from mu.tasks.base import (
+    checked_device,
+    device_in_force,
+    make_run,
+    record_threads,
+    run_task,
+)
+from mu.tasks.lira_task import LiraTask
+from mu.tasks.outputs import about, write_csv, write_json
+from mu.tasks.records import RECORDS_FILE, WORST, notes_on, rows_of, worst
 from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
-from mu.tasks.resume import interrupted, overrides, resumed_on
+from mu.tasks.resume import interrupted, kept_device, overrides, resumed_on
 from mu.tracking import (
     Recorder,
     Stopped,
@@ -40,8 +56,6 @@ from mu.tracking.artifacts import read
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-FOLDER = "references"
-FEW_REFERENCES = 8
 AT_ONCE = 0.5  # seconds within which a reference can only have been a kept one
 # Endings of the numbers of each model.
 ENDINGS = {"original": "_before", "unlearned": "", "oracle": "_oracle"}
@@ -49,52 +63,17 @@ Rows = dict[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class LiraTask:
-    """One attack that is to be done."""
+class Found:
+    """What the attacks found."""
 
-    options: LiraOptions
-    run: RunRecord  # under attack
-    method: Method | None  # of references; None of an oracle: there is nothing to observe
-    problem: UnlearningProblem
-    models: Mapping[str, Checkpoint]  # original, unlearned and, where there is one, oracle
-    oracle_run_id: str | None
-    challenge: Challenge
-    resume: MlflowRun | None = None  # the interrupted run that is continued
+    rows: Rows  # numbers by model
+    records: Sequence[Mapping[str, Any]]  # a row for each training sample under attack
+    notes: Sequence[str]
 
-    def document(self) -> dict[str, Any]:
-        """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""
-        return {
-            **self._options(),
-            "precision": self.problem.device.precision,
-            "data_dir": self.problem.dataset.data_dir,
-        }
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "unlearn_run_id": self.run.run_id,
-            "references": self.options.references,
-            "gamma": self.options.gamma,
-            "seed": self.options.seed,
-            "oracle_run_id": self.oracle_run_id or "none",
-        }
-
-    def config(self) -> dict[str, Any]:
-        """What the run records."""
-        done = {"method": self.run.method, "forget": self.problem.forget}
-        return {**self._options(), **done, **self.problem.config()}
-
-    def links(self) -> dict[str, str]:
-        """Run IDs by role."""
-        return links(self.problem.run_id, self.run.run_id, self.oracle_run_id)
-
-    def sizes(self) -> dict[str, int]:
-        """How much of each there is."""
-        return {
-            "references": self.options.references,
-            "members": len(self.challenge.members),
-            "non_members": len(self.challenge.non_members),
-            "population": len(self.challenge.population),
-        }
+    @property
+    def worst(self) -> Sequence[Mapping[str, Any]]:
+        """The forgotten records that are most exposed."""
+        return worst(self.records)
 
 
 def lira(request: Request) -> None:
@@ -127,7 +106,11 @@ def _make_task(
         oracle = oracle_of(store, options.oracle_run_id, lambda: problem, run.oracle_run_id)
     if oracle is not None:
         models["oracle"] = fetch_checkpoint(store, oracle)
-    challenge = Challenge.of(problem.split, options.seed)  # refuses a forget set that is too small
+    retained = options.retain_sample
+    if retained is None:
+        retained = default_retained(problem.split)
+    # Refuses a forget set that is too small.
+    challenge = Challenge.of(problem.split, options.seed, retained)
     return LiraTask(options, run, method, problem, models, oracle, challenge, resume)
 
 
@@ -136,23 +119,26 @@ def _interrupted_task(
 ) -> LiraTask:
     """The attack of an interrupted run; its references are not trained again."""
     found = interrupted(store, run_id, "lira")
-    kept = dict(found.document)
+    kept = {"retain_sample": 0, **found.document}  # earlier versions attacked no retained samples
     where = resumed_on(found, kept, overrides(options), device)
-    del kept["precision"]
-    again = LiraOptions.of({**kept, "data_dir": options.data_dir or kept["data_dir"]})
+    options_then = {name: kept[name] for name in kept if name not in kept_device(kept)}
+    again = LiraOptions.of({**options_then, "data_dir": options.data_dir or kept["data_dir"]})
     return _make_task(store, again, where, found.run)
 
 
 # --- the run ------------------------------------------------------------------------------
 
 
-def _work(task: LiraTask, recorder: Recorder) -> Rows:
+def _work(task: LiraTask, recorder: Recorder) -> Found:
     """Train the references and attack with them."""
     if task.resume is None:
         keep_document(recorder, task.document())
     recorder.params(task.config())
     recorder.tags({tags.UPSTREAM: task.run.run_id, **task.problem.tags()})
     recorder.tags({tags.ORACLE: task.oracle_run_id} if task.oracle_run_id else {})
+    run = make_run(task.problem.device)
+    run.place(task.problem.checkpoint.model, task.problem.dataset.shape)
+    record_threads(recorder, run)
     try:
         numbers = _with_progress(task.options.references)
         references = [_reference(recorder, task, one) for one in numbers]
@@ -185,10 +171,6 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _file(number: int) -> str:
-    return f"{FOLDER}/{number:03d}.npz"
-
-
 def _reference(recorder: Recorder, task: LiraTask, number: int) -> Reference:
     """Reference ``number``: the one that an interrupted process kept, or a new one, kept now."""
     if task.resume is not None and (kept := _kept(recorder, task, number)):
@@ -200,7 +182,7 @@ def _reference(recorder: Recorder, task: LiraTask, number: int) -> Reference:
             task.problem.checkpoint, task.challenge, number, run, train_network, forget
         )
     recorder.metrics({"reference_s": seconds[0]}, number)
-    recorder.put(_file(number), found.to_bytes())
+    recorder.put(reference_file(number), found.to_bytes())
     return found
 
 
@@ -209,56 +191,81 @@ def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
     assert task.resume is not None
     unlearned = task.method is not None
     try:
-        content = read(recorder.store, task.resume, _file(number))
+        content = read(recorder.store, task.resume, reference_file(number))
         return Reference.from_bytes(content, task.challenge, number, unlearned=unlearned)
     except UserError:  # it was not kept
         return None
     except ValueError as error:
-        _say(f"{_file(number)} is trained again: {error}")
+        _say(f"{reference_file(number)} is trained again: {error}")
         return None
 
 
 # --- the attacks --------------------------------------------------------------------------
 
 
-def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> Rows:
-    """Attack every model, and write everything that the run keeps; numbers by model."""
+def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> Found:
+    """Attack every model, and write everything that the run keeps."""
     views, folder = {name: _view(task, one) for name, one in task.models.items()}, recorder.folder
     scores = attacks.attack_all(views, references, len(task.challenge.members), task.options.gamma)
-    rows: Rows = {name: attacks.attack_rates(scores, name, task.options.seed) for name in views}
-    rows = {name: {n: rounded(v) for n, v in row.items()} for name, row in rows.items()}
+    parts, dataset = records_of(views, references, task.challenge), task.problem.dataset
+    rows: Rows = {
+        name: _rounded(
+            {
+                **attacks.attack_rates(scores, name, task.options.seed),
+                **exposed_shares(parts, name, len(references)),
+            }
+        )
+        for name in views
+    }
+    whole = bool(task.problem.split.forgotten_classes)
+    notes = notes_on(parts, len(references), whole_class=whole)
+    found = Found(rows, rows_of(parts, dataset), notes)
     metrics = {f"{n}{ENDINGS[name]}": v for name, row in rows.items() for n, v in row.items()}
+    metrics |= _rounded(mean_memorisations(parts))
     recorder.metrics(metrics)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "config.json", {**task.config(), **task.problem.device.as_dict()})
-    first = len(task.problem.dataset.train)
-    save_models(folder / FOLDER / "models.npz", task.challenge, views, first)
+    write_json(folder / "config.json", {**task.config(), **device_in_force(task.problem.device)})
+    write_csv(folder / RECORDS_FILE, found.records)
+    save_models(folder / MODELS_FILE, task.challenge, views, len(dataset.train))
     attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
     original, sizes = about(task.problem.checkpoint), task.sizes()
     recorder.describe(
-        attack_plots.describe_attacks(task.run.method, original, sizes, rows, task.links())
+        paragraphs(
+            attack_plots.describe_attacks(task.run.method, original, sizes, rows, task.links()),
+            record_tables.describe(rows, metrics, found.worst, found.notes),
+        )
     )
-    return rows
+    return found
+
+
+def _rounded(row: Mapping[str, float]) -> dict[str, float]:
+    return {name: rounded(value) for name, value in row.items()}
 
 
 def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
     return View.of(checkpoint.model, task.challenge, make_run(task.problem.device))
 
 
-def _print(store: Store, task: LiraTask, run_id: str, rows: Rows) -> None:
+def _print(store: Store, task: LiraTask, run_id: str, found: Found) -> None:
     """What a lira run prints when it is done."""
-    sizes, what, notes = task.sizes(), about(task.problem.checkpoint), []
+    sizes, what = task.sizes(), about(task.problem.checkpoint)
     attack_plots.print_attacks(
         f"attacks on {task.run.method} on {what}: {sizes['members']} forgotten samples "
         f"against {sizes['non_members']} test images, {sizes['references']} references",
-        rows,
+        found.rows,
     )
-    if sizes["references"] < FEW_REFERENCES:
+    record_tables.print_exposed(found.rows)
+    record_tables.print_worst(found.worst)
+    notes = list(found.notes)
+    if sizes["references"] < FEWEST_REFERENCES:
         notes.append(
             f"{sizes['references']} references: standard deviations are estimated from few "
-            f"values, so LiRA finds less than it could; take {FEW_REFERENCES} or more"
+            f"values, so LiRA finds less than it could; take {FEWEST_REFERENCES} or more"
         )
-    if "oracle" not in rows and task.method is not None:
+    if "oracle" not in found.rows and task.method is not None:
         notes.append("no oracle to compare with; make one: unlearn, method=retrain")
     console.print_notes(notes)
-    console.print_lines({**task.links(), "attacks": run_id, "browse": browse(store, run_id=run_id)})
+    lines = {**task.links(), "attacks": run_id}
+    if found.records:
+        lines["forget most memorised"] = f"-P forget=vulnerable:{WORST}:{run_id}"
+    console.print_lines({**lines, "browse": browse(store, run_id=run_id)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -13,16 +14,20 @@ import numpy as np
 from mu import tags
 from mu.cli.requests import ORACLE_WORDS
 from mu.errors import UserError
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.comparison import compare
-from mu.evaluation.gap import gaps_between
+from mu.evaluation.controls import LOGIT_MASK
+from mu.evaluation.gap import gaps, gaps_between
 from mu.evaluation.membership import membership
+from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import CONFUSION, planted
 from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
-from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts
-from mu.tasks.base import make_run, run_task
+from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
+from mu.report.verdict import SPREAD, verdict
+from mu.tasks.base import device_in_force, make_run, record_threads, run_task
+from mu.tasks.depth import measured_depth
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
@@ -89,7 +94,8 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     if text := problem.split.copies_in_words():
         run.note(text)
     checkpoint = copy.deepcopy(problem.checkpoint)
-    run.place(checkpoint.model)
+    run.place(checkpoint.model, problem.dataset.shape)
+    record_threads(recorder, run, resumed=task.resume_run_id is not None)
     with run.stopwatch() as seconds:
         unlearn(task.method, checkpoint, problem.split, run, checkpointer)
     peak = run.peak_memory_mb()
@@ -106,7 +112,7 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     seed = problem.evaluation_seed
     numbers = {
         **measure(after, seed=seed),
-        **backdoor(checkpoint.model, problem.dataset, run),
+        **planted(checkpoint.model, problem.dataset, run),
         **membership(after, seed=seed),
         **{f"{metric}_before": value for metric, value in problem.metrics_before.items()},
         "RTE": run.seconds_before + seconds[0],  # those of interrupted processes included
@@ -115,6 +121,7 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
         "sparsity": checkpoint.mask.sparsity,
     }
     # As they are logged, so that a gap to logged numbers is exactly zero between equal models.
+    numbers |= {f"{metric}_{LOGIT_MASK}": value for metric, value in problem.logit_mask.items()}
     metrics = {metric: rounded(value) for metric, value in numbers.items()}
     same = fingerprints[tags.WEIGHTS] == problem.network[0]
     return Unlearned(recorder.run_id, task, checkpoint, metrics, run, after, unchanged=same)
@@ -147,25 +154,31 @@ def train_oracle(
 def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     """Compare with the oracle and write everything that the run keeps."""
     task, problem, folder, oracle = done.task, done.task.problem, recorder.folder, done.oracle
-    metrics, upstream = done.metrics, {"original": problem.run_id}
+    metrics, upstream, theirs = done.metrics, {"original": problem.run_id}, None
     if oracle is not None:
         theirs = predict_split(oracle.checkpoint.model, problem.split, make_run(problem.device))
-        distances = compare(done.after, theirs, seed=problem.evaluation_seed)
+        distances = _distances(recorder.store, done, theirs)
         metrics.update({name: rounded(value) for name, value in distances.items()})
+        own = {name: oracle.metrics[name] for name in CONFUSION if name in oracle.metrics}
+        metrics.update({f"{name}_oracle": value for name, value in own.items()})
         if oracle.metrics.get("RTE"):
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
         upstream["oracle"] = oracle.run_id
         recorder.tags({tags.ORACLE: oracle.run_id})
+    depths = measured_depth(recorder, done, theirs)
+    metrics.update({name: rounded(value) for name, value in depths.items()})
     recorder.metrics(metrics)
-    found = _alarms(recorder.store, done)
+    found = _alarms(done)
     recorder.tags({tags.WARNINGS: tag_of(found)})
+    judged = None if oracle is None else verdict(metrics, oracle.metrics, metrics.get(SPREAD, NAN))
+    recorder.tags({tags.VERDICT: judged.word} if judged else {})
     (folder / "forget").mkdir(exist_ok=True)
     np.save(folder / "forget" / "indices.npy", problem.split.forget, allow_pickle=False)
     if problem.dataset.manifest:
         rows = problem.dataset.file_rows({"train": problem.split.forget.tolist()}, read=True)
         write_csv(folder / "forget" / "files.csv", rows)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "config.json", {**task.config(), **problem.device.as_dict()})
+    write_json(folder / "config.json", {**task.config(), **device_in_force(problem.device)})
     plots.plot_layers(done.checkpoint.mask, folder / "mask" / "layers.png")
     plots.plot_confidence(problem.before, done.after, folder / "plots" / "confidence.png")
     plots.plot_metrics(_rows(done), folder / "plots" / "metrics.png")
@@ -179,12 +192,24 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
         metrics,
         upstream,
         [*prose.warned(found), *done.run.notes],
+        judged,
     )
     recorder.describe(text)
-    return replace(done, alarms=found)
+    return replace(done, alarms=found, verdict=judged)
 
 
-def _alarms(store: Store, done: Unlearned) -> list[Alarm]:
+def _distances(store: Store, done: Unlearned, theirs: SplitOutputs) -> dict[str, float]:
+    """To the oracle, whose outputs are ``theirs``; those of the controls and of other oracles."""
+    problem = done.task.problem
+    seed = problem.evaluation_seed
+    found = compare(done.after, theirs, problem.before, seed=seed)
+    if problem.logit_mask:
+        found[f"gap_{LOGIT_MASK}"] = gaps(problem.logit_mask, measure(theirs, seed=seed))["gap"]
+    spread = NAN if done.oracle is None else oracles_gap(store, done.oracle.run_id)
+    return found if math.isnan(spread) else {**found, SPREAD: spread}
+
+
+def _alarms(done: Unlearned) -> list[Alarm]:
     """What must be known before the numbers are trusted."""
     oracle = done.oracle
     return alarms(
@@ -194,7 +219,7 @@ def _alarms(store: Store, done: Unlearned) -> list[Alarm]:
             {} if oracle is None else oracle.metrics,
             retrained=done.task.name == "retrain",
             unchanged=done.unchanged,
-            floor=NAN if oracle is None else oracles_gap(store, oracle.run_id),
+            floor=done.metrics.get(SPREAD, NAN),
         )
     )
 
@@ -217,12 +242,15 @@ def oracles_gap(store: Store, oracle_id: str) -> float:
 
 def _rows(done: Unlearned) -> dict[str, Mapping[str, float]]:
     """Numbers of the original, the unlearned model and the oracle, by label."""
-    rows: dict[str, Mapping[str, float]] = {
-        "original": of_original(done.metrics),
-        done.task.name: done.metrics,
-    }
+    rows: dict[str, Mapping[str, float]] = {"original": with_ending("_before", done.metrics)}
+    if masked := with_ending(f"_{LOGIT_MASK}", done.metrics):
+        rows[LOGIT_MASK] = masked
+    rows[done.task.name] = done.metrics
     if done.oracle is not None:
-        rows["oracle (retrain)"] = {**done.oracle.metrics, "gap": 0.0}
+        depth = {"depth": 100.0} if "depth" in done.metrics else {}
+        rows["oracle (retrain)"] = {**done.oracle.metrics, "gap": 0.0, **depth}
+    if SPREAD in done.metrics:
+        rows["other oracles"] = {"gap": done.metrics[SPREAD]}
     return rows
 
 
@@ -241,6 +269,8 @@ def print_unlearned(store: Store, done: Unlearned) -> None:
         notes.append("no oracle, so no gap; add oracle_run_id=train to make one")
     console.print_warnings(texts(done.alarms))
     console.print_notes(notes)
+    if done.verdict is not None:
+        console.print_verdict(done.verdict.text)
     lines = links(problem.run_id, run_id, oracle.run_id if oracle else None)
     if oracle is not None:
         lines["gap"] = prose.gap_in_words(metrics)

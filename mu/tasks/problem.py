@@ -12,18 +12,29 @@ from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.requests import DeviceOptions
 from mu.data.forget_split import ForgetSplit, indices_digest
 from mu.data.images import ImageDataset
-from mu.evaluation.backdoor import backdoor
-from mu.evaluation.membership import fit_auc
+from mu.evaluation.controls import logit_masked
+from mu.evaluation.membership import MAIN, against_unseen, fit_auc
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.planted import planted
 from mu.evaluation.unlearning import measure, predict_split
 from mu.keys import oracle_key, unlearning_key
 from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.alarms import Alarm
+from mu.report.verdict import Verdict
 from mu.runs import Run
 from mu.tracking import fingerprint_tag
 from mu.training.progress import Progress
+
+
+def rounding(device: DeviceOptions) -> dict[str, Any]:
+    """What a task's document keeps of the device: what decides how sums are rounded.
+
+    ``threads`` only where it was given, so that documents of earlier versions are alike.
+    """
+    given = {} if device.threads is None else {"threads": device.threads}
+    return {"precision": device.precision, **given}
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,7 @@ class TrainTask:
         return {
             "spec": self.spec().as_dict(),
             "mask_run_id": self.mask_run_id,
-            "precision": self.device.precision,
+            **rounding(self.device),
         }
 
 
@@ -88,15 +99,20 @@ class UnlearningProblem:
     def metrics_before(self) -> dict[str, float]:
         """The original's numbers, and whether the attack behind MIA works on it.
 
-        How far a backdoor works in it, too, where one was planted.
+        How far a backdoor works in it, and wrong labels are given, too, where these were planted.
         """
         run, seed = Run(**self.device.as_dict()), self.evaluation_seed
-        attacked = backdoor(self.checkpoint.model, self.dataset, run)
-        return {
-            **measure(self.before, seed=seed),
-            **fit_auc(self.before),
-            **attacked,
-        }
+        left = planted(self.checkpoint.model, self.dataset, run)
+        return {**_measured(self.before, seed), **fit_auc(self.before), **left}
+
+    @cached_property
+    def logit_mask(self) -> dict[str, float]:
+        """Numbers of the original with the forgotten classes' outputs hidden, the control.
+
+        Empty where no class is forgotten as a whole, or sets are too large to keep their logits.
+        """
+        masked = logit_masked(self.before, self.split.forgotten_classes)
+        return {} if masked is None else _measured(masked, self.evaluation_seed)
 
     @property
     def spec(self) -> Spec:
@@ -171,7 +187,7 @@ class UnlearnTask:
             "indices": problem.split.forget.tolist(),  # a file may change
             "seed": self.seed,
             "oracle_run_id": self.oracle_run_id,
-            "precision": problem.device.precision,
+            **rounding(problem.device),
             "data_dir": problem.dataset.data_dir,
             "beside": dict(self.extra),  # the name in the files of earlier versions
             **({"notes": list(self.notes)} if self.notes else {}),
@@ -200,6 +216,7 @@ class UnlearnTask:
             "prune_seed": recipe.seed,
             "prune_split_seed": recipe.split.split_seed,
             **(poison.options() if poison else {}),
+            **{f"prune_{name}": one for name, one in (poison.planting() if poison else {}).items()},
             **self.extra,
         }
 
@@ -229,3 +246,11 @@ class Unlearned:
     oracle: TrackedModel | None = None
     unchanged: bool = False  # whether all weights are the original's
     alarms: Sequence[Alarm] = ()  # what must be known before the numbers are trusted
+    verdict: Verdict | None = None  # where there is an oracle to judge by
+
+
+def _measured(outputs: SplitOutputs, seed: int) -> dict[str, float]:
+    """UA, RA, TA, MIA, and ``MIA_auc`` where test images of the same classes are left."""
+    auc = "MIA_auc"
+    rates = against_unseen(outputs, [MAIN], seed=seed)
+    return {**measure(outputs, seed=seed), **({auc: rates[auc]} if auc in rates else {})}

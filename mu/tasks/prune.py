@@ -13,21 +13,31 @@ from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
 from mu.data.images import ImageDataset
+from mu.data.planted import PlantedDataset
+from mu.data.wrong_label_options import WrongLabelOptions
+from mu.data.wrong_labels import WrongLabels, spelled
 from mu.errors import UserError
 from mu.evaluation.original import evaluate_original
 from mu.evaluation.outputs import predict
 from mu.hyperparameters import typed_as
+from mu.models.head import head_name
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import pruner_class
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
 from mu.runs import Run
-from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.base import (
+    checked_device,
+    device_in_force,
+    make_run,
+    record_threads,
+    run_task,
+)
 from mu.tasks.outputs import log_data, save_network, write_json
 from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given
-from mu.tasks.resume import interrupted, resumed_on
+from mu.tasks.resume import interrupted, kept_device, resumed_on
 from mu.tracking import (
     Recorder,
     Store,
@@ -63,24 +73,35 @@ def prune(request: Request) -> TrackedModel:
 
 def requested_task(given: Mapping[str, Any], device: DeviceOptions, prefix: str = "") -> TrainTask:
     """The original that was requested, with defaults for the rest; messages have the prefix."""
-    return task_on(*load_requested(given), device, prefix)
+    dataset, rest = load_requested(given)
+    return task_on(dataset, rest, device, prefix)
 
 
 def task_on(
     dataset: ImageDataset, rest: Mapping[str, Any], device: DeviceOptions, prefix: str = ""
 ) -> TrainTask:
     """:func:`requested_task`, on data that is loaded; ``rest`` is what was given apart from it."""
+    settings = {n: value for n, value in rest.items() if n not in WrongLabelOptions.names()}
     with typed_as(prefix, [name for name in rest if name not in PLAIN_NAMES]):
-        recipe = make_recipe(dataset, **rest)
+        recipe = make_recipe(dataset, **settings)
     for name in Rewinding.names():
         if rest.get(name) is not None and not recipe.rewinds:
             raise UserError(
                 f"{name}={rest[name]}: pruner {recipe.pruner} prunes initial weights, so nothing "
                 f"is rewound; leave {name} out, or give when=trained"
             )
-    task = TrainTask(dataset, recipe, device)
-    task.spec().split(dataset)  # refuses sizes that do not fit
-    return task
+    return _planted(TrainTask(dataset, recipe, device), rest, prefix)
+
+
+def _planted(task: TrainTask, given: Mapping[str, Any], prefix: str = "") -> TrainTask:
+    """The task, with the wrong labels that were requested in its data, if any were."""
+    names = WrongLabelOptions.names()
+    dataset = task.dataset.clean if isinstance(task.dataset, PlantedDataset) else task.dataset
+    split = task.spec().split(dataset)  # refuses sizes that do not fit
+    with typed_as(prefix, names):
+        options = WrongLabelOptions.of({name: given[name] for name in names if name in given})
+        planted = WrongLabels.choose(options, dataset, split, task.recipe.split.split_seed)
+    return task if planted is None else replace(task, dataset=planted.apply(dataset))
 
 
 def task_under_mask(
@@ -100,20 +121,20 @@ def task_under_mask(
                 f"leave {name} out, or leave mask_run_id out"
             )
     inherited = _inherited(checkpoint.spec, given)
-    task = requested_task({**inherited, **given}, device)
+    settings = {**inherited, **given}
+    task = requested_task(settings, device)
     mask, recipe = checkpoint.mask, replace(task.recipe, given_mask=checkpoint.mask.fingerprint)
     if task.dataset.fingerprint == checkpoint.spec.data.fingerprint:
         recipe = replace(recipe, trained_on=upstream.trained_on)
     model = recipe.model.build(recipe.seed)
     mask.check(model)
-    if more := [one for one in prunable(model, recipe.make_pruner().scope) if one not in mask]:
+    names = prunable(model, recipe.make_pruner().scope, head_name(model, recipe.model))
+    if more := [one for one in names if one not in mask]:
         raise UserError(
             f"the mask of run {run_id} does not name {more[0]!r}, which the model has; "
             "use the mask with the architecture that it was made for"
         )
-    task = replace(task, recipe=recipe, mask=mask, mask_run_id=run_id)
-    task.spec().split(task.dataset)  # refuses sizes that do not fit
-    return task
+    return _planted(replace(task, recipe=recipe, mask=mask, mask_run_id=run_id), settings)
 
 
 def _inherited(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,8 +158,9 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
     found = interrupted(store, run_id, "prune")
     kept = found.document
     spec = Spec.from_dict(kept["spec"], trusted_by(found.run))
-    made = {**spec.settings(), "precision": kept["precision"]}
-    device = resumed_on(found, made, settings_given(request.original), request.device)
+    made = {**spec.settings(), **kept_device(kept)}
+    given = spelled(settings_given(request.original), spec.data)
+    device = resumed_on(found, made, given, request.device)
     mask_run_id, progress = kept["mask_run_id"], found.progress
     mask = None
     if spec.recipe.given_mask:
@@ -150,7 +172,7 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
 def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:
     """Train and prune in a run of its own, for the run ``parent`` if there is one."""
     poison = task.spec().data.poison
-    title = prose.name_original(task.recipe) + (f", {poison.trigger}" if poison else "")
+    title = prose.name_original(task.recipe) + (f", {poison.brief}" if poison else "")
 
     return run_task(
         store, "prune", title, partial(_train, task), resume=task.resume_run_id, parent=parent
@@ -174,6 +196,8 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint)})
     recorder.tags({tags.POISON: fingerprint_tag(poison.fingerprint)} if poison else {})
     run = make_run(task.device, recorder, task.recipe.seed)
+    run.place(task.recipe.model.build(task.recipe.seed), dataset.shape)
+    record_threads(recorder, run, resumed=task.resume_run_id is not None)
     checkpoint, seconds = _trained(task, run, recorder)
     metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
     run.log("TA", metrics["TA"], stages[-1].round)
@@ -186,7 +210,7 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
     if len(stages) > 1:
         plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")
-    write_json(recorder.folder / "config.json", {**settings, **task.device.as_dict()})
+    write_json(recorder.folder / "config.json", {**settings, **device_in_force(task.device)})
     console.print_notes(run.notes)
     return TrackedModel(recorder.run_id, checkpoint, metrics)
 

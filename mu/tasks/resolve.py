@@ -15,6 +15,8 @@ from mu.cli.requests import ORACLE_WORDS, PLAIN_NAMES, STAGES, DataOptions, Devi
 from mu.data import load_data
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
+from mu.data.wrong_label_options import WrongLabelOptions
+from mu.data.wrong_labels import spelled
 from mu.errors import UserError
 from mu.run_record import RunRecord
 from mu.tasks.problem import TrackedModel, UnlearningProblem
@@ -78,6 +80,9 @@ def find_requested(
     fingerprint = None
     if data_dir and "dataset" in wanted:  # two folders may go by the same name
         fingerprint = load_requested({**wanted, "data_dir": data_dir})[0].fingerprint
+    if "confusion" in wanted:  # its classes may be named
+        wanted = spelled(wanted, load_requested({**wanted, "data_dir": data_dir})[0])
+    poisoned = poisoned or not wanted.keys().isdisjoint(WrongLabelOptions.names())
     run = find_original(store, wanted, fingerprint, poisoned=poisoned)
     return None if run is None else tracked_model(store, run.info.run_id)
 
@@ -97,7 +102,8 @@ def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:
 def fetch_original(store: Store, run_id: str, given: Mapping[str, Any]) -> Checkpoint:
     """The original of a run; UserError if it was made otherwise than is given."""
     checkpoint = fetch_checkpoint(store, run_id)
-    refuse_contradictions(run_id, checkpoint.spec.settings(), settings_given(given), "prune_")
+    wanted = spelled(settings_given(given), checkpoint.spec.data)
+    refuse_contradictions(run_id, checkpoint.spec.settings(), wanted, "prune_")
     return checkpoint
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from mu import tags
-from mu.checkpoints import Checkpoint, Spec
+from mu.checkpoints import Checkpoint
 from mu.cli.requests import Request
-from mu.data.forget_request import ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.detection import PREFIX, detector_class, make_detector
@@ -27,7 +25,7 @@ from mu.run_record import SUSPECTS_FILE
 from mu.runs import Run
 from mu.tasks.outputs import write_csv
 from mu.tasks.problem import UnlearningProblem
-from mu.tracking import Recorder, Store, fingerprint_tag, read_suspects, rounded
+from mu.tracking import Recorder, fingerprint_tag, rounded
 
 COLUMNS = ("rank", "sample", "file", "class", "score")
 
@@ -127,25 +125,3 @@ def quality(found: Suspects, dataset: ImageDataset) -> dict[str, float]:
     if len(dataset.poisoned) and len(found.numbers):
         numbers |= precision_and_recall(found.numbers, dataset.poisoned)
     return numbers
-
-
-def forget_split(
-    store: Callable[[], Store], spec: Spec, dataset: ImageDataset, request: ForgetRequest
-) -> ForgetSplit:
-    """What is to be forgotten; the suspects of a run are read from it, if these are requested."""
-    return spec.forget_split(dataset, resolved(store, request, dataset))
-
-
-def resolved(
-    store: Callable[[], Store], request: ForgetRequest, dataset: ImageDataset
-) -> ForgetRequest:
-    """The request, with the sample numbers where it is for the suspects of a run.
-
-    UserError if the run holds no such list, or one of other data, or suspects nobody.
-    """
-    if request.run_id is None:
-        return request
-    record = read_suspects(store(), request.run_id, dataset.fingerprint)
-    if not len(record.suspects):
-        raise UserError(f"{request.option}={request.text}: run {record.run_id} suspects nobody")
-    return replace(request, numbers=tuple(record.suspects.tolist()))

@@ -18,6 +18,7 @@ from mu.methods import check_method
 from mu.report import console
 from mu.report.alarms import Alarm, alarms_of, of_original
 from mu.run_record import RunRecord
+from mu.tasks.listed import forget_split
 from mu.tasks.outputs import links
 from mu.tasks.perform import train_oracle
 from mu.tasks.problem import TrackedModel, UnlearningProblem
@@ -30,7 +31,6 @@ from mu.tasks.resolve import (
     tracked_model,
     unlearn_run,
 )
-from mu.tasks.suspects import forget_split
 from mu.tasks.unlearn import make_plan, run_plan
 from mu.tracking import Store, connect
 

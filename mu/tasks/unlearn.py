@@ -11,7 +11,7 @@ import numpy as np
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request, TransferOptions, UnlearnOptions
 from mu.data.attack import AttackedDataset
-from mu.data.forget_request import ForgetRequest
+from mu.data.forget_request import POISON, ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method, method_class
@@ -19,13 +19,13 @@ from mu.methods.base import Method
 from mu.runs import Run
 from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_options
 from mu.tasks.base import checked_device, make_run
+from mu.tasks.listed import forget_split
 from mu.tasks.outputs import about
 from mu.tasks.perform import perform, print_unlearned
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import requested_task, train
 from mu.tasks.resolve import check_oracle_run, data_of, fetch_original, find_requested, stage_of
 from mu.tasks.resume import continued, interrupted, overrides, resumed_on
-from mu.tasks.suspects import forget_split
 from mu.tracking import Recorder, Store, connect
 
 
@@ -94,7 +94,9 @@ def make_plan(
     forget = ForgetRequest.parse(options.forget, duplicates=options.duplicates)
     store, given = connect(), request.original
     run_id = stage_of(store, options.prune_run_id, options.stage)
-    found = find_requested(store, run_id, given, poisoned=forget.kind == "poison")
+    if run_id == "auto":
+        given = {**forget.planting, **given}
+    found = find_requested(store, run_id, given, poisoned=forget.kind == POISON)
     original = found or requested_task(given, device, prefix="prune_")
     where = found.run_id if found else "auto"
     dataset = stated(dataset_of(original, given), request, where)

@@ -21,8 +21,8 @@ from mu.tracking.lifecycle import tracked
 from mu.tracking.reader import (
     find_oracle,
     find_original,
+    read_list,
     read_run,
-    read_suspects,
     read_unlearned,
     record_of,
     records,
@@ -41,7 +41,7 @@ __all__ = [
     "derived", "fetch_checkpoint", "fetch_document", "fetch_mask", "find_oracle", "find_original",
     "find_progress", "fingerprint_tag", "fingerprint_tags", "finished_run", "keep_document",
     "load_checkpoint", "load_mask", "load_model", "log_to", "of_experiment", "read_each",
-    "read_run", "read_suspects", "read_unlearned", "record_of", "records", "remove_progress",
+    "read_list", "read_run", "read_unlearned", "record_of", "records", "remove_progress",
     "resumable_run", "rounded", "run_checkpointer", "run_url", "same_value", "save_checkpoint",
     "tracked", "view_url",
 ]  # fmt: skip

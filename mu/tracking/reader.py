@@ -9,12 +9,25 @@ from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 
+from mu.data.wrong_label_options import WrongLabelOptions
 from mu.errors import UserError
 from mu.run_record import RunRecord
 from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, SUSPECTS, fingerprint_tag
 from mu.tracking.artifacts import UNLEARNED, check_network, read
 from mu.tracking.store import FINISHED, Store
 from mu.tracking.view import run_url
+
+# Lists of samples that runs hold: the tag that tells such a run, and its value if it matters; what
+# is listed; and the remedy where there is none.
+LISTS = {
+    "suspects": (
+        SUSPECTS, None, "suspects",
+        "make one: mlflow run . -e evaluate -P run_id=ORIGINAL -P suspects=spectral",
+    ),
+    "vulnerable": (
+        ENTRY, "lira", "memorised samples", "make one: mlflow run . -e lira -P unlearn_run_id=ID",
+    ),
+}  # fmt: skip
 
 
 def record_of(store: Store, run: MlflowRun) -> RunRecord:
@@ -75,26 +88,26 @@ def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED
     return record_of(store, run)
 
 
-def read_suspects(store: Store, run_id: str, data: str) -> RunRecord:
-    """A finished run that holds a list of suspects, by its ID or the first digits of it.
+def read_list(store: Store, run_id: str, kind: str, data: str) -> RunRecord:
+    """A finished run that holds a list of samples, by its ID or the first digits of it.
 
-    ``data``: fingerprint of the data that they must be of. UserError if there is none, or it is of
-    other data.
+    ``kind``: of the list, one of :data:`LISTS`. ``data``: fingerprint of the data that it must be
+    of. UserError if there is none, or it is of other data.
     """
     record = read_run(store, run_id)
-    make_one = "make one: mlflow run . -e evaluate -P run_id=ORIGINAL -P suspects=spectral"
-    if SUSPECTS not in record.tags:
+    tag, value, words, make_one = LISTS[kind]
+    if tag not in record.tags or value not in (None, record.tags[tag]):
         raise UserError(
-            f"run {record.run_id} (entry {record.entry}) holds no list of suspects; {make_one}"
+            f"run {record.run_id} (entry {record.entry}) holds no list of {words}; {make_one}"
         )
     if record.status != "FINISHED":
         raise UserError(
-            f"run {record.run_id} is {record.status}, so its list of suspects is not taken; "
+            f"run {record.run_id} is {record.status}, so its list of {words} is not taken; "
             f"{make_one}"
         )
     if record.tags.get(DATA) != fingerprint_tag(data):
         raise UserError(
-            f"the suspects of run {record.run_id} are of other data (fingerprint "
+            f"the {words} of run {record.run_id} are of other data (fingerprint "
             f"{record.tags.get(DATA)}, not {fingerprint_tag(data)}); {make_one}"
         )
     return record
@@ -114,12 +127,15 @@ def find_original(
 
     ``given``: what the user gave explicitly, by the names of ``prune``'s parameters; what was not
     given may be anything. ``data``: fingerprint of the data that it must have been trained on,
-    where that was given. ``poisoned``: whether these must have been poisoned, or must not.
+    where that was given. ``poisoned``: whether these must have been poisoned, or must not. Planted
+    wrong labels are only in originals for which they were given.
     """
     wanted = {ENTRY: "prune"} | ({} if data is None else {DATA: fingerprint_tag(data)})
     for run in store.find(wanted, FINISHED):
         params, tags = run.data.params, run.data.tags
         if SPEC not in tags or (POISON in tags) != poisoned:
+            continue
+        if any(name in params and name not in given for name in WrongLabelOptions.names()):
             continue
         if all(same_value(params.get(name), value) for name, value in given.items()):
             return run

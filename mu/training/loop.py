@@ -95,7 +95,7 @@ def train(
     after_epoch
         Called with the epoch just finished and the optimiser.
     """
-    run.place(model)
+    run.place(model, data.images.shape)
     batches = Batches(
         data, training.batch_size, run.device, augment=training.augment, ranks=run.ranks
     )

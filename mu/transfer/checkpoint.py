@@ -22,7 +22,7 @@ from mu.data.images import ImageDataset
 from mu.errors import UserError, unknown
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.models.head import head_of
+from mu.models.head import head_for
 from mu.runs import Run
 from mu.training import Training
 from mu.training.loop import train
@@ -152,14 +152,9 @@ def _check_tune(tune: str) -> str:
 
 
 def _head_name(spec: ModelSpec, model: nn.Module) -> str:
-    """The name of the linear layer that gives the logits; refuses networks without one."""
-    head = head_of(model)
-    if head is None or head[1].out_features != spec.num_classes:
-        raise UserError(
-            f"arch {spec.arch} has no linear head that gives its {spec.num_classes} logits, so "
-            "there is nothing to exchange for the target's classes; use another arch"
-        )
-    return head[0]
+    """The name of the layer that gives the logits; refuses networks without one of their own."""
+    remedy = "there is nothing to exchange for the target's classes; use another arch"
+    return head_for(f"arch {spec.arch}", model, spec.example(), remedy).name
 
 
 def _with_new_head(checkpoint: Checkpoint, spec: ModelSpec, seed: int) -> tuple[nn.Module, str]:

@@ -29,7 +29,6 @@ from mu.evaluation.outputs import predict
 from mu.foreign.entries import sort_out
 from mu.foreign.originals import Imported, import_original
 from mu.methods.retrain import Retrain
-from mu.pruning.base import prunable
 from mu.tracking import Store
 from tests.cli.foreign_files import (
     MEAN,
@@ -43,7 +42,7 @@ from tests.cli.foreign_files import (
     put_under_pruning,
     save,
 )
-from tests.helpers import mostly_slow, refused
+from tests.helpers import mostly_slow, prunable, refused
 
 PAGE = Path(__file__).parents[2] / "docs" / "names.md"
 

@@ -18,7 +18,10 @@ TRIGGERS = {
 
 def make_poison(indices=(1, 5, 9), *, target=0, trigger="patch", clean_label=False, **settings):
     """A poison of these samples, whatever they are."""
-    return Poison(trigger, settings, target, clean_label, "random:3", tuple(indices))
+    chosen = {"request": "random:3", "indices": tuple(indices)}
+    return Poison(
+        trigger=trigger, settings=settings, target=target, clean_label=clean_label, **chosen
+    )
 
 
 def in_layout(dataset, layout):

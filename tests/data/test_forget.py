@@ -66,6 +66,9 @@ def assert_partition(found, parts):
         ("random:450", {"kind": "random", "count": 450}),
         ("random:10%", {"kind": "random", "share": 0.1}),
         ("random:0.5%", {"kind": "random", "share": 0.005}),
+        ("suspects:0a1b", {"kind": "suspects", "run_id": "0a1b"}),
+        ("suspects:0a1b:30", {"kind": "suspects", "run_id": "0a1b", "count": 30}),
+        ("vulnerable:30:0a1b", {"kind": "vulnerable", "run_id": "0a1b", "count": 30}),
     ],
 )
 def test_a_spelling_is_read_as_it_is_written(text, fields):
@@ -81,7 +84,8 @@ def test_a_spelling_is_read_as_it_is_written(text, fields):
         "", "class", "class:", "random", "random:", "indices", "indices:", "klass:3",
         "random:-5", "random:ten", "random:1e3", "random:4.5", "random:10 %", "random:%",
         "random:0", "random:0%", "random:100%", "random:101%", "random:-1%", "random:nan%",
-        "class:3:0", "Class:3", "random:450:1",
+        "class:3:0", "Class:3", "random:450:1", "suspects", "suspects:a:0", "suspects:a b",
+        "vulnerable", "vulnerable:0a1b", "vulnerable:0:0a1b", "vulnerable:30:", "vulnerable:-1:ab",
     ],
 )  # fmt: skip
 def test_a_spelling_that_means_nothing_is_refused_and_repeated(text):

@@ -106,8 +106,8 @@ def test_classes_that_do_not_exist_and_networks_without_features_are_refused(nam
     with refused("no suspects_among 'cat'", "class_0, class_1, class_2"):
         suspect(name, CLEAN, among="cat")
     checkpoint = checkpoint_of(CLEAN)
-    checkpoint.model = nn.Sequential(nn.Conv2d(3, 3, 8), nn.Flatten())
-    with refused("no linear layer"):
+    checkpoint.model = nn.Sequential(nn.Conv2d(3, 3, 8), nn.Flatten(), nn.Tanh())
+    with refused(f"suspects={name}", "the network has no head", "'2' (Tanh)"):
         suspect(name, CLEAN, checkpoint=checkpoint)
 
 

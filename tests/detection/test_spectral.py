@@ -304,9 +304,9 @@ def test_a_share_that_is_none_or_most_of_the_class_is_refused(share):
 
 def test_a_network_without_features_is_refused():
     checkpoint = checkpoint_of(CLEAN)
-    checkpoint.model = nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten())
+    checkpoint.model = nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten(), nn.Tanh())
 
-    with refused("no linear layer"):
+    with refused("suspects=spectral", "the network has no head", "'2' (Tanh)"):
         suspect(CLEAN, checkpoint=checkpoint)
 
 

@@ -36,10 +36,11 @@ def test_a_misspelt_name_gets_the_nearest():
 @pytest.mark.parametrize(
     ("text", "groups", "kept", "not_kept"),
     [
-        ("default", ("accuracy", "membership", "calibration", "backdoor", "oracle"), "UA", None),
+        ("default", tuple(n for n in GROUPS if n not in ("rates", "klom")), "UA", None),
         ("all", tuple(GROUPS), "klom_test", None),
         ("tow, ece", ("calibration", "oracle"), "tow", "gap"),
         ("gap", ("oracle",), "gap_lo", "gap_UA"),
+        ("relearn_steps", ("depth",), "relearn_steps_oracle", "probe_acc"),
         ("klom,UA", ("accuracy", "klom"), "klom_test_mean", "RA"),
     ],
 )

@@ -6,10 +6,12 @@ import torch
 from scipy.stats import binom, binomtest
 
 from mu.evaluation.catalogue import metric
-from mu.evaluation.comparison import compare, gap_interval
+from mu.evaluation.comparison import compare, gap_statistics
+from mu.evaluation.controls import logit_masked
 from mu.evaluation.membership import (
     ATTACKS,
     Attack,
+    called_members,
     efficacy,
     fit_auc,
     membership,
@@ -117,6 +119,27 @@ def test_the_interval_of_the_rate_is_wilsons():
     assert (found["MIA_lo"], found["MIA_hi"]) == (100 * wilson.low, 100 * wilson.high)
 
 
+def test_the_interval_of_the_privacy_attack_is_wilsons_over_the_held_out_samples():
+    found = membership(look(3.0), seed=0)
+    held_out = 2 * (min(len(look().retain), len(look().test)) // 2)
+    right = round(found["MIA_privacy_confidence"] * held_out / 100)
+    wilson = binomtest(right, held_out).proportion_ci(0.95, "wilson")
+    ends = (found["MIA_privacy_confidence_lo"], found["MIA_privacy_confidence_hi"])
+    assert ends == (100 * wilson.low, 100 * wilson.high)
+
+
+def test_an_original_that_remembers_everything_by_which_nothing_can_be_told_has_mia_0():
+    """RA = TA = 100, every confidence the same, or the same in both sets: all are members."""
+    same = outputs(300, 3.0, 7)
+    for one in (look(2000.0, 2000.0, 2000.0), SplitOutputs(same, same, same, None)):
+        found = membership(one, seed=0)
+        for name in ("MIA", "MIA_correctness", "MIA_entropy", "MIA_m_entropy", "MIA_threshold"):
+            assert found[name] == 0, name
+        assert found["MIA_auc"] == 0.5
+    assert found["MIA_prob"] == 0  # sure vectors tell classes, which may be of unequal shares
+    assert membership(look(2000.0, 2000.0, 2000.0), seed=0)["MIA_privacy_confidence"] == 50
+
+
 def test_the_order_of_samples_does_not_matter():
     one = look(3.0)
     turned = SplitOutputs(
@@ -144,6 +167,11 @@ def test_unseen_images_are_those_of_the_forget_sets_classes():
     assert "MIA_auc" not in membership(
         SplitOutputs(gone.forget, outputs(50, 5, 1, 5, 0), outputs(40, 1, 2, 5, 1), None), seed=0
     )
+
+
+def gap_interval(ours, oracle, *, seed):
+    found = gap_statistics(ours, oracle, seed=seed)
+    return found["gap_lo"], found["gap_hi"]
 
 
 def test_a_model_is_no_distance_from_itself():
@@ -201,3 +229,70 @@ def test_every_attack_has_its_rates():
             assert found[f"{start}_auc_lo"] <= found[f"{start}_auc"] <= found[f"{start}_auc_hi"]
             assert found[f"{start}_auc"] > (0.5 if name == "correctness" else 0.7), start
             assert metric(f"{start}_auc_lo").unit == "0-1"
+
+
+def test_the_gain_is_over_doing_nothing_and_of_nothing_is_zero():
+    original, oracle = look(2.0, 6, 1, (200,) * 3), look(0.5, 6, 1.5, (200,) * 3)
+    nothing = compare(original, oracle, original, seed=0)
+    assert nothing["gap_before"] == nothing["gap"] > 0
+    assert nothing["gain"] == nothing["gain_lo"] == nothing["gain_hi"] == 0
+    perfect = compare(oracle, oracle, original, seed=0)
+    assert perfect["gain"] == perfect["gap_before"] == nothing["gap"]
+    assert 0 < perfect["gain_lo"] <= perfect["gain"] <= perfect["gain_hi"]
+    assert "gain" not in compare(original, oracle, seed=0)
+
+
+def test_the_chance_of_a_gap_against_signs_drawn_sample_by_sample():
+    """By a loop over draws, in which each sample changes sides with the probability of a half."""
+    same, noise = look(1.0, 2, 1, (60,) * 3), torch.Generator().manual_seed(9)
+
+    def noisy() -> SplitOutputs:
+        return SplitOutputs(
+            *(
+                Outputs(one.logits + torch.randn(one.logits.shape, generator=noise), one.labels)
+                for one in (same.forget, same.retain, same.test)
+            ),
+            None,
+        )
+
+    ours, oracle = noisy(), noisy()
+    found = compare(ours, oracle, seed=0)["gap_p"]
+    flags = [
+        [one.forget.right.numpy(), one.retain.right.numpy(), one.test.right.numpy(),
+         called_members(one, "confidence", seed=0)]
+        for one in (ours, oracle)
+    ]  # fmt: skip
+    differ = [a.astype(int) - b.astype(int) for a, b in zip(*flags, strict=True)]
+    observed = sum(abs(one.mean()) for one in differ)
+    draws, as_large = np.random.default_rng(1), 0
+    for _ in range(4000):
+        signs = [draws.choice([-1, 1], len(one)) for one in differ[:3]]
+        signs.append(signs[0])  # UA and MIA are of the same samples
+        gap = sum(abs((a * b).mean()) for a, b in zip(differ, signs, strict=True))
+        as_large += gap >= observed - 1e-9
+    assert 0.01 < found < 0.99
+    assert found == pytest.approx(as_large / 4000, abs=0.04)
+
+
+def test_equal_models_have_no_gap_by_more_than_chance_and_others_do():
+    one, other = look(3.0, 6, 1, (300,) * 3), look(-1.0, 6, 1, (300,) * 3)
+    assert compare(one, one, seed=0)["gap_p"] == 1
+    assert compare(one, other, seed=0)["gap_p"] < 0.01
+
+
+def test_a_masked_logit_is_never_predicted_and_changes_nothing_else():
+    outputs = look(3.0)
+    masked = logit_masked(outputs, [0])
+    assert masked is not None
+    for name, part in masked.parts().items():
+        assert not (part.predictions == 0).any()
+        assert part.finite
+        before = outputs.parts()[name]
+        others = (before.predictions != 0) & (before.labels != 0)
+        assert torch.equal(part.predictions[others], before.predictions[others])
+    assert (masked.forget.confidence()[masked.forget.labels == 0] == 0).all()
+    assert logit_masked(outputs, []) is None
+    reduced = SplitOutputs(
+        *(one.reduced() for one in (outputs.forget, outputs.retain, outputs.test)), None
+    )
+    assert logit_masked(reduced, [0]) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -19,12 +20,16 @@ from mu.data.images import ImageDataset, Images
 from mu.data.splits import SplitSpec
 from mu.evaluation import challenge as challenge_module
 from mu.evaluation.attacks.rates import rates
-from mu.evaluation.challenge import FEWEST, Challenge
+from mu.evaluation.challenge import FEWEST, Challenge, default_retained
+from mu.evaluation.memorisation import most_memorised
+from mu.evaluation.records import Records, exposed_shares, mean_memorisations, records_of
 from mu.evaluation.references import (
+    Kept,
     Reference,
     View,
     attack,
     make_reference,
+    save_models,
     view_arrays,
 )
 from mu.methods import make_method
@@ -36,7 +41,7 @@ from tests.helpers import laws, make_checkpoint, make_dataset, make_recipe, refu
 
 
 def challenge_of(
-    dataset: ImageDataset, forget: Any, seed: int = 0, val: Any = ()
+    dataset: ImageDataset, forget: Any, seed: int = 0, val: Any = (), retained: int = 0
 ) -> tuple[Challenge, ForgetSplit]:
     """The challenge of forgetting these samples of the whole training set but ``val``."""
     everything = np.arange(len(dataset.train))
@@ -44,7 +49,7 @@ def challenge_of(
     split = ForgetSplit(
         dataset, np.sort(np.asarray(forget)), np.setdiff1d(everything, out), np.asarray(val, int)
     )
-    return Challenge.of(split, seed), split
+    return Challenge.of(split, seed, retained), split
 
 
 # --- the challenge ------------------------------------------------------------------------
@@ -142,9 +147,43 @@ def test_partners_saw_the_two_halves(size, seed):
         assert np.array_equal(part.retain, split.retain)
 
 
+@laws()
+@given(st.integers(10, 31), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_retained_samples_are_left_out_by_half_of_the_references_and_never_forgotten(
+    size, retained, seed
+):
+    data = make_dataset(train=60, test=100)
+    game, split = challenge_of(data, range(size), seed, retained=retained)
+    plain, _ = challenge_of(data, range(size), seed)
+    assert np.array_equal(np.union1d(game.retain, game.retained), split.retain)
+    assert len(game.retained) == retained
+    assert len(game.retain) == len(split.retain) - retained
+    seen = np.stack([game.seen_retained(number) for number in range(6)])
+    assert (seen.sum(0) == 3).all()
+    assert np.array_equal(seen[::2], ~seen[1::2])
+    for number in range(6):
+        assert np.array_equal(game.seen(number), plain.seen(number))
+        part, without = game.split_of(number), plain.split_of(number)
+        assert np.array_equal(part.forget, without.forget)
+        left_out = np.setdiff1d(without.retain, part.retain)
+        assert np.array_equal(left_out, np.sort(game.retained[~seen[number]]))
+        assert not len(np.setdiff1d(part.retain, without.retain))
+
+
+def test_how_many_retained_samples_are_attacked():
+    data = make_dataset(train=60, test=40)
+    _, split = challenge_of(data, range(10))
+    assert default_retained(split) == 5  # a tenth of 50
+    _, many = challenge_of(make_dataset(train=300, test=40), range(10))
+    assert default_retained(many) == 10  # as many as are forgotten
+    challenge_of(data, range(10), retained=49)
+    with refused("retain_sample=50", "has 50 samples", "fewer"):
+        challenge_of(data, range(10), retained=50)
+
+
 def test_a_spec_says_what_its_reference_trained_on():
     data = make_dataset(train=60, test=40)
-    game, _ = challenge_of(data, np.arange(12), val=np.arange(50, 56))
+    game, _ = challenge_of(data, np.arange(12), val=np.arange(50, 56), retained=8)
     original = make_checkpoint(data).spec
     for number in (0, 1):
         spec, part = game.spec_of(original, number), game.split_of(number)
@@ -162,7 +201,7 @@ def test_a_spec_says_what_its_reference_trained_on():
 @cache
 def small() -> tuple[Checkpoint, Challenge]:
     data = make_dataset(train=60, test=40)
-    game, _ = challenge_of(data, np.arange(12), val=np.arange(50, 56))
+    game, _ = challenge_of(data, np.arange(12), val=np.arange(50, 56), retained=8)
     return make_checkpoint(data), game
 
 
@@ -204,7 +243,7 @@ def test_the_method_gets_the_reference_and_its_half():
     found = make(1, forget)
     ((numbers, trained, seed, mask),) = asked
     assert np.array_equal(numbers, game.split_of(1).forget)
-    assert np.array_equal(np.setdiff1d(trained, numbers), game.retain)
+    assert np.array_equal(np.setdiff1d(trained, numbers), game.split_of(1).retain)
     assert seed == game.seed_of(1)
     assert mask == original.mask
     assert found.unlearned is not None
@@ -226,7 +265,7 @@ def nothing(*_: object) -> None:
 def same(one: View | None, other: View | None) -> bool:
     assert one is not None
     assert other is not None
-    parts = ("attacked", "bystanders")
+    parts = ("attacked", "bystanders", "retained")
     return all(torch.equal(getattr(one, p).logits, getattr(other, p).logits) for p in parts)
 
 
@@ -239,6 +278,45 @@ def test_a_kept_reference_is_the_same():
     assert same(found.unlearned, made.unlearned)
     assert torch.equal(found.trained.bystanders.labels, made.trained.bystanders.labels)
     assert Reference.from_bytes(make(1).to_bytes(), game, 1, unlearned=False).unlearned is None
+
+
+def packed(arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def test_what_the_kept_references_say_of_training_samples(tmp_path):
+    original, game = small()
+    made = [make(number) for number in range(4)]
+    view = View.of(original.model, game, Run())
+    save_models(tmp_path / "references" / "models.npz", game, {"original": view}, 60)
+    for number, one in enumerate(made):
+        (tmp_path / f"references/{number:03d}.npz").write_bytes(one.to_bytes())
+
+    def read(path: str) -> bytes:
+        return (tmp_path / path).read_bytes()
+
+    found = Kept.read(read, 4)
+    assert found.samples.tolist() == [*game.members, *game.retained]
+    labels = game.dataset.train.labels[found.samples]
+    for number, one in enumerate(made):
+        assert one.trained.retained is not None
+        logits = torch.cat([one.trained.attacked.logits[:12], one.trained.retained.logits])
+        assert np.array_equal(found.right[number], (logits.argmax(1) == labels).numpy())
+        trained = np.isin(found.samples, np.concatenate(
+            [game.split_of(number).forget, game.split_of(number).retain]
+        ))  # fmt: skip
+        assert np.array_equal(found.seen[number], trained)
+    for number in range(4):
+        file = tmp_path / f"references/{number:03d}.npz"
+        arrays = dict(np.load(file))
+        file.write_bytes(packed({**arrays, "seen": arrays["seen"][:5]}))
+        with pytest.raises(ValueError, match="shape" if number < 3 else "different samples"):
+            Kept.read(read, 4)
+    file.write_bytes(packed({name: one for name, one in arrays.items() if name != "seen"}))
+    with pytest.raises(ValueError, match=r"damaged.*seen"):
+        Kept.read(read, 4)
 
 
 def test_kept_references_that_do_not_fit_are_refused():
@@ -260,12 +338,19 @@ def test_kept_references_that_do_not_fit_are_refused():
         except ValueError:
             continue
         assert found.to_bytes() == content
+    shuffled = dict(np.load(io.BytesIO(content)))
+    shuffled["seen_retained"] = ~shuffled["seen_retained"]
+    with pytest.raises(ValueError, match="other samples"):
+        Reference.from_bytes(packed(shuffled), game, 1, unlearned=True)
     other, _ = challenge_of(make_dataset(train=60, test=40), np.arange(12), val=[51])
     with pytest.raises(ValueError, match="shape"):
         Reference.from_bytes(content, other, 1, unlearned=True)
 
 
 # --- what the attacks find ----------------------------------------------------------------
+
+
+NOISY = set()  # numbers of the forgotten samples whose label is not theirs
 
 
 @cache
@@ -280,7 +365,10 @@ def memorised() -> tuple[dict[str, View], Challenge, list[Reference]]:
     pixels = torch.cat([digits.train.pixels, digits.test.pixels])[order]
     labels = torch.cat([digits.train.labels, digits.test.labels])[order].clone()
     noisy = torch.from_numpy(draws.random(1797) < 1 / 3)
-    labels[noisy] = torch.from_numpy(draws.integers(0, 10, int(noisy.sum())))
+    wrong = labels.clone()
+    wrong[noisy] = torch.from_numpy(draws.integers(0, 10, int(noisy.sum())))
+    NOISY.update(torch.nonzero((labels != wrong)[:240]).flatten().tolist())
+    labels = wrong
     train, test = (Images(pixels[part], labels[part]) for part in (slice(240), slice(240, 1040)))
     data = replace(digits, train=train, test=test)
     recipe = replace(
@@ -291,7 +379,7 @@ def memorised() -> tuple[dict[str, View], Challenge, list[Reference]]:
     )
     original = train_original(data, recipe, Run())
     forget = np.arange(100)
-    game, split = challenge_of(data, forget)
+    game, split = challenge_of(data, forget, retained=40)
     oracle = Checkpoint(
         recipe.model.build(recipe.seed), original.mask, Spec(DataSpec.of(data), recipe)
     )
@@ -356,3 +444,60 @@ def test_the_logits_are_kept_as_networks_give_them():
     kept = view_arrays("original", views["original"])
     assert kept["original_attacked"].dtype == np.float32
     assert np.array_equal(kept["original_attacked"], views["original"].attacked.logits.numpy())
+
+
+@cache
+def records() -> dict[str, Records]:
+    views, game, references = memorised()
+    views = {"unlearned" if name == "ft" else name: view for name, view in views.items()}
+    return records_of(views, references, game)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["forget", "retain"])
+def test_samples_with_planted_wrong_labels_are_the_most_memorised(part):
+    one = records()[part]
+    found, _ = one.memorised
+    planted = np.isin(one.samples, sorted(NOISY))
+    assert 5 < planted.sum() < len(planted) / 2
+    looks = [each.trained for each in memorised()[2]]
+    margins = np.stack([
+        (look.attacked if part == "forget" else look.retained).score("margin").numpy()
+        for look in looks
+    ])[:, : len(planted)]  # fmt: skip
+    order = most_memorised(one.right, margins, one.seen)
+    first = planted[order][: planted.sum() // 2]
+    assert first.mean() > 0.9
+    assert found[planted].mean() > found[~planted].mean() + 0.4
+    numbers = mean_memorisations(records())
+    ending = "" if part == "forget" else "_retain"
+    assert numbers[f"memorisation{ending}"] == pytest.approx(found.mean())
+    ends = numbers[f"memorisation{ending}_lo"], numbers[f"memorisation{ending}_hi"]
+    assert 0 < ends[0] < found.mean() < ends[1]
+
+
+@pytest.mark.slow
+def test_planted_records_are_exposed_in_the_original_and_not_in_the_oracle():
+    one = records()["forget"]
+    planted = np.isin(one.samples, sorted(NOISY))
+    order = np.argsort(one.exposures["original"].rate)
+    assert planted[order][:10].mean() >= 0.9
+    shares = {name: one.exposed(name)["exposed_at_1"] for name in one.exposures}
+    assert shares["original"] > shares["oracle"] + 5
+    assert abs(shares["unlearned"] - shares["original"]) < 5  # it forgot nothing
+    assert one.exposed("oracle")["exposed_at_1_lo"] <= 1
+
+
+@pytest.mark.slow
+def test_retained_records_are_as_exposed_in_the_oracle_as_in_the_original():
+    """Both trained on them."""
+    one = records()["retain"]
+    for name in ("original", "oracle", "unlearned"):
+        assert one.exposed(name)["exposed_at_1_retain_lo"] > 1
+
+
+@pytest.mark.slow
+def test_1_percent_is_not_given_where_it_cannot_be_resolved():
+    assert exposed_shares(records(), "unlearned", 6) == {}
+    given = exposed_shares(records(), "unlearned", 8)
+    assert {"exposed_at_1", "exposed_at_1_retain_hi", "exposed_at_1_unseen_lo"} <= set(given)

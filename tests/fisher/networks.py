@@ -164,6 +164,28 @@ class Tied(Net):
         return self.head((self.inner(rows) * self.other(rows.cos())).mean(1))
 
 
+class TwoNames(Net):
+    """A layer stands in two places, and another one shares its bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.again = self.inner
+        self.biased = nn.Linear(SIZE, 5)
+        self.biased.bias = self.inner.bias
+
+    def forward(self, images):
+        rows = self.rows(images)
+        return self.head((self.inner(rows) * self.again(rows.cos()) * self.biased(rows)).mean(1))
+
+
+class TiedFaintly(Tied):
+    """What one use adds to the gradient is less than a trial would notice."""
+
+    def forward(self, images):
+        rows = self.rows(images)
+        return self.head((self.inner(rows) + 1e-4 * self.other(rows.cos())).mean(1))
+
+
 class AlsoOutside(Net):
     """A layer's weight is used outside of it, too."""
 
@@ -254,6 +276,8 @@ BY_VMAP = (
     group_norm,
     Twice,
     Tied,
+    TwoNames,
+    TiedFaintly,
     AlsoOutside,
     Positions,
     WeakScalar,

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from mu.fisher.free import FreeWeights
 from mu.fisher.layers import Piece
 from mu.masks import Mask
-from mu.pruning.base import prunable
 from tests.fisher import slow
-from tests.helpers import bits, laws, random_mask
+from tests.helpers import bits, laws, prunable, random_mask
 from tests.pruning.networks import Net
 
 

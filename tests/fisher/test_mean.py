@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from mu.fisher import mean
 from mu.fisher.free import FreeWeights
 from mu.fisher.mean import mean_gradient
-from mu.pruning.base import prunable
 from mu.runs import Run
 from tests.fisher import slow
-from tests.helpers import make_dataset, random_mask
+from tests.helpers import make_dataset, prunable, random_mask
 from tests.pruning.networks import Net, smooth_net
 
 DATASET = make_dataset(train=13, test=3, classes=3, size=4)

@@ -37,5 +37,57 @@ def headless(num_classes: int, in_channels: int) -> nn.Module:
     )
 
 
+class Tied(nn.Module):
+    """A block under one name or two, two layers with one weight, and, if wanted, the head's.
+
+    Under two names or one, it has the same parameters, and does the same.
+    """
+
+    def __init__(self, classes: int, channels: int, *, twice: bool = True, top: bool = False):
+        super().__init__()
+        width = classes if top else 6
+        self.stem = nn.Conv2d(channels, width, 3, padding=1)
+        self.block = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        if twice:
+            self.again = self.block
+        self.left, self.right = nn.Linear(width, width), nn.Linear(width, width)
+        self.right.weight = self.left.weight
+        self.top = nn.Linear(width, classes)
+        if top:
+            self.top.weight = self.left.weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        again = getattr(self, "again", self.block)
+        signal = again(self.block(self.stem(images))).mean((2, 3))
+        return self.top(torch.relu(self.left(signal)) + torch.relu(self.right(signal)))
+
+
+def tied(num_classes: int, in_channels: int) -> nn.Module:
+    """Under two names."""
+    return Tied(num_classes, in_channels)
+
+
+def tied_once(num_classes: int, in_channels: int) -> nn.Module:
+    """Under one."""
+    return Tied(num_classes, in_channels, twice=False)
+
+
+def tied_top(num_classes: int, in_channels: int) -> nn.Module:
+    """With the head's weight, too."""
+    return Tied(num_classes, in_channels, top=True)
+
+
+def overlapping(num_classes: int, in_channels: int) -> nn.Module:
+    """Two parameters in the same memory."""
+    model = Tied(num_classes, in_channels)
+    model.right.weight = nn.Parameter(model.left.weight.detach().mT)
+    return model
+
+
 LINEAR = f"{__name__}:linear"
+TIED, TIED_ONCE, TIED_TOP, OVERLAPPING = (
+    f"{__name__}:{name}" for name in ("tied", "tied_once", "tied_top", "overlapping")
+)
 HEADLESS = f"{__name__}:headless"

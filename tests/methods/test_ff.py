@@ -17,7 +17,7 @@ from mu.methods.ff import noise_deviation
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.fisher import slow
-from tests.helpers import bits, make_checkpoint, make_dataset, random_mask
+from tests.helpers import bits, make_checkpoint, make_dataset, random_mask, refused
 from tests.methods.networks import HEADLESS
 from tests.training.networks import PLAIN
 
@@ -183,12 +183,15 @@ def test_otherwise_no_output_is_reset(original, forget):
     assert torch.equal(found.fc.bias, original.model.fc.bias)
 
 
-def test_a_network_without_a_linear_head_is_not_reset_and_a_note_says_so():
+def test_a_network_without_a_head_is_refused_where_a_class_is_to_be_reset():
     checkpoint = foreign(HEADLESS)
     run = Run(device="cpu", seed=SEED)
-    found = unlearned(checkpoint, "class:1", run=run, alpha=0.0, reset_class=True).model
-    assert "no last linear layer" in run.notes[0]
-    assert torch.equal(found[0].weight, checkpoint.model[0].weight)
+    with refused("reset_class=True", "'2' (Flatten)", "give reset_class=False"):
+        unlearned(checkpoint, "class:1", run=run, reset_class=True)
+    assert run.samples_seen == 0  # before any work
+    for settings in ({"forget": "random:5"}, {"forget": "class:1", "reset_class": False}):
+        found = unlearned(checkpoint, **settings, alpha=0.0).model
+        assert torch.equal(found[0].weight, checkpoint.model[0].weight)
 
 
 def foreign(arch):

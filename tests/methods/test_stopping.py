@@ -10,7 +10,7 @@ import torch
 
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Images
-from mu.data.poison import Poison, PoisonedDataset
+from mu.data.poison import PoisonedDataset
 from mu.errors import UserError
 from mu.fisher.free import FreeWeights
 from mu.masks import Mask
@@ -20,6 +20,7 @@ from mu.methods.steps.criterion import OVERSHOOT, Standing, StopCriterion
 from mu.methods.steps.search import FIRST, LAST, farthest, move
 from mu.methods.stopping import Stopping
 from mu.runs import Run
+from tests.data.poisoned import make_poison
 from tests.helpers import refused
 from tests.methods.networks import STEP, SURE, Reader
 
@@ -96,8 +97,8 @@ def test_a_false_label_is_not_to_be_recognised_at_all():
     published[2:4] = torch.tensor([2, 1])
     clean = replace(split.dataset, train=Images(split.dataset.train.pixels, published))
     own = {name: getattr(split.dataset, name) for name in ImageDataset.__dataclass_fields__}
-    poison = Poison("patch", {}, 0, False, "random:2", (2, 3))
-    poisoned = PoisonedDataset(**own, clean=clean, attack=poison)
+    poison = make_poison((2, 3))
+    poisoned = PoisonedDataset(**own, clean=clean, planted=poison, attack=poison)
     split = replace(split, dataset=poisoned)
     assert split.mislabelled.tolist() == [False, False, True, True]
     found = StopCriterion(Reader(CLASSES), split, Run(device="cpu"), 1.0)

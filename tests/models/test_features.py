@@ -12,11 +12,12 @@ from torch import nn
 from mu.data.images import Subset
 from mu.evaluation.outputs import predict
 from mu.models import ModelSpec
-from mu.models.head import features, head_of
+from mu.models.head import features, find_head
 from mu.runs import Run
 from tests.helpers import laws, make_dataset, refused
 
 DATASET = make_dataset(train=23, channels=3)
+SEARCH = 2  # passes of two images, by which the head is found
 EVERYTHING = DATASET.training_subset(np.arange(23))
 
 
@@ -50,10 +51,14 @@ class Tiny(nn.Module):
         return found
 
 
+def head_of(model):
+    return find_head(model, torch.randn(2, *DATASET.shape))
+
+
 def without_head(model):
     """A copy that gives what its head was given."""
     bare = copy.deepcopy(model)
-    bare.set_submodule(head_of(bare)[0], nn.Identity())
+    bare.set_submodule(head_of(bare).name, nn.Identity())
     return bare
 
 
@@ -80,12 +85,12 @@ def test_features_are_what_the_head_is_given(model):
     assert found.dtype == torch.float64
     assert found.device.type == "cpu"
     assert not found.requires_grad
-    assert found.shape == (23, head_of(model)[1].in_features)
+    assert found.shape == (23, head_of(model).module.in_features)
     torch.testing.assert_close(found, by_hand(model, EVERYTHING), rtol=1e-4, atol=1e-5)
 
 
 def test_the_head_makes_the_logits_of_them(model):
-    head = head_of(model)[1]
+    head = head_of(model).module
     with torch.no_grad():
         logits = head(features(model, EVERYTHING, Run(device="cpu")).float()).double()
 
@@ -103,7 +108,7 @@ def test_rows_are_those_of_the_subset_in_whichever_batches(numbers, size):
         patch.setattr("mu.models.head.BATCH_SIZE", size)
         found = features(model, subset, Run(device="cpu"))
 
-    assert model.batches >= len(numbers) // (size + 1)
+    assert model.batches >= len(numbers) // (size + 1) + SEARCH
     torch.testing.assert_close(found, by_hand(model, subset), rtol=1e-4, atol=1e-5)
 
 
@@ -132,7 +137,7 @@ def test_the_network_is_left_as_it_was(training):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
 def test_the_network_is_left_as_it_was_even_if_it_fails(batch, training, monkeypatch):
     monkeypatch.setattr("mu.models.head.BATCH_SIZE", 5)
     model = Tiny(fails_at=batch).train(training)
@@ -156,9 +161,19 @@ def test_features_of_half_precision_are_float64_too():
     torch.testing.assert_close(found, exact, rtol=0.05, atol=0.05)
 
 
-def test_a_network_without_a_linear_layer_is_refused():
-    model = nn.Sequential(nn.Conv2d(3, 3, 8), nn.Flatten()).train()
+def test_a_network_without_a_head_is_refused_and_left_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 3, 8), nn.Flatten(), nn.Softmax(1)).train()
 
-    with refused("no linear layer"):
+    with refused("no head", "'2' (Softmax)"):
         features(model, EVERYTHING, Run(device="cpu"))
     assert model.training
+    assert not hooks_of(model)
+
+
+def test_features_of_a_convolution_are_what_it_sees():
+    model = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, 3, 4), nn.Flatten())
+
+    found = features(model, EVERYTHING, Run(device="cpu"))
+
+    assert found.shape == (23, 3 * 4 * 4)
+    torch.testing.assert_close(found, by_hand(model, EVERYTHING), rtol=1e-4, atol=1e-5)

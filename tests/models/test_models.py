@@ -95,7 +95,7 @@ def test_gradients_reach_every_weight_of_a_fresh_network(arch):
 
     functional.cross_entropy(model(torch.rand(3, 1, 32, 32)), torch.arange(3)).backward()
 
-    for name in prunable(model, "head"):
+    for name in prunable(model, "head", None):
         assert model.get_parameter(name).grad.abs().sum() > 0, name
 
 
@@ -416,13 +416,13 @@ def test_convolutions_can_be_pruned_and_head_norms_and_biases_cannot(arch, stem)
     }
     others, head = LINEAR.get((arch, stem), ([], "fc"))
 
-    names = prunable(model)
+    names = prunable(model, "body", head)
 
     assert set(names) == convolutions | {f"{name}.weight" for name in others}
     assert len(names) == len(set(names))
     assert set(names) <= dict(model.named_parameters()).keys()
-    assert set(prunable(model, "head")) == {*names, f"{head}.weight"}
-    assert prunable(model, "all") == [name for name, _ in model.named_parameters()]
+    assert set(prunable(model, "head", head)) == {*names, f"{head}.weight"}
+    assert prunable(model, "all", head) == [name for name, _ in model.named_parameters()]
 
 
 def weights_of_vit():
@@ -447,22 +447,22 @@ def weights_of_swin():
 @pytest.mark.parametrize(
     ("arch", "expected", "head"),
     [
-        ("vit_tiny", weights_of_vit(), "heads.head.weight"),
-        ("swin_t", weights_of_swin(), "head.weight"),
+        ("vit_tiny", weights_of_vit(), "heads.head"),
+        ("swin_t", weights_of_swin(), "head"),
     ],
 )
 def test_of_a_transformer_patches_attention_and_linear_layers_can_be_pruned(
     arch, stem, expected, head
 ):
     model = outline(arch, stem)
-    names = prunable(model)
+    names = prunable(model, "body", head)
     every = [name for name, _ in model.named_parameters()]
 
     assert set(names) == expected
     assert len(names) == len(expected)
-    assert set(prunable(model, "head")) == expected | {head}
-    assert prunable(model, "all") == every
-    left = set(every) - set(names) - {head}
+    assert set(prunable(model, "head", head)) == expected | {f"{head}.weight"}
+    assert prunable(model, "all", head) == every
+    left = set(every) - set(names) - {f"{head}.weight"}
     assert all(
         name.endswith(("bias", "pos_embedding", "class_token", "relative_position_bias_table"))
         or ".ln" in name
@@ -494,7 +494,7 @@ def test_attention_can_be_pruned_with_its_projections_in_and_out():
     model = TinyTransformer()
     assert model(torch.rand(2, 1, 8, 8)).shape == (2, 3)
 
-    assert set(prunable(model)) == {
+    assert set(prunable(model, "body", "head")) == {
         "patches.weight",
         "encoder.self_attn.in_proj_weight",
         "encoder.self_attn.out_proj.weight",
@@ -504,7 +504,7 @@ def test_attention_can_be_pruned_with_its_projections_in_and_out():
 
 
 def test_attention_with_separate_projections_can_be_pruned_too():
-    names = prunable(TinyTransformer(kdim=6, vdim=5))
+    names = prunable(TinyTransformer(kdim=6, vdim=5), "body", "head")
 
     assert {name for name in names if "attn" in name} == {
         "encoder.self_attn.q_proj_weight",
@@ -515,7 +515,7 @@ def test_attention_with_separate_projections_can_be_pruned_too():
 
 
 def test_the_biases_of_attention_cannot_be_pruned_whatever_their_shape():
-    names = prunable(TinyTransformer(add_bias_kv=True))
+    names = prunable(TinyTransformer(add_bias_kv=True), "body", "head")
 
     assert {name for name in names if "attn" in name} == {
         "encoder.self_attn.in_proj_weight",
@@ -523,7 +523,7 @@ def test_the_biases_of_attention_cannot_be_pruned_whatever_their_shape():
     }
 
 
-def test_linear_layers_can_be_pruned_but_the_last():
+def test_linear_layers_can_be_pruned_but_the_head():
     model = nn.Sequential(
         nn.Conv1d(1, 2, 3),
         nn.Flatten(),
@@ -533,9 +533,17 @@ def test_linear_layers_can_be_pruned_but_the_last():
         nn.Linear(4, 2),
     )
 
-    assert prunable(model) == ["0.weight", "2.weight", "4.weight"]
+    assert prunable(model, "body", "5") == ["0.weight", "2.weight", "4.weight"]
+    assert prunable(model, "body", "2") == ["0.weight", "4.weight", "5.weight"]
+    assert prunable(model, "body", None) == ["0.weight", "2.weight", "4.weight", "5.weight"]
+    assert prunable(nn.Linear(3, 2), "body", "") == []
 
 
-def test_a_lone_linear_layer_is_the_head_and_a_lone_convolution_is_not():
-    assert prunable(nn.Linear(3, 2)) == []
-    assert prunable(nn.Conv2d(1, 2, 3)) == ["weight"]
+def test_of_shared_weights_the_name_that_a_mask_can_have_is_given_once():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+
+    assert prunable(model, "body", "3") == ["0.weight"]
+    assert prunable(model, "body", "2") == ["3.weight"]  # the head's, wherever else it is used
+    assert prunable(model, "head", "2") == ["0.weight", "3.weight"]
+    assert prunable(model, "body", None) == ["0.weight", "3.weight"]

@@ -9,9 +9,9 @@ from torchvision.models import VisionTransformer
 
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.pruning.base import PruningContext, prunable
+from mu.pruning.base import PruningContext
 from mu.runs import Run, generator
-from tests.helpers import make_dataset, random_mask
+from tests.helpers import make_dataset, prunable, random_mask
 
 SIZE = 4  # of the images of small networks
 DATASET = make_dataset(train=18, test=6, size=SIZE)

@@ -9,10 +9,9 @@ from torch import nn
 
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.pruning.base import prunable
 from mu.pruning.channel import Channel
 from mu.runs import Run
-from tests.helpers import as_arrays, laws, random_mask, same_masks
+from tests.helpers import as_arrays, laws, prunable, random_mask, same_masks
 from tests.pruning.networks import DATA, dense
 
 STRUCTURED = True  # of the contract tests: it keeps whole filters

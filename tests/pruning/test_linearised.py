@@ -16,9 +16,8 @@ from torchvision.ops.misc import SqueezeExcitation
 
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.pruning.base import prunable
 from mu.pruning.scoring.linearised import ACTIVATIONS, Twin, levelled, linear
-from tests.helpers import laws, mostly_slow
+from tests.helpers import laws, mostly_slow, prunable
 from tests.pruning.networks import CONVOLUTIONAL, TRANSFORMERS, build, dense, half
 
 CPU = torch.device("cpu")

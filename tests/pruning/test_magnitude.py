@@ -12,10 +12,18 @@ from torch import nn
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.pruning import make_pruner
-from mu.pruning.base import prunable
 from mu.pruning.magnitude import IMP, OMP
 from mu.runs import Run
-from tests.helpers import as_arrays, bits, laws, make_dataset, random_mask, refused, same_masks
+from tests.helpers import (
+    as_arrays,
+    bits,
+    laws,
+    make_dataset,
+    prunable,
+    random_mask,
+    refused,
+    same_masks,
+)
 
 DATASET = make_dataset(train=12, test=6)
 DATA = DATASET.training_subset(np.arange(12))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mu.report.alarms import RULES, Alarm, Result, alarms, alarms_of, gravest, tag_of
-from tests.report.comparison.made import make_run
+from tests.report.comparison.made import BEFORE, make_run
 
 # The table of the README, with the interval of MIA and the attack's AUC as the run logged them.
 ORIGINAL = {
@@ -82,6 +82,33 @@ BAD: dict[str, tuple[Result, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+def guessing(right: float, half: float = 6.0) -> dict[str, float]:
+    """What the attack on held-out samples of the unlearned network came to."""
+    name = "MIA_privacy_confidence"
+    return {name: right, f"{name}_lo": right - half, f"{name}_hi": right + half}
+
+
+def test_an_attack_that_does_no_better_than_guessing_on_the_network_says_nothing() -> None:
+    (found,) = alarms(result(guessing(51.4)))
+    assert found.rule == "attack"
+    for words in ("of this network", "51.4 % of held-out", "45.4 to 57.4 %", "is chance", "lira"):
+        assert words in found.text
+    assert found.beyond == pytest.approx(50 - 45.4)
+
+
+def test_what_an_attack_does_on_the_original_is_told_first_and_once() -> None:
+    (found,) = alarms(result(guessing(50.0), {"MIA": 100.0}))
+    assert "even on the original" in found.text
+    assert "held-out" not in found.text
+
+
+def test_a_finished_run_whose_attack_guesses_is_told_of() -> None:
+    run = make_run("a", metrics={**UNLEARNED, **guessing(50.5)})
+    assert [one.rule for one in alarms_of(run, {})] == ["attack"]
+    earlier = make_run("b", metrics={**UNLEARNED, "MIA_privacy_confidence": 50.5})
+    assert alarms_of(earlier, {}) == []  # its interval was not logged then
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_each_warning_gives_values_and_what_they_mean(rule: str) -> None:
     bad, words = BAD[rule]
@@ -113,6 +140,8 @@ def test_every_rule_is_named_in_the_order_of_the_list() -> None:
         (lambda by: result({"TA": 90.54 - by}), "accuracy"),
         (lambda by: result(original={"MIA_fit_auc_lo": 0.51 - by}), "attack"),
         (lambda by: result(original={"MIA": 50.0 + by}), "attack"),
+        (lambda by: result(guessing(52.0, 2.0 + by)), "attack"),
+        (lambda by: result(guessing(53.0 - by, 6.0)), "attack"),
         (lambda by: result({"MIA_lo": 60.0 - by}), "forget_set"),
         (lambda by: result(floor=0.54 + by), "oracles_apart"),
     ],
@@ -145,10 +174,10 @@ def test_what_is_missing_or_nan_is_not_judged() -> None:
 
 
 def test_a_finished_run_is_judged_by_what_it_logged() -> None:
-    good, oracle = make_run("a", metrics={"gap": 1.0}), make_run("o", "retrain")
+    good, oracle = make_run("a", metrics={**BEFORE, "gap": 1.0}), make_run("o", "retrain")
     assert alarms_of(good, oracle.metrics) == []
     assert alarms_of(oracle, {}) == []
-    bad = make_run("b", "retrain", metrics={"RA": 61.9})
+    bad = make_run("b", "retrain", metrics={**BEFORE, "RA": 61.9})
     assert [one.rule for one in alarms_of(bad, {})] == ["oracle_fit"]
     assert [one.rule for one in alarms_of(good, bad.metrics)] == ["oracle_fit"]
     under = make_run("c", metrics={"RA_before": 90.0, "RA": 90.0})

@@ -153,7 +153,7 @@ def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
         process.wait(PATIENCE)
     assert remote.run(run_id).info.status == "RUNNING"
     kept = progress_at(remote, run_id)
-    assert 1 <= len(kept) <= 3  # the one to be removed is removed after the upload of a new one
+    assert 1 <= len(kept) <= 4  # removed after the upload of a new one, by another thread
 
     prune(Request(entry={"resume_run_id": run_id}, device=device))
     run = remote.run(run_id)

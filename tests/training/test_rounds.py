@@ -1,6 +1,7 @@
 """The rounds of a recipe: their place in the schedule, where each starts, and what it hands on."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,11 +14,10 @@ from mu.data import load_data
 from mu.masks import Mask
 from mu.originals.rounds import train_network
 from mu.originals.train import make_recipe
-from mu.pruning.base import prunable
 from mu.recipes.recipe import Stage
 from mu.runs import Run
 from mu.training.loop import train
-from tests.helpers import laws, random_mask
+from tests.helpers import laws, prunable, random_mask
 from tests.training.networks import PLAIN
 
 DATA = load_data("digits")
@@ -103,6 +103,33 @@ def test_whatever_needs_no_dense_training_is_one_stage(epochs, rounds):
     assert recipe(**settings).stages(mask_is_known=True) == [Stage(0, 0, 0)]
     assert recipe(**{**settings, "rate": 0.0}).stages() == [Stage(0, 0, 0)]
     assert recipe(**{**settings, "rate": 0.0}, when="initial").stages() == [Stage(0, 0, 0)]
+
+
+@laws(60)
+@given(
+    epochs=st.integers(1, 60),
+    rounds=st.integers(1, 8),
+    rewind=st.sampled_from(["rewind_lt", "lt", "pt"]),
+    when=st.sampled_from(["trained", "initial"]),
+    data=st.data(),
+)
+def test_under_a_known_mask_weights_are_trained_as_long_as_the_originals_were(
+    epochs, rounds, rewind, when, data
+):
+    """Counted back from the end: what was trained before weights were put back is not in them."""
+    epoch = None
+    if rewind == "rewind_lt" and when == "trained":
+        epoch = data.draw(st.none() | st.integers(0, epochs - 1))
+    settings = {"epochs": epochs, "rounds": rounds, "rewind": rewind, "rewind_epoch": epoch}
+    one = recipe(pruner="imp", when=when, **settings)
+    in_weights = 0
+    for stage in one.stages():
+        if rewind != "pt":
+            in_weights = stage.start_epoch  # those that are put back are that old
+        in_weights += epochs - stage.start_epoch
+    known = one.stages(mask_is_known=True)
+    assert sum(epochs - stage.start_epoch for stage in known) == in_weights
+    assert in_weights == epochs * (1 + rounds if (rewind, when) == ("pt", "trained") else 1)
 
 
 @pytest.mark.parametrize("rewind", ["rewind_lt", "lt", "pt"])
@@ -285,6 +312,35 @@ def test_a_mask_that_is_given_is_trained_under_once(calls):
     assert run.history("sparsity") == [(0, given.sparsity)]
     train(initial, data, one.training, Run(device="cpu"), mask=given)
     assert equal(weights_of(model), weights_of(initial))
+
+
+def test_by_a_recipe_that_goes_on_from_trained_weights_a_given_mask_is_that_of_every_round(calls):
+    """Dense first, as there; then under the mask for as long as the original was sparse."""
+    one = recipe(pruner="imp", rate=0.3, rounds=2, rewind="pt")
+    data = training_set(one)
+    initial = one.model.build(one.seed)
+    given = random_mask(initial, prunable(initial), kept=0.3)
+    run, told = Run(device="cpu"), []
+    model, mask = train_network(
+        one, data, run, mask=given, after_round=lambda number, *_: told.append(number)
+    )
+    assert mask == given
+    assert told == [0, 1, 2]
+    assert [found.is_dense for found in calls.masks] == [True, False, False]
+    assert calls.masks[1:] == [given, given]
+    assert equal(calls.starts[0], weights_of(initial))
+    for end, start in zip(calls.ends, calls.starts[1:], strict=False):
+        assert equal(end, start)
+    assert run.samples_seen == 3 * 4 * len(data)
+    assert run.history("sparsity") == [(0, 0.0), (1, given.sparsity), (2, given.sparsity)]
+    for stage in (None, given, given):
+        train(initial, data, one.training, Run(device="cpu"), mask=stage)
+    assert equal(weights_of(model), weights_of(initial))
+
+
+def test_an_original_that_was_trained_under_a_given_mask_had_one_training_whatever_rewind_says():
+    one = replace(recipe(pruner="imp", rewind="pt"), given_mask="0" * 64)
+    assert one.stages(mask_is_known=True) == [Stage(0, 0, 0)]
 
 
 def test_seeds_of_weights_and_of_samples_are_separate():

@@ -17,7 +17,7 @@ from mu.data.images import ImageDataset
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.models import ModelSpec
-from mu.models.head import head_of
+from mu.models.head import find_head
 from mu.runs import Run
 from mu.training import Training
 from mu.transfer import DEFAULT_TUNE, TUNES
@@ -26,6 +26,7 @@ from mu.transfer.checkpoint import check_target, transfer_training, transferred,
 from tests.helpers import bits, encoded, make_checkpoint, make_dataset, refused, write_tree
 from tests.transfer.targets import bright
 
+IMAGES = torch.rand(2, 1, 8, 8)
 TARGET = replace(bright(), mean=(0.6,), std=(0.9,))
 QUICK = Training(epochs=2, batch_size=16, lr=0.05, augment="crop")
 each_tune = pytest.mark.parametrize("tune", sorted(TUNES))
@@ -49,8 +50,7 @@ def moved(
 
 def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The head's tensors, and all others, statistics of batch normalisation among them."""
-    head = head_of(model)
-    assert head is not None
+    head = find_head(model, IMAGES)
     state = model.state_dict()
     own = {name: one for name, one in state.items() if name.startswith(f"{head[0]}.")}
     return own, {name: one for name, one in state.items() if name not in own}
@@ -121,8 +121,7 @@ def test_the_source_is_left_as_it_is(tune: str) -> None:
 
 def test_with_head_no_gradient_is_computed_elsewhere_and_flags_are_put_back() -> None:
     after = moved(source(), "head")
-    head = head_of(after.model)
-    assert head is not None
+    head = find_head(after.model, IMAGES)
     own = {id(one) for one in head[1].parameters()}
     for parameter in after.model.parameters():
         assert parameter.requires_grad
@@ -310,15 +309,15 @@ def test_the_shape_of_the_source_decides_where_it_is_known() -> None:
 
 
 class Odd(nn.Module):
-    """Logits from a convolution; a linear layer elsewhere."""
+    """Logits from a convolution and a pooling; a linear layer elsewhere."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.gate = nn.Linear(2, 2)
-        self.last = nn.Conv2d(1, classes, 8)
+        self.last = nn.Conv2d(1, classes, 3)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.last(images).flatten(1)
+        return self.last(images).mean((2, 3))
 
 
 class Wide(nn.Module):
@@ -337,7 +336,7 @@ def odd(num_classes: int) -> nn.Module:
 
 
 def headless(num_classes: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, num_classes, 8), nn.Flatten())
+    return nn.Sequential(nn.Conv2d(1, num_classes, 8), nn.Flatten(), nn.LogSoftmax(1))
 
 
 def wide(num_classes: int) -> nn.Module:
@@ -357,7 +356,7 @@ def own(arch: str) -> Checkpoint:
 def test_a_network_without_a_linear_head_is_refused(arch: str) -> None:
     checkpoint = own(arch)
     for check in (lambda: check_target(checkpoint.spec, TARGET), lambda: moved(checkpoint, "head")):
-        with refused(f":{arch} has no linear head", "logits", "another arch"):
+        with refused(f":{arch}: the network has no head", "logits", "another arch"):
             check()
 
 

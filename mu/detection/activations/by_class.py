@@ -14,7 +14,7 @@ from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset, Indices
 from mu.detection.base import Detector, Suspects
 from mu.errors import UserError
-from mu.models.head import features
+from mu.models.head import NoHeadError, features
 from mu.runs import Run
 
 FEWEST = 3  # samples of a class that can be compared
@@ -39,7 +39,13 @@ def features_by_class(
     label = detector.label(dataset)
     train = checkpoint.spec.split(dataset).train
     labels = dataset.train.labels.numpy()[train]
-    found = features(checkpoint.model, dataset.training_subset(train), run)
+    try:
+        found = features(checkpoint.model, dataset.training_subset(train), run)
+    except NoHeadError as error:
+        raise UserError(
+            f"suspects={detector.name} looks at what the head is given, but {error}; "
+            "take an original of another arch"
+        ) from error
     rows = {
         int(chosen): np.flatnonzero(labels == chosen)
         for chosen in (np.unique(labels) if label is None else [label])

@@ -13,6 +13,8 @@ Avoid a False Sense of Privacy, on U-LiRA.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,13 +52,29 @@ def lira(phi: Scores, references: Scores, seen: Seen, *, enough: int = ENOUGH) -
     """
     phi, references = np.asarray(phi, float), np.asarray(references, float)
     seen = np.asarray(seen, bool)
-    _check(phi, references, seen)
+    check(phi, references, seen)
     own = len(references) >= enough
-    inside, outside = (_fitted(references, side, own) for side in (seen, ~seen))
-    return _log_normal(phi, *inside) - _log_normal(phi, *outside)
+    inside, outside = (fitted(references, side, own=own) for side in (seen, ~seen))
+    return inside.log_density(phi) - outside.log_density(phi)
 
 
-def _check(phi: Scores, references: Scores, seen: Seen) -> None:
+@dataclass(frozen=True, eq=False)
+class Normals:
+    """A normal distribution for each sample, fitted to the references of one side; (n_samples,)."""
+
+    mean: Scores
+    variance: Scores
+    count: Scores  # references that the mean is of
+    freedom: Scores  # degrees of freedom of the variance; 0 where there was nothing to estimate
+
+    def log_density(self, values: Scores) -> Scores:
+        """Without the constant that all normal distributions share."""
+        deviations = (values - self.mean) ** 2 / self.variance
+        return np.asarray(-0.5 * (np.log(self.variance) + deviations), float)
+
+
+def check(phi: Scores, references: Scores, seen: Seen) -> None:
+    """Refuse with a ValueError what does not fit together, as :func:`lira` says."""
     if references.ndim != 2 or seen.shape != references.shape or phi.shape != seen.shape[1:]:
         raise ValueError(
             f"shapes do not fit: phi {phi.shape}, references {references.shape}, seen {seen.shape}"
@@ -71,17 +89,17 @@ def _check(phi: Scores, references: Scores, seen: Seen) -> None:
         )
 
 
-def _fitted(references: Scores, side: Seen, own: bool) -> tuple[Scores, Scores]:
-    """Mean and variance of each sample over the references of one side, (n_samples,) each."""
-    count = side.sum(0)
+def fitted(references: Scores, side: Seen, *, own: bool) -> Normals:
+    """The distribution of each sample over the references of one side.
+
+    ``own``: whether each sample has a variance of its own; else all share one.
+    """
+    count = side.sum(0).astype(float)
     mean = np.where(side, references, 0.0).sum(0) / count
     squares = np.where(side, (references - mean) ** 2, 0.0).sum(0)
-    if not own:  # a sample costs one degree of freedom: its mean
+    freedom = count - 1  # a sample costs one: its mean
+    if not own:
         squares = np.full_like(mean, squares.sum())
-        count = np.full_like(count, count.sum() - len(count) + 1)
-    return mean, np.maximum(squares / np.maximum(count - 1, 1), FLOOR**2)
-
-
-def _log_normal(values: Scores, mean: Scores, variance: Scores) -> Scores:
-    """Log-density of normal distributions, without the constant that all share."""
-    return np.asarray(-0.5 * (np.log(variance) + (values - mean) ** 2 / variance), float)
+        freedom = np.full_like(mean, freedom.sum())
+    variance = np.maximum(squares / np.maximum(freedom, 1), FLOOR**2)
+    return Normals(mean, variance, count, freedom)

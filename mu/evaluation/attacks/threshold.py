@@ -54,12 +54,13 @@ def threshold(members: Scores, non_members: Scores) -> float:
     """The score from which on to call members, so that the mean of both rates is highest.
 
     ``members`` and ``non_members``: of shape (n,), not empty. Where several are as good, the
-    highest is taken.
+    lowest is taken: where nothing tells them apart all are members, as the other attack has it.
     """
     values = np.unique(np.concatenate([members, non_members]))
     below_members, below_others = (
-        np.searchsorted(np.sort(part), values) / len(part) for part in (members, non_members)
+        np.searchsorted(np.sort(part), values) for part in (members, non_members)
     )
-    gain = below_others - below_members  # 0 at the lowest value, where all are called members
-    best = len(values) - 1 - int(np.argmax(gain[::-1]))
-    return float(values[best])
+    # In whole numbers, so that rounding decides no tie. 0 at the lowest value, where all are called
+    # members.
+    gain = below_others * len(members) - below_members * len(non_members)
+    return float(values[int(np.argmax(gain))])

@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 
+from mu.evaluation.controls import CONTROLS
 from mu.report.alarms import gravest
 from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import ranked
@@ -129,7 +130,7 @@ RULES: Final[Sequence[Callable[[Table], str | None]]] = (
 
 
 def _methods(table: Table) -> pd.DataFrame:
-    return table.runs[table.runs["method"] != ORACLE_METHOD]
+    return table.runs[~table.runs["method"].isin([ORACLE_METHOD, *CONTROLS])]
 
 
 def _about(runs: pd.DataFrame, words: str) -> str | None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from mu.report.comparison.cautions import cautions
 from mu.report.comparison.cells import write
+from mu.report.comparison.controls import real_id
 from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import Table
@@ -18,12 +19,14 @@ from mu.report.console import make_console, print_notes
 from mu.report.markdown import escape, markdown_table
 
 LEGEND = (
-    "Mean ± sample standard deviation over seeds; in brackets the mean distance to the oracle "
-    "(Retrain); bold: no method is better in these columns."
+    "Mean ± sample standard deviation over originals (of one: over seeds of unlearning); in "
+    "brackets the mean distance to the oracle (Retrain); bold: no method is better in these "
+    "columns. Rows nothing and logit_mask are controls: the original as it is, and with the output "
+    "of the forgotten class hidden."
 )
 FIELDS = (
     "group", "original", "sparsity", "row", "method", "metric", "mean", "sd", "runs", "low",
-    "high", "distance", "best", "run_ids", "warnings",
+    "high", "within", "originals", "distance", "best", "run_ids", "warnings",
 )  # fmt: skip
 _LATEX = str.maketrans(
     {
@@ -44,14 +47,17 @@ def _texts(table: Table, **patterns: str) -> pd.DataFrame:
 def to_csv(tables: Sequence[Table]) -> str:
     """All tables, one below the other: a line for each number, with all digits.
 
-    ``sd`` is the sample standard deviation over ``runs`` runs, ``low`` and ``high`` the ends of
-    the 95 % interval (over seeds; of one run over samples), ``distance`` the mean distance to the
+    ``sd`` is the sample standard deviation over ``originals`` (of one: over ``runs`` runs),
+    ``within`` that over seeds of unlearning of one original, ``low`` and ``high`` the ends of the
+    95 % interval (of one run: over samples), ``distance`` the mean distance to the
     oracle, ``run_ids`` are apart by spaces, and ``warnings`` are the names of the rules of
     :mod:`mu.report.alarms` that apply to one of them. A number that is not there is empty.
     """
     cells = pd.concat([table.shown.assign(group=table.heading, warnings=_names(table))
                        for table in tables])  # fmt: skip
-    cells = cells[cells["mean"].notna()].assign(run_ids=lambda own: own["run_ids"].map(" ".join))
+    cells = cells[cells["mean"].notna()].assign(
+        run_ids=[" ".join(map(real_id, ids)) for ids in cells["run_ids"][cells["mean"].notna()]]
+    )
     return str(cells.to_csv(columns=FIELDS, index=False, lineterminator="\n"))
 
 

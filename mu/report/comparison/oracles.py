@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mu.alike import canonical_items
 from mu.evaluation.gap import GAP_METRICS, gaps, gaps_between
+from mu.report.alarms import of_original
 from mu.run_record import RunRecord
 from mu.tags import ORACLE
 
@@ -100,6 +101,14 @@ def gap_to(run: RunRecord, oracle: RunRecord | None) -> float:
     if oracle is None or not all(n in one.metrics for n in GAP_METRICS for one in (run, oracle)):
         return NAN
     return gaps(run.metrics, oracle.metrics)["gap"]
+
+
+def gain_to(run: RunRecord, oracle: RunRecord | None) -> float:
+    """How much nearer to the oracle than its original it is, in points; NaN if not known."""
+    before = of_original(run.metrics)
+    if "gain" in run.metrics or oracle is None or not set(GAP_METRICS) <= {*before}:
+        return run.metrics.get("gain", NAN)
+    return gaps(before, oracle.metrics)["gap"] - gap_to(run, oracle)
 
 
 def floor_of(oracles: Iterable[RunRecord]) -> float:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from mu.evaluation.controls import CONTROLS, LOGIT_MASK, NOTHING
 from mu.report.comparison.cells import number, write
-from mu.report.comparison.table import Table
+from mu.report.comparison.table import Table, verdicts
+from mu.report.verdict import MEANINGS
 
 SLIGHT = 0.5  # points of gap that are not worth calling a change
 FEW = 5  # seeds below which an interval is wide
@@ -22,21 +24,34 @@ def summarise_table(table: Table) -> list[str]:
     for original, floor in table.originals["floor"].items():
         start = f"On {original} originals, " if several else ""
         order = list(ranked(table, original).itertuples())
-        words = " ".join([_nearest(order), *_overlap(order), *_floor(floor, order)])
+        words = " ".join(
+            [
+                _nearest(order),
+                *_overlap(order),
+                *_floor(floor, order),
+                *_sources(order),
+                *_judged(table, original, order),
+            ]
+        )
         paragraphs.append(start + words if start or order else words[0].upper() + words[1:])
     return [*paragraphs, *_of_sparsity(table)]
 
 
 def ranked(table: Table, original: str) -> pd.DataFrame:
     """Cells of the methods that have a gap there, the nearest to the oracle first."""
-    cells = table.found("gap")
+    cells = _of_methods(table)
     return cells[cells["original"] == original].sort_values("mean", kind="stable")
 
 
 def best_gap(table: Table) -> float | None:
     """The smallest gap of the table, in points; None where no run has one."""
-    cells = table.found("gap")
+    cells = _of_methods(table)
     return None if cells.empty else float(cells["mean"].min())
+
+
+def _of_methods(table: Table) -> pd.DataFrame:
+    cells = table.found("gap")
+    return cells[~cells["method"].isin(CONTROLS)]
 
 
 def _nearest(order: Sequence[Any]) -> str:
@@ -44,6 +59,7 @@ def _nearest(order: Sequence[Any]) -> str:
         return "no run has been measured against an oracle, so nothing can be ranked."
     first = order[0]
     count = "one run" if first.runs == 1 else f"{first.runs} runs"
+    count += f" of {first.originals} originals" if 1 < first.originals < first.runs else ""
     words = f"{first.row} is nearest to the oracle: gap {write(first)} points ({count}), "
     if len(order) == 1:
         return f"{words}and no other method has a gap."
@@ -76,6 +92,42 @@ def _floor(floor: float, order: Sequence[Any]) -> list[str]:
     words = f"Oracles that differ in their seed alone are {number('gap', floor)} points apart"
     below = order[0].mean <= floor
     return [f"{words}, so no gap below that means anything." if below else f"{words}."]
+
+
+def _sources(order: Sequence[Any]) -> list[str]:
+    """How much of the gaps' spread comes from the original, and how much from unlearning."""
+    texts = [
+        f"{one.row} ±{number('gap', one.sd)} and ±{number('gap', one.within)}"
+        for one in order
+        if one.originals > 1 and not math.isnan(one.within)
+    ]
+    return (
+        [
+            "Standard deviation of the gap between originals, and between seeds of unlearning of "
+            f"one: {'; '.join(texts)}."
+        ]
+        if texts
+        else []
+    )
+
+
+def _judged(table: Table, original: str, order: Sequence[Any]) -> list[str]:
+    """Gaps of the controls, and what each method came to."""
+    if not order:
+        return []
+    gaps = table.found("gap").query("original == @original").set_index("method")["mean"]
+    words = {NOTHING: "Doing nothing", LOGIT_MASK: "Hiding the class's output alone"}
+    sentences = [
+        f"{text} has a gap of {number('gap', gaps[name])}."
+        for name, text in words.items()
+        if name in gaps
+    ]
+    found = verdicts(table.runs)
+    rows = {one.row: found.get((one.row, original), "") for one in order}
+    for word, meaning in MEANINGS.items():
+        if names := [row for row, own in rows.items() if own == word]:
+            sentences.append(f"{word.capitalize()} ({meaning}): {_listed(names)}.")
+    return sentences
 
 
 def _of_sparsity(table: Table) -> list[str]:

@@ -13,8 +13,10 @@ import pandas as pd
 
 from mu.alike import canonical_items
 from mu.evaluation.catalogue import HIGHER, LOWER, ORACLE, metric
+from mu.evaluation.controls import CONTROLS
 from mu.report.alarms import alarms_of
 from mu.report.comparison.cells import make_cell
+from mu.report.comparison.controls import controls_of
 from mu.report.comparison.groups import (
     DENSE,
     Group,
@@ -32,18 +34,20 @@ from mu.report.comparison.oracles import (
     ORACLE_METHOD,
     Linked,
     floor_of,
+    gain_to,
     gap_to,
     link,
     mask_from,
     problem_of,
 )
 from mu.report.metrics import digits_of
+from mu.report.verdict import BAD, MEANINGS, verdict
 from mu.run_record import RunRecord
 from mu.tags import COMMIT, DIRTY
 
-# The paper's order; ASR only where a backdoor was planted.
-COLUMNS = ("UA", "MIA", "RA", "TA", "ASR", "gap", "RTE")
-OF_ORIGINALS = ("UA", "MIA", "RA", "TA", "ASR")
+# The paper's order; what is left of planted labels only where some were planted.
+COLUMNS = ("UA", "MIA", "MIA_auc", "RA", "TA", "ASR", "IC_err", "Fgt", "gap", "depth", "RTE")
+OF_ORIGINALS = ("UA", "MIA", "RA", "TA", "ASR", "IC_err", "Fgt")
 _LOGGED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 
 
@@ -57,14 +61,15 @@ class Table:
     # A line for each row (the oracle's first), original (dense first, then by sparsity) and metric,
     # those that figures need among them: ``row``, ``method``, ``original``, ``sparsity`` (0-100 %),
     # the numbers of `make_cell`, NaN where no run has one, and ``best``: whether no method is
-    # better on these originals.
+    # better on these originals. Controls and what a verdict calls bad are never the best.
     cells: pd.DataFrame
     # A line for each block of columns, by its label (``95 % sparse``): ``sparsity``, ``floor``
     # (mean gap between oracles that differ in their seed alone, in points) and means of the
     # originals' `OF_ORIGINALS` before unlearning. NaN where one is not known.
     originals: pd.DataFrame
     # A line for each run behind the numbers, by run ID; texts that are not known are empty.
-    # ``oracle`` is the one that it is compared with, ``named`` the one that it points to.
+    # ``oracle`` is the one that it is compared with, ``named`` the one that it points to,
+    # ``verdict`` a word of :mod:`mu.report.verdict`.
     runs: pd.DataFrame
     repeats: tuple[str, ...] = ()  # IDs of runs left out, since they repeat the seeds of one
 
@@ -83,7 +88,7 @@ class Table:
         return bool(self.cells["mean"][self.cells["metric"] == name].notna().any())
 
     def found(self, name: str) -> pd.DataFrame:
-        """The cells of a metric that methods have, the oracle's left out."""
+        """The cells of a metric that methods and controls have, the oracle's left out."""
         cells = self.cells[(self.cells["metric"] == name) & self.cells["mean"].notna()]
         return cells[cells["method"] != ORACLE_METHOD]
 
@@ -94,7 +99,7 @@ def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
     ``runs``: finished ones, each once; oracles that others point to among them. ``metrics``:
     columns; default: those of :data:`COLUMNS` that a run has.
     """
-    linked = link(runs)
+    linked = link([*runs, *controls_of(runs)])
     groups = split_groups(linked.runs, linked.oracles)
     headings = tell_apart([title(shared) for shared, _ in groups], [own for own, _ in groups])
     return [
@@ -105,20 +110,25 @@ def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
 
 def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | None) -> Table:
     shared, members = group
-    names = dict.fromkeys((*(metrics or ()), *COLUMNS))
+    names = dict.fromkeys((*(metrics or ()), *COLUMNS, "gain"))
     lines, facts, kept = [], [], list[RunRecord]()
     for place, own in _places(members, {one.run_id for one in linked.oracles.values()}):
         lines += [place | make_cell(name, own, linked.oracles) for name in names]
         facts += [place | _facts(run, linked) for run in own]
         kept += own
     cells, runs = (pd.DataFrame(one).astype({"sparsity": float}) for one in (lines, facts))
-    cells["best"] = _best(cells)
+    floors = _floors(runs, kept)
+    runs["verdict"] = [
+        _word(run, linked.oracles.get(run.run_id), floors[original])
+        for run, original in zip(kept, runs["original"], strict=True)
+    ]
+    cells["best"] = _best(cells, verdicts(runs))
     if metrics is None:  # an empty gap says that there is no oracle
         known = {"gap", *cells.dropna(subset="mean")["metric"]}
         metrics = [name for name in COLUMNS if name in known]
     runs = runs.set_index("run_id")
     repeats = tuple(run.run_id for run in members if run.run_id not in runs.index)
-    originals = _originals(runs, kept).loc[cells["original"].unique()]
+    originals = _originals(runs, floors).loc[cells["original"].unique()]
     about = common_settings(shared, kept)
     return Table(heading, about, tuple(metrics), cells, originals, runs, repeats)
 
@@ -173,31 +183,63 @@ def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
         "commit": run.tags.get(COMMIT, ""),
         "dirty": run.tags.get(DIRTY) == "true",
         "finite": all(map(math.isfinite, logged)),
-        "alarms": alarms_of(run, {} if oracle is None else oracle.metrics),
+        "alarms": []
+        if run.method in CONTROLS
+        else alarms_of(run, oracle.metrics if oracle else {}),
         **{f"{name}_before": run.metrics.get(f"{name}_before", NAN) for name in OF_ORIGINALS},
     }
 
 
-def _originals(runs: pd.DataFrame, oracles: Sequence[RunRecord]) -> pd.DataFrame:
+def _floors(runs: pd.DataFrame, records: Sequence[RunRecord]) -> dict[str, float]:
+    """Mean gap between oracles that differ in their seed alone, by block; NaN without a pair."""
+    return {
+        str(label): floor_of([one for one in records if one.run_id in set(block["run_id"])])
+        for label, block in runs.groupby("original")
+    }
+
+
+def _word(run: RunRecord, oracle: RunRecord | None, floor: float) -> str:
+    """The verdict on a run; empty for controls and oracles, and where there is none."""
+    if run.is_oracle or run.method in CONTROLS:
+        return ""
+    numbers = {"gap": gap_to(run, oracle), "gain": gain_to(run, oracle)}
+    numbers |= {"gap_before": numbers["gap"] + numbers["gain"]}
+    if math.isnan(numbers["gap"]):
+        return ""
+    found = verdict({**numbers, **run.metrics}, oracle.metrics if oracle else {}, floor)
+    return found.word if found else ""
+
+
+def verdicts(runs: pd.DataFrame) -> pd.Series[str]:
+    """The verdict on each row and block: that on most of its runs, the worst of those that tie."""
+    order = {word: place for place, word in enumerate(MEANINGS)}
+
+    def usual(words: pd.Series[str]) -> str:
+        counts = words.value_counts()
+        return str(min(counts.index[counts == counts.max()], key=order.__getitem__))
+
+    return runs[runs["verdict"] != ""].groupby(["row", "original"])["verdict"].agg(usual)
+
+
+def _originals(runs: pd.DataFrame, floors: Mapping[str, float]) -> pd.DataFrame:
     """Each original counts once, however many methods started from it."""
     names = [f"{name}_before" for name in OF_ORIGINALS]
     single = runs.groupby(["original", "split", "training"])[names].last()
     found = single.groupby("original").mean().set_axis(OF_ORIGINALS, axis="columns")
-    blocks = runs.groupby("original")
-    floors = {
-        label: floor_of([one for one in oracles if one.run_id in block.index])
-        for label, block in blocks
-    }
-    return found.assign(sparsity=blocks["sparsity"].first(), floor=pd.Series(floors, dtype=float))
+    sparsity = runs.groupby("original")["sparsity"].first()
+    return found.assign(sparsity=sparsity, floor=pd.Series(floors, dtype=float))
 
 
-def _best(cells: pd.DataFrame) -> Any:
+def _best(cells: pd.DataFrame, judged: pd.Series[str]) -> Any:
     """Marks the best of the methods' cells of one original and metric, all where some tie.
 
     What reads the same in the table is the same. Nothing is marked where there is no other method
-    to be better than, and where neither direction is better.
+    to be better than, and where neither direction is better; nor is what ``judged``, by row and
+    original, calls bad.
     """
+    bad = set(judged.index[judged.isin(BAD)])
     scores = pd.Series([_score(cell) for cell in cells.itertuples()], cells.index, dtype=float)
+    scores[[one in bad for one in zip(cells["row"], cells["original"], strict=True)]] = NAN
     column = scores.groupby([cells["original"], cells["metric"]])
     return (column.transform("count") > 1) & (scores == column.transform("min"))
 
@@ -205,7 +247,7 @@ def _best(cells: pd.DataFrame) -> Any:
 def _score(cell: Any) -> float:
     """The lower, the better; NaN where that cannot be said."""
     better, digits = metric(cell.metric).better, digits_of(cell.metric)
-    if cell.method == ORACLE_METHOD:
+    if cell.method == ORACLE_METHOD or cell.method in CONTROLS:
         return NAN
     score = cell.distance if better == ORACLE else cell.mean
     return round({ORACLE: 1, LOWER: 1, HIGHER: -1}.get(better, NAN) * float(score), digits)

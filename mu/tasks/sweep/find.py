@@ -46,7 +46,10 @@ class Finder:
         """The result of a finished run of just that task, or None."""
         entry = "unlearn" if task.needs else "prune"
         tag, key = self.tag(task, results)
-        found = self._store.find({tag: key, tags.ENTRY: entry}, FINISHED)
+        wanted = {tag: key, tags.ENTRY: entry}
+        if task.needs and task.what["method"] == "retrain":  # one of earlier versions may have less
+            wanted[tags.ORACLE_KEY] = self._oracle_key(task, results[task.needs[0]]["run_id"])
+        found = self._store.find(wanted, FINISHED)
         runs = (run for run in found if tags.SPEC in run.data.tags)
         if oracle := oracle_of(task, results):
             judge = self._record(oracle)
@@ -67,10 +70,14 @@ class Finder:
 
     def _other_oracle(self, task: Task, original: str) -> MlflowRun | None:
         """An oracle that differs by its seed only."""
-        mask_from = task.what["settings"]["mask_from"]
+        return find_oracle(self._store, self._oracle_key(task, original))
+
+    def _oracle_key(self, task: Task, original: str) -> str:
+        method = make_method(task.what["method"], task.what["settings"])
+        mask_from = method.as_dict()["mask_from"]
         mask = self._mask(original) if mask_from == "upstream" else ""
         retained = task.original.retained[task.what["forget_set"]]
-        return find_oracle(self._store, oracle_key(task.original.spec, retained, mask, mask_from))
+        return oracle_key(task.original.spec, retained, mask, mask_from)
 
 
 def oracle_of(task: Task, results: Results) -> str | None:
@@ -113,7 +120,7 @@ def load_of(task: Task) -> Load:
     """What decides how long a task takes."""
     spec, what, settings = task.original.spec, task.what, task.what["settings"]
     if task.kind == "original" or what["method"] == "retrain":
-        upstream = settings.get("mask_from") == "upstream"
+        upstream = settings.get("mask_from") == "upstream" and not spec.recipe.keeps_trained
         return _load("original", spec.settings(), upstream or bool(spec.recipe.given_mask))
     about = {"dataset": spec.data.name, "arch": spec.recipe.model.arch, "forget": what["forget"]}
     about["prune_rate"] = spec.recipe.pruning["rate"]

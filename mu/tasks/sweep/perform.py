@@ -18,11 +18,11 @@ from mu.distributed.place import place
 from mu.errors import UserError
 from mu.methods import make_method
 from mu.tags import ENTRY
+from mu.tasks.listed import forget_split
 from mu.tasks.perform import perform as perform_unlearning
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import train
 from mu.tasks.resume import continue_training, continue_unlearning
-from mu.tasks.suspects import forget_split
 from mu.tasks.sweep.plan import Task, load_once, original_task
 from mu.tracking import (
     UNFINISHED,

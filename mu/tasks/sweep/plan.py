@@ -10,7 +10,7 @@ from typing import Any
 
 from mu.checkpoints import Spec
 from mu.cli.entry import given_settings
-from mu.cli.groups import original_groups
+from mu.cli.groups import original_groups, wrong_labels_group
 from mu.cli.options import Group, command
 from mu.cli.requests import DataOptions, DeviceOptions, PruneOptions, UnlearnOptions
 from mu.data.forget_request import ForgetRequest
@@ -19,10 +19,10 @@ from mu.data.images import ImageDataset
 from mu.digests import digest_of
 from mu.errors import UserError, unknown
 from mu.methods import check_method, make_method, method_class
+from mu.tasks.listed import forget_split
 from mu.tasks.problem import TrainTask
 from mu.tasks.prune import task_on, task_under_mask
 from mu.tasks.resolve import load_requested
-from mu.tasks.suspects import forget_split
 from mu.tasks.sweep.grid import Grid
 from mu.tracking import Store, fingerprint_tag
 
@@ -157,8 +157,9 @@ def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Pl
                 "cannot be found again; use mask_from=upstream"
             )
         sets, retained = {}, {}
+        planted = spec.data.poison.fingerprint if spec.data.poison else ""
         for text, request in requests.items():
-            same = (spec.data.fingerprint, repr(spec.recipe.split), text)
+            same = (spec.data.fingerprint, planted, repr(spec.recipe.split), text)
             if same not in splits:
                 splits[same] = forget_split(store, spec, task.dataset, request)
             sets[text] = splits[same].fingerprint
@@ -178,7 +179,7 @@ def _method(
 
 def _original(written: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an original as the command line would have typed them."""
-    groups = [*original_groups(_arguments(written)), Group(PruneOptions)]
+    groups = [*original_groups(_arguments(written)), wrong_labels_group(), Group(PruneOptions)]
     given = typed("originals", groups, written)
     if given.pop("resume_run_id", None) is not None:
         raise UserError(

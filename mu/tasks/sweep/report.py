@@ -10,18 +10,17 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Table as RichTable
 
-from mu.report import console, prose
-from mu.report.alarms import Result, alarms, gravest, of_original
+from mu.report import console
+from mu.report.comparison.formats import print_tables, to_markdown
+from mu.report.comparison.table import Table, tabulate
 from mu.tasks.outputs import write_csv, write_json, write_text
-from mu.tasks.sweep.find import oracle_of
 from mu.tasks.sweep.plan import KINDS, Plan, Task
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
-from mu.tracking import Recorder, Store, browse
+from mu.tracking import Recorder, Store, browse, read_each
 from mu.tracking.choosing import SWEEP_FILE
 
-MOST_ROWS = 40  # of the table that is printed
 MOST_LETTERS = 7000  # of a description; MLflow takes 8,000
 Estimates = Mapping[str, float | None]  # seconds by the keys of tasks; None where nothing is known
 
@@ -43,9 +42,9 @@ def print_plan(plan: Plan, estimates: Estimates) -> None:
 
 def _by_kind(
     columns: Sequence[str], cells: Callable[[str], Sequence[Any]], caption: str | None = None
-) -> Table:
+) -> RichTable:
     """A table with a row for each kind of tasks."""
-    table = Table("", caption=caption, caption_justify="left")
+    table = RichTable("", caption=caption, caption_justify="left")
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for kind, word in KINDS.items():
@@ -86,7 +85,7 @@ class Board:
             self._console.print(line, soft_wrap=True, markup=False, highlight=False)
         self._console.file.flush()
 
-    def table(self) -> Table:
+    def table(self) -> RichTable:
         """Kinds of tasks against their states."""
         left = self._seconds_left()
         text = "time left unknown" if left is None else f"about {console.duration(left)} left"
@@ -110,8 +109,8 @@ class Board:
         return statistics.fmean(known) * len(left) / self._jobs if known else None
 
 
-def write_report(recorder: Recorder, schedule: Schedule) -> None:
-    """Write every task's run, the unlearnings as a table, and tracebacks of what failed."""
+def write_report(recorder: Recorder, schedule: Schedule, tables: Sequence[Table]) -> None:
+    """Write every task's run, the unlearnings as tables, and tracebacks of what failed."""
     plan, folder, done = schedule.plan, recorder.folder, _done(schedule)
     runs = {key: result["run_id"] for key, result in schedule.results.items()}
     entries = [
@@ -142,9 +141,8 @@ def write_report(recorder: Recorder, schedule: Schedule) -> None:
     write_csv(folder / "report" / "sweep.csv", rows)
     counts = Counter(task.kind for task in plan)
     words = ", ".join(f"{counts[kind]} {word}s" for kind, word in KINDS.items())
-    remarks = [*failures(schedule), *(f"**Warning**: {one}" for one in _warnings(schedule))]
-    lines = [f"**Sweep**: {words}", "", *(f"- {line}" for line in remarks), ""]
-    text = "\n".join(lines) + (prose.table_of(*_numbers(done, schedule)) if done else "")
+    lines = [f"**Sweep**: {words}", "", *(f"- {line}" for line in failures(schedule)), ""]
+    text = "\n".join([*lines, to_markdown(tables) if tables else ""])
     write_text(folder / "report" / "summary.md", text)
     recorder.describe(text[:MOST_LETTERS])
     if schedule.tracebacks:
@@ -152,16 +150,20 @@ def write_report(recorder: Recorder, schedule: Schedule) -> None:
         write_text(folder / "report" / "failures.txt", text)
 
 
-def print_report(store: Store, run_id: str, schedule: Schedule) -> None:
-    """The unlearnings as a table, what failed and why, and where to see the runs."""
-    if done := _done(schedule):
-        title = f"{len(done)} unlearnings"
-        console.print_table(title, *_numbers(done[:MOST_ROWS], schedule))
-    if (more := len(done) - MOST_ROWS) > 0:
-        console.print_notes([f"{more} more are in report/sweep.csv of the run"])
-    console.print_warnings(_warnings(schedule))
+def print_report(store: Store, run_id: str, schedule: Schedule, tables: Sequence[Table]) -> None:
+    """The unlearnings as tables, what failed and why, and where to see the runs."""
+    print_tables(tables)
     console.print_notes(failures(schedule))
-    console.print_lines({"sweep": run_id, "browse": browse(store, "mu-unlearn")})
+    compare = f"mlflow run . -e compare -P parent={run_id}"
+    browsing = browse(store, "mu-unlearn")
+    console.print_lines({"sweep": run_id, "compare": compare, "browse": browsing})
+
+
+def tables_of(store: Store, schedule: Schedule) -> list[Table]:
+    """The unlearnings that are done, averaged over their seeds, with controls and cautions."""
+    run_ids = [schedule.results[one.key]["run_id"] for one in schedule.plan
+               if one.needs and one.key in schedule.results]  # fmt: skip
+    return tabulate(read_each(store, [*dict.fromkeys(run_ids)])) if run_ids else []
 
 
 def failures(schedule: Schedule) -> list[str]:
@@ -171,33 +173,6 @@ def failures(schedule: Schedule) -> list[str]:
     return sorted(lines, key=lambda line: "not tried" in line)
 
 
-def _warnings(schedule: Schedule) -> list[str]:
-    """What must be known before the numbers of what was made are trusted."""
-    results, found = schedule.results, {}
-    for task in schedule.plan:
-        if task.needs and task.key in results:
-            metrics = results[task.key]["metrics"]
-            oracle = results[task.needs[1]]["metrics"] if oracle_of(task, results) else {}
-            found[results[task.key]["run_id"]] = alarms(
-                Result(
-                    metrics,
-                    of_original(metrics),
-                    oracle,
-                    retrained=task.what["method"] == "retrain",
-                )
-            )
-    return gravest(found)
-
-
 def _done(schedule: Schedule) -> list[Task]:
     """The unlearnings that are done."""
     return [one for one in schedule.plan if one.kind == "cell" and one.key in schedule.results]
-
-
-def _numbers(
-    tasks: Sequence[Task], schedule: Schedule
-) -> tuple[list[str], list[Mapping[str, float]], list[str]]:
-    """Columns, rows and labels of unlearnings."""
-    rows = [schedule.results[task.key]["metrics"] for task in tasks]
-    names = [name for name in console.COLUMNS if any(name in row for row in rows)]
-    return names, rows, [task.label for task in tasks]

@@ -1,5 +1,7 @@
 """Thresholds by class, against trying all of them."""
 
+from fractions import Fraction
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -20,6 +22,27 @@ def test_no_threshold_is_better(members, others):
     one, other = np.array(members, float), np.array(others, float)
     found = right(one, other, threshold(one, other))
     assert found >= max(right(one, other, limit) for limit in range(7)) - 1e-12
+
+
+@given(scores, scores)
+def test_of_thresholds_that_are_as_good_the_lowest_is_taken(members, others):
+    """All of them are tried, in fractions: no rounding decides between two."""
+    one, other = np.array(members, float), np.array(others, float)
+
+    def exact(limit):
+        return Fraction(int((one >= limit).sum()), len(one)) + Fraction(
+            int((other < limit).sum()), len(other)
+        )
+
+    tried = sorted({*members, *others})
+    best = max(map(exact, tried))
+    assert threshold(one, other) == min(limit for limit in tried if exact(limit) == best)
+
+
+@given(scores)
+def test_where_nothing_tells_them_apart_all_are_members(values):
+    same = np.array(values, float)
+    assert threshold(same, same[::-1]) == same.min()
 
 
 def outputs(confidences, labels):

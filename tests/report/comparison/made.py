@@ -18,8 +18,8 @@ ORIGINAL: dict[str, Any] = {
 }  # fmt: skip
 NUMBERS = {
     "UA": 90.0, "RA": 99.0, "TA": 94.0, "MIA": 92.0, "RTE": 2.0,
-    "UA_before": 0.0, "RA_before": 100.0, "TA_before": 95.0, "MIA_before": 1.0,
 }  # fmt: skip
+BEFORE = {"UA_before": 0.0, "RA_before": 100.0, "TA_before": 95.0, "MIA_before": 1.0}
 
 
 @dataclass(frozen=True)

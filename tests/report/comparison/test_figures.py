@@ -19,7 +19,7 @@ from mu.report.comparison.figures.trade_off import Point, pareto_front, points_o
 from mu.report.comparison.table import Table, tabulate
 from mu.report.palette import LOOKS, method_rank, style_of
 from tests.helpers import laws
-from tests.report.comparison.made import a_study, cell, make_run
+from tests.report.comparison.made import BEFORE, a_study, cell, make_run
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_all_that_there_is_material_for(study: Table) -> None:
     assert poor == []
     oracle = make_run("o", "retrain", metrics={"ASR": 1.0})
     assert draw_all(tabulate([oracle])) == [[]]
-    attacked = tabulate([make_run("a", metrics={"ASR": 90.0, "ASR_before": 99.0})])
+    attacked = tabulate([make_run("a", metrics={**BEFORE, "ASR": 90.0, "ASR_before": 99.0})])
     (curve,) = draw_all(attacked)[0]
     assert curve.name == "backdoor"
     assert curve.rows == [

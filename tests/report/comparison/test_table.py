@@ -53,8 +53,6 @@ def test_dense_and_sparse_with_the_oracle_first() -> None:
     assert math.isnan(cell(table, "ft", "RTE").distance)
     assert math.isnan(cell(table, "retrain", "UA").distance)
     assert not has(table, "retrain", "gap")
-    before = table.originals.loc["dense", ["UA", "MIA", "RA", "TA", "ASR"]].dropna().to_dict()
-    assert before == {"UA": 0.0, "MIA": 1.0, "RA": 100.0, "TA": 95.0}
 
 
 @laws(60)
@@ -476,3 +474,21 @@ def test_a_long_list_of_runs_is_cut() -> None:
     (note,) = [one for one in cautions(only([make_run(f"r{n}", seed=n) for n in range(5)]))
                if "no oracle" in one]  # fmt: skip
     assert "run r0, run r1, run r2 and 2 more;" in note
+
+
+def test_each_original_counts_once_and_the_spread_is_over_originals() -> None:
+    """Three runs of one original and one of another: their means are what is averaged."""
+    gaps = {(0, 0): 1.0, (0, 1): 2.0, (0, 2): 3.0, (1, 0): 8.0}
+    runs = [
+        make_run(f"{training}{seed}", training=training, seed=seed, metrics={"UA": value})
+        for (training, seed), value in gaps.items()
+    ]
+    found = cell(only(runs), "ft", "UA")
+    assert (found.originals, found.runs) == (2, 4)
+    assert found.mean == pytest.approx((2.0 + 8.0) / 2)
+    assert found.sd == pytest.approx(statistics.stdev([2.0, 8.0]))
+    assert found.within == pytest.approx(1.0)  # of 1, 2 and 3
+    (low, high) = stats.t.interval(0.95, 1, 5.0, found.sd / math.sqrt(2))
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    alone = cell(only(runs[:3]), "ft", "UA")
+    assert (alone.originals, alone.sd) == (1, pytest.approx(1.0))

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mu.evaluation.controls import NOTHING
 from mu.report.comparison.cells import ABSENT, number, write
 from mu.report.comparison.figures.drawing import (
     INK,
@@ -60,6 +61,8 @@ def _drawing(
     originals = _originals(table)
     cells = table.cells[table.cells["original"].isin(originals.index)]
     cells = cells[cells["metric"].isin(names)]
+    if before:  # the original is drawn by itself
+        cells = cells[cells["method"] != NOTHING]
     rows = []
     for (row, original), own in cells.groupby(["row", "original"], sort=False):
         texts = {cell.metric: write(cell) for cell in own.itertuples()}

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from mu.checkpoints import forget_split
 from mu.data.batches import Batches
-from mu.evaluation.distance import relearn
-from mu.evaluation.distance.relearn import relearn_steps
+from mu.evaluation.depth import relearn
+from mu.evaluation.depth.relearn import relearn_steps
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.runs import Run
@@ -56,7 +56,7 @@ CASES = [(*case, seed) for case in (("class:1", 0.003), ("random:10%", 0.3)) for
 @pytest.mark.parametrize(("forget", "lr", "seed"), mostly_slow(CASES, CASES[0], CASES[3]))
 def test_the_first_step_that_is_good_enough(forget, lr, seed, monkeypatch):
     """At a small rate the accuracy climbs; at a large one it goes up and down."""
-    monkeypatch.setattr(relearn, "BATCH_SIZE", 4)  # so that looking stops early
+    monkeypatch.setattr(relearn, "CHECK_BATCH", 4)  # so that looking stops early
     checkpoint, split = case(forget)
     accuracies, _ = course(checkpoint, split, 30, lr=lr, seed=seed)
     targets = (0, 20, 60, 75, 90, 95, 100)
@@ -94,8 +94,8 @@ def test_gives_up_after_the_most_steps():
             checkpoint, split, Run(device="cpu"), target_accuracy=95, most=most, **SETTINGS
         )  # fmt: skip
 
-    assert of(step) == step
-    assert of(step - 1) is None
+    assert of(step + 1) == step
+    assert of(step) is None
     assert of(0) is None
 
 
@@ -179,3 +179,36 @@ def test_refuses_an_accuracy_that_is_none(target):
     checkpoint, split = case()
     with pytest.raises(ValueError, match="target_accuracy"):
         relearn_steps(checkpoint, split, Run(device="cpu"), target_accuracy=target, **SETTINGS)
+
+
+def with_row(checkpoint, label, value, bias):
+    """A copy whose row of the head for a class is set."""
+    found = copy.deepcopy(checkpoint)
+    head = [one for one in found.model.modules() if isinstance(one, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        head.weight[label], head.bias[label] = value, bias
+    return found, head
+
+
+def test_the_quicker_of_two_ways_counts():
+    checkpoint, split = case()
+    settings = {"target_accuracy": 95, "batch_size": 7}
+    run = Run(device="cpu")
+    checkpoint, head = with_row(checkpoint, 0, 0.0, 1.0)  # what else is predicted
+    anew, _ = with_row(checkpoint, 1, 0.0, head.bias[[0, 2]].mean().item())
+    far, _ = with_row(checkpoint, 1, 0.0, -1e4)
+    near, _ = with_row(checkpoint, 1, 0.0, 0.9)
+    fresh = relearn_steps(anew, split, run, **settings)
+    assert 0 < relearn_steps(near, split, run, **settings) < fresh
+    for one in (checkpoint, anew, far, near):
+        plain = relearn_steps(one, split, run, **settings)
+        least = min(step for step in (plain, fresh) if step is not None)
+        assert relearn.quickest_steps(one, split, run, **settings) == least
+
+
+def test_of_random_samples_there_is_one_way():
+    checkpoint, split = case("random:10%")
+    settings = {"target_accuracy": 90, "batch_size": 7}
+    run = Run(device="cpu")
+    found = relearn.quickest_steps(checkpoint, split, run, **settings)
+    assert found == relearn_steps(checkpoint, split, run, **settings)

@@ -1,0 +1,105 @@
+"""The depth of forgetting in runs: who measures what, what is taken over, and what is not added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from entrypoints import unlearn
+from mu import tags
+from mu.checkpoints import Checkpoint
+from mu.errors import UserError
+from mu.evaluation.depth import measure
+from mu.tasks.depth import logged_depth
+from mu.tasks.problem import TrackedModel
+from mu.tracking import Store, connect, fetch_checkpoint
+from tests.conftest import FinishedUnlearn, copy_store, store_uri
+from tests.test_entrypoints import PROGRAMS, Program
+
+OF_ORACLE = measure.OF_ORACLE
+
+
+@pytest.fixture
+def runs(
+    finished_unlearn: FinishedUnlearn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> FinishedUnlearn:
+    path = copy_store(finished_unlearn.path, tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+    return finished_unlearn
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    monkeypatch.setitem(PROGRAMS, "unlearn", unlearn.build)
+    return Program(capsys)
+
+
+@pytest.fixture
+def relearned(monkeypatch: pytest.MonkeyPatch) -> list[Checkpoint]:
+    """The networks whose steps are counted, in turn."""
+    found: list[Checkpoint] = []
+    count = measure.quickest_steps
+
+    def spy(checkpoint: Checkpoint, *rest: object, **more: object) -> int | None:
+        found.append(checkpoint)
+        return count(checkpoint, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(measure, "quickest_steps", spy)
+    return found
+
+
+def metrics(store: Store, run_id: str) -> dict[str, float]:
+    return dict(store.run(run_id).data.metrics)
+
+
+def test_oracles_know_their_own_and_others_beside_them(runs: FinishedUnlearn) -> None:
+    store = connect()
+    for oracle in runs.oracles:
+        found = metrics(store, oracle)
+        assert set(OF_ORACLE) <= set(found)
+        assert "cka_original" in found
+        assert not {"depth", "cka_oracle", "relearn_steps_oracle"} & set(found)
+    for run_id in runs.unlearned:
+        found, run = metrics(store, run_id), store.run(run_id)
+        its = metrics(store, run.data.tags[tags.ORACLE])
+        assert {n: found[f"{n}_oracle"] for n in OF_ORACLE} == {n: its[n] for n in OF_ORACLE}
+        assert {"relearn_steps", "probe_acc", "cka_oracle", "cka_original"} <= set(found)
+    keys = {store.run(one).data.tags[tags.DEPTH] for one in (*runs.unlearned, *runs.oracles)}
+    assert len(keys) == 1
+    # No oracle, nothing to compare with.
+    assert not {*measure.NAMES} & set(metrics(store, runs.other))
+    assert tags.DEPTH not in store.run(runs.other).data.tags
+
+
+def test_what_the_oracles_run_has_logged_is_not_measured_again(
+    runs: FinishedUnlearn, program: Program, relearned: list[Checkpoint]
+) -> None:
+    store, oracle = connect(), runs.oracles[0]
+    line = f"unlearn --prune_run_id {runs.original} --forget class:3 --method nothing "
+    line += f"--oracle_run_id {oracle} --device cpu"
+
+    def newest() -> dict[str, float]:
+        assert program(line)[0] == 0
+        return metrics(store, next(store.search("tags.`mu.entry` = 'unlearn'")).info.run_id)
+
+    taken = newest()
+    assert len(relearned) == 1
+    store.client.set_tag(oracle, tags.DEPTH, "of something else")
+    measured = newest()
+    assert len(relearned) == 3
+    assert relearned[2].fingerprint == fetch_checkpoint(store, oracle).fingerprint
+    costs = {"RTE", "speedup", "peak_memory_mb"}
+    assert {n: v for n, v in measured.items() if n not in costs} == {
+        n: v for n, v in taken.items() if n not in costs
+    }
+    assert (taken["relearn_steps"], taken["cka_original"]) == (0, 1)
+
+
+def test_a_store_that_does_not_answer_costs_a_measurement_only() -> None:
+    class Silent:
+        def run(self, run_id: str) -> None:
+            raise UserError(f"the store does not answer for {run_id}")
+
+    oracle = TrackedModel("oracle", None)  # type: ignore[arg-type]
+    assert logged_depth(Silent(), oracle, "key") is None  # type: ignore[arg-type]
