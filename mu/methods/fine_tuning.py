@@ -13,6 +13,7 @@ from mu.training.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
+    from mu.methods.base import Method
 
 SGD_RATE = 0.1  # the paper's for unlearning
 # In backdoor: after 10 epochs, what is left of backdoor and clean accuracy depends too much on the
