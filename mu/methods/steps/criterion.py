@@ -129,8 +129,8 @@ class StopCriterion:
 
     def rank(self, standing: Standing) -> tuple[bool, float, float]:
         """What comes first is better: affordable, then near to what is wanted, then cheap."""
-        missing = max(standing.excess, -standing.excess - OVERSHOOT, 0.0)
-        return not self.affords(standing), missing, standing.drop
+        there = standing.is_forgotten and not standing.overshot
+        return not self.affords(standing), 0.0 if there else standing.distance, standing.drop
 
     def shortfall(self) -> str:
         """What to say where the retain set set an end before the forget set was forgotten."""
