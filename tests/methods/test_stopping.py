@@ -190,15 +190,14 @@ def test_what_counts_is_how_sure_the_network_is():
     assert found.drop == 0
 
 
-def test_what_chance_explains_is_the_standard_error_of_two_means_of_unseen_images():
-    """Of ten validation images of classes 0, 1 and 2 one half are known: a standard deviation."""
+def test_what_chance_explains_is_half_the_standard_error_of_two_means_of_unseen_images():
     criterion = criterion_of([*right(0, 2), *right(1), *right(2)], RETAIN, VAL)
     sure = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0])
-    assert criterion.chance == pytest.approx(100 * sure.std() * math.sqrt(1 / 4 + 1 / len(sure)))
+    assert criterion.chance == pytest.approx(50 * sure.std() * math.sqrt(1 / 4 + 1 / len(sure)))
     # Half of the forget set is not to be known at all, and chance has no part in that.
     mixed = criterion_of([*right(3, 2), *right(0, 2)], RETAIN, VAL)
     four = np.array([1, 1, 1, 0])
-    assert mixed.chance == pytest.approx(50 * four.std() * math.sqrt(1 / 2 + 1 / 4))
+    assert mixed.chance == pytest.approx(25 * four.std() * math.sqrt(1 / 2 + 1 / 4))
     assert criterion_of(right(3, 2), RETAIN, VAL).chance == 0
 
 

@@ -82,9 +82,9 @@ class StopCriterion:
         of validation samples of the same classes. Samples of a class that goes as a whole, and
         poisoned ones, are not to be given their label at all; they count as zero.
     chance
-        By how much a network that never saw the forget set would be surer or less sure of it:
-        the standard error of the difference of two means of unseen images, in points. An original
-        that is no surer than that is left alone: nothing tells the forget set from unseen images.
+        Half of the standard error, in points, of the difference of two means of unseen images. An
+        original whose excess is no larger is left alone: going further would bring it nearer to a
+        network that never saw the forget set by less than a tenth of a standard error.
     """
 
     def __init__(
@@ -129,8 +129,8 @@ class StopCriterion:
 
     def rank(self, standing: Standing) -> tuple[bool, float, float]:
         """What comes first is better: affordable, then near to what is wanted, then cheap."""
-        missing = max(standing.excess, -standing.excess - OVERSHOOT, 0.0)
-        return not self.affords(standing), missing, standing.drop
+        there = standing.is_forgotten and not standing.overshot
+        return not self.affords(standing), 0.0 if there else standing.distance, standing.drop
 
     def shortfall(self) -> str:
         """What to say where the retain set set an end before the forget set was forgotten."""
@@ -207,7 +207,7 @@ def _unseen_confidence(
     of_class = {label: confidence[outputs.labels == label] for label in {*wanted}}
     means = {label: float(one.mean()) for label, one in of_class.items()}
     every = torch.cat([*of_class.values()])
-    error = float(every.std(correction=0)) * math.sqrt(1 / len(wanted) + 1 / len(every))
+    error = 0.5 * float(every.std(correction=0)) * math.sqrt(1 / len(wanted) + 1 / len(every))
     mean = sum(means[label] for label in wanted) / len(wanted)
     share = 100.0 * len(wanted) / len(labels)
     return share * mean, share * error
