@@ -1,4 +1,4 @@
-"""How the default of l1_sparse was found: its gap to the oracle over l1_strength and learning rate.
+"""The gap of l1_sparse to the oracle over l1_strength and learning rate, without the rule.
 
     python -m benchmarks.l1_default                                      about 8 minutes
     python -m benchmarks.l1_default --dataset cifar10_jpeg --data-dir PATH \
@@ -33,7 +33,7 @@ def main() -> None:
         "--forget", nargs="+", default=["class:0", "class:3", "class:8", "random:10%"]
     )
     parser.add_argument(
-        "--lr", nargs="+", default=["0.01", "0.1"], help="own: what the methods take by themselves"
+        "--lr", nargs="+", default=["0.01", "0.1"], help="own: what the methods start from"
     )
     parser.add_argument("--l1_strength", type=float, nargs="+", default=[0.5, 1.0, 1.5, 2.0, 3.0])
     options = parser.parse_args()
@@ -52,7 +52,8 @@ def main() -> None:
             split = mu.forget_split(original, data, forget)
             oracle = unlearned(original, split, "retrain", {})
             for lr in options.lr:
-                given = {} if lr == "own" else {"lr": float(lr)}
+                own = make_method("ft").training(recipe.training).lr
+                given = {"lr": own if lr == "own" else float(lr)}
                 plain = mu.gaps(unlearned(original, split, "ft", given), oracle)["gap"]
                 gaps = [
                     mu.gaps(unlearned(original, split, "l1_sparse", asked), oracle)["gap"]

@@ -12,6 +12,8 @@ from mu.cli.main import run
 from mu.cli.options import Group
 from mu.cli.requests import BackdoorOptions
 from mu.data.poison_options import PoisonOptions
+from mu.methods import method_class
+from mu.methods.fine_tuning import cleansing
 
 HELP = """Plant a backdoor in an original, unlearn the poisoned samples, and measure both.
 
@@ -39,7 +41,7 @@ def build(arguments: Sequence[str]) -> click.Command:
         "entry": [Group(BackdoorOptions)],
         **attack_groups(arguments, PoisonOptions),
         "suspects": suspects_group(arguments),
-        **unlearning_groups(method, arguments),
+        **unlearning_groups(method, arguments, cleansing(method_class(method))),
     }
     name = f"backdoor with method={method}"
     return entry_command(name, HELP, groups, "mu.tasks.backdoor:backdoor")

@@ -45,5 +45,5 @@ def unlearning_key(network: tuple[str, str], forget: str, method: Method, seed: 
     forget
         sha256 (hex) of the forget set's sample numbers.
     """
-    parts = [network, forget, method.name, method.by_former_names(), seed]
+    parts = [network, forget, method.name, method.identity(), seed]
     return fingerprint_tag(digest_of(parts))

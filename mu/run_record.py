@@ -37,7 +37,7 @@ SUSPECTS_FILE = "suspects/indices.npy"
 # better, and what MLflow's launcher logs as it was typed. Nor is what starts with `prune_`.
 NO_SETTINGS = {
     "method", "forget", "seed", "oracle_run_id", "resume_run_id", "device", "devices", "precision",
-    "workers", "dataset", "data_dir", "image_size", "arch", "stem", "mask_run_id",
+    "threads", "workers", "dataset", "data_dir", "image_size", "arch", "stem", "mask_run_id",
 }  # fmt: skip
 PLAIN = {"dataset", "image_size", "arch", "stem"}  # of an original's settings: without `prune_`
 SEEDS_OF_ORIGINAL = {"seed", "split_seed"}
@@ -195,7 +195,8 @@ class RunRecord:
         try:
             kind = method_class(name := str(self.config["method"]))
             config = kind.renamed(self.config)
-            return make_method(name, {one: config[one] for one in kind.names()})
+            # Settings that came later are not in it, and had the effect of their defaults.
+            return make_method(name, {one: config[one] for one in kind.names() if one in config})
         except (KeyError, ValueError, TypeError, UserError) as error:
             raise self._unclear(error) from error
 

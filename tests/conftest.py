@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # What is loaded and collected stays, and need not be walked by the garbage collector.
 gc.disable()
 
-# Before torch is loaded: the tests' networks are too small to gain from more threads, and two
-# threads on a busy machine take many times as long as one.
+# Before torch is loaded: what mu computes has one thread anyway, but tests that compute without it
+# have not, and two threads on a busy machine take many times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell's background job ignores SIGINT, and so do its children; tests send it.

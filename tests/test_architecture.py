@@ -16,7 +16,7 @@ METHOD_BASES = {
     "mu.methods",
     "mu.methods.base",
     "mu.methods.fine_tuning",
-    "mu.methods.step_size_search",
+    "mu.methods.stopping",
 }
 METHOD_PARTS = "mu.methods.steps"
 
@@ -92,7 +92,7 @@ def reaches(start: str) -> set[str]:
 
 def test_the_reader_of_imports_reads() -> None:
     assert {"mu", "mu.methods.ft", "mu.tracking.store", "entrypoints.prune"} <= set(FILES)
-    assert "mu.training.resumable" in IMPORTS["mu.methods.ft"]
+    assert "mu.methods.steps.best" in IMPORTS["mu.methods.ft"]
     assert "mlflow" in IMPORTS["mu.tracking.store"]
     assert "mu.masks" in reaches("mu.methods.ft")
 

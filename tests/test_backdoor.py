@@ -100,6 +100,7 @@ def test_what_was_attacked_and_with_what_is_kept_and_the_lineage_says_so(planted
     assert {*ENDING, *(f"poisoned/{name}" for name in ENDING)} <= kept
     assert {"poison/indices.npy", "poison/trigger.json", "forget/indices.npy"} <= kept
     assert {"plots/trigger.png", "plots/predictions.png"} <= kept
+    assert store.run(run_id).data.params["epochs"] == "20", "more than in unlearn"
     tags = store.run(run_id).data.tags
     assert (tags["mu.upstream"], tags["mu.oracle"]) == (planted.original, planted.oracle)
     for nested in (planted.original, planted.oracle):

@@ -235,6 +235,19 @@ def test_an_oracle_of_another_forget_set_is_refused(
     assert len(runs(pruned.store)) == 2  # it is refused before a run is opened
 
 
+@pytest.mark.parametrize(("method", "scale"), [("ga", "lr"), ("ft", "lr"), ("l1_sparse", "alpha")])
+def test_where_nothing_tells_how_far_to_go_no_run_is_opened(
+    store: Store, method: str, scale: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ("--prune_val_share", "0", "--forget", "random:9", "--method", method, *QUICK)
+    assert call("unlearn", *line) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: nothing says how far to go")
+    assert f"give {scale}, or" in errors
+    assert errors.count("\n") == 1
+    assert runs(store) == []  # not even of the original, which would have been made
+
+
 def test_an_original_is_made_where_none_agrees(
     pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

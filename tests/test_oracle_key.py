@@ -127,15 +127,30 @@ def test_an_oracle_is_tagged_by_where_its_mask_is_from(mask_from: str) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "key"),
     [
-        ("ga", {"max_accuracy_drop": 2.0}, "c59aa2b9bed9c333"),
-        ("iu", {"max_accuracy_drop": 2.0}, "79d19a9f69494950"),
+        ("ga", {"lr": 0.1}, "1570ba86f5c11e24"),
+        ("iu", {"alpha": 0.5}, "f546c76a6a81429d"),
+        ("ft", {"lr": 0.05}, "db1d16d0bdeb7bc6"),
+        ("l1_sparse", {"alpha": 0.1}, "40d85258ce7d6d0a"),
         ("l1_sparse", {"l1_strength": 3.0}, "88329acc2c6ede24"),
     ],
 )
 def test_an_unlearning_is_found_again_by_the_key_of_earlier_versions(name, settings, key):
-    """Computed before the settings were renamed: sweeps find what was finished then."""
+    """Computed before there was one rule for all: sweeps find what was finished then."""
     method = make_method(name, settings)
     assert unlearning_key(("ab", "cd"), "ef", method, 3) == key
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "key"),
+    [
+        ("ga", {"max_accuracy_drop": 2.0}, "c59aa2b9bed9c333"),
+        ("iu", {"max_accuracy_drop": 2.0}, "79d19a9f69494950"),
+        ("ft", {}, "dc7759a851c9164a"),
+    ],
+)
+def test_what_another_rule_did_is_not_taken_for_the_same(name, settings, key):
+    """Computed before there was one rule for all."""
+    assert unlearning_key(("ab", "cd"), "ef", make_method(name, settings), 3) != key
 
 
 def test_what_is_kept_of_an_unlearning_has_its_notes_and_the_names_of_earlier_versions() -> None:

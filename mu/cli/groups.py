@@ -60,10 +60,16 @@ def wrong_labels_group(prefix: str = "") -> Group:
     return Group(WrongLabelOptions, prefix)
 
 
-def unlearning_groups(method: str, arguments: Sequence[str]) -> dict[str, list[Group]]:
-    """The options of a method, of the original that it starts from, and of the device."""
+def unlearning_groups(
+    method: str, arguments: Sequence[str], defaults: Mapping[str, object] | None = None
+) -> dict[str, list[Group]]:
+    """The options of a method, of the original that it starts from, and of the device.
+
+    ``defaults``: those of the method that are other ones in this command, by name.
+    """
+    shown = {name: str(value) for name, value in (defaults or {}).items()}
     return {
-        "method": [Group(method_class(method), heading=f"Method {method}")],
+        "method": [Group(method_class(method), "", shown, f"Method {method}")],
         "original": [*original_groups(arguments, prefix="prune_"), wrong_labels_group("prune_")],
         "device": [Group(DeviceOptions)],
     }

@@ -135,6 +135,14 @@ class DeviceOptions(Hyperparameters):
         low=1,
         high=MOST_PROCESSES,
     )
+    threads: int | None = setting(
+        None,
+        help="threads that each process computes with on the CPU (default: 1 for small networks "
+        "and images, so that the same seed gives the same bits on any number of cores; else one "
+        "for each core)",
+        low=1,
+        high=MOST_PROCESSES,
+    )
     sync_bn: bool = setting(
         False, help="whether batch normalisation sees the batches of all GPUs as one"
     )

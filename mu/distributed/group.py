@@ -142,8 +142,6 @@ def join() -> Place:
 
 
 def _share_machine(here: Place) -> None:
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() // here.local_size))
     if sys.platform == "linux" and here.one_machine:  # whatever its name resolves to
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     # Of convolutions with channels last: a copy of a gradient that costs next to nothing.

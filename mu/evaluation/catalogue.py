@@ -258,6 +258,18 @@ _add(
     zeros="share of prunable weights that are zero, per epoch",
 )
 _add(NEITHER, "number", alpha="scale of a method, as given or as it was found")
+_add(
+    NEITHER,
+    "points",
+    excess="mean probability of the true class on the forget set - that of the original on unseen "
+    "images of the same classes; of a class that goes as a whole, the share that is recognised",
+    retain_drop="accuracy that up to 500 images of the retain set have lost, per epoch",
+)
+_add(
+    NEITHER,
+    "number",
+    best_epoch="the epoch that a training ended with, counted from 1; 0 is the original",
+)
 _add(NEITHER, "0-1", step_share="share of the first step that the ascent still takes")
 _add(LOWER, "nats", loss="mean loss of an epoch, in training mode")
 _add(NEITHER, "number", lr="learning rate of the last step of an epoch")

@@ -181,7 +181,7 @@ def predict(
     of single samples at once, and its logits are not kept.
     """
     was_training = model.training
-    run.place(model).eval()
+    run.place(model, subset.images.shape).eval()
     first, last = run.ranks.part(0, len(subset))
     # A rank without samples looks at one all the same, which tells the number of classes.
     part = subset.part(first, last) if last > first else subset.part(0, 1)

@@ -55,7 +55,7 @@ def diagonal(
     chunk_size
         Images that are looked at together; it bounds the memory, not the result.
     """
-    run.place(model)
+    run.place(model, data.images.shape)
     first = next(model.parameters())
     sums = {one: torch.zeros_like(one).reshape(-1) for one in model.parameters()}
     draws = run.generator("labels of the Fisher information" + run.ranks.suffix)

@@ -19,6 +19,7 @@ def mean_gradient(model: nn.Module, free: FreeWeights, data: Subset, run: Run) -
 
     Ranks share the samples.
     """
+    run.place(model, data.images.shape)
     parameters = list(model.parameters())
     result = parameters[0].new_zeros(free.size)
     own = data.part(*run.ranks.part(0, len(data)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mu.registry import Registered
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mu.data.forget_split import ForgetSplit
     from mu.runs import Run
     from mu.training.progress import Checkpointer
+    from mu.training.recipe import Training
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,30 @@ class Method(Registered, ABC):
 
     iterative: ClassVar[bool] = True
 
+    @classmethod
+    def restored(cls, settings: Mapping[str, Any], original: Training) -> Self:
+        """The method of an interrupted run, maybe of an earlier version, by what that kept.
+
+        ``original``: how the network was trained.
+        """
+        return cls.of(settings, owner=f"method {cls.name}")
+
     def in_force(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """The hyperparameters as they take effect on ``checkpoint``: what a run records."""
         return self.as_dict()
+
+    def identity(self) -> dict[str, Any]:
+        """What the fingerprint of an unlearning is made of: the same gives the same result."""
+        return self.by_former_names()
+
+    def check(self, split: ForgetSplit) -> None:
+        """Refuse a problem that the settings cannot solve, before any work is done.
+
+        Raises
+        ------
+        UserError
+            If there is nothing to tell how far to go.
+        """
 
     @abstractmethod
     def unlearn(
@@ -63,6 +86,7 @@ def unlearn(
     checkpointer: Checkpointer | None = None,
 ) -> None:
     """:meth:`Method.unlearn`; where several ranks do it, all end with the same network."""
+    run.place(checkpoint.model, split.dataset.shape)
     method.unlearn(checkpoint, split, run, checkpointer)
     run.ranks.same_weights(checkpoint.model)  # what each computed alone may differ by rounding
     checkpoint.mask = run.ranks.same(checkpoint.mask)

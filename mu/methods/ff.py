@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mu.fisher import LABELS
 from mu.hyperparameters import setting
-from mu.methods.step_size_search import StepSizeSearch
+from mu.methods.stopping import Stopping
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FisherForgetting(StepSizeSearch):
+class FisherForgetting(Stopping):
     """Noise shaped by the diagonal Fisher information of the retain set."""
 
     name = "ff"
@@ -44,7 +44,7 @@ class FisherForgetting(StepSizeSearch):
 
     alpha: float | None = setting(
         None,
-        help="scale of the noise (default: the largest within max_accuracy_drop)",
+        help="scale of the noise (default: found by the rule)",
         low=0.0,
     )
     fisher_samples: int = setting(
@@ -61,7 +61,9 @@ class FisherForgetting(StepSizeSearch):
         1e-3, help="added to the Fisher information, in units of its mean", above=0.0
     )
     reset_class: bool = setting(
-        True, help="whether the output of a class that is forgotten as a whole is set to zero"
+        False,
+        help="whether the output of a class that is forgotten as a whole is set to zero, like the "
+        "published code: that alone hides the class",
     )
     chunk_size: int = setting(16, help="images that are differentiated together", low=1)
 
@@ -74,7 +76,6 @@ class FisherForgetting(StepSizeSearch):
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.fisher.free import FreeWeights
-        from mu.methods.steps.criterion import StopCriterion
         from mu.methods.steps.search import move
         from mu.models.head import head_for, reset_outputs
 
@@ -84,15 +85,11 @@ class FisherForgetting(StepSizeSearch):
         # Before any work, so that a network without a head is refused before it.
         head = head_for("reset_class=True", model, images, remedy) if classes else None
         free = FreeWeights(model, checkpoint.mask)
-        # Noise hides what weights hold, whether or not it can be seen in an accuracy; so the only
-        # end is what the retain set can bear, compared with the original.
-        alpha: float | StopCriterion | None = self.alpha
-        if alpha is None:
-            alpha = StopCriterion(model, split, run, self.max_accuracy_drop, until_forgotten=False)
+        criterion = self.criterion(model, split, run)
         noise = self._noise(model, free, split, run)
         if head is not None:
             noise *= free.vector(reset_outputs(model, head, classes))
-        move(free, model, noise, alpha, run)
+        move(free, model, noise, criterion or self.alpha or 0.0, run)
 
     def _noise(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:
         """The noise at ``alpha = 1``, a vector (free weights,)."""

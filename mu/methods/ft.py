@@ -1,5 +1,9 @@
 """Fine-tuning: train on for a few epochs on the retain set, and let the rest be forgotten.
 
+What it forgets depends on the learning rate: at a low one the network stays where it is. So by
+default the rate rises until the forget set is forgotten, and then falls, so that the retain set is
+learnt back (:mod:`mu.methods.stopping`).
+
 References
 ----------
 Golatkar, Achille & Soatto (2020), Eternal Sunshine of the Spotless Net, CVPR; Warnecke et al.
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 
+DOUBLINGS = 5  # of the learning rate, over half of the epochs
+
 
 @dataclass(frozen=True)
 class FineTune(FineTuning):
@@ -35,14 +41,18 @@ class FineTune(FineTuning):
         checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`."""
-        from mu.training.resumable import train_resumably
+        from mu.methods.steps.best import Ramp, train_by_rule
 
-        train_resumably(
-            checkpoint.model,
+        criterion = self.criterion(run.place(checkpoint.model), split, run)
+        training = self.training(checkpoint.spec.recipe.training)
+        ramp = Ramp(training, run, DOUBLINGS)
+        train_by_rule(
+            criterion,
+            checkpoint,
             split.retain_set,
-            self.training(checkpoint.spec.recipe.training),
+            training,
             run,
-            mask=checkpoint.mask,
-            checkpointer=checkpointer,
+            checkpointer,
+            factor=None if criterion is None else lambda moment: ramp.level(int(moment)),
             label="fine-tuning",
         )

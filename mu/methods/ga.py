@@ -4,8 +4,8 @@ Nothing holds the ascent back: the loss has no upper bound, and the further it g
 gets. So it is watched after each epoch. With a learning rate given it is the plain ascent of the
 papers, which ends with its epochs, or with the last one whose loss and weights are numbers. Without
 one, each epoch moves the weights by the same share of their length, until the forget set is
-forgotten or the retain set has paid enough (:mod:`mu.methods.step_size_search`); an epoch that
-went too far is taken back, and the next one goes half as far.
+forgotten (:mod:`mu.methods.stopping`); an epoch that forgot more than that, or cost the retain set
+more than it may lose, is taken back, and the next one goes half as far.
 
 References
 ----------
@@ -16,11 +16,12 @@ Papernot (2022), Unrolling SGD, EuroS&P; as compared by Jia et al. (2023).
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, setting
-from mu.methods.step_size_search import StepSizeSearch
+from mu.methods.stopping import BUDGET, Stopping
 from mu.training.recipe import AUGMENTATIONS, Training
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 
-SMALLEST_SHARE = 1 / 32  # of the first step: below it, ascent has come to its end
+SMALLEST_SHARE = 1 / 128  # of the first step: below it, ascent has come to its end
 
 
 @dataclass(frozen=True)
-class GradientAscent(StepSizeSearch):
+class GradientAscent(Stopping):
     """Ascent of the cross-entropy on the forget set.
 
     Batch normalisation keeps the original's statistics: those of the forget set, of a single class
@@ -42,11 +43,15 @@ class GradientAscent(StepSizeSearch):
 
     name = "ga"
     aliases = ("GA",)
-    scale: ClassVar[str] = "lr"
+    scale: ClassVar[tuple[str, ...]] = ("lr",)
     idle: ClassVar[tuple[str, ...]] = ("max_accuracy_drop", "step")
 
     epochs: int = setting(
-        30, help="passes over the forget set, at the most", low=1, high=MOST_EPOCHS
+        30,
+        help="passes over the forget set, at the most; by the rule never more images than ten "
+        "passes over the retain set have",
+        low=1,
+        high=MOST_EPOCHS,
     )
     lr: float | None = setting(
         None,
@@ -96,13 +101,11 @@ class GradientAscent(StepSizeSearch):
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.methods.steps.ascent import climb
-        from mu.methods.steps.criterion import ALREADY, StopCriterion
+        from mu.methods.steps.criterion import ALREADY
         from mu.training.resumable import Bookmark
 
         model = run.place(checkpoint.model)
-        criterion = (
-            StopCriterion(model, split, run, self.max_accuracy_drop) if self.lr is None else None
-        )
+        criterion = self.criterion(model, split, run)
         training = self._training(checkpoint.spec.recipe.training, len(split.forget))
         bookmark = Bookmark(run, checkpointer)
         start, share = 0, 1.0
@@ -110,26 +113,40 @@ class GradientAscent(StepSizeSearch):
             run.samples_seen = 0  # what led here was counted by the process that was interrupted
             bookmark.go_on(model, bookmark.before)
             start, share = bookmark.before.epoch, run.metrics["step_share"]
-        if start == 0 and criterion is not None and criterion.is_forgotten(model):
-            run.note(ALREADY)
-            return
-        for epoch in range(start, self.epochs):
-            if share < SMALLEST_SHARE or (criterion is not None and criterion.is_forgotten(model)):
+        excess = run.metrics.get("excess", math.inf)
+        if criterion is not None and "excess" not in run.metrics:
+            excess = criterion.excess(model)
+            run.log("excess_before", excess)
+            if excess <= criterion.chance:
+                run.note(ALREADY)
+                return
+        most = self.epochs if criterion is None else self._affordable(split)
+        for epoch in range(start, most):
+            if share < SMALLEST_SHARE or excess <= 0:
                 break
             before = copy.deepcopy(model.state_dict())
             settings = training.replace(lr=share * training.lr)
-            if trouble := climb(checkpoint, split, settings, run, epoch, criterion):
+            trouble, found = climb(checkpoint, split, settings, run, epoch, criterion)
+            if trouble:
                 model.load_state_dict(before)
                 share = share / 2 if criterion is not None else 0.0
-            run.log("step_share", share, epoch)
+            else:
+                excess = found
+            run.log_all({"step_share": share, **({"excess": excess} if criterion else {})}, epoch)
             if trouble and criterion is None:
                 run.note(f"epoch {epoch + 1} of the ascent was taken back and ended it: {trouble}")
             bookmark.put(model, checkpoint.mask, None, epoch + 1)
-        if criterion is not None and not criterion.is_forgotten(model):
-            run.note(criterion.shortfall() if share < SMALLEST_SHARE else self._too_few_epochs())
+        if criterion is not None and excess > 0:
+            run.note(
+                criterion.shortfall() if share < SMALLEST_SHARE else self._too_few_epochs(most)
+            )
 
-    def _too_few_epochs(self) -> str:
+    def _affordable(self, split: ForgetSplit) -> int:
+        """Epochs within the budget of the rule."""
+        return min(self.epochs, math.ceil(BUDGET * len(split.retain) / len(split.forget)))
+
+    def _too_few_epochs(self, epochs: int) -> str:
         return (
-            f"after {self.epochs} epochs the forget set was not yet forgotten as unseen images "
+            f"after {epochs} epochs the forget set was not yet forgotten as unseen images "
             "are; raise epochs, or step"
         )

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import setting
-from mu.methods.step_size_search import StepSizeSearch
+from mu.methods.stopping import Stopping
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,7 @@ SOLVERS = ("auto", "woodbury", "cg")
 
 
 @dataclass(frozen=True)
-class InfluenceUnlearning(StepSizeSearch):
+class InfluenceUnlearning(Stopping):
     """A Newton step away from the forget set, with the inverse Fisher information."""
 
     name = "iu"
@@ -50,7 +50,7 @@ class InfluenceUnlearning(StepSizeSearch):
 
     alpha: float | None = setting(
         None,
-        help="multiplies the step; 1 is the formula's (default: found by the step-size search)",
+        help="multiplies the step; 1 is the formula's (default: found by the rule)",
         low=0.0,
     )
     fisher_samples: int = setting(
@@ -77,17 +77,13 @@ class InfluenceUnlearning(StepSizeSearch):
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.fisher.free import FreeWeights
-        from mu.methods.steps.criterion import StopCriterion
         from mu.methods.steps.search import move
 
         model = run.place(checkpoint.model)
         free = FreeWeights(model, checkpoint.mask)
-        alpha = (
-            StopCriterion(model, split, run, self.max_accuracy_drop)
-            if self.alpha is None
-            else self.alpha
-        )
-        move(free, model, self._step(model, free, split, run), alpha, run)
+        criterion = self.criterion(model, split, run)
+        step = self._step(model, free, split, run)
+        move(free, model, step, criterion or self.alpha or 0.0, run)
 
     def _step(self, model: nn.Module, free: FreeWeights, split: ForgetSplit, run: Run) -> Tensor:
         """H^-1 v, a vector (free weights,)."""

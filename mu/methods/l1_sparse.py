@@ -16,9 +16,10 @@ the linearly decreasing schedule of gamma.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from mu.hyperparameters import setting
 from mu.methods.fine_tuning import FineTuning
@@ -38,6 +39,16 @@ if TYPE_CHECKING:
 # Adam moves a weight by about the rate a step, however steep the loss: alpha is the pull in units
 # of that, and from 1 on no gradient holds a weight. Short trainings would need more than that.
 MOST_WITH_ADAM = 0.75
+# How far the rule's penalty alone would pull every weight, in units of the weights' scale, if it
+# held for as long as it may: to zero, even weights of twice the scale.
+MOST_PULL = 2.0
+
+
+class Strength(NamedTuple):
+    """How strong the training is."""
+
+    alpha: Callable[[int], float]  # the weight of the penalty in an epoch
+    factor: Callable[[float], float] | None = None  # on the learning rate at a moment
 
 
 @dataclass(frozen=True)
@@ -50,23 +61,31 @@ class L1Sparse(FineTuning):
 
     name = "l1_sparse"
     aliases = ("l1-sparse", "FT_prune")
+    scale: ClassVar[tuple[str, ...]] = ("alpha", "l1_strength")
 
     alpha: float | None = setting(
         None,
         help="weight of the L1 penalty in the first epoch; falls linearly to zero "
-        "(default: set by l1_strength)",
+        "(default: set by l1_strength, or by the rule)",
         low=0,
     )
-    l1_strength: float = setting(
-        2.0,
+    l1_strength: float | None = setting(
+        None,
         help="without alpha: how far the penalty alone would pull every weight towards zero, "
-        "in units of the weights' scale",
+        "in units of the weights' scale (default: the rule); 2 was the default before",
         low=0,
         formerly="shrink",
     )
     exact_zeros: bool = setting(
         False, help="whether weights become exactly zero and the mask is what is left at the end"
     )
+
+    def identity(self) -> dict[str, Any]:
+        """See :meth:`Method.identity`; beside alpha the strength is what it was by default."""
+        found = super().identity()
+        if self.alpha is not None and self.l1_strength is None:
+            found["shrink"] = 2.0
+        return found
 
     def unlearn(
         self,
@@ -76,53 +95,76 @@ class L1Sparse(FineTuning):
         checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`; with ``exact_zeros`` the mask changes too."""
+        from mu.methods.steps.best import train_by_rule
         from mu.training.proximal import soft_threshold
-        from mu.training.resumable import train_resumably
 
         run.place(checkpoint.model)
+        criterion = self.criterion(checkpoint.model, split, run)
         parameters = dict(checkpoint.model.named_parameters())
         # Pruned weights are zero and get no gradient, so the norm is that of the kept ones.
         weights = [parameters[name] for name in checkpoint.mask]
         training = self.training(checkpoint.spec.recipe.training)
-        alpha = self._chosen_alpha(checkpoint, training, len(split.retain))
-        run.log("alpha", alpha)
-        if training.optimizer != "sgd" and alpha >= 1:
-            run.note(
-                f"alpha={alpha:.3g}: with {training.optimizer} a penalty from 1 on outruns every "
-                "gradient; give alpha below 1, or lower l1_strength"
-            )
+        how = self._as_given if criterion is None else self._by_rule
+        alpha, factor = how(checkpoint, training, run, len(split.retain))
 
         def penalty(epoch: int) -> Tensor:
-            return alpha * decay(epoch, self.epochs) * l1_norm(weights)
+            return alpha(epoch) * l1_norm(weights)
 
         def proximal_step(epoch: int, rate: float) -> None:
-            threshold = rate * alpha * decay(epoch, self.epochs) * repeats(training)
-            soft_threshold(weights, threshold)
+            soft_threshold(weights, rate * alpha(epoch) * repeats(training))
 
-        def count_zeros(epoch: int, _optimizer: Optimizer) -> None:
-            run.log("zeros", checkpoint.mask.nonzero(checkpoint.model).sparsity, epoch)
+        def after_epoch(epoch: int, _optimizer: Optimizer) -> None:
+            run.log("alpha", alpha(epoch), epoch)
+            if self.exact_zeros:
+                run.log("zeros", checkpoint.mask.nonzero(checkpoint.model).sparsity, epoch)
 
         proximal = self.exact_zeros or training.optimizer != "sgd"
-        train_resumably(
-            checkpoint.model,
+        train_by_rule(
+            criterion,
+            checkpoint,
             split.retain_set,
             training,
             run,
-            mask=checkpoint.mask,
-            checkpointer=checkpointer,
+            checkpointer,
+            factor=factor,
             penalty=None if proximal else penalty,
             after_step=proximal_step if proximal else None,
-            after_epoch=count_zeros if self.exact_zeros else None,
+            after_epoch=after_epoch,
             label="l1-sparse",
         )
+        if used := run.history("alpha"):
+            run.log("alpha", max(value for _, value in used))
         if self.exact_zeros:
             prune_zeros(checkpoint, run)
 
-    def _chosen_alpha(self, checkpoint: Checkpoint, training: Training, samples: int) -> float:
-        if self.alpha is not None:
-            return self.alpha
-        found = self.l1_strength * scale_of(checkpoint) / total_pull(training, samples)
-        return found if training.optimizer == "sgd" else min(found, MOST_WITH_ADAM)
+    def _as_given(
+        self, checkpoint: Checkpoint, training: Training, run: Run, samples: int
+    ) -> Strength:
+        """As ``alpha`` or ``l1_strength`` says."""
+        adam, first = training.optimizer != "sgd", self.alpha
+        if first is None:
+            first = (self.l1_strength or 0.0) * scale_of(checkpoint) / total_pull(training, samples)
+            first = min(first, MOST_WITH_ADAM) if adam else first
+        if adam and first >= 1:
+            run.note(
+                f"alpha={first:.3g}: with {training.optimizer} a penalty from 1 on outruns every "
+                "gradient; give alpha below 1, or lower l1_strength"
+            )
+        return Strength(lambda epoch: first * decay(epoch, self.epochs))
+
+    def _by_rule(
+        self, checkpoint: Checkpoint, training: Training, run: Run, samples: int
+    ) -> Strength:
+        """The penalty holds until the forget set is forgotten; then it and the rate fall."""
+        from mu.methods.steps.best import Ramp
+
+        ramp = Ramp(training, run)
+        first = MOST_PULL * scale_of(checkpoint) / (epoch_pull(training, samples) * ramp.longest)
+        most = math.inf if training.optimizer == "sgd" else MOST_WITH_ADAM
+        return Strength(
+            lambda epoch: min(first * ramp.level(epoch), most),
+            lambda moment: ramp.fall(int(moment)),
+        )
 
 
 def decay(epoch: int, epochs: int) -> float:
@@ -151,15 +193,19 @@ def total_pull(training: Training, samples: int) -> float:
 
     A step moves a weight by ``lr * alpha``, as often as the optimiser :func:`repeats` it.
     """
-    from mu.data.batches import batch_count
-
-    steps = batch_count(samples, training.batch_size)
     rates = (
         learning_rate_factor(training.schedule, epoch + 0.5, training.epochs)
         * decay(epoch, training.epochs)
         for epoch in range(training.epochs)
     )
-    return training.lr * steps * sum(rates) * repeats(training)
+    return epoch_pull(training, samples) * sum(rates)
+
+
+def epoch_pull(training: Training, samples: int) -> float:
+    """How far a penalty of alpha = 1 would move a weight in an epoch at the full learning rate."""
+    from mu.data.batches import batch_count
+
+    return training.lr * batch_count(samples, training.batch_size) * repeats(training)
 
 
 def repeats(training: Training) -> float:

@@ -227,7 +227,7 @@ def features(model: nn.Module, subset: Subset, run: Run) -> Tensor:
         found.append(signal.flatten(1).float())
 
     was_training = model.training
-    run.place(model).eval()
+    run.place(model, subset.images.shape).eval()
     batches = Batches(subset, BATCH_SIZE, run.device)
     try:
         head = find_head(model, batches.few()[0])

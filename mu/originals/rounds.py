@@ -91,7 +91,9 @@ class _Whole:
     rewind: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model = self.run.place(self.recipe.model.build(self.recipe.seed))
+        self.model = self.run.place(
+            self.recipe.model.build(self.recipe.seed), self.data.images.shape
+        )
         self.pruner = self.recipe.make_pruner()
         head = head_name(self.model, self.recipe.model)
         self.mask = Mask.dense(self.model, prunable(self.model, self.pruner.scope, head))

@@ -26,7 +26,7 @@ FITTED = 97.0
 ORACLE_LACKS = 3.0
 # Points of TA that it may lack: more, since less data costs some, and test sets are small.
 ORACLE_TA_LACKS = 5.0
-# Points of RA or TA that may be lost: what the step-size search may give up, 1, and what another
+# Points of RA or TA that may be lost: what unlearning may cost by default, 1, and what another
 # draw of a few hundred test images does to a difference, 2.
 FALLS = 3.0
 # The lower end of the AUC (0-1) of confidences of retain and test samples: at 0.5 another draw of

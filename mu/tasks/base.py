@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from mu.cli.requests import DeviceOptions
 from mu.distributed.place import place
@@ -47,6 +49,29 @@ def run_task(
 def make_run(device: DeviceOptions, recorder: Recorder | None = None, seed: int = 0) -> Run:
     """Where the work is done; its numbers are logged by ``recorder``, where there is one."""
     return Run(**device.as_dict(), seed=seed, sink=recorder.metrics if recorder else None)
+
+
+def record_threads(recorder: Recorder, run: Run, *, resumed: bool = False) -> None:
+    """Record with how many threads the run computes, once a network is placed.
+
+    A run that is continued keeps the parameter of its first process; a note says what has changed.
+    """
+    recorder.params({"threads": run.threads})
+    if resumed:
+        before = recorder.store.run(recorder.run_id).data.params.get("threads")
+        if before not in (None, str(run.threads)):
+            run.note(
+                f"begun with threads={before} and continued with threads={run.threads}: the result "
+                "may differ by rounding from that without the interruption"
+            )
+
+
+def device_in_force(device: DeviceOptions) -> dict[str, Any]:
+    """The options for a run's configuration, with the number of threads that torch computes with.
+
+    Called while the run is at work, once a network is placed.
+    """
+    return {**device.as_dict(), "threads": torch.get_num_threads()}
 
 
 def checked_device(given: DeviceOptions) -> DeviceOptions:

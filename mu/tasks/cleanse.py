@@ -19,7 +19,8 @@ from mu.data.poison_options import PoisonOptions
 from mu.detection import DEFAULT_DETECTOR, DETECTORS
 from mu.detection.activations.by_class import precision_and_recall
 from mu.errors import UserError
-from mu.methods import make_method
+from mu.methods import make_method, method_class
+from mu.methods.fine_tuning import cleansing
 from mu.report import backdoor_plots
 from mu.runs import Run
 from mu.tasks.attacks import attack_given, stated, stated_options
@@ -46,7 +47,8 @@ class CleansePlan:
 
 def make_plan(store: Store, options: BackdoorOptions, request: Request) -> CleansePlan:
     """Check what was requested, and find the poisoned original if there is one."""
-    method, device = make_method(options.method, request.method), DeviceOptions.of(request.device)
+    settings = {**cleansing(method_class(options.method)), **request.method}
+    method, device = make_method(options.method, settings), DeviceOptions.of(request.device)
     suspects = options.suspects
     search = _search(suspects, request)
     original = _original(store, options, request, device)
@@ -61,6 +63,7 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Clean
         return CleansePlan(plan, search)
     forget = POISON if suspects is None else f"indices:{suspects}"
     split = original.spec().forget_split(dataset, ForgetRequest.parse(forget))
+    method.check(split)
     plan = UnlearnPlan(
         store, options, method, device, dataset, original, forget, lambda *_: split, extra
     )

@@ -16,7 +16,7 @@ from mu.errors import UserError
 from mu.evaluation.backdoor import backdoor
 from mu.report import console, prose
 from mu.tasks.attacks import stated, stated_options
-from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.base import checked_device, make_run, record_threads, run_task
 from mu.tasks.outputs import about, log_data, write_json, write_text
 from mu.tasks.resolve import data_of
 from mu.tasks.suspects import COLUMNS, Search, quality, rows_of
@@ -45,6 +45,7 @@ def detect(request: Request) -> None:
         recorder.tags({tags.DATA: fingerprint_tag(dataset.fingerprint)})
         log_data(recorder, dataset)
         found = search.run(checkpoint, dataset, run)
+        record_threads(recorder, run)
         if isinstance(dataset, AttackedDataset):
             run.note(f"ASR is of {dataset.attack.in_words(dataset)}")
         numbers = {**quality(found, dataset), **backdoor(checkpoint.model, dataset, run)}

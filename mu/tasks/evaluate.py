@@ -34,7 +34,7 @@ from mu.report.alarms import Alarm, Result, alarms, alarms_of, tag_of, texts
 from mu.report.metrics import print_metrics
 from mu.runs import Run
 from mu.tasks.attacks import stated, stated_options
-from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.base import checked_device, make_run, record_threads, run_task
 from mu.tasks.detect import detect
 from mu.tasks.listed import forget_split, resolved
 from mu.tasks.outputs import about, write_json, write_text
@@ -98,6 +98,7 @@ def evaluate(request: Request) -> None:
     def work(recorder: Recorder) -> tuple[Numbers, list[Alarm]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.params(stated_options(subject.split.dataset))
+        record_threads(recorder, run)
         recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
         recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}

@@ -29,12 +29,18 @@ from mu.methods.base import unlearn
 from mu.originals.rounds import train_network
 from mu.report import attack_plots, console, record_tables
 from mu.report.markdown import paragraphs
-from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.base import (
+    checked_device,
+    device_in_force,
+    make_run,
+    record_threads,
+    run_task,
+)
 from mu.tasks.lira_task import LiraTask
 from mu.tasks.outputs import about, write_csv, write_json
 from mu.tasks.records import RECORDS_FILE, WORST, notes_on, rows_of, worst
 from mu.tasks.resolve import oracle_of, problem_of, unlearn_run
-from mu.tasks.resume import interrupted, overrides, resumed_on
+from mu.tasks.resume import interrupted, kept_device, overrides, resumed_on
 from mu.tracking import (
     Recorder,
     Stopped,
@@ -115,8 +121,8 @@ def _interrupted_task(
     found = interrupted(store, run_id, "lira")
     kept = {"retain_sample": 0, **found.document}  # earlier versions attacked no retained samples
     where = resumed_on(found, kept, overrides(options), device)
-    del kept["precision"]
-    again = LiraOptions.of({**kept, "data_dir": options.data_dir or kept["data_dir"]})
+    options_then = {name: kept[name] for name in kept if name not in kept_device(kept)}
+    again = LiraOptions.of({**options_then, "data_dir": options.data_dir or kept["data_dir"]})
     return _make_task(store, again, where, found.run)
 
 
@@ -130,6 +136,9 @@ def _work(task: LiraTask, recorder: Recorder) -> Found:
     recorder.params(task.config())
     recorder.tags({tags.UPSTREAM: task.run.run_id, **task.problem.tags()})
     recorder.tags({tags.ORACLE: task.oracle_run_id} if task.oracle_run_id else {})
+    run = make_run(task.problem.device)
+    run.place(task.problem.checkpoint.model, task.problem.dataset.shape)
+    record_threads(recorder, run)
     try:
         numbers = _with_progress(task.options.references)
         references = [_reference(recorder, task, one) for one in numbers]
@@ -215,7 +224,7 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     metrics |= _rounded(mean_memorisations(parts))
     recorder.metrics(metrics)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "config.json", {**task.config(), **task.problem.device.as_dict()})
+    write_json(folder / "config.json", {**task.config(), **device_in_force(task.problem.device)})
     write_csv(folder / RECORDS_FILE, found.records)
     save_models(folder / MODELS_FILE, task.challenge, views, len(dataset.train))
     attack_plots.plot_roc(scores, folder / "plots" / "roc.png")

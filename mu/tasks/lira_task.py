@@ -12,7 +12,7 @@ from mu.evaluation.challenge import Challenge
 from mu.methods.base import Method
 from mu.run_record import RunRecord
 from mu.tasks.outputs import links
-from mu.tasks.problem import UnlearningProblem
+from mu.tasks.problem import UnlearningProblem, rounding
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -35,7 +35,7 @@ class LiraTask:
         """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""
         return {
             **self._options(),
-            "precision": self.problem.device.precision,
+            **rounding(self.problem.device),
             "data_dir": self.problem.dataset.data_dir,
         }
 

@@ -28,6 +28,15 @@ from mu.tracking import fingerprint_tag
 from mu.training.progress import Progress
 
 
+def rounding(device: DeviceOptions) -> dict[str, Any]:
+    """What a task's document keeps of the device: what decides how sums are rounded.
+
+    ``threads`` only where it was given, so that documents of earlier versions are alike.
+    """
+    given = {} if device.threads is None else {"threads": device.threads}
+    return {"precision": device.precision, **given}
+
+
 @dataclass(frozen=True)
 class TrainTask:
     """An original that is to be trained."""
@@ -53,7 +62,7 @@ class TrainTask:
         return {
             "spec": self.spec().as_dict(),
             "mask_run_id": self.mask_run_id,
-            "precision": self.device.precision,
+            **rounding(self.device),
         }
 
 
@@ -178,7 +187,7 @@ class UnlearnTask:
             "indices": problem.split.forget.tolist(),  # a file may change
             "seed": self.seed,
             "oracle_run_id": self.oracle_run_id,
-            "precision": problem.device.precision,
+            **rounding(problem.device),
             "data_dir": problem.dataset.data_dir,
             "beside": dict(self.extra),  # the name in the files of earlier versions
             **({"notes": list(self.notes)} if self.notes else {}),

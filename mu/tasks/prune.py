@@ -27,11 +27,17 @@ from mu.pruning.base import prunable
 from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
 from mu.runs import Run
-from mu.tasks.base import checked_device, make_run, run_task
+from mu.tasks.base import (
+    checked_device,
+    device_in_force,
+    make_run,
+    record_threads,
+    run_task,
+)
 from mu.tasks.outputs import log_data, save_network, write_json
 from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given
-from mu.tasks.resume import interrupted, resumed_on
+from mu.tasks.resume import interrupted, kept_device, resumed_on
 from mu.tracking import (
     Recorder,
     Store,
@@ -152,7 +158,7 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
     found = interrupted(store, run_id, "prune")
     kept = found.document
     spec = Spec.from_dict(kept["spec"], trusted_by(found.run))
-    made = {**spec.settings(), "precision": kept["precision"]}
+    made = {**spec.settings(), **kept_device(kept)}
     given = spelled(settings_given(request.original), spec.data)
     device = resumed_on(found, made, given, request.device)
     mask_run_id, progress = kept["mask_run_id"], found.progress
@@ -190,6 +196,8 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint)})
     recorder.tags({tags.POISON: fingerprint_tag(poison.fingerprint)} if poison else {})
     run = make_run(task.device, recorder, task.recipe.seed)
+    run.place(task.recipe.model.build(task.recipe.seed), dataset.shape)
+    record_threads(recorder, run, resumed=task.resume_run_id is not None)
     checkpoint, seconds = _trained(task, run, recorder)
     metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
     run.log("TA", metrics["TA"], stages[-1].round)
@@ -202,7 +210,7 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
     if len(stages) > 1:
         plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")
-    write_json(recorder.folder / "config.json", {**settings, **task.device.as_dict()})
+    write_json(recorder.folder / "config.json", {**settings, **device_in_force(task.device)})
     console.print_notes(run.notes)
     return TrackedModel(recorder.run_id, checkpoint, metrics)
 

@@ -60,13 +60,20 @@ def resumed_on(
     given: Mapping[str, Any],
     device: Mapping[str, Any],
 ) -> DeviceOptions:
-    """The device of a resumed run: anywhere, with any number, but with the same precision.
+    """The device of a resumed run: anywhere, on any number, but with what was given of rounding.
 
-    UserError if what is given for the entry or of the device contradicts how the run was made.
+    That is the precision, and ``threads``. UserError if what is given for the entry or of the
+    device contradicts how the run was made.
     """
-    precision = {name: value for name, value in device.items() if name == "precision"}
-    refuse_contradictions(found.run.info.run_id, made, {**given, **precision})
-    return DeviceOptions.of({**device, "precision": made["precision"]})
+    kept = kept_device(made)
+    said = {name: value for name, value in device.items() if name in kept}
+    refuse_contradictions(found.run.info.run_id, made, {**given, **said})
+    return DeviceOptions.of({**device, **kept})
+
+
+def kept_device(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task's document has of the device; earlier versions had no ``threads``."""
+    return {name: document.get(name) for name in ("precision", "threads")}
 
 
 def continued(task: UnlearnTask, found: Interrupted) -> UnlearnTask:

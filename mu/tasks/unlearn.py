@@ -14,7 +14,7 @@ from mu.data.attack import AttackedDataset
 from mu.data.forget_request import POISON, ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
-from mu.methods import check_method, make_method
+from mu.methods import check_method, make_method, method_class
 from mu.methods.base import Method
 from mu.runs import Run
 from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_options
@@ -77,6 +77,7 @@ class UnlearnPlan:
         if stated_options(self.dataset) and isinstance(self.dataset, AttackedDataset):
             run.note(f"ASR is of {self.dataset.attack.in_words(self.dataset)}")
         split = self.select(checkpoint, run)
+        self.method.check(split)
         problem = UnlearningProblem(
             run_id, checkpoint, self.dataset, split, self.forget, self.device
         )
@@ -100,6 +101,7 @@ def make_plan(
     where = found.run_id if found else "auto"
     dataset = stated(dataset_of(original, given), request, where)
     split = forget_split(lambda: store, original.spec(), dataset, forget)
+    method.check(split)
     if found and options.prune_run_id == "auto":
         what = about(found.checkpoint)
         print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
@@ -147,7 +149,8 @@ def interrupted_task(
     found = interrupted(store, run_id, entry)
     kept, given = found.document, request.original
     checkpoint = fetch_original(store, kept["prune_run_id"], given)
-    method, extra = make_method(kept["method"], kept["settings"]), kept.get("beside", {})
+    kind, trained = method_class(kept["method"]), checkpoint.spec.recipe.training
+    method, extra = kind.restored(kept["settings"], trained), kept.get("beside", {})
     wanted = {**overrides(options), **request.method}
     if "method" in wanted:
         wanted["method"] = check_method(wanted["method"])

@@ -23,6 +23,7 @@ from mu.training.sam import ascended
 from mu.training.schedules import learning_rate_factor
 
 MakeOptimizer = Callable[[nn.Module, Training], Optimizer]
+Factor = Callable[[float], float]
 AfterStep = Callable[[int, float], None]
 AfterEpoch = Callable[[int, Optimizer], None]
 
@@ -48,6 +49,7 @@ def train(
     frozen: bool = False,
     make: MakeOptimizer = make_optimizer,
     optimizer_state: Mapping[str, Tensor] | None = None,
+    factor: Factor | None = None,
     after_step: AfterStep | None = None,
     after_epoch: AfterEpoch | None = None,
 ) -> None:
@@ -85,13 +87,15 @@ def train(
     optimizer_state
         What :func:`mu.training.optimizers.optimizer_state` gave after the epoch before, to go on
         with; by default the optimiser starts afresh.
+    factor
+        On the learning rate, of the epochs passed, fractions included; by default the schedule's.
     after_step
         Called with the epoch and the learning rate of the step just taken, pruned weights being
         zero again. It may change weights, and must not wait for the device.
     after_epoch
         Called with the epoch just finished and the optimiser.
     """
-    run.place(model)
+    run.place(model, data.images.shape)
     batches = Batches(
         data, training.batch_size, run.device, augment=training.augment, ranks=run.ranks
     )
@@ -109,7 +113,7 @@ def train(
         averaged(Objective(model, loss, penalty, run), batches.few, run) as objective,
         run.progress(label, (stop - start_epoch) * batches.samples) as advance,
     ):
-        step = _Step(model, objective, optimizer, training, bound, after_step)
+        step = _Step(model, objective, optimizer, training, bound, after_step, factor)
         for epoch in range(start_epoch, stop):
             model.train(not frozen)
             totals = torch.zeros(2, device=run.device)
@@ -145,16 +149,19 @@ class _Step:
         training: Training,
         bound: BoundMask | None,
         after: AfterStep | None,
+        factor: Factor | None,
     ) -> None:
         self.model, self.objective, self.optimizer = model, objective, optimizer
         self.training, self.bound, self.after = training, bound, after
+        self.factor = factor or partial(
+            learning_rate_factor, training.schedule, epochs=training.epochs, warmup=training.warmup
+        )
         self.rate = 0.0  # of the last step
 
     def __call__(self, images: Tensor, labels: Tensor, share: Share, moment: float) -> Tensor:
         """Take the step; gives this rank's sums of losses and of right answers, shape (2,)."""
         one = self.training
-        factor = learning_rate_factor(one.schedule, moment, one.epochs, one.warmup)
-        self.rate = one.lr * factor
+        self.rate = one.lr * self.factor(moment)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         logits, value = self._gradient(images, labels, int(moment), share.weight)

@@ -23,13 +23,13 @@ FILES = Path(__file__).parent
 RUNS = {
     "prune": "prune --epochs 2 --train_size 200",
     "oracle": "unlearn --prune_run_id {prune} --method retrain --forget class:3",
-    "unlearn": "unlearn --prune_run_id {prune} --epochs 1 --forget class:3",
+    "unlearn": "unlearn --prune_run_id {prune} --epochs 1 --shrink 2 --forget class:3",
     "_oracle": "unlearn --prune_run_id {prune} --method retrain --forget class:3 --seed 1",
-    "_unlearn": "unlearn --prune_run_id {prune} --epochs 1 --forget class:3 --seed 1",
+    "_unlearn": "unlearn --prune_run_id {prune} --epochs 1 --shrink 2 --forget class:3 --seed 1",
     "evaluate": "evaluate --run_id {unlearn} --metrics all --run_ids {_unlearn} "
     "--oracle_run_ids {_oracle}",
     "lira": "lira --unlearn_run_id {unlearn} --references 2",
-    "backdoor": "backdoor --prune_epochs 1 --prune_train_size 200 --method ft --epochs 1 "
+    "backdoor": "backdoor --prune_epochs 1 --prune_train_size 200 --method ft --epochs 1 --lr 0.1 "
     "--oracle_run_id train",
     "transfer": "transfer --unlearn_run_id {unlearn} --target digits --transfer_epochs 1",
     "compare": "compare --run_ids {oracle},{unlearn}",
@@ -40,7 +40,7 @@ RUNS = {
 GRID = """
 originals: {epochs: 2, train_size: 200}
 forget: [class:3]
-methods: [ga, ff, iu, {ft: {epochs: 1}}]
+methods: [ga, ff, iu, {ft: {epochs: 1, lr: 0.1}}]
 oracle: none
 """
 ENTRIES = {"import": "prune"}  # what the runs of an entry call it

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from mu.methods import method_class
-from mu.methods.step_size_search import StepSizeSearch
+from mu.methods.stopping import Stopping
 from tests.declared import declared
 
 
@@ -27,5 +27,5 @@ def small(name: str, *, scaled: bool = False) -> dict[str, Any]:
     """
     kind = method_class(name)
     default = {"epochs": 2} if "epochs" in kind.names() else {}
-    scale = {kind.scale: 1e-3} if scaled and issubclass(kind, StepSizeSearch) else {}
+    scale = {kind.scale[0]: 1e-3} if scaled and issubclass(kind, Stopping) else {}
     return {**default, **declared(kind, "SMALL", {}), **scale}

@@ -11,8 +11,11 @@ from mu.data import load_data
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import Images
 from mu.evaluation.controls import CONTROLS
+from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.methods import METHODS, make_method, method_class
+from mu.methods.steps.criterion import OVERSHOOT
+from mu.methods.stopping import Stopping
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.declared import declared
@@ -57,7 +60,7 @@ def test_pruned_weights_stay_exactly_zero(original, name):
 
 def test_something_changes_but_no_name_and_no_data(original, name):
     pixels = DATA.train.pixels.clone()
-    checkpoint = unlearned(original, name, forget_split(original, DATA, "random:10%"))
+    checkpoint = unlearned(original, name, forget_split(original, DATA, "class:3"))
     assert list(checkpoint.model.state_dict()) == list(original.model.state_dict())
     assert not torch.equal(weights(checkpoint), weights(original))
     assert torch.isfinite(weights(checkpoint)).all()
@@ -65,17 +68,75 @@ def test_something_changes_but_no_name_and_no_data(original, name):
 
 
 def test_the_same_seed_gives_the_same_weights(original, name):
-    split = forget_split(original, DATA, "random:10")
+    split = forget_split(original, DATA, "class:3")
     first, second = (unlearned(original, name, split, seed=7) for _ in range(2))
     assert torch.equal(weights(first), weights(second))
     assert not torch.equal(weights(first), weights(unlearned(original, name, split, seed=8)))
 
 
-def test_test_images_are_never_looked_at(original, name):
-    split = forget_split(original, DATA, "random:10")
-    spoilt = _with_noise(split, split.val[:0], test_too=True)
-    one, other = unlearned(original, name, split), unlearned(original, name, spoilt)
+class Unreadable(Images):
+    """Test images that must not be read."""
+
+    shape = DATA.test.shape
+
+    def __post_init__(self):
+        pass
+
+    def __getattribute__(self, name):
+        if name in ("pixels", "fetch", "digest"):
+            raise AssertionError("a test image was read")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("forget", ["class:3", "random:10"])
+def test_test_images_are_never_looked_at(original, name, forget):
+    split = forget_split(original, DATA, forget)
+    blind = dataclasses.replace(
+        split,
+        dataset=dataclasses.replace(DATA, test=Unreadable(DATA.test.pixels, DATA.test.labels)),
+    )
+    with pytest.raises(AssertionError, match="a test image was read"):
+        predict(original.model, blind.test_set, Run(device="cpu"))
+    one, other = unlearned(original, name, split), unlearned(original, name, blind)
     assert torch.equal(weights(one), weights(other))
+
+
+def test_every_method_goes_as_far_as_the_same_rule_says():
+    ruled = {name for name in METHODS if issubclass(method_class(name), Stopping)}
+    assert set(METHODS) - ruled <= {"retrain", "nothing", "logit_mask"}  # oracle and controls
+
+
+@pytest.mark.parametrize("forget", ["class:3", "random:10%", "random:1"])
+def test_by_default_no_method_overshoots_or_ends_farther_than_it_began(original, name, forget):
+    """Told by a criterion of the test's: means over all samples, and classes written out."""
+    if not issubclass(method_class(name), Stopping):
+        pytest.skip("it does not follow the rule")
+    split = forget_split(original, DATA, forget)
+    found = unlearned(original, name, split)
+
+    def mean(model, subset, label):
+        outputs = predict(model, subset, Run(device="cpu"))
+        rows = outputs.labels == label
+        values = outputs.right.double() if forget == "class:3" else outputs.confidence()
+        return 100 * float(values[rows].mean())
+
+    def excess(model):
+        labels = split.forget_set.labels.tolist()
+        wanted = {
+            label: 0.0 if forget == "class:3" else mean(original.model, split.val_set, label)
+            for label in set(labels)
+        }
+        known = {label: mean(model, split.forget_set, label) for label in wanted}
+        return sum(known[label] - wanted[label] for label in labels) / len(labels)
+
+    before, after = excess(original.model), excess(found.model)
+    retained = [
+        predict(one.model, split.retain_set, Run(device="cpu")).accuracy()
+        for one in (original, found)
+    ]
+    assert after >= min(before, -OVERSHOOT) - 1e-6
+    assert abs(after) <= max(abs(before), OVERSHOOT) + 1e-6
+    assert retained[1] >= retained[0] - method(name).max_accuracy_drop - 1e-6
 
 
 def test_validation_images_tell_how_far_to_go_and_nothing_else(original, name):
@@ -134,16 +195,13 @@ def test_every_hyperparameter_has_a_default(name):
         assert field.default is not dataclasses.MISSING, field.name
 
 
-def _with_noise(split, indices, test_too=False):
+def _with_noise(split, indices):
     """The same split over data whose pixels at ``indices`` are noise."""
     draws = torch.Generator().manual_seed(0)
     pixels = DATA.train.pixels.clone()
     shape = pixels[torch.from_numpy(indices)].shape
     pixels[torch.from_numpy(indices)] = torch.randint(0, 256, shape, generator=draws).byte()
-    test = DATA.test
-    if test_too:
-        test = Images(torch.zeros_like(DATA.test.pixels), DATA.test.labels)
-    spoilt = dataclasses.replace(DATA, train=Images(pixels, DATA.train.labels), test=test)
+    spoilt = dataclasses.replace(DATA, train=Images(pixels, DATA.train.labels))
     return ForgetSplit(spoilt, split.forget, split.retain, split.val)
 
 

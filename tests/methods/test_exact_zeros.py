@@ -21,6 +21,7 @@ from tests.helpers import bits, same_masks
 
 DATA = load_data("digits")
 SHORT = {"epochs": 3, "lr": 0.02}
+GIVEN = {"l1_strength": 2.0}  # in place of the rule
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.8], ids=["dense", "sparse"])
@@ -32,7 +33,8 @@ def original(request):
 def unlearned(original, name="l1_sparse", run=None, **settings):
     checkpoint = copy.deepcopy(original)
     split = forget_split(original, DATA, "class:4")
-    method = make_method(name, {**SHORT, **settings})
+    given = GIVEN if name == "l1_sparse" and "alpha" not in settings else {}
+    method = make_method(name, {**SHORT, **given, **settings})
     method.unlearn(checkpoint, split, run or Run(device="cpu"))
     return checkpoint
 

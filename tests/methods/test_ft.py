@@ -58,14 +58,18 @@ def original():
 @pytest.mark.parametrize("name", METHODS)
 def test_a_run_records_what_is_in_force(original, name):
     used = make_method(name).in_force(original)
-    assert (used["optimizer"], used["lr"], used["batch_size"]) == ("adam", 0.004, 64)
-    assert make_method(name, {"optimizer": "sgd"}).in_force(original)["lr"] == 0.1
+    assert (used["optimizer"], used["batch_size"]) == ("adam", 64)
+    by_rule = name == "ft"
+    assert used["lr"] == (None if by_rule else 0.004)
+    assert make_method(name, {"lr": 0.3}).in_force(original)["lr"] == 0.3
+    with_sgd = make_method(name, {"optimizer": "sgd"}).in_force(original)
+    assert with_sgd["lr"] == (None if by_rule else 0.1)
 
 
 def test_fine_tuning_is_the_loop_with_these_settings(original):
     split = forget_split(original, DATA, "class:4")
     found, expected = copy.deepcopy(original), copy.deepcopy(original)
-    make_method("ft", {"epochs": 2}).unlearn(found, split, Run())
+    make_method("ft", {"epochs": 2, "lr": 0.004}).unlearn(found, split, Run())
     settings = Training(
         epochs=2, lr=0.004, batch_size=64, schedule="cosine", augment="none", optimizer="adam"
     )

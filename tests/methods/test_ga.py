@@ -164,8 +164,8 @@ def relative(gradients, weights, length):
 
 @pytest.fixture
 def nothing_holds_it_back(monkeypatch):
-    monkeypatch.setattr(criterion_module.StopCriterion, "holds", lambda _self, _model: True)
-    monkeypatch.setattr(criterion_module.StopCriterion, "is_forgotten", lambda _self, _model: False)
+    monkeypatch.setattr(criterion_module.StopCriterion, "drop", lambda _self, _model: 0.0)
+    monkeypatch.setattr(criterion_module.StopCriterion, "excess", lambda _self, _model: 50.0)
 
 
 @pytest.mark.parametrize("step", [5e-3, 0.03])
@@ -222,23 +222,32 @@ def test_it_stops_once_the_class_is_forgotten(original):
     assert accuracy(before, split.forget_set) > 0
 
 
-def test_epochs_that_go_too_far_are_taken_back_and_the_next_go_half_as_far(original, monkeypatch):
-    """The retain set bears no more than 1.6 steps: one of 1, none of 1, one of 1/2."""
+@pytest.mark.parametrize("why", ["costs", "forgets too much"])
+def test_epochs_that_go_too_far_are_taken_back_and_the_next_go_half_as_far(
+    original, monkeypatch, why
+):
+    """No more than 1.6 steps are right: one of 1, none of 1, one of 1/2."""
     start, whole = flat(original), float(flat(original).norm())
     far = {"reached": 0.0}
 
-    def holds(_self, model):
+    def over(model):
         now = torch.cat([one.detach().double().flatten() for one in model.parameters()])
         far["reached"] = float((now - start).norm()) / whole / 0.01
-        return far["reached"] < 1.6
+        return far["reached"] >= 1.6
 
-    monkeypatch.setattr(criterion_module.StopCriterion, "holds", holds)
-    monkeypatch.setattr(criterion_module.StopCriterion, "is_forgotten", lambda _self, _model: False)
+    def drop(_self, model):
+        return 2.0 if over(model) and why == "costs" else 0.0
+
+    def excess(_self, model):
+        return -10.0 if over(model) and why == "forgets too much" else 50.0
+
+    monkeypatch.setattr(criterion_module.StopCriterion, "drop", drop)
+    monkeypatch.setattr(criterion_module.StopCriterion, "excess", excess)
     split, run = forget_split(original, DATA, "class:3"), Run(device="cpu")
     found = unlearned(original, split, run, step=0.01, epochs=30, batch_size=1000)
     shares = [share for _, share in run.history("step_share")]
     assert shares[:3] == [1.0, 0.5, 0.5]
-    assert shares[-1] < 1 / 32 <= shares[-2]
+    assert shares[-1] < 1 / 128 <= shares[-2]
     assert all(after in (before, before / 2) for before, after in itertools.pairwise(shares))
     assert [lr for _, lr in run.history("lr")] == [0.01 * one for one in [1.0, *shares[:-1]]]
     assert 1.4 < float((flat(found) - start).norm()) / whole / 0.01 < 1.6
@@ -246,7 +255,7 @@ def test_epochs_that_go_too_far_are_taken_back_and_the_next_go_half_as_far(origi
 
 
 def test_what_is_forgotten_already_is_left_alone(original, monkeypatch):
-    monkeypatch.setattr(criterion_module.StopCriterion, "is_forgotten", lambda _self, _model: True)
+    monkeypatch.setattr(criterion_module.StopCriterion, "excess", lambda _self, _model: -5.0)
     assert same(unlearned(original, forget_split(original, DATA, "class:3")), original)
 
 

@@ -14,7 +14,8 @@ from mu.runs import Run
 from mu.training import Training, learning_rate_factor
 
 DATA = load_data("digits")
-BLIND = ("forget",)  # of the contract tests
+SMALL = {"epochs": 6}  # of the contract tests
+BLIND = ("forget",)
 
 
 @pytest.fixture(scope="module")

@@ -369,6 +369,7 @@ def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) ->
         ("seed", "1", "seed=0"),
         ("precision", "bf16", "precision=auto"),
         ("precision", "fp32", "precision=auto"),
+        ("threads", "2", "threads=None"),
     ):
         line = f"prune --resume_run_id {interrupted.run_id} --{option} {value}"
         said = program.refuses(line, interrupted.run_id, has, f"leave {option} out")

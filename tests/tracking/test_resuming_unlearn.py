@@ -310,6 +310,7 @@ def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) ->
         ("--oracle_run_id train", "oracle_run_id=find", "oracle_run_id"),
         (f"--prune_run_id {'0' * 32}", f"prune_run_id={interrupted.original}", "prune_run_id"),
         ("--precision bf16", "precision=auto", "precision"),
+        ("--threads 2", "threads=None", "threads"),
         ("--prune_rate 0.5", "rate=0.95", "prune_rate"),
         ("--dataset cifar10", "dataset=digits", "dataset"),
         ("--arch resnet20", "arch=resnet_mini", "arch"),

@@ -136,7 +136,7 @@ def _known(
     if not 0 <= target_accuracy <= 100:
         raise ValueError(f"target_accuracy={target_accuracy}: must be within 0 and 100")
     batch_size, lr = settings
-    model = run.place(copy.deepcopy(checkpoint.model)).eval()
+    model = run.place(copy.deepcopy(checkpoint.model), split.dataset.shape).eval()
     bound = checkpoint.mask.bind(model)
     bound.apply()
     optimizer = SGD(model.parameters(), lr=lr)

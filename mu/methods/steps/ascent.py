@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch.optim import Optimizer
 
 from mu.checkpoints import Checkpoint
 from mu.data.forget_split import ForgetSplit
-from mu.methods.steps.criterion import StopCriterion
+from mu.methods.steps.criterion import OVERSHOOT, StopCriterion
 from mu.runs import Run
 from mu.training.loop import DivergedError, train
 from mu.training.optimizers import NormalizedSGD, make_optimizer
@@ -23,19 +25,19 @@ def climb(
     run: Run,
     epoch: int,
     criterion: StopCriterion | None,
-) -> str:
+) -> tuple[str, float]:
     """Climb the loss of the forget set for an epoch; edits the network in place.
 
     Parameters
     ----------
     criterion
-        What the retain set can bear. None is plain ascent: then the learning rate is not the
-        length of a step.
+        How far to go. None is plain ascent: then the learning rate is not the length of a step.
 
     Returns
     -------
-    str
-        What is wrong with the result, empty if nothing is.
+    tuple
+        What is wrong with the result, empty if nothing is; and how much surer than wanted the
+        network is of the forget set, inf where there is no criterion.
     """
     try:
         train(
@@ -52,13 +54,17 @@ def climb(
             label="gradient ascent",
         )
     except DivergedError as error:
-        return str(error)
+        return str(error), math.inf
     if not all(bool(torch.isfinite(one).all()) for one in checkpoint.model.parameters()):
-        return "weights were no longer finite; lower lr"
-    if criterion is not None and not criterion.holds(checkpoint.model):
-        drop = criterion.max_accuracy_drop
-        return f"the retain set lost more than {drop:g} points (max_accuracy_drop)"
-    return ""
+        return "weights were no longer finite; lower lr", math.inf
+    if criterion is None:
+        return "", math.inf
+    excess = criterion.excess(checkpoint.model)
+    if excess < -OVERSHOOT:
+        return "it forgot more than was wanted", excess
+    if criterion.drop(checkpoint.model) > criterion.max_accuracy_drop:
+        return "the retain set lost more than it may (max_accuracy_drop)", excess
+    return "", excess
 
 
 def ascent(logits: Tensor, labels: Tensor) -> Tensor:

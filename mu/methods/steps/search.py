@@ -1,4 +1,4 @@
-"""The search of the scale of a step, by the rule of :mod:`mu.methods.step_size_search`."""
+"""The search of the scale of a step, by the rule of :mod:`mu.methods.stopping`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from mu.fisher.free import FreeWeights
-from mu.methods.steps.criterion import ALREADY, StopCriterion
+from mu.methods.steps.criterion import ALREADY, Standing, StopCriterion
 from mu.runs import Run
 
 # Steps relative to the weights' norm, their growth, and how finely.
 FIRST, LAST = 1e-3, 1e3
 GROWTH = 4.0
 HALVINGS = 5
+MOST_HALVINGS = 12  # as long as every scale that forgets enough forgets too much
+TOO_FAR = (
+    f"even a step of {LAST:,.0f} times the weights' length left the forget set better known than "
+    "unseen images are"
+)
 
 
 def move(
     free: FreeWeights,
     model: nn.Module,
     direction: Tensor,
-    alpha: float | StopCriterion,
+    alpha: StopCriterion | float,
     run: Run,
 ) -> None:
     """Add ``alpha * direction`` to the free weights of ``model``; alpha is logged.
@@ -31,7 +36,7 @@ def move(
     direction
         Of shape (free weights,).
     alpha
-        The scale, or by what the rule finds it.
+        The scale, or the rule that finds it.
     """
     weights = free.now()
 
@@ -40,8 +45,7 @@ def move(
 
     if isinstance(alpha, StopCriterion):
         alpha = farthest(alpha, model, write, weights, direction, run)
-    else:
-        write(alpha)
+    write(alpha)
     run.log("alpha", alpha)
 
 
@@ -53,47 +57,45 @@ def farthest(
     direction: Tensor,
     run: Run,
 ) -> float:
-    """The scale at which enough is forgotten, or else the largest that the retain set can afford.
+    """The scale at which the forget set is forgotten and no more, or the best that is affordable.
 
-    It is bracketed by powers of :data:`GROWTH` and then narrowed down.
+    It is bracketed by powers of :data:`GROWTH` and then narrowed down. Of all scales that were
+    tried, 0 among them, the one that the criterion ranks first is taken.
 
     Parameters
     ----------
     write
-        Sets the weights of ``model`` to those of a scale. They are left at the scale returned.
+        Sets the weights of ``model`` to those of a scale.
     weights, direction
         The weights at scale 0, and what is added to them at scale 1.
     """
+    tried: dict[float, Standing] = {}
 
     def ends(scale: float) -> bool:
         write(scale)
-        return criterion.is_forgotten(model) or not criterion.holds(model)
+        tried[scale] = found = criterion.standing(model)
+        return found.is_forgotten or not criterion.affords(found)
 
     length = float(direction.norm())
-    write(0.0)
     if not (0 < length < math.inf):
         run.note("there is nothing to move the weights by: they stay as they are")
         return 0.0
-    if criterion.is_forgotten(model):
+    ends(0.0)
+    run.log("excess_before", tried[0.0].excess)
+    if tried[0.0].excess <= criterion.chance:
         run.note(ALREADY)
         return 0.0
     unit = float(weights.norm()) / length
     low, high = 0.0, FIRST * unit
     while not (over := ends(high)) and high < LAST * unit:
         low, high = high, high * GROWTH
-    if not over:
-        run.note(
-            f"even a step of {LAST:,.0f} times the weights' length left the forget set better "
-            "known than unseen images are"
-        )
-        return high
-    for _ in range(HALVINGS):
+    for number in range(MOST_HALVINGS if over else 0):
+        if number >= HALVINGS and not (criterion.affords(tried[high]) and tried[high].overshot):
+            break
         middle = math.sqrt(low * high) if low else high / GROWTH
         low, high = (low, middle) if ends(middle) else (middle, high)
-    write(high)
-    if criterion.holds(model):
-        return high
-    write(low)
-    if criterion.until_forgotten:
-        run.note(criterion.shortfall())
-    return low
+    best = min(tried, key=lambda scale: (*criterion.rank(tried[scale]), scale))
+    run.log("excess", tried[best].excess)
+    if not tried[best].is_forgotten:
+        run.note(criterion.shortfall() if over else TOO_FAR)
+    return best

@@ -45,7 +45,8 @@ class Probe:
         samples: int,
         temperature: float = 1.0,
     ) -> None:
-        placed = context.run.place(copy.deepcopy(model)).requires_grad_(True).eval()
+        placed = context.run.place(copy.deepcopy(model), context.data.images.shape)
+        placed.requires_grad_(True).eval()
         mask.apply(placed)
         self._model = exchanged(
             placed, lambda part: Hardsigmoid() if isinstance(part, nn.Hardsigmoid) else part

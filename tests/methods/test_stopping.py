@@ -14,16 +14,19 @@ from mu.data.poison import PoisonedDataset
 from mu.errors import UserError
 from mu.fisher.free import FreeWeights
 from mu.masks import Mask
-from mu.methods import make_method
+from mu.methods import METHODS, make_method, method_class
 from mu.methods.steps import criterion as module
-from mu.methods.steps.criterion import StopCriterion
+from mu.methods.steps.criterion import OVERSHOOT, Standing, StopCriterion
 from mu.methods.steps.search import FIRST, LAST, farthest, move
+from mu.methods.stopping import Stopping
 from mu.runs import Run
 from tests.data.poisoned import make_poison
+from tests.helpers import refused
 from tests.methods.networks import STEP, SURE, Reader
 
 CLASSES = 4
 NOT_A_NUMBER = -1
+RULED = sorted(name for name in METHODS if issubclass(method_class(name), Stopping))
 
 
 def split_of(forget, retain, val):
@@ -100,23 +103,71 @@ def test_a_false_label_is_not_to_be_recognised_at_all():
     assert split.mislabelled.tolist() == [False, False, True, True]
     found = StopCriterion(Reader(CLASSES), split, Run(device="cpu"), 1.0)
     assert found.wanted == pytest.approx(100 * 0.75 / 2, abs=0.1)
-    assert not found.is_forgotten(Reader(CLASSES)), "the first poisoned sample is still called 0"
+    # Both clean samples are known, and one of two poisoned ones is still called 0.
+    assert found.excess(Reader(CLASSES)) == pytest.approx(100 * (3 - 1.5) / 4, abs=0.1)
 
 
-def test_classes_without_validation_images_are_as_the_others():
-    forget = right(0, 2) + right(3, 6)
-    assert criterion_of(forget, [*RETAIN, *right(3)], VAL).wanted == pytest.approx(75)
+def test_samples_of_classes_without_validation_images_do_not_count_and_a_note_says_how_many():
+    run = Run(device="cpu")
+    criterion = criterion_of(wrong(0, 2) + right(3, 6), [*RETAIN, *right(3)], VAL, run=run)
+    assert criterion.wanted == pytest.approx(75)
+    assert criterion.excess(Reader(CLASSES)) == pytest.approx(-75)
+    assert run.notes == [
+        "75.0 % of the forget set are of classes without a validation image; how far to go was "
+        "told by the others"
+    ]
 
 
-def test_without_any_validation_images_nothing_is_to_be_recognised():
-    assert criterion_of(right(0, 2), RETAIN, []).wanted == 0
-    assert criterion_of(right(3, 2), [*RETAIN, *right(3)], VAL).wanted == 0
+@pytest.mark.parametrize("name", RULED)
+@pytest.mark.parametrize(
+    ("forget", "val"), [(right(0, 2), []), (right(3, 2), VAL)], ids=["none at all", "of the class"]
+)
+def test_without_anything_to_go_by_the_rule_refuses_before_any_work(name, forget, val):
+    split = split_of(forget, [*RETAIN, *right(3)], val)
+    scale = method_class(name).scale[0]
+    with refused("nothing says how far to go", f"give {scale}, or", "val_share", "trained_on"):
+        make_method(name).check(split)
+    make_method(name, {scale: 0.1}).check(split)
+    with refused("nothing says how far to go"):
+        StopCriterion(Reader(CLASSES), split, Run(device="cpu"), 1.0)
 
 
-def test_forgotten_means_no_better_than_wanted():
+@pytest.mark.parametrize("name", RULED)
+def test_a_class_that_goes_as_a_whole_needs_no_unseen_images(name):
+    split = split_of(right(3, 2), RETAIN, [])
+    make_method(name).check(split)
+    assert StopCriterion(Reader(CLASSES), split, Run(device="cpu"), 1.0).wanted == 0
+
+
+def test_the_distance_has_two_sides():
+    """Of class 1 half of the unseen images are recognised."""
     reader = Reader(CLASSES)
-    for said, forgotten in ((right(1, 2), False), (right(1) + wrong(1), True), (wrong(1, 2), True)):
-        assert criterion_of(said, RETAIN, VAL).is_forgotten(reader) is forgotten
+    for said, excess, forgotten, overshot in (
+        (right(1, 2), 50, False, False),
+        (right(1) + wrong(1), 0, True, False),
+        (wrong(1, 2), -50, True, True),
+    ):
+        found = criterion_of(said, RETAIN, VAL).standing(reader)
+        assert found.excess == pytest.approx(excess)
+        assert found.distance == pytest.approx(abs(excess))
+        assert (found.is_forgotten, found.overshot) == (forgotten, overshot)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (Standing(40.0, 1.0), Standing(0.0, 1.1)),  # what costs too much comes last
+        (Standing(2.0, 1.0), Standing(3.0, -5.0)),
+        (Standing(0.0, 1.0), Standing(0.1, 0.0)),  # not yet forgotten
+        (Standing(0.0, 0.5), Standing(0.0, 0.6)),
+        (Standing(-1.0, 0.5), Standing(0.0, 0.6)),  # within the tolerance it is forgotten
+        (Standing(0.4, 0.5), Standing(-1.5, 0.5)),  # and beyond it, too much
+        (Standing(9.0, 1.0), Standing(-math.inf, math.inf)),
+    ],
+)
+def test_what_is_affordable_and_near_comes_first(better, worse):
+    criterion = criterion_of(right(1), RETAIN, VAL)
+    assert criterion.rank(better) < criterion.rank(worse)
 
 
 class Unsure(Reader):
@@ -131,11 +182,24 @@ def test_what_counts_is_how_sure_the_network_is():
     split = split_of(right(0, 2), RETAIN, right(0, 2))
     criterion = StopCriterion(Unsure(CLASSES), split, Run(device="cpu"), 1.0)
     assert criterion.wanted == pytest.approx(70)
-    assert not criterion.is_forgotten(Reader(CLASSES))
+    assert criterion.excess(Reader(CLASSES)) == pytest.approx(30)
     less = Unsure(CLASSES)
     less.slope.data.mul_(0.99)
-    assert criterion.is_forgotten(less)
-    assert criterion.holds(less)
+    found = criterion.standing(less)
+    assert -1 < found.excess < 0
+    assert found.drop == 0
+
+
+def test_what_chance_explains_is_the_standard_error_of_two_means_of_unseen_images():
+    """Of ten validation images of classes 0, 1 and 2 one half are known: a standard deviation."""
+    criterion = criterion_of([*right(0, 2), *right(1), *right(2)], RETAIN, VAL)
+    sure = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0])
+    assert criterion.chance == pytest.approx(100 * sure.std() * math.sqrt(1 / 4 + 1 / len(sure)))
+    # Half of the forget set is not to be known at all, and chance has no part in that.
+    mixed = criterion_of([*right(3, 2), *right(0, 2)], RETAIN, VAL)
+    four = np.array([1, 1, 1, 0])
+    assert mixed.chance == pytest.approx(50 * four.std() * math.sqrt(1 / 2 + 1 / 4))
+    assert criterion_of(right(3, 2), RETAIN, VAL).chance == 0
 
 
 # --- what it may cost ---------------------------------------------------------------------
@@ -145,30 +209,27 @@ def test_the_retain_set_may_lose_what_is_to_be_spent_and_no_more():
     """It knows 7 of 8 images; turned round, it is right on 1 of them by being wrong."""
     retain = [*right(0, 7), *wrong(0)]
     reader = Reader(2)
-    for max_accuracy_drop, holds in ((74.9, False), (75.1, True)):
+    for max_accuracy_drop, affords in ((74.9, False), (75.1, True)):
         criterion = StopCriterion(
-            reader, split_of(right(0), retain, []), Run(device="cpu"), max_accuracy_drop
+            reader, split_of(right(0), retain, right(0)), Run(device="cpu"), max_accuracy_drop
         )
-        assert criterion.lowest == pytest.approx(87.5 - max_accuracy_drop)
-        assert criterion.holds(reader)
+        assert criterion.standing(reader).drop == 0
         reader.slope.data.neg_()
-        assert criterion.holds(reader) is holds
+        found = criterion.standing(reader)
+        assert found.drop == 75
+        assert criterion.affords(found) is affords
         reader.slope.data.neg_()
 
 
 def test_outputs_that_are_no_numbers_are_never_right():
-    unreadable = [(0, NOT_A_NUMBER)]
-    criterion = criterion_of(right(0, 3) + unreadable, [*RETAIN, *unreadable], VAL)
-    reader = Reader(CLASSES)
-    assert criterion.lowest == -math.inf
-    assert criterion.is_forgotten(reader)
     criterion = criterion_of(right(0, 3), RETAIN, VAL)
-    assert criterion.holds(reader)
-    assert not criterion.is_forgotten(reader)
+    reader = Reader(CLASSES)
+    assert criterion.affords(criterion.standing(reader))
     for value in (math.nan, math.inf):
         reader.slope.data.fill_(value)
-        assert not criterion.holds(reader)
-        assert criterion.is_forgotten(reader)
+        found = criterion.standing(reader)
+        assert found == (-math.inf, math.inf)
+        assert not criterion.affords(found)
 
 
 def test_some_images_are_drawn_once_and_their_looks_are_counted(monkeypatch):
@@ -177,53 +238,69 @@ def test_some_images_are_drawn_once_and_their_looks_are_counted(monkeypatch):
     retain = right(1, 50) + wrong(1, 50)
     criterion = criterion_of(right(1, 30), retain, right(1, 7), run=run)
     assert run.samples_seen == 4 + 7
-    share = criterion.lowest + 1
-    assert share % 25 == 0
-    assert all(criterion.holds(reader) for _ in range(3))
+    drops = {criterion.drop(Constant(CLASSES)) for _ in range(3)}
+    assert len(drops) == 1
     assert run.samples_seen == 4 + 7 + 3 * 4
+    criterion.excess(reader)
+    assert run.samples_seen == 4 + 7 + 4 * 4
     again = [
-        criterion_of(right(1, 30), retain, right(1, 7), run=Run(device="cpu", seed=seed)).lowest + 1
+        criterion_of(right(1, 30), retain, right(1, 7), run=Run(device="cpu", seed=seed)).drop(
+            Constant(CLASSES)
+        )
         for seed in (3, *range(20))
     ]
-    assert again[0] == share
+    assert again[0] == drops.pop()
+    assert all(drop % 25 == 0 for drop in again)
     assert len(set(again)) > 1
+
+
+class Constant(Reader):
+    """It calls every image 0."""
+
+    def forward(self, images):
+        logits = torch.zeros(len(images), self.classes)
+        logits[:, 0] = SURE
+        return logits * self.slope
 
 
 # --- the search ---------------------------------------------------------------------------
 
 
-class MadeUp:
-    """The forget set is forgotten from one scale on; the retain set holds below another."""
+class MadeUp(StopCriterion):
+    """The forget set is forgotten from one scale on; the retain set affords it below another.
 
-    max_accuracy_drop = 1.0
-    until_forgotten = True
+    How sure the network is falls from 100 with the logarithm of the scale, ``steep`` points for
+    each factor of e.
+    """
 
-    def __init__(self, forgotten, spent):
-        self.forgotten, self.spent, self.at, self.looks = forgotten, spent, None, 0
+    chance = 0.0
+
+    def __init__(self, forgotten, spent, steep):
+        self.forgotten, self.spent, self.steep = forgotten, spent, steep
+        self.max_accuracy_drop, self.at, self.looks = 1.0, None, 0
 
     def write(self, scale):
         self.at = scale
 
-    def is_forgotten(self, _model):
+    def excess(self, _model):
         self.looks += 1
-        return self.at >= self.forgotten
+        if self.at == 0 or self.forgotten == math.inf:
+            return 100.0 if self.forgotten else 0.0
+        if self.forgotten == 0:
+            return 0.0
+        return min(100.0, -self.steep * math.log(self.at / self.forgotten))
 
-    def holds(self, _model):
-        return self.at < self.spent
-
-    def shortfall(self):
-        return "shortfall"
+    def drop(self, _model):
+        return 2.0 if self.at >= self.spent else 0.0
 
 
-def search(forgotten, spent, unit=1.0, until_forgotten=True):
+def search(forgotten, spent, unit=1.0, steep=10.0):
     """The scale that is found, in units of the weights' length, and the notes."""
-    criterion, run = MadeUp(forgotten * unit, spent * unit), Run(device="cpu")
-    criterion.until_forgotten = until_forgotten
+    criterion, run = MadeUp(forgotten * unit, spent * unit, steep), Run(device="cpu")
     direction = torch.tensor([0.0, 3.0, -4.0])
     weights = torch.tensor([3.0, 0.0, 4.0]) * unit
     found = farthest(criterion, None, criterion.write, weights, direction, run)
-    assert criterion.at == found, "the weights must be left at the scale that is returned"
-    assert criterion.looks < 30
+    assert criterion.looks < 40
     return found / unit, run.notes
 
 
@@ -238,28 +315,43 @@ def test_it_stops_as_soon_as_enough_is_forgotten(boundary, unit):
     assert notes == []
 
 
+@pytest.mark.parametrize("steep", [100.0, 1000.0])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_where_little_more_forgets_much_more_it_is_narrowed_down_further(boundary, steep):
+    found, notes = search(boundary, math.inf, steep=steep)
+    assert boundary <= found
+    assert steep * math.log(found / boundary) <= OVERSHOOT
+    assert notes == []
+
+
+@pytest.mark.parametrize("boundary", [0.0123, 1.0])
+def test_what_can_only_be_forgotten_too_much_is_left_better_known(boundary):
+    """A step function: what is just short of it is nearer to what is wanted than what is beyond."""
+    criterion, run = MadeUp(boundary, math.inf, 1.0), Run(device="cpu")
+    criterion.excess = lambda _model: 3.0 if criterion.at < boundary else -50.0
+    found = farthest(criterion, None, criterion.write, torch.ones(2), torch.ones(2), run)
+    assert 0 <= found < boundary
+    assert run.metrics["excess"] == 3.0
+
+
 @pytest.mark.parametrize("unit", [1e-12, 1.0, 1e9])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("forgotten", [1.2, math.inf])
 def test_it_goes_as_far_as_the_retain_set_can_bear(boundary, forgotten, unit):
     found, (note,) = search(forgotten * boundary, boundary, unit)
-    assert boundary / 1.05 < found < boundary
-    assert note.startswith("shortfall")
-
-
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_where_the_forget_set_sets_no_end_the_retain_set_does(boundary):
-    found, notes = search(math.inf, boundary, until_forgotten=False)
-    assert boundary / 1.05 < found < boundary
-    assert notes == []
+    if forgotten < math.inf:
+        assert boundary / 1.05 < found < boundary
+    else:
+        assert found == 0, "what forgets nothing is not worth its cost"
+    assert note.startswith("the retain set would have lost more than 1 point")
 
 
 @pytest.mark.parametrize("boundary", [0.5 * FIRST, 0.05 * FIRST])
 def test_boundaries_below_the_first_step_are_found_less_finely(boundary):
-    found, notes = search(boundary, math.inf)
+    found, notes = search(boundary, math.inf, steep=0.1)
     assert boundary <= found < 1.5 * boundary
     assert notes == []
-    found, _ = search(math.inf, boundary)
+    found, _ = search(1.5 * boundary, boundary)
     assert boundary / 1.5 < found < boundary
 
 
@@ -274,28 +366,17 @@ def test_what_is_forgotten_already_is_not_moved_and_that_is_said():
     assert notes == [module.ALREADY]
 
 
-def test_without_an_end_by_forgetting_nothing_is_ever_forgotten():
-    run, reader = Run(device="cpu"), Reader(CLASSES)
-    split = split_of(wrong(0), RETAIN, VAL)
-    assert StopCriterion(reader, split, run, 1.0).is_forgotten(reader)
-    before = run.samples_seen
-    criterion = StopCriterion(reader, split, run, 1.0, until_forgotten=False)
-    assert run.samples_seen - before == len(RETAIN), "validation images are not looked at"
-    assert not criterion.is_forgotten(reader)
-
-
 def test_what_never_ends_goes_a_thousand_times_the_weights_and_says_so():
-    found, (note,) = search(math.inf, math.inf)
+    found, (note,) = search(math.exp(20), math.inf, steep=1.0)
     assert LAST <= found < 4 * LAST
     assert "a step of 1,000 times the weights' length" in note
 
 
 @pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
 def test_there_may_be_nothing_to_move_by(value):
-    criterion, run = MadeUp(1.0, 1.0), Run(device="cpu")
+    criterion, run = MadeUp(1.0, 1.0, 10.0), Run(device="cpu")
     direction = torch.full((3,), value)
     assert farthest(criterion, None, criterion.write, torch.ones(3), direction, run) == 0
-    assert criterion.at == 0
     assert "nothing to move the weights by" in run.notes[0]
 
 
@@ -325,7 +406,7 @@ def test_what_has_no_effect_beside_a_given_scale_is_refused(method, settings):
 # --- moving -------------------------------------------------------------------------------
 
 
-def test_a_given_scale_is_the_scale():
+def test_a_scale_that_is_given_is_the_scale():
     model, run = Reader(CLASSES), Run(device="cpu")
     move(FreeWeights(model, Mask({})), model, torch.tensor([2.0]), 0.25, run)
     assert float(model.slope.detach()) == 1.5

@@ -1,0 +1,176 @@
+"""Training by the rule of :mod:`mu.methods.stopping`: it ends with its best epoch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+from torch.optim import Optimizer
+
+from mu.data.images import Subset
+from mu.methods.steps.criterion import ALREADY, Standing, StopCriterion
+from mu.training.loop import AfterEpoch, DivergedError, train
+from mu.training.resumable import Bookmark, train_resumably
+from mu.training.schedules import learning_rate_factor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mu.checkpoints import Checkpoint
+    from mu.runs import Run
+    from mu.training.progress import Checkpointer
+    from mu.training.recipe import Training
+
+
+def train_by_rule(
+    criterion: StopCriterion | None,
+    checkpoint: Checkpoint,
+    data: Subset,
+    training: Training,
+    run: Run,
+    checkpointer: Checkpointer | None,
+    *,
+    after_epoch: AfterEpoch | None = None,
+    **settings: Any,
+) -> None:
+    """Train the network, and end with the epoch that the criterion ranks first.
+
+    The original is one of them: a training that only makes things worse leaves it as it was. An
+    interrupted one goes on from its last epoch and ends with the same weights.
+
+    Parameters
+    ----------
+    criterion
+        None where it is given how far to go: then the last epoch is the end.
+    after_epoch, settings
+        As in :func:`mu.training.loop.train`.
+    """
+    model, mask = checkpoint.model, checkpoint.mask
+    if criterion is None:
+        train_resumably(
+            model,
+            data,
+            training,
+            run,
+            mask=mask,
+            checkpointer=checkpointer,
+            after_epoch=after_epoch,
+            **settings,
+        )
+        return
+    bookmark = Bookmark(run, checkpointer)
+    before = bookmark.before
+    best = _Best(criterion, model, run, bookmark)
+    if before is None and best.standing.excess <= criterion.chance:
+        run.note(ALREADY)
+        return
+
+    def keep(epoch: int, optimizer: Optimizer) -> None:
+        if after_epoch is not None:
+            after_epoch(epoch, optimizer)
+        best.see(epoch)
+        bookmark.put(model, mask, optimizer, epoch + 1, rewind=best.weights)
+
+    try:
+        train(
+            model,
+            data,
+            training,
+            run,
+            mask=mask,
+            start_epoch=before.epoch if before else 0,
+            optimizer_state=before.optimizer if before else None,
+            after_epoch=keep,
+            **settings,
+        )
+    except DivergedError as error:
+        run.note(f"the training ended early: {error}")
+    best.take(training.epochs)
+
+
+class _Best:
+    """The best epoch so far, and how it stood; at first the original."""
+
+    def __init__(
+        self, criterion: StopCriterion, model: nn.Module, run: Run, bookmark: Bookmark
+    ) -> None:
+        self.criterion, self.model, self.run, self.epochs = criterion, model, run, 0
+        if bookmark.before is None:
+            self.standing = criterion.standing(model)
+            self.weights = copy.deepcopy(model.state_dict())
+            run.log("excess_before", self.standing.excess)
+            return
+        run.samples_seen = 0  # what led here was counted by the process that was interrupted
+        bookmark.go_on(model, bookmark.before)
+        self.weights = dict(bookmark.before.rewind)
+        self.standing = Standing(run.metrics["excess_before"], 0.0)
+        drops = dict(run.history("retain_drop"))
+        for epoch, excess in run.history("excess"):
+            self._compare(Standing(excess, drops[epoch]), epoch)
+
+    def see(self, epoch: int) -> None:
+        """Judge the epoch that is over; its weights are kept if none was better."""
+        found = self.criterion.standing(self.model)
+        if not math.isfinite(found.excess) or not math.isfinite(found.drop):
+            raise DivergedError(f"outputs were NaN or infinite after epoch {epoch + 1}")
+        self.run.log_all({"excess": found.excess, "retain_drop": found.drop}, epoch)
+        if self._compare(found, epoch):
+            self.weights = copy.deepcopy(self.model.state_dict())
+
+    def _compare(self, found: Standing, epoch: int) -> bool:
+        """Whether an epoch is as good as the best before; then it is the best."""
+        if self.criterion.rank(found) > self.criterion.rank(self.standing):
+            return False
+        self.standing, self.epochs = found, epoch + 1
+        return True
+
+    def take(self, of: int) -> None:
+        """Put the best weights into the network; ``of`` so many epochs."""
+        self.model.load_state_dict(self.weights)
+        self.run.log_all({"excess": self.standing.excess, "best_epoch": self.epochs})
+        if not self.standing.is_forgotten:
+            self.run.note(
+                f"the best of {of} epochs, {self.epochs}, leaves the network "
+                f"{self.standing.excess:.1f} points surer of the forget set than of unseen "
+                "images; more epochs, or a larger max_accuracy_drop, go further"
+            )
+
+
+class Ramp:
+    """How strong a training is: as much as it takes to forget the forget set, then less.
+
+    Up to half of the epochs, or until an epoch left the forget set forgotten, it holds, or rises
+    by ``doublings`` in all. Then it goes back by one epoch's rise, and falls as the schedule of the
+    learning rate says, so that the retain set is learnt back. It follows from what was logged of
+    the epochs before, so an interrupted training goes on as it would have.
+    """
+
+    def __init__(self, training: Training, run: Run, doublings: float = 0.0) -> None:
+        self.epochs, self.schedule, self.run = training.epochs, training.schedule, run
+        self.doublings = doublings
+
+    def level(self, epoch: int) -> float:
+        """How strong an epoch is; the first one is 1."""
+        turn = self._turn(epoch)
+        return self._rise(epoch if epoch < turn else turn - 2) * self.fall(epoch)
+
+    def _rise(self, epoch: int) -> float:
+        return float(2.0 ** (self.doublings * 2 * epoch / self.epochs))
+
+    def fall(self, epoch: int) -> float:
+        """What is left of the level at the turn: 1 before it."""
+        turn = self._turn(epoch)
+        if epoch < turn:
+            return 1.0
+        return learning_rate_factor(self.schedule, epoch - turn + 1, self.epochs - turn + 1)
+
+    @property
+    def longest(self) -> int:
+        """Epochs before the turn, where the forget set is not forgotten."""
+        return math.ceil(self.epochs / 2)
+
+    def _turn(self, epoch: int) -> int:
+        """The first epoch of the fall, as far as is known in ``epoch``; at least 1."""
+        forgotten = [past for past, excess in self.run.history("excess") if excess <= 0]
+        return min(1 + min(forgotten, default=epoch), self.longest)
