@@ -18,6 +18,8 @@ from mu.cli.requests import Request
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions
 from mu.data.splits import SplitSpec
+from mu.methods import method_class
+from mu.methods.fine_tuning import cleansing
 from mu.report import backdoor_plots
 from mu.tasks import backdoor as backdoor_task
 from mu.tasks import cleanse
@@ -100,7 +102,8 @@ def test_what_was_attacked_and_with_what_is_kept_and_the_lineage_says_so(planted
     assert {*ENDING, *(f"poisoned/{name}" for name in ENDING)} <= kept
     assert {"poison/indices.npy", "poison/trigger.json", "forget/indices.npy"} <= kept
     assert {"plots/trigger.png", "plots/predictions.png"} <= kept
-    assert store.run(run_id).data.params["epochs"] == "20", "more than in unlearn"
+    params = store.run(run_id).data.params
+    assert (params["epochs"], params["l1_strength"]) == ("30", "2.0"), "other ones than in unlearn"
     tags = store.run(run_id).data.tags
     assert (tags["mu.upstream"], tags["mu.oracle"]) == (planted.original, planted.oracle)
     for nested in (planted.original, planted.oracle):
@@ -431,3 +434,20 @@ def test_the_target_may_be_named(planted: Planted, program: Program) -> None:
     assert isinstance(poison, Poison)
     line = f"backdoor --prune_run_id {planted.original} --target 0 --trigger badnets --method ft"
     assert program(f"{line} {' '.join(QUICK)}")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "expected"),
+    [
+        ("l1_sparse", (), {"epochs": 30, "l1_strength": 2.0}),
+        ("l1_sparse", ("epochs", "lr"), {"epochs": 30, "l1_strength": 2.0}),
+        ("l1_sparse", ("alpha",), {"epochs": 30}),
+        ("l1_sparse", ("max_accuracy_drop",), {"epochs": 30}),
+        ("ft", (), {}),
+        ("iu", (), {}),
+    ],
+)
+def test_defaults_of_a_cleansing_give_way_to_what_is_given(
+    method: str, given: tuple[str, ...], expected: dict[str, object]
+) -> None:
+    assert cleansing(method_class(method), given) == expected

@@ -168,12 +168,14 @@ def test_a_pruner_scores_a_block_of_two_names_as_one_that_is_called_twice(name, 
 @pytest.mark.parametrize("name", sorted(METHODS))
 @pytest.mark.parametrize(("arch", "forget"), [(TIED, "class:1"), (TIED_TOP, "random:9")])
 def test_a_method_unlearns_and_leaves_weights_tied(name, arch, forget, tmp_path):
+    if name == "logit_mask" and arch == TIED_TOP:
+        pytest.skip("it needs a class, and a head of its own: tests/methods/test_logit_mask.py")
     checkpoint = checkpoint_of(arch)
     before = checkpoint.fingerprint
     split = forget_split(checkpoint, DATA, forget)
     make_method(name, small(name, scaled=True)).unlearn(checkpoint, split, Run(device="cpu"))
     check_tied(checkpoint, arch)
-    assert checkpoint.fingerprint != before
+    assert (checkpoint.fingerprint == before) == (name == "nothing")
     assert all(one.isfinite().all() for one in checkpoint.model.parameters())
     checkpoint.save(tmp_path)
     assert Checkpoint.load(tmp_path).fingerprint == checkpoint.fingerprint

@@ -115,7 +115,7 @@ _add(
     ),
 )
 _MEMORISED = (
-    "mean over the {} of P(right | trained on it) - P(right | not), over reference models; _lo and "
+    "mean over the {} of P(right, trained on it) - P(right, not), over reference models; _lo and "
     "_hi: t interval over pairs of references"
 )
 _add(

@@ -47,7 +47,7 @@ class CleansePlan:
 
 def make_plan(store: Store, options: BackdoorOptions, request: Request) -> CleansePlan:
     """Check what was requested, and find the poisoned original if there is one."""
-    settings = {**cleansing(method_class(options.method)), **request.method}
+    settings = {**cleansing(method_class(options.method), request.method), **request.method}
     method, device = make_method(options.method, settings), DeviceOptions.of(request.device)
     suspects = options.suspects
     search = _search(suspects, request)

@@ -118,9 +118,10 @@ def test_a_parameter_that_the_loss_does_not_depend_on_has_no_gradient():
 def test_fewer_samples_are_looked_at_where_fewer_are_asked_for():
     seen = []
     model = Net()
+    everything = dense(model)
     model.conv1.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
 
-    for _ in Probe(model, dense(model), context(), 7).losses():
+    for _ in Probe(model, everything, context(), 7).losses():
         pass
 
     assert sum(seen) == 7

@@ -26,6 +26,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -74,17 +75,17 @@ def quickest_steps(
     The rows are those of the classes that are forgotten as a whole; where there is no such class,
     or no head, there is one way only.
     """
-    found = relearn_steps(
-        checkpoint, split, run, target_accuracy=target_accuracy, batch_size=batch_size
-    )
     anew = with_rows_anew(checkpoint, split.forgotten_classes)
-    if found == 0 or anew is None:
-        return found
-    most = MOST_STEPS if found is None else found
-    fewer = relearn_steps(
-        anew, split, run, target_accuracy=target_accuracy, batch_size=batch_size, most=most
-    )
-    return found if fewer is None else fewer
+    ways = [
+        _known(one, split, run, target_accuracy, (batch_size, LR))
+        for one in (checkpoint, anew)
+        if one is not None
+    ]
+    # Side by side, so that the slower way takes no more steps than the quicker one.
+    for step in range(MOST_STEPS):
+        if any(next(way) for way in ways):
+            return step
+    return None
 
 
 def relearn_steps(
@@ -117,8 +118,24 @@ def relearn_steps(
     most
         Steps that are too many.
     """
+    known = _known(checkpoint, split, run, target_accuracy, (batch_size, lr))
+    return next((step for step, found in zip(range(most), known, strict=False) if found), None)
+
+
+def _known(
+    checkpoint: Checkpoint,
+    split: ForgetSplit,
+    run: Run,
+    target_accuracy: float,
+    settings: tuple[int, float],
+) -> Iterator[bool]:
+    """Whether a copy knows the forget set before the first step, after it, and so on, endlessly.
+
+    ``settings``: batch size and learning rate.
+    """
     if not 0 <= target_accuracy <= 100:
         raise ValueError(f"target_accuracy={target_accuracy}: must be within 0 and 100")
+    batch_size, lr = settings
     model = run.place(copy.deepcopy(checkpoint.model), split.dataset.shape).eval()
     bound = checkpoint.mask.bind(model)
     bound.apply()
@@ -130,18 +147,14 @@ def relearn_steps(
     batches = Batches(split.forget_set, batch_size, run.device)
     draws = (run.generator(f"relearning, epoch {epoch}") for epoch in itertools.count())
     order = itertools.chain.from_iterable(map(batches.shuffled, draws))
-    for step, (images, labels) in enumerate(order):
-        if step >= most:
-            return None
-        if _errs_at_most(model, samples, allowed, run):
-            return step
+    for images, labels in order:
+        yield _errs_at_most(model, samples, allowed, run)
         with run.autocast():
             loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
         bound.apply()  # enough: without momentum, what moved a pruned weight is gone
-    raise AssertionError("batches never end")
 
 
 @torch.no_grad()
