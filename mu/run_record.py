@@ -39,6 +39,7 @@ NO_SETTINGS = {
     "method", "forget", "seed", "oracle_run_id", "resume_run_id", "device", "devices", "precision",
     "threads", "workers", "dataset", "data_dir", "image_size", "arch", "stem", "mask_run_id",
 }  # fmt: skip
+LATER = {"max_accuracy_drop"}  # settings of methods that configurations of earlier versions lack
 PLAIN = {"dataset", "image_size", "arch", "stem"}  # of an original's settings: without `prune_`
 SEEDS_OF_ORIGINAL = {"seed", "split_seed"}
 
@@ -195,8 +196,8 @@ class RunRecord:
         try:
             kind = method_class(name := str(self.config["method"]))
             config = kind.renamed(self.config)
-            # Settings that came later are not in it, and had the effect of their defaults.
-            return make_method(name, {one: config[one] for one in kind.names() if one in config})
+            wanted = [one for one in kind.names() if one in config or one not in LATER]
+            return make_method(name, {one: config[one] for one in wanted})
         except (KeyError, ValueError, TypeError, UserError) as error:
             raise self._unclear(error) from error
 

@@ -53,7 +53,7 @@ def path(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
         line = (
-            f"--method ft --epochs 1 --forget {FORGET} --oracle_run_id train --device cpu "
+            f"--method ft --lr 0.1 --epochs 1 --forget {FORGET} --oracle_run_id train --device cpu "
             f"--prune_epochs 2 --prune_train_size 300 --prune_rate 0 --prune_seed {TRAINING} "
             f"--prune_split_seed {SPLIT} --seed {UNLEARNING}"
         )
@@ -76,7 +76,7 @@ def test_the_unlearning_draws_by_its_seed_and_the_oracle_by_the_originals(made: 
     assert made.oracle.data.params["seed"] == str(TRAINING)
     by_hand = copy.deepcopy(made.original)
     run = Run(device="cpu", seed=UNLEARNING)
-    unlearn(make_method("ft", {"epochs": 1}), by_hand, made.split, run)
+    unlearn(make_method("ft", {"epochs": 1, "lr": 0.1}), by_hand, made.split, run)
     kept = mu.load_checkpoint(made.unlearned.info.run_id).model.state_dict()
     assert all(torch.equal(kept[name], one) for name, one in by_hand.model.state_dict().items())
 
@@ -87,7 +87,7 @@ def test_attacks_and_intervals_are_drawn_by_the_seed_of_the_split(made: Made) ->
 
     def numbers(seed: int) -> dict[str, float]:
         found = {**measure(after, seed=seed), **membership(after, seed=seed)}
-        found |= compare(after, theirs, seed=seed)
+        found |= compare(after, theirs, before, seed=seed)
         found |= {f"{name}_before": one for name, one in measure(before, seed=seed).items()}
         return {name: rounded(one) for name, one in found.items()}
 

@@ -161,7 +161,7 @@ def test_the_plot_of_confidence_is_of_the_original_and_then_of_the_unlearned_net
 ) -> None:
     shown = []
     monkeypatch.setattr(plots, "plot_confidence", lambda *given: shown.append(given[:2]))
-    assert call("unlearn", "--method", "ft", "--forget", "random:50", *QUICK) == 0
+    assert call("unlearn", "--method", "ft", "--lr", "0.1", "--forget", "random:50", *QUICK) == 0
     found, ((before, after),) = newest(pruned.store).data.metrics, shown
     accuracies = [rounded(one.retain.accuracy()) for one in (before, after)]
     assert accuracies == [found["RA_before"], found["RA"]]

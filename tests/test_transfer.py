@@ -363,5 +363,5 @@ def test_a_network_without_a_head_is_refused_before_a_run_is_opened(
     store: Store, program: Program
 ) -> None:
     line = f"transfer --arch tests.transfer.test_checkpoint:headless --prune_epochs 1 {TO_BRIGHT}"
-    program.refuses(line, "headless", "no linear head")
+    program.refuses(line, "headless", "the network has no head", "use another arch")
     assert run_count(store) == 0

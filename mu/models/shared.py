@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain, pairwise
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from mu.errors import UserError
 
@@ -32,7 +33,7 @@ def check_shared(model: nn.Module, arch: str) -> None:
         Naming two of them.
     """
     named = chain(model.named_parameters(), model.named_buffers())
-    spans = sorted((*_span(one), name) for name, one in named if one.numel())
+    spans = sorted((*_span(one), name) for name, one in named if not is_lazy(one) and one.numel())
     for (_, end, one), (start, _, other) in pairwise(spans):
         if start < end:
             raise UserError(

@@ -192,9 +192,7 @@ def test_interrupted_anywhere_again_and_again(
 def test_whatever_is_said_again_and_agrees_is_accepted(
     whole: Whole, interrupted: Interrupted
 ) -> None:
-    said = (
-        "--method FT --forget class:3 --lr 1e-1 --batch-size 64 --epochs 3 --seed 0 --augment auto"
-    )
+    said = "--method FT --forget class:3 --batch-size 64 --epochs 3 --seed 0 --augment auto"
     original = "--prune_epochs 2 --dataset digits --arch auto --prune_rate 0.95 --precision auto"
     again = [*said.split(), *original.split(), "--prune_run_id", interrupted.original]
     assert resume(interrupted.run_id, *again) == 0
@@ -207,7 +205,8 @@ def test_a_list_of_samples_may_be_gone(
     trained = load_checkpoint(pruned.run_id).spec.split(load_data("digits")).train
     path = tmp_path / "samples.txt"
     path.write_text("\n".join(str(number) for number in trained[:20]))
-    line = ("--method", "l1_sparse", "--epochs", "2", "--device", "cpu", "--forget")
+    line = ("--method", "l1_sparse", "--l1_strength", "2", "--epochs", "2")
+    line += ("--device", "cpu", "--forget")
     expected = whole_of(finished_prune, tmp_path / "whole", *line, f"indices:{path}")
     assert "alpha" in expected.histories
     interrupted_after(1, *line, f"indices:{path}")
@@ -300,7 +299,7 @@ def test_an_oracle_of_another_job_is_left_alone(pruned: PrunedStore) -> None:
 
 def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) -> None:
     for line, has, typed in (
-        ("--lr 0.2", "lr=0.1", "lr"),
+        ("--lr 0.2", "lr=None", "lr"),
         ("--epochs 4", "epochs=3", "epochs"),
         ("--batch_size 32", "batch_size=64", "batch_size"),
         ("--method retrain", "method=ft", "method"),
