@@ -28,7 +28,7 @@ def judged(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     path = copy_store(empty_store, tmp_path_factory.mktemp("judged"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-        original = ("--rate", "0", "--epochs", "12", "--train_size", "500", "--device", "cpu")
+        original = ("--rate", "0", "--epochs", "10", "--train_size", "400", "--device", "cpu")
         assert call("prune", *original) == 0
         common = ("--forget", "class:3", "--device", "cpu")
         assert call("unlearn", "--method", "retrain", *common) == 0
@@ -87,3 +87,12 @@ def test_the_ranking_has_controls_and_verdicts(
     with pytest.raises(SystemExit) as ended:
         run_command(lambda _: mu_command, ["runs", "--best", "--sort", "gap"])
     assert ended.value.code == 2
+
+
+def test_mu_show_says_it(
+    judged: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", judged.uri)
+    with pytest.raises(SystemExit):
+        run_command(lambda _: mu_command, ["show", run_of(judged, "nothing").info.run_id])
+    assert re.search(r"verdict +useless", capsys.readouterr().out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mu.tags import COMMIT, DATA, DIRTY, ERROR, MASK
+from mu.tags import COMMIT, DATA, DIRTY, ERROR, MASK, VERDICT
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -61,6 +61,8 @@ def about(one: RunRecord) -> dict[str, str]:
     lines["started"] = f"{one.started:%Y-%m-%d %H:%M}"
     if one.seconds is not None:
         lines["took"] = f"{one.seconds:.1f} s"
+    if verdict := one.tags.get(VERDICT):
+        lines["verdict"] = verdict
     if commit := one.tags.get(COMMIT):
         changed = " and changes" if one.tags.get(DIRTY) == "true" else ""
         lines["commit"] = f"{commit[:12]}{changed}"

@@ -242,12 +242,15 @@ def oracles_gap(store: Store, oracle_id: str) -> float:
 
 def _rows(done: Unlearned) -> dict[str, Mapping[str, float]]:
     """Numbers of the original, the unlearned model and the oracle, by label."""
-    rows: dict[str, Mapping[str, float]] = {"original": with_ending("_before", done.metrics)}
+    known = "depth" in done.metrics  # of an original, which forgot nothing, it is 0
+    rows: dict[str, Mapping[str, float]] = {
+        "original": with_ending("_before", done.metrics) | ({"depth": 0.0} if known else {})
+    }
     if masked := with_ending(f"_{LOGIT_MASK}", done.metrics):
         rows[LOGIT_MASK] = masked
     rows[done.task.name] = done.metrics
     if done.oracle is not None:
-        depth = {"depth": 100.0} if "depth" in done.metrics else {}
+        depth = {"depth": 100.0} if known else {}
         rows["oracle (retrain)"] = {**done.oracle.metrics, "gap": 0.0, **depth}
     if SPREAD in done.metrics:
         rows["other oracles"] = {"gap": done.metrics[SPREAD]}

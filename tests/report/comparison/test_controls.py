@@ -32,6 +32,9 @@ def test_the_controls_are_rows_with_their_gaps() -> None:
     assert cell(table, "nothing", "gap").mean == 50.0
     assert cell(table, "nothing", "UA").mean == 0.0
     assert cell(table, "nothing", "RTE").mean == 0.0
+    assert cell(table, "nothing", "depth").runs == 0
+    deep = table_of(made("a", "ft", gap=3.0, gain=47.0, depth=80.0))
+    assert cell(deep, "nothing", "depth").mean == 0.0
     assert cell(table, "logit_mask", "gap").mean == 0.2
     assert not any(cell(table, one, "gap").best for one in ("nothing", "logit_mask"))
     assert best_gap(table) == 3.0, "of methods, which the mask is not"
