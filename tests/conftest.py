@@ -224,7 +224,7 @@ def finished_unlearn(finished_prune: FinishedPrune, workshop: Workshop) -> Finis
 
     def make() -> None:
         common = ("--device", "cpu", "--prune_run_id", finished_prune.run_id)
-        for method in (("retrain",), ("ft", "--epochs", "1")):
+        for method in (("retrain",), ("ft", "--lr", "0.1", "--epochs", "1")):
             for seed in ("0", "1"):
                 line = ("--forget", "class:3", "--seed", seed, *common)
                 assert call("unlearn", "--method", *method, *line) == 0

@@ -76,7 +76,7 @@ def finished(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFac
         own = {"forget": "random:10%", "prune_run_id": finished_prune.run_id}
         device = {"device": "cpu"}
         entry = {**own, "method": "ft", "oracle_run_id": "train"}
-        unlearn(Request(entry=entry, method={"epochs": 1}, device=device))
+        unlearn(Request(entry=entry, method={"epochs": 1, "lr": 0.1}, device=device))
     return path
 
 

@@ -22,7 +22,7 @@ from tests.tracking.test_server import serving
 from tests.tracking.test_waiting import kept_in, until
 
 pytestmark = pytest.mark.slow
-LINE = ["--method", "ft", "--device", "cpu", "--prune_train_size", "300", "--epochs"]
+LINE = ["--method", "ft", "--lr", "0.1", "--device", "cpu", "--prune_train_size", "300", "--epochs"]
 
 
 @pytest.fixture(scope="module")

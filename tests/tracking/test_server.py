@@ -173,7 +173,18 @@ def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
 def test_an_unlearning_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
     settings = {"epochs": 1, "train_size": 300, "rate": 0.5}
     prune(Request(original=settings, device={"device": "cpu"}))
-    line = ("--method", "ft", "--epochs", "3", "--device", "cpu", "--prune_train_size", "300")
+    line = (
+        "--method",
+        "ft",
+        "--lr",
+        "0.1",
+        "--epochs",
+        "3",
+        "--device",
+        "cpu",
+        "--prune_train_size",
+        "300",
+    )
     interrupted_after(2, *line)
     run = next(remote.search("tags.`mu.entry` = 'unlearn'"))
     run_id = run.info.run_id
