@@ -12,7 +12,7 @@ COLUMNS = ("UA", "RA", "TA", "MIA")
 OF_PLANTED = ("ASR", "ASR_source", "robust_acc", "IC_err", "Fgt")
 WHERE_KNOWN = ("MIA_auc", *OF_PLANTED)
 LAST = ("gap", "depth", "RTE")
-WIDTH = 100  # letters, off a terminal
+WIDTH = 120  # letters, off a terminal
 UNCUT = 300  # wide enough that nothing is cut
 Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a table
 
