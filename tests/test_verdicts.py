@@ -96,3 +96,14 @@ def test_mu_show_says_it(
     with pytest.raises(SystemExit):
         run_command(lambda _: mu_command, ["show", run_of(judged, "nothing").info.run_id])
     assert re.search(r"verdict +useless", capsys.readouterr().out)
+
+
+def test_a_mask_without_a_class_is_refused_before_a_run_is_opened(
+    judged: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = len(list(judged.search("")))
+    assert (
+        call("unlearn", "--method", "logit_mask", "--forget", "random:10", "--device", "cpu") == 2
+    )
+    assert "give forget=class:3" in capsys.readouterr().err
+    assert len(list(judged.search(""))) == before

@@ -31,6 +31,14 @@ class LogitMask(Method):
     name = "logit_mask"
     iterative: ClassVar[bool] = False
 
+    def check(self, split: ForgetSplit) -> None:
+        """See :meth:`Method.check`: there has to be a class that is forgotten as a whole."""
+        if not split.forgotten_classes:
+            raise UserError(
+                "method=logit_mask hides the output of a class that is forgotten as a whole, and "
+                "there is none; give forget=class:3, say, or method=nothing"
+            )
+
     def unlearn(
         self,
         checkpoint: Checkpoint,
@@ -38,18 +46,14 @@ class LogitMask(Method):
         run: Run,
         checkpointer: Checkpointer | None = None,
     ) -> None:
-        """See :meth:`Method.unlearn`; UserError without a class that is forgotten as a whole."""
+        """See :meth:`Method.unlearn`."""
         import torch
 
         from mu.evaluation.controls import MASKED
         from mu.models.head import head_for
 
+        self.check(split)
         classes = list(split.forgotten_classes)
-        if not classes:
-            raise UserError(
-                "method=logit_mask hides the output of a class that is forgotten as a whole, and "
-                "there is none; give forget=class:3, say, or method=nothing"
-            )
         model = run.place(checkpoint.model)
         images = checkpoint.spec.recipe.model.example()
         head = head_for("method=logit_mask", model, images, "give method=nothing").module

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from mu.report.comparison.controls import ControlRecord
 from mu.report.comparison.table import Table
 from mu.run_record import RunRecord, Seeds
 from mu.tags import FORGET, ORACLE, ORACLE_KEY, UPSTREAM
@@ -20,19 +20,6 @@ NUMBERS = {
     "UA": 90.0, "RA": 99.0, "TA": 94.0, "MIA": 92.0, "RTE": 2.0,
 }  # fmt: skip
 BEFORE = {"UA_before": 0.0, "RA_before": 100.0, "TA_before": 95.0, "MIA_before": 1.0}
-
-
-@dataclass(frozen=True)
-class MadeRun(RunRecord):
-    """A record whose artifacts need not be read: what they would say is given."""
-
-    method: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    original: Mapping[str, Any] = field(default_factory=dict)
-    forget: str = ""
-    seeds: Seeds = field(default=Seeds(0, 0, 0))
-    sparsity: float | None = None
-    original_mask: str | None = None
 
 
 def make_run(
@@ -62,7 +49,7 @@ def make_run(
         settings = {"mask_from": "upstream"} if method == "retrain" else {}
     if method == "retrain":
         own[ORACLE_KEY] = str((made, forget, split, training, settings))
-    return MadeRun(
+    return ControlRecord(
         run_id,
         "unlearn",
         name or f"{method} {forget}",
