@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.runs import Run
@@ -89,24 +88,32 @@ class Bookmark:
 
 def train_resumably(
     model: nn.Module,
-    data: Subset,
+    data: Any,
     training: Training,
     run: Run,
     *,
     mask: Mask,
     checkpointer: Checkpointer | None,
     after_epoch: AfterEpoch | None = None,
+    by: Callable[..., None] = train,
+    begin: Callable[[], None] | None = None,
     **settings: Any,
 ) -> None:
     """A training that is all there is to do: :func:`mu.training.loop.train`, gone on with.
 
     Parameters
     ----------
+    data
+        A :class:`mu.data.images.Subset`, or what ``by`` trains on.
     checkpointer
         Keeps the progress after each epoch. Where it holds some already, training goes on there;
         where that is of the last epoch, nothing is left to do.
     after_epoch
         As in the loop; what it logs is kept too.
+    by
+        What trains; by default the loop.
+    begin
+        What is done before the first epoch.
     settings
         More settings of the loop.
     """
@@ -114,13 +121,15 @@ def train_resumably(
     before = bookmark.before
     if before is not None:
         bookmark.go_on(model, before)
+    elif begin is not None:
+        begin()
 
     def keep(epoch: int, optimizer: Optimizer) -> None:
         if after_epoch is not None:
             after_epoch(epoch, optimizer)
         bookmark.put(model, mask, optimizer, epoch + 1)
 
-    train(
+    by(
         model,
         data,
         training,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
 
-from mu.data.images import Subset
 from mu.methods.steps.criterion import ALREADY, Standing, StopCriterion
 from mu.training.loop import AfterEpoch, DivergedError, train
 from mu.training.resumable import Bookmark, train_resumably
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 def train_by_rule(
     criterion: StopCriterion | None,
     checkpoint: Checkpoint,
-    data: Subset,
+    data: Any,
     training: Training,
     run: Run,
     checkpointer: Checkpointer | None,
     *,
     after_epoch: AfterEpoch | None = None,
+    by: Callable[..., None] = train,
+    begin: Callable[[], None] | None = None,
     **settings: Any,
 ) -> None:
     """Train the network, and end with the epoch that the criterion ranks first.
@@ -43,6 +45,8 @@ def train_by_rule(
     ----------
     criterion
         None where it is given how far to go: then the last epoch is the end.
+    data, by, begin
+        As in :func:`mu.training.resumable.train_resumably`.
     after_epoch, settings
         As in :func:`mu.training.loop.train`.
     """
@@ -56,6 +60,8 @@ def train_by_rule(
             mask=mask,
             checkpointer=checkpointer,
             after_epoch=after_epoch,
+            by=by,
+            begin=begin,
             **settings,
         )
         return
@@ -65,6 +71,8 @@ def train_by_rule(
     if before is None and best.standing.excess <= criterion.chance:
         run.note(ALREADY)
         return
+    if before is None and begin is not None:
+        begin()
 
     def keep(epoch: int, optimizer: Optimizer) -> None:
         if after_epoch is not None:
@@ -73,7 +81,7 @@ def train_by_rule(
         bookmark.put(model, mask, optimizer, epoch + 1, rewind=best.weights)
 
     try:
-        train(
+        by(
             model,
             data,
             training,
@@ -169,6 +177,11 @@ class Ramp:
     def longest(self) -> int:
         """Epochs before the turn, where the forget set is not forgotten."""
         return math.ceil(self.epochs / 2)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the network was surer of the forget set than is wanted after the last epoch."""
+        return not self.run.history("excess") or self.run.history("excess")[-1][1] > 0
 
     def _turn(self, epoch: int) -> int:
         """The first epoch of the fall, as far as is known in ``epoch``; at least 1."""
