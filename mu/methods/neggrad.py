@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import setting
 from mu.methods.passes import Passes
-from mu.methods.presets import Published
+from mu.methods.presets import Preset, published
 
 if TYPE_CHECKING:
     from mu.methods.steps.passes import Pass, Stage
@@ -34,21 +34,9 @@ class NegGradPlus(Passes):
 
     name = "neggrad"
     aliases = ("NegGrad+", "advanced NegGrad", "neggrad_plus")
-    presets: ClassVar[Mapping[str, Mapping[str, Published]]] = {
-        "paper": {
-            "retain_weight": Published(0.95, DEEP_UNLEARN),
-            "epochs": Published(10, DEEP_UNLEARN),
-            "lr": Published(0.01, DEEP_UNLEARN),
-            "optimizer": Published("sgd", DEEP_UNLEARN),
-            "schedule": Published("constant", DEEP_UNLEARN),
-        },
-        "ruli": {
-            "retain_weight": Published(0.9, RULI),
-            "epochs": Published(10, RULI),
-            "lr": Published(5e-4, RULI),
-            "batch_size": Published(64, RULI),
-            "schedule": Published("constant", RULI),
-        },
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": published(DEEP_UNLEARN, retain_weight=0.95, epochs=10, lr=0.01, optimizer="sgd"),
+        "ruli": published(RULI, retain_weight=0.9, epochs=10, lr=5e-4, batch_size=64),
     }
 
     retain_weight: float = setting(

@@ -9,7 +9,7 @@ network is surer of the forget set than is wanted; the best epoch is kept, the o
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -67,9 +67,8 @@ class Passes(Presets, FineTuning):
         """Weights that are not to move freely, found on the original."""
         return None
 
-    def edit(self, checkpoint: Checkpoint, stage: Stage) -> Callable[[], None] | None:
-        """What is done to the weights before the first epoch, found on the original."""
-        return None
+    def edit(self, checkpoint: Checkpoint, stage: Stage) -> None:
+        """Change the original's weights before the first epoch."""
 
     def training(self, original: Training) -> Training:
         """See :meth:`FineTuning.training`; by the rule it begins more gently."""
@@ -95,6 +94,8 @@ class Passes(Presets, FineTuning):
         stage = Stage(checkpoint, split, run, size, teaches=self.teaches)
 
         def passes(epoch: int) -> list[Pass]:
+            if epoch == 0:
+                self.edit(checkpoint, stage)
             forgets = self.planned(epoch) if criterion is None else ramp.forgets
             return [*self.passes(stage.at(epoch, forgets=forgets))]
 
@@ -106,7 +107,6 @@ class Passes(Presets, FineTuning):
             run,
             checkpointer,
             by=train_in_passes,
-            begin=self.edit(checkpoint, stage),
             held=self.held(checkpoint, stage),
             factor=None if criterion is None else ramp.level,
             frozen=self.batch_norm == "original",

@@ -18,11 +18,19 @@ class Published(NamedTuple):
     source: str
 
 
+Preset = Mapping[str, Published]
+
+
+def published(source: str, **values: Any) -> dict[str, Published]:
+    """Values that are published in one place."""
+    return {name: Published(value, source) for name, value in values.items()}
+
+
 @dataclass(frozen=True)
 class Presets(Method):
     """A method with settings that others ran it with; what is given beside a preset counts."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Published]]]
+    presets: ClassVar[Mapping[str, Preset]]
 
     preset: str | None = setting(
         None, help="published settings in place of the rule, by name: docs/methods.md lists them"

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.methods.presets import Published
+from mu.methods.presets import Preset, published
 from mu.methods.relabelling import Relabelling
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mu.methods.steps.passes import Stage
     from mu.training.held import Held
 
-SALUN = "Unlearn-Saliency a6e89fd: Classification/unlearn/RL.py"
 AMNESIAC = "selective-synaptic-dampening cdfdc0e: forget_random_strategies.py, amnesiac"
 
 
@@ -35,25 +34,10 @@ class RandomLabels(Relabelling):
 
     name = "rl"
     aliases = ("RL", "amnesiac", "random_labels")
-    presets: ClassVar[Mapping[str, Mapping[str, Published]]] = {
-        "paper": {
-            "variant": Published("turns", SALUN),
-            "epochs": Published(10, SALUN),
-            "lr": Published(0.01, "the middle of their grid, 1e-4 to 1e-1; they tuned it"),
-            "momentum": Published(0.9, SALUN),
-            "weight_decay": Published(5e-4, SALUN),
-            "batch_size": Published(256, SALUN),
-            "schedule": Published("constant", f"{SALUN}: its steps come after epoch 91"),
-            "optimizer": Published("sgd", SALUN),
-        },
-        "amnesiac": {
-            "variant": Published("amnesiac", AMNESIAC),
-            "epochs": Published(3, AMNESIAC),
-            "lr": Published(1e-4, AMNESIAC),
-            "optimizer": Published("adam", AMNESIAC),
-            "weight_decay": Published(0.0, "torch's default of Adam"),
-            "schedule": Published("constant", AMNESIAC),
-        },
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": published(AMNESIAC, variant="amnesiac", epochs=3, lr=1e-4, optimizer="adam")
+        | published("constant in that code", schedule="constant")
+        | published("torch's default of Adam", weight_decay=0.0),
     }
 
     def held(self, checkpoint: Checkpoint, stage: Stage) -> Held | None:

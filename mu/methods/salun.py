@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import setting
-from mu.methods.presets import Published
+from mu.methods.presets import Preset, published
 from mu.methods.relabelling import Relabelling
 
 if TYPE_CHECKING:
@@ -38,18 +38,11 @@ class SalUn(Relabelling):
 
     name = "salun"
     aliases = ("SalUn",)
-    presets: ClassVar[Mapping[str, Mapping[str, Published]]] = {
-        "paper": {
-            "saliency": Published(0.5, README),
-            "variant": Published("turns", CODE),
-            "epochs": Published(10, README),
-            "lr": Published(0.013, README),
-            "momentum": Published(0.9, CODE),
-            "weight_decay": Published(5e-4, CODE),
-            "batch_size": Published(256, CODE),
-            "schedule": Published("constant", f"{CODE}: its steps come after epoch 91"),
-            "optimizer": Published("sgd", CODE),
-        },
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": published(README, epochs=10, lr=0.013, saliency=0.5)
+        | published(CODE, variant="turns", optimizer="sgd", momentum=0.9, weight_decay=5e-4)
+        | published(CODE, batch_size=256)
+        | published("its steps come after epoch 91", schedule="constant"),
     }
 
     saliency: float = setting(

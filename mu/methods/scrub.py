@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import MOST_EPOCHS, setting
 from mu.methods.passes import Passes
-from mu.methods.presets import Published
+from mu.methods.presets import Preset, published
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,32 +41,15 @@ class Scrub(Passes):
     name = "scrub"
     aliases = ("SCRUB",)
     teaches = True
-    presets: ClassVar[Mapping[str, Mapping[str, Published]]] = {
-        "paper": {
-            "epochs": Published(3, LARGE),
-            "forget_epochs": Published(2, LARGE),
-            "label_weight": Published(0.99, LARGE),
-            "teacher_weight": Published(0.001, LARGE),
-            "temperature": Published(4.0, LARGE),
-            "lr": Published(5e-4, LARGE),
-            "optimizer": Published("sgd", LARGE),
-            "weight_decay": Published(5e-4, LARGE),
-            "forget_batch_size": Published(32, LARGE),
-            "batch_size": Published(128, LARGE),
-            "schedule": Published("constant", LARGE),
-        },
-        "ruli": {
-            "epochs": Published(5, RULI),
-            "forget_epochs": Published(1, RULI),
-            "label_weight": Published(0.99, RULI),
-            "teacher_weight": Published(0.1, RULI),
-            "temperature": Published(1.0, RULI),
-            "lr": Published(5e-4, RULI),
-            "optimizer": Published("adam", RULI),
-            "forget_batch_size": Published(16, RULI),
-            "batch_size": Published(64, RULI),
-            "schedule": Published("constant", RULI),
-        },
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": published(LARGE, epochs=3, forget_epochs=2, lr=5e-4, optimizer="sgd")
+        | published(LARGE, label_weight=0.99, teacher_weight=0.001, temperature=4.0)
+        | published(LARGE, weight_decay=5e-4, forget_batch_size=32, batch_size=128)
+        | published("no decay is named there", schedule="constant"),
+        "ruli": published(RULI, epochs=5, forget_epochs=1, lr=5e-4, optimizer="adam")
+        | published(RULI, label_weight=0.99, teacher_weight=0.1, temperature=1.0)
+        | published(RULI, forget_batch_size=16, batch_size=64)
+        | published("no decay is named there", schedule="constant"),
     }
 
     forget_epochs: int = setting(

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mu.data.batches import Batches, Share
-from mu.training.cycled import Cycled
 from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import BoundMask, Mask
 from mu.runs import Run, generator, seeded
+from mu.training.cycled import Cycled
 from mu.training.held import Held
 from mu.training.objective import (
     Loss,

@@ -96,7 +96,6 @@ def train_resumably(
     checkpointer: Checkpointer | None,
     after_epoch: AfterEpoch | None = None,
     by: Callable[..., None] = train,
-    begin: Callable[[], None] | None = None,
     **settings: Any,
 ) -> None:
     """A training that is all there is to do: :func:`mu.training.loop.train`, gone on with.
@@ -112,8 +111,6 @@ def train_resumably(
         As in the loop; what it logs is kept too.
     by
         What trains; by default the loop.
-    begin
-        What is done before the first epoch.
     settings
         More settings of the loop.
     """
@@ -121,8 +118,6 @@ def train_resumably(
     before = bookmark.before
     if before is not None:
         bookmark.go_on(model, before)
-    elif begin is not None:
-        begin()
 
     def keep(epoch: int, optimizer: Optimizer) -> None:
         if after_epoch is not None:

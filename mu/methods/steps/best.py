@@ -33,7 +33,6 @@ def train_by_rule(
     *,
     after_epoch: AfterEpoch | None = None,
     by: Callable[..., None] = train,
-    begin: Callable[[], None] | None = None,
     **settings: Any,
 ) -> None:
     """Train the network, and end with the epoch that the criterion ranks first.
@@ -45,7 +44,7 @@ def train_by_rule(
     ----------
     criterion
         None where it is given how far to go: then the last epoch is the end.
-    data, by, begin
+    data, by
         As in :func:`mu.training.resumable.train_resumably`.
     after_epoch, settings
         As in :func:`mu.training.loop.train`.
@@ -61,7 +60,6 @@ def train_by_rule(
             checkpointer=checkpointer,
             after_epoch=after_epoch,
             by=by,
-            begin=begin,
             **settings,
         )
         return
@@ -71,8 +69,6 @@ def train_by_rule(
     if before is None and best.standing.excess <= criterion.chance:
         run.note(ALREADY)
         return
-    if before is None and begin is not None:
-        begin()
 
     def keep(epoch: int, optimizer: Optimizer) -> None:
         if after_epoch is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -16,13 +17,12 @@ from torch.optim import Optimizer
 from mu.checkpoints import Checkpoint
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import Subset
-from mu.masks import Mask
 from mu.runs import Run
-from mu.training.held import Held
 from mu.training.loop import AfterEpoch, Beside, Factor, train
 from mu.training.objective import Loss, Term
 from mu.training.optimizers import make_optimizer, restore_optimizer
 from mu.training.recipe import Training
+from mu.training.schedules import learning_rate_factor
 
 
 class Pass(NamedTuple):
@@ -54,19 +54,15 @@ def train_in_passes(
     training: Training,
     run: Run,
     *,
-    mask: Mask,
     after_epoch: AfterEpoch,
     start_epoch: int = 0,
     optimizer_state: Mapping[str, Tensor] | None = None,
-    factor: Factor | None = None,
-    frozen: bool = False,
-    held: Held | None = None,
-    label: str = "training",
+    **settings: Any,
 ) -> None:
     """Train by the passes of each epoch, one after the other, with one optimiser for all.
 
-    An epoch without passes ends it. Parameters are those of :func:`mu.training.loop.train`; the learning rate is that of the epoch's
-    beginning in all of it.
+    An epoch without passes ends it. What is not said here is as in
+    :func:`mu.training.loop.train`; the learning rate is that of the epoch's beginning in all of it.
     """
     run.place(model)
     optimizer = make_optimizer(model, training)
@@ -76,6 +72,8 @@ def train_in_passes(
     def same(_model: nn.Module, _training: Training) -> Optimizer:
         return optimizer
 
+    chosen: Factor | None = settings.pop("factor", None)
+    factor = chosen or partial(learning_rate_factor, training.schedule, epochs=training.epochs)
     for epoch in range(start_epoch, training.epochs):
         todo = passes(epoch)
         for one in todo:
@@ -84,18 +82,15 @@ def train_in_passes(
                 one.data,
                 training.replace(batch_size=one.batch_size or training.batch_size),
                 run,
-                mask=mask,
-                held=held,
                 loss=one.loss,
                 guides=one.guides,
                 beside=one.beside,
+                prefix=one.prefix,
                 start_epoch=epoch,
                 stop_epoch=epoch + 1,
-                factor=None if factor is None else lambda moment: factor(int(moment)),
-                frozen=frozen,
+                factor=lambda moment: factor(int(moment)),
                 make=same,
-                label=label,
-                prefix=one.prefix,
+                **settings,
             )
         if not todo:
             return
