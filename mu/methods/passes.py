@@ -40,10 +40,14 @@ class Passes(Presets, FineTuning):
         Where the rule's learning rate begins, as a share of what fine-tuning begins with.
     teaches
         Whether the original is needed as a teacher.
+    repairs
+        Whether passes over the retain set make good what an epoch did too much; if not, such an
+        epoch is taken back by the rule, and the next one goes half as far.
     """
 
     gentle: ClassVar[float] = 0.1
     teaches: ClassVar[bool] = False
+    repairs: ClassVar[bool] = True
 
     forget_batch_size: int | None = setting(
         None, help="images of the forget set a step (default: batch_size)", low=1, high=MOST_BATCH
@@ -84,12 +88,12 @@ class Passes(Presets, FineTuning):
         checkpointer: Checkpointer | None = None,
     ) -> None:
         """See :meth:`Method.unlearn`."""
-        from mu.methods.steps.best import Ramp, train_by_rule
+        from mu.methods.steps.best import Careful, Ramp, train_by_rule
         from mu.methods.steps.passes import Stage, train_in_passes
 
         criterion = self.criterion(run.place(checkpoint.model), split, run)
         training = self.training(checkpoint.spec.recipe.training)
-        ramp = Ramp(training, run, DOUBLINGS)
+        ramp = (Ramp if self.repairs else Careful)(training, run, DOUBLINGS)
         size = self.forget_batch_size or training.batch_size
         stage = Stage(checkpoint, split, run, size, teaches=self.teaches)
 
@@ -110,5 +114,6 @@ class Passes(Presets, FineTuning):
             held=self.held(checkpoint, stage),
             factor=None if criterion is None else ramp.level,
             frozen=self.batch_norm == "original",
+            takes_back=not self.repairs,
             label=self.name,
         )

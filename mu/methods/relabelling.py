@@ -46,7 +46,7 @@ class Relabelling(Passes):
         if self.variant == "turns":
             return [stage.forgetting(data=relabelled), stage.retaining()]
         joined = stage.joined(relabelled, stage.split.retain_set)
-        return [stage.retaining()._replace(data=joined)]
+        return [stage.retaining(data=joined)]
 
     def labels(self, stage: Stage) -> Tensor:
         """Labels of the forget set (n,): of all classes, the true one among them, or wrong ones."""

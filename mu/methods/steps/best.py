@@ -47,9 +47,11 @@ def train_by_rule(
     data, by
         As in :func:`mu.training.resumable.train_resumably`.
     after_epoch, settings
-        As in :func:`mu.training.loop.train`.
+        As in :func:`mu.training.loop.train`; and ``takes_back``: whether an epoch that went too
+        far is taken back, and the next one goes on from the best, with a fresh optimiser.
     """
     model, mask = checkpoint.model, checkpoint.mask
+    takes_back = settings.pop("takes_back", False)
     if criterion is None:
         train_resumably(
             model,
@@ -74,6 +76,8 @@ def train_by_rule(
         if after_epoch is not None:
             after_epoch(epoch, optimizer)
         best.see(epoch)
+        if takes_back and best.take_back(epoch):
+            optimizer.state.clear()
         bookmark.put(model, mask, optimizer, epoch + 1, rewind=best.weights)
 
     try:
@@ -101,14 +105,14 @@ class _Best:
     ) -> None:
         self.criterion, self.model, self.run, self.epochs = criterion, model, run, 0
         if bookmark.before is None:
-            self.standing = criterion.standing(model)
+            self.standing = self.last = criterion.standing(model)
             self.weights = copy.deepcopy(model.state_dict())
             run.log("excess_before", self.standing.excess)
             return
         run.samples_seen = 0  # what led here was counted by the process that was interrupted
         bookmark.go_on(model, bookmark.before)
         self.weights = dict(bookmark.before.rewind)
-        self.standing = Standing(run.metrics["excess_before"], 0.0)
+        self.standing = self.last = Standing(run.metrics["excess_before"], 0.0)
         drops = dict(run.history("retain_drop"))
         for epoch, excess in run.history("excess"):
             self._compare(Standing(excess, drops[epoch]), epoch)
@@ -119,8 +123,18 @@ class _Best:
         if not math.isfinite(found.excess) or not math.isfinite(found.drop):
             raise DivergedError(f"outputs were NaN or infinite after epoch {epoch + 1}")
         self.run.log_all({"excess": found.excess, "retain_drop": found.drop}, epoch)
+        self.last = found
         if self._compare(found, epoch):
             self.weights = copy.deepcopy(self.model.state_dict())
+
+    def take_back(self, epoch: int) -> bool:
+        """Whether the epoch that was seen went too far; then the network is the best again."""
+        too_far = self.last.overshot or not self.criterion.affords(self.last)
+        goes = too_far and self.epochs != epoch + 1
+        if goes:
+            self.model.load_state_dict(self.weights)
+        self.run.log("kept", float(not goes), epoch)
+        return goes
 
     def _compare(self, found: Standing, epoch: int) -> bool:
         """Whether an epoch is as good as the best before; then it is the best."""
@@ -177,9 +191,31 @@ class Ramp:
     @property
     def forgets(self) -> bool:
         """Whether the network was surer of the forget set than is wanted after the last epoch."""
-        return not self.run.history("excess") or self.run.history("excess")[-1][1] > 0
+        excesses = self.run.history("excess")
+        return not excesses or excesses[-1][1] > 0
 
     def _turn(self, epoch: int) -> int:
         """The first epoch of the fall, as far as is known in ``epoch``; at least 1."""
         forgotten = [past for past, excess in self.run.history("excess") if excess <= 0]
         return min(1 + min(forgotten, default=epoch), self.longest)
+
+
+class Careful(Ramp):
+    """How strong a training is that takes back what went too far: twice as much each epoch.
+
+    From the first epoch that was taken back on it no longer grows, and after each such it is half.
+    """
+
+    def level(self, epoch: int) -> float:
+        """See :meth:`Ramp.level`."""
+        kept = [bool(one) for _, one in self.run.history("kept")]
+        if all(kept):
+            return float(2.0**epoch)
+        return float(2.0 ** (kept.index(False) - kept.count(False)))
+
+    @property
+    def forgets(self) -> bool:
+        """See :meth:`Ramp.forgets`; of the last epoch that was kept."""
+        kept = {epoch for epoch, one in self.run.history("kept") if one}
+        excesses = [one for epoch, one in self.run.history("excess") if epoch in kept]
+        return not excesses or excesses[-1] > 0

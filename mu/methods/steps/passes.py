@@ -116,6 +116,8 @@ class Stage:
     forgets
         Whether the epoch is to forget: by the rule only while the network is surer of the forget
         set than is wanted.
+    found
+        What a method found out of the original, for later epochs.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Stage:
         self.split, self.run, self.forget_batch_size = split, run, forget_batch_size
         self._checkpoint, self.epoch, self.forgets = checkpoint, 0, True
         self._guides: dict[str, nn.Module] = {}
+        self.found: dict[str, Tensor] = {}
         if teaches:
             self._guides["teacher"] = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         self.classes = len(split.dataset.classes)  # the forgotten ones too
@@ -169,17 +172,17 @@ class Stage:
         """Both in one; of images with the labels of ``forget``."""
         return replace(forget, indices=np.concatenate([forget.indices, retain.indices]))
 
-    def marked(self, retain: Subset) -> Subset:
-        """Forget set and ``retain`` in one; the labels say which: 1 is of the forget set."""
+    def marked(self, retain: Subset, *, forget: bool) -> Subset:
+        """``retain``, and the forget set if wanted; the labels say which: 1 is of that."""
         marks = torch.zeros_like(retain.images.labels)
         marks[torch.from_numpy(self.split.forget)] = 1
-        return self.joined(
-            replace(self.split.forget_set, images=retain.images.relabelled(marks)), retain
-        )
+        images = retain.images.relabelled(marks)
+        both = self.joined(self.split.forget_set, retain) if forget else retain
+        return replace(both, images=images)
 
-    def retaining(self, loss: Loss | None = None, **how: Any) -> Pass:
-        """A pass over the retain set."""
-        return Pass(self.split.retain_set, loss, **how)
+    def retaining(self, loss: Loss | None = None, data: Subset | None = None, **how: Any) -> Pass:
+        """The main pass of an epoch, over the retain set or what holds it."""
+        return Pass(self.split.retain_set if data is None else data, loss, **how)
 
     def beside(self, loss: Loss) -> Beside:
         """The forget set, of which each step of another pass sees a batch, too."""
