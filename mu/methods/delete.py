@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.errors import UserError
 from mu.hyperparameters import changed
 from mu.methods.passes import Passes
 from mu.methods.presets import Preset, published
@@ -26,7 +25,6 @@ from mu.methods.presets import Preset, published
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mu.data.forget_split import ForgetSplit
     from mu.methods.steps.passes import Pass, Stage
 
 CONFIG = "DELETE 60018a1: config/cifar10_resnet18.yaml"
@@ -39,6 +37,7 @@ class Delete(Passes):
 
     name = "delete"
     aliases = ("DELETE",)
+    classes_only = True
     teaches = True
     repairs = False  # the retain set takes no part
     gentle = 0.01
@@ -49,15 +48,6 @@ class Delete(Passes):
     }
 
     batch_norm: str = changed(Passes, "batch_norm", "original")
-
-    def check(self, split: ForgetSplit) -> None:
-        """See :meth:`Method.check`: every sample has to be of a class that goes as a whole."""
-        super().check(split)
-        if not {*split.forget_set.labels.tolist()} <= {*split.forgotten_classes}:
-            raise UserError(
-                "method=delete forgets whole classes, and samples of others are in the forget set; "
-                "give forget=class:3, say, or method=scrub"
-            )
 
     def passes(self, stage: Stage) -> Iterable[Pass]:
         """See :meth:`Passes.passes`."""

@@ -148,10 +148,13 @@ class _Best:
         self.model.load_state_dict(self.weights)
         self.run.log_all({"excess": self.standing.excess, "best_epoch": self.epochs})
         if not self.standing.is_forgotten:
+            further = "more epochs, or a larger max_accuracy_drop, go further"
+            if self.last.overshot:
+                further = f"the last one is {-self.last.excess:.1f} points less sure than is wanted"
             self.run.note(
                 f"the best of {of} epochs, {self.epochs}, leaves the network "
                 f"{self.standing.excess:.1f} points surer of the forget set than of unseen "
-                "images; more epochs, or a larger max_accuracy_drop, go further"
+                f"images; {further}"
             )
 
 
@@ -201,17 +204,19 @@ class Ramp:
 
 
 class Careful(Ramp):
-    """How strong a training is that takes back what went too far: twice as much each epoch.
+    """How strong a training is that takes back what went too far.
 
-    From the first epoch that was taken back on it no longer grows, and after each such it is half.
+    Twice as much after each epoch, until one left the forget set forgotten or was taken back; half
+    as much after each that was taken back.
     """
 
     def level(self, epoch: int) -> float:
         """See :meth:`Ramp.level`."""
         kept = [bool(one) for _, one in self.run.history("kept")]
-        if all(kept):
-            return float(2.0**epoch)
-        return float(2.0 ** (kept.index(False) - kept.count(False)))
+        over = [excess <= 0 for _, excess in self.run.history("excess")]
+        ends = [left or not one for left, one in zip(over, kept, strict=True)]
+        grown = ends.index(True) if any(ends) else epoch
+        return float(2.0 ** (grown - kept.count(False)))
 
     @property
     def forgets(self) -> bool:
