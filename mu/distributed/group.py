@@ -45,18 +45,11 @@ class RankFailedError(RuntimeError):
 
 @dataclass
 class _Group:
-    """What this process knows of the others.
-
-    Parameters
-    ----------
-    store
-        Of the launcher: lives on when a rank dies.
-    processes
-        Machine, process number and start of each rank, in their order.
-    """
+    """What this process knows of the others."""
 
     place: Place
-    store: Store
+    store: Store  # of the launcher: lives on when a rank dies
+    # Machine, process number and start of each rank, in their order.
     processes: list[tuple[str, int, float]]
     asking: bool = False  # the first rank is in a call whose outcome the others wait for
     failed: bool = False
@@ -203,12 +196,8 @@ def _received() -> Value:  # type: ignore[type-var]
 def explained() -> Iterator[None]:
     """Messages to other ranks: where one fails, the error says what became of the other rank.
 
-    Raises
-    ------
-    UserError
-        The other rank's, or :class:`ProcessDiedError` where it died.
-    RankFailedError
-        If the other rank raised anything else.
+    That is the other rank's own UserError, ProcessDiedError where it died, and RankFailedError
+    where it raised anything else.
     """
     try:
         yield

@@ -68,12 +68,9 @@ def usable_cores() -> int:
 def shares(count: int | None, device: str, devices: int) -> list[dict[str, str]]:
     """Environments for so many workers: a share of the cores each, and a GPU if possible.
 
-    Without ``count`` there is a worker for each GPU, or else for each core.
-
-    Parameters
-    ----------
-    device, devices
-        See :class:`mu.cli.requests.DeviceOptions`; GPUs are shared where a worker takes one.
+    Without ``count`` there is a worker for each GPU, or else for each core. ``device`` and
+    ``devices``: see :class:`mu.cli.requests.DeviceOptions`; GPUs are shared where a worker takes
+    one.
     """
     gpus = _gpus() if device in ("auto", "cuda") and devices == 1 else []
     cores = usable_cores()

@@ -194,15 +194,10 @@ def make_reference(
 ) -> Reference:
     """Train reference ``number``, evaluate it, let it unlearn its share, evaluate it again.
 
-    Trained as Retrain is: by the original's recipe under the original's mask, which saw the
-    forget set, but from initial weights of its own. ValueError if the run has another seed.
-
-    Parameters
-    ----------
-    run
-        With the seed ``challenge.seed_of(number)``.
-    forget
-        The method under attack; None where there is none.
+    Trained as Retrain is: by the original's recipe under the original's mask, which saw the forget
+    set, but from initial weights of its own. ValueError if the run has another seed. ``run``: with
+    the seed ``challenge.seed_of(number)``. ``forget``: the method under attack; None where there is
+    none.
     """
     spec, split = challenge.spec_of(original.spec, number), challenge.split_of(number)
     if run.seed != spec.recipe.seed:

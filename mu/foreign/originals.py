@@ -38,23 +38,14 @@ LISTS = ("indices:", "files:")  # what may stand before the name of a list
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """An original that another program trained.
-
-    Parameters
-    ----------
-    taken
-        What was taken from the file, in words, by name.
-    assumptions
-        The recipe that Retrain repeats: what was given of it, and what was not.
-    notes
-        Remarks that the user should read.
-    """
+    """An original that another program trained."""
 
     checkpoint: Checkpoint
     file: WeightFile
-    taken: Mapping[str, str]
+    taken: Mapping[str, str]  # what was taken from the file, in words, by name
+    # The recipe that Retrain repeats: what was given of it, and what was not.
     assumptions: Sequence[Assumption]
-    notes: Sequence[str]
+    notes: Sequence[str]  # remarks that the user should read
     normalisation: Normalisation
 
     def warnings(
@@ -100,6 +91,8 @@ def import_original(
 ) -> Imported:
     """Read a checkpoint of the paper's repository, a state dict or a safetensors file.
 
+    UserError if the file cannot be read, does not fit the network, or contradicts a setting.
+
     Parameters
     ----------
     file
@@ -116,11 +109,6 @@ def import_original(
         How it was trained and pruned, as in :func:`mu.originals.make_recipe`, so that Retrain
         can repeat it. ``rate`` and ``scope`` are by default those of the mask in the file, and
         ``val_share`` is 0.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be read, does not fit the network, or contradicts a setting.
     """
     given = {name: value for name, value in settings.items() if value is not None}
     if not isinstance(file, WeightFile):

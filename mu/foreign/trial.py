@@ -47,27 +47,13 @@ def usual(dataset: ImageDataset) -> dict[str, Statistics]:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """How a network does on a sample of its training images.
+    """How a network does on a sample of its training images."""
 
-    Parameters
-    ----------
-    accuracies
-        Percent, by normalisation; :data:`PRESENT` is what it has now.
-    size
-        Of the sample.
-    better
-        The normalisation that is clearly better than the present one, if one is.
-    order
-        Where the classes are in another order, that of each output; else empty.
-    ordered
-        The accuracy in that order, percent.
-    """
-
-    accuracies: Mapping[str, float]
-    size: int
-    better: str | None
-    order: Sequence[str]
-    ordered: float
+    accuracies: Mapping[str, float]  # percent, by normalisation; :data:`PRESENT` is what it has now
+    size: int  # of the sample
+    better: str | None  # the normalisation that is clearly better than the present one, if one is
+    order: Sequence[str]  # where the classes are in another order, that of each output; else empty
+    ordered: float  # the accuracy in that order, percent
 
     def warning(
         self, train_acc: float, labels: Tensor, others: Mapping[str, Statistics], command: str
