@@ -8,6 +8,8 @@ import traceback
 from types import TracebackType
 from typing import NamedTuple
 
+CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
+
 
 class Place(NamedTuple):
     """A process's place among those of the launcher, and among those on its machine."""
@@ -58,6 +60,23 @@ def be_silent() -> None:
         errors.write(f"{where}:\n{''.join(lines)}")
 
     sys.excepthook = show
+
+
+def is_running(pid: int, started: float) -> bool:
+    """Whether a process of this machine, which began at that time (s since 1970), is there still.
+
+    A process number is used again; the time of its start tells them apart.
+    """
+    import psutil  # not every command needs it
+
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < CLOCK_SECONDS
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # of another user, so there is one
+        return True
 
 
 def usable_cores() -> int:
