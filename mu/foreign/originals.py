@@ -19,14 +19,13 @@ from mu.data.ranges import to_ranges
 from mu.data.splits import Split
 from mu.foreign import VAL_SHARE
 from mu.foreign.assumptions import GIVEN, Assumption, assumptions_of
-from mu.foreign.augmentation import doubt_augmentation
 from mu.foreign.entries import Entries
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
 from mu.foreign.normalisation import Normalisation, normalisation_of
 from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
-from mu.foreign.trial import SURE, TRAINED, try_usual, usual
+from mu.foreign.trial import SURE, TRAINED, doubt_augmentation, try_usual, usual
 from mu.masks import Mask
 from mu.models.head import head_name
 from mu.originals.train import make_recipe

@@ -1,4 +1,4 @@
-"""Going on with an interrupted run: its progress is an artifact, kept while the run lasts."""
+"""Going on with an interrupted run: its progress, and what it is to do, are kept while it lasts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import Any
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
+from mu.digests import digest_of
 from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.errors import ProcessDiedError, UserError
+from mu.readers.documents import read_json
 from mu.tags import ENTRY, HOST, PID, RESUMED_AS
 from mu.tracking.address import hidden
+from mu.tracking.artifacts import read
 from mu.tracking.doctor import verdict_of
 from mu.tracking.lease import remedy_elsewhere
 from mu.tracking.recorder import Recorder
@@ -26,6 +29,8 @@ from mu.training.progress import FOLDER, Checkpointer, Progress, progress_files,
 
 # Entries whose runs keep what is needed to go on.
 RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
+DOCUMENT_FILE = f"{FOLDER}/job.json"
+_FORMAT = "mu.job/1"
 
 
 def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
@@ -136,3 +141,42 @@ def remove_progress(recorder: Recorder) -> None:
         recorder.files.remove_progress()
     except Exception as error:
         recorder.warn("the run's resume/ could not be removed", error)
+
+
+# --- the document: what a run is to do ------------------------------------------------------
+
+
+def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
+    """Keep it among a run's artifacts, soon; a store that fails costs that, but not the work.
+
+    ``task``: JSON-ready: everything that is needed to start it again.
+    """
+    document = {"format": _FORMAT, **task}
+    text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
+    recorder.put(DOCUMENT_FILE, text.encode())
+
+
+def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
+    """What an interrupted run was to do.
+
+    UserError if it was stopped before that was known, or the file is damaged.
+    """
+    run_id = run.info.run_id
+    if DOCUMENT_FILE not in store.artifacts(run_id, FOLDER):
+        raise UserError(
+            f"run {run_id} was stopped before its original was there, so there is nothing to go "
+            "on from; start anew (if the original was interrupted, finish that first: "
+            "mlflow run . -e prune -P resume_run_id=ITS_ID)"
+        )
+    text = read(store, run, DOCUMENT_FILE)
+    try:
+        document = dict(read_json(text))
+        if document.pop("format") != _FORMAT:
+            raise ValueError("its format is not one that this version of mu reads")
+        if document.pop("digest") != digest_of({"format": _FORMAT, **document}):
+            raise ValueError("its contents do not fit its digest")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"run {run_id} cannot be resumed: {DOCUMENT_FILE} is damaged ({error!r}); start it anew"
+        ) from error
+    return document
