@@ -96,7 +96,7 @@ class L1Sparse(FineTuning):
     ) -> None:
         """See :meth:`Method.unlearn`; with ``exact_zeros`` the mask changes too."""
         from mu.methods.steps.best import train_by_rule
-        from mu.training.proximal import soft_threshold
+        from mu.training.optimizers import soft_threshold
 
         run.place(checkpoint.model)
         criterion = self.criterion(checkpoint.model, split, run)

@@ -13,7 +13,7 @@ from mu.data.attack import AttackedDataset
 from mu.data.images import ImageDataset
 from mu.detection.base import Suspects
 from mu.errors import UserError
-from mu.evaluation.backdoor import backdoor
+from mu.evaluation.planted import backdoor
 from mu.report import console, prose
 from mu.tasks.attacks import stated, stated_options
 from mu.tasks.base import checked_device, make_run, record_threads, run_task
