@@ -172,15 +172,21 @@ _add(
     ORACLE,
     "steps",
     "Chundawat et al. 2023; Golatkar et al. 2020",
-    relearn_steps="steps of SGD on the forget set until 95 % of the original's accuracy there is "
-    "back, at most 200; of a class forgotten as a whole as it is or with its row of the head anew, "
-    "whichever is quicker",
+    relearn_steps="steps of SGD on the forget set, in the scale of each layer, until 95 % of the "
+    "original's accuracy there is back, at most 200; of a class forgotten as a whole as it is or "
+    "with its row of the head anew, whichever is quicker",
+)
+_add(
+    NEITHER,
+    "",
+    relearn_lr="rate of the steps that were counted for relearn_steps, where the oracle is quick a "
+    "smaller one than 0.01: relearn_steps are fractions of steps of 0.01 then",
 )
 _add(
     "nearer to 100 %",
     source="Chundawat et al. 2023: anamnesis index",
     depth="100 x relearn_steps / relearn_steps_oracle: 0 knows the forget set still, 100 is as "
-    "hard to bring back as from the oracle; without an upper end",
+    "hard to bring back as from the oracle; counted up to 400",
 )
 _add(
     ORACLE,
