@@ -125,7 +125,9 @@ def print_parts(case: Case, repeats: int) -> None:
     print("|---|---:|---:|")
     for name, value in seconds.items():
         print(f"| {name} | {1e3 * value:.1f} | {100 * value / sum(seconds.values()):.0f} % |")
-    apart = statistics.median(timed(partial(relearned, case, case.oracle.checkpoint)) for _ in range(repeats))
+    apart = statistics.median(
+        timed(partial(relearned, case, case.oracle.checkpoint)) for _ in range(repeats)
+    )
     print(f"\nRelearning of the oracle, once: {1e3 * apart:.1f} ms")
 
 

@@ -147,7 +147,9 @@ class Relearning:
                 return step
         return None
 
-    def steps(self, checkpoint: Checkpoint, lr: float = RATES[0], most: int = MOST_STEPS) -> int | None:
+    def steps(
+        self, checkpoint: Checkpoint, lr: float = RATES[0], most: int = MOST_STEPS
+    ) -> int | None:
         """Steps until a copy of the model knows the forget set again.
 
         The number is relative: an oracle relearns too, so compare with what the oracle needs.
