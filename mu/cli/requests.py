@@ -289,6 +289,7 @@ class BackdoorOptions(Hyperparameters):
         help=f"samples to forget if the poisoned ones are not known: {' or '.join(DETECTORS)} "
         "(detect them), or a file of sample numbers (default: the poisoned samples)",
     )
+    duplicates: str = changed(UnlearnOptions, "duplicates", COPIES[0])
     oracle_run_id: str = changed(UnlearnOptions, "oracle_run_id", "find")
     sparsities: str | None = setting(
         None,
