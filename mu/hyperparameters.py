@@ -38,14 +38,16 @@ def setting(
     above: float | None = None,
     choices: tuple[str, ...] = (),
     formerly: str | None = None,
+    search: tuple[float, float] | None = None,
 ) -> Any:
     """A dataclass field with its help and range.
 
     ``low`` and ``high`` are allowed values, ``below`` and ``above`` are not. ``formerly`` is the
     name that earlier versions gave it: it is still understood, and stands in fingerprints.
+    ``search``: between which values ``tune`` looks for better ones, both included.
     """
     bounds = {"low": low, "high": high, "below": below, "above": above}
-    texts = {"help": help, "choices": choices, "formerly": formerly}
+    texts = {"help": help, "choices": choices, "formerly": formerly, "search": search}
     return field(default=default, metadata={**texts, **bounds})
 
 

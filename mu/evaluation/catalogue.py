@@ -264,6 +264,9 @@ _add(
     excess="mean probability of the true class on the forget set - that of the original on unseen "
     "images of the same classes; of a class that goes as a whole, the share that is recognised",
     retain_drop="accuracy that up to 500 images of the retain set have lost, per epoch",
+    tune_excess="excess at the end of a trial; of the run of tune, per trial",
+    tune_drop="retain_drop at the end of a trial, likewise",
+    tune_gap="gap of a trial to the oracle of another forget set, per trial",
 )
 _add(
     NEITHER,

@@ -58,7 +58,10 @@ class FisherForgetting(Stopping):
         choices=LABELS,
     )
     damping: float = setting(
-        1e-3, help="added to the Fisher information, in units of its mean", above=0.0
+        1e-3,
+        help="added to the Fisher information, in units of its mean",
+        above=0.0,
+        search=(1e-5, 1e-1),
     )
     reset_class: bool = setting(
         False,

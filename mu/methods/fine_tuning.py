@@ -38,12 +38,13 @@ class FineTuning(Stopping):
         "where that was trained with sgd)",
         above=0,
         high=LARGEST_RATE,
+        search=(0.003, 3.0),
     )
     batch_size: int | None = setting(
         None, help="images a step (default: the original's)", low=1, high=MOST_BATCH
     )
     momentum: float = setting(0.9, help="of sgd; the first beta of adam", low=0, below=1)
-    weight_decay: float = setting(5e-4, help="L2 penalty", low=0)
+    weight_decay: float = setting(5e-4, help="L2 penalty", low=0, search=(5e-5, 5e-3))
     schedule: str = setting("cosine", help="of the learning rate", choices=tuple(SCHEDULES))
     augment: str | None = setting(
         None, help="of training images (default: the original's)", choices=AUGMENTATIONS

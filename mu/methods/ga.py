@@ -64,6 +64,7 @@ class GradientAscent(Stopping):
         help="without lr: how far an epoch moves the weights, in units of their length",
         above=0.0,
         below=1.0,
+        search=(5e-4, 5e-2),
     )
     batch_size: int | None = setting(
         None, help="images a step (default: the original's)", low=1, high=MOST_BATCH

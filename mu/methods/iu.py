@@ -54,10 +54,16 @@ class InfluenceUnlearning(Stopping):
         low=0.0,
     )
     fisher_samples: int = setting(
-        256, help="images of the retain set that the Fisher information is taken from", low=1
+        256,
+        help="images of the retain set that the Fisher information is taken from",
+        low=1,
+        search=(64, 1024),
     )
     damping: float = setting(
-        0.1, help="added to the Fisher information, in units of its diagonal's mean", above=0.0
+        0.1,
+        help="added to the Fisher information, in units of its diagonal's mean",
+        above=0.0,
+        search=(1e-3, 10.0),
     )
     solver: str = setting(
         "auto",

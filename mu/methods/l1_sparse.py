@@ -75,6 +75,7 @@ class L1Sparse(FineTuning):
         "in units of the weights' scale (default: the rule); 2 was the default before",
         low=0,
         formerly="shrink",
+        search=(0.2, 20.0),
     )
     exact_zeros: bool = setting(
         False, help="whether weights become exactly zero and the mask is what is left at the end"

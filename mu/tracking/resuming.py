@@ -35,7 +35,7 @@ from mu.training.progress import (
 )
 
 # Entries whose runs keep what is needed to go on.
-RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
+RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep", "tune")
 
 
 def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
