@@ -38,22 +38,25 @@ def setting(
     above: float | None = None,
     choices: tuple[str, ...] = (),
     formerly: str | None = None,
-    search: tuple[float, float] | None = None,
 ) -> Any:
     """A dataclass field with its help and range.
 
     ``low`` and ``high`` are allowed values, ``below`` and ``above`` are not. ``formerly`` is the
     name that earlier versions gave it: it is still understood, and stands in fingerprints.
-    ``search``: between which values ``tune`` looks for better ones, both included.
     """
     bounds = {"low": low, "high": high, "below": below, "above": above}
-    texts = {"help": help, "choices": choices, "formerly": formerly, "search": search}
+    texts = {"help": help, "choices": choices, "formerly": formerly}
     return field(default=default, metadata={**texts, **bounds})
 
 
 def path_setting(*, help: str) -> Any:
     """A field that is None, or the path of a file or folder."""
     return field(default=None, metadata={**setting(help=help).metadata, "path": True})
+
+
+def searched(one: Any, low: float, high: float) -> Any:
+    """The field ``one``, with the range in which ``tune`` looks for a better value."""
+    return field(default=one.default, metadata={**one.metadata, "search": (low, high)})
 
 
 def changed(owner: type[Hyperparameters], name: str, default: Any) -> Any:

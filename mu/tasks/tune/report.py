@@ -50,7 +50,7 @@ class Outcome:
         """What unlearns with the best settings."""
         space, problem = self.space, self.problem
         seed = {"seed": space.seed} if space.seed else {}
-        given = {"prune_run_id": problem.run_id, "method": space.method.name}
+        given: dict[str, Any] = {"prune_run_id": problem.run_id, "method": space.method.name}
         given |= {"forget": problem.forget, **space.settings(self.best.tried), **seed}
         texts = [f"{name}={word(value, exact=True)}" for name, value in given.items()]
         return " ".join(["mlflow run . -e unlearn", *(f"-P {shlex.quote(one)}" for one in texts)])

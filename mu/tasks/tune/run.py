@@ -96,8 +96,9 @@ def tune(request: Request) -> None:
     """Search a method's settings by what all methods stop by, or by another set's oracle."""
     options = TuneOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
-    if options.resume_run_id:
-        tuning, resume = _interrupted(options, request), options.resume_run_id
+    resume = options.resume_run_id
+    if resume:
+        tuning = _interrupted(options, request)
     else:
         tuning = _planned(options, request, device)
         resume = _unfinished(tuning)
@@ -146,8 +147,10 @@ def _unfinished(tuning: Tuning) -> str | None:
     if not isinstance(tuning.plan.original, TrackedModel):
         return None
     wanted = {tags.TUNE: tuning.digest(tuning.problem(tuning.plan.original))}
-    newest = next(iter(tuning.store.find({**wanted, tags.ENTRY: "tune"}, UNFINISHED)), None)
-    return newest and str(resumable_run(tuning.store, newest.info.run_id, "tune").info.run_id)
+    newest = next(tuning.store.find({**wanted, tags.ENTRY: "tune"}, UNFINISHED), None)
+    if newest is None:
+        return None
+    return str(resumable_run(tuning.store, newest.info.run_id, "tune").info.run_id)
 
 
 def _interrupted(options: TuneOptions, request: Request) -> Tuning:

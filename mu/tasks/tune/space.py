@@ -73,7 +73,7 @@ def axes_of(kind: type[Method], given: Mapping[str, Any], text: str | None) -> t
     UserError
         If there is nothing to search, or a name, range or value is wrong.
     """
-    ranges = {one.name: one.metadata["search"] for one in fields(kind) if one.metadata["search"]}
+    ranges = {one.name: one.metadata["search"] for one in fields(kind) if "search" in one.metadata}
     if text is not None:
         return _check_scales(kind, given, tuple(_typed_axes(kind, given, text, ranges)))
     fixed = {*given}
