@@ -256,30 +256,3 @@ def table_of(
 ) -> str:
     """A Markdown table of :func:`~mu.report.console.numbers`."""
     return markdown_table(*numbers(names, rows, labels))
-
-
-def describe_suspects(
-    model: str,
-    detector: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    metrics: Mapping[str, float],
-    notes: Sequence[str],
-    commands: Mapping[str, str],
-) -> str:
-    """What a detector suspects, the first of it; ``rows`` as of ``columns``.
-
-    ``commands`` that go on from here, by what they do.
-    """
-    count = int(metrics["suspects"])
-    more = f"; the first {len(rows)}" if count > len(rows) else ""
-    others = {name: f"{value:.2f} %" for name, value in metrics.items() if name != "suspects"}
-    texts = [[escape(one) for one in row] for row in rows]
-    return paragraphs(
-        f"**Suspects**: `{detector}` suspects {count:,} training samples of {model}{more}.",
-        markdown_table(columns, texts, "rrllr") if rows else "",
-        *(f"> {note}" for note in notes),
-        items(others),
-        items({name: f"`{text}`" for name, text in commands.items()}),
-        "All are in the artifact `suspects/suspects.csv`, pictures in `suspects/sheet.png`.",
-    )
