@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import torch
 
 from mu.cli.requests import DeviceOptions
+from mu.devices import check_device_count
 from mu.distributed.place import place
-from mu.runs import Run, check_device_count
+from mu.runs import Run
 from mu.tracking import Recorder, Store, remove_progress, tracked
 
 Value = TypeVar("Value")

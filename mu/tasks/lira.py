@@ -27,7 +27,8 @@ from mu.evaluation.references import (
 )
 from mu.methods.base import unlearn
 from mu.originals.rounds import train_network
-from mu.report import attack_plots, console, record_tables
+from mu.report import console
+from mu.report import lira as page
 from mu.report.markdown import paragraphs
 from mu.tasks.base import (
     checked_device,
@@ -227,12 +228,12 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     write_json(folder / "config.json", {**task.config(), **device_in_force(task.problem.device)})
     write_csv(folder / RECORDS_FILE, found.records)
     save_models(folder / MODELS_FILE, task.challenge, views, len(dataset.train))
-    attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
+    page.plot_roc(scores, folder / "plots" / "roc.png")
     original, sizes = about(task.problem.checkpoint), task.sizes()
     recorder.describe(
         paragraphs(
-            attack_plots.describe_attacks(task.run.method, original, sizes, rows, task.links()),
-            record_tables.describe(rows, metrics, found.worst, found.notes),
+            page.describe_attacks(task.run.method, original, sizes, rows, task.links()),
+            page.describe_records(rows, metrics, found.worst, found.notes),
         )
     )
     return found
@@ -249,13 +250,13 @@ def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
 def _print(store: Store, task: LiraTask, run_id: str, found: Found) -> None:
     """What a lira run prints when it is done."""
     sizes, what = task.sizes(), about(task.problem.checkpoint)
-    attack_plots.print_attacks(
+    page.print_attacks(
         f"attacks on {task.run.method} on {what}: {sizes['members']} forgotten samples "
         f"against {sizes['non_members']} test images, {sizes['references']} references",
         found.rows,
     )
-    record_tables.print_exposed(found.rows)
-    record_tables.print_worst(found.worst)
+    page.print_exposed(found.rows)
+    page.print_worst(found.worst)
     notes = list(found.notes)
     if sizes["references"] < FEWEST_REFERENCES:
         notes.append(
