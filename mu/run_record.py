@@ -13,16 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mu.errors import UserError
 from mu.readers.documents import read_json
-from mu.tags import (
-    FORGET,
-    MASK,
-    ORACLE,
-    ORACLE_KEY,
-    SPEC,
-    UPSTREAM,
-    WEIGHTS,
-    fingerprint_tag,
-)
+from mu.tags import FORGET, MASK, ORACLE, ORACLE_KEY, SPEC, UPSTREAM, WEIGHTS, fingerprint_tag
 
 if TYPE_CHECKING:
     from mu.checkpoints import Spec

@@ -81,8 +81,7 @@ class DataOptions(Hyperparameters):
         high=LARGEST_SIDE,
     )
     stream: bool | None = setting(
-        None,
-        help="decode images during training (default: if they do not fit in memory)",
+        None, help="decode images during training (default: if they do not fit in memory)"
     )
     workers: int | None = setting(
         None,
@@ -353,8 +352,7 @@ class EvaluateOptions(Hyperparameters):
         None, help="more oracles with other seeds, separated by commas (klom)"
     )
     suspects: str | None = setting(
-        None,
-        help=f"only find training samples that look poisoned, by {' or '.join(DETECTORS)}",
+        None, help=f"only find training samples that look poisoned, by {' or '.join(DETECTORS)}"
     )
     add: bool = setting(True, help="also add the metrics to the measured run")
     seed: int = setting(0, help="of the samples of depth and their order", low=0, high=LARGEST_SEED)
@@ -427,10 +425,7 @@ class TransferOptions(ForgetOptions):
         choices=tuple(TUNES),
     )
     seed: int = setting(
-        0,
-        help="of the unlearning, the new head and the order of samples",
-        low=0,
-        high=LARGEST_SEED,
+        0, help="of the unlearning, the new head and the order of samples", low=0, high=LARGEST_SEED
     )
 
 

@@ -30,13 +30,7 @@ from mu.originals.rounds import train_network
 from mu.report import console
 from mu.report import lira as page
 from mu.report.markdown import paragraphs
-from mu.tasks.base import (
-    checked_device,
-    device_in_force,
-    make_run,
-    record_threads,
-    run_task,
-)
+from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.lira_task import LiraTask
 from mu.tasks.outputs import about, write_csv, write_json
 from mu.tasks.records import RECORDS_FILE, WORST, notes_on, rows_of, worst

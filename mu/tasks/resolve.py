@@ -179,10 +179,7 @@ def oracle_of(
 
 
 def check_oracle_run(
-    store: Store,
-    oracle_run_id: str,
-    problem: UnlearningProblem | None,
-    hint: str = "find or train",
+    store: Store, oracle_run_id: str, problem: UnlearningProblem | None, hint: str = "find or train"
 ) -> None:
     """Refuse a run that is no oracle, or one of another problem (once the original is known)."""
     if oracle_run_id in ORACLE_WORDS:

@@ -24,13 +24,7 @@ from mu.report import console, plots, prose
 from mu.report import transfer as page
 from mu.report.alarms import tag_of, texts
 from mu.runs import Run
-from mu.tasks.base import (
-    checked_device,
-    device_in_force,
-    make_run,
-    record_threads,
-    run_task,
-)
+from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.outputs import about, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import Models, Source, make_source

@@ -80,9 +80,19 @@ def read(store: Store, run: MlflowRun, path: str) -> bytes:
 
     UserError if it cannot be read, or its sha256 is not the one logged.
     """
+    uri = run.info.artifact_uri
     try:
-        with on_this_machine(store, run, path) as file:
-            content = file.read_bytes()
+        if is_local_uri(uri):
+            content = (Path(local_file_uri_to_path(uri)) / path).read_bytes()
+        else:
+            with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+                fetched = download_artifacts(
+                    run_id=run.info.run_id,
+                    artifact_path=path,
+                    dst_path=scratch,
+                    tracking_uri=store.uri,
+                )
+                content = Path(fetched).read_bytes()
     except (MlflowException, OSError) as error:
         raise UserError(
             f"run {run.info.run_id} has no readable artifact {path}: "
@@ -95,18 +105,6 @@ def read(store: Store, run: MlflowRun, path: str) -> bytes:
             f"tag {tag}; make the run again"
         )
     return content
-
-
-@contextmanager
-def on_this_machine(store: Store, run: MlflowRun, path: str) -> Iterator[Path]:
-    """Where a file or folder of a run lies on this machine; a copy for the block, if elsewhere."""
-    uri = run.info.artifact_uri
-    if is_local_uri(uri):
-        yield Path(local_file_uri_to_path(uri)) / path
-        return
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        where = {"dst_path": scratch, "tracking_uri": store.uri}
-        yield Path(download_artifacts(run_id=run.info.run_id, artifact_path=path, **where))
 
 
 def trusted_by(run: MlflowRun, more: str = "") -> Trusts:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.errors import ProcessDiedError, UserError
 from mu.tags import ENTRY, HOST, PID, RESUMED_AS
 from mu.tracking.address import hidden
-from mu.tracking.artifacts import on_this_machine
 from mu.tracking.doctor import verdict_of
 from mu.tracking.lease import remedy_elsewhere
 from mu.tracking.recorder import Recorder
@@ -79,9 +83,14 @@ def find_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any
     """
     run_id = run.info.run_id
     try:
-        if not store.client.list_artifacts(run_id, FOLDER):
-            return None
-        with on_this_machine(store, run, FOLDER) as folder:
+        with resume_folder(run) as (folder, is_scratch):
+            if is_scratch and store.client.list_artifacts(run_id, FOLDER):
+                download_artifacts(
+                    run_id=run_id,
+                    artifact_path=FOLDER,
+                    dst_path=str(folder.parent),
+                    tracking_uri=store.uri,
+                )
             return read_newest(folder) if progress_files(folder) else None
     except UserError as error:
         raise UserError(f"run {run_id} cannot be resumed: {error}") from error
@@ -142,3 +151,17 @@ def remove_progress(recorder: Recorder) -> None:
         recorder.files.remove_progress()
     except Exception as error:
         recorder.warn("the run's resume/ could not be removed", error)
+
+
+@contextmanager
+def resume_folder(run: MlflowRun) -> Iterator[tuple[Path, bool]]:
+    """Where the ``resume/`` of a run lies on this machine, else a scratch folder.
+
+    With it whether it is a scratch folder, whose files have to be fetched.
+    """
+    uri = run.info.artifact_uri
+    if is_local_uri(uri):
+        yield Path(local_file_uri_to_path(uri)) / FOLDER, False
+        return
+    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+        yield Path(scratch) / FOLDER, True
