@@ -11,7 +11,7 @@ import numpy as np
 from mu.evaluation.attacks.rates import Curve, Scores
 from mu.evaluation.references import Pair
 from mu.report.console import Texts, print_texts
-from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
+from mu.report.markdown import escape, items, markdown_table, paragraphs
 from mu.report.plots import COLOURS, drawn
 
 Rows = Mapping[str, Mapping[str, float]]  # numbers by model: ``lira_auc``, ``lira_auc_lo``, ...
@@ -89,13 +89,13 @@ def _filled(rates: Scores) -> Scores:
 
 def print_attacks(title: str, rows: Rows) -> None:
     """A table of models against what the attacks find."""
-    print_texts(title, *_table(rows, COLUMNS))
+    print_texts(title, *table_of(rows, COLUMNS))
 
 
 def print_exposed(rows: Rows) -> None:
     """A table of models against shares of exposed records; nothing where there are none."""
     if names := _exposed(rows):
-        print_texts("exposed at 1 % of false positives, in percent", *_table(rows, names))
+        print_texts("exposed at 1 % of false positives, in percent", *table_of(rows, names))
 
 
 def print_worst(records: Sequence[Row]) -> None:
@@ -106,32 +106,11 @@ def print_worst(records: Sequence[Row]) -> None:
         )
 
 
-def describe_attacks(
-    method: str, original: str, sizes: Mapping[str, int], rows: Rows, links: Mapping[str, str]
-) -> str:
-    """What a lira run did and found, in Markdown.
-
-    ``original``: in a phrase. ``sizes``: how many ``references``, ``members``, ``non_members`` and
-    samples of the ``population``. ``links``: run IDs by role.
-    """
-    return paragraphs(
-        f"**Membership attacks** on {method}, which made {original} forget: "
-        f"{sizes['members']:,} forgotten samples against {sizes['non_members']:,} test images of "
-        f"the same classes, with {sizes['references']} reference models and a population of "
-        f"{sizes['population']:,}.",
-        markdown_table(*_table(rows, COLUMNS)),
-        "Unlearning is to bring the original's numbers down to the oracle's, which never saw the "
-        "samples.",
-        links_list(links),
-        items(DEFINITIONS),
-    )
-
-
 def describe_records(
     rows: Rows, metrics: Mapping[str, float], records: Sequence[Row], notes: Sequence[str]
 ) -> str:
     """How exposed single records are, with notes; ``metrics`` hold the mean memorisation."""
-    exposed = _table(rows, _exposed(rows))
+    exposed = table_of(rows, _exposed(rows))
     means = {"forgotten": "memorisation", "retained": "memorisation_retain"}
     texts = [f"{word} {cell(metrics, n)}" for word, n in means.items() if n in metrics]
     return paragraphs(
@@ -149,7 +128,8 @@ def _exposed(rows: Rows) -> dict[str, str]:
     return {n: head for n, head in EXPOSED.items() if any(n in row for row in rows.values())}
 
 
-def _table(rows: Rows, columns: Mapping[str, str]) -> Texts:
+def table_of(rows: Rows, columns: Mapping[str, str]) -> Texts:
+    """A table of models against numbers, which ``columns`` gives headings."""
     cells = [[label, *(cell(row, name) for name in columns)] for label, row in rows.items()]
     return ["", *columns.values()], cells, "l" * (1 + len(columns))
 

@@ -24,7 +24,8 @@ from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import predict_split
 from mu.report import console, outcome_plots, prose
 from mu.report.alarms import Alarm, Result, alarms, alarms_of, tag_of, texts
-from mu.report.metrics import print_metrics
+from mu.report.markdown import markdown_table, paragraphs
+from mu.report.metrics import main_names, number_cells, print_metrics
 from mu.runs import Run
 from mu.tasks.attacks import stated_options
 from mu.tasks.base import checked_device, make_run, record_threads, run_task
@@ -130,8 +131,15 @@ def evaluate(request: Request) -> None:
         recorder.tags({tags.WARNINGS: tag_of(warnings)})
         recorder.metrics({**found, **{f"{name}_oracle": value for name, value in theirs.items()}})
         outcome_plots.plot_all(case, recorder.folder / "plots")
-        text = prose.describe_evaluation(
-            subject.run_id, subject.forget, found, theirs, oracle_id, prose.warned(warnings)
+        held = f" Held against the oracle of run `{oracle_id}`." if oracle_id else ""
+        of = f"run `{subject.run_id}`" if subject.run_id else "a model from files"
+        rows = [(name, *number_cells(name, found, theirs)) for name in main_names(found)]
+        text = paragraphs(
+            f"**Evaluation** of {of}, which was to forget `{subject.forget}`.{held}",
+            markdown_table(("", "value", "interval", "oracle"), rows, "lrrr"),
+            *(f"> {note}" for note in prose.warned(warnings)),
+            "What each number is stands in the artifact `report/summary.md`; `mu metrics` lists "
+            "all.",
         )
         definitions = prose.define_metrics(found)
         keep_results(recorder, {"model": found, "oracle": theirs}, text, definitions)

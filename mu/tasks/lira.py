@@ -29,7 +29,7 @@ from mu.methods.base import unlearn
 from mu.originals.rounds import train_network
 from mu.report import console
 from mu.report import lira as page
-from mu.report.markdown import paragraphs
+from mu.report.markdown import items, links_list, markdown_table, paragraphs
 from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.lira_task import LiraTask
 from mu.tasks.outputs import about, write_csv, write_json
@@ -223,13 +223,20 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     write_csv(folder / RECORDS_FILE, found.records)
     save_models(folder / MODELS_FILE, task.challenge, views, len(dataset.train))
     page.plot_roc(scores, folder / "plots" / "roc.png")
-    original, sizes = about(task.problem.checkpoint), task.sizes()
-    recorder.describe(
-        paragraphs(
-            page.describe_attacks(task.run.method, original, sizes, rows, task.links()),
-            page.describe_records(rows, metrics, found.worst, found.notes),
-        )
+    sizes = task.sizes()
+    text = paragraphs(
+        f"**Membership attacks** on {task.run.method}, which made {about(task.problem.checkpoint)} "
+        f"forget: {sizes['members']:,} forgotten samples against {sizes['non_members']:,} test "
+        f"images of the same classes, with {sizes['references']} reference models and a population "
+        f"of {sizes['population']:,}.",
+        markdown_table(*page.table_of(rows, page.COLUMNS)),
+        "Unlearning is to bring the original's numbers down to the oracle's, which never saw the "
+        "samples.",
+        links_list(task.links()),
+        items(page.DEFINITIONS),
+        page.describe_records(rows, metrics, found.worst, found.notes),
     )
+    recorder.describe(text)
     return found
 
 
