@@ -131,7 +131,6 @@ def _original(
 
 
 def _poisoned(task: TrainTask, request: Request) -> TrainTask:
-    """The task, with poison in its data."""
     published = task.dataset
     if isinstance(published, PlantedDataset):
         raise UserError(

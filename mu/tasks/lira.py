@@ -249,7 +249,6 @@ def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
 
 
 def _print(store: Store, task: LiraTask, run_id: str, found: Found) -> None:
-    """What a lira run prints when it is done."""
     sizes, what = task.sizes(), about(task.problem.checkpoint)
     page.print_attacks(
         f"attacks on {task.run.method} on {what}: {sizes['members']} forgotten samples "

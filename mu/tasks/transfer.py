@@ -225,7 +225,6 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
 
 
 def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> None:
-    """What the entry prints when it is done."""
     target = task.target
     console.print_table(
         f"{about(found.models.original.checkpoint)}, forgets {found.models.forget}; "
