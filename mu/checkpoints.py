@@ -33,18 +33,10 @@ MASK_SUMMARY_FILE = "mask/summary.json"
 
 @dataclass
 class Checkpoint:
-    """A network with its mask and its spec. An unlearning method edits it in place.
+    """A network with its mask and its spec. An unlearning method edits it in place."""
 
-    Parameters
-    ----------
-    model
-        The network, with plain parameter names; pruned weights are exactly zero.
-    mask
-        Which prunable weights may be non-zero.
-    """
-
-    model: nn.Module
-    mask: Mask
+    model: nn.Module  # with plain parameter names; pruned weights are exactly zero
+    mask: Mask  # which prunable weights may be non-zero
     spec: Spec
 
     def __post_init__(self) -> None:

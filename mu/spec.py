@@ -30,30 +30,17 @@ _FORMAT = "mu.checkpoint/1"
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Which data a model was trained on, and how it expects its images.
-
-    Parameters
-    ----------
-    fingerprint
-        sha256 (hex) of all pixels and labels; it decides whether data found elsewhere is the same.
-    mean, std
-        Per channel, of pixels scaled to 0-1.
-    stream
-        Whether its images are decoded as they are needed; the fingerprint is then of their files.
-    poison
-        What was done to the training images or their labels before the model saw them, if
-        anything; the fingerprint is of the data before that.
-    """
+    """Which data a model was trained on, and how it expects its images."""
 
     name: str
-    fingerprint: str
+    fingerprint: str  # sha256 (hex) of all pixels and labels, before anything was planted
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
+    mean: tuple[float, ...]  # per channel, of pixels scaled to 0-1; std likewise
     std: tuple[float, ...]
     data_dir: str | None = None
     image_size: int | None = None
-    poison: Planted | None = None
-    stream: bool = False
+    poison: Planted | None = None  # what was done to images or labels before the model saw them
+    stream: bool = False  # whether images are decoded as needed; the fingerprint is of their files
 
     @classmethod
     def of(cls, dataset: ImageDataset) -> DataSpec:
@@ -108,22 +95,12 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything about a checkpoint that is not weights.
-
-    Parameters
-    ----------
-    recipe
-        How the original was made: architecture, training, pruning, split, seed.
-    removed
-        Sample numbers that have been unlearned since, sorted.
-    history
-        What was done to it, in words: ``pruned``, then ``l1_sparse``, ...
-    """
+    """Everything about a checkpoint that is not weights."""
 
     data: DataSpec
-    recipe: Recipe
-    removed: tuple[int, ...] = ()
-    history: tuple[str, ...] = ()
+    recipe: Recipe  # how the original was made: architecture, training, pruning, split, seed
+    removed: tuple[int, ...] = ()  # sample numbers that have been unlearned since, sorted
+    history: tuple[str, ...] = ()  # what was done to it, in words: pruned, then l1_sparse, ...
 
     def settings(self) -> dict[str, Any]:
         """Data and recipe in one flat mapping, by the names of the command line."""

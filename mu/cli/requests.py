@@ -40,25 +40,14 @@ TRANSFER_PREFIX = "transfer_"  # of the options of the training for the target
 
 @dataclass(frozen=True)
 class Request:
-    """What was given explicitly on a command line, by group and by names without prefixes.
+    """What was given explicitly on a command line, by group and by names without prefixes."""
 
-    Parameters
-    ----------
-    entry
-        Of the entry's options, such as :class:`UnlearnOptions`.
-    original
-        Data, network, training, pruner and split of an original.
-    training
-        Of the training for the target (``transfer``).
-    poison, trigger, suspects
-        Of the attack, its trigger and the search for suspects.
-    """
-
-    entry: Mapping[str, Any] = field(default_factory=dict)
+    entry: Mapping[str, Any] = field(default_factory=dict)  # such as :class:`UnlearnOptions`
     method: Mapping[str, Any] = field(default_factory=dict)
+    # Data, network, training, pruner and split.
     original: Mapping[str, Any] = field(default_factory=dict)
     device: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)  # for the target of ``transfer``
     poison: Mapping[str, Any] = field(default_factory=dict)
     trigger: Mapping[str, Any] = field(default_factory=dict)
     suspects: Mapping[str, Any] = field(default_factory=dict)

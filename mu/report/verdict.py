@@ -40,12 +40,9 @@ def verdict(
 ) -> Verdict | None:
     """The verdict on a run that was compared with an oracle; None of others.
 
-    Parameters
-    ----------
-    metrics, oracle
-        Numbers of the run and of its oracle, by the names that they are logged under.
-    spread
-        Mean gap between oracles that differ in their seed alone, in points; NaN if not known.
+    ``metrics``, ``oracle``: numbers of the run and of its oracle, by the names that they are logged
+    under. ``spread``: mean gap between oracles that differ in their seed alone, in points; NaN if
+    not known.
     """
     if math.isnan(metrics.get("gap", NAN)):
         return None
