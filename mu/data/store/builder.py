@@ -128,11 +128,13 @@ def build(
         _remove_damaged(part)
         size = max(FIRST_MAP, part.stat().st_size if part.is_file() else 0)
         with lmdb.open(str(part), subdir=False, map_size=map_size or size, max_readers=8) as env:
-            card = _written(env, contents)
-            if card is None:
+            written = _written(env, contents)
+            if written is None:
                 write = partial(_write, env, map_size)
                 card = _card(env, contents, _fill(env, write, contents, decode, advance))
                 _complete(env, write, contents, card)
+            else:
+                card = written
             _publish(env, out)
         _remove(part)
         return card
