@@ -14,7 +14,8 @@ from mu.checkpoints import Checkpoint, forget_split
 from mu.cli.requests import Request
 from mu.data import load_data
 from mu.data.batches import Batches
-from mu.evaluation.depth.relearn import relearn_steps
+from mu.devices import check_devices
+from mu.evaluation.depth.relearn import Relearning
 from mu.evaluation.unlearning import evaluate, predict_split
 from mu.fisher import LABELS
 from mu.fisher.diagonal import diagonal
@@ -28,7 +29,7 @@ from mu.models import ModelSpec
 from mu.models.head import features
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import PRUNERS, make_pruner
-from mu.runs import Run, check_devices, seeded
+from mu.runs import Run, seeded
 from mu.tasks.prune import prune
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Store
@@ -321,7 +322,7 @@ def test_features_and_steps_of_relearning_are_the_cpus(original):
     forgotten = copy.deepcopy(original)
     make_method("ff", QUICK["ff"]).unlearn(forgotten, split, cpu())
     found, expected = (
-        relearn_steps(forgotten, split, run, target_accuracy=50.0, lr=0.05, batch_size=8)
+        Relearning(split, run, target_accuracy=50.0, batch_size=8).steps(forgotten, lr=0.05)
         for run in both()
     )
     assert found is not None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
 
 from mu.methods.steps.criterion import ALREADY, Standing, StopCriterion
-from mu.training.loop import AfterEpoch, DivergedError, train
+from mu.training.loop import AfterEpoch, DivergedError
 from mu.training.resumable import Bookmark, train_resumably
 from mu.training.schedules import learning_rate_factor
 
@@ -32,7 +31,6 @@ def train_by_rule(
     checkpointer: Checkpointer | None,
     *,
     after_epoch: AfterEpoch | None = None,
-    by: Callable[..., None] = train,
     **settings: Any,
 ) -> None:
     """Train the network, and end with the epoch that the criterion ranks first.
@@ -44,52 +42,38 @@ def train_by_rule(
     ----------
     criterion
         None where it is given how far to go: then the last epoch is the end.
-    data, by
-        As in :func:`mu.training.resumable.train_resumably`.
-    after_epoch, settings
-        As in :func:`mu.training.loop.train`; and ``takes_back``: whether an epoch that went too
-        far is taken back, and the next one goes on from the best, with a fresh optimiser.
+    data, after_epoch, settings
+        As in :meth:`mu.training.resumable.Bookmark.train`; and ``takes_back``: whether an epoch
+        that went too far is taken back, and the next one goes on from the best, with a fresh
+        optimiser.
     """
     model, mask = checkpoint.model, checkpoint.mask
     takes_back = settings.pop("takes_back", False)
     if criterion is None:
-        train_resumably(
-            model,
-            data,
-            training,
-            run,
-            mask=mask,
-            checkpointer=checkpointer,
-            after_epoch=after_epoch,
-            by=by,
-            **settings,
-        )
+        settings |= {"mask": mask, "checkpointer": checkpointer, "after_epoch": after_epoch}
+        train_resumably(model, data, training, run, **settings)
         return
     bookmark = Bookmark(run, checkpointer)
-    before = bookmark.before
     best = _Best(criterion, model, run, bookmark)
-    if before is None and best.standing.excess <= criterion.chance:
+    if bookmark.before is None and best.standing.excess <= criterion.chance:
         run.note(ALREADY)
         return
 
-    def keep(epoch: int, optimizer: Optimizer) -> None:
+    def judge(epoch: int, optimizer: Optimizer) -> None:
         if after_epoch is not None:
             after_epoch(epoch, optimizer)
         best.see(epoch)
         if takes_back and best.take_back(epoch):
             optimizer.state.clear()
-        bookmark.put(model, mask, optimizer, epoch + 1, rewind=best.weights)
 
     try:
-        by(
+        bookmark.train(
             model,
             data,
             training,
-            run,
-            mask=mask,
-            start_epoch=before.epoch if before else 0,
-            optimizer_state=before.optimizer if before else None,
-            after_epoch=keep,
+            mask,
+            after_epoch=judge,
+            rewind=lambda: best.weights,
             **settings,
         )
     except DivergedError as error:
