@@ -178,7 +178,7 @@ _add(
 )
 _add(
     NEITHER,
-    "",
+    "per step",
     relearn_lr="rate of the steps that were counted for relearn_steps, where the oracle is quick a "
     "smaller one than 0.01: relearn_steps are fractions of steps of 0.01 then",
 )
@@ -241,12 +241,14 @@ _add(
     source=_GOEL,
     IC_err="interclass confusion error: share of the test images of the two classes A and B, whose "
     "labels were exchanged in training, that are not assigned their class",
+    IC_err_forget="the same of the training samples of A and B whose labels were exchanged",
 )
 _add(
     LOWER,
     "images",
     _GOEL,
     Fgt="test images of class A that are assigned class B, plus those of B that are assigned A",
+    Fgt_forget="the same of the training samples of A and B whose labels were exchanged",
 )
 _add(
     HIGHER,

@@ -20,7 +20,7 @@ from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
-from mu.evaluation.planted import wrong_labels
+from mu.evaluation.planted import CONFUSION, wrong_labels
 from mu.evaluation.scores import VECTORS
 from mu.evaluation.unlearning import measure
 
@@ -86,7 +86,7 @@ GROUPS: dict[str, Group] = {
         ),
     ),
     "planted": Group(
-        ("UA_poison", "IC_err", "Fgt"),
+        ("UA_poison", *CONFUSION),
         lambda case: wrong_labels(case.model.checkpoint.model, case.split.dataset, case.run),
         lambda case: (
             ""

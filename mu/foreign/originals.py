@@ -26,7 +26,7 @@ from mu.foreign.fitting import entries_in, fit, kept_weights
 from mu.foreign.normalisation import Normalisation, normalisation_of
 from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
-from mu.foreign.trial import SURE, TRAINED, try_usual, usual
+from mu.foreign.trial import PRESENT, SURE, TRAINED, try_usual, usual
 from mu.masks import Mask
 from mu.models.head import head_name
 from mu.originals.train import make_recipe
@@ -79,6 +79,8 @@ class Imported:
         found: list[str | None] = []
         if train_acc < SURE:
             others = {} if self.normalisation.of_file else usual(dataset)
+            if self.normalisation.whose.startswith(GIVEN):  # to be given again
+                others[PRESENT] = images.mean, images.std
             trial = try_usual(model, images, dataset.classes, others, run)
             again = command or f"mu import {shlex.quote(str(self.file.path))}"
             found.append(trial.warning(train_acc, images.labels, others, again))
