@@ -60,10 +60,7 @@ def test_confusion_is_counted_as_the_paper_defines_it(train, test, data):
     for number, label in zip(numbers, labels, strict=True):
         given_still += train[number][1] == label
     assert found.pop("UA_poison") == pytest.approx(100 - 100 * given_still / len(numbers))
-    answers = [
-        (one if label == other else other, train[number][1])  # its class, what is said
-        for number, label in zip(numbers, labels, strict=True)
-    ]
+    answers = [train[number] for number in numbers]  # its class, what is said
     assert found.pop("IC_err_forget") == pytest.approx(
         100 * sum(said != true for true, said in answers) / len(answers)
     )

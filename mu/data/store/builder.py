@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from mu.data.files.cache import file_digest
 from mu.data.images import statistics_of
 from mu.data.store.card import Card, Gathered
+from mu.data.store.pages import MAGIC, check_pages
 from mu.data.store.reader import (
-    MAGIC,
     META_KEY,
-    check_pages,
     digest_file,
     header,
     image_key,
