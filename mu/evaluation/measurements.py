@@ -9,7 +9,6 @@ from mu.data.attack import AttackedDataset
 from mu.data.planted import PlantedDataset
 from mu.errors import UserError, unknown
 from mu.evaluation import PARTS
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.calibration import ece
 from mu.evaluation.case import Case
 from mu.evaluation.comparison import compare
@@ -18,10 +17,9 @@ from mu.evaluation.depth.measure import NAMES as DEPTHS
 from mu.evaluation.distance.klom import MOST_NATS, klom_by_part
 from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
-from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
+from mu.evaluation.membership import ATTACKS, MAIN, VECTORS, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
-from mu.evaluation.planted import CONFUSION, wrong_labels
-from mu.evaluation.scores import VECTORS
+from mu.evaluation.planted import CONFUSION, backdoor, wrong_labels
 from mu.evaluation.unlearning import measure
 
 Numbers = dict[str, float]

@@ -50,35 +50,22 @@ Write = Callable[[Sequence[tuple[bytes, bytes | None]]], None]
 
 @dataclass(frozen=True)
 class Contents:
-    """What goes into a file of images.
+    """What goes into a file of images."""
 
-    Parameters
-    ----------
-    name, source, channels
-        For its card.
-    labels
-        Labels by part, int64 of shape (n,).
-    fingerprint
-        Of everything that decides what goes where: an interrupted build goes on only with the
-        same.
-    read
-        Gives the encoded bytes of the places asked for, in any order.
-    stamp_of
-        Tells whether the image of a place has changed since it was written.
-    names
-        Names of the files that the images are, by part, in the order of sample numbers.
-    summary, left_out
-        Which files were read, in words, and which were not, by the reason.
-    """
-
+    # name, source, channels: for its card.
     name: str
     source: str
     classes: tuple[str, ...]
-    labels: dict[str, NDArray[np.int64]]
+    labels: dict[str, NDArray[np.int64]]  # labels by part, int64 of shape (n,)
+    # Of everything that decides what goes where: an interrupted build goes on only with the same.
     fingerprint: str
+    # Gives the encoded bytes of the places asked for, in any order.
     read: Callable[[set[Place]], Iterator[Encoded]]
+    # Tells whether the image of a place has changed since it was written.
     stamp_of: Callable[[Place], str] = lambda _: ""
+    # Names of the files that the images are, by part, in the order of sample numbers.
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # summary, left_out: which files were read, in words, and which were not, by the reason.
     summary: str = ""
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     channels: int = 3
@@ -106,7 +93,9 @@ def build(
     One that was interrupted when ``out`` was complete, or was not interrupted at all, is done; one
     that was when all was written, but ``out`` not there yet, decodes nothing again.
     Until the end everything is in ``out.part``; then the file is written compact under another
-    name, its digest beside it, and renamed.
+    name, its digest beside it, and renamed. UserError if ``out`` is there already and holds
+    something else, another process is building it, an image is damaged, or the disk or ``map_size``
+    is too small. What was written so far is kept.
 
     Parameters
     ----------
@@ -117,12 +106,6 @@ def build(
         Largest size of the file in bytes; by default it grows as needed.
     advance
         Called with the number of images that were written.
-
-    Raises
-    ------
-    UserError
-        If ``out`` is there already and holds something else, another process is building it, an
-        image is damaged, or the disk or ``map_size`` is too small. What was written so far is kept.
     """
     lock = FileLock(out.with_name(out.name + ".lock"))
     try:
@@ -144,11 +127,13 @@ def build(
         _remove_damaged(part)
         size = max(FIRST_MAP, part.stat().st_size if part.is_file() else 0)
         with lmdb.open(str(part), subdir=False, map_size=map_size or size, max_readers=8) as env:
-            card = _written(env, contents)
-            if card is None:
+            written = _written(env, contents)
+            if written is None:
                 write = partial(_write, env, map_size)
                 card = _card(env, contents, _fill(env, write, contents, decode, advance))
                 _complete(env, write, contents, card)
+            else:
+                card = written
             _publish(env, out)
         _remove(part)
         return card

@@ -65,10 +65,7 @@ def pack(label: int, content: bytes) -> bytes:
 def unpack(value: bytes | memoryview) -> tuple[int, bytes]:
     """Label and bytes of an image.
 
-    Raises
-    ------
-    ValueError
-        If the value is no such record, or its bytes are not those that were packed.
+    ValueError if the value is no such record, or its bytes are not those that were packed.
     """
     if len(value) < _HEADER.size:
         raise ValueError("shorter than its header")
@@ -84,10 +81,7 @@ def unpack(value: bytes | memoryview) -> tuple[int, bytes]:
 class ImageStore:
     """A file of images, open for reading. Handed to another process, it opens the file anew.
 
-    Raises
-    ------
-    UserError
-        If it is no such file, was cut, or its labels do not fit its card.
+    UserError if it is no such file, was cut, or its labels do not fit its card.
     """
 
     def __init__(self, path: Path) -> None:
@@ -137,10 +131,7 @@ class ImageStore:
     def image(self, part: str, number: int) -> bytes:
         """The encoded bytes of one image.
 
-        Raises
-        ------
-        UserError
-            If they are missing or not those that were written.
+        UserError if they are missing or not those that were written.
         """
         with self._reading() as reading:
             value = reading.get(image_key(part, number))
@@ -232,10 +223,7 @@ def digest_file(path: Path) -> Path:
 def verify(path: Path) -> Card:
     """Check every byte of a file of images against the digest beside it.
 
-    Raises
-    ------
-    UserError
-        If there is no digest, or a byte differs.
+    UserError if there is no digest, or a byte differs.
     """
     beside = digest_file(path)
     if not path.is_file():
