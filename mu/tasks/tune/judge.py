@@ -57,6 +57,10 @@ class Judge(ABC):
         """What comes first is better."""
 
     @abstractmethod
+    def is_met(self, metrics: Metrics) -> bool:
+        """Whether no trial could be better, so that the search is over."""
+
+    @abstractmethod
     def found(self, task: UnlearnTask) -> Result | None:
         """What came of such a trial that was finished before, wherever, or None."""
 
@@ -93,6 +97,10 @@ class ByCriterion(Judge):
     def rank(self, metrics: Metrics) -> Rank:
         """See :meth:`Judge.rank`."""
         return self.criterion.rank(Standing(metrics[EXCESS], metrics[DROP]))
+
+    def is_met(self, metrics: Metrics) -> bool:
+        """See :meth:`Judge.is_met`."""
+        return self.criterion.is_met(Standing(metrics[EXCESS], metrics[DROP]))
 
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""
@@ -141,6 +149,10 @@ class ByOracle(Judge):
     def rank(self, metrics: Metrics) -> Rank:
         """See :meth:`Judge.rank`."""
         return (metrics[GAP],)
+
+    def is_met(self, metrics: Metrics) -> bool:
+        """See :meth:`Judge.is_met`."""
+        return metrics[GAP] <= 0
 
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""

@@ -63,12 +63,17 @@ class Outcome:
                 f"an upper bound: these settings were chosen by {self.judge.words}, which nobody "
                 "has who has to unlearn; without an oracle tune by target=criterion"
             )
+        if len(self.trials) < self.space.count:
+            found.append(
+                f"trial {self.best.number} is as good as {self.judge.words} can tell, so the "
+                f"search ended with it, after {len(self.trials)} of {self.space.count} trials"
+            )
         if not self.best.number:
             found.append(
                 f"no trial is better than the default (trial 0) by {self.judge.words}: keep the "
                 "default settings"
             )
-        elif self.is_bound or len({one.rank for one in self.trials}) > 1:
+        else:
             found.append(
                 f"the best of {len(self.trials)} trials is better than another run with its "
                 "settings would be: part of it is luck; other seeds tell"
