@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep, transfer, tune, unlearn
+from entrypoints import (
+    backdoor,
+    compare,
+    dataset,
+    evaluate,
+    lira,
+    prune,
+    sweep,
+    transfer,
+    tune,
+    unlearn,
+)
 from mu.cli.requests import ENGINES
 from mu.data import DATASETS
 from mu.data.triggers import TRIGGERS

@@ -12,6 +12,7 @@ from mu import tags
 from mu.errors import UserError
 from mu.methods.base import unlearn
 from mu.methods.steps.criterion import Standing, StopCriterion
+from mu.methods.stopping import RULE
 from mu.tasks.base import make_run, record_threads
 from mu.tasks.outputs import log_data
 from mu.tasks.perform import perform, train_oracle
@@ -105,7 +106,8 @@ class ByCriterion(Judge):
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""
         key = task.tags()[tags.UNLEARNING]
-        run = next(self.store.find({tags.UNLEARNING: key, tags.TRIAL: self.kind}, FINISHED), None)
+        wanted, same_rule = {tags.UNLEARNING: key, tags.TRIAL: self.kind}, f"params.rule = '{RULE}'"
+        run = next(self.store.find(wanted, same_rule, FINISHED), None)
         return None if run is None else Result(run.info.run_id, dict(run.data.metrics))
 
     def made(self, task: UnlearnTask, title: str) -> Result:
@@ -118,7 +120,7 @@ class ByCriterion(Judge):
 
     def _measured(self, task: UnlearnTask, recorder: Recorder) -> dict[str, float]:
         problem = self.problem
-        recorder.params(task.config())
+        recorder.params({**task.config(), "rule": RULE})
         recorder.tags({**task.tags(), tags.TRIAL: self.kind})
         log_data(recorder, problem.dataset)
         run = make_run(problem.device, recorder, task.seed)

@@ -123,8 +123,14 @@ def print_outcome(store: Store, run_id: str, outcome: Outcome) -> None:
     title = f"{outcome.space.method.name}: best trials by {outcome.judge.words}{bound}"
     console.print_texts(title, *outcome.table(outcome.shown()))
     console.print_notes(outcome.notes())
-    lines = {"tune": run_id, "best": f"trial {outcome.best.number}", "unlearn": outcome.command()}
-    console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
+    lines = {
+        "searched": ", ".join(map(str, outcome.space.axes)),
+        "best": f"trial {outcome.best.number}",
+        "unlearn": outcome.command(),
+        "tune": run_id,
+        "browse": browse(store, run_id=run_id),
+    }
+    console.print_lines(lines)
 
 
 def write_outcome(recorder: Recorder, outcome: Outcome) -> None:
