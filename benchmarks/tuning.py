@@ -35,7 +35,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--forget", nargs="+", default=["class:8", "random:10%"])
-    parser.add_argument("--methods", nargs="+", default=["l1_sparse", "ft"])
+    parser.add_argument("--methods", nargs="+", default=["l1_sparse", "ft", "ga"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--bounds", type=int, default=1, help="originals with an upper bound")
@@ -60,8 +60,8 @@ def row(forget: str, method: str, seed: int, trials: int, target: str | None) ->
     """
     original = find_or_make_original({"dataset": "digits", "seed": seed}, "none")
     about: dict[str, object] = {"method": method, "forget": forget, "seed": seed}
-    scale = {"l1_sparse": "l1_strength"}.get(method, "lr")  # None: the rule, by default
-    default = find_or_make_unlearned(original, **about, **{scale: None}).metrics
+    scale = {"l1_sparse": {"l1_strength": None}, "ft": {"lr": None}, "ga": {"step": 0.005}}
+    default = find_or_make_unlearned(original, **about, **scale[method]).metrics
     with tempfile.TemporaryDirectory() as folder:
         target = target or another(forget, original, Path(folder))
         asked = {**about, "prune_run_id": original, "trials": trials, "target": target}

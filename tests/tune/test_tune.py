@@ -138,6 +138,7 @@ def test_a_search_by_the_criterion(
     assert without(more[:4], "state") == without(rows, "state")
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_goes_on_in_its_run(
     finished_prune: FinishedPrune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_search_that_was_stopped_goes_on_in_its_run(
     assert found["by_id"] == found["whole"]
 
 
+@pytest.mark.slow
 def test_the_upper_bound_is_by_the_oracle_of_another_set(
     finished_unlearn: FinishedUnlearn,
     tmp_path: Path,
