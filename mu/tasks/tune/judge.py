@@ -12,6 +12,7 @@ from mu import tags
 from mu.errors import UserError
 from mu.methods.base import unlearn
 from mu.methods.steps.criterion import Standing, StopCriterion
+from mu.methods.stopping import RULE
 from mu.tasks.base import make_run, record_threads
 from mu.tasks.outputs import log_data
 from mu.tasks.perform import perform, train_oracle
@@ -57,6 +58,10 @@ class Judge(ABC):
         """What comes first is better."""
 
     @abstractmethod
+    def is_met(self, metrics: Metrics) -> bool:
+        """Whether no trial could be better, so that the search is over."""
+
+    @abstractmethod
     def found(self, task: UnlearnTask) -> Result | None:
         """What came of such a trial that was finished before, wherever, or None."""
 
@@ -94,10 +99,15 @@ class ByCriterion(Judge):
         """See :meth:`Judge.rank`."""
         return self.criterion.rank(Standing(metrics[EXCESS], metrics[DROP]))
 
+    def is_met(self, metrics: Metrics) -> bool:
+        """See :meth:`Judge.is_met`."""
+        return self.criterion.is_met(Standing(metrics[EXCESS], metrics[DROP]))
+
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""
         key = task.tags()[tags.UNLEARNING]
-        run = next(self.store.find({tags.UNLEARNING: key, tags.TRIAL: self.kind}, FINISHED), None)
+        wanted, same_rule = {tags.UNLEARNING: key, tags.TRIAL: self.kind}, f"params.rule = '{RULE}'"
+        run = next(self.store.find(wanted, same_rule, FINISHED), None)
         return None if run is None else Result(run.info.run_id, dict(run.data.metrics))
 
     def made(self, task: UnlearnTask, title: str) -> Result:
@@ -110,7 +120,7 @@ class ByCriterion(Judge):
 
     def _measured(self, task: UnlearnTask, recorder: Recorder) -> dict[str, float]:
         problem = self.problem
-        recorder.params(task.config())
+        recorder.params({**task.config(), "rule": RULE})
         recorder.tags({**task.tags(), tags.TRIAL: self.kind})
         log_data(recorder, problem.dataset)
         run = make_run(problem.device, recorder, task.seed)
@@ -141,6 +151,10 @@ class ByOracle(Judge):
     def rank(self, metrics: Metrics) -> Rank:
         """See :meth:`Judge.rank`."""
         return (metrics[GAP],)
+
+    def is_met(self, metrics: Metrics) -> bool:
+        """See :meth:`Judge.is_met`."""
+        return metrics[GAP] <= 0
 
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""
