@@ -47,7 +47,7 @@ def make_page(
     environment.globals |= {
         "cautions": cautions, "looks_of": row_styles, "more_of": _more, "number": number,
         "originals_of": _originals, "summarise": summarise_table, "zip": zip,
-        "seeds_of": lambda table, run_id: table.runs.loc[run_id, list(Seeds._fields)].tolist(),
+        "seeds_of": lambda table, run_id: Seeds(*table.runs.loc[run_id, list(Seeds._fields)]),
     }  # fmt: skip
     return environment.get_template("page.html").render(
         title=title,
