@@ -29,19 +29,12 @@ from mu.hyperparameters import typed_as
 
 @dataclass(frozen=True)
 class Attack:
-    """A trigger, and the label that images with it are to be given.
+    """A trigger, and the label that images with it are to be given."""
 
-    Parameters
-    ----------
-    trigger, settings
-        Name of the trigger and its settings.
-    target
-        Label that triggered images are to be given; None where each class has its own, the one
-        after it.
-    """
-
-    trigger: str
+    trigger: str  # its name
     settings: Mapping[str, Any]
+    # Label that triggered images are to be given; None where each class has its own, the one after
+    # it.
     target: int | None
 
     def __post_init__(self) -> None:
@@ -55,10 +48,7 @@ class Attack:
     ) -> tuple[Trigger, int | None]:
         """Trigger and target as they were typed, checked against the data.
 
-        Raises
-        ------
-        UserError
-            If the trigger does not fit the images, or the target does not exist.
+        UserError if the trigger does not fit the images, or the target does not exist.
         """
         with typed_as(PREFIX, trigger_class(trigger).names()):
             made = make_trigger(trigger, settings).sized(dataset.shape)
@@ -71,10 +61,7 @@ class Attack:
     ) -> AttackedDataset:
         """``dataset``, which somebody else may have poisoned, with an attack as it was typed.
 
-        Raises
-        ------
-        UserError
-            If the attack does not fit the data, or no test image could be attacked.
+        UserError if the attack does not fit the data, or no test image could be attacked.
         """
         made, label = Attack.parts(trigger, settings, target, dataset)
         attack = Attack(trigger, made.as_dict(), label)

@@ -43,39 +43,26 @@ LISTS = {
 
 @dataclass(frozen=True)
 class ForgetRequest:
-    """A checked spelling of a forget set; which samples it means depends on the data.
+    """A checked spelling of a forget set; which samples it means depends on the data."""
 
-    Parameters
-    ----------
-    kind
-        ``class``, ``random``, ``indices``, ``files``, ``suspects``, ``vulnerable``, ``poison``,
-        ``canary`` or ``confusion``.
-    text, option
-        As it was typed, and the name of the option.
-    class_name
-        Name or number of the class, of ``class``; or several, with commas; of
-        ``confusion``, two.
-    count, share
-        How many samples, or which share of the training set (0-1); None for all. Of several
-        classes, how many of them together; of ``confusion``, how many of each.
-    file
-        Of ``indices`` and ``files``.
-    duplicates
-        Whether exact copies of forgotten files are forgotten too (``forget``), or retained
-        (``keep``).
-    run_id, numbers
-        Of a list of :data:`LISTS`: the run that holds it, and the sample numbers in its order,
-        once they were read from it; of these the first ``count``.
-    """
-
+    # ``class``, ``random``, ``indices``, ``files``, ``suspects``, ``vulnerable``, ``poison``,
+    # ``canary`` or ``confusion``.
     kind: str
+    # text, option: as it was typed, and the name of the option.
     text: str
     option: str = "forget"
+    # Name or number of the class, of ``class``; or several, with commas; of ``confusion``, two.
     class_name: str | None = None
+    # count, share: how many samples, or which share of the training set (0-1); None for all. Of
+    # several classes, how many of them together; of ``confusion``, how many of each.
     count: int | None = None
     share: float | None = None
-    file: Path | None = None
+    file: Path | None = None  # of ``indices`` and ``files``
+    # Whether exact copies of forgotten files are forgotten too (``forget``), or retained
+    # (``keep``).
     duplicates: str = COPIES[0]
+    # run_id, numbers: of a list of :data:`LISTS`: the run that holds it, and the sample numbers in
+    # its order, once they were read from it; of these the first ``count``.
     run_id: str | None = None
     numbers: tuple[int, ...] | None = None
 
@@ -83,15 +70,8 @@ class ForgetRequest:
     def parse(cls, text: str, option: str = "forget", duplicates: str = COPIES[0]) -> ForgetRequest:
         """Read a request as it is typed.
 
-        Parameters
-        ----------
-        option
-            What it was typed for, if not to choose a forget set; ``poison`` is then no request.
-
-        Raises
-        ------
-        UserError
-            If the spelling is unknown or a number is out of range.
+        ``option``: what it was typed for, if not to choose a forget set; ``poison`` is then no
+        request. UserError if the spelling is unknown or a number is out of range.
         """
         kind, _, rest = text.partition(":")
         if text == POISON and option == "forget":
@@ -134,19 +114,11 @@ class ForgetRequest:
     def select(self, dataset: ImageDataset, split: Split, seed: int) -> Indices:
         """The sample numbers meant, sorted.
 
-        Parameters
-        ----------
-        split
-            The split of the training set; only its ``train`` part can be forgotten.
-        seed
-            Of the random choices; the split's seed, so that every method and its oracle
-            forget the same samples.
-
-        Raises
-        ------
-        UserError
-            If a class does not exist or is named twice, more is asked than there is, a sample was
-            never trained on, or the index file is not a list of sample numbers.
+        ``split``: the split of the training set; only its ``train`` part can be forgotten.
+        ``seed``: of the random choices; the split's seed, so that every method and its oracle
+        forget the same samples. UserError if a class does not exist or is named twice, more is
+        asked than there is, a sample was never trained on, or the index file is not a list of
+        sample numbers.
         """
         if self.file is not None:
             return self._checked(self._numbers(self.file, dataset, split), dataset, split)
@@ -193,10 +165,7 @@ class ForgetRequest:
     def planted_in(self, dataset: Named) -> str:
         """The request in one spelling: two classes by their numbers, the lower one first.
 
-        Raises
-        ------
-        UserError
-            If a class does not exist, or these are not two.
+        UserError if a class does not exist, or these are not two.
         """
         if self.kind != CONFUSION:
             return self.text if self.kind == POISON else f"{self.kind}:{self.count}"

@@ -18,12 +18,8 @@ BETWEEN = re.compile(r"[,;\s]+")
 def read_indices(file: Path) -> Indices:
     """Sample numbers from an npy file, or a csv or txt file.
 
-    A text file holds one number a line, or all in one line between commas or spaces.
-
-    Raises
-    ------
-    UserError
-        If the file is missing or holds anything but whole numbers.
+    A text file holds one number a line, or all in one line between commas or spaces. UserError if
+    the file is missing or holds anything but whole numbers.
     """
     file = checked_path("indices", file)
     if file.is_dir():

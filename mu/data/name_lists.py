@@ -33,10 +33,7 @@ class Entry:
 def read_names(file: Path) -> list[Entry]:
     """The entries of a list of names: one a line, or a CSV file with a column of names.
 
-    Raises
-    ------
-    UserError
-        If the file is missing, is no text, or has several columns of which none is known.
+    UserError if the file is missing, is no text, or has several columns of which none is known.
     """
     if file.is_dir():
         raise UserError(f"{str(file)!r} is a folder; name the file that lists the names")
@@ -81,17 +78,9 @@ def numbers_of(file: Path, manifest: Manifest, trained: Indices) -> Indices:
 
     An entry is a path (whole, below the folder, or any number of its last parts), a pattern with
     ``*``, ``?`` or ``[...]``, or the sha256 of a file's bytes. A pattern or a sha256 stands for all
-    images that it fits and that were trained on; a path for exactly one.
-
-    Parameters
-    ----------
-    trained
-        Numbers of the images that the model was trained on.
-
-    Raises
-    ------
-    UserError
-        Naming the entries that name no image or several, or none that was trained on.
+    images that it fits and that were trained on; a path for exactly one. ``trained``: numbers of
+    the images that the model was trained on. UserError names the entries that name no image or
+    several, or none that was trained on.
     """
     entries = read_names(file)
     by_digest = {one.text.lower(): one for one in entries if _SHA256.fullmatch(one.text)}

@@ -52,6 +52,8 @@ class WrongLabels(Planted):
     ) -> Self | None:
         """Draw the samples and their labels; None where no wrong labels are wanted.
 
+        UserError if there are not so many samples, or the classes do not exist or are not two.
+
         Parameters
         ----------
         dataset
@@ -60,11 +62,6 @@ class WrongLabels(Planted):
             Only its ``train`` part is changed.
         seed
             Of the draws; the split's seed.
-
-        Raises
-        ------
-        UserError
-            If there are not so many samples, or the classes do not exist or are not two.
         """
         request = _request(options, dataset)
         if request is None:
@@ -104,10 +101,7 @@ class WrongLabels(Planted):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what :func:`dataclasses.asdict` made of them.
 
-        Raises
-        ------
-        ValueError
-            If a label or sample number is none, or the request is no request.
+        ValueError if a label or sample number is none, or the request is no request.
         """
         indices = checked_numbers(values, "indices", "sample numbers")
         labels, request = checked_numbers(values, "labels", "labels"), values["request"]
@@ -128,10 +122,7 @@ class WrongLabels(Planted):
 def spelled(settings: Mapping[str, Any], data: Named) -> dict[str, Any]:
     """Settings of an original, with classes whose labels are exchanged by number, as it logs them.
 
-    Raises
-    ------
-    UserError
-        If the classes do not exist or are not two.
+    UserError if the classes do not exist or are not two.
     """
     text = settings.get(OPTIONS[CONFUSION])
     if text is None:

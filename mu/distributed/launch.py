@@ -61,14 +61,9 @@ def program(arguments: Sequence[str], devices: int) -> None:
 def call(function: Callable[[Any], Any], argument: Any, devices: int) -> Any:
     """What ``function(argument)`` gives in the first of so many processes.
 
-    RanksFailedError if a process fails.
-
-    Parameters
-    ----------
-    function
-        Of a module; what goes wrong in it is best returned, since an exception ends all ranks.
-    argument
-        Something that can be pickled; so must the result be.
+    RanksFailedError if a process fails. ``function``: of a module; what goes wrong in it is best
+    returned, since an exception ends all ranks. ``argument``: something that can be pickled; so
+    must the result be.
     """
     return _launch(_called, [function, argument], devices)[0]
 

@@ -43,12 +43,8 @@ def assumptions_of(
 ) -> list[Assumption]:
     """Every setting that later steps go by, pruning apart, which Retrain does not repeat.
 
-    Parameters
-    ----------
-    sources
-        Where settings come from that are not assumed.
-    values
-        What the file holds beside tensors, by name.
+    ``sources``: where settings come from that are not assumed. ``values``: what the file holds
+    beside tensors, by name.
     """
     settings, told = recipe.settings(), _told(values)
     names = ["arch", "stem", "profile", *Training.names(), *SplitSpec.names(), "trained_on", "seed"]

@@ -21,26 +21,14 @@ MOST_CHANNELS = 4
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """The entries of a state dict, sorted out.
+    """The entries of a state dict, sorted out."""
 
-    Parameters
-    ----------
-    weights
-        By the names of a network that is not under pruning.
-    masks
-        By the names of the parameters.
-    normalisation
-        Mean and standard deviation of the channels, if the file holds them.
-    names
-        Theirs in the file.
-    numbers
-        Names of single numbers that the network has not: counters of wrappers and profilers.
-    """
-
-    weights: Mapping[str, Tensor]
-    masks: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]  # by the names of a network that is not under pruning
+    masks: Mapping[str, Tensor]  # by the names of the parameters
+    # Mean and standard deviation of the channels, if the file holds them.
     normalisation: tuple[Tensor, Tensor] | None
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # theirs in the file
+    # Names of single numbers that the network has not: counters of wrappers and profilers.
     numbers: tuple[str, ...]
 
 
@@ -51,16 +39,9 @@ def sort_out(
 ) -> Entries:
     """Sort the entries of a state dict for a network whose own entries are named ``own``.
 
-    Parameters
-    ----------
-    around
-        Tensors in front of the network, where a normalisation may be as well.
-
-    Raises
-    ------
-    UserError
-        If a mask is without weights, weights without their mask, or one of mean and
-        standard deviation is missing.
+    ``around``: tensors in front of the network, where a normalisation may be as well. UserError if
+    a mask is without weights, weights without their mask, or one of mean and standard deviation is
+    missing.
     """
     weights: dict[str, Tensor] = {}
     masks: dict[str, Tensor] = {}

@@ -35,24 +35,14 @@ DEEPEST = 30  # mappings in each other, and modules of a network that was saved 
 
 @dataclass(frozen=True, eq=False)
 class WeightFile:
-    """What a file holds, by names in which a dot stands for each step inwards.
-
-    Parameters
-    ----------
-    digest
-        sha256 (hex) of the file.
-    tensors
-        On the CPU: ``state_dict.conv1.weight``.
-    homes
-        By the same names, the mapping in the file that holds the tensor: ``state_dict``.
-    values
-        Numbers, texts and what else is no tensor; of an object that was not made, its type.
-    """
+    """What a file holds, by names in which a dot stands for each step inwards."""
 
     path: Path
-    digest: str
-    tensors: Mapping[str, Tensor]
+    digest: str  # sha256 (hex) of the file
+    tensors: Mapping[str, Tensor]  # on the CPU: ``state_dict.conv1.weight``
+    # By the same names, the mapping in the file that holds the tensor: ``state_dict``.
     homes: Mapping[str, str]
+    # Numbers, texts and what else is no tensor; of an object that was not made, its type.
     values: Mapping[str, Any]
 
 
@@ -84,10 +74,7 @@ class _Items:
 def read_weight_file(path: Path | str) -> WeightFile:
     """Read a safetensors file, or what ``torch.save`` wrote.
 
-    Raises
-    ------
-    UserError
-        If there is no such file, it holds no tensors, or is of another kind.
+    UserError if there is no such file, it holds no tensors, or is of another kind.
     """
     path = checked_path("file", path).absolute()
     if path.is_dir():

@@ -39,22 +39,14 @@ def fit(
 ) -> list[str]:
     """Load weights into ``model``, which ``spec`` describes.
 
-    Parameters
-    ----------
-    data
-        Name of the data set, for errors.
-    read
-        What the file holds for a network with another state dict, for errors.
+    ``data``: name of the data set, for errors. ``read``: what the file holds for a network with
+    another state dict, for errors. UserError if names or shapes differ, values are not finite, or a
+    weight that layers share differs.
 
     Returns
     -------
     list
         The floating-point dtypes that were converted.
-
-    Raises
-    ------
-    UserError
-        If names or shapes differ, values are not finite, or a weight that layers share differs.
     """
     own, weights = model.state_dict(), _under_all_names(entries.weights, second_names(model))
     if misfit := _misfit(weights, own, spec):
@@ -104,10 +96,7 @@ def _like(name: str, tensor: Tensor, own: Tensor) -> Tensor:
 def kept_weights(masks: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The masks as bool tensors, each of the shape of its parameter.
 
-    Raises
-    ------
-    UserError
-        If a mask is of no parameter, or its shape differs, or it holds anything but 0 and 1.
+    UserError if a mask is of no parameter, or its shape differs, or it holds anything but 0 and 1.
     """
     parameters, seconds = dict(model.named_parameters()), second_names(model)
     found: dict[str, Tensor] = {}

@@ -43,10 +43,8 @@ def normalisation_of(
 ) -> Normalisation:
     """What is given, else what the file says, else the data set's.
 
-    Raises
-    ------
-    UserError
-        If one of the two is missing, both the file and the user have them, or a number cannot be.
+    UserError if one of the two is missing, both the file and the user have them, or a number cannot
+    be.
     """
     if (mean is None) != (std is None):
         raise UserError("give mean and std together, or neither")

@@ -19,14 +19,13 @@ from mu.data.ranges import to_ranges
 from mu.data.splits import Split
 from mu.foreign import VAL_SHARE
 from mu.foreign.assumptions import GIVEN, Assumption, assumptions_of
-from mu.foreign.augmentation import doubt_augmentation
 from mu.foreign.entries import Entries
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
 from mu.foreign.normalisation import Normalisation, normalisation_of
 from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
-from mu.foreign.trial import SURE, TRAINED, try_usual, usual
+from mu.foreign.trial import SURE, TRAINED, doubt_augmentation, try_usual, usual
 from mu.masks import Mask
 from mu.models.head import head_name
 from mu.originals.train import make_recipe
@@ -38,23 +37,14 @@ LISTS = ("indices:", "files:")  # what may stand before the name of a list
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """An original that another program trained.
-
-    Parameters
-    ----------
-    taken
-        What was taken from the file, in words, by name.
-    assumptions
-        The recipe that Retrain repeats: what was given of it, and what was not.
-    notes
-        Remarks that the user should read.
-    """
+    """An original that another program trained."""
 
     checkpoint: Checkpoint
     file: WeightFile
-    taken: Mapping[str, str]
+    taken: Mapping[str, str]  # what was taken from the file, in words, by name
+    # The recipe that Retrain repeats: what was given of it, and what was not.
     assumptions: Sequence[Assumption]
-    notes: Sequence[str]
+    notes: Sequence[str]  # remarks that the user should read
     normalisation: Normalisation
 
     def warnings(
@@ -100,6 +90,8 @@ def import_original(
 ) -> Imported:
     """Read a checkpoint of the paper's repository, a state dict or a safetensors file.
 
+    UserError if the file cannot be read, does not fit the network, or contradicts a setting.
+
     Parameters
     ----------
     file
@@ -116,11 +108,6 @@ def import_original(
         How it was trained and pruned, as in :func:`mu.originals.make_recipe`, so that Retrain
         can repeat it. ``rate`` and ``scope`` are by default those of the mask in the file, and
         ``val_share`` is 0.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be read, does not fit the network, or contradicts a setting.
     """
     given = {name: value for name, value in settings.items() if value is not None}
     if not isinstance(file, WeightFile):

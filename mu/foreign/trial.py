@@ -1,22 +1,28 @@
 """Whether a network from elsewhere knows its training images, and if not, what may be wrong.
 
 A trained network gives nearly all of its training images their label. One that does not was mostly
-trained with another normalisation, or with its classes in another order.
+trained with another normalisation, or with its classes in another order. It knows them as it saw
+them: one that never saw them mirrored or shifted knows fewer of those, about as many as of unseen
+images; one that did knows as many as of plain ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from mu.data.images import ImageDataset, Statistics, Subset
+from mu.data.imagefolder import IMAGENET
+from mu.data.images import ImageDataset, Images, Statistics, Subset
 from mu.evaluation.outputs import Outputs, predict
 from mu.foreign.normalisation import LEVELS
 from mu.runs import Run
+from mu.training.recipe import AUGMENTATIONS
 
 # Percent of its training images: what nearly all trained networks give their label, and below
 # what the usual normalisations are tried.
@@ -28,6 +34,7 @@ MOST_CLASSES = 20  # in a message
 # the present one gets wrong, as networks that know nothing differ by chance.
 CLEARLY, RECOVERED = 2.0, 1 / 3
 PRESENT = "as imported"
+SHIFT = 3  # pixels; crops shift by up to 4
 
 
 def usual(dataset: ImageDataset) -> dict[str, Statistics]:
@@ -40,34 +47,20 @@ def usual(dataset: ImageDataset) -> dict[str, Statistics]:
     }
     found = {"the data set's": (dataset.mean, dataset.std)}
     if channels == 3:
-        found["ImageNet's"] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        found["ImageNet's"] = IMAGENET
     alike = {name: ((mean,) * channels, (std,) * channels) for name, (mean, std) in plain.items()}
     return {**found, **alike}
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """How a network does on a sample of its training images.
+    """How a network does on a sample of its training images."""
 
-    Parameters
-    ----------
-    accuracies
-        Percent, by normalisation; :data:`PRESENT` is what it has now.
-    size
-        Of the sample.
-    better
-        The normalisation that is clearly better than the present one, if one is.
-    order
-        Where the classes are in another order, that of each output; else empty.
-    ordered
-        The accuracy in that order, percent.
-    """
-
-    accuracies: Mapping[str, float]
-    size: int
-    better: str | None
-    order: Sequence[str]
-    ordered: float
+    accuracies: Mapping[str, float]  # percent, by normalisation; :data:`PRESENT` is what it has now
+    size: int  # of the sample
+    better: str | None  # the normalisation that is clearly better than the present one, if one is
+    order: Sequence[str]  # where the classes are in another order, that of each output; else empty
+    ordered: float  # the accuracy in that order, percent
 
     def warning(
         self, train_acc: float, labels: Tensor, others: Mapping[str, Statistics], command: str
@@ -157,3 +150,47 @@ def _order(outputs: Outputs) -> tuple[float, list[int]]:
         return 0.0, []
     right = table[torch.arange(count), output].sum()
     return 100 * float(right) / len(outputs), output.argsort().tolist()
+
+
+# --- augmentation -------------------------------------------------------------------------
+
+
+def mirrored(pixels: Tensor) -> Tensor:
+    """Images (n, channels, height, width), left and right exchanged."""
+    return pixels.flip(3)
+
+
+def shifted(pixels: Tensor) -> Tensor:
+    """Images (n, channels, height, width), moved down and to the right, black where they were."""
+    height, width = pixels.shape[2:]
+    return pad(pixels, (SHIFT, 0, SHIFT, 0))[:, :, :height, :width]
+
+
+def doubt_augmentation(model: nn.Module, images: Subset, assumed: str, run: Run) -> str | None:
+    """What speaks against the augmentation that is assumed, in words; None if nothing does.
+
+    ``images``: the training images, of which a sample is taken.
+    """
+    drawn = images.drawn(SAMPLE, torch.Generator().manual_seed(0))
+    plain = predict(model, drawn, run).accuracy()
+    found = {
+        one: predict(model, _changed(drawn, one), run).accuracy() for one in (mirrored, shifted)
+    }
+    share = plain / 100
+    clear = 2 * CLEARLY * max(1.0, 100 * sqrt(share * (1 - share) / len(drawn)))
+    lost = [one for one, accuracy in found.items() if plain - accuracy > clear]
+    likely = "none" if shifted in lost else "crop" if mirrored in lost else AUGMENTATIONS[-1]
+    if AUGMENTATIONS.index(assumed) <= AUGMENTATIONS.index(likely):
+        return None
+    return (
+        f"augment={assumed} is assumed, but the network knows {plain:.1f} % of its training images "
+        f"and {found[mirrored]:.1f} % of them mirrored, {found[shifted]:.1f} % shifted: it was "
+        f"probably trained otherwise; give augment={likely}, or Retrain differs in that, too"
+    )
+
+
+def _changed(images: Subset, change: Callable[[Tensor], Tensor]) -> Subset:
+    pixels = images.images.fetch(torch.from_numpy(images.indices))
+    return replace(
+        images, images=Images(change(pixels), images.labels), indices=np.arange(len(images))
+    )

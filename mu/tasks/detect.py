@@ -8,7 +8,7 @@ from mu.data.attack import AttackedDataset
 from mu.data.images import ImageDataset
 from mu.detection.base import Suspects
 from mu.errors import UserError
-from mu.evaluation.backdoor import backdoor
+from mu.evaluation.planted import backdoor
 from mu.report import console
 from mu.report.markdown import escape, items, markdown_table, paragraphs
 from mu.tasks.attacks import stated_options

@@ -24,6 +24,7 @@ from mu.evaluation.references import (
     make_reference,
     reference_file,
     save_models,
+    view_of,
 )
 from mu.methods.base import unlearn
 from mu.originals.rounds import train_network
@@ -245,7 +246,7 @@ def _rounded(row: Mapping[str, float]) -> dict[str, float]:
 
 
 def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
-    return View.of(checkpoint.model, task.challenge, make_run(task.problem.device))
+    return view_of(checkpoint.model, task.challenge, make_run(task.problem.device))
 
 
 def _print(store: Store, task: LiraTask, run_id: str, found: Found) -> None:

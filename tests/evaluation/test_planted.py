@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from mu.data.images import Images
 from mu.data.wrong_labels import WrongLabels
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.measurements import GROUPS
-from mu.evaluation.planted import planted, wrong_labels
+from mu.evaluation.planted import backdoor, planted, wrong_labels
 from mu.runs import Run
 from tests.data.poisoned import make_poison
 from tests.helpers import laws, make_dataset

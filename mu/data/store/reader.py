@@ -69,10 +69,7 @@ def pack(label: int, content: bytes) -> bytes:
 def unpack(value: bytes | memoryview) -> tuple[int, bytes]:
     """Label and bytes of an image.
 
-    Raises
-    ------
-    ValueError
-        If the value is no such record, or its bytes are not those that were packed.
+    ValueError if the value is no such record, or its bytes are not those that were packed.
     """
     if len(value) < _HEADER.size:
         raise ValueError("shorter than its header")
@@ -88,10 +85,7 @@ def unpack(value: bytes | memoryview) -> tuple[int, bytes]:
 class ImageStore:
     """A file of images, open for reading. Handed to another process, it opens the file anew.
 
-    Raises
-    ------
-    UserError
-        If it is no such file, was cut, or its labels do not fit its card.
+    UserError if it is no such file, was cut, or its labels do not fit its card.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,10 +135,7 @@ class ImageStore:
     def image(self, part: str, number: int) -> bytes:
         """The encoded bytes of one image.
 
-        Raises
-        ------
-        UserError
-            If they are missing or not those that were written.
+        UserError if they are missing or not those that were written.
         """
         with self._reading() as reading:
             value = reading.get(image_key(part, number))
@@ -231,12 +222,8 @@ def _opened(path: Path) -> lmdb.Environment:
 def check_pages(path: Path) -> None:
     """Refuse a file of which LMDB would read what is not there: that would kill the process.
 
-    What it takes for granted stands in the first two pages; the one written last counts.
-
-    Raises
-    ------
-    UserError
-        If these are not of an LMDB, or name pages that the file has not.
+    What it takes for granted stands in the first two pages; the one written last counts. UserError
+    if these are not of an LMDB, or name pages that the file has not.
     """
     with path.open("rb") as file:
         metas = [_META.unpack(file.read(_META.size).ljust(_META.size, b"\0"))]
@@ -269,10 +256,7 @@ def digest_file(path: Path) -> Path:
 def verify(path: Path) -> Card:
     """Check every byte of a file of images against the digest beside it.
 
-    Raises
-    ------
-    UserError
-        If there is no digest, or a byte differs.
+    UserError if there is no digest, or a byte differs.
     """
     beside = digest_file(path)
     if not path.is_file():

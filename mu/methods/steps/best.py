@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from mu.data.images import Subset
 from mu.methods.steps.criterion import ALREADY, Standing, StopCriterion
-from mu.training.loop import AfterEpoch, DivergedError, train
+from mu.training.loop import AfterEpoch, DivergedError
 from mu.training.resumable import Bookmark, train_resumably
 from mu.training.schedules import learning_rate_factor
 
@@ -48,40 +48,28 @@ def train_by_rule(
     """
     model, mask = checkpoint.model, checkpoint.mask
     if criterion is None:
-        train_resumably(
-            model,
-            data,
-            training,
-            run,
-            mask=mask,
-            checkpointer=checkpointer,
-            after_epoch=after_epoch,
-            **settings,
-        )
+        settings |= {"mask": mask, "checkpointer": checkpointer, "after_epoch": after_epoch}
+        train_resumably(model, data, training, run, **settings)
         return
     bookmark = Bookmark(run, checkpointer)
-    before = bookmark.before
     best = _Best(criterion, model, run, bookmark)
-    if before is None and best.standing.excess <= criterion.chance:
+    if bookmark.before is None and best.standing.excess <= criterion.chance:
         run.note(ALREADY)
         return
 
-    def keep(epoch: int, optimizer: Optimizer) -> None:
+    def judge(epoch: int, optimizer: Optimizer) -> None:
         if after_epoch is not None:
             after_epoch(epoch, optimizer)
         best.see(epoch)
-        bookmark.put(model, mask, optimizer, epoch + 1, rewind=best.weights)
 
     try:
-        train(
+        bookmark.train(
             model,
             data,
             training,
-            run,
-            mask=mask,
-            start_epoch=before.epoch if before else 0,
-            optimizer_state=before.optimizer if before else None,
-            after_epoch=keep,
+            mask,
+            after_epoch=judge,
+            rewind=lambda: best.weights,
             **settings,
         )
     except DivergedError as error:

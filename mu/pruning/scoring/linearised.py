@@ -28,7 +28,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention
 from torchvision.ops.misc import SqueezeExcitation
 
 from mu.masks import Mask
-from mu.pruning.scoring.parts import exchanged
+from mu.pruning.scoring.probe import exchanged
 
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 PER_CHANNEL = (nn.modules.batchnorm._NormBase, nn.GroupNorm, LayerNorm2d)
