@@ -188,7 +188,6 @@ class ForgetRequest:
         return left
 
     def _of_classes(self, dataset: ImageDataset, split: Split) -> Indices:
-        """Sample numbers of the classes meant, of the training set."""
         named = labels_of(self.class_name or "", dataset)
         labels = dataset.train.labels.numpy()[split.train]
         for name, label in named:
@@ -202,7 +201,6 @@ class ForgetRequest:
         return split.train[np.isin(labels, sorted(chosen))]
 
     def _numbers(self, file: Path, dataset: ImageDataset, split: Split) -> Indices:
-        """The sample numbers in a list of numbers or of names."""
         if self.kind == "indices":
             return read_indices(file)
         if dataset.manifest is None:

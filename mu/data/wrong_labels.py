@@ -132,7 +132,6 @@ def spelled(settings: Mapping[str, Any], data: Named) -> dict[str, Any]:
 
 
 def _request(options: WrongLabelOptions, dataset: ImageDataset) -> ForgetRequest | None:
-    """The samples that are wanted, or None."""
     if options.canaries is not None and options.confusion is not None:
         raise UserError(
             f"canaries={options.canaries} and confusion={options.confusion}: plant one of them, so "

@@ -257,7 +257,6 @@ def _told_error(rank: int, size: int, kind: str, text: str) -> Exception:
 
 
 def _end(group: _Group) -> None:
-    """What is done when the process ends."""
     if group.place.is_first:
         group.tell("ended")
     elif group.failed:

@@ -86,5 +86,4 @@ def _source(name: str, value: Any, told: Mapping[str, tuple[str, Any]]) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is a number or a short word."""
     return type(value) in (int, float) or (isinstance(value, str) and bool(_PLAIN.fullmatch(value)))

@@ -122,7 +122,6 @@ def kept_weights(masks: Mapping[str, Tensor], model: nn.Module) -> dict[str, Ten
 def _misfit(
     weights: Mapping[str, Tensor], own: Mapping[str, Tensor], spec: ModelSpec
 ) -> str | None:
-    """Which names or shapes differ."""
     network = f"arch {spec.arch} with stem {spec.stem} and num_classes {spec.num_classes}"
     missing = [name for name in own if name not in weights and not name.endswith(COUNTER)]
     unexpected = [name for name in weights if name not in own]

@@ -176,7 +176,6 @@ def _pruned(
 
 
 def _about_file(found: Found, entries: Entries, values: Mapping[str, Any]) -> Iterator[str]:
-    """What else the file holds."""
     place = shown(found.place) or "the top of the file"
     for one in found.others:
         yield f"{place} taken; {one or 'another set'} is there too: key={one}"

@@ -270,7 +270,6 @@ def _progress_in(kept: bytes) -> tuple[Gathered, Any] | None:
 
 
 def _card(env: lmdb.Environment, contents: Contents, gathered: Gathered) -> Card:
-    """What the file says of itself."""
     assert gathered.smallest is not None
     assert gathered.largest is not None
     classes = len(contents.classes)

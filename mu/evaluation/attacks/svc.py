@@ -110,7 +110,6 @@ def _contrast(points: Scores) -> float:
 
 
 def _exact(points: Scores, is_member: Flags, counts: Indices) -> Evidence:
-    """The classifier on all points."""
     machine = SVC(C=COST, kernel="rbf", gamma="auto")
     machine.fit(points, is_member, sample_weight=counts)
     return lambda scores: np.asarray(machine.decision_function(scores), float)
