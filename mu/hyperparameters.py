@@ -54,6 +54,11 @@ def path_setting(*, help: str) -> Any:
     return field(default=None, metadata={**setting(help=help).metadata, "path": True})
 
 
+def searched(one: Any, low: float, high: float) -> Any:
+    """The field ``one``, with the range in which ``tune`` looks for a better value."""
+    return field(default=one.default, metadata={**one.metadata, "search": (low, high)})
+
+
 def changed(owner: type[Hyperparameters], name: str, default: Any) -> Any:
     """The field ``name`` of ``owner`` with another default, for a class that inherits it."""
     inherited = {one.name: one for one in fields(owner)}[name]

@@ -14,7 +14,7 @@ from mu.checkpoints import Checkpoint, forget_split
 from mu.cli.requests import Request
 from mu.data import load_data
 from mu.data.batches import Batches
-from mu.evaluation.depth.relearn import relearn_steps
+from mu.evaluation.depth.relearn import Relearning
 from mu.evaluation.unlearning import evaluate, predict_split
 from mu.fisher import LABELS
 from mu.fisher.diagonal import diagonal
@@ -321,7 +321,7 @@ def test_features_and_steps_of_relearning_are_the_cpus(original):
     forgotten = copy.deepcopy(original)
     make_method("ff", QUICK["ff"]).unlearn(forgotten, split, cpu())
     found, expected = (
-        relearn_steps(forgotten, split, run, target_accuracy=50.0, lr=0.05, batch_size=8)
+        Relearning(split, run, target_accuracy=50.0, batch_size=8).steps(forgotten, lr=0.05)
         for run in both()
     )
     assert found is not None

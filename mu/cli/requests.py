@@ -34,6 +34,8 @@ ORACLE_WORDS = ("find", "train", "none")  # of oracle_run_id; else it is an ID
 ENGINES = ("local", "processes", "ray")  # that perform the tasks of a sweep
 MOST_SPARSITIES = 100
 MOST_RUNS = 200  # that a sweep makes without yes=true
+MOST_TRIALS = 1000
+CRITERION = "criterion"  # what tune goes by, unless it is another forget set
 TRANSFER_PREFIX = "transfer_"  # of the options of the training for the target
 
 
@@ -274,6 +276,35 @@ class UnlearnOptions(ForgetOptions):
 
 
 @dataclass(frozen=True)
+class TuneOptions(Hyperparameters):
+    """What to forget, and how to search."""
+
+    prune_run_id: str = changed(UnlearnOptions, "prune_run_id", "auto")
+    stage: str | None = changed(UnlearnOptions, "stage", None)
+    method: str = changed(UnlearnOptions, "method", DEFAULT_METHOD)
+    forget: str = changed(UnlearnOptions, "forget", "class:0")
+    duplicates: str = changed(UnlearnOptions, "duplicates", COPIES[0])
+    trials: int = setting(
+        20, help="trials, the first with the method's defaults", low=1, high=MOST_TRIALS
+    )
+    target: str = setting(
+        CRITERION,
+        help="criterion: what the methods stop by (no oracle, no test image); or another forget "
+        "set, written as forget is: the gap to its oracle, an upper bound",
+    )
+    search: str | None = setting(
+        None,
+        help='what is searched: "lr" (its default range), "lr=0.001:0.1" or "lr=0.01,0.1", '
+        "several with spaces between them (default: all settings of the method that have a range "
+        "and are not given)",
+    )
+    seed: int = setting(0, help="of the search and of each unlearning", low=0, high=LARGEST_SEED)
+    resume_run_id: str | None = setting(
+        None, help="continue that interrupted run; its options need not be given again"
+    )
+
+
+@dataclass(frozen=True)
 class BackdoorOptions(Hyperparameters):
     """What to start from, and how to cleanse it."""
 
@@ -289,6 +320,7 @@ class BackdoorOptions(Hyperparameters):
         help=f"samples to forget if the poisoned ones are not known: {' or '.join(DETECTORS)} "
         "(detect them), or a file of sample numbers (default: the poisoned samples)",
     )
+    duplicates: str = changed(UnlearnOptions, "duplicates", COPIES[0])
     oracle_run_id: str = changed(UnlearnOptions, "oracle_run_id", "find")
     sparsities: str | None = setting(
         None,

@@ -12,8 +12,8 @@ from mu.evaluation import PARTS
 from mu.evaluation.calibration import ece
 from mu.evaluation.case import Case
 from mu.evaluation.comparison import compare
+from mu.evaluation.depth.measure import MASKED, depth
 from mu.evaluation.depth.measure import NAMES as DEPTHS
-from mu.evaluation.depth.measure import depth
 from mu.evaluation.distance.klom import MOST_NATS, klom_by_part
 from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
@@ -209,7 +209,7 @@ def is_depth(name: str) -> bool:
 def to_oracle(name: str) -> bool:
     """Whether a number, or the end of its interval, depends on which oracle it is compared with."""
     base = name.removesuffix("_lo").removesuffix("_hi").removesuffix("_mean")
-    distances = (*GROUPS["oracle"].names, *GROUPS["klom"].names, "depth")
+    distances = (*GROUPS["oracle"].names, *GROUPS["klom"].names, "depth", MASKED)
     return base in distances or name.endswith("_oracle")
 
 

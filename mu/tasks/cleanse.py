@@ -50,10 +50,11 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Clean
     settings = {**cleansing(method_class(options.method), request.method), **request.method}
     method, device = make_method(options.method, settings), DeviceOptions.of(request.device)
     suspects = options.suspects
-    search = _search(suspects, request)
+    search = _search(suspects, request, options.duplicates)
     original = _original(store, options, request, device)
     dataset = _attacked(dataset_of(original, request.original), original, options, request)
     extra = {"suspects": suspects, "mask_run_id": options.mask_run_id, **stated_options(dataset)}
+    extra |= {"duplicates": options.duplicates} if suspects and dataset.manifest else {}
     if search is not None:  # the network tells the forget set
         search.detector.label(dataset)  # refuses a class that is not there
         extra |= search.options()
@@ -62,7 +63,9 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Clean
         plan = UnlearnPlan(store, options, method, device, dataset, original, name, select, extra)
         return CleansePlan(plan, search)
     forget = POISON if suspects is None else f"indices:{suspects}"
-    split = original.spec().forget_split(dataset, ForgetRequest.parse(forget))
+    split = original.spec().forget_split(
+        dataset, ForgetRequest.parse(forget, duplicates=options.duplicates)
+    )
     method.check(split)
     plan = UnlearnPlan(
         store, options, method, device, dataset, original, forget, lambda *_: split, extra
@@ -70,11 +73,11 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Clean
     return CleansePlan(plan.checked())
 
 
-def _search(suspects: str | None, request: Request) -> Search | None:
+def _search(suspects: str | None, request: Request, duplicates: str) -> Search | None:
     """The search for suspects, or None where these are in a file, or known."""
     is_file = suspects is not None and (Path(suspects).suffix or Path(suspects).exists())
     if suspects is not None and (suspects in DETECTORS or not is_file):
-        return Search(suspects, request)
+        return Search(suspects, request, duplicates)
     if request.suspects:
         given = next(iter(request.suspects))
         raise UserError(

@@ -28,7 +28,7 @@ from mu.tracking.store import Store
 from mu.training.progress import FOLDER, Checkpointer, Progress, progress_files, read_newest
 
 # Entries whose runs keep what is needed to go on.
-RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
+RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep", "tune")
 DOCUMENT_FILE = f"{FOLDER}/job.json"
 _FORMAT = "mu.job/1"
 

@@ -32,6 +32,7 @@ from mu.data.store.reader import (
     names_key,
     pack,
     pack_names,
+    unpack,
     verify,
 )
 from mu.errors import UserError
@@ -90,7 +91,8 @@ def build(
 ) -> Card:
     """Write ``out`` and the digest beside it; an interrupted build goes on where it was.
 
-    One that was interrupted when ``out`` was complete, or was not interrupted at all, is done.
+    One that was interrupted when ``out`` was complete, or was not interrupted at all, is done; one
+    that was when all was written, but ``out`` not there yet, decodes nothing again.
     Until the end everything is in ``out.part``; then the file is written compact under another
     name, its digest beside it, and renamed. UserError if ``out`` is there already and holds
     something else, another process is building it, an image is damaged, or the disk or ``map_size``
@@ -120,16 +122,18 @@ def build(
     part = out.with_name(out.name + ".part")
     try:
         if out.exists():
-            card = _complete(contents, out)
+            card = _there(contents, out)
             _remove(part)
             return card
         _remove_damaged(part)
         size = max(FIRST_MAP, part.stat().st_size if part.is_file() else 0)
         with lmdb.open(str(part), subdir=False, map_size=map_size or size, max_readers=8) as env:
-            write = partial(_write, env, map_size)
-            gathered = _fill(env, write, contents, decode, advance)
-            card = _card(env, contents, gathered)
-            _finish(env, write, contents, card, out)
+            card = _written(env, contents)
+            if card is None:
+                write = partial(_write, env, map_size)
+                card = _card(env, contents, _fill(env, write, contents, decode, advance))
+                _complete(env, write, contents, card)
+            _publish(env, out)
         _remove(part)
         return card
     except (OSError, lmdb.Error) as error:
@@ -161,7 +165,7 @@ def _remove(part: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _complete(contents: Contents, out: Path) -> Card:
+def _there(contents: Contents, out: Path) -> Card:
     """The card of a file that holds just these contents, which are all read; else a UserError."""
     other = UserError(
         f"{str(out)!r} is there already, with other contents; verify it, or name another file"
@@ -170,16 +174,45 @@ def _complete(contents: Contents, out: Path) -> Card:
         card = verify(out)
     except UserError as error:
         raise other from error
-    sizes = {part: len(labels) for part, labels in contents.labels.items()}
-    if {part: card.size(part) for part in card.counts} != sizes:
+    if not _is_of(card, contents):
         raise other
+    return card
+
+
+def _is_of(card: Card, contents: Contents) -> bool:
+    """Whether a card is of just these contents, which are all read, but not decoded."""
+    sizes = {part: len(labels) for part, labels in contents.labels.items()}
+    if (card.classes, {part: card.size(part) for part in card.counts}) != (contents.classes, sizes):
+        return False
     headers = {
         place: header(pack(int(contents.labels[place[0]][place[1]]), content))
         for place, content in contents.read(contents.places())
     }
-    if (card.classes, card.contents) != (contents.classes, _digest(contents, headers.__getitem__)):
-        raise other
-    return card
+    return card.contents == _digest(contents, headers.__getitem__)
+
+
+def _written(env: lmdb.Environment, contents: Contents) -> Card | None:
+    """The card of a build that was killed when all was in its file; None of any other."""
+    with env.begin() as reading:
+        kept, progress = reading.get(META_KEY), reading.get(_PROGRESS_KEY)
+        names = {part: reading.get(names_key(part)) for part in contents.names}
+    if kept is None or progress is not None:
+        return None
+    try:
+        card = Card.from_dict(read_json(kept))
+        found = _contents_digest(env, contents, _sound)
+    except (ValueError, TypeError):
+        return None
+    wanted = {part: pack_names(its) for part, its in contents.names.items()}
+    said = card.name, card.source, card.contents, names
+    same = said == (contents.name, contents.source, found, wanted)
+    return card if same and _is_of(card, contents) else None
+
+
+def _sound(value: bytes | memoryview) -> bytes:
+    """The header of an image that is what it says; ValueError of others."""
+    unpack(value)
+    return header(value)
 
 
 def _write(
@@ -289,17 +322,21 @@ def _card(env: lmdb.Environment, contents: Contents, gathered: Gathered) -> Card
     )
 
 
-def _finish(env: lmdb.Environment, write: Write, contents: Contents, card: Card, out: Path) -> None:
-    """Write labels and card, and the whole of it compact under its own name."""
+def _complete(env: lmdb.Environment, write: Write, contents: Contents, card: Card) -> None:
+    """Write labels and card, with which all is there."""
     labels = [(labels_key(p), n.astype("<i8").tobytes()) for p, n in contents.labels.items()]
     names = [(names_key(part), pack_names(names)) for part, names in contents.names.items()]
     # Of a million images the stamps take room, too: pages are copied before they change.
     stamps = [(_STAMP + image_key(*place), None) for place in sorted(contents.places())]
     meta = json.dumps(card.as_dict()).encode()
     write([*labels, *names, (META_KEY, meta), (_PROGRESS_KEY, None), *stamps])
+    env.sync(True)
+
+
+def _publish(env: lmdb.Environment, out: Path) -> None:
+    """Write the whole of it compact under its name, its digest beside it."""
     temporary, beside = out.with_name(out.name + ".tmp"), digest_file(out)
     text = beside.with_name(beside.name + ".tmp")
-    env.sync(True)
     try:
         with temporary.open("wb") as file:
             env.copyfd(file.fileno(), compact=True)
@@ -313,9 +350,13 @@ def _finish(env: lmdb.Environment, write: Write, contents: Contents, card: Card,
         raise
 
 
-def _contents_digest(env: lmdb.Environment, contents: Contents) -> str:
+def _contents_digest(
+    env: lmdb.Environment,
+    contents: Contents,
+    header_of: Callable[[bytes | memoryview], bytes] = header,
+) -> str:
     with env.begin(buffers=True) as reading:
-        return _digest(contents, lambda place: header(reading.get(image_key(*place)) or b""))
+        return _digest(contents, lambda place: header_of(reading.get(image_key(*place)) or b""))
 
 
 def _digest(contents: Contents, header_of: Callable[[Place], bytes]) -> str:

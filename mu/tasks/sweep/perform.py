@@ -33,6 +33,7 @@ from mu.tracking import (
     fetch_checkpoint,
     fingerprint_tag,
 )
+from mu.trust import allow
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Job:
     uri: str  # of the store
     experiment_id: str
     parent: str  # the sweep's run
+    trust: str = ""  # whose functions may be imported, as the sweep's MU_TRUST names them
 
 
 def perform(job: Job) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def perform(job: Job) -> dict[str, Any]:
     Gives ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
     ``traceback``; in either case ``warnings``, lines that the user should see.
     """
+    allow(job.trust)  # a worker may be on a machine that knows nothing of the sweep's
     if job.device.devices > 1 and place().size == 1:
         return _perform_by_ranks(job)
     output = io.StringIO()

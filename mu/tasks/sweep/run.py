@@ -159,7 +159,7 @@ def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> None:
     def job(task: Task) -> Job:
         original = results[task.needs[0]]["run_id"] if task.needs else None
         oracle = oracle_of(task, results) or "none"
-        place = (store.uri, store.experiment_id, run_id)
+        place = (store.uri, store.experiment_id, run_id, ",".join(trust.words()))
         return Job(task, finder.tag(task, results), original, oracle, sweep.device, *place)
 
     def changed(task: Task, what: str, about: Mapping[str, Any]) -> None:
