@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mu.data.splits import SplitSpec
-from mu.foreign.normalisation import Normalisation
+from mu.foreign.entries import Normalisation
 from mu.foreign.places import OTHER
 from mu.recipes.recipe import Recipe
 from mu.training.recipe import Training

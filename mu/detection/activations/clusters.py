@@ -21,23 +21,13 @@ SMALLEST = 1e-6  # share of the largest singular value below which a direction i
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
-    """The smallest cluster of a class, against the rest of it.
+    """The smallest cluster of a class, against the rest of it."""
 
-    Parameters
-    ----------
-    rows
-        Rows of its samples within the class.
-    scores
-        Distance of each to the centre of the rest, in units of the rest's median distance to it.
-    share
-        Of the class, 0-0.5.
-    silhouette
-        Mean silhouette score of the cluster and the rest, -1 to 1; 0 where there is no rest.
-    """
-
-    rows: NDArray[np.intp]
+    rows: NDArray[np.intp]  # rows of its samples within the class
+    # Distance of each to the centre of the rest, in units of the rest's median distance to it.
     scores: NDArray[np.float64]
-    share: float
+    share: float  # of the class, 0-0.5
+    # Mean silhouette score of the cluster and the rest, -1 to 1; 0 where there is no rest.
     silhouette: float
 
 

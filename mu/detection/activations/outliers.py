@@ -53,10 +53,7 @@ def standing_out(far: Mapping[int, float], dataset: ImageDataset, run: Run) -> i
 def along_main_direction(features: Tensor) -> Places:
     """Each sample's part along the direction in which the samples vary most, (n_samples,).
 
-    Parameters
-    ----------
-    features
-        Of shape (n_samples, n_features).
+    ``features``: of shape (n_samples, n_features).
     """
     centred = features.double() - features.double().mean(0)
     direction = torch.linalg.svd(centred, full_matrices=False).Vh[0]
