@@ -14,6 +14,7 @@ from mu.checkpoints import Checkpoint, forget_split
 from mu.cli.requests import Request
 from mu.data import load_data
 from mu.data.batches import Batches
+from mu.devices import check_devices
 from mu.evaluation.depth.relearn import Relearning
 from mu.evaluation.unlearning import evaluate, predict_split
 from mu.fisher import LABELS
@@ -28,7 +29,7 @@ from mu.models import ModelSpec
 from mu.models.head import features
 from mu.originals.train import make_recipe, train_original
 from mu.pruning import PRUNERS, make_pruner
-from mu.runs import Run, check_devices, seeded
+from mu.runs import Run, seeded
 from mu.tasks.prune import prune
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Store

@@ -34,13 +34,7 @@ MOST_DERIVED = 10
 def command(run_id: str) -> None:
     """Print it."""
     from mu.report.alarms import alarms_of, texts
-    from mu.report.console import (
-        UNCUT,
-        make_console,
-        print_lines,
-        print_summary,
-        print_warnings,
-    )
+    from mu.report.console import UNCUT, make_console, print_lines, print_summary, print_warnings
     from mu.tracking import connect, read_run
 
     store = connect()

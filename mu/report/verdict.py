@@ -15,8 +15,8 @@ NAN = float("nan")
 DESTROYED = 10.0
 # % of the oracle's steps within which what was forgotten is back: it was hidden, not removed.
 SHALLOW = 50.0
-# % of them from which it was driven out further than not knowing it takes: twice, as half is shallow.
-# Oracles of other seeds had 60 to 170. Who compares can tell by it what was forgotten.
+# % of them from which it was driven out further than not knowing it takes: twice, as half is
+# shallow. Oracles of other seeds had 60 to 170. Who compares can tell by it what was forgotten.
 OVERDONE = 200.0
 SPREAD = "gap_oracles"  # the metric: mean gap between oracles that differ in their seed alone
 CHANCE = 0.05  # of a gap this large between models that are equally good
@@ -44,12 +44,9 @@ def verdict(
 ) -> Verdict | None:
     """The verdict on a run that was compared with an oracle; None of others.
 
-    Parameters
-    ----------
-    metrics, oracle
-        Numbers of the run and of its oracle, by the names that they are logged under.
-    spread
-        Mean gap between oracles that differ in their seed alone, in points; NaN if not known.
+    ``metrics``, ``oracle``: numbers of the run and of its oracle, by the names that they are logged
+    under. ``spread``: mean gap between oracles that differ in their seed alone, in points; NaN if
+    not known.
     """
     if math.isnan(metrics.get("gap", NAN)):
         return None

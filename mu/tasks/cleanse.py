@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -37,15 +37,7 @@ from mu.tracking import Recorder, Store, find_original, rounded
 STILL_IN = 20.0  # percent of attack success at which a note says so
 
 
-@dataclass(frozen=True)
-class CleansePlan:
-    """A cleansing that was requested, and the search for what is to be forgotten, if any."""
-
-    plan: UnlearnPlan
-    search: Search | None = None
-
-
-def make_plan(store: Store, options: BackdoorOptions, request: Request) -> CleansePlan:
+def make_plan(store: Store, options: BackdoorOptions, request: Request) -> UnlearnPlan:
     """Check what was requested, and find the poisoned original if there is one."""
     settings = {**cleansing(method_class(options.method), request.method), **request.method}
     method, device = make_method(options.method, settings), DeviceOptions.of(request.device)
@@ -57,20 +49,17 @@ def make_plan(store: Store, options: BackdoorOptions, request: Request) -> Clean
     extra |= {"duplicates": options.duplicates} if suspects and dataset.manifest else {}
     if search is not None:  # the network tells the forget set
         search.detector.label(dataset)  # refuses a class that is not there
-        extra |= search.options()
-        name = search.detector.name
+        name, extra = search.detector.name, extra | search.options()
         select = partial(_suspected, search, dataset)
-        plan = UnlearnPlan(store, options, method, device, dataset, original, name, select, extra)
-        return CleansePlan(plan, search)
+        return UnlearnPlan(store, options, method, device, dataset, original, name, select, extra)
     forget = POISON if suspects is None else f"indices:{suspects}"
     split = original.spec().forget_split(
         dataset, ForgetRequest.parse(forget, duplicates=options.duplicates)
     )
     method.check(split)
-    plan = UnlearnPlan(
+    return UnlearnPlan(
         store, options, method, device, dataset, original, forget, lambda *_: split, extra
-    )
-    return CleansePlan(plan.checked())
+    ).checked()
 
 
 def _search(suspects: str | None, request: Request, duplicates: str) -> Search | None:
@@ -88,9 +77,16 @@ def _search(suspects: str | None, request: Request, duplicates: str) -> Search |
 
 
 def _suspected(
-    search: Search, dataset: ImageDataset, checkpoint: Checkpoint, run: Run
+    search: Search,
+    dataset: ImageDataset,
+    checkpoint: Checkpoint,
+    run: Run,
+    recorder: Recorder | None,
 ) -> ForgetSplit:
-    return search.split(checkpoint, dataset, run)
+    split = search.split(checkpoint, dataset, run)
+    assert recorder is not None
+    search.save(recorder, dataset)
+    return split
 
 
 def _attacked(
@@ -138,7 +134,6 @@ def _original(
 
 
 def _poisoned(task: TrainTask, request: Request) -> TrainTask:
-    """The task, with poison in its data."""
     published = task.dataset
     if isinstance(published, PlantedDataset):
         raise UserError(
@@ -155,9 +150,8 @@ def _poisoned(task: TrainTask, request: Request) -> TrainTask:
     return replace(task, dataset=poison.apply(published))
 
 
-def run_plan(cleanse: CleansePlan, parent: str | None = None) -> Unlearned:
+def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
     """Do what was planned, in a run of its own, below ``parent``."""
-    plan, search = cleanse.plan, cleanse.search
 
     def begin(recorder: Recorder) -> UnlearnTask:
         original = plan.original
@@ -169,10 +163,7 @@ def run_plan(cleanse: CleansePlan, parent: str | None = None) -> Unlearned:
             planted = isinstance(plan.dataset, PoisonedDataset)
             made = "made as requested" if planted else "poisoned by somebody else"
             print(f"poisoned original: run {original.run_id}, {made} ({what})")
-        task = plan.task(original)
-        if search is not None:
-            search.save(recorder, plan.dataset)
-        return task
+        return plan.task(original, recorder)
 
     return perform(plan.store, plan.title, begin, entry="backdoor", parent=parent, extra=_save)
 

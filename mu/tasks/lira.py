@@ -28,15 +28,10 @@ from mu.evaluation.references import (
 )
 from mu.methods.base import unlearn
 from mu.originals.rounds import train_network
-from mu.report import attack_plots, console, record_tables
-from mu.report.markdown import paragraphs
-from mu.tasks.base import (
-    checked_device,
-    device_in_force,
-    make_run,
-    record_threads,
-    run_task,
-)
+from mu.report import console
+from mu.report import lira as page
+from mu.report.markdown import items, links_list, markdown_table, paragraphs
+from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.lira_task import LiraTask
 from mu.tasks.outputs import about, write_csv, write_json
 from mu.tasks.records import RECORDS_FILE, WORST, notes_on, rows_of, worst
@@ -228,14 +223,21 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     write_json(folder / "config.json", {**task.config(), **device_in_force(task.problem.device)})
     write_csv(folder / RECORDS_FILE, found.records)
     save_models(folder / MODELS_FILE, task.challenge, views, len(dataset.train))
-    attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
-    original, sizes = about(task.problem.checkpoint), task.sizes()
-    recorder.describe(
-        paragraphs(
-            attack_plots.describe_attacks(task.run.method, original, sizes, rows, task.links()),
-            record_tables.describe(rows, metrics, found.worst, found.notes),
-        )
+    page.plot_roc(scores, folder / "plots" / "roc.png")
+    sizes = task.sizes()
+    text = paragraphs(
+        f"**Membership attacks** on {task.run.method}, which made {about(task.problem.checkpoint)} "
+        f"forget: {sizes['members']:,} forgotten samples against {sizes['non_members']:,} test "
+        f"images of the same classes, with {sizes['references']} reference models and a population "
+        f"of {sizes['population']:,}.",
+        markdown_table(*page.table_of(rows, page.COLUMNS)),
+        "Unlearning is to bring the original's numbers down to the oracle's, which never saw the "
+        "samples.",
+        links_list(task.links()),
+        items(page.DEFINITIONS),
+        page.describe_records(rows, metrics, found.worst, found.notes),
     )
+    recorder.describe(text)
     return found
 
 
@@ -248,15 +250,14 @@ def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
 
 
 def _print(store: Store, task: LiraTask, run_id: str, found: Found) -> None:
-    """What a lira run prints when it is done."""
     sizes, what = task.sizes(), about(task.problem.checkpoint)
-    attack_plots.print_attacks(
+    page.print_attacks(
         f"attacks on {task.run.method} on {what}: {sizes['members']} forgotten samples "
         f"against {sizes['non_members']} test images, {sizes['references']} references",
         found.rows,
     )
-    record_tables.print_exposed(found.rows)
-    record_tables.print_worst(found.worst)
+    page.print_exposed(found.rows)
+    page.print_worst(found.worst)
     notes = list(found.notes)
     if sizes["references"] < FEWEST_REFERENCES:
         notes.append(

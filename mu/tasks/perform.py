@@ -210,7 +210,6 @@ def _distances(store: Store, done: Unlearned, theirs: SplitOutputs) -> dict[str,
 
 
 def _alarms(done: Unlearned) -> list[Alarm]:
-    """What must be known before the numbers are trusted."""
     oracle = done.oracle
     return alarms(
         Result(

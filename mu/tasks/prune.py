@@ -27,13 +27,7 @@ from mu.pruning.base import prunable
 from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
 from mu.runs import Run
-from mu.tasks.base import (
-    checked_device,
-    device_in_force,
-    make_run,
-    record_threads,
-    run_task,
-)
+from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.outputs import log_data, save_network, write_json
 from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given

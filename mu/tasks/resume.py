@@ -55,10 +55,7 @@ def overrides(options: Hyperparameters) -> dict[str, Any]:
 
 
 def resumed_on(
-    found: Interrupted,
-    made: Mapping[str, Any],
-    given: Mapping[str, Any],
-    device: Mapping[str, Any],
+    found: Interrupted, made: Mapping[str, Any], given: Mapping[str, Any], device: Mapping[str, Any]
 ) -> DeviceOptions:
     """The device of a resumed run: anywhere, on any number, but with what was given of rounding.
 

@@ -55,7 +55,8 @@ class UnlearnPlan:
     dataset: ImageDataset
     original: TrackedModel | TrainTask  # there already, or trained first
     forget: str  # the forget set as it was requested
-    select: Callable[[Checkpoint, Run], ForgetSplit]  # what gives it, once the original is there
+    # What gives it, once the original is there; with the recorder of the run, once that is open.
+    select: Callable[[Checkpoint, Run, Recorder | None], ForgetSplit]
     extra: Mapping[str, Any]  # further options, by name; JSON-ready
 
     @property
@@ -71,12 +72,12 @@ class UnlearnPlan:
             check_oracle_run(self.store, self.options.oracle_run_id, None)
         return self
 
-    def task(self, original: TrackedModel) -> UnlearnTask:
+    def task(self, original: TrackedModel, recorder: Recorder | None = None) -> UnlearnTask:
         """What is to be done, once the original is there; refuses an oracle of something else."""
         run, run_id, checkpoint = make_run(self.device), original.run_id, original.checkpoint
         if stated_options(self.dataset) and isinstance(self.dataset, AttackedDataset):
             run.note(f"ASR is of {self.dataset.attack.in_words(self.dataset)}")
-        split = self.select(checkpoint, run)
+        split = self.select(checkpoint, run, recorder)
         self.method.check(split)
         problem = UnlearningProblem(
             run_id, checkpoint, self.dataset, split, self.forget, self.device

@@ -81,10 +81,7 @@ def build(
         size = max(FIRST_MAP, part.stat().st_size if part.is_file() else 0)
         with lmdb.open(str(part), subdir=False, map_size=map_size or size, max_readers=8) as env:
             work = _Build(contents, env, map_size)
-            card = work.written()
-            if card is None:
-                card = work.card(work.fill(decode, advance))
-                work.complete(card)
+            card = work.written() or work.complete(work.fill(decode, advance))
             work.publish(out)
         _remove(part)
         return card
@@ -255,9 +252,9 @@ class _Build:
                 lambda place: header_of(reading.get(reader.image_key(*place)) or b"")
             )
 
-    def complete(self, card: Card) -> None:
+    def complete(self, gathered: Gathered) -> Card:
         """Write labels and card, with which all is there."""
-        contents, key = self.contents, reader.labels_key
+        card, contents, key = self.card(gathered), self.contents, reader.labels_key
         labels = [(key(part), n.astype("<i8").tobytes()) for part, n in contents.labels.items()]
         names = [(reader.names_key(p), reader.pack_names(n)) for p, n in contents.names.items()]
         # Of a million images the stamps take room, too: pages are copied before they change.
@@ -265,6 +262,7 @@ class _Build:
         meta = json.dumps(card.as_dict()).encode()
         self.write([*labels, *names, (reader.META_KEY, meta), (_PROGRESS_KEY, None), *stamps])
         self.env.sync(True)
+        return card
 
     def publish(self, out: Path) -> None:
         """Write the whole of it compact under its name, its digest beside it."""

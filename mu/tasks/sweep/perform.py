@@ -101,7 +101,6 @@ def perform_in_worker(job: Job) -> dict[str, Any]:
 
 
 def _perform(job: Job) -> TrackedModel | Unlearned:
-    """The task itself."""
     store, task = _store(job.uri, job.experiment_id), job.task
     if job.original is None:
         return _original(store, job)

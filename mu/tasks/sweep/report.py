@@ -111,7 +111,7 @@ class Board:
 
 def write_report(recorder: Recorder, schedule: Schedule, tables: Sequence[Table]) -> None:
     """Write every task's run, the unlearnings as tables, and tracebacks of what failed."""
-    plan, folder, done = schedule.plan, recorder.folder, _done(schedule)
+    plan, folder = schedule.plan, recorder.folder
     runs = {key: result["run_id"] for key, result in schedule.results.items()}
     entries = [
         {
@@ -135,7 +135,8 @@ def write_report(recorder: Recorder, schedule: Schedule, tables: Sequence[Table]
             **task.what["settings"],
             **schedule.results[task.key]["metrics"],
         }
-        for task in done
+        for task in plan
+        if task.kind == "cell" and task.key in runs
     ]
     write_json(folder / SWEEP_FILE, {"tasks": entries})
     write_csv(folder / "report" / "sweep.csv", rows)
@@ -171,8 +172,3 @@ def failures(schedule: Schedule) -> list[str]:
     tasks = [(task, schedule.failures.get(task.key)) for task in schedule.plan]
     lines = [f"{KINDS[one.kind]} {one.label}: {why}" for one, why in tasks if why is not None]
     return sorted(lines, key=lambda line: "not tried" in line)
-
-
-def _done(schedule: Schedule) -> list[Task]:
-    """The unlearnings that are done."""
-    return [one for one in schedule.plan if one.kind == "cell" and one.key in schedule.results]

@@ -153,7 +153,6 @@ def _make(sweep: Sweep, resume: str | None) -> None:
 
 
 def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> None:
-    """Have every task done."""
     store, results, finder = sweep.store, schedule.results, Finder(sweep.store)
 
     def job(task: Task) -> Job:
