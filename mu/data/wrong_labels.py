@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from mu.data.class_names import Named
-from mu.data.forget_request import CANARY, CONFUSION, OPTIONS, ForgetRequest
+from mu.data.forget_request import CANARY, CONFUSION, OPTIONS, ForgetRequest, planting
 from mu.data.images import ImageDataset, Indices
 from mu.data.planted import Planted, PlantedDataset, checked_numbers, with_train
 from mu.data.splits import Split
@@ -94,8 +94,7 @@ class WrongLabels(Planted):
 
     def planting(self) -> dict[str, Any]:
         """See :meth:`Planted.planting`."""
-        kind, _, value = self.request.partition(":")
-        return {OPTIONS[kind]: int(value) if kind == CANARY else value}
+        return planting(self.request)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
