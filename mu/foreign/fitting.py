@@ -41,12 +41,7 @@ def fit(
 
     ``data``: name of the data set, for errors. ``read``: what the file holds for a network with
     another state dict, for errors. UserError if names or shapes differ, values are not finite, or a
-    weight that layers share differs.
-
-    Returns
-    -------
-    list
-        The floating-point dtypes that were converted.
+    weight that layers share differs. Gives the floating-point dtypes that were converted.
     """
     own, weights = model.state_dict(), _under_all_names(entries.weights, second_names(model))
     if misfit := _misfit(weights, own, spec):

@@ -158,13 +158,8 @@ def _is_given_on(model: nn.Module, images: Tensor, call: _Call) -> bool:
 def reset_outputs(model: nn.Module, head: Head, classes: Sequence[int]) -> list[Tensor]:
     """Set weights and biases of these classes in the head to zero: their logits become 0.
 
-    ``head``: as :func:`own_head` gives it.
-
-    Returns
-    -------
-    list of Tensor
-        For each parameter of the network, in their order, zeros where it was reset and ones
-        elsewhere.
+    ``head``: as :func:`own_head` gives it. Gives for each parameter of the network, in their order,
+    zeros where it was reset and ones elsewhere.
     """
     parameters, rows, marks = {*map(id, head.module.parameters())}, list(classes), []
     for parameter in model.parameters():

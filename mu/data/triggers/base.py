@@ -47,12 +47,7 @@ class Trigger(Registered, ABC):
         Bytes that the trigger does not touch are left as they are, and the result does not depend
         on the memory layout, on the other images or on how many there are. ``pixels``: uint8 of
         shape (n, channels, height, width); not changed. UserError if the trigger does not fit
-        images of that size.
-
-        Returns
-        -------
-        Tensor
-            uint8 of the same shape, a contiguous tensor of its own.
+        images of that size. Gives uint8 of the same shape, a contiguous tensor of its own.
         """
 
 

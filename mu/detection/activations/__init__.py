@@ -78,13 +78,8 @@ def ranked(parts: Sequence[tuple[Indices, NDArray[np.float64]]], stand_out: bool
 def precision_and_recall(suspects: Indices, poisoned: Indices) -> dict[str, float]:
     """How well the suspects are the poisoned samples, in percent (0-100).
 
-    ValueError if either is empty.
-
-    Returns
-    -------
-    dict
-        ``suspects_precision``: share of the suspects that are poisoned; ``suspects_recall``:
-        share of the poisoned samples that are suspected.
+    ValueError if either is empty. Gives ``suspects_precision``: share of the suspects that are
+    poisoned; ``suspects_recall``: share of the poisoned samples that are suspected.
     """
     if not len(suspects) or not len(poisoned):
         raise ValueError("precision and recall need suspects and poisoned samples")

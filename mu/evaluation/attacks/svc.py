@@ -46,12 +46,8 @@ class ScoreAttack:
     """Predicts from a score, or a vector of them, whether a sample was trained on.
 
     The order of samples does not matter, and nothing is drawn that could differ between two fits.
-    ValueError if the sets are empty or differ in size, or a score is NaN.
-
-    Parameters
-    ----------
-    members, non_members
-        Scores of shape (n,) or (n, n_dimensions), of as many members as non-members.
+    ValueError if the sets are empty or differ in size, or a score is NaN. ``members`` and
+    ``non_members``: scores of shape (n,) or (n, n_dimensions), of as many members as non-members.
     """
 
     def __init__(self, members: Scores, non_members: Scores) -> None:
