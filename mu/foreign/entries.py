@@ -142,10 +142,8 @@ def normalisation_of(
     if entries.normalisation is not None:
         if mean is not None:
             raise UserError("the file brings its own normalisation; leave mean and std out")
-        (its_mean, its_std), whose = (
-            entries.normalisation,
-            f"{OF_FILE} ({', '.join(entries.names)})",
-        )
+        its_mean, its_std = entries.normalisation
+        whose = f"{OF_FILE} ({', '.join(entries.names)})"
     elif mean is not None and std is not None:
         its_mean, its_std = (torch.tensor([*one], dtype=torch.float64) for one in (mean, std))
         whose = "given"

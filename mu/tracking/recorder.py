@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,9 @@ class Recorder:
         self._sending = threading.Lock()
         self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
         self.files = RunFiles(store, run_id)
-        self._outbox = Outbox(self.files, folder, self._files_wait)
-        self._numbers = Sender(self._send_regularly, self._numbers_wait, FLUSH_SECONDS)
+        self._outbox = Outbox(self.files, folder, partial(self.warn, "progress waits to be kept"))
+        numbers_wait = partial(self.warn, "numbers wait to be logged")
+        self._numbers = Sender(self._send_regularly, numbers_wait, FLUSH_SECONDS)
 
     # --- what is told ---------------------------------------------------------------------
 
@@ -182,12 +184,6 @@ class Recorder:
             )
             self.close()
             os.kill(os.getpid(), signal.SIGTERM)
-
-    def _numbers_wait(self, error: Exception) -> None:
-        self.warn("numbers wait to be logged", error)
-
-    def _files_wait(self, error: Exception) -> None:
-        self.warn("progress waits to be kept", error)
 
     def warn(self, what: str, error: Exception) -> None:
         """Say once that something of less weight than the work itself has failed, and why."""

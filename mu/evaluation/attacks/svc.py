@@ -53,7 +53,10 @@ class ScoreAttack:
     def __init__(self, members: Scores, non_members: Scores) -> None:
         if not len(members) or len(members) != len(non_members):
             raise ValueError("the attack needs as many members as non-members, and at least one")
-        parts = [_distinct(_as_points(one)) for one in (non_members, members)]
+        # Distinct points in order, and how many samples each stands for.
+        parts: list[tuple[Scores, Indices]] = [
+            np.unique(_as_points(one), axis=0, return_counts=True) for one in (non_members, members)
+        ]
         self._rounding = ROUNDING * COST * len(members)
         many = sum(len(points) for points, _ in parts) > MOST_ROWS
         if many and parts[0][0].shape[1] == 1:
@@ -81,11 +84,6 @@ class ScoreAttack:
 def _as_points(scores: Scores) -> Scores:
     """Of shape (n, n_dimensions)."""
     return scores.reshape(len(scores), -1)
-
-
-def _distinct(points: Scores) -> tuple[Scores, Indices]:
-    """Distinct points in order, and how many samples each stands for."""
-    return np.unique(points, axis=0, return_counts=True)
 
 
 def _binned(points: Scores, counts: Indices) -> tuple[Scores, Indices]:
