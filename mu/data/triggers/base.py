@@ -40,7 +40,6 @@ class Trigger(Registered, ABC):
         settings = self.sized(shape).as_dict().items()
         return f"{self.name} ({', '.join(f'{name} {value}' for name, value in settings)})"
 
-    @abstractmethod
     def apply(self, pixels: Tensor) -> Tensor:
         """Triggered copies of images, on the same device.
 
@@ -49,6 +48,13 @@ class Trigger(Registered, ABC):
         shape (n, channels, height, width); not changed. UserError if the trigger does not fit
         images of that size. Gives uint8 of the same shape, a contiguous tensor of its own.
         """
+        channels, height, width = pixels.shape[1:]
+        self.check((channels, height, width))
+        return self._applied(pixels, (channels, height, width))
+
+    @abstractmethod
+    def _applied(self, pixels: Tensor, shape: Shape) -> Tensor:
+        """What :meth:`apply` gives, for images of a shape that was checked."""
 
 
 def change_exactly(pixels: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
