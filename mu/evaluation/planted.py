@@ -62,7 +62,6 @@ def backdoor(model: nn.Module, dataset: ImageDataset, run: Run) -> dict[str, flo
 
 
 def _triggered(model: nn.Module, dataset: AttackedDataset, run: Run) -> Outputs:
-    """What the network says of all triggered test images."""
     rows = dataset.attackable()
     if not len(rows):
         raise ValueError("no test image is of another class than the target")

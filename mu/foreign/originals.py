@@ -19,10 +19,9 @@ from mu.data.ranges import to_ranges
 from mu.data.splits import Split
 from mu.foreign import VAL_SHARE
 from mu.foreign.assumptions import GIVEN, Assumption, assumptions_of
-from mu.foreign.entries import Entries
+from mu.foreign.entries import Entries, Normalisation, normalisation_of
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
-from mu.foreign.normalisation import Normalisation, normalisation_of
 from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
 from mu.foreign.trial import PRESENT, SURE, TRAINED, doubt_augmentation, try_usual, usual
@@ -178,7 +177,6 @@ def _pruned(
 
 
 def _about_file(found: Found, entries: Entries, values: Mapping[str, Any]) -> Iterator[str]:
-    """What else the file holds."""
     place = shown(found.place) or "the top of the file"
     for one in found.others:
         yield f"{place} taken; {one or 'another set'} is there too: key={one}"

@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 from mu.data.imagefolder import IMAGENET
 from mu.data.images import ImageDataset, Images, Statistics, Subset
 from mu.evaluation.outputs import Outputs, predict
-from mu.foreign.normalisation import LEVELS
+from mu.foreign.entries import LEVELS
 from mu.runs import Run
 from mu.training.recipe import AUGMENTATIONS
 
