@@ -20,12 +20,8 @@ from mu.training.recipe import Training
 class Bookmark:
     """Where a training stands: put after each epoch, and gone on from after an interruption.
 
-    Parameters
-    ----------
-    run
-        Its numbers, notes and costs are kept, and taken over. The clock starts here.
-    checkpointer
-        None where nothing is to be kept.
+    ``run``: its numbers, notes and costs are kept, and taken over. The clock starts here.
+    ``checkpointer``: None where nothing is to be kept.
 
     Attributes
     ----------

@@ -170,6 +170,24 @@ def test_what_is_affordable_and_near_comes_first(better, worse):
     assert criterion.rank(better) < criterion.rank(worse)
 
 
+@pytest.mark.parametrize(
+    ("standing", "met"),
+    [
+        (Standing(-1.0, 0.0), True),
+        (Standing(0.0, 0.0), True),  # of the retain set all was right, so none can be gained
+        (Standing(0.0, 0.1), False),
+        (Standing(0.1, 0.0), False),
+        (Standing(-1.1, 0.0), False),
+    ],
+)
+def test_nothing_ranks_before_what_meets_the_criterion(standing, met):
+    criterion = criterion_of(right(1), RETAIN, VAL)
+    assert criterion.is_met(standing) == met
+    one_wrong = criterion_of(right(1), [*RETAIN, *wrong(2)], VAL)
+    assert not one_wrong.is_met(standing)  # it can be learnt
+    assert one_wrong.is_met(Standing(0.0, -100 / 8))
+
+
 class Unsure(Reader):
     """It gives what it says a probability of 0.7, and each of three others 0.1."""
 
