@@ -36,7 +36,7 @@ from mu.tracking import Store
 from mu.tracking.artifacts import fetch_checkpoint
 from mu.training import Training
 from mu.training.loop import train
-from mu.training.progress import FolderCheckpointer
+from tests.checkpointers import FolderCheckpointer
 from tests.helpers import prunable, random_mask, refused
 from tests.training.networks import small
 

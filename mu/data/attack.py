@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mu.data.class_names import label_of
 from mu.data.images import ImageDataset, Images, Subset
+from mu.data.planted import with_train
 from mu.data.poison_options import ALL, PREFIX
 from mu.data.triggers import check_trigger, make_trigger, trigger_class
 from mu.data.triggers.base import Trigger
@@ -65,8 +66,7 @@ class Attack:
         """
         made, label = Attack.parts(trigger, settings, target, dataset)
         attack = Attack(trigger, made.as_dict(), label)
-        published = {one.name: getattr(dataset, one.name) for one in fields(ImageDataset)}
-        attacked = AttackedDataset(**published, attack=attack)
+        attacked = AttackedDataset(**with_train(dataset, dataset.train), attack=attack)
         if not len(attacked.attackable()):
             raise UserError(
                 f"target={target}: all test images are of that class, so none can be attacked"

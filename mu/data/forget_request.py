@@ -14,9 +14,8 @@ from mu.data import COPIES
 from mu.data.class_names import Named, labels_of
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Indices
-from mu.data.index_files import read_indices
+from mu.data.lists import numbers_of, read_indices
 from mu.data.manifest import Manifest, listed
-from mu.data.name_lists import numbers_of
 from mu.data.planted import PlantedDataset
 from mu.data.splits import Split
 from mu.errors import UserError
@@ -157,10 +156,7 @@ class ForgetRequest:
     @property
     def planting(self) -> dict[str, Any]:
         """The setting of an original that plants what is meant, by name; empty if none does."""
-        if self.kind not in OPTIONS:
-            return {}
-        value = self.count if self.kind == CANARY else self.text.partition(":")[2]
-        return {OPTIONS[self.kind]: value}
+        return planting(self.text)
 
     def planted_in(self, dataset: Named) -> str:
         """The request in one spelling: two classes by their numbers, the lower one first.
@@ -188,7 +184,6 @@ class ForgetRequest:
         return left
 
     def _of_classes(self, dataset: ImageDataset, split: Split) -> Indices:
-        """Sample numbers of the classes meant, of the training set."""
         named = labels_of(self.class_name or "", dataset)
         labels = dataset.train.labels.numpy()[split.train]
         for name, label in named:
@@ -202,7 +197,6 @@ class ForgetRequest:
         return split.train[np.isin(labels, sorted(chosen))]
 
     def _numbers(self, file: Path, dataset: ImageDataset, split: Split) -> Indices:
-        """The sample numbers in a list of numbers or of names."""
         if self.kind == "indices":
             return read_indices(file)
         if dataset.manifest is None:
@@ -239,6 +233,12 @@ class ForgetRequest:
                 "stands here"
             )
         return values
+
+
+def planting(request: str) -> dict[str, Any]:
+    """The option of ``prune`` that plants what ``forget`` calls so, and its value, if one does."""
+    kind, _, value = request.partition(":")
+    return {OPTIONS[kind]: int(value) if kind == CANARY else value} if kind in OPTIONS else {}
 
 
 def _not_there(wanted: str, there: str) -> str:

@@ -151,7 +151,6 @@ class PoisonedDataset(AttackedDataset, PlantedDataset):
 def _select(
     options: PoisonOptions, target: int | None, dataset: ImageDataset, split: Split, seed: int
 ) -> Indices:
-    """The images to poison."""
     request = ForgetRequest.parse(options.poison, option="poison")
     labels = dataset.train.labels.numpy()
     aim = -1 if target is None else target  # -1 is no label

@@ -73,7 +73,6 @@ def split(labels: Indices, spec: SplitSpec, trained_on: Indices | None = None) -
 
 
 def _around(train: Indices, order: Indices, labels: Indices, spec: SplitSpec) -> Split:
-    """The split whose training part is known."""
     import numpy as np
 
     if spec.train_size is not None:

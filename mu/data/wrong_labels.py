@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from mu.data.class_names import Named
-from mu.data.forget_request import CANARY, CONFUSION, OPTIONS, ForgetRequest
+from mu.data.forget_request import CANARY, CONFUSION, OPTIONS, ForgetRequest, planting
 from mu.data.images import ImageDataset, Indices
 from mu.data.planted import Planted, PlantedDataset, checked_numbers, with_train
 from mu.data.splits import Split
@@ -94,8 +94,7 @@ class WrongLabels(Planted):
 
     def planting(self) -> dict[str, Any]:
         """See :meth:`Planted.planting`."""
-        kind, _, value = self.request.partition(":")
-        return {OPTIONS[kind]: int(value) if kind == CANARY else value}
+        return planting(self.request)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -132,7 +131,6 @@ def spelled(settings: Mapping[str, Any], data: Named) -> dict[str, Any]:
 
 
 def _request(options: WrongLabelOptions, dataset: ImageDataset) -> ForgetRequest | None:
-    """The samples that are wanted, or None."""
     if options.canaries is not None and options.confusion is not None:
         raise UserError(
             f"canaries={options.canaries} and confusion={options.confusion}: plant one of them, so "

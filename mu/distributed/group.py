@@ -233,9 +233,7 @@ def failed(error: BaseException) -> None:
     The process then does not end before the first rank has: its leaving would have the launcher
     end that one before it could say why.
     """
-    if _joined is None or isinstance(error, KeyboardInterrupt | SystemExit):
-        return
-    if not isinstance(error, Exception):  # a signal
+    if _joined is None or not isinstance(error, Exception):  # a signal
         return
     kind = next((one for one, kinds in _KINDS.items() if isinstance(error, kinds)), "defect")
     text = f"{type(error).__name__}: {error}" if kind == "defect" else str(error)
@@ -257,7 +255,6 @@ def _told_error(rank: int, size: int, kind: str, text: str) -> Exception:
 
 
 def _end(group: _Group) -> None:
-    """What is done when the process ends."""
     if group.place.is_first:
         group.tell("ended")
     elif group.failed:

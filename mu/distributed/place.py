@@ -103,7 +103,6 @@ def shares(count: int | None, device: str, devices: int) -> list[dict[str, str]]
 
 
 def _gpus() -> list[str]:
-    """The GPUs of this machine, as CUDA names them."""
     from torch.cuda import device_count  # not before a worker's variables are set
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

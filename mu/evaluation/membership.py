@@ -158,11 +158,9 @@ def _accuracy(attack: Attack, members: Outputs, others: Outputs) -> float:
 
 
 def _shadow(outputs: SplitOutputs, seed: int) -> tuple[Outputs, Outputs]:
-    """Equally many retain and test samples."""
-    retain, test = shadow_rows(len(outputs.retain), len(outputs.test), seed)
-    return outputs.retain.select(torch.from_numpy(retain)), outputs.test.select(
-        torch.from_numpy(test)
-    )
+    drawn = shadow_rows(len(outputs.retain), len(outputs.test), seed)
+    retain, test = map(torch.from_numpy, drawn)
+    return outputs.retain.select(retain), outputs.test.select(test)
 
 
 def _halves(part: Outputs, order: Indices, size: int) -> tuple[Outputs, Outputs]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mu.data.splits import SplitSpec
-from mu.foreign.normalisation import Normalisation
+from mu.foreign.entries import Normalisation
 from mu.foreign.places import OTHER
 from mu.recipes.recipe import Recipe
 from mu.training.recipe import Training
@@ -86,5 +86,4 @@ def _source(name: str, value: Any, told: Mapping[str, tuple[str, Any]]) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is a number or a short word."""
     return type(value) in (int, float) or (isinstance(value, str) and bool(_PLAIN.fullmatch(value)))

@@ -19,13 +19,12 @@ from mu.data.ranges import to_ranges
 from mu.data.splits import Split
 from mu.foreign import VAL_SHARE
 from mu.foreign.assumptions import GIVEN, Assumption, assumptions_of
-from mu.foreign.entries import Entries
+from mu.foreign.entries import Entries, Normalisation, normalisation_of
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
-from mu.foreign.normalisation import Normalisation, normalisation_of
 from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
-from mu.foreign.trial import SURE, TRAINED, doubt_augmentation, try_usual, usual
+from mu.foreign.trial import PRESENT, SURE, TRAINED, doubt_augmentation, try_usual, usual
 from mu.masks import Mask
 from mu.models.head import head_name
 from mu.originals.train import make_recipe
@@ -69,6 +68,8 @@ class Imported:
         found: list[str | None] = []
         if train_acc < SURE:
             others = {} if self.normalisation.of_file else usual(dataset)
+            if self.normalisation.whose.startswith(GIVEN):  # to be given again
+                others[PRESENT] = images.mean, images.std
             trial = try_usual(model, images, dataset.classes, others, run)
             again = command or f"mu import {shlex.quote(str(self.file.path))}"
             found.append(trial.warning(train_acc, images.labels, others, again))
@@ -176,7 +177,6 @@ def _pruned(
 
 
 def _about_file(found: Found, entries: Entries, values: Mapping[str, Any]) -> Iterator[str]:
-    """What else the file holds."""
     place = shown(found.place) or "the top of the file"
     for one in found.others:
         yield f"{place} taken; {one or 'another set'} is there too: key={one}"

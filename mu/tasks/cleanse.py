@@ -17,7 +17,7 @@ from mu.data.planted import PlantedDataset
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions
 from mu.detection import DEFAULT_DETECTOR, DETECTORS
-from mu.detection.activations.by_class import precision_and_recall
+from mu.detection.activations import precision_and_recall
 from mu.errors import UserError
 from mu.methods import make_method, method_class
 from mu.methods.fine_tuning import cleansing

@@ -8,7 +8,7 @@ from typing import Any
 
 from mu import tags
 from mu.cli.requests import DeviceOptions, ImportOptions, Request
-from mu.evaluation.original import evaluate_original
+from mu.evaluation.unlearning import evaluate_original
 from mu.foreign.assumptions import Assumption
 from mu.foreign.files import read_weight_file
 from mu.foreign.originals import import_original

@@ -17,8 +17,8 @@ from mu.data.planted import PlantedDataset
 from mu.data.wrong_label_options import WrongLabelOptions
 from mu.data.wrong_labels import WrongLabels, spelled
 from mu.errors import UserError
-from mu.evaluation.original import evaluate_original
 from mu.evaluation.outputs import predict
+from mu.evaluation.unlearning import evaluate_original
 from mu.hyperparameters import typed_as
 from mu.models.head import head_name
 from mu.originals.train import make_recipe, train_original

@@ -18,7 +18,7 @@ from mu.data.forget_request import ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.detection import PREFIX, detector_class, make_detector
-from mu.detection.activations.by_class import precision_and_recall
+from mu.detection.activations import precision_and_recall
 from mu.detection.base import Detector, Suspects
 from mu.errors import UserError
 from mu.hyperparameters import typed_as

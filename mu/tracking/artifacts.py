@@ -113,7 +113,6 @@ def _is_mine(run: MlflowRun) -> bool:
 
 @contextmanager
 def _files(store: Store, run: MlflowRun, *paths: str) -> Iterator[Path]:
-    """A folder with some artifacts of a run."""
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         for path in paths:
             target = Path(scratch) / path

@@ -19,9 +19,8 @@ from mu.distributed.place import place
 from mu.errors import UserError
 from mu.tags import EVALUATION, HEARTBEAT, HOST, PROCESS
 from mu.tracking.lease import HEARTBEAT_SECONDS
-from mu.tracking.outbox import Outbox
 from mu.tracking.run_files import RunFiles
-from mu.tracking.sender import Sender
+from mu.tracking.sender import Outbox, Sender
 from mu.tracking.store import Store, reason
 from mu.tracking.telling import Entity, Teller
 from mu.training.progress import Progress

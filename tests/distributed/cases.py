@@ -34,9 +34,10 @@ from mu.methods.base import unlearn
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Record, Run
 from mu.training.loop import train
-from mu.training.progress import FolderCheckpointer, Progress
+from mu.training.progress import Progress
 from mu.training.recipe import Training
 from mu.transfer.checkpoint import transfer_training, transferred
+from tests.checkpointers import FolderCheckpointer
 from tests.distributed.networks import IDLE, NORMALISED, SMOOTH
 from tests.helpers import make_dataset
 

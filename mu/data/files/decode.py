@@ -48,12 +48,8 @@ def check_memory(count: int, size: int, place: str) -> None:
 def decode(tree: ImageTree, samples: list[Sample], size: int) -> tuple[Images, PartFiles]:
     """Decode to RGB squares of ``size`` pixels (shorter side resized, centre cropped).
 
-    UserError names the file, if one is damaged, missing, or there twice.
-
-    Returns
-    -------
-    images, files
-        The files with the sha256 of their bytes; both in the order of ``samples``.
+    UserError names the file, if one is damaged, missing, or there twice. Gives the files with the
+    sha256 of their bytes; both in the order of ``samples``.
     """
     position = {name: index for index, (name, _) in enumerate(samples)}
     if len(position) < len(samples):

@@ -40,20 +40,21 @@ class Trigger(Registered, ABC):
         settings = self.sized(shape).as_dict().items()
         return f"{self.name} ({', '.join(f'{name} {value}' for name, value in settings)})"
 
-    @abstractmethod
     def apply(self, pixels: Tensor) -> Tensor:
         """Triggered copies of images, on the same device.
 
         Bytes that the trigger does not touch are left as they are, and the result does not depend
         on the memory layout, on the other images or on how many there are. ``pixels``: uint8 of
         shape (n, channels, height, width); not changed. UserError if the trigger does not fit
-        images of that size.
-
-        Returns
-        -------
-        Tensor
-            uint8 of the same shape, a contiguous tensor of its own.
+        images of that size. Gives uint8 of the same shape, a contiguous tensor of its own.
         """
+        channels, height, width = pixels.shape[1:]
+        self.check((channels, height, width))
+        return self._applied(pixels, (channels, height, width))
+
+    @abstractmethod
+    def _applied(self, pixels: Tensor, shape: Shape) -> Tensor:
+        """What :meth:`apply` gives, for images of a shape that was checked."""
 
 
 def change_exactly(pixels: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:

@@ -98,26 +98,17 @@ class Relearning:
     drawn by the run's seed. Networks stay in evaluation mode: the statistics of a forget set, often
     of one class, are not those of all data, and a network that took them over would know less on
     that account alone. Pruned weights stay zero. A network that is given is left as it is.
-
-    Parameters
-    ----------
-    target_accuracy
-        On the samples of :func:`checked`, in percent (0-100); see :func:`target`.
-    norms
-        Of the original's layers. The rate of a layer that is c times as large is c^2 times the
-        rate, so that a rescaling that changes no output changes no number of steps; of a layer that
-        is zero, or is not there, it is the rate.
-
-    Raises
-    ------
-    ValueError
-        If the accuracy is not within 0-100.
+    ValueError if the accuracy is not within 0-100.
     """
 
     split: ForgetSplit
     run: Run
+    # On the samples of :func:`checked`, in percent (0-100); see :func:`target`.
     target_accuracy: float
     batch_size: int
+    # Of the original's layers. The rate of a layer that is c times as large is c^2 times the rate,
+    # so that a rescaling that changes no output changes no number of steps; of a layer that is
+    # zero, or is not there, it is the rate.
     norms: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,8 +134,7 @@ class Relearning:
         ways = [self._known(one, lr) for one in (checkpoint, anew) if one is not None]
         # Side by side, so that the slower way takes no more steps than the quicker one.
         for step in range(most):
-            known = [next(way) for way in ways]  # each of them, whatever the first gives
-            if any(known):
+            if any(next(way) for way in ways):
                 return step
         return None
 

@@ -21,19 +21,13 @@ BATCH_SIZE = 128
 class Probe:
     """The loss of a masked network on a few training samples, as a function of its weights.
 
-    The network is a copy, on the run's device, with the pruned weights at zero. Normalisation
-    uses the statistics of the batch, as in training: fresh running statistics say nothing yet.
-    Dropout and stochastic depth are off: the whole network is scored, not a draw from it.
-    All is float32, nothing autocast: bfloat16's three digits are too few to rank millions by.
-    (float64 would cost several times as much, and change the choice far less than another draw of
-    samples does.)
-
-    Parameters
-    ----------
-    samples
-        How many to look at, the same number of each class as far as there are enough.
-    temperature
-        Divides the logits.
+    The network is a copy, on the run's device, with the pruned weights at zero. Normalisation uses
+    the statistics of the batch, as in training: fresh running statistics say nothing yet. Dropout
+    and stochastic depth are off: the whole network is scored, not a draw from it. All is float32,
+    nothing autocast: bfloat16's three digits are too few to rank millions by. (float64 would cost
+    several times as much, and change the choice far less than another draw of samples does.)
+    ``samples``: how many to look at, the same number of each class as far as there are enough.
+    ``temperature``: divides the logits.
     """
 
     def __init__(

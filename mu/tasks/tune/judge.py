@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from mu import tags
 from mu.errors import UserError
 from mu.methods.steps.criterion import Standing, StopCriterion
+from mu.methods.stopping import RULE
 from mu.tasks.base import make_run
 from mu.tasks.perform import forgotten, perform, train_oracle
 from mu.tasks.problem import UnlearningProblem, UnlearnTask
@@ -54,6 +55,10 @@ class Judge(ABC):
         """What comes first is better."""
 
     @abstractmethod
+    def is_met(self, metrics: Metrics) -> bool:
+        """Whether no trial could be better, so that the search is over."""
+
+    @abstractmethod
     def found(self, task: UnlearnTask) -> Result | None:
         """What came of such a trial that was finished before, wherever, or None."""
 
@@ -91,10 +96,15 @@ class ByCriterion(Judge):
         """See :meth:`Judge.rank`."""
         return self.criterion.rank(Standing(metrics[EXCESS], metrics[DROP]))
 
+    def is_met(self, metrics: Metrics) -> bool:
+        """See :meth:`Judge.is_met`."""
+        return self.criterion.is_met(Standing(metrics[EXCESS], metrics[DROP]))
+
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""
         key = task.tags()[tags.UNLEARNING]
-        run = next(self.store.find({tags.UNLEARNING: key, tags.TRIAL: self.kind}, FINISHED), None)
+        wanted, same_rule = {tags.UNLEARNING: key, tags.TRIAL: self.kind}, f"params.rule = '{RULE}'"
+        run = next(self.store.find(wanted, same_rule, FINISHED), None)
         return None if run is None else Result(run.info.run_id, dict(run.data.metrics))
 
     def made(self, task: UnlearnTask, title: str) -> Result:
@@ -106,6 +116,7 @@ class ByCriterion(Judge):
         return Result(recorder.run_id, metrics)
 
     def _measured(self, task: UnlearnTask, recorder: Recorder) -> dict[str, float]:
+        recorder.params({"rule": RULE})
         recorder.tags({tags.TRIAL: self.kind})
         checkpoint, _, seconds = forgotten(recorder, task)
         standing = self.criterion.standing(checkpoint.model)
@@ -130,6 +141,10 @@ class ByOracle(Judge):
     def rank(self, metrics: Metrics) -> Rank:
         """See :meth:`Judge.rank`."""
         return (metrics[GAP],)
+
+    def is_met(self, metrics: Metrics) -> bool:
+        """See :meth:`Judge.is_met`."""
+        return metrics[GAP] <= 0
 
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""

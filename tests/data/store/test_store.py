@@ -27,10 +27,10 @@ from PIL import Image
 from mu.data.files.decode import decode_rgb
 from mu.data.images import statistics_of
 from mu.data.store import builder
-from mu.data.store.builder import Contents, build
+from mu.data.store.builder import build
 from mu.data.store.card import Card, Gathered
 from mu.data.store.reader import META_KEY, ImageStore, digest_file, image_key, pack, unpack, verify
-from mu.data.store.sources import of_dataset, of_tree
+from mu.data.store.sources import Contents, of_dataset, of_tree
 from mu.digests import digest_of
 from tests.helpers import encoded, laws, make_dataset, refused, write_tree
 
