@@ -21,14 +21,8 @@ Penalty = Callable[[int], Tensor]
 class Objective(nn.Module):
     """The loss of a network on a batch, and a penalty on its weights.
 
-    Parameters
-    ----------
-    loss
-        Of logits (n, classes) and labels (n,): a mean over the samples.
-    penalty
-        Of the epoch.
-    run
-        Says how to pass forward.
+    ``loss``: of logits (n, classes) and labels (n,): a mean over the samples. ``penalty``: of the
+    epoch. ``run``: says how to pass forward.
     """
 
     def __init__(self, model: nn.Module, loss: Loss, penalty: Penalty | None, run: Run) -> None:
