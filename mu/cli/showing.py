@@ -63,9 +63,6 @@ def about(one: RunRecord) -> dict[str, str]:
     return lines
 
 
-# --- lineage ------------------------------------------------------------------------------
-
-
 def lineage(store: Store, one: RunRecord) -> Tree:
     """A tree: the data, what was made of it down to the run, its oracle, and what came of it."""
     from rich.text import Text
@@ -108,9 +105,6 @@ def in_words(one: RunRecord) -> str:
     return f"{one.run_id} {one.entry}: {one.name}{state}" + (f" ({numbers})" if numbers else "")
 
 
-# --- numbers ------------------------------------------------------------------------------
-
-
 def print_numbers(one: RunRecord) -> None:
     """The run's last numbers, with those of the original and of the oracle next to them."""
     from mu.report.console import print_texts
@@ -138,9 +132,6 @@ def numbers_of(
         logged = {column: name + ending for ending, column in {"": "value", **ENDINGS}.items()}
         rows[name] |= {column: metrics[one] for column, one in logged.items() if one in metrics}
     return rows
-
-
-# --- what next ----------------------------------------------------------------------------
 
 
 def next_steps(one: RunRecord) -> dict[str, str]:

@@ -80,6 +80,12 @@ class ForgetSplit:
         return self.dataset.training_subset(self.retain)
 
     @property
+    def training_set(self) -> Subset:
+        """All that the original was trained on, in the order of sample numbers."""
+        numbers = np.sort(np.concatenate([self.forget, self.retain]))
+        return self.dataset.training_subset(numbers)
+
+    @property
     def val_set(self) -> Subset:
         """Validation samples, without those of a class that was forgotten, now or earlier."""
         gone = self._is_gone(self.dataset.train.labels[self.val])

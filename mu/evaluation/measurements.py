@@ -19,7 +19,7 @@ from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
 from mu.evaluation.membership import ATTACKS, MAIN, VECTORS, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
-from mu.evaluation.planted import backdoor, wrong_labels
+from mu.evaluation.planted import CONFUSION, backdoor, wrong_labels
 from mu.evaluation.unlearning import measure
 
 Numbers = dict[str, float]
@@ -84,7 +84,7 @@ GROUPS: dict[str, Group] = {
         ),
     ),
     "planted": Group(
-        ("UA_poison", "IC_err", "Fgt"),
+        ("UA_poison", *CONFUSION),
         lambda case: wrong_labels(case.model.checkpoint.model, case.split.dataset, case.run),
         lambda case: (
             ""

@@ -13,10 +13,11 @@ them that class, too, and would seem attacked.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mu.data.attack import AttackedDataset
 from mu.data.images import ImageDataset
@@ -24,7 +25,7 @@ from mu.data.planted import PlantedDataset
 from mu.evaluation.outputs import Outputs, joined, predict
 from mu.runs import Run
 
-CONFUSION = ("IC_err", "Fgt")
+CONFUSION = ("IC_err", "Fgt", "IC_err_forget", "Fgt_forget")
 MOST_BYTES = 2**28  # of triggered images at a time, where a test set is streamed
 
 
@@ -74,7 +75,9 @@ def wrong_labels(model: nn.Module, dataset: ImageDataset, run: Run) -> dict[str,
 
     ``UA_poison``: 100 - share of these samples still given their planted label, in percent. Where
     the labels of two classes were exchanged, of all test images of the two: ``IC_err``, the share
-    that is not given its class, in percent; ``Fgt``, how many are given the other of the two.
+    that is not given its class, in percent; ``Fgt``, how many are given the other of the two. Of
+    the samples whose labels were exchanged the same, with ``_forget``: what was memorised, where
+    the former is what was generalised.
     """
     if not isinstance(dataset, PlantedDataset) or isinstance(dataset, AttackedDataset):
         return {}
@@ -84,6 +87,16 @@ def wrong_labels(model: nn.Module, dataset: ImageDataset, run: Run) -> dict[str,
     rows = np.flatnonzero(np.isin(dataset.test.labels.numpy(), pair or ()))
     if pair is not None and len(rows):
         tested = predict(model, dataset.test_subset(rows), run)
-        confused = torch.isin(tested.predictions, torch.tensor(pair)) & ~tested.right
-        found |= {"IC_err": 100.0 - tested.accuracy(), "Fgt": float(confused.sum())}
+        found |= _confusion(tested, tested.labels, pair, "")
+    if pair is not None:
+        theirs = dataset.published_labels[torch.from_numpy(dataset.poisoned)]
+        found |= _confusion(samples, theirs, pair, "_forget")
     return found
+
+
+def _confusion(found: Outputs, labels: Tensor, pair: Sequence[int], of: str) -> dict[str, float]:
+    """How far images are not given their class, ``labels``, and given the other of the two."""
+    wrong = found.predictions != labels
+    confused = wrong & torch.isin(found.predictions, torch.tensor(pair))
+    error = 100.0 * float(wrong.double().mean())
+    return {f"IC_err{of}": error, f"Fgt{of}": float(confused.sum())}

@@ -24,7 +24,7 @@ from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
 from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
-from mu.foreign.trial import SURE, TRAINED, doubt_augmentation, try_usual, usual
+from mu.foreign.trial import PRESENT, SURE, TRAINED, doubt_augmentation, try_usual, usual
 from mu.masks import Mask
 from mu.models.head import head_name
 from mu.originals.train import make_recipe
@@ -61,6 +61,8 @@ class Imported:
         found: list[str | None] = []
         if train_acc < SURE:
             others = {} if self.normalisation.of_file else usual(dataset)
+            if self.normalisation.whose.startswith(GIVEN):  # to be given again
+                others[PRESENT] = images.mean, images.std
             trial = try_usual(model, images, dataset.classes, others, run)
             again = command or f"mu import {shlex.quote(str(self.file.path))}"
             found.append(trial.warning(train_acc, images.labels, others, again))

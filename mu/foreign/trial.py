@@ -28,12 +28,14 @@ from mu.training.recipe import AUGMENTATIONS
 # what the usual normalisations are tried.
 TRAINED, SURE = 90.0, 99.5
 NEAR_CHANCE = 0.1  # of the way from chance to 100 %
+COLOURS = 3
 SAMPLE = 1000  # training images that normalisations are tried on
 MOST_CLASSES = 20  # in a message
 # By how much another one must be better: points, and standard deviations; and the share of what
 # the present one gets wrong, as networks that know nothing differ by chance.
 CLEARLY, RECOVERED = 2.0, 1 / 3
 PRESENT = "as imported"
+REVERSED = ", blue first"  # what is said of a network that wants its channels so, as OpenCV reads
 SHIFT = 3  # pixels; crops shift by up to 4
 
 
@@ -81,14 +83,7 @@ class Trial:
         elif train_acc < TRAINED:
             found += " is low for a trained network"
         if self.better:
-            given = " ".join(
-                f"--{name}={','.join(f'{one:.6g}' for one in numbers)}"
-                for name, numbers in zip(("mean", "std"), others[self.better], strict=True)
-            )
-            return (
-                f"{found}: another normalisation fits better, {self.better} ({figures}); repeat "
-                f"with: {command} {given}"
-            )
+            return f"{found}: {self._remedy(others, figures, command)}"
         if self.order:
             listed = ", ".join(self.order[:MOST_CLASSES])
             more = ", ..." if len(self.order) > MOST_CLASSES else ""
@@ -103,6 +98,24 @@ class Trial:
             "classes, mean and std, stem or arch is probably not the file's"
         )
 
+    def _remedy(self, others: Mapping[str, Statistics], figures: str, command: str) -> str:
+        """What fits better, and how to import the file so."""
+        name = str(self.better).removesuffix(REVERSED)
+        given = "".join(
+            f" --{option}={','.join(f'{one:.6g}' for one in numbers)}"
+            for option, numbers in zip(("mean", "std"), others.get(name, ()), strict=False)
+        )
+        if name == self.better:
+            return (
+                f"another normalisation fits better, {name} ({figures}); repeat with: {command}"
+                f"{given}"
+            )
+        return (
+            f"it wants its channels in the order blue, green, red, {name} ({figures}); turn round "
+            "the channels of its first layer (state[NAME] = state[NAME].flip(1)), save that, and "
+            f"repeat with: {command}{given}"
+        )
+
 
 def try_usual(
     model: nn.Module,
@@ -111,23 +124,54 @@ def try_usual(
     others: Mapping[str, Statistics],
     run: Run,
 ) -> Trial:
-    """Try other normalisations on a sample of the training images, which have the present one."""
+    """Try other normalisations on a sample of the training images, which have the present one.
+
+    Where none of them makes the network sure, images in colour are tried with the channels in the
+    reverse order, too, each colour with its own mean and standard deviation.
+    """
     drawn = images.drawn(SAMPLE, torch.Generator().manual_seed(0))
-    outputs = {PRESENT: predict(model, drawn, run)}
-    for name, (mean, std) in others.items():
-        if (mean, std) != (images.mean, images.std):
-            outputs[name] = predict(model, replace(drawn, mean=mean, std=std), run)
+    tried = {PRESENT: drawn} | {
+        name: replace(drawn, mean=mean, std=std)
+        for name, (mean, std) in others.items()
+        if (mean, std) != (images.mean, images.std)
+    }
+    outputs = {name: predict(model, one, run) for name, one in tried.items()}
+    plain = {name: one.accuracy() for name, one in outputs.items()}
+    best = max(plain, key=plain.__getitem__)
+    if images.images.shape[0] == COLOURS and plain[best] < SURE:
+        turned = _Turned(model)
+        more = {f"{name}{REVERSED}": predict(turned, one, run) for name, one in tried.items()}
+        outputs |= more
+        first = max(more, key=lambda name: more[name].accuracy())
+        if _clearly(more[first].accuracy(), plain[best], len(drawn)):
+            best = first
     accuracies = {name: one.accuracy() for name, one in outputs.items()}
-    best = max(accuracies, key=accuracies.__getitem__)
-    share, present = accuracies[best] / 100, accuracies[PRESENT]
-    noise = 100 * sqrt(2 * share * (1 - share) / len(drawn))  # of a difference
-    least = max(CLEARLY, CLEARLY * noise, RECOVERED * (100 - present))
-    clear = accuracies[best] - present > least
+    clear = _clearly(accuracies[best], accuracies[PRESENT], len(drawn))
     ordered, order = max(map(_order, outputs.values()), key=lambda one: one[0])
     if accuracies[best] >= TRAINED or ordered < TRAINED:
         ordered, order = 0.0, []
     better = best if clear and not order else None
     return Trial(accuracies, len(drawn), better, [classes[one] for one in order], ordered)
+
+
+def _clearly(accuracy: float, than: float, size: int) -> bool:
+    """Whether an accuracy on so many samples is clearly better than another one."""
+    share = accuracy / 100
+    noise = 100 * sqrt(2 * share * (1 - share) / size)  # of a difference
+    return accuracy - than > max(CLEARLY, CLEARLY * noise, RECOVERED * (100 - than))
+
+
+class _Turned(nn.Module):
+    """A network that is given its images with their channels in the reverse order."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Of shape (n, 3, height, width)."""
+        found: Tensor = self.model(images.flip(1))
+        return found
 
 
 def _order(outputs: Outputs) -> tuple[float, list[int]]:

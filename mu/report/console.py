@@ -24,14 +24,8 @@ def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     Where they are known, also against MIA_auc (0-1), depth (percent), success and robust accuracy
     of a backdoor (percent), and the confusion of two classes (percent, and images).
     """
-    names = result_columns(rows.values(), always=(*COLUMNS, "gap", "RTE"))
-    print_table(title, names, rows)
-
-
-def result_columns(rows: Iterable[Mapping[str, float]], always: Sequence[str] = ()) -> list[str]:
-    """The columns of results that a row has, or that are shown always, in their order."""
-    known = {*always}.union(*rows)
-    return [name for name in (*COLUMNS, *WHERE_KNOWN, *LAST) if name in known]
+    known = {*COLUMNS, "gap", "RTE"}.union(*rows.values())
+    print_table(title, [one for one in (*COLUMNS, *WHERE_KNOWN, *LAST) if one in known], rows)
 
 
 def numbers(names: Sequence[str], rows: Rows) -> Texts:

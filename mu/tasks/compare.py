@@ -64,7 +64,6 @@ def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:
 
 
 def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Table]) -> None:
-    """Everything that is kept as a file."""
     drawings = draw_all(tables)
     lead = _lead(chosen, tables)
     page = make_page(title, lead, tables, drawings, notes=chosen.notes, run_id=recorder.run_id)

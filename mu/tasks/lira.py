@@ -122,11 +122,7 @@ def _interrupted_task(
     return _make_task(store, again, where, found.run)
 
 
-# --- the run ------------------------------------------------------------------------------
-
-
 def _work(task: LiraTask, recorder: Recorder) -> Found:
-    """Train the references and attack with them."""
     if task.resume is None:
         keep_document(recorder, task.document())
     recorder.params(task.config())
@@ -142,9 +138,6 @@ def _work(task: LiraTask, recorder: Recorder) -> Found:
     except (KeyboardInterrupt, Stopped):
         _say(f"to continue with the references that are kept: -P resume_run_id={recorder.run_id}")
         raise
-
-
-# --- references ---------------------------------------------------------------------------
 
 
 def _with_progress(count: int) -> Iterator[int]:
@@ -194,9 +187,6 @@ def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
     except ValueError as error:
         _say(f"{reference_file(number)} is trained again: {error}")
         return None
-
-
-# --- the attacks --------------------------------------------------------------------------
 
 
 def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> Found:

@@ -193,7 +193,6 @@ def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome
 
 
 def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:
-    """Write everything that the run's page shows and later work takes."""
     folder, models = recorder.folder, found.models
     made = {
         "forget": models.forget,

@@ -21,7 +21,7 @@ from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_optio
 from mu.tasks.base import checked_device, make_run
 from mu.tasks.listed import forget_split
 from mu.tasks.outputs import about
-from mu.tasks.perform import perform, print_unlearned
+from mu.tasks.perform import perform, perform_task, print_unlearned
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import requested_task, train
 from mu.tasks.resolve import check_oracle_run, data_of, fetch_original, find_requested, stage_of
@@ -36,7 +36,7 @@ def unlearn(request: Request) -> Unlearned:
     if options.resume_run_id:
         store = connect()
         task = interrupted_task(store, "unlearn", options, request)
-        done = perform(store, task.title, lambda _: task, resume=options.resume_run_id)
+        done = perform_task(store, task)
     else:
         plan = make_plan(options, request, device)
         store, done = plan.store, run_plan(plan)

@@ -68,8 +68,8 @@ class Recorder:
         self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
         self.files = RunFiles(store, run_id)
         self._outbox = Outbox(self.files, folder, partial(self.warn, "progress waits to be kept"))
-        numbers_wait = partial(self.warn, "numbers wait to be logged")
-        self._numbers = Sender(self._send_regularly, numbers_wait, FLUSH_SECONDS)
+        waiting = partial(self.warn, "numbers wait to be logged")
+        self._numbers = Sender(self._send_regularly, waiting, FLUSH_SECONDS)
 
     # --- what is told ---------------------------------------------------------------------
 

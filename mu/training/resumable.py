@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.runs import Run
@@ -81,18 +80,20 @@ class Bookmark:
     def train(
         self,
         model: nn.Module,
-        data: Subset,
+        data: Any,
         training: Training,
         mask: Mask,
         *,
         after_epoch: AfterEpoch | None = None,
         rewind: Callable[[], Mapping[str, Tensor]] = dict,
+        by: Callable[..., None] = train,
         **settings: Any,
     ) -> None:
         """:func:`mu.training.loop.train` from where it stands, put after each epoch.
 
         ``after_epoch``: as in the loop; what it logs is kept too. ``rewind``: gives the weights to
-        keep beside those of the network. ``settings``: more settings of the loop.
+        keep beside those of the network. ``by``: what trains on ``data``, if not the loop on a
+        set. ``settings``: more settings of it.
         """
         before = self.before
 
@@ -101,7 +102,7 @@ class Bookmark:
                 after_epoch(epoch, optimizer)
             self.put(model, mask, optimizer, epoch + 1, rewind=rewind())
 
-        train(
+        by(
             model,
             data,
             training,
@@ -116,7 +117,7 @@ class Bookmark:
 
 def train_resumably(
     model: nn.Module,
-    data: Subset,
+    data: Any,
     training: Training,
     run: Run,
     *,

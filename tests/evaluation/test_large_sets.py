@@ -15,6 +15,7 @@ from mu.evaluation.distance.divergence import divergences
 from mu.evaluation.measurements import GROUPS, Selection, check_needs, measurements
 from mu.evaluation.membership import membership, rates_of_all
 from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs
+from mu.evaluation.planted import CONFUSION
 from mu.evaluation.references import attack
 from mu.evaluation.unlearning import predict_split
 from mu.report import outcome_plots, plots
@@ -80,7 +81,7 @@ def test_nothing_else_is_left_out(forget, large):
     assert "MIA_prob_auc" in whole
     too_few = {name for name in NAMES if "_tpr_at_" in name}  # images for these rates
     # Networks that have learned nothing have no depth, and no two classes were confused.
-    missing = set(NAMES) - whole - {"ASR_source", "depth", "IC_err", "Fgt"} - too_few
+    missing = set(NAMES) - whole - {"ASR_source", "depth", "depth_logit_mask", *CONFUSION} - too_few
     assert missing == (set() if forget == "class:1" else {"TA_forgotten", "prototype_acc"})
 
 

@@ -51,6 +51,9 @@ class Pretended(Judge):
     def rank(self, metrics: Metrics) -> tuple[float, ...]:
         return (metrics["loss"],)
 
+    def is_met(self, metrics: Metrics) -> bool:
+        return metrics["loss"] < 0
+
     def found(self, task: Any) -> Result | None:
         return self.seen.get(repr(task.method))
 
@@ -148,6 +151,12 @@ def test_trial_0_has_the_defaults_and_wins_ties() -> None:
     found = search(space(count=9), Pretended(lambda _: 1.0), lambda _: None)
     assert found[0].tried == {}
     assert min(found, key=lambda one: one.order) is found[0]
+
+
+def test_the_search_ends_with_a_trial_that_none_could_beat() -> None:
+    waiting = iter([2.0, 1.0, -1.0, 3.0])
+    found = search(space(), Pretended(lambda _: next(waiting)), lambda _: None)
+    assert [one.number for one in found] == [0, 1, 2]
 
 
 @laws(8)

@@ -20,6 +20,7 @@ from mu.data.files.cache import file_digest
 from mu.data.images import statistics_of
 from mu.data.store import reader
 from mu.data.store.card import Card, Gathered
+from mu.data.store.pages import MAGIC, check_pages
 from mu.data.store.sources import Contents, Encoded, Place
 from mu.errors import UserError
 from mu.readers.documents import read_json
@@ -101,10 +102,10 @@ def _remove_damaged(part: Path) -> None:
         return
     with part.open("rb") as file:
         first = file.read(32)
-    if any(first) and reader.MAGIC not in first:
+    if any(first) and MAGIC not in first:
         raise UserError(f"{str(part)!r} was not left by a build; remove it, or name another out")
     try:
-        reader.check_pages(part)
+        check_pages(part)
     except UserError:
         _remove(part)
 

@@ -134,8 +134,7 @@ class Relearning:
         ways = [self._known(one, lr) for one in (checkpoint, anew) if one is not None]
         # Side by side, so that the slower way takes no more steps than the quicker one.
         for step in range(most):
-            known = [next(way) for way in ways]  # each of them, whatever the first gives
-            if any(known):
+            if any(next(way) for way in ways):
                 return step
         return None
 

@@ -24,15 +24,7 @@ from mu.tasks.sweep.find import Finder, Results, estimate, load_of, oracle_of, p
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
 from mu.tasks.sweep.perform import Job, perform, perform_in_worker
 from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest, plan_of, typed
-from mu.tasks.sweep.report import (
-    Board,
-    Estimates,
-    failures,
-    print_plan,
-    print_report,
-    tables_of,
-    write_report,
-)
+from mu.tasks.sweep.report import Board, Estimates, failures, print_plan, report
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tracking import (
     UNFINISHED,
@@ -137,9 +129,7 @@ def _make(sweep: Sweep, resume: str | None) -> None:
         if sweep.estimates:
             _drive(sweep, schedule, recorder.run_id)
         write_text(recorder.folder / "grid.yaml", sweep.document["grid"])
-        tables = tables_of(sweep.store, schedule)
-        write_report(recorder, schedule, tables)
-        print_report(sweep.store, recorder.run_id, schedule, tables)
+        report(recorder, schedule)
         if lost := failures(schedule):
             recorder.finish()  # what is written is stored, though the run does not end well
             shutil.rmtree(recorder.folder)

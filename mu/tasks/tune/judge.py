@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,15 +9,14 @@ from typing import Any, ClassVar, NamedTuple
 
 from mu import tags
 from mu.errors import UserError
-from mu.methods.base import unlearn
 from mu.methods.steps.criterion import Standing, StopCriterion
-from mu.tasks.base import make_run, record_threads
-from mu.tasks.outputs import log_data
-from mu.tasks.perform import perform, train_oracle
+from mu.methods.stopping import RULE
+from mu.tasks.base import make_run
+from mu.tasks.perform import forgotten, perform, train_oracle
 from mu.tasks.problem import UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of
 from mu.tasks.resume import continue_unlearning
-from mu.tracking import FINISHED, UNFINISHED, Recorder, Store, rounded, tracked
+from mu.tracking import FINISHED, Recorder, Store, rounded, tracked
 
 EXCESS, DROP, GAP = "tune_excess", "tune_drop", "tune_gap"  # metrics of trials
 Metrics = Mapping[str, float]
@@ -55,6 +53,10 @@ class Judge(ABC):
     @abstractmethod
     def rank(self, metrics: Metrics) -> Rank:
         """What comes first is better."""
+
+    @abstractmethod
+    def is_met(self, metrics: Metrics) -> bool:
+        """Whether no trial could be better, so that the search is over."""
 
     @abstractmethod
     def found(self, task: UnlearnTask) -> Result | None:
@@ -94,10 +96,15 @@ class ByCriterion(Judge):
         """See :meth:`Judge.rank`."""
         return self.criterion.rank(Standing(metrics[EXCESS], metrics[DROP]))
 
+    def is_met(self, metrics: Metrics) -> bool:
+        """See :meth:`Judge.is_met`."""
+        return self.criterion.is_met(Standing(metrics[EXCESS], metrics[DROP]))
+
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""
         key = task.tags()[tags.UNLEARNING]
-        run = next(self.store.find({tags.UNLEARNING: key, tags.TRIAL: self.kind}, FINISHED), None)
+        wanted, same_rule = {tags.UNLEARNING: key, tags.TRIAL: self.kind}, f"params.rule = '{RULE}'"
+        run = next(self.store.find(wanted, same_rule, FINISHED), None)
         return None if run is None else Result(run.info.run_id, dict(run.data.metrics))
 
     def made(self, task: UnlearnTask, title: str) -> Result:
@@ -109,20 +116,13 @@ class ByCriterion(Judge):
         return Result(recorder.run_id, metrics)
 
     def _measured(self, task: UnlearnTask, recorder: Recorder) -> dict[str, float]:
-        problem = self.problem
-        recorder.params(task.config())
-        recorder.tags({**task.tags(), tags.TRIAL: self.kind})
-        log_data(recorder, problem.dataset)
-        run = make_run(problem.device, recorder, task.seed)
-        checkpoint = copy.deepcopy(problem.checkpoint)
-        run.place(checkpoint.model, problem.dataset.shape)
-        record_threads(recorder, run)
-        with run.stopwatch() as seconds:
-            unlearn(task.method, checkpoint, problem.split, run)
+        recorder.params({"rule": RULE})
+        recorder.tags({tags.TRIAL: self.kind})
+        checkpoint, _, seconds = forgotten(recorder, task)
         standing = self.criterion.standing(checkpoint.model)
         if not all(map(math.isfinite, standing)):
             raise UserError("the network's outputs are NaN or infinite")
-        found = {EXCESS: standing.excess, DROP: standing.drop, "RTE": seconds[0]}
+        found = {EXCESS: standing.excess, DROP: standing.drop, "RTE": seconds}
         return {name: rounded(value) for name, value in found.items()}
 
 
@@ -142,6 +142,10 @@ class ByOracle(Judge):
         """See :meth:`Judge.rank`."""
         return (metrics[GAP],)
 
+    def is_met(self, metrics: Metrics) -> bool:
+        """See :meth:`Judge.is_met`."""
+        return metrics[GAP] <= 0
+
     def found(self, task: UnlearnTask) -> Result | None:
         """See :meth:`Judge.found`."""
         wanted = {tags.UNLEARNING: task.tags()[tags.UNLEARNING], tags.ENTRY: "unlearn"}
@@ -151,8 +155,7 @@ class ByOracle(Judge):
     def made(self, task: UnlearnTask, title: str) -> Result:
         """See :meth:`Judge.made`."""
         task = UnlearnTask(task.problem, task.method, task.seed, self.oracle)
-        wanted = {tags.UNLEARNING: task.tags()[tags.UNLEARNING], tags.ENTRY: "unlearn"}
-        task = continue_unlearning(self.store, task, self.store.find(wanted, UNFINISHED))
+        task = continue_unlearning(self.store, task)
         done = perform(
             self.store,
             title,

@@ -63,12 +63,17 @@ class Outcome:
                 f"an upper bound: these settings were chosen by {self.judge.words}, which nobody "
                 "has who has to unlearn; without an oracle tune by target=criterion"
             )
+        if len(self.trials) < self.space.count:
+            found.append(
+                f"trial {self.best.number} is as good as {self.judge.words} can tell, so the "
+                f"search ended with it, after {len(self.trials)} of {self.space.count} trials"
+            )
         if not self.best.number:
             found.append(
                 f"no trial is better than the default (trial 0) by {self.judge.words}: keep the "
                 "default settings"
             )
-        elif self.is_bound or len({one.rank for one in self.trials}) > 1:
+        else:
             found.append(
                 f"the best of {len(self.trials)} trials is better than another run with its "
                 "settings would be: part of it is luck; other seeds tell"
@@ -118,8 +123,14 @@ def print_outcome(store: Store, run_id: str, outcome: Outcome) -> None:
     title = f"{outcome.space.method.name}: best trials by {outcome.judge.words}{bound}"
     console.print_texts(title, *outcome.table(outcome.shown()))
     console.print_notes(outcome.notes())
-    lines = {"tune": run_id, "best": f"trial {outcome.best.number}", "unlearn": outcome.command()}
-    console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
+    lines = {
+        "searched": ", ".join(map(str, outcome.space.axes)),
+        "best": f"trial {outcome.best.number}",
+        "unlearn": outcome.command(),
+        "tune": run_id,
+        "browse": browse(store, run_id=run_id),
+    }
+    console.print_lines(lines)
 
 
 def write_outcome(recorder: Recorder, outcome: Outcome) -> None:

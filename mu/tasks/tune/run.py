@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from mu.tasks.unlearn import UnlearnPlan, make_plan
 from mu.tracking import (
     UNFINISHED,
     Recorder,
+    Stopped,
     Store,
     close_runs_below,
     connect,
@@ -95,6 +97,7 @@ class Tuning:
 def tune(request: Request) -> None:
     """Search a method's settings by what all methods stop by, or by another set's oracle."""
     options = TuneOptions.of(request.entry)
+    options = options.replace(method=check_method(options.method))  # not an alias
     device = checked_device(DeviceOptions.of(request.device))
     resume = options.resume_run_id
     if resume:
@@ -198,7 +201,13 @@ def _work(tuning: Tuning, resume: str | None, recorder: Recorder) -> Outcome:
             shown = {name: trial.result.metrics[name] for name in judge.columns if name != "RTE"}
             recorder.metrics(shown, trial.number)
 
-    outcome = Outcome(tuning.space, problem, judge, search(tuning.space, judge, told))
+    try:
+        trials = search(tuning.space, judge, told)
+    except (KeyboardInterrupt, Stopped):
+        how = f"mlflow run . -e tune -P resume_run_id={recorder.run_id}"
+        print(f"to continue the search: {how}", file=sys.stderr, flush=True)
+        raise
+    outcome = Outcome(tuning.space, problem, judge, trials)
     if outcome.best.result is None:
         raise UserError(f"all {len(outcome.trials)} trials failed: {outcome.best.error}")
     write_json(recorder.folder / "config.json", {**config, **device_in_force(problem.device)})

@@ -77,7 +77,7 @@ class Space:
 
 
 def search(space: Space, judge: Judge, told: Callable[[Trial], None]) -> list[Trial]:
-    """All trials; each is ``told`` when it is over.
+    """All trials, or those up to one that none could beat; each is ``told`` when it is over.
 
     What was finished before, in this run or in any other, is not made again. A method that fails
     costs its trial, anything else ends the search.
@@ -87,6 +87,8 @@ def search(space: Space, judge: Judge, told: Callable[[Trial], None]) -> list[Tr
         tried = space.next(trials)
         trials.append(_trial(space, judge, number, tried))
         told(trials[-1])
+        if (result := trials[-1].result) and judge.is_met(result.metrics):
+            break
     return trials
 
 
