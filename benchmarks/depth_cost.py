@@ -134,7 +134,7 @@ def brought_back(one: Model, features: Features, samples: Samples) -> float:
 
 
 def hidden(case: Case) -> int | None:
-    """The steps in which a hidden output comes back; None where no class is forgotten as a whole."""
+    """The steps in which a hidden output comes back; None where no class goes as a whole."""
     assert case.original is not None
     masked = with_rows_anew(case.original.checkpoint, case.split.forgotten_classes)
     how = Relearning.of(case.original, case.split, case.run)
