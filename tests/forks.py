@@ -1,0 +1,298 @@
+"""Child Pythons without the ten seconds that torch, MLflow and scikit-learn take to be imported.
+
+A server that has imported them, and has done nothing else, forks once for each child. A child has
+the arguments, variables, folder, streams and session that it would have as a new interpreter, and
+becomes a child of the process that wanted it: signals, exit statuses and process numbers are those
+of real processes. Each child has such a server too, made before anything has run in it, for those
+that it starts itself: ranks of torch's launcher, workers of a sweep.
+
+Where that does not do, :meth:`Server.fits` is false and a new interpreter is started: on other
+systems than Linux, and where a variable that is read when torch is imported differs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import fcntl
+import functools
+import gc
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import runpy
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mu import environment
+
+ROOT = Path(__file__).parents[1]
+SERVER = "mu-forks"  # the name of servers
+SERVER_FD = "MU_TESTS_SERVER"  # names the server's end of the socket
+MODULES = ("entrypoints", "mu", "tests", "mlflow")  # of those that ``-m`` may name
+SPAWNED = "from multiprocessing.spawn import spawn_main"
+# Whoever imports torch first has read them by then.
+AT_IMPORT = ("LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "THP_", "TORCH_LOGS", "NUMPY_")
+HIGH = 500  # no file that a child is given has such a number
+LONG = 300  # seconds, on a machine with much else to do
+LONGEST = 1 << 17  # bytes of a request
+
+
+class Server:
+    """One end of the socket to a server that has those ``variables``."""
+
+    def __init__(self, end: socket.socket, variables: Mapping[str, str]) -> None:
+        self._end, self._lock = end, threading.Lock()
+        self._variables = _at_import(variables)
+
+    def fits(self, arguments: Sequence[str], variables: Mapping[str, str]) -> bool:
+        """Whether a child does what a new interpreter would do."""
+        match arguments:
+            case [sys.executable, "-m", module, *_]:
+                known = module.split(".")[0] in MODULES
+            case [sys.executable, "-c", *_]:
+                known = True
+            case _:
+                known = False
+        return known and self._variables == _at_import(variables)
+
+    def start(self, request: Mapping[str, Any], files: Mapping[int, int]) -> int:
+        """The process number of a new child of this process.
+
+        ``files``: which of this process's files the child has, by the child's number for it.
+        """
+        text = json.dumps({**request, "files": list(files)}).encode()
+        assert len(text) < LONGEST
+        with self._lock:
+            _adopt_orphans(True)
+            try:
+                socket.send_fds(self._end, [text], list(files.values()))
+                answer = self._end.recv(100)
+            finally:
+                _adopt_orphans(False)
+        if not answer:
+            raise ChildProcessError("the server of child Pythons has ended; its errors are above")
+        return int(answer)
+
+
+def _adopt_orphans(wanted: bool) -> None:
+    """Whether this process becomes the parent of descendants whose parent ends."""
+    _prctl(36, int(wanted))  # PR_SET_CHILD_SUBREAPER
+
+
+def _call_this(name: bytes) -> None:
+    """Give this process a name, which psutil shows."""
+    _prctl(15, name)  # PR_SET_NAME
+
+
+def _prctl(option: int, value: Any) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _at_import(variables: Mapping[str, str]) -> dict[str, str]:
+    every = {**environment.DEFAULTS, **variables}
+    return {name: value for name, value in every.items() if name.startswith(AT_IMPORT)}
+
+
+def begin(variables: Mapping[str, str]) -> Server:
+    """A new server, which ends with this process."""
+    own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with other:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.forks"], cwd=ROOT,
+            env={**variables, "MPLBACKEND": "Agg", SERVER_FD: str(other.fileno())},
+            pass_fds=[other.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+    atexit.register(process.wait)
+    atexit.register(own.close)
+    own.settimeout(LONG)
+    return Server(own, variables)
+
+
+class Forked(subprocess.Popen[str]):
+    """A child of a server; everything else is as with other processes."""
+
+    server: Server
+
+    def _execute_child(self, *given: Any) -> None:
+        named = inspect.signature(subprocess.Popen._execute_child).bind(self, *given).arguments
+        request, files = _asked(named)
+        self.pid = self.server.start(request, files)
+        self._child_created = True
+        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(named[one] for one in pipes))
+
+
+def of(server: Server) -> type[Forked]:
+    """Children of that server."""
+    return type("Forked", (Forked,), {"server": server})
+
+
+def _asked(named: Mapping[str, Any]) -> tuple[dict[str, Any], dict[int, int]]:
+    """The request, and the files, that arguments of ``Popen`` mean."""
+    streams = (named["p2cread"], named["c2pwrite"], named["errwrite"])
+    files = {own: own if given == -1 else given for own, given in enumerate(streams)}
+    request = {
+        "arguments": list(named["args"]),
+        "variables": dict(os.environ if named["env"] is None else named["env"]),
+        "folder": str(named["cwd"] or os.getcwd()),
+        "session": named["start_new_session"],
+    }
+    return request, files | {one: one for one in named["pass_fds"]}
+
+
+# --- the server ---------------------------------------------------------------------------
+
+
+def _load() -> None:
+    """Import what children would import."""
+    environment.prepare()
+    for name in (
+        "mlflow.store.tracking.sqlalchemy_store", "sqlalchemy.dialects.sqlite", "sklearn.svm",
+        "sklearn.linear_model", "matplotlib.backends.backend_agg", "torchvision",
+        "torch.distributed.launcher.api",
+    ):  # fmt: skip
+        importlib.import_module(name)
+    import mu.tasks
+
+    for one in pkgutil.walk_packages(mu.tasks.__path__, "mu.tasks."):
+        if not one.name.endswith(".ray"):
+            importlib.import_module(one.name)
+
+
+def serve(end: socket.socket) -> dict[str, Any]:
+    """Wait for requests until nobody can send one; returns in each child, with its request."""
+    while True:
+        text, files, _, _ = socket.recv_fds(end, LONGEST, 64)
+        if not text:
+            os._exit(0)
+        request = json.loads(text)
+        if (between := os.fork()) == 0:
+            between = os.getpid()
+            if os.fork():
+                os._exit(0)  # its child becomes one of whoever sent the request
+            while os.getppid() == between:
+                os.sched_yield()
+            _take(files, request["files"])
+            return request
+        os.waitpid(between, 0)
+        for file in files:
+            os.close(file)
+
+
+def _take(files: Sequence[int], numbers: Sequence[int]) -> None:
+    """Give this process's files the numbers that they shall have."""
+    high = [fcntl.fcntl(file, fcntl.F_DUPFD, HIGH) for file in files]
+    for file in files:
+        os.close(file)
+    for file, number in zip(high, numbers, strict=True):
+        os.dup2(file, number)
+        os.close(file)
+
+
+def become(end: socket.socket) -> None:
+    """Serve, and in each child be the process that was requested."""
+    request = serve(end)
+    _call_this(b"python")
+    if request["session"]:
+        os.setsid()
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["variables"])
+    _, kind, what, *rest = request["arguments"]
+    sys.argv = [kind, *rest]
+    sys.path[0] = request["folder"] if kind == "-m" else ""
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    tempfile.tempdir = None
+    sys.modules["numpy"].random.seed()
+    own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        own.close()
+        end.close()
+        _call_this(SERVER.encode())
+        with open(os.devnull, "r+b", buffering=0) as nothing:
+            for number in request["files"]:
+                os.dup2(nothing.fileno(), number)
+        become(other)
+    other.close()
+    with end:
+        end.send(str(os.getpid()).encode())
+    _start_by(Server(own, request["variables"]))
+    try:
+        if kind == "-m":
+            runpy._run_module_as_main(what)
+        else:
+            exec(compile(what, "<string>", "exec"), sys.modules["__main__"].__dict__)
+    except SystemExit as error:
+        if not isinstance(error.code, int | None):
+            raise
+        _end(error.code or 0)
+    _end(0)
+
+
+def _end(status: int) -> None:
+    """As an interpreter ends, but that it frees no module: that takes a second."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status & 0xFF)
+
+
+def _start_by(server: Server) -> None:
+    """What this process starts, where it fits, is forked by the server."""
+    import multiprocessing.util
+
+    execute, spawn = subprocess.Popen._execute_child, multiprocessing.util.spawnv_passfds
+    names = inspect.signature(execute)
+
+    @functools.wraps(execute)
+    def execute_child(process: Any, *given: Any) -> None:
+        named = names.bind(process, *given).arguments
+        arguments, variables = named["args"], named["env"]
+        words = [] if isinstance(arguments, (str, bytes)) else list(arguments)
+        variables = os.environ if variables is None else variables
+        if named["preexec_fn"] or not server.fits(words, variables):
+            return execute(process, *given)
+        process.server = server
+        return Forked._execute_child(process, *given)
+
+    def spawnv_passfds(path: Any, arguments: Sequence[Any], files: Sequence[int]) -> int:
+        words = [os.fsdecode(one) for one in arguments]
+        if not (server.fits(words, os.environ) and words[2].startswith(SPAWNED)):
+            return spawn(path, arguments, files)
+        request = {
+            "arguments": words, "variables": dict(os.environ), "folder": os.getcwd(),
+            "session": False,
+        }  # fmt: skip
+        return server.start(request, {one: one for one in (0, 1, 2, *files)})
+
+    subprocess.Popen._execute_child = execute_child
+    multiprocessing.util.spawnv_passfds = spawnv_passfds
+
+
+def main() -> None:
+    end = socket.socket(fileno=int(os.environ.pop(SERVER_FD)))
+    _load()
+    threads = {(one / "comm").read_text().strip() for one in Path("/proc/self/task").iterdir()}
+    # pyarrow's allocator is made for forks: its thread starts again in the child.
+    assert len(threads - {"jemalloc_bg_thd"}) == 1, f"there are threads, which no fork has: {threads}"
+    gc.collect()
+    gc.freeze()
+    _call_this(SERVER.encode())
+    become(end)
+
+
+if __name__ == "__main__":
+    main()
