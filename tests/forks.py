@@ -6,8 +6,8 @@ becomes a child of the process that wanted it: signals, exit statuses and proces
 of real processes. Each child has such a server too, made before anything has run in it, for those
 that it starts itself: ranks of torch's launcher, workers of a sweep.
 
-Where that does not do, :meth:`Server.fits` is false and a new interpreter is started: on other
-systems than Linux, and where a variable that is read when torch is imported differs.
+Where that does not do, a new interpreter is started: for scripts, on other systems than Linux, and
+where a variable that is read when torch is imported differs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from mu import environment
 ROOT = Path(__file__).parents[1]
 SERVER = "mu-forks"  # the name of servers
 SERVER_FD = "MU_TESTS_SERVER"  # names the server's end of the socket
-MODULES = ("entrypoints", "mu", "tests", "mlflow")  # of those that ``-m`` may name
+MODULES = ("entrypoints", "mu", "tests", "mlflow", "uvicorn")  # of those that ``-m`` may name
 SPAWNED = "from multiprocessing.spawn import spawn_main"
 # Whoever imports torch first has read them by then.
 AT_IMPORT = ("LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "THP_", "TORCH_LOGS", "NUMPY_")
@@ -54,16 +54,9 @@ class Server:
         self._end, self._lock = end, threading.Lock()
         self._variables = _at_import(variables)
 
-    def fits(self, arguments: Sequence[str], variables: Mapping[str, str]) -> bool:
-        """Whether a child does what a new interpreter would do."""
-        match arguments:
-            case [sys.executable, "-m", module, *_]:
-                known = module.split(".")[0] in MODULES
-            case [sys.executable, "-c", *_]:
-                known = True
-            case _:
-                known = False
-        return known and self._variables == _at_import(variables)
+    def fits(self, variables: Mapping[str, str]) -> bool:
+        """Whether a child with these variables is what a new interpreter would be."""
+        return self._variables == _at_import(variables)
 
     def start(self, request: Mapping[str, Any], files: Mapping[int, int]) -> int:
         """The process number of a new child of this process.
@@ -97,6 +90,17 @@ def _call_this(name: bytes) -> None:
 def _prctl(option: int, value: Any) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
+
+
+def known(arguments: Sequence[str]) -> bool:
+    """Whether a fork can do what this command line says."""
+    match arguments:
+        case [sys.executable, "-m", module, *_]:
+            return sys.platform == "linux" and module.split(".")[0] in MODULES
+        case [sys.executable, "-c", *_]:
+            return sys.platform == "linux"
+        case _:
+            return False
 
 
 def _at_import(variables: Mapping[str, str]) -> dict[str, str]:
@@ -146,7 +150,7 @@ def _asked(named: Mapping[str, Any]) -> tuple[dict[str, Any], dict[int, int]]:
     request = {
         "arguments": list(named["args"]),
         "variables": dict(os.environ if named["env"] is None else named["env"]),
-        "folder": str(named["cwd"] or os.getcwd()),
+        "folder": str(named["cwd"] or Path.cwd()),
         "session": named["start_new_session"],
     }
     return request, files | {one: one for one in named["pass_fds"]}
@@ -221,7 +225,7 @@ def become(end: socket.socket) -> None:
         own.close()
         end.close()
         _call_this(SERVER.encode())
-        with open(os.devnull, "r+b", buffering=0) as nothing:
+        with Path(os.devnull).open("r+b", buffering=0) as nothing:
             for number in request["files"]:
                 os.dup2(nothing.fileno(), number)
         become(other)
@@ -263,17 +267,17 @@ def _start_by(server: Server) -> None:
         arguments, variables = named["args"], named["env"]
         words = [] if isinstance(arguments, (str, bytes)) else list(arguments)
         variables = os.environ if variables is None else variables
-        if named["preexec_fn"] or not server.fits(words, variables):
+        if named["preexec_fn"] or not (known(words) and server.fits(variables)):
             return execute(process, *given)
         process.server = server
         return Forked._execute_child(process, *given)
 
     def spawnv_passfds(path: Any, arguments: Sequence[Any], files: Sequence[int]) -> int:
         words = [os.fsdecode(one) for one in arguments]
-        if not (server.fits(words, os.environ) and words[2].startswith(SPAWNED)):
+        if not (known(words) and server.fits(os.environ) and words[2].startswith(SPAWNED)):
             return spawn(path, arguments, files)
         request = {
-            "arguments": words, "variables": dict(os.environ), "folder": os.getcwd(),
+            "arguments": words, "variables": dict(os.environ), "folder": str(Path.cwd()),
             "session": False,
         }  # fmt: skip
         return server.start(request, {one: one for one in (0, 1, 2, *files)})
@@ -287,7 +291,9 @@ def main() -> None:
     _load()
     threads = {(one / "comm").read_text().strip() for one in Path("/proc/self/task").iterdir()}
     # pyarrow's allocator is made for forks: its thread starts again in the child.
-    assert len(threads - {"jemalloc_bg_thd"}) == 1, f"there are threads, which no fork has: {threads}"
+    assert len(threads - {"jemalloc_bg_thd"}) == 1, (
+        f"there are threads, which no fork has: {threads}"
+    )
     gc.collect()
     gc.freeze()
     _call_this(SERVER.encode())

@@ -44,7 +44,7 @@ def start(
     """
     command, variables = [sys.executable, *arguments], environment() if env is None else dict(env)
     kind: type[subprocess.Popen[str]] = subprocess.Popen
-    if not new and sys.platform == "linux" and _server().fits(command, variables):
+    if not new and forks.known(command) and _server().fits(variables):
         kind = forks.of(_server())
     return kind(command, text=True, env=variables, **{"cwd": ROOT, **settings})
 
