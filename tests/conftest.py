@@ -91,6 +91,27 @@ def painted(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", Figure.painted)
 
 
+# --- relearning ---------------------------------------------------------------------------
+
+RELEARNING = {"LR": 0.1, "MOST_STEPS": 20}
+
+
+@pytest.fixture(scope="session")
+def relearned_soon() -> Iterator[None]:
+    """Networks relearn at ten times the rate, and give up after a tenth of the steps.
+
+    So in all tests with a store, where relearning takes half of the time of an unlearn run; real
+    processes do as users' do, and so do the tests of relearning itself.
+    """
+    from mu.evaluation.depth import measure, relearn
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in RELEARNING.items():
+            patch.setattr(relearn, name, value)
+        patch.setattr(measure, "MOST_STEPS", relearn.MOST_STEPS)
+        yield
+
+
 # --- stores -------------------------------------------------------------------------------
 
 
@@ -163,7 +184,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 @pytest.fixture(scope="session")
-def empty_store(workshop: Workshop, unpainted: None, _schema_read_once: None) -> Path:
+def empty_store(
+    workshop: Workshop, unpainted: None, relearned_soon: None, _schema_read_once: None
+) -> Path:
     """An empty SQLite store: its many tables take seconds."""
     from mu.tracking import connect
 
@@ -191,13 +214,13 @@ class FinishedPrune:
 
 @pytest.fixture(scope="session")
 def finished_prune(empty_store: Path, workshop: Workshop) -> FinishedPrune:
-    """A prune run of two epochs on the digits; copy its store, do not write to it."""
+    """A prune run of two epochs on 400 digits; copy its store, do not write to it."""
     from mu.cli.requests import Request
     from mu.tasks.prune import prune
     from mu.tracking import connect, find_original
 
     def make() -> None:
-        prune(Request(original={"epochs": 2}, device={"device": "cpu"}))
+        prune(Request(original={"epochs": 2, "train_size": 400}, device={"device": "cpu"}))
 
     path = workshop.store("finished-prune", empty_store, make)
     run = find_original(connect(store_uri(path)), {})

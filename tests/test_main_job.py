@@ -78,6 +78,7 @@ def newest(store: Store, query: str = "") -> MlflowRun:
 # --- by MLflow's launcher -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_main_job_by_the_launcher(store: Store) -> None:
     """One command: the original is made, the oracle trained, and the gap measured."""
     done = launch(
