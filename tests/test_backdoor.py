@@ -166,6 +166,7 @@ def test_the_same_original_is_used_again_unless_the_attack_is_another_one(
     assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] != planted.original
 
 
+@pytest.mark.slow
 def test_a_clean_job_never_takes_a_poisoned_original(planted: Planted, program: Program) -> None:
     status, out, _ = program(f"unlearn --method ft {' '.join(QUICK)} --prune_epochs 1")
     assert status == 0
@@ -173,6 +174,7 @@ def test_a_clean_job_never_takes_a_poisoned_original(planted: Planted, program: 
     assert planted.store.run(newest(planted.store, "unlearn")).data.metrics.get("ASR") is None
 
 
+@pytest.mark.slow
 def test_unlearn_takes_the_poisoned_original_of_a_backdoor_run(
     planted: Planted, program: Program
 ) -> None:

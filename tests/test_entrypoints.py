@@ -199,7 +199,7 @@ def test_forget_sets_that_cannot_be(
     program: Program, pruned: PrunedStore, forget: str, texts: tuple[str, ...], with_original: bool
 ) -> None:
     run_id = pruned.run_id if with_original else "auto"
-    count = 360 if with_original else 1293
+    count = 400 if with_original else 1293
     other = [] if with_original else ["--prune_seed", "77"]  # no such original yet
     line = ["unlearn", "--prune_run_id", run_id, "--forget", forget.format(count=count), *other]
     program.refuses(line, *(text.format(count=count) for text in texts))

@@ -245,6 +245,7 @@ def test_a_run_with_odd_parameters_is_no_ground_for_an_estimate(
 # --- what is there already ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_runs_of_the_single_entries_are_found_wherever_they_were_made(
     store: Store, tmp_path: Path
 ) -> None:
@@ -277,6 +278,7 @@ def test_unlearnings_that_were_not_compared_are_made_again_where_an_oracle_is_wa
     assert made(store) == {"prune": 1, "ga": 3, "retrain": 2, "sweep": 4}
 
 
+@pytest.mark.slow
 def test_retrain_with_the_seed_of_the_oracle_is_the_oracle(swept: Store, tmp_path: Path) -> None:
     grid = {**GRID, "methods": ["retrain"], "seed": [0, 4]}
     grid["originals"] = {**ORIGINALS, "rate": 0}
@@ -476,6 +478,7 @@ def test_an_interrupted_sweep_goes_on(
         sweep_run.sweep(Request(entry={"resume_run_id": parent.info.run_id}))
 
 
+@pytest.mark.slow
 def test_an_original_goes_on_from_its_last_epoch(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,6 +493,7 @@ def test_an_original_goes_on_from_its_last_epoch(
     assert original.data.tags["mu.resumed"] == "1"
 
 
+@pytest.mark.slow
 def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run(
     store: Store, tmp_path: Path
 ) -> None:

@@ -217,10 +217,10 @@ def test_the_quicker_of_two_ways_counts():
 
 
 @pytest.mark.usefixtures("_soon")
-def test_of_random_samples_there_is_one_way():
+def test_of_random_samples_there_is_one_way(monkeypatch):
+    monkeypatch.setattr(relearn, "LR", 0.3)
     checkpoint, split = case("random:10%")
     run = Run(device="cpu")
-    asked = {**ASKED, "target_accuracy": 70}
-    found = relearn.quickest_steps(checkpoint, split, run, **asked)
+    found = relearn.quickest_steps(checkpoint, split, run, **ASKED)
     assert found
-    assert found == relearn_steps(checkpoint, split, run, **asked, **SOON)
+    assert found == relearn_steps(checkpoint, split, run, **ASKED, **SOON | {"lr": 0.3})
