@@ -29,7 +29,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +232,7 @@ def become(end: socket.socket) -> None:
     other.close()
     with end:
         end.send(str(os.getpid()).encode())
-    _start_by(Server(own, request["variables"]))
+    start_by(Server(own, request["variables"]))
     try:
         if kind == "-m":
             runpy._run_module_as_main(what)
@@ -254,8 +254,8 @@ def _end(status: int) -> None:
     os._exit(status & 0xFF)
 
 
-def _start_by(server: Server) -> None:
-    """What this process starts, where it fits, is forked by the server."""
+def start_by(server: Server) -> Callable[[], None]:
+    """Have the server fork what this process starts, where it fits; gives what ends that."""
     import multiprocessing.util
 
     execute, spawn = subprocess.Popen._execute_child, multiprocessing.util.spawnv_passfds
@@ -282,8 +282,12 @@ def _start_by(server: Server) -> None:
         }  # fmt: skip
         return server.start(request, {one: one for one in (0, 1, 2, *files)})
 
-    subprocess.Popen._execute_child = execute_child
-    multiprocessing.util.spawnv_passfds = spawnv_passfds
+    def put(popen: Any, spawning: Any) -> None:
+        subprocess.Popen._execute_child = popen
+        multiprocessing.util.spawnv_passfds = spawning
+
+    put(execute_child, spawnv_passfds)
+    return lambda: put(execute, spawn)
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests import forks
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +61,19 @@ def python(*arguments: str, cwd: Path = ROOT, new: bool = False) -> Iterator[sub
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+@contextmanager
+def forking() -> Iterator[None]:
+    """What this process itself starts in the block is forked: ranks, and workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        end = forks.start_by(_server())
+        try:
+            yield
+        finally:
+            end()
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
