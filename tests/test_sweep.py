@@ -437,6 +437,7 @@ def test_an_unlearning_that_fails_is_tried_again_and_reported_and_the_others_go_
     assert finished_once(store)
 
 
+@pytest.mark.slow
 def test_what_needs_a_failed_original_is_not_tried(store: Store, tmp_path: Path) -> None:
     grid = changed(originals={**ORIGINALS, "rate": 0, "lr": [0.1, 1e30]})
     assert call("--grid", write(tmp_path, grid), "--retries", "0") == 2
