@@ -217,10 +217,11 @@ def test_the_quicker_of_two_ways_counts():
 
 
 @pytest.mark.usefixtures("_soon")
-def test_of_random_samples_there_is_one_way(monkeypatch):
-    monkeypatch.setattr(relearn, "LR", 0.3)
+def test_of_random_samples_there_is_one_way():
     checkpoint, split = case("random:10%")
     run = Run(device="cpu")
-    found = relearn.quickest_steps(checkpoint, split, run, **ASKED)
-    assert found
-    assert found == relearn_steps(checkpoint, split, run, **ASKED, **SOON | {"lr": 0.3})
+    accuracies, _ = course(checkpoint, split, SOON["most"] - 1, lr=SOON["lr"])
+    asked = {**ASKED, "target_accuracy": max(accuracies)}
+    found = relearn.quickest_steps(checkpoint, split, run, **asked)
+    assert found == relearn_steps(checkpoint, split, run, **asked, **SOON)
+    assert found == first(accuracies, max(accuracies)) > 0
