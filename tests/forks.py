@@ -31,7 +31,7 @@ from mu import environment
 ROOT = Path(__file__).parents[1]
 SERVER = "mu-forks"  # the name of servers
 SERVER_FD = "MU_TESTS_SERVER"  # names the server's end of the socket
-MODULES = ("entrypoints", "mu", "tests", "mlflow", "uvicorn")  # of those that ``-m`` may name
+MODULES = ("entrypoints", "mu", "tests", "mlflow")  # of those that ``-m`` may name
 SPAWNED = "from multiprocessing.spawn import spawn_main"
 # Whoever imports torch first has read them by then.
 AT_IMPORT = ("LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "THP_", "TORCH_LOGS", "NUMPY_")

@@ -47,7 +47,7 @@ class Server:
                 "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
                 "--backend-store-uri", store_uri(path),
                 "--artifacts-destination", str(folder / "artifacts"),
-                stdout=log, stderr=log, cwd=folder, start_new_session=True,
+                stdout=log, stderr=log, cwd=folder, start_new_session=True, new=True,
                 env={**environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             )  # fmt: skip
 
