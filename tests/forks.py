@@ -35,7 +35,7 @@ MODULES = ("entrypoints", "mu", "tests", "mlflow")  # of those that ``-m`` may n
 SPAWNED = "from multiprocessing.spawn import spawn_main"
 # Whoever imports torch first has read them by then.
 AT_IMPORT = ("LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "THP_", "TORCH_LOGS", "NUMPY_")
-LONG = 300  # seconds, on a machine with much else to do
+LONG = 900  # seconds, on a machine with much else to do
 LONGEST = 1 << 17  # bytes of a request
 
 
