@@ -23,9 +23,8 @@ import torch
 from sklearn.svm import SVC
 
 from mu.evaluation.attacks.svc import COST, ScoreAttack, Scores
-from mu.evaluation.membership import membership
+from mu.evaluation.membership import SCORES, membership
 from mu.evaluation.outputs import Outputs, SplitOutputs
-from mu.evaluation.scores import SCORES
 
 CLASSES = 10
 FASTER, OFF = 30, 0.1  # goals: times as fast, at least; points apart, at most

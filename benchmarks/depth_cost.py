@@ -20,14 +20,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import mu
+from mu.checkpoints import Checkpoint
 from mu.data.forget_split import ForgetSplit
 from mu.evaluation.case import Case, Model
 from mu.evaluation.depth.cka import linear_cka
-from mu.evaluation.depth.head import rows_of
+from mu.evaluation.depth.head import rows_of, with_rows_anew
 from mu.evaluation.depth.measure import OF_ORACLE, depth
 from mu.evaluation.depth.probe import probe_accuracy
 from mu.evaluation.depth.prototype import prototype_accuracy
-from mu.evaluation.depth.relearn import quickest_steps, target
+from mu.evaluation.depth.relearn import Relearning
 from mu.evaluation.depth.samples import Features, Samples
 from mu.evaluation.unlearning import predict_split
 from mu.methods import make_method
@@ -105,7 +106,12 @@ def print_parts(case: Case, repeats: int) -> None:
     samples = Samples.of(case.split, case.run)
     seen = {n: Features.of(m.checkpoint.model, samples, case.run) for n, m in models.items()}
     parts: dict[str, Callable[[], object]] = {
-        "relearning of the model": partial(relearned, case, case.model),
+        "relearning of the model": partial(relearned, case, case.model.checkpoint),
+        **(
+            {"relearning of the masked logit": partial(relearned, case, masked)}
+            if (masked := masked_logit(case)) is not None
+            else {}
+        ),
         **{
             f"features of the {name}": partial(Features.of, m.checkpoint.model, samples, case.run)
             for name, m in models.items()
@@ -119,7 +125,9 @@ def print_parts(case: Case, repeats: int) -> None:
     print("|---|---:|---:|")
     for name, value in seconds.items():
         print(f"| {name} | {1e3 * value:.1f} | {100 * value / sum(seconds.values()):.0f} % |")
-    apart = statistics.median(timed(partial(relearned, case, case.oracle)) for _ in range(repeats))
+    apart = statistics.median(
+        timed(partial(relearned, case, case.oracle.checkpoint)) for _ in range(repeats)
+    )
     print(f"\nRelearning of the oracle, once: {1e3 * apart:.1f} ms")
 
 
@@ -129,16 +137,16 @@ def brought_back(one: Model, features: Features, samples: Samples) -> float:
     return float("nan") if head is None else prototype_accuracy(head, features, samples)
 
 
-def relearned(case: Case, one: Model) -> int | None:
+def masked_logit(case: Case) -> Checkpoint | None:
+    """The original with the rows of the forgotten classes anew: what hides them comes back from."""
+    assert case.original is not None
+    return with_rows_anew(case.original.checkpoint, case.split.forgotten_classes)
+
+
+def relearned(case: Case, one: Checkpoint) -> int | None:
     """The steps of a model."""
     assert case.original is not None
-    return quickest_steps(
-        one.checkpoint,
-        case.split,
-        case.run,
-        target_accuracy=target(case.original.outputs.forget, case.run),
-        batch_size=case.original.checkpoint.spec.recipe.training.batch_size,
-    )
+    return Relearning.of(case.original, case.split, case.run).quickest(one)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ import torch.nn.functional as F
 
 from mu.data.batches import Batches
 from mu.data.images import Images, Subset
+from mu.devices import pick_device
 from mu.distributed.launch import call
 from mu.models import ModelSpec
-from mu.runs import Run, pick_device
+from mu.runs import Run
 from mu.training import Training
 from mu.training.loop import train
 from mu.training.optimizers import make_optimizer

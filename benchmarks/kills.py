@@ -170,7 +170,7 @@ class Trial:
         else:
             process = self.place.start(line)
             text, _ = process.communicate()
-        if process.returncode == 2 and "resume_run_id" in line and "no epoch" in text:
+        if process.returncode == 2 and "resume_run_id" in line and " anew" in text:
             self.counts["anew"] += 1
             process = self.place.start(self.case.line)
             text, _ = process.communicate()

@@ -3,10 +3,10 @@
     python -m benchmarks.oracle_spread --data-dir PATH
     python -m benchmarks.oracle_spread --dataset digits
 
-Originals and forget sets are those of ``benchmarks.main_table``; runs that are there already are
-not made again. Oracles differ in the seed of their training: the order of samples. Prints
-Markdown: the oracles' numbers, mean ± standard deviation; the gap between two of them, over all
-pairs; and KLoM of half of the oracles from the other half, and of each method's runs from those.
+Runs that are there already are not made again. Oracles differ in the seed of their training: the
+order of samples. Prints Markdown: the oracles' numbers, mean ± standard deviation; the gap between
+two of them, over all pairs; and KLoM of half of the oracles from the other half, and of each
+method's runs from those.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import itertools
 from collections.abc import Sequence
 
-from benchmarks.main_table import FORGET, ORIGINAL, mean_and_spread
 from benchmarks.settings import (
     Unlearned,
     find_or_make_original,
@@ -27,10 +26,14 @@ from mu.data import load_data
 from mu.evaluation.distance.klom import klom_by_part
 from mu.evaluation.gap import GAP_METRICS, gaps
 from mu.evaluation.outputs import SplitOutputs
+from mu.evaluation.statistics import summarise
 from mu.evaluation.unlearning import predict_split
 from mu.runs import Run
 from mu.tracking import connect, fetch_checkpoint
 
+FORGET = ("class:5", "random:10%")
+# All options are given, since a store may hold originals of other kinds.
+ORIGINAL = {"profile": "imp", "pruner": "omp", "rounds": 1, "rewind": "rewind_lt", "seed": 0}
 # The mean over samples: of so few models the percentile is at its ceiling.
 KLOM = ("klom_forget_mean", "klom_retain_mean", "klom_test_mean")
 
@@ -84,6 +87,14 @@ def row_of(
     """The cells of a row."""
     own = [mean_and_spread([run.metrics[name] for run in runs]) for name in GAP_METRICS]
     return [label, *own, mean_and_spread(gap), *(f"{klom[name]:.2f}" for name in KLOM)]
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """``mean ± standard deviation``; the mean alone of one value, ``-`` of none."""
+    if not values:
+        return "-"
+    found = summarise(values)
+    return f"{found.mean:.2f}" + ("" if found.sd is None else f" ± {found.sd:.2f}")
 
 
 def runs_of(original: str, forget: str, method: str, count: int) -> list[Unlearned]:

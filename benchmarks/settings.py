@@ -48,7 +48,10 @@ class Unlearned(NamedTuple):
 
 def find_or_make_unlearned(original: str, **asked: object) -> Unlearned:
     """The finished run of ``unlearn`` from that original with these parameters."""
-    query = f"tags.`mu.upstream` = '{original}' and attributes.status = 'FINISHED'"
+    query = (
+        f"tags.`mu.upstream` = '{original}' and tags.`mu.entry` = 'unlearn' and "
+        "attributes.status = 'FINISHED'"
+    )
     for _ in range(2):
         for run in connect().search(query):
             if all(same_value(run.data.params.get(name), value) for name, value in asked.items()):

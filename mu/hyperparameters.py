@@ -49,9 +49,24 @@ def setting(
     return field(default=default, metadata={**texts, **bounds})
 
 
+def optional(*, help: str, **about: Any) -> Any:
+    """A field that is None where it is not given; ``about`` as of :func:`setting`."""
+    return setting(None, help=help, **about)
+
+
+def seed_setting(help: str) -> Any:
+    """A field that is a seed."""
+    return setting(0, help=help, low=0, high=LARGEST_SEED)
+
+
 def path_setting(*, help: str) -> Any:
     """A field that is None, or the path of a file or folder."""
-    return field(default=None, metadata={**setting(help=help).metadata, "path": True})
+    return field(default=None, metadata={**optional(help=help).metadata, "path": True})
+
+
+def searched(one: Any, low: float, high: float) -> Any:
+    """The field ``one``, with the range in which ``tune`` looks for a better value."""
+    return field(default=one.default, metadata={**one.metadata, "search": (low, high)})
 
 
 def changed(owner: type[Hyperparameters], name: str, default: Any) -> Any:

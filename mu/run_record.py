@@ -13,16 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mu.errors import UserError
 from mu.readers.documents import read_json
-from mu.tags import (
-    FORGET,
-    MASK,
-    ORACLE,
-    ORACLE_KEY,
-    SPEC,
-    UPSTREAM,
-    WEIGHTS,
-    fingerprint_tag,
-)
+from mu.tags import FORGET, MASK, ORACLE, ORACLE_KEY, SPEC, UPSTREAM, fingerprint_tag
 
 if TYPE_CHECKING:
     from mu.checkpoints import Spec
@@ -61,7 +52,8 @@ class RunRecord:
 
     What is read so raises a :class:`UserError` that names the run where it is missing or damaged.
     ``reads`` reads an artifact by its path, checked against its tag where it has one; ``finds``
-    finds another run of the same store by its ID. Both raise a :class:`UserError`.
+    finds another run of the same store by its ID. Both raise a :class:`UserError`. ``known``: what
+    need not be read, by name.
     """
 
     run_id: str
@@ -76,6 +68,10 @@ class RunRecord:
     url: str = ""  # of the run's page; empty where it is not known
     reads: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
     finds: Callable[[str], RunRecord] | None = field(default=None, repr=False, compare=False)
+    known: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.__dict__.update(self.known)  # where cached properties look first
 
     @property
     def age(self) -> tuple[datetime, str]:
@@ -142,11 +138,6 @@ class RunRecord:
     def original_mask(self) -> str | None:
         """Fingerprint of the original's mask, where it is known."""
         return None if self.upstream is None else self.upstream.tags.get(MASK)
-
-    @cached_property
-    def original_weights(self) -> str | None:
-        """Fingerprint of the original's weights, where it is known."""
-        return None if self.upstream is None else self.upstream.tags.get(WEIGHTS)
 
     @cached_property
     def config(self) -> Mapping[str, Any]:

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from mu import memory
-from mu.distributed.place import place, usable_cores
+from mu.devices import check_devices, check_ranks, pick_device
+from mu.distributed.place import place
 from mu.distributed.ranks import Ranks
 from mu.errors import UserError
+from mu.progress_bars import Advance, bar, lines
 from mu.threads import compute_with, suited
 
 Sink = Callable[[Mapping[str, float], int | None], None]
-FEWEST_CORES = 2  # so that two processes can be tried anywhere
 PRECISIONS = ("auto", "fp32", "bf16")
-SECONDS_BETWEEN_LINES = 30.0
 
 
 class Record(NamedTuple):
@@ -221,58 +221,18 @@ class Run:
     # --- progress -------------------------------------------------------------------------
 
     @contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    def progress(self, label: str, total: int) -> Iterator[Advance]:
         """A bar with its rate in images a second; call what it yields with (samples, note).
 
         Off a terminal, a line every half minute; silent where progress is not wanted.
         """
         if self._draws_bars:
-            with _bar(label, total) as advance:
+            with bar(label, total) as advance:
                 yield advance
         elif self._prints_lines:
-            yield _lines(label, total)
+            yield lines(label, total)
         else:
             yield lambda _samples, _note: None
-
-
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]}  {task.fields[note]}"),
-        TimeRemainingColumn(),
-    )
-    start = time.perf_counter()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(label, total=total, rate="", note="")
-
-        def advance(samples: int, note: str) -> None:
-            done = bars.tasks[task].completed + samples
-            rate = done / max(time.perf_counter() - start, 1e-9)
-            bars.update(task, advance=samples, rate=f"{rate:,.0f} images/s", note=note)
-
-        yield advance
-
-
-def _lines(label: str, total: int) -> Callable[[int, str], None]:
-    """Progress as lines of text, far enough apart for a log."""
-    done, start = 0, time.monotonic()
-    said = start
-
-    def advance(samples: int, note: str) -> None:
-        nonlocal done, said
-        done += samples
-        now = time.monotonic()
-        if now - said >= SECONDS_BETWEEN_LINES:
-            said, share, rate = now, 100 * done / max(total, 1), done / (now - start)
-            text = f"{label}: {note}, {share:.0f} %, {rate:,.0f} images/s"
-            print(text, file=sys.stderr, flush=True)
-
-    return advance
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
@@ -291,87 +251,3 @@ def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(generator(seed, purpose).initial_seed())
         yield
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises
-    ------
-    UserError
-        If there is no such device on this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise UserError(f"device={name!r} cannot be used here ({reason}); try auto") from error
-    return device
-
-
-def check_ranks(devices: int) -> None:
-    """Refuse a number of processes that is not that of the launcher.
-
-    Raises
-    ------
-    UserError
-        If this process is alone, or one of another number.
-    """
-    size = place().size
-    if devices in (1, size):
-        return
-    if size == 1:
-        raise UserError(
-            f"devices={devices}, but this is one process; start the script with torchrun "
-            f"--nproc-per-node={devices} and leave devices out (a notebook is one process)"
-        )
-    raise UserError(
-        f"devices={devices}, but torch's launcher started {size} processes; leave devices out"
-    )
-
-
-def check_device_count(device: str, devices: int, sync_bn: bool) -> None:
-    """:func:`check_devices`, and refuse more processes on a CPU than it has cores."""
-    where, cores = pick_device(device), max(FEWEST_CORES, usable_cores())
-    if where.type == "cpu" and devices > cores:
-        raise UserError(
-            f"devices={devices}, but this machine has {cores} cores; give devices={cores}"
-        )
-    check_devices(device, devices, sync_bn)
-
-
-def check_devices(device: str, devices: int, sync_bn: bool) -> None:
-    """Refuse more devices than this machine has, and what only several can do.
-
-    Parameters
-    ----------
-    devices
-        How many processes there are, or will be, on this machine.
-
-    Raises
-    ------
-    UserError
-        If there are fewer, one is named for several processes, or batch normalisation cannot be
-        synchronised.
-    """
-    if sync_bn and (max(devices, place().size) == 1 or pick_device(device).type != "cuda"):
-        raise UserError(
-            f"sync_bn={sync_bn} with device={device} and devices={devices}: torch synchronises "
-            "batch normalisation over several GPUs only; leave sync_bn out"
-        )
-    if devices == 1:
-        return
-    kind, _, number = str(device).partition(":")
-    if number:
-        raise UserError(
-            f"device={device} is one device, but devices={devices}; give device={kind}, or leave "
-            "devices out"
-        )
-    if pick_device(device).type == "cuda" and devices > (there := torch.cuda.device_count()):
-        raise UserError(
-            f"devices={devices}, but there are {there} GPUs here; give devices={there}, or "
-            "device=cpu"
-        )

@@ -20,6 +20,7 @@ ORIGINAL_KEY: Final = "mu.original_key"  # of an original: data and recipe
 ORACLE_KEY: Final = "mu.oracle_key"  # of an oracle: all that it depends on but its seed
 UNLEARNING: Final = "mu.cell"  # of an unlearning: original, forget set, method, settings and seed
 SWEEP: Final = "mu.sweep"  # of a sweep: all that is planned
+TUNE: Final = "mu.tune"  # of a search for settings: all that its trials follow from
 DEPTH: Final = "mu.depth"  # of an unlearning: what its depth was measured against, and how
 DATA: Final = "mu.data"  # pixels and labels
 FORGET: Final = "mu.forget"  # the sample numbers of the forget set
@@ -30,6 +31,10 @@ IMPORTED: Final = "mu.imported"  # the file that an original was imported from
 # Names of the warnings about its result, with commas between them, or none.
 WARNINGS: Final = "mu.warnings"
 VERDICT: Final = "mu.verdict"  # what an unlearning came to, in a word
+
+# Of a search for settings.
+TRIAL: Final = "mu.trial"  # of its trials: by what they are judged, criterion or gap
+TARGET: Final = "mu.target"  # criterion, or which oracle its settings come from: an upper bound
 
 # Fingerprints of the network's files; a run without SPEC holds no network.
 WEIGHTS: Final = "mu.weights"

@@ -93,23 +93,15 @@ def painted(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # --- relearning ---------------------------------------------------------------------------
 
-RELEARNING = {"LR": 0.1, "MOST_STEPS": 20}
-
 
 @pytest.fixture(scope="session")
 def relearned_soon() -> Iterator[None]:
-    """Networks relearn at ten times the rate, and give up after a tenth of the steps.
+    """So in all tests with a store; real processes, and tests of relearning, do as users do."""
+    from tests.soon import relearn_soon
 
-    So in all tests with a store, where relearning takes half of the time of an unlearn run; real
-    processes do as users' do, and so do the tests of relearning itself.
-    """
-    from mu.evaluation.depth import measure, relearn
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in RELEARNING.items():
-            patch.setattr(relearn, name, value)
-        patch.setattr(measure, "MOST_STEPS", relearn.MOST_STEPS)
-        yield
+    end = relearn_soon()
+    yield
+    end()
 
 
 # --- stores -------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def test_saved_mask_and_weights_give_exactly_the_saved_models_predictions(
     data = handed_on.spec.data.bind(mu.load_data("digits"))
     assert isinstance(data, PoisonedDataset)
     run = mu.Run(device="cpu", show_progress=False)
-    from mu.evaluation.backdoor import backdoor
+    from mu.evaluation.planted import backdoor
 
     one, other = (backdoor(each.model, data, run) for each in (kept, handed_on))
     assert one == other

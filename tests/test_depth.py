@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.errors import UserError
 from mu.evaluation.depth import measure
+from mu.evaluation.depth.relearn import Relearning
 from mu.tasks.depth import logged_depth
 from mu.tasks.problem import TrackedModel
 from mu.tracking import Store, connect, fetch_checkpoint
@@ -39,13 +41,14 @@ def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 def relearned(monkeypatch: pytest.MonkeyPatch) -> list[Checkpoint]:
     """The networks whose steps are counted, in turn."""
     found: list[Checkpoint] = []
-    count = measure.quickest_steps
+    count = Relearning.quickest
 
-    def spy(checkpoint: Checkpoint, *rest: object, **more: object) -> int | None:
-        found.append(checkpoint)
-        return count(checkpoint, *rest, **more)  # type: ignore[arg-type]
+    def spy(self: Relearning, checkpoint: Checkpoint, *rest: Any) -> int | None:
+        if not found or found[-1] is not checkpoint:  # an oracle may be counted more than once
+            found.append(checkpoint)
+        return count(self, checkpoint, *rest)
 
-    monkeypatch.setattr(measure, "quickest_steps", spy)
+    monkeypatch.setattr(Relearning, "quickest", spy)
     return found
 
 
@@ -63,7 +66,9 @@ def test_oracles_know_their_own_and_others_beside_them(runs: FinishedUnlearn) ->
     for run_id in runs.unlearned:
         found, run = metrics(store, run_id), store.run(run_id)
         its = metrics(store, run.data.tags[tags.ORACLE])
-        assert {n: found[f"{n}_oracle"] for n in OF_ORACLE} == {n: its[n] for n in OF_ORACLE}
+        for name in OF_ORACLE:
+            own = name if name == "relearn_lr" else f"{name}_oracle"
+            assert found[own] == its[name]
         assert {"relearn_steps", "probe_acc", "cka_oracle", "cka_original"} <= set(found)
     keys = {store.run(one).data.tags[tags.DEPTH] for one in (*runs.unlearned, *runs.oracles)}
     assert len(keys) == 1
@@ -88,7 +93,7 @@ def test_what_the_oracles_run_has_logged_is_not_measured_again(
     store.client.set_tag(oracle, tags.DEPTH, "of something else")
     measured = newest()
     assert len(relearned) == 3
-    assert relearned[2].fingerprint == fetch_checkpoint(store, oracle).fingerprint
+    assert relearned[1].fingerprint == fetch_checkpoint(store, oracle).fingerprint
     costs = {"RTE", "speedup", "peak_memory_mb"}
     assert {n: v for n, v in measured.items() if n not in costs} == {
         n: v for n, v in taken.items() if n not in costs

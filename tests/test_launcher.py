@@ -33,6 +33,7 @@ GIVEN = {
     "transfer": "unlearn_run_id={unlearned} target=tests.transfer.targets:bright transfer_epochs=1",
     "compare": "run_ids={unlearned}",
     "sweep": "grid={folder}/grid.yaml",
+    "tune": "prune_run_id={original} method=ga forget=class:3 trials=2",
     "dataset": "source=digits out={folder}/digits.lmdb",
 }
 GRID = {

@@ -11,7 +11,7 @@ from mu.cli.main import run
 from mu.cli.options import _SettingType
 from mu.data import load_data
 from mu.data.forget_request import ForgetRequest
-from mu.data.index_files import read_indices
+from mu.data.lists import read_indices
 from mu.data.splits import SplitSpec, split
 from mu.errors import LONGEST_LINE, LONGEST_WORD, UserError, one_line
 from mu.foreign.files import read_weight_file

@@ -11,7 +11,7 @@ import pytest
 from mu.data.manifest import Manifest, PartFiles
 from mu.evaluation.attacks.exposure import Exposure
 from mu.evaluation.records import Records
-from mu.report import record_tables
+from mu.report import lira as lira_page
 from mu.tasks.records import WORST, notes_on, rows_of, worst
 from tests.helpers import make_dataset
 
@@ -68,11 +68,11 @@ def test_the_worst_ten_are_shown_and_foreign_names_are_no_markup(
 ) -> None:
     rows = worst(rows_of(parts(), with_names()))
     assert len(rows) == WORST
-    record_tables.print_worst(rows)
+    lira_page.print_worst(rows)
     out = capsys.readouterr().out
     for text in ("a_1*b/1|.png", "<0.01 [<0.01, <0.01]", "7.00 [3.50, 14]", "1.00 ± 0.22"):
         assert text in out
-    page = record_tables.describe({}, {"memorisation": 0.1}, rows, ["no more"])
+    page = lira_page.describe_records({}, {"memorisation": 0.1}, rows, ["no more"])
     assert r"| 1 | a_1\*b/1\|.png |" in page
     assert "Note: no more." in page
     assert "forgotten 0.100" in page
@@ -80,12 +80,12 @@ def test_the_worst_ten_are_shown_and_foreign_names_are_no_markup(
 
 def test_shares_of_exposed_records_are_shown_by_model(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = {"exposed_at_1": 12.0, "exposed_at_1_lo": 5.0, "exposed_at_1_hi": 20.0}
-    record_tables.print_exposed({"original": numbers, "unlearned": {"exposed_at_1": 1.0}})
+    lira_page.print_exposed({"original": numbers, "unlearned": {"exposed_at_1": 1.0}})
     out = capsys.readouterr().out
     assert "12.0 [5.0, 20.0]" in out
     assert "forgotten" in out
     assert "retained" not in out
-    record_tables.print_exposed({"original": {"lira_auc": 0.5}})
+    lira_page.print_exposed({"original": {"lira_auc": 0.5}})
     assert capsys.readouterr().out == ""
 
 

@@ -14,7 +14,18 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep, transfer, unlearn
+from entrypoints import (
+    backdoor,
+    compare,
+    dataset,
+    evaluate,
+    lira,
+    prune,
+    sweep,
+    transfer,
+    tune,
+    unlearn,
+)
 from mu.cli import requests as options
 from mu.hyperparameters import Hyperparameters
 from mu.methods import DEFAULT_METHOD, method_class
@@ -33,6 +44,7 @@ PROGRAMS = {
     "compare": compare,
     "dataset": dataset,
     "sweep": sweep,
+    "tune": tune,
 }
 each_entry = pytest.mark.parametrize("entry", PROJECT["entry_points"])
 
@@ -104,6 +116,7 @@ def test_a_default_is_the_one_that_stands_in_the_code(entry: str) -> None:
         "evaluate": (options.EvaluateOptions, options.DeviceOptions),
         "transfer": (options.TransferOptions, options.DeviceOptions),
         "sweep": (options.SweepOptions, options.DeviceOptions),
+        "tune": (options.TuneOptions, options.DeviceOptions),
     }
     from mu.data.splits import SplitSpec
 

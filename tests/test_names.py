@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import backdoor, compare, dataset, evaluate, lira, prune, sweep, transfer, unlearn
+from entrypoints import (
+    backdoor,
+    compare,
+    dataset,
+    evaluate,
+    lira,
+    prune,
+    sweep,
+    transfer,
+    tune,
+    unlearn,
+)
 from mu.cli.requests import ENGINES
 from mu.data import DATASETS
 from mu.data.triggers import TRIGGERS
@@ -45,7 +56,7 @@ def test_every_option_of_the_measuring_entries_is_on_the_page(entry):
     assert options(entry.build([])) <= NAMES
 
 
-@pytest.mark.parametrize("entry", [unlearn, backdoor])
+@pytest.mark.parametrize("entry", [unlearn, backdoor, tune])
 def test_every_option_of_the_unlearning_entries_is_on_the_page(entry):
     own = options(entry.build([]))
     assert {name for name in own if not name.startswith("prune_")} <= NAMES

@@ -8,17 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RELEARNING
 from tests.processes import environment, run_python
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-# No notebook shows how long relearning takes, which is half of the time of an unlearn run.
-SOON = "".join(
-    f"import mu.evaluation.depth.{module} as m; m.{name} = {RELEARNING[name]}\n"
-    for module, name in (("relearn", "LR"), ("relearn", "MOST_STEPS"), ("measure", "MOST_STEPS"))
-)
+# No notebook shows how many steps relearning takes.
+SOON = "import tests.soon; tests.soon.relearn_soon()\n"
 LONGEST = 900  # seconds, on a machine with much else to do
 
 

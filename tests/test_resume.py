@@ -28,13 +28,13 @@ from mu.recipes.recipe import Recipe
 from mu.runs import Record, Run
 from mu.training.loop import train
 from mu.training.progress import (
-    FolderCheckpointer,
     Progress,
     file_name,
     progress_files,
     read_newest,
     write_whole,
 )
+from tests.checkpointers import FolderCheckpointer
 from tests.helpers import (
     bits,
     flipped,

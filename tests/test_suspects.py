@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,18 @@ import pytest
 from PIL import Image
 
 from entrypoints import backdoor, evaluate
+from mu.checkpoints import Checkpoint, DataSpec, Spec
+from mu.cli.requests import DeviceOptions, Request
+from mu.data.manifest import Manifest, PartFiles
+from mu.detection.base import Suspects
+from mu.masks import Mask
+from mu.runs import Run
 from mu.tasks import cleanse
+from mu.tasks.problem import UnlearningProblem
+from mu.tasks.suspects import Search
 from mu.tracking import Store, connect
 from tests.conftest import Workshop, copy_store, store_uri
+from tests.helpers import make_dataset, make_recipe
 from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import call, files
 
@@ -369,3 +378,32 @@ def test_an_interrupted_run_of_a_stated_attack_goes_on_with_it(
     assert {"suspects/suspects.csv", "poison/trigger.json"} <= set(files(store, stopped))
     wanted = f"--forget suspects:{stopped} --prune_run_id {poisoned.original} --method ft"
     assert program(f"unlearn {wanted} --epochs 1 --device cpu")[0] == 0
+
+
+@pytest.mark.parametrize(("duplicates", "more"), [("forget", True), ("keep", False)])
+def test_exact_copies_of_suspects_are_forgotten_too_or_kept_and_an_interruption_changes_nothing(
+    duplicates: str, more: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(train=30)
+    recipe = make_recipe(dataset)
+    trained = Spec(DataSpec.of(dataset), recipe).split(dataset).train.tolist()
+    suspected, copy, other = trained[3], trained[7], trained[9]
+    digests = [f"{number:064x}" for number in range(30)]
+    digests[copy] = digests[suspected]
+    names = [f"train/{number}.png" for number in range(30)]
+    files = Manifest("/pictures", PartFiles(names, digests), PartFiles([], []))
+    dataset = replace(dataset, manifest=files)
+    checkpoint = Checkpoint(recipe.model.build(0), Mask({}), Spec(DataSpec.of(dataset), recipe))
+    search = Search("spectral", Request(), duplicates)
+    found = Suspects(np.array([other, suspected]), np.array([2.0, 1.0]), stand_out=True)
+    monkeypatch.setattr(Search, "run", lambda *_: found)
+    split = search.split(checkpoint, dataset, Run(device="cpu"))
+    assert split.forget.tolist() == sorted({other, suspected, *([copy] if more else [])})
+    assert split.copies.tolist() == [copy]
+    # What is kept for a resumed run, which searches again.
+    again = Search.of({**search.options(), "duplicates": duplicates})
+    saved: list[object] = []
+    monkeypatch.setattr(Search, "save", lambda *_: saved.append(1))
+    problem = UnlearningProblem("id", checkpoint, dataset, split, "spectral", DeviceOptions())
+    again.repeat(None, problem)  # type: ignore[arg-type]
+    assert saved

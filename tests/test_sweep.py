@@ -12,10 +12,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import psutil
 import pytest
@@ -32,6 +33,7 @@ from mu.tasks import prune as prune_task
 from mu.tasks.sweep import perform
 from mu.tasks.sweep import run as sweep_run
 from mu.tracking import Store, connect, load_checkpoint
+from mu.trust import words
 from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow, refused
 from tests.processes import PATIENCE, python
@@ -602,7 +604,26 @@ def test_a_defect_in_a_task_is_told_with_its_traceback(monkeypatch: pytest.Monke
         raise ZeroDivisionError("one\ntwo")
 
     monkeypatch.setattr(perform, "_perform", broken)
-    answer = perform.perform(SimpleNamespace(device=DeviceOptions()))
+    answer = perform.perform(SimpleNamespace(device=DeviceOptions(), trust=""))
     assert answer["error"] == "ZeroDivisionError: one two"
     assert "in broken" in answer["traceback"]
     assert answer["warnings"] == ["warning: the disk is nearly full"]
+
+
+def test_a_worker_on_another_machine_trusts_whom_the_sweep_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs: list[perform.Job] = []
+    anything = MagicMock()
+    for name in ("Finder", "open_engine", "Board", "close_runs_below"):
+        monkeypatch.setattr(sweep_run, name, anything)
+    monkeypatch.setattr(sweep_run, "oracle_of", lambda *_: None)
+    monkeypatch.setattr(sweep_run, "drive", lambda *given: jobs.append(given[3](anything)))
+    monkeypatch.setenv("MU_TRUST", "theirs.nets, none")
+    task = SimpleNamespace(results=MagicMock())
+    sweep_run._drive(anything, task, "id")  # type: ignore[arg-type]
+    monkeypatch.setenv("MU_TRUST", "known.here")  # on the worker's machine
+    seen: list[list[str]] = []
+    monkeypatch.setattr(perform, "_perform", lambda _: seen.append(words()))
+    perform.perform(replace(jobs[0], device=DeviceOptions()))
+    assert seen == [["known.here", "theirs.nets", "none"]]

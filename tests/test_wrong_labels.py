@@ -73,7 +73,7 @@ def test_one_command_plants_trains_forgets_and_compares(made: Made) -> None:
     indices = np.load(made.store.client.download_artifacts(made.unlearned, "forget/indices.npy"))
     assert tuple(indices.tolist()) == spec.data.poison.indices
     assert len(indices) == 18
-    for name in ("IC_err", "Fgt"):
+    for name in ("IC_err", "Fgt", "IC_err_forget", "Fgt_forget"):
         assert unlearned.metrics[f"{name}_before"] == original.metrics[name]
         assert unlearned.metrics[f"{name}_oracle"] == oracle.metrics[name]
         assert name in unlearned.metrics
@@ -101,10 +101,16 @@ def test_the_numbers_are_those_of_a_count_over_the_test_images(made: Made) -> No
     metrics = made.store.run(made.unlearned).data.metrics
     assert metrics["IC_err"] == pytest.approx(100 * errors / count, abs=1e-3)
     assert metrics["Fgt"] == confused
-    still = 0
+    still = wrong = 0
     for number in bound.poisoned.tolist():
-        answer = said(data.train.fetch(torch.tensor([number]))[0])
-        still += answer == 8 - int(data.train.labels[number])
+        answer, label = (
+            said(data.train.fetch(torch.tensor([number]))[0]),
+            int(data.train.labels[number]),
+        )
+        still += answer == 8 - label
+        wrong += answer != label
+    assert metrics["IC_err_forget"] == pytest.approx(100 * wrong / 18, abs=1e-3)
+    assert metrics["Fgt_forget"] == still
     assert metrics["UA"] == pytest.approx(100 - 100 * still / 18, abs=1e-3)
 
 

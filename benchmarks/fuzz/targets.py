@@ -31,8 +31,7 @@ from mu.cli.requests import DeviceOptions
 from mu.data import load_data
 from mu.data.files.decode import decode_rgb
 from mu.data.forget_request import ForgetRequest
-from mu.data.index_files import read_indices
-from mu.data.name_lists import read_names
+from mu.data.lists import read_indices, read_names
 from mu.data.store.reader import ImageStore
 from mu.errors import UserError
 from mu.foreign.originals import import_original

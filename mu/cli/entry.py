@@ -28,17 +28,10 @@ def entry_command(
 ) -> click.Command:
     """A command that hands what was given to a task.
 
-    One that computes reads checkpoints, so it has the option ``trust`` as well.
-
-    Parameters
-    ----------
-    groups
-        The groups of options by the field of :class:`~mu.cli.requests.Request` that they fill.
-    task
-        Import path of the function that is called with the request, and with the values of
-        ``arguments``. It is imported only then, with torch and MLflow.
-    arguments
-        Positional ones.
+    One that computes reads checkpoints, so it has the option ``trust`` as well. ``groups``: of
+    options, by the field of :class:`~mu.cli.requests.Request` that they fill. ``task``: import path
+    of the function that is called with the request, and with the values of the positional
+    ``arguments``; it is imported only then, with torch and MLflow.
     """
     trust = [Group(TrustOptions)] if "device" in groups else []
 
@@ -79,12 +72,8 @@ def fixed_command(
 def in_full(run_ids: str) -> str:
     """Run IDs, with commas between them, of which some may be shortened; words stay as they are.
 
-    Tags and later runs name runs by their whole IDs.
-
-    Raises
-    ------
-    UserError
-        If no run's ID begins so, or several do.
+    Tags and later runs name runs by their whole IDs. UserError if no run's begins so, or several
+    do.
     """
     if not any(map(_SHORTENED.fullmatch, run_ids.split(","))):
         return run_ids

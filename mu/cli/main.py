@@ -76,7 +76,7 @@ def _perform(
     command = build(words)
     devices = _devices(words)
     if here.size > 1 and any(one.name == "devices" for one in command.params):
-        from mu.runs import check_ranks  # loads torch
+        from mu.devices import check_ranks  # loads torch
 
         check_ranks(devices)
         words.append(f"--devices={here.size}")  # what is recorded is what there was
@@ -95,8 +95,8 @@ def _devices(arguments: Sequence[str]) -> int:
 def _launch(command: click.Command, arguments: Sequence[str], devices: int) -> None:
     """Have so many processes run the command, once what can be checked before is checked."""
     context = command.make_context(command.name, list(arguments))
+    from mu.devices import check_device_count
     from mu.distributed.launch import RanksFailedError, program
-    from mu.runs import check_device_count
 
     given = DeviceOptions.of(Group(DeviceOptions).given(context.params))
     check_device_count(given.device, devices, given.sync_bn)

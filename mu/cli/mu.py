@@ -29,8 +29,7 @@ came of it.
 
 
 @click.group(
-    help=HELP,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    help=HELP, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="mu")
 def mu() -> None:

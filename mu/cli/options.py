@@ -22,23 +22,13 @@ else:
 
 @dataclass(frozen=True)
 class Group:
-    """Some settings on a command line.
-
-    Parameters
-    ----------
-    prefix
-        Put before each name, where two groups of one command have the same names.
-    defaults
-        What the help says of defaults that are other ones in this command, by name.
-    heading
-        What stands above them in the help, by default the first sentence that the settings say of
-        themselves. Groups of one heading stand together.
-    """
+    """Some settings on a command line; groups of one heading stand together in its help."""
 
     settings: type[Hyperparameters]
-    prefix: str = ""
+    prefix: str = ""  # of each name, where two groups of one command have the same names
+    # What the help says of defaults that are other ones in this command, by name.
     defaults: Mapping[str, str] = field(default_factory=dict)
-    heading: str = ""
+    heading: str = ""  # by default the first sentence that the settings say of themselves
 
     def options(self) -> list[click.Option]:
         """An option for each setting; one that is not given has the value None."""
@@ -59,10 +49,7 @@ class Group:
     def given(self, values: Mapping[str, Any]) -> Given:
         """The settings of this group that were given, by their names without the prefix.
 
-        Raises
-        ------
-        UserError
-            If one was given by its former name, too.
+        UserError if one was given by its former name, too.
         """
         names = (*self.settings.names(), *self.settings.former_names().values())
         return self.settings.renamed(

@@ -15,12 +15,13 @@ from mu.data.triggers import TRIGGERS
 from mu.detection import DETECTORS
 from mu.errors import UserError
 from mu.hyperparameters import (
-    LARGEST_SEED,
     LARGEST_SIDE,
     MOST_PROCESSES,
     Hyperparameters,
     changed,
+    optional,
     path_setting,
+    seed_setting,
     setting,
 )
 from mu.methods import DEFAULT_METHOD, METHODS
@@ -34,30 +35,21 @@ ORACLE_WORDS = ("find", "train", "none")  # of oracle_run_id; else it is an ID
 ENGINES = ("local", "processes", "ray")  # that perform the tasks of a sweep
 MOST_SPARSITIES = 100
 MOST_RUNS = 200  # that a sweep makes without yes=true
+MOST_TRIALS = 1000
+CRITERION = "criterion"  # what tune goes by, unless it is another forget set
 TRANSFER_PREFIX = "transfer_"  # of the options of the training for the target
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was given explicitly on a command line, by group and by names without prefixes.
+    """What was given explicitly on a command line, by group and by names without prefixes."""
 
-    Parameters
-    ----------
-    entry
-        Of the entry's options, such as :class:`UnlearnOptions`.
-    original
-        Data, network, training, pruner and split of an original.
-    training
-        Of the training for the target (``transfer``).
-    poison, trigger, suspects
-        Of the attack, its trigger and the search for suspects.
-    """
-
-    entry: Mapping[str, Any] = field(default_factory=dict)
+    entry: Mapping[str, Any] = field(default_factory=dict)  # such as :class:`UnlearnOptions`
     method: Mapping[str, Any] = field(default_factory=dict)
+    # Data, network, training, pruner and split.
     original: Mapping[str, Any] = field(default_factory=dict)
     device: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)  # for the target of ``transfer``
     poison: Mapping[str, Any] = field(default_factory=dict)
     trigger: Mapping[str, Any] = field(default_factory=dict)
     suspects: Mapping[str, Any] = field(default_factory=dict)
@@ -74,18 +66,15 @@ class DataOptions(Hyperparameters):
         DEFAULT_DATASET, help=f"data set: {', '.join(DATASETS)} or package.module:function"
     )
     data_dir: str | None = path_setting(help="folder or file of the data")
-    image_size: int | None = setting(
-        None,
+    image_size: int | None = optional(
         help="side length to resize images to, for data sets whose images differ in size",
         low=1,
         high=LARGEST_SIDE,
     )
-    stream: bool | None = setting(
-        None,
-        help="decode images during training (default: if they do not fit in memory)",
+    stream: bool | None = optional(
+        help="decode images during training (default: if they do not fit in memory)"
     )
-    workers: int | None = setting(
-        None,
+    workers: int | None = optional(
         help="processes that decode streamed images (default: one for each core)",
         low=0,
         high=MOST_PROCESSES,
@@ -96,10 +85,9 @@ class DataOptions(Hyperparameters):
 class ModelOptions(Hyperparameters):
     """Which network."""
 
-    arch: str | None = setting(
-        None,
+    arch: str | None = optional(
         help=f"architecture: {', '.join(ARCHITECTURES)}, torchvision:NAME or "
-        "package.module:function (default: one that suits the data set)",
+        "package.module:function (default: one that suits the data set)"
     )
     stem: str = setting("auto", help="first layers; auto goes by the image size", choices=STEMS)
 
@@ -111,13 +99,10 @@ class OriginalOptions(Hyperparameters):
     profile: str = setting(
         DEFAULT_PROFILE, help="defaults of training and pruner", choices=tuple(PROFILES)
     )
-    pruner: str | None = setting(
-        None,
-        help=f"how the mask is found: {', '.join(PRUNERS)} (default: the profile's, mostly omp)",
+    pruner: str | None = optional(
+        help=f"how the mask is found: {', '.join(PRUNERS)} (default: the profile's, mostly omp)"
     )
-    seed: int = setting(
-        0, help="of initial weights and the order of samples", low=0, high=LARGEST_SEED
-    )
+    seed: int = seed_setting("of initial weights and the order of samples")
 
 
 @dataclass(frozen=True)
@@ -135,8 +120,7 @@ class DeviceOptions(Hyperparameters):
         low=1,
         high=MOST_PROCESSES,
     )
-    threads: int | None = setting(
-        None,
+    threads: int | None = optional(
         help="threads that each process computes with on the CPU (default: 1 for small networks "
         "and images, so that the same seed gives the same bits on any number of cores; else one "
         "for each core)",
@@ -152,11 +136,10 @@ class DeviceOptions(Hyperparameters):
 class TrustOptions(Hyperparameters):
     """Code of others."""
 
-    trust: str | None = setting(
-        None,
+    trust: str | None = optional(
         help="functions that a checkpoint or a run of someone else's names and that may be "
         "imported: package.module:function or package.module, separated by commas (the "
-        "environment variable MU_TRUST adds to them)",
+        "environment variable MU_TRUST adds to them)"
     )
 
 
@@ -171,13 +154,12 @@ PLAIN_NAMES = (*DataOptions.names(), *ModelOptions.names())
 class PruneOptions(Hyperparameters):
     """Earlier runs to start from."""
 
-    mask_run_id: str | None = setting(
-        None,
+    mask_run_id: str | None = optional(
         help="train under the mask of that run instead of finding one; options not given are those "
-        "of that run",
+        "of that run"
     )
-    resume_run_id: str | None = setting(
-        None, help="continue that interrupted run from its last finished epoch"
+    resume_run_id: str | None = optional(
+        help="continue that interrupted run from its last finished epoch"
     )
 
 
@@ -185,22 +167,19 @@ class PruneOptions(Hyperparameters):
 class ImportOptions(Hyperparameters):
     """What the file may not say."""
 
-    key: str | None = setting(
-        None,
+    key: str | None = optional(
         help="the weights to take, where the file holds several: state_dict_ema (default: the "
-        "first that fit and are no moving average)",
+        "first that fit and are no moving average)"
     )
-    trained_on: str | None = setting(
-        None,
+    trained_on: str | None = optional(
         help="what the network was trained on: a file of sample numbers (npy, csv or txt), or "
-        "files:LIST (default: drawn as the split says)",
+        "files:LIST (default: drawn as the split says)"
     )
-    mean: str | None = setting(
-        None,
+    mean: str | None = optional(
         help="mean of each channel that the network subtracts, of pixels scaled to 0-1: 0.49,0.48 "
-        "(default: the file's, else the data set's)",
+        "(default: the file's, else the data set's)"
     )
-    std: str | None = setting(None, help="standard deviation of each channel, likewise")
+    std: str | None = optional(help="standard deviation of each channel, likewise")
 
     def normalisation(self) -> dict[str, tuple[float, ...] | None]:
         """Numbers by name, a number for each channel."""
@@ -220,13 +199,12 @@ def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
 class StatedAttack(Hyperparameters):
     """What an attacker did, where the original was poisoned by somebody else."""
 
-    trigger: str | None = setting(
-        None,
+    trigger: str | None = optional(
         help=f"trigger whose success on clean test images is measured: {', '.join(TRIGGERS)}; "
-        "with target",
+        "with target"
     )
-    target: str | None = setting(
-        None, help="class that triggered images are to be taken for, by name or number, or all"
+    target: str | None = optional(
+        help="class that triggered images are to be taken for, by name or number, or all"
     )
 
 
@@ -235,8 +213,7 @@ class ForgetOptions(Hyperparameters):
     """What to forget, how, and what to compare with."""
 
     prune_run_id: str = setting("auto", help="run of the original: an ID, or auto")
-    stage: str | None = setting(
-        None,
+    stage: str | None = optional(
         help="of a backdoor run: start from the poisoned original or from the cleansed network",
         choices=STAGES,
     )
@@ -265,11 +242,39 @@ class ForgetOptions(Hyperparameters):
 class UnlearnOptions(ForgetOptions):
     """Options of ``unlearn``, without those of the method and of the original."""
 
-    seed: int = setting(0, help="of the unlearning", low=0, high=LARGEST_SEED)
-    resume_run_id: str | None = setting(
-        None,
+    seed: int = seed_setting("of the unlearning")
+    resume_run_id: str | None = optional(
         help="continue that interrupted run from its last finished epoch; its options need not be "
-        "given again",
+        "given again"
+    )
+
+
+@dataclass(frozen=True)
+class TuneOptions(Hyperparameters):
+    """What to forget, and how to search."""
+
+    prune_run_id: str = changed(UnlearnOptions, "prune_run_id", "auto")
+    stage: str | None = changed(UnlearnOptions, "stage", None)
+    method: str = changed(UnlearnOptions, "method", DEFAULT_METHOD)
+    forget: str = changed(UnlearnOptions, "forget", "class:0")
+    duplicates: str = changed(UnlearnOptions, "duplicates", COPIES[0])
+    trials: int = setting(
+        20, help="trials, the first with the method's defaults", low=1, high=MOST_TRIALS
+    )
+    target: str = setting(
+        CRITERION,
+        help="criterion: what the methods stop by (no oracle, no test image); or another forget "
+        "set, written as forget is: the gap to its oracle, an upper bound",
+    )
+    search: str | None = setting(
+        None,
+        help='what is searched: "lr" (its default range), "lr=0.001:0.1" or "lr=0.01,0.1", '
+        "several with spaces between them (default: all settings of the method that have a range "
+        "and are not given)",
+    )
+    seed: int = seed_setting("of the search and of each unlearning")
+    resume_run_id: str | None = setting(
+        None, help="continue that interrupted run; its options need not be given again"
     )
 
 
@@ -278,22 +283,20 @@ class BackdoorOptions(Hyperparameters):
     """What to start from, and how to cleanse it."""
 
     prune_run_id: str = setting("auto", help="run of a poisoned original: an ID, or auto")
-    mask_run_id: str | None = setting(
-        None,
+    mask_run_id: str | None = optional(
         help="train the poisoned original under the mask of that run; options not given are those "
-        "of that run",
+        "of that run"
     )
     method: str = changed(UnlearnOptions, "method", DEFAULT_METHOD)
-    suspects: str | None = setting(
-        None,
+    suspects: str | None = optional(
         help=f"samples to forget if the poisoned ones are not known: {' or '.join(DETECTORS)} "
-        "(detect them), or a file of sample numbers (default: the poisoned samples)",
+        "(detect them), or a file of sample numbers (default: the poisoned samples)"
     )
+    duplicates: str = changed(UnlearnOptions, "duplicates", COPIES[0])
     oracle_run_id: str = changed(UnlearnOptions, "oracle_run_id", "find")
-    sparsities: str | None = setting(
-        None,
+    sparsities: str | None = optional(
         help="repeat for each of these sparsities, in percent, separated by commas, in nested "
-        "runs, and plot them together",
+        "runs, and plot them together"
     )
     seed: int = changed(UnlearnOptions, "seed", 0)
     resume_run_id: str | None = changed(UnlearnOptions, "resume_run_id", None)
@@ -328,15 +331,14 @@ class BackdoorOptions(Hyperparameters):
 class EvaluateOptions(Hyperparameters):
     """What to measure, of which model."""
 
-    run_id: str | None = setting(
-        None,
-        help="run of the model: unlearn, or prune with forget or suspects (the original itself)",
+    run_id: str | None = optional(
+        help="run of the model: unlearn, or prune with forget or suspects (the original itself)"
     )
     checkpoint: str | None = path_setting(
         help="folder with checkpoint/ and mask/ as runs log them, instead of a run"
     )
-    forget: str | None = setting(
-        None, help="forget set, if the model has none: class:3, random:10%, ..."
+    forget: str | None = optional(
+        help="forget set, if the model has none: class:3, random:10%, ..."
     )
     oracle_run_id: str = setting(
         "find", help="run of the oracle: find (by fingerprint), none, or an ID"
@@ -346,18 +348,17 @@ class EvaluateOptions(Hyperparameters):
         help="default, all, or names separated by commas: accuracy, membership, rates, "
         "calibration, planted, oracle, depth, klom, or single metrics",
     )
-    run_ids: str | None = setting(
-        None, help="more runs of the same unlearning with other seeds, separated by commas (klom)"
+    run_ids: str | None = optional(
+        help="more runs of the same unlearning with other seeds, separated by commas (klom)"
     )
-    oracle_run_ids: str | None = setting(
-        None, help="more oracles with other seeds, separated by commas (klom)"
+    oracle_run_ids: str | None = optional(
+        help="more oracles with other seeds, separated by commas (klom)"
     )
-    suspects: str | None = setting(
-        None,
-        help=f"only find training samples that look poisoned, by {' or '.join(DETECTORS)}",
+    suspects: str | None = optional(
+        help=f"only find training samples that look poisoned, by {' or '.join(DETECTORS)}"
     )
     add: bool = setting(True, help="also add the metrics to the measured run")
-    seed: int = setting(0, help="of the samples of depth and their order", low=0, high=LARGEST_SEED)
+    seed: int = seed_setting("of the samples of depth and their order")
     data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
 
 
@@ -379,21 +380,20 @@ class LiraOptions(Hyperparameters):
         help="RMIA's gamma: the ratio by which a sample must exceed one of the population",
         low=1.0,
     )
-    retain_sample: int | None = setting(
-        None,
+    retain_sample: int | None = optional(
         help="retained samples that are attacked, too; default: as many as are forgotten, at most "
         "a tenth of the retain set",
         low=0,
         high=10_000_000,
     )
-    seed: int = setting(0, help="of test images, halves and references", low=0, high=LARGEST_SEED)
+    seed: int = seed_setting("of test images, halves and references")
     oracle_run_id: str = setting(
         "find", help="run of the oracle: find (that of the unlearn run, or by fingerprint), none, "
         "or an ID"
     )  # fmt: skip
     data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
-    resume_run_id: str | None = setting(
-        None, help="continue that interrupted run; only what is missing is trained"
+    resume_run_id: str | None = optional(
+        help="continue that interrupted run; only what is missing is trained"
     )
 
     def __post_init__(self) -> None:
@@ -414,41 +414,35 @@ class TransferOptions(ForgetOptions):
         help="start from a finished unlearn run: an ID, or auto, the newest one that is not an "
         "oracle; none unlearns first",
     )
-    target: str | None = setting(
-        None, help=f"target data set: {', '.join(DATASETS)} or package.module:function"
+    target: str | None = optional(
+        help=f"target data set: {', '.join(DATASETS)} or package.module:function"
     )
     target_dir: str | None = path_setting(help="folder or file of the data")
-    target_stream: bool | None = setting(
-        None, help="decode its images during training (default: if they do not fit in memory)"
+    target_stream: bool | None = optional(
+        help="decode its images during training (default: if they do not fit in memory)"
     )
     tune: str = setting(
         DEFAULT_TUNE,
         help="what is fine-tuned: head (a new linear head on frozen features) or all",
         choices=tuple(TUNES),
     )
-    seed: int = setting(
-        0,
-        help="of the unlearning, the new head and the order of samples",
-        low=0,
-        high=LARGEST_SEED,
-    )
+    seed: int = seed_setting("of the unlearning, the new head and the order of samples")
 
 
 @dataclass(frozen=True)
 class CompareOptions(Hyperparameters):
     """What to compare, and what to show of it."""
 
-    run_ids: str | None = setting(None, help="runs to compare: IDs separated by commas")
-    parent: str | None = setting(None, help="compare the runs nested in that run: an ID")
-    experiment: str | None = setting(
-        None, help="compare all finished runs of that experiment (default: the current one)"
+    run_ids: str | None = optional(help="runs to compare: IDs separated by commas")
+    parent: str | None = optional(help="compare the runs nested in that run: an ID")
+    experiment: str | None = optional(
+        help="compare all finished runs of that experiment (default: the current one)"
     )
-    metrics: str | None = setting(
-        None,
+    metrics: str | None = optional(
         help="columns, separated by commas: UA,MIA,gap (default: UA, MIA, RA, TA, ASR if logged, "
-        "gap, RTE)",
+        "gap, RTE)"
     )
-    title: str | None = setting(None, help="heading of the page")
+    title: str | None = optional(help="heading of the page")
 
 
 @dataclass(frozen=True)
@@ -459,15 +453,13 @@ class DatasetOptions(Hyperparameters):
         help="a folder or tar of class folders (train/, and test/ or val/), or a data set"
     )
     data_dir: str | None = path_setting(help="folder or file of a named data set")
-    image_size: int | None = setting(
-        None,
+    image_size: int | None = optional(
         help="side length to which a named data set resizes its images, if they differ",
         low=1,
         high=LARGEST_SIDE,
     )
     out: str | None = path_setting(help="the file to build")
-    map_size: int | None = setting(
-        None,
+    map_size: int | None = optional(
         help="largest size of the file in bytes (default: as large as needed)",
         low=2**20,
         high=2**44,
@@ -488,19 +480,18 @@ class SweepOptions(Hyperparameters):
         "Ray cluster",
         choices=ENGINES,
     )
-    jobs: int | None = setting(
-        None,
+    jobs: int | None = optional(
         help="tasks at a time, for processes and ray (default: one for each GPU, or without GPUs "
         "for each core)",
         low=1,
         high=MOST_PROCESSES,
     )
     retries: int = setting(1, help="how often a failed run is repeated", low=0, high=1000)
-    ray_address: str | None = setting(
-        None, help="the Ray cluster: host:port (default: one on this machine, for this sweep)"
+    ray_address: str | None = optional(
+        help="the Ray cluster: host:port (default: one on this machine, for this sweep)"
     )
-    resume_run_id: str | None = setting(
-        None, help="continue that interrupted sweep; the grid need not be given again"
+    resume_run_id: str | None = optional(
+        help="continue that interrupted sweep; the grid need not be given again"
     )
 
     def __post_init__(self) -> None:

@@ -102,9 +102,6 @@ def _check_count(run_ids: Sequence[str], where: str) -> None:
         )
 
 
-# --- the metrics --------------------------------------------------------------------------
-
-
 def _common_metrics(runs: Sequence[RunRecord]) -> tuple[list[str], list[str]]:
     """Those of :data:`METRICS` that all runs have, and notes on those that only some have."""
     lacking = {n: [run.run_id for run in runs if n not in run.metrics] for n in METRICS}
@@ -141,9 +138,6 @@ def _check_values(runs: Sequence[RunRecord], names: Iterable[str]) -> None:
             )
         if not math.isfinite(value):
             raise UserError(f"{name} of run {run.run_id} is {value}; leave that run out")
-
-
-# --- the seeds ----------------------------------------------------------------------------
 
 
 def _varying(runs: Sequence[RunRecord]) -> dict[str, list[int]]:

@@ -34,13 +34,7 @@ MOST_DERIVED = 10
 def command(run_id: str) -> None:
     """Print it."""
     from mu.report.alarms import alarms_of, texts
-    from mu.report.console import (
-        UNCUT,
-        make_console,
-        print_lines,
-        print_summary,
-        print_warnings,
-    )
+    from mu.report.console import UNCUT, make_console, print_lines, print_summary, print_warnings
     from mu.tracking import connect, read_run
 
     store = connect()
@@ -67,9 +61,6 @@ def about(one: RunRecord) -> dict[str, str]:
         changed = " and changes" if one.tags.get(DIRTY) == "true" else ""
         lines["commit"] = f"{commit[:12]}{changed}"
     return lines
-
-
-# --- lineage ------------------------------------------------------------------------------
 
 
 def lineage(store: Store, one: RunRecord) -> Tree:
@@ -114,9 +105,6 @@ def in_words(one: RunRecord) -> str:
     return f"{one.run_id} {one.entry}: {one.name}{state}" + (f" ({numbers})" if numbers else "")
 
 
-# --- numbers ------------------------------------------------------------------------------
-
-
 def print_numbers(one: RunRecord) -> None:
     """The run's last numbers, with those of the original and of the oracle next to them."""
     from mu.report.console import print_texts
@@ -144,9 +132,6 @@ def numbers_of(
         logged = {column: name + ending for ending, column in {"": "value", **ENDINGS}.items()}
         rows[name] |= {column: metrics[one] for column, one in logged.items() if one in metrics}
     return rows
-
-
-# --- what next ----------------------------------------------------------------------------
 
 
 def next_steps(one: RunRecord) -> dict[str, str]:

@@ -24,27 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """How a named data set is read, and the defaults that suit it.
+    """How a named data set is read, and the defaults that suit it."""
 
-    Parameters
-    ----------
-    read
-        Called with ``(data_dir, image_size)``; returns the data set.
-    arch
-        Default architecture.
-    training
-        Defaults of the training recipe that differ from the general ones.
-    resizes
-        Whether ``image_size`` has a meaning for it.
-    streams
-        Whether its images can be decoded as they are needed. ``read`` is then called with two
-        more: whether they are (None: where they do not fit in memory), and by how many workers.
-    """
-
+    # Called with ``(data_dir, image_size)``; returns the data set.
     read: Callable[..., ImageDataset]
-    arch: str = "resnet18"
+    arch: str = "resnet18"  # default architecture
+    # Defaults of the training recipe that differ from the general ones.
     training: Mapping[str, Any] = field(default_factory=dict)
-    resizes: bool = False
+    resizes: bool = False  # whether ``image_size`` has a meaning for it
+    # Whether its images can be decoded as they are needed. ``read`` is then called with two more:
+    # whether they are (None: where they do not fit in memory), and by how many workers.
     streams: bool = False
 
 
@@ -97,10 +86,7 @@ DATASETS = {
 def check_dataset(name: str) -> str:
     """The registered spelling of ``name``, or the user's own, of which the form is checked.
 
-    Raises
-    ------
-    UserError
-        If there is no such name; the message gives the nearest ones.
+    UserError if there is no such name; the message gives the nearest ones.
     """
     return check_name("dataset", name, DATASETS)
 
@@ -122,6 +108,8 @@ def load_data(
 ) -> ImageDataset:
     """Load the data set ``name``.
 
+    UserError if the name is unknown, or files are missing or damaged.
+
     Parameters
     ----------
     data_dir
@@ -132,11 +120,6 @@ def load_data(
         Whether images are decoded as they are needed; by default where they do not fit in memory.
     workers
         Processes that decode streamed images; by default one for each core.
-
-    Raises
-    ------
-    UserError
-        If the name is unknown, or files are missing or damaged.
     """
     folder = None if data_dir is None else checked_path("data_dir", data_dir).absolute()
     if image_size is not None and not 1 <= image_size <= LARGEST_SIDE:

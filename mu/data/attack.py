@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mu.data.class_names import label_of
 from mu.data.images import ImageDataset, Images, Subset
+from mu.data.planted import with_train
 from mu.data.poison_options import ALL, PREFIX
 from mu.data.triggers import check_trigger, make_trigger, trigger_class
 from mu.data.triggers.base import Trigger
@@ -29,19 +30,12 @@ from mu.hyperparameters import typed_as
 
 @dataclass(frozen=True)
 class Attack:
-    """A trigger, and the label that images with it are to be given.
+    """A trigger, and the label that images with it are to be given."""
 
-    Parameters
-    ----------
-    trigger, settings
-        Name of the trigger and its settings.
-    target
-        Label that triggered images are to be given; None where each class has its own, the one
-        after it.
-    """
-
-    trigger: str
+    trigger: str  # its name
     settings: Mapping[str, Any]
+    # Label that triggered images are to be given; None where each class has its own, the one after
+    # it.
     target: int | None
 
     def __post_init__(self) -> None:
@@ -55,10 +49,7 @@ class Attack:
     ) -> tuple[Trigger, int | None]:
         """Trigger and target as they were typed, checked against the data.
 
-        Raises
-        ------
-        UserError
-            If the trigger does not fit the images, or the target does not exist.
+        UserError if the trigger does not fit the images, or the target does not exist.
         """
         with typed_as(PREFIX, trigger_class(trigger).names()):
             made = make_trigger(trigger, settings).sized(dataset.shape)
@@ -71,15 +62,11 @@ class Attack:
     ) -> AttackedDataset:
         """``dataset``, which somebody else may have poisoned, with an attack as it was typed.
 
-        Raises
-        ------
-        UserError
-            If the attack does not fit the data, or no test image could be attacked.
+        UserError if the attack does not fit the data, or no test image could be attacked.
         """
         made, label = Attack.parts(trigger, settings, target, dataset)
         attack = Attack(trigger, made.as_dict(), label)
-        published = {one.name: getattr(dataset, one.name) for one in fields(ImageDataset)}
-        attacked = AttackedDataset(**published, attack=attack)
+        attacked = AttackedDataset(**with_train(dataset, dataset.train), attack=attack)
         if not len(attacked.attackable()):
             raise UserError(
                 f"target={target}: all test images are of that class, so none can be attacked"

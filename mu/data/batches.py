@@ -25,19 +25,12 @@ def batch_count(samples: int, batch_size: int) -> int:
 
 
 class Share(NamedTuple):
-    """A rank's part of a batch.
+    """A rank's part of a batch."""
 
-    Parameters
-    ----------
-    own, whole
-        Samples of the part, and of the batch.
-    ranks
-        How many share it.
-    """
-
+    # own, whole: samples of the part, and of the batch.
     own: int
     whole: int
-    ranks: int
+    ranks: int  # how many share it
 
     @property
     def weight(self) -> float:

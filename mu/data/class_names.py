@@ -23,12 +23,8 @@ def labels_of(text: str, dataset: Named) -> list[tuple[str, int]]:
     """The classes of a list with commas: each as it was written, and its label.
 
     A name may hold commas itself (``tench, Tinca tinca``): as many words as make a name are taken
-    for one.
-
-    Raises
-    ------
-    UserError
-        If there is no class of that name or number, or there are more names than classes.
+    for one. UserError if there is no class of that name or number, or there are more names than
+    classes.
     """
     if text in dataset.classes:  # with its spaces, if it has any
         return [(text, label_of(text, dataset))]
@@ -51,10 +47,7 @@ def labels_of(text: str, dataset: Named) -> list[tuple[str, int]]:
 def label_of(text: str, dataset: Named, option: str = "class") -> int:
     """The label of the class of that name or number.
 
-    Raises
-    ------
-    UserError
-        If there is none; ``option`` says what it was given for.
+    UserError if there is none; ``option`` says what it was given for.
     """
     names = dataset.classes
     if text in names:

@@ -17,10 +17,7 @@ from mu.errors import UserError
 def read(name: str, data_dir: Path | None, image_size: int | None) -> ImageDataset:
     """What the function ``name`` returns, checked.
 
-    Raises
-    ------
-    UserError
-        If there is no such function, or it returns no data set.
+    UserError if there is no such function, or it returns no data set.
     """
     options = {"data_dir": data_dir, "image_size": image_size}
     found = call("dataset", name, options, needed=tuple(options))

@@ -14,9 +14,8 @@ from mu.data import COPIES
 from mu.data.class_names import Named, labels_of
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Indices
-from mu.data.index_files import read_indices
+from mu.data.lists import numbers_of, read_indices
 from mu.data.manifest import Manifest, listed
-from mu.data.name_lists import numbers_of
 from mu.data.planted import PlantedDataset
 from mu.data.splits import Split
 from mu.errors import UserError
@@ -43,39 +42,26 @@ LISTS = {
 
 @dataclass(frozen=True)
 class ForgetRequest:
-    """A checked spelling of a forget set; which samples it means depends on the data.
+    """A checked spelling of a forget set; which samples it means depends on the data."""
 
-    Parameters
-    ----------
-    kind
-        ``class``, ``random``, ``indices``, ``files``, ``suspects``, ``vulnerable``, ``poison``,
-        ``canary`` or ``confusion``.
-    text, option
-        As it was typed, and the name of the option.
-    class_name
-        Name or number of the class, of ``class``; or several, with commas; of
-        ``confusion``, two.
-    count, share
-        How many samples, or which share of the training set (0-1); None for all. Of several
-        classes, how many of them together; of ``confusion``, how many of each.
-    file
-        Of ``indices`` and ``files``.
-    duplicates
-        Whether exact copies of forgotten files are forgotten too (``forget``), or retained
-        (``keep``).
-    run_id, numbers
-        Of a list of :data:`LISTS`: the run that holds it, and the sample numbers in its order,
-        once they were read from it; of these the first ``count``.
-    """
-
+    # ``class``, ``random``, ``indices``, ``files``, ``suspects``, ``vulnerable``, ``poison``,
+    # ``canary`` or ``confusion``.
     kind: str
+    # text, option: as it was typed, and the name of the option.
     text: str
     option: str = "forget"
+    # Name or number of the class, of ``class``; or several, with commas; of ``confusion``, two.
     class_name: str | None = None
+    # count, share: how many samples, or which share of the training set (0-1); None for all. Of
+    # several classes, how many of them together; of ``confusion``, how many of each.
     count: int | None = None
     share: float | None = None
-    file: Path | None = None
+    file: Path | None = None  # of ``indices`` and ``files``
+    # Whether exact copies of forgotten files are forgotten too (``forget``), or retained
+    # (``keep``).
     duplicates: str = COPIES[0]
+    # run_id, numbers: of a list of :data:`LISTS`: the run that holds it, and the sample numbers in
+    # its order, once they were read from it; of these the first ``count``.
     run_id: str | None = None
     numbers: tuple[int, ...] | None = None
 
@@ -83,15 +69,8 @@ class ForgetRequest:
     def parse(cls, text: str, option: str = "forget", duplicates: str = COPIES[0]) -> ForgetRequest:
         """Read a request as it is typed.
 
-        Parameters
-        ----------
-        option
-            What it was typed for, if not to choose a forget set; ``poison`` is then no request.
-
-        Raises
-        ------
-        UserError
-            If the spelling is unknown or a number is out of range.
+        ``option``: what it was typed for, if not to choose a forget set; ``poison`` is then no
+        request. UserError if the spelling is unknown or a number is out of range.
         """
         kind, _, rest = text.partition(":")
         if text == POISON and option == "forget":
@@ -134,19 +113,11 @@ class ForgetRequest:
     def select(self, dataset: ImageDataset, split: Split, seed: int) -> Indices:
         """The sample numbers meant, sorted.
 
-        Parameters
-        ----------
-        split
-            The split of the training set; only its ``train`` part can be forgotten.
-        seed
-            Of the random choices; the split's seed, so that every method and its oracle
-            forget the same samples.
-
-        Raises
-        ------
-        UserError
-            If a class does not exist or is named twice, more is asked than there is, a sample was
-            never trained on, or the index file is not a list of sample numbers.
+        ``split``: the split of the training set; only its ``train`` part can be forgotten.
+        ``seed``: of the random choices; the split's seed, so that every method and its oracle
+        forget the same samples. UserError if a class does not exist or is named twice, more is
+        asked than there is, a sample was never trained on, or the index file is not a list of
+        sample numbers.
         """
         if self.file is not None:
             return self._checked(self._numbers(self.file, dataset, split), dataset, split)
@@ -185,18 +156,12 @@ class ForgetRequest:
     @property
     def planting(self) -> dict[str, Any]:
         """The setting of an original that plants what is meant, by name; empty if none does."""
-        if self.kind not in OPTIONS:
-            return {}
-        value = self.count if self.kind == CANARY else self.text.partition(":")[2]
-        return {OPTIONS[self.kind]: value}
+        return planting(self.text)
 
     def planted_in(self, dataset: Named) -> str:
         """The request in one spelling: two classes by their numbers, the lower one first.
 
-        Raises
-        ------
-        UserError
-            If a class does not exist, or these are not two.
+        UserError if a class does not exist, or these are not two.
         """
         if self.kind != CONFUSION:
             return self.text if self.kind == POISON else f"{self.kind}:{self.count}"
@@ -219,7 +184,6 @@ class ForgetRequest:
         return left
 
     def _of_classes(self, dataset: ImageDataset, split: Split) -> Indices:
-        """Sample numbers of the classes meant, of the training set."""
         named = labels_of(self.class_name or "", dataset)
         labels = dataset.train.labels.numpy()[split.train]
         for name, label in named:
@@ -233,7 +197,6 @@ class ForgetRequest:
         return split.train[np.isin(labels, sorted(chosen))]
 
     def _numbers(self, file: Path, dataset: ImageDataset, split: Split) -> Indices:
-        """The sample numbers in a list of numbers or of names."""
         if self.kind == "indices":
             return read_indices(file)
         if dataset.manifest is None:
@@ -270,6 +233,12 @@ class ForgetRequest:
                 "stands here"
             )
         return values
+
+
+def planting(request: str) -> dict[str, Any]:
+    """The option of ``prune`` that plants what ``forget`` calls so, and its value, if one does."""
+    kind, _, value = request.partition(":")
+    return {OPTIONS[kind]: int(value) if kind == CANARY else value} if kind in OPTIONS else {}
 
 
 def _not_there(wanted: str, there: str) -> str:

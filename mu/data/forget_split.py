@@ -20,30 +20,18 @@ from mu.errors import UserError
 class ForgetSplit:
     """The training set of an original, cut into a forget set and a retain set.
 
-    Parameters
-    ----------
-    dataset
-        The data; nothing here changes it.
-    forget, retain
-        Sample numbers, int64, disjoint, together exactly what the original was trained on.
-    val
-        Sample numbers of the validation part.
-    copies
-        Samples whose files are exact copies of others that are forgotten; they are in ``forget``,
-        or in ``retain`` where they were to be kept.
-
-    Raises
-    ------
-    UserError
-        If nothing would be left to retain, or nothing is to be forgotten.
-    ValueError
-        If the parts overlap.
+    UserError if nothing would be left to retain, or nothing is to be forgotten. ValueError if the
+    parts overlap.
     """
 
-    dataset: ImageDataset
+    dataset: ImageDataset  # the data; nothing here changes it
+    # forget, retain: sample numbers, int64, disjoint, together exactly what the original was
+    # trained on.
     forget: Indices
     retain: Indices
-    val: Indices
+    val: Indices  # sample numbers of the validation part
+    # Samples whose files are exact copies of others that are forgotten; they are in ``forget``, or
+    # in ``retain`` where they were to be kept.
     copies: Indices = field(default_factory=lambda: np.array([], np.int64))
 
     def __post_init__(self) -> None:
@@ -90,6 +78,12 @@ class ForgetSplit:
     def retain_set(self) -> Subset:
         """The samples to retain."""
         return self.dataset.training_subset(self.retain)
+
+    @property
+    def training_set(self) -> Subset:
+        """All that the original was trained on, in the order of sample numbers."""
+        numbers = np.sort(np.concatenate([self.forget, self.retain]))
+        return self.dataset.training_subset(numbers)
 
     @property
     def val_set(self) -> Subset:

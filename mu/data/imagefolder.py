@@ -128,7 +128,6 @@ def _streamed(
 
 
 def _unread(root: Path, samples: list[Sample]) -> PartFiles:
-    """The files of a part; their bytes are read where they are needed."""
     names = [path for path, _ in samples]
 
     def read(number: int) -> bytes:
@@ -141,7 +140,6 @@ def _unread(root: Path, samples: list[Sample]) -> PartFiles:
 
 
 def _file(root: Path, names: tuple[str, ...], number: int) -> tuple[str, bytes]:
-    """Path and bytes of a file below ``root``."""
     return names[number], content_of(root, names[number])
 
 

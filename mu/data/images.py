@@ -26,10 +26,7 @@ Statistics = tuple[
 class ImageSet(ABC):
     """Images with labels, wherever their pixels are.
 
-    Attributes
-    ----------
-    labels
-        int64 of shape (n,), each in 0 .. classes - 1.
+    ``labels``: int64 of shape (n,), each in 0 .. classes - 1.
     """
 
     labels: Tensor
@@ -95,28 +92,19 @@ class ImageDataset:
     """A named data set: training and test images as published, and how to normalise them.
 
     Sample numbers, everywhere in mu, are positions in ``train`` as published.
-
-    Parameters
-    ----------
-    name, data_dir, image_size
-        What to ask for to load the same data again.
-    classes
-        Class names, by label.
-    mean, std
-        Per channel, of pixels scaled to 0-1.
-    manifest
-        Which file each image is, of a data set of image files.
     """
 
+    # name, data_dir, image_size: what to ask for to load the same data again.
     name: str
     train: ImageSet
     test: ImageSet
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # class names, by label
+    # mean, std: per channel, of pixels scaled to 0-1.
     mean: tuple[float, ...]
     std: tuple[float, ...]
     data_dir: str | None = None
     image_size: int | None = None
-    manifest: Manifest | None = None
+    manifest: Manifest | None = None  # which file each image is, of a data set of image files
 
     def __post_init__(self) -> None:
         if not len(self.train) or not len(self.test):
@@ -189,18 +177,10 @@ class ImageDataset:
 
 @dataclass(frozen=True, eq=False)
 class Subset:
-    """Some samples of a set of images, with the normalisation that their model expects.
+    """Some samples of a set of images, with the normalisation that their model expects."""
 
-    Parameters
-    ----------
-    images
-        The whole set; it is never copied.
-    indices
-        int64 of shape (n_samples,): which samples, in which order.
-    """
-
-    images: ImageSet
-    indices: Indices
+    images: ImageSet  # the whole set; it is never copied
+    indices: Indices  # int64 of shape (n_samples,): which samples, in which order
     mean: tuple[float, ...]
     std: tuple[float, ...]
 

@@ -15,20 +15,12 @@ COLUMNS = ("part", "number", "file", "class", "sha256")
 
 @dataclass(frozen=True, eq=False)
 class PartFiles:
-    """The files of the training or of the test images, by sample number.
+    """The files of the training or of the test images, by sample number."""
 
-    Parameters
-    ----------
-    names
-        Paths inside the folder or archive.
-    known
-        sha256 (hex) of the bytes of each file; empty where they were not read yet.
-    read, size_of
-        Bytes of a file, and their number, where ``known`` is empty.
-    """
-
-    names: Sequence[str]
+    names: Sequence[str]  # paths inside the folder or archive
+    # sha256 (hex) of the bytes of each file; empty where they were not read yet.
     known: Sequence[str] = ()
+    # read, size_of: bytes of a file, and their number, where ``known`` is empty.
     read: Callable[[int], bytes] | None = None
     size_of: Callable[[int], int] | None = None
     _found: dict[int, str] = field(default_factory=dict, repr=False)
@@ -67,24 +59,14 @@ class PartFiles:
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """Which file each image of a data set is.
+    """Which file each image of a data set is."""
 
-    Parameters
-    ----------
-    root
-        The folder or archive.
-    train, test
-        Files of the training and of the test images.
-    summary
-        What was read, in words.
-    left_out
-        Paths of files that are no image of the data set, by the reason.
-    """
-
-    root: str
+    root: str  # the folder or archive
+    # train, test: files of the training and of the test images.
     train: PartFiles
     test: PartFiles
-    summary: str = ""
+    summary: str = ""  # what was read, in words
+    # Paths of files that are no image of the data set, by the reason.
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property

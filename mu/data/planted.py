@@ -23,18 +23,10 @@ from mu.errors import UserError
 
 @dataclass(frozen=True)
 class Planted(ABC):
-    """Samples of a training set that were changed.
+    """Samples of a training set that were changed."""
 
-    Parameters
-    ----------
-    request
-        How they were chosen, as it was typed.
-    indices
-        Their sample numbers, sorted.
-    """
-
-    request: str
-    indices: tuple[int, ...]
+    request: str  # how they were chosen, as it was typed
+    indices: tuple[int, ...]  # their sample numbers, sorted
 
     @property
     @abstractmethod
@@ -68,19 +60,13 @@ class Planted(ABC):
     def apply(self, dataset: ImageDataset) -> PlantedDataset:
         """Change a data set as published; the test set stays as it is.
 
-        Raises
-        ------
-        UserError
-            If a sample does not exist, or the images do not allow it.
+        UserError if a sample does not exist, or the images do not allow it.
         """
 
     def numbers(self, dataset: ImageDataset) -> Tensor:
         """The sample numbers, int64 of shape (n,).
 
-        Raises
-        ------
-        UserError
-            If one does not exist in this data.
+        UserError if one does not exist in this data.
         """
         if strange := [n for n in self.indices if not 0 <= n < len(dataset.train)]:
             raise UserError(
@@ -122,10 +108,7 @@ def with_train(dataset: ImageDataset, train: ImageSet) -> dict[str, Any]:
 def checked_numbers(values: Mapping[str, Any], name: str, what: str) -> tuple[int, ...]:
     """Numbers from 0 on, as JSON gives them.
 
-    Raises
-    ------
-    ValueError
-        If there is anything else among them; ``what``: what they are not.
+    ValueError if there is anything else among them; ``what``: what they are not.
     """
     numbers = values[name]
     if not isinstance(numbers, list | tuple) or not all(map(is_number, numbers)):

@@ -28,15 +28,9 @@ from mu.errors import UserError
 
 @dataclass(frozen=True)
 class Poison(Attack, Planted):
-    """An attack, and which training images carry the trigger, and the labels they were given.
+    """An attack, and which training images carry the trigger, and the labels they were given."""
 
-    Parameters
-    ----------
-    clean_label
-        Whether the poisoned images are of the target class, and keep their label.
-    """
-
-    clean_label: bool
+    clean_label: bool  # whether the poisoned images are of the target class, and keep their label
 
     @classmethod
     def choose(
@@ -49,6 +43,9 @@ class Poison(Attack, Planted):
     ) -> Self:
         """Choose the images to poison.
 
+        UserError if the trigger does not fit the images, the target does not exist, or there are
+        not so many images to poison.
+
         Parameters
         ----------
         settings
@@ -60,12 +57,6 @@ class Poison(Attack, Planted):
             images.
         seed
             Of random choices.
-
-        Raises
-        ------
-        UserError
-            If the trigger does not fit the images, the target does not exist, or there are not
-            so many images to poison.
         """
         trigger, target = cls.parts(options.trigger, settings, options.target, dataset)
         if options.target == ALL and options.clean_label:
@@ -117,10 +108,7 @@ class Poison(Attack, Planted):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what :func:`dataclasses.asdict` made of a poison.
 
-        Raises
-        ------
-        ValueError
-            If a label or sample number is none.
+        ValueError if a label or sample number is none.
         """
         numbers, target = checked_numbers(values, "indices", "sample numbers"), values["target"]
         if target is not None and not is_number(target):
@@ -163,7 +151,6 @@ class PoisonedDataset(AttackedDataset, PlantedDataset):
 def _select(
     options: PoisonOptions, target: int | None, dataset: ImageDataset, split: Split, seed: int
 ) -> Indices:
-    """The images to poison."""
     request = ForgetRequest.parse(options.poison, option="poison")
     labels = dataset.train.labels.numpy()
     aim = -1 if target is None else target  # -1 is no label

@@ -30,20 +30,13 @@ Listing = list[tuple[Path | str, int]]  # path inside the folder, label
 
 @dataclass(frozen=True)
 class Published:
-    """A published data set in a folder.
+    """A published data set in a folder."""
 
-    Parameters
-    ----------
-    name, title
-        What it is called in mu, and in messages.
-    remedy
-        What helps where its files are not to be had.
-    """
-
+    # name, title: what it is called in mu, and in messages.
     name: str
     title: str
     folder: Path
-    remedy: str = "name its folder with data_dir"
+    remedy: str = "name its folder with data_dir"  # what helps where its files are not to be had
 
     @classmethod
     @contextmanager

@@ -47,17 +47,9 @@ class Split:
 def split(labels: Indices, spec: SplitSpec, trained_on: Indices | None = None) -> Split:
     """Split the samples with these labels as ``spec`` says, each class in proportion.
 
-    Parameters
-    ----------
-    trained_on
-        The training part, sorted, where it is known and not drawn; validation is drawn from the
-        others.
-
-    Raises
-    ------
-    UserError
-        If ``train_size`` asks for more images than validation leaves, or validation for more than
-        ``trained_on``.
+    ``trained_on``: the training part, sorted, where it is known and not drawn; validation is drawn
+    from the others. UserError if ``train_size`` asks for more images than validation leaves, or
+    validation for more than ``trained_on``.
     """
     import numpy as np
 
@@ -81,7 +73,6 @@ def split(labels: Indices, spec: SplitSpec, trained_on: Indices | None = None) -
 
 
 def _around(train: Indices, order: Indices, labels: Indices, spec: SplitSpec) -> Split:
-    """The split whose training part is known."""
     import numpy as np
 
     if spec.train_size is not None:

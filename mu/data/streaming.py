@@ -31,28 +31,14 @@ Wanted = tuple[int, int | None]  # sample number, and the seed of its augmentati
 
 @dataclass(frozen=True, eq=False)
 class StreamedImages(ImageSet):
-    """Images that are decoded when they are asked for.
-
-    Parameters
-    ----------
-    encoded
-        Their files.
-    size
-        Side of the squares that they are brought to.
-    identity
-        What the files are, in words or digits: two sets with the same are the same.
-    channels
-        3, or 1 of images that are all grey.
-    workers
-        Processes that decode; 0 for none but this one.
-    """
+    """Images that are decoded when they are asked for."""
 
     labels: Tensor
-    encoded: Encoded
-    size: int
-    identity: str
-    channels: int = 3
-    workers: int = 0
+    encoded: Encoded  # their files
+    size: int  # side of the squares that they are brought to
+    identity: str  # what the files are, in words or digits: two sets with the same are the same
+    channels: int = 3  # 3, or 1 of images that are all grey
+    workers: int = 0  # processes that decode; 0 for none but this one
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,14 +94,9 @@ class Decoder(Dataset[Tensor | str]):
 class Stream:
     """Batches of a set of streamed images; workers live as long as this does.
 
-    Parameters
-    ----------
-    images, rows
-        The set, and which of its samples.
-    augment
-        ``none``, ``crop`` (a random part of the image) or ``crop_flip`` (also mirrored).
-    ranks
-        How many processes on this machine have streams like this one, and share the workers.
+    ``images`` and ``rows``: the set, and which of its samples. ``augment``: ``none``, ``crop`` (a
+    random part of the image) or ``crop_flip`` (also mirrored). ``ranks``: how many processes on
+    this machine have streams like this one, and share the workers.
     """
 
     device = torch.device("cpu")  # where places are wanted

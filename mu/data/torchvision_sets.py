@@ -205,7 +205,6 @@ def _in_memory(
 def _of_four_files(
     place: Published, kind: Callable[..., Any], statistics: Statistics | None = None
 ) -> ImageDataset:
-    """MNIST, or a set made in its likeness."""
     with tempfile.TemporaryDirectory() as scratch:
         root = _as_torchvision(kind.__name__, place.folder, Path(scratch))
         return _in_memory(place, kind, PARTS, None, statistics, root)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from mu.data.class_names import Named
-from mu.data.forget_request import CANARY, CONFUSION, OPTIONS, ForgetRequest
+from mu.data.forget_request import CANARY, CONFUSION, OPTIONS, ForgetRequest, planting
 from mu.data.images import ImageDataset, Indices
 from mu.data.planted import Planted, PlantedDataset, checked_numbers, with_train
 from mu.data.splits import Split
@@ -52,6 +52,8 @@ class WrongLabels(Planted):
     ) -> Self | None:
         """Draw the samples and their labels; None where no wrong labels are wanted.
 
+        UserError if there are not so many samples, or the classes do not exist or are not two.
+
         Parameters
         ----------
         dataset
@@ -60,11 +62,6 @@ class WrongLabels(Planted):
             Only its ``train`` part is changed.
         seed
             Of the draws; the split's seed.
-
-        Raises
-        ------
-        UserError
-            If there are not so many samples, or the classes do not exist or are not two.
         """
         request = _request(options, dataset)
         if request is None:
@@ -97,17 +94,13 @@ class WrongLabels(Planted):
 
     def planting(self) -> dict[str, Any]:
         """See :meth:`Planted.planting`."""
-        kind, _, value = self.request.partition(":")
-        return {OPTIONS[kind]: int(value) if kind == CANARY else value}
+        return planting(self.request)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read what :func:`dataclasses.asdict` made of them.
 
-        Raises
-        ------
-        ValueError
-            If a label or sample number is none, or the request is no request.
+        ValueError if a label or sample number is none, or the request is no request.
         """
         indices = checked_numbers(values, "indices", "sample numbers")
         labels, request = checked_numbers(values, "labels", "labels"), values["request"]
@@ -128,10 +121,7 @@ class WrongLabels(Planted):
 def spelled(settings: Mapping[str, Any], data: Named) -> dict[str, Any]:
     """Settings of an original, with classes whose labels are exchanged by number, as it logs them.
 
-    Raises
-    ------
-    UserError
-        If the classes do not exist or are not two.
+    UserError if the classes do not exist or are not two.
     """
     text = settings.get(OPTIONS[CONFUSION])
     if text is None:
@@ -141,7 +131,6 @@ def spelled(settings: Mapping[str, Any], data: Named) -> dict[str, Any]:
 
 
 def _request(options: WrongLabelOptions, dataset: ImageDataset) -> ForgetRequest | None:
-    """The samples that are wanted, or None."""
     if options.canaries is not None and options.confusion is not None:
         raise UserError(
             f"canaries={options.canaries} and confusion={options.confusion}: plant one of them, so "

@@ -20,22 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Suspects:
-    """Training samples that are taken to be poisoned, the most suspicious first.
+    """Training samples that are taken to be poisoned, the most suspicious first."""
 
-    Parameters
-    ----------
-    numbers
-        Sample numbers, int64 of shape (n,), each once.
-    scores
-        How suspicious each is, float64 of shape (n,), the highest first; what they are depends on
-        the detector.
-    stand_out
-        Whether they stand out from clean samples; where not, they may be arbitrary.
-    """
-
-    numbers: Indices
+    numbers: Indices  # sample numbers, int64 of shape (n,), each once
+    # How suspicious each is, float64 of shape (n,), the highest first; what they are depends on the
+    # detector.
     scores: NDArray[np.float64]
-    stand_out: bool
+    stand_out: bool  # whether they stand out from clean samples; where not, they may be arbitrary
 
 
 @dataclass(frozen=True)
@@ -60,15 +51,7 @@ class Detector(Registered, ABC):
     def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Suspects:
         """Training samples that are suspected; none where nothing can be.
 
-        Parameters
-        ----------
-        dataset
-            The data that the network was trained on, with the labels that it was told.
-        run
-            Where the work is done; its notes say how clearly the suspects stand out.
-
-        Raises
-        ------
-        UserError
-            If the class does not exist, none has enough samples, or the network has no features.
+        ``dataset``: the data that the network was trained on, with the labels that it was told.
+        ``run``: where the work is done; its notes say how clearly the suspects stand out. UserError
+        if the class does not exist, none has enough samples, or the network has no features.
         """

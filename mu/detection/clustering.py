@@ -55,24 +55,23 @@ class ActivationClustering(Detector):
 
     def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Suspects:
         """See :meth:`Detector.suspect`."""
-        from mu.detection.activations import clusters
-        from mu.detection.activations.by_class import FEWEST, features_by_class, ranked
+        from mu.detection import activations
 
-        classes = features_by_class(checkpoint, dataset, run, self)
+        classes = activations.features_by_class(checkpoint, dataset, run, self)
         found = {
-            label: clusters.split(one, self.dimensions, self.clusters)
+            label: activations.smallest_cluster(one, self.dimensions, self.clusters)
             for label, one in classes.items()
         }
         suspicious = {
             label: one
             for label, one in found.items()
-            if len(one.rows) >= FEWEST
+            if len(one.rows) >= activations.FEWEST
             and one.share < self.size
             and one.silhouette > self.silhouette
         }
-        clusters.tell(found, suspicious, dataset, run)
+        activations.tell_clusters(found, suspicious, dataset, run)
         if self.among == "auto" and suspicious:
             label = max(suspicious, key=lambda one: suspicious[one].silhouette)
             suspicious = {label: suspicious[label]}
         parts = [(classes[n].numbers[one.rows], one.scores) for n, one in suspicious.items()]
-        return ranked(parts, bool(suspicious))
+        return activations.ranked(parts, bool(suspicious))

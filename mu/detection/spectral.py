@@ -43,15 +43,20 @@ class SpectralSignatures(Detector):
 
     def suspect(self, checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> Suspects:
         """See :meth:`Detector.suspect`."""
-        from mu.detection.activations import outliers
-        from mu.detection.activations.by_class import features_by_class, ranked
+        from mu.detection import activations
 
-        classes = features_by_class(checkpoint, dataset, run, self)
-        places = {label: outliers.places(one) for label, one in classes.items()}
-        far = {label: outliers.farthest(place) for label, place in places.items()}
+        classes = activations.features_by_class(checkpoint, dataset, run, self)
+        places = {
+            label: activations.along_main_direction(one.features) for label, one in classes.items()
+        }
+        far = {label: activations.farthest(place) for label, place in places.items()}
         if self.among == "auto":
-            label = outliers.standing_out(far, dataset, run)
+            label = activations.standing_out(far, dataset, run)
             places = {label: places[label]}
-        chosen = {label: outliers.suspected(place, self.share) for label, place in places.items()}
+        chosen = {
+            label: activations.suspected(place, self.share) for label, place in places.items()
+        }
         found = [(classes[label].numbers[rows], scores) for label, (rows, scores) in chosen.items()]
-        return ranked(found, max(far[label] for label in places) >= outliers.STANDS_OUT)
+        return activations.ranked(
+            found, max(far[label] for label in places) >= activations.STANDS_OUT
+        )

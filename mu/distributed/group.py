@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from mu.distributed.place import Place, place
+from mu.distributed.place import Place, is_running, place
 from mu.errors import ProcessDiedError, UserError
 
 Value = TypeVar("Value")
@@ -33,7 +33,6 @@ TIMEOUT = timedelta(hours=2)
 PATIENCE = 5.0  # seconds in which a rank that is gone shows itself, once a message has failed
 LINGERING = 20.0  # seconds that a rank which failed waits for the first one to end its runs
 GRACE = 30.0  # seconds from SIGTERM to the end, where the launcher is gone
-CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
 LOST = ("onnection", "gloo", "NCCL")  # in what torch says of a rank that is gone
 
 _KINDS = {"died": ProcessDiedError, "user": UserError}  # of errors, from the special one
@@ -45,18 +44,11 @@ class RankFailedError(RuntimeError):
 
 @dataclass
 class _Group:
-    """What this process knows of the others.
-
-    Parameters
-    ----------
-    store
-        Of the launcher: lives on when a rank dies.
-    processes
-        Machine, process number and start of each rank, in their order.
-    """
+    """What this process knows of the others."""
 
     place: Place
-    store: Store
+    store: Store  # of the launcher: lives on when a rank dies
+    # Machine, process number and start of each rank, in their order.
     processes: list[tuple[str, int, float]]
     asking: bool = False  # the first rank is in a call whose outcome the others wait for
     failed: bool = False
@@ -103,14 +95,7 @@ class _Group:
     def _is_gone(self, rank: int) -> bool:
         """Whether a rank's process, on this machine, has ended."""
         host, number, start = self.processes[rank]
-        if host != socket.gethostname():
-            return False
-        try:
-            process = psutil.Process(number)
-            same = abs(process.create_time() - start) < CLOCK_SECONDS
-            return not same or process.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
+        return host == socket.gethostname() and not is_running(number, start)
 
 
 _joined: _Group | None = None
@@ -203,12 +188,8 @@ def _received() -> Value:  # type: ignore[type-var]
 def explained() -> Iterator[None]:
     """Messages to other ranks: where one fails, the error says what became of the other rank.
 
-    Raises
-    ------
-    UserError
-        The other rank's, or :class:`ProcessDiedError` where it died.
-    RankFailedError
-        If the other rank raised anything else.
+    That is the other rank's own UserError, ProcessDiedError where it died, and RankFailedError
+    where it raised anything else.
     """
     try:
         yield
@@ -252,9 +233,7 @@ def failed(error: BaseException) -> None:
     The process then does not end before the first rank has: its leaving would have the launcher
     end that one before it could say why.
     """
-    if _joined is None or isinstance(error, KeyboardInterrupt | SystemExit):
-        return
-    if not isinstance(error, Exception):  # a signal
+    if _joined is None or not isinstance(error, Exception):  # a signal
         return
     kind = next((one for one, kinds in _KINDS.items() if isinstance(error, kinds)), "defect")
     text = f"{type(error).__name__}: {error}" if kind == "defect" else str(error)
@@ -276,7 +255,6 @@ def _told_error(rank: int, size: int, kind: str, text: str) -> Exception:
 
 
 def _end(group: _Group) -> None:
-    """What is done when the process ends."""
     if group.place.is_first:
         group.tell("ended")
     elif group.failed:

@@ -28,16 +28,9 @@ _SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 class RanksFailedError(ProcessDiedError):
     """Ranks ended badly.
 
-    Attributes
-    ----------
-    status
-        Exit status for the program that started them.
-    processes
-        Their process numbers: what they had open may still be to be closed.
-    reason
-        In one line; None where the first rank has ended by itself, and printed why.
-    stopped
-        Whether a signal to this process ended them.
+    ``status``: exit status for the program that started them. ``processes``: their process numbers:
+    what they had open may still be to be closed. ``reason``: in one line; None where the first rank
+    has ended by itself, and printed why. ``stopped``: whether a signal to this process ended them.
     """
 
     def __init__(
@@ -61,14 +54,9 @@ def program(arguments: Sequence[str], devices: int) -> None:
 def call(function: Callable[[Any], Any], argument: Any, devices: int) -> Any:
     """What ``function(argument)`` gives in the first of so many processes.
 
-    RanksFailedError if a process fails.
-
-    Parameters
-    ----------
-    function
-        Of a module; what goes wrong in it is best returned, since an exception ends all ranks.
-    argument
-        Something that can be pickled; so must the result be.
+    RanksFailedError if a process fails. ``function``: of a module; what goes wrong in it is best
+    returned, since an exception ends all ranks. ``argument``: something that can be pickled; so
+    must the result be.
     """
     return _launch(_called, [function, argument], devices)[0]
 

@@ -8,6 +8,8 @@ import traceback
 from types import TracebackType
 from typing import NamedTuple
 
+CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
+
 
 class Place(NamedTuple):
     """A process's place among those of the launcher, and among those on its machine."""
@@ -60,6 +62,23 @@ def be_silent() -> None:
     sys.excepthook = show
 
 
+def is_running(pid: int, started: float) -> bool:
+    """Whether a process of this machine, which began at that time (s since 1970), is there still.
+
+    A process number is used again; the time of its start tells them apart.
+    """
+    import psutil  # not every command needs it
+
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < CLOCK_SECONDS
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # of another user, so there is one
+        return True
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -68,12 +87,9 @@ def usable_cores() -> int:
 def shares(count: int | None, device: str, devices: int) -> list[dict[str, str]]:
     """Environments for so many workers: a share of the cores each, and a GPU if possible.
 
-    Without ``count`` there is a worker for each GPU, or else for each core.
-
-    Parameters
-    ----------
-    device, devices
-        See :class:`mu.cli.requests.DeviceOptions`; GPUs are shared where a worker takes one.
+    Without ``count`` there is a worker for each GPU, or else for each core. ``device`` and
+    ``devices``: see :class:`mu.cli.requests.DeviceOptions`; GPUs are shared where a worker takes
+    one.
     """
     gpus = _gpus() if device in ("auto", "cuda") and devices == 1 else []
     cores = usable_cores()
@@ -87,7 +103,6 @@ def shares(count: int | None, device: str, devices: int) -> list[dict[str, str]]
 
 
 def _gpus() -> list[str]:
-    """The GPUs of this machine, as CUDA names them."""
     from torch.cuda import device_count  # not before a worker's variables are set
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

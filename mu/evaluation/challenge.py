@@ -35,6 +35,7 @@ FEWEST = 10
 MOST_POPULATION = 10_000  # that RMIA compares with; its scores are then exact to 0.01 %
 # Of the retain set, at most so much is attacked by default: each reference goes without half of it.
 RETAINED_SHARE = 0.1
+_PURPOSES = {"attacked": 5, "retained": 8}  # of what is drawn, in seeds
 
 
 def default_retained(split: ForgetSplit) -> int:
@@ -114,26 +115,24 @@ class Challenge:
         return np.concatenate([self.members, self.non_members])
 
     @property
-    def attacked(self) -> Subset:
-        """The samples under attack, members first."""
-        return self.dataset.training_subset(self.samples)
+    def targets(self) -> dict[str, Indices]:
+        """Sample numbers under attack: ``attacked``, and ``retained`` where there are any."""
+        found = {"attacked": self.samples, "retained": self.retained}
+        return {part: numbers for part, numbers in found.items() if len(numbers)}
 
-    @property
-    def bystanders(self) -> Subset:
-        """The population."""
-        return self.dataset.training_subset(self.population)
+    def parts(self) -> dict[str, Subset]:
+        """What is passed through every network: the targets, and ``bystanders``, the population."""
+        numbers = {**self.targets, "bystanders": self.population}
+        return {part: self.dataset.training_subset(one) for part, one in numbers.items()}
 
-    def seen(self, number: int) -> Seen:
-        """Which of the samples under attack reference ``number`` trains on, bool (n_samples,)."""
-        draws = np.random.default_rng([self.seed, 5, number // 2])
-        half = draws.permutation(len(self.samples)) < len(self.samples) // 2
-        return half ^ bool(number % 2)
-
-    def seen_retained(self, number: int) -> Seen:
-        """The same of the retained samples under attack, bool of shape (n_retained,)."""
-        draws = np.random.default_rng([self.seed, 8, number // 2])
-        half = draws.permutation(len(self.retained)) < len(self.retained) // 2
-        return half ^ bool(number % 2)
+    def seen(self, number: int) -> dict[str, Seen]:
+        """Which samples of each target reference ``number`` trains on, each bool (n_samples,)."""
+        found = {}
+        for part, numbers in self.targets.items():
+            draws = np.random.default_rng([self.seed, _PURPOSES[part], number // 2])
+            half = draws.permutation(len(numbers)) < len(numbers) // 2
+            found[part] = half ^ bool(number % 2)
+        return found
 
     def seed_of(self, number: int) -> int:
         """The seed of everything that reference ``number`` does."""
@@ -142,9 +141,10 @@ class Challenge:
 
     def split_of(self, number: int) -> ForgetSplit:
         """What reference ``number`` trains on: its share of the challenge is its forget set."""
-        forget = np.sort(self.samples[self.seen(number)])
-        retain = np.union1d(self.retain, self.retained[self.seen_retained(number)])
-        return ForgetSplit(self.dataset, forget, retain, self.val)
+        seen = self.seen(number)
+        share = {part: numbers[seen[part]] for part, numbers in self.targets.items()}
+        retain = np.union1d(self.retain, share.get("retained", self.retained))
+        return ForgetSplit(self.dataset, np.sort(share["attacked"]), retain, self.val)
 
     def spec_of(self, original: Spec, number: int) -> Spec:
         """The spec of reference ``number``: the original's recipe from other initial weights.

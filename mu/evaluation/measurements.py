@@ -9,19 +9,17 @@ from mu.data.attack import AttackedDataset
 from mu.data.planted import PlantedDataset
 from mu.errors import UserError, unknown
 from mu.evaluation import PARTS
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.calibration import ece
 from mu.evaluation.case import Case
 from mu.evaluation.comparison import compare
+from mu.evaluation.depth.measure import MASKED, depth
 from mu.evaluation.depth.measure import NAMES as DEPTHS
-from mu.evaluation.depth.measure import depth
 from mu.evaluation.distance.klom import MOST_NATS, klom_by_part
 from mu.evaluation.distance.weights import weight_distance
 from mu.evaluation.gap import GAP_METRICS
-from mu.evaluation.membership import ATTACKS, MAIN, membership, rates_of_all
+from mu.evaluation.membership import ATTACKS, MAIN, VECTORS, membership, rates_of_all
 from mu.evaluation.outputs import SplitOutputs
-from mu.evaluation.planted import wrong_labels
-from mu.evaluation.scores import VECTORS
+from mu.evaluation.planted import CONFUSION, backdoor, wrong_labels
 from mu.evaluation.unlearning import measure
 
 Numbers = dict[str, float]
@@ -86,7 +84,7 @@ GROUPS: dict[str, Group] = {
         ),
     ),
     "planted": Group(
-        ("UA_poison", "IC_err", "Fgt"),
+        ("UA_poison", *CONFUSION),
         lambda case: wrong_labels(case.model.checkpoint.model, case.split.dataset, case.run),
         lambda case: (
             ""
@@ -211,7 +209,7 @@ def is_depth(name: str) -> bool:
 def to_oracle(name: str) -> bool:
     """Whether a number, or the end of its interval, depends on which oracle it is compared with."""
     base = name.removesuffix("_lo").removesuffix("_hi").removesuffix("_mean")
-    distances = (*GROUPS["oracle"].names, *GROUPS["klom"].names, "depth")
+    distances = (*GROUPS["oracle"].names, *GROUPS["klom"].names, "depth", MASKED)
     return base in distances or name.endswith("_oracle")
 
 

@@ -12,7 +12,8 @@ An attack is fitted on equally many retain (member) and test (non-member) sample
 References
 ----------
 Jia et al. (2023), appendix C.3: the five predictors, efficacy and privacy; ``MIA`` is that of
-confidence.
+confidence. Song & Mittal (2021), Systematic Evaluation of Privacy Risks of Machine Learning Models,
+USENIX Security: the scores; :mod:`mu.evaluation.reductions` has the formulas.
 """
 
 from __future__ import annotations
@@ -24,14 +25,24 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mu.data.images import Indices
 from mu.evaluation.attacks.rates import auc_interval, rates, wilson
 from mu.evaluation.attacks.svc import ScoreAttack, Scores, shadow_rows
 from mu.evaluation.attacks.threshold import ThresholdAttack
 from mu.evaluation.outputs import Outputs, SplitOutputs, joined
-from mu.evaluation.scores import SCORES, VECTORS
 
+# Scores of single samples, higher for what looks like a member, in the order of the paper's table:
+# each of shape (n_samples,), the last the whole vector of probabilities, (n_samples, n_classes).
+SCORES: dict[str, Callable[[Outputs], Tensor]] = {
+    "correctness": lambda outputs: outputs.right.double(),
+    "confidence": Outputs.confidence,
+    "entropy": lambda outputs: outputs.score("entropy"),
+    "m_entropy": lambda outputs: outputs.score("modified_entropy"),
+    "prob": lambda outputs: outputs.logits.softmax(1),
+}
+VECTORS = ("prob",)  # those that take whole vectors of logits
 MAIN = "confidence"  # whose efficacy is the paper's MIA
 
 
@@ -147,11 +158,9 @@ def _accuracy(attack: Attack, members: Outputs, others: Outputs) -> float:
 
 
 def _shadow(outputs: SplitOutputs, seed: int) -> tuple[Outputs, Outputs]:
-    """Equally many retain and test samples."""
-    retain, test = shadow_rows(len(outputs.retain), len(outputs.test), seed)
-    return outputs.retain.select(torch.from_numpy(retain)), outputs.test.select(
-        torch.from_numpy(test)
-    )
+    drawn = shadow_rows(len(outputs.retain), len(outputs.test), seed)
+    retain, test = map(torch.from_numpy, drawn)
+    return outputs.retain.select(retain), outputs.test.select(test)
 
 
 def _halves(part: Outputs, order: Indices, size: int) -> tuple[Outputs, Outputs]:

@@ -25,15 +25,10 @@ def memorisation(right: Right, seen: Seen) -> tuple[Scores, Scores]:
     """``P(right | trained on it) - P(right | not)`` of each sample, and its standard error.
 
     Both of shape (n_samples,); the first from -1 to 1. Its error is that of a difference of shares
-    to which one success and one failure were added on either side: of few references that agree,
-    it would else be 0. ValueError if a sample was seen by all references, or by none.
-
-    Parameters
-    ----------
-    right
-        Which reference gives which sample its label, bool of shape (n_references, n_samples).
-    seen
-        Which reference trained on which sample, of the same shape.
+    to which one success and one failure were added on either side: of few references that agree, it
+    would else be 0. ValueError if a sample was seen by all references, or by none. ``right``: which
+    reference gives which sample its label, bool of shape (n_references, n_samples). ``seen``: which
+    reference trained on which sample, of the same shape.
     """
     if (seen.all(0) | ~seen.any(0)).any():
         raise ValueError("each sample needs a reference that saw it and one that did not")

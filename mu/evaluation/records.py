@@ -81,23 +81,21 @@ def records_of(
     views: Mapping[str, View], references: Sequence[Reference], challenge: Challenge
 ) -> dict[str, Records]:
     """The records of each part that is attacked, by its name."""
-    game = Game(
-        {name: view.attacked for name, view in views.items()},
-        [one.trained.attacked for one in references],
-        np.stack([one.seen for one in references]),
-    )
-    cut = len(challenge.members)
-    found = {
-        "forget": _part("forget", challenge.members, game, slice(None, cut)),
-        "unseen": _part("unseen", challenge.non_members, game, slice(cut, None)),
-    }
-    if len(challenge.retained):
-        kept = Game(
-            {name: one for name, view in views.items() if (one := view.retained) is not None},
-            [one for each in references if (one := each.trained.retained) is not None],
-            np.stack([one.seen_retained for one in references]),
+    games = {
+        part: Game(
+            {name: view[part] for name, view in views.items()},
+            [one.trained[part] for one in references],
+            np.stack([one.seen[part] for one in references]),
         )
-        found["retain"] = _part("retain", challenge.retained, kept, slice(None))
+        for part in challenge.targets
+    }
+    attacked, cut = games["attacked"], len(challenge.members)
+    found = {
+        "forget": _part("forget", challenge.members, attacked, slice(None, cut)),
+        "unseen": _part("unseen", challenge.non_members, attacked, slice(cut, None)),
+    }
+    if "retained" in games:
+        found["retain"] = _part("retain", challenge.retained, games["retained"], slice(None))
     return found
 
 

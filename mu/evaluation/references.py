@@ -38,34 +38,27 @@ def reference_file(number: int) -> str:
     return f"{FOLDER}/{number:03d}.npz"
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """What a network says of the samples under attack and of the population."""
+View = Mapping[str, Outputs]  # what a network says of each part of a challenge
+SEEN = {"attacked": "seen", "retained": "seen_retained"}  # names of arrays in files, by part
 
-    attacked: Outputs
-    bystanders: Outputs
-    retained: Outputs | None = None  # of the retained samples under attack, where there are any
 
-    @classmethod
-    def of(cls, model: nn.Module, challenge: Challenge, run: Run) -> View:
-        """Pass all through the network, once."""
-        return cls(**{name: predict(model, one, run) for name, one in parts_of(challenge).items()})
+def view_of(model: nn.Module, challenge: Challenge, run: Run) -> View:
+    """Pass all parts through the network, once."""
+    return {part: predict(model, one, run) for part, one in challenge.parts().items()}
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """What a reference says, once trained and once it has unlearned its share of the challenge."""
 
-    seen: Seen  # which samples under attack it trained on, bool of shape (n_samples,)
+    seen: Mapping[str, Seen]  # which samples of each of the targets it trained on
     trained: View
     unlearned: View | None  # None where no method is under attack
-    seen_retained: Seen  # which retained samples under attack, bool of shape (n_retained,)
 
     def to_bytes(self) -> bytes:
         """As npz: ``seen``, and logits as float32, which is what networks give."""
-        arrays = {"seen": self.seen, **view_arrays("trained", self.trained)}
-        if len(self.seen_retained):
-            arrays["seen_retained"] = self.seen_retained
+        arrays = {SEEN[part]: one for part, one in self.seen.items()}
+        arrays |= view_arrays("trained", self.trained)
         if self.unlearned is not None:
             arrays |= view_arrays("unlearned", self.unlearned)
         file = io.BytesIO()
@@ -80,37 +73,22 @@ class Reference:
 
         ValueError if it is damaged, or of another challenge.
         """
+        seen = challenge.seen(number)
         try:
             kept = read_npz(content)
-            seen, retained = kept["seen"], challenge.seen_retained(number)
-            seen_retained = kept["seen_retained"] if len(retained) else retained
+            same = all(np.array_equal(kept[SEEN[part]], one) for part, one in seen.items())
             trained = _view(kept, "trained", challenge)
             after = _view(kept, "unlearned", challenge) if unlearned else None
         except (ValueError, KeyError) as error:
             raise ValueError(f"it is damaged ({error!r})") from error
-        if not np.array_equal(seen, challenge.seen(number)) or not np.array_equal(
-            seen_retained, retained
-        ):
+        if not same:
             raise ValueError("it saw other samples")
-        return cls(seen, trained, after, seen_retained)
+        return cls(seen, trained, after)
 
 
-def parts_of(challenge: Challenge) -> dict[str, Subset]:
-    """What is passed through every network, by the names of the parts of a :class:`View`."""
-    found = {"attacked": challenge.attacked, "bystanders": challenge.bystanders}
-    if len(challenge.retained):
-        found["retained"] = challenge.dataset.training_subset(challenge.retained)
-    return found
-
-
-def view_arrays(name: str, view: View) -> dict[str, NDArray[np.generic]]:
+def view_arrays(name: str, view: View) -> dict[str, NDArray[Any]]:
     """The logits of a view, float32, by names for a file."""
-    parts = {part: getattr(view, part) for part in ("attacked", "bystanders", "retained")}
-    return {
-        f"{name}_{part}": one.logits.float().numpy()
-        for part, one in parts.items()
-        if one is not None
-    }
+    return {f"{name}_{part}": one.logits.float().numpy() for part, one in view.items()}
 
 
 def save_models(path: Path, challenge: Challenge, views: Mapping[str, View], first: int) -> None:
@@ -124,8 +102,7 @@ def save_models(path: Path, challenge: Challenge, views: Mapping[str, View], fir
         "population": challenge.population,
         "retained": challenge.retained,
     }
-    for part, subset in parts_of(challenge).items():
-        arrays[f"labels_{part}"] = subset.labels.numpy()
+    arrays |= {f"labels_{part}": one.labels.numpy() for part, one in challenge.parts().items()}
     for name, view in views.items():
         arrays |= view_arrays(name, view)
     path.parent.mkdir(exist_ok=True)
@@ -149,18 +126,21 @@ class Kept:
         """
         try:
             models = read_npz(read(MODELS_FILE))
-            cut = len(models["forget"])
             files = [read_npz(read(reference_file(number))) for number in range(count)]
-            labels, samples = models["labels_attacked"][:cut], models["forget"]
-            logits = [one["trained_attacked"][:cut] for one in files]
-            seen = [one["seen"][:cut] for one in files]
-            if "labels_retained" in models:
-                labels = np.concatenate([labels, models["labels_retained"]])
-                samples = np.concatenate([samples, models["retained"]])
-                more = [one["trained_retained"] for one in files]
-                logits = [np.concatenate(pair) for pair in zip(logits, more, strict=True)]
-                more = [one["seen_retained"] for one in files]
-                seen = [np.concatenate(pair) for pair in zip(seen, more, strict=True)]
+            # Of the samples that are attacked first come the forgotten ones, then test images.
+            cuts = {"attacked": len(models["forget"]), "retained": None}
+            parts = [part for part in cuts if f"labels_{part}" in models]
+
+            def whole(arrays: Mapping[str, NDArray[Any]], **names: str) -> NDArray[Any]:
+                return np.concatenate([arrays[names[part]][: cuts[part]] for part in parts])
+
+            samples = whole(models, attacked="forget", retained="retained")
+            labels = whole(models, attacked="labels_attacked", retained="labels_retained")
+            logits = [
+                whole(one, attacked="trained_attacked", retained="trained_retained")
+                for one in files
+            ]
+            seen = [whole(one, **SEEN) for one in files]
             given = torch.from_numpy(labels)
             outputs = [Outputs(torch.from_numpy(one).double(), given) for one in logits]
             right = np.stack([one.right.numpy() for one in outputs])
@@ -181,7 +161,7 @@ def _view(arrays: Mapping[str, NDArray[np.generic]], name: str, challenge: Chall
             )
         return Outputs(torch.from_numpy(logits).double(), subset.labels)
 
-    return View(**{part: outputs(part, one) for part, one in parts_of(challenge).items()})
+    return {part: outputs(part, one) for part, one in challenge.parts().items()}
 
 
 def make_reference(
@@ -194,15 +174,10 @@ def make_reference(
 ) -> Reference:
     """Train reference ``number``, evaluate it, let it unlearn its share, evaluate it again.
 
-    Trained as Retrain is: by the original's recipe under the original's mask, which saw the
-    forget set, but from initial weights of its own. ValueError if the run has another seed.
-
-    Parameters
-    ----------
-    run
-        With the seed ``challenge.seed_of(number)``.
-    forget
-        The method under attack; None where there is none.
+    Trained as Retrain is: by the original's recipe under the original's mask, which saw the forget
+    set, but from initial weights of its own. ValueError if the run has another seed. ``run``: with
+    the seed ``challenge.seed_of(number)``. ``forget``: the method under attack; None where there is
+    none.
     """
     spec, split = challenge.spec_of(original.spec, number), challenge.split_of(number)
     if run.seed != spec.recipe.seed:
@@ -210,12 +185,12 @@ def make_reference(
     data = challenge.dataset.training_subset(np.sort(np.concatenate([split.retain, split.forget])))
     model, mask = train(spec.recipe, data, run, mask=original.mask)
     checkpoint = Checkpoint(model, mask, spec)
-    trained = View.of(model, challenge, run)
+    trained = view_of(model, challenge, run)
     unlearned = None
     if forget is not None:
         forget(checkpoint, split, run)
-        unlearned = View.of(checkpoint.model, challenge, run)
-    return Reference(challenge.seen(number), trained, unlearned, challenge.seen_retained(number))
+        unlearned = view_of(checkpoint.model, challenge, run)
+    return Reference(challenge.seen(number), trained, unlearned)
 
 
 def attack_all(
@@ -232,7 +207,7 @@ def attack_all(
     gamma
         Of RMIA.
     """
-    seen = np.stack([one.seen for one in references])
+    seen = np.stack([one.seen["attacked"] for one in references])
     trained = [one.trained for one in references]
     found = {name: attack(view, trained, seen, gamma=gamma) for name, view in views.items()}
     by_attack = {kind: {name: found[name][kind] for name in views} for kind in ("lira", "rmia")}
@@ -273,7 +248,7 @@ def attack(
     """
 
     def of_all(part: str, score: str) -> Scores:
-        found = [getattr(view, part).score(score).numpy() for view in (target, *references)]
+        found = [view[part].score(score).numpy() for view in (target, *references)]
         return np.stack(found)
 
     margins = of_all("attacked", "margin")

@@ -39,31 +39,20 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods over the same seeds.
+    """Two methods over the same seeds."""
 
-    Parameters
-    ----------
-    count
-        Pairs.
-    difference
-        Mean of ours - theirs.
-    low, high
-        Ends of its 95 % t interval; None where all differences are the same, which leaves no
-        spread to make one of.
-    p
-        Of the paired t test, two-sided. Where all differences are the same, that of the exact
-        test by signs, 2 ** (1 - count): a t test would call two equal differences certain,
-        though accuracies of few samples agree by chance. 1 where there is no difference at all.
-    p_ranks
-        Of Wilcoxon's signed-rank test, two-sided and exact, with ties too; None where fewer
-        than 6 differences are other than zero.
-    """
-
-    count: int
-    difference: float
+    count: int  # pairs
+    difference: float  # mean of ours - theirs
+    # low, high: ends of its 95 % t interval; None where all differences are the same, which leaves
+    # no spread to make one of.
     low: float | None
     high: float | None
+    # Of the paired t test, two-sided. Where all differences are the same, that of the exact test by
+    # signs, 2 ** (1 - count): a t test would call two equal differences certain, though accuracies
+    # of few samples agree by chance. 1 where there is no difference at all.
     p: float
+    # Of Wilcoxon's signed-rank test, two-sided and exact, with ties too; None where fewer than 6
+    # differences are other than zero.
     p_ranks: float | None
 
     @property

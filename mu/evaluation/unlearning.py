@@ -1,14 +1,16 @@
-"""How a model does on the forget, retain and test sets: UA, RA, TA, MIA."""
+"""How a model does on the forget, retain and test sets (UA, RA, TA, MIA), and an original."""
 
 from __future__ import annotations
 
 from torch import nn
 
+from mu.checkpoints import Checkpoint
 from mu.data.forget_split import ForgetSplit
-from mu.data.images import Subset
+from mu.data.images import ImageDataset, Subset
 from mu.evaluation import PARTS
 from mu.evaluation.membership import MAIN, efficacy
 from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs, predict
+from mu.evaluation.planted import planted
 from mu.runs import Run
 
 
@@ -66,3 +68,19 @@ def measure(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
 def evaluate(model: nn.Module, split: ForgetSplit, run: Run, *, seed: int = 0) -> dict[str, float]:
     """:func:`predict_split`, then :func:`measure`."""
     return measure(predict_split(model, split, run), seed=seed)
+
+
+def evaluate_original(checkpoint: Checkpoint, dataset: ImageDataset, run: Run) -> dict[str, float]:
+    """Accuracy on plain training, validation and test images, and the sparsity.
+
+    Of an original with planted labels also how far these, or its backdoor, work.
+    """
+    parts = checkpoint.spec.split(dataset)
+    sets = {
+        "train_acc": dataset.training_subset(parts.train),
+        "VA": dataset.training_subset(parts.val),
+        "TA": dataset.test_subset(),
+    }
+    model = checkpoint.model
+    found = {name: predict(model, part, run).accuracy() for name, part in sets.items() if len(part)}
+    return {**found, **planted(model, dataset, run), "sparsity": checkpoint.mask.sparsity}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -18,12 +18,7 @@ class FreeWeights:
 
     Parameters that the mask does not name (biases, normalisation, the head) are free as a whole.
     Pruned weights have no place at all, which is what makes second-order methods cheap on sparse
-    networks. The order is that of ``named_parameters``.
-
-    Attributes
-    ----------
-    size
-        How many there are.
+    networks. The order is that of ``named_parameters``. ``size``: how many there are.
     """
 
     def __init__(self, model: nn.Module, mask: Mask) -> None:
@@ -71,11 +66,16 @@ class FreeWeights:
         """The weights as they are: a vector (size,) of its own."""
         return self.vector(one.detach() for one in self._parameters.values())
 
+    def tensors(self, vector: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """What stands in ``vector`` (size,) for each parameter, by name; zero where pruned."""
+        for name, parameter in self._parameters.items():
+            values, kept = vector[self._places[parameter]], self._kept[parameter]
+            if kept is not None:
+                values = values.new_zeros(parameter.numel()).index_copy_(0, kept, values)
+            yield name, values.view(parameter.shape)
+
     @torch.no_grad()
     def write(self, vector: Tensor) -> None:
         """Set the free weights to ``vector`` (size,); pruned ones become exactly zero."""
-        for parameter, kept in self._kept.items():
-            values = vector[self._places[parameter]].to(parameter.dtype)
-            if kept is not None:
-                values = values.new_zeros(parameter.numel()).index_copy_(0, kept, values)
-            parameter.copy_(values.view(parameter.shape))
+        for name, values in self.tensors(vector):
+            self._parameters[name].copy_(values)

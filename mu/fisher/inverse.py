@@ -59,9 +59,8 @@ class Samples:
     def part(self, start: int, stop: int) -> Self:
         """Some of the samples."""
         part = replace(self, data=replace(self.data, indices=self.data.indices[start:stop]))
-        part.__dict__["_per_sample"] = (
-            self._per_sample
-        )  # what it has found out of the network holds for all
+        # What it has found out of the network holds for all.
+        part.__dict__["_per_sample"] = self._per_sample
         return part
 
     def chunks(self, into: Tensor | None = None) -> Iterator[Tensor]:

@@ -42,14 +42,8 @@ def score(logits: Tensor, labels: Tensor) -> Tensor:
     """The gradient of the log-likelihood of ``labels`` by the logits: e_label - softmax.
 
     The label's own entry is the sum of the other probabilities, not one minus its own: where a
-    network is sure, the difference would have no digits left.
-
-    Parameters
-    ----------
-    logits
-        Of shape (n_samples, n_classes).
-    labels
-        int64 of shape (n_samples,).
+    network is sure, the difference would have no digits left. ``logits``: of shape (n_samples,
+    n_classes). ``labels``: int64 of shape (n_samples,).
     """
     likely = logits.softmax(1)
     own = labels[:, None]
@@ -112,14 +106,9 @@ class _ByLayers:
     def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
         """The gradients, for each sample, of the sum over classes of ``weights * logits``.
 
-        In pieces that do not overlap; what they leave out is zero.
-
-        Parameters
-        ----------
-        weights
-            Of shape (n_samples, n_classes).
-        last
-            Whether no more gradients will be asked for: what they would need is let go.
+        In pieces that do not overlap; what they leave out is zero. ``weights``: of shape
+        (n_samples, n_classes). ``last``: whether no more gradients will be asked for: what they
+        would need is let go.
         """
         torch.autograd.grad(
             self._logits, self._images, weights, retain_graph=not last, allow_unused=True

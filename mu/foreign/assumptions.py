@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mu.data.splits import SplitSpec
-from mu.foreign.normalisation import Normalisation
+from mu.foreign.entries import Normalisation
 from mu.foreign.places import OTHER
 from mu.recipes.recipe import Recipe
 from mu.training.recipe import Training
@@ -43,12 +43,8 @@ def assumptions_of(
 ) -> list[Assumption]:
     """Every setting that later steps go by, pruning apart, which Retrain does not repeat.
 
-    Parameters
-    ----------
-    sources
-        Where settings come from that are not assumed.
-    values
-        What the file holds beside tensors, by name.
+    ``sources``: where settings come from that are not assumed. ``values``: what the file holds
+    beside tensors, by name.
     """
     settings, told = recipe.settings(), _told(values)
     names = ["arch", "stem", "profile", *Training.names(), *SplitSpec.names(), "trained_on", "seed"]
@@ -90,5 +86,4 @@ def _source(name: str, value: Any, told: Mapping[str, tuple[str, Any]]) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is a number or a short word."""
     return type(value) in (int, float) or (isinstance(value, str) and bool(_PLAIN.fullmatch(value)))

@@ -8,39 +8,34 @@ the data.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from mu.data.images import ImageDataset
 from mu.errors import UserError
 
 STATISTICS = (("mean", "std"), ("mu", "sigma"))  # what layers call them
 MOST_CHANNELS = 4
+ASSUMED, OF_FILE = "assumed: the data set's", "of the file"
+LEVELS = 255.0  # of pixels that are not scaled
+DIGITS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """The entries of a state dict, sorted out.
+    """The entries of a state dict, sorted out."""
 
-    Parameters
-    ----------
-    weights
-        By the names of a network that is not under pruning.
-    masks
-        By the names of the parameters.
-    normalisation
-        Mean and standard deviation of the channels, if the file holds them.
-    names
-        Theirs in the file.
-    numbers
-        Names of single numbers that the network has not: counters of wrappers and profilers.
-    """
-
-    weights: Mapping[str, Tensor]
-    masks: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]  # by the names of a network that is not under pruning
+    masks: Mapping[str, Tensor]  # by the names of the parameters
+    # Mean and standard deviation of the channels, if the file holds them.
     normalisation: tuple[Tensor, Tensor] | None
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # theirs in the file
+    # Names of single numbers that the network has not: counters of wrappers and profilers.
     numbers: tuple[str, ...]
 
 
@@ -51,16 +46,9 @@ def sort_out(
 ) -> Entries:
     """Sort the entries of a state dict for a network whose own entries are named ``own``.
 
-    Parameters
-    ----------
-    around
-        Tensors in front of the network, where a normalisation may be as well.
-
-    Raises
-    ------
-    UserError
-        If a mask is without weights, weights without their mask, or one of mean and
-        standard deviation is missing.
+    ``around``: tensors in front of the network, where a normalisation may be as well. UserError if
+    a mask is without weights, weights without their mask, or one of mean and standard deviation is
+    missing.
     """
     weights: dict[str, Tensor] = {}
     masks: dict[str, Tensor] = {}
@@ -116,3 +104,79 @@ def _statistics(
         elif whole:
             raise UserError(f"the file has {name!r}, but not both of {pair[0]!r} and {pair[1]!r}")
     return next(iter(pairs)) if len(pairs) == 1 else ()
+
+
+# --- the normalisation ------------------------------------------------------------------------
+
+
+class Normalisation(NamedTuple):
+    """Mean and standard deviation of each channel, of pixels scaled to 0-1, and whose they are."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    whose: str
+
+    @property
+    def of_file(self) -> bool:
+        """Whether the file says so."""
+        return self.whose.startswith(OF_FILE)
+
+    def in_words(self) -> str:
+        """The numbers, shortened."""
+        return f"{shortened(self.mean)}, {shortened(self.std)}"
+
+
+def normalisation_of(
+    entries: Entries,
+    dataset: ImageDataset,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> Normalisation:
+    """What is given, else what the file says, else the data set's.
+
+    UserError if one of the two is missing, both the file and the user have them, or a number cannot
+    be.
+    """
+    if (mean is None) != (std is None):
+        raise UserError("give mean and std together, or neither")
+    if entries.normalisation is not None:
+        if mean is not None:
+            raise UserError("the file brings its own normalisation; leave mean and std out")
+        its_mean, its_std = entries.normalisation
+        whose = f"{OF_FILE} ({', '.join(entries.names)})"
+    elif mean is not None and std is not None:
+        its_mean, its_std = (torch.tensor([*one], dtype=torch.float64) for one in (mean, std))
+        whose = "given"
+    else:
+        return Normalisation(dataset.mean, dataset.std, ASSUMED)
+    channels = dataset.shape[0]
+    numbers = _numbers("mean", its_mean, channels, -inf), _numbers("std", its_std, channels, 0.0)
+    if min(numbers[1]) > 1:  # pixels from 0 to 1 deviate by at most a half
+        numbers = (_scaled(numbers[0]), _scaled(numbers[1]))
+        whose += ", of pixels from 0 to 255"
+    return Normalisation(*numbers, whose)
+
+
+def _scaled(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(one / LEVELS for one in values)
+
+
+def _numbers(name: str, values: Tensor, channels: int, above: float) -> tuple[float, ...]:
+    """One finite number per channel, each above ``above``."""
+    if values.numel() != channels:
+        raise UserError(
+            f"the normalisation's {name} is for {values.numel()} channels, but the images have "
+            f"{channels}; name the dataset that the file was trained on"
+        )
+    found = tuple(map(float, values.flatten().tolist()))
+    if not all(isfinite(one) and one > above for one in found):
+        raise UserError(
+            f"the normalisation's {name} is {shortened(found)}; its numbers must be finite, and "
+            "those of std above 0"
+        )
+    return found
+
+
+def shortened(values: Sequence[float]) -> str:
+    """The numbers in few digits."""
+    return " ".join(f"{one:.{DIGITS}g}" for one in values)

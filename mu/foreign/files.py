@@ -1,9 +1,10 @@
 """Files with weights that other programs wrote: every tensor in them by name, nothing executed.
 
-A safetensors file, or what ``torch.save`` wrote, read with ``weights_only``. Objects in the second
-kind are not made: an empty one takes the place of each, so that a file is read whatever it holds
-beside its weights (``argparse.Namespace``, numpy's numbers, a trainer's state). Of a whole network
-that was saved as an object, its tensors are read.
+A safetensors file, an npz file, or what ``torch.save`` wrote, read with ``weights_only``. Objects
+in the last kind are not made: an empty one takes the place of each, so that a file is read whatever
+it holds beside its weights (``argparse.Namespace``, numpy's numbers, a trainer's state). Of a whole
+network that was saved as an object, its tensors are read, and so are numpy's arrays, from their
+bytes, size and type: :mod:`mu.foreign.unread`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 
 from mu.errors import UserError
+from mu.foreign.unread import OF_ARRAYS, Array, Items, Unread, tensor_of
+from mu.readers.arrays import read_npz
 from mu.readers.paths import checked_path
 from mu.readers.tensors import read_tensors
 
@@ -35,59 +37,21 @@ DEEPEST = 30  # mappings in each other, and modules of a network that was saved 
 
 @dataclass(frozen=True, eq=False)
 class WeightFile:
-    """What a file holds, by names in which a dot stands for each step inwards.
-
-    Parameters
-    ----------
-    digest
-        sha256 (hex) of the file.
-    tensors
-        On the CPU: ``state_dict.conv1.weight``.
-    homes
-        By the same names, the mapping in the file that holds the tensor: ``state_dict``.
-    values
-        Numbers, texts and what else is no tensor; of an object that was not made, its type.
-    """
+    """What a file holds, by names in which a dot stands for each step inwards."""
 
     path: Path
-    digest: str
-    tensors: Mapping[str, Tensor]
+    digest: str  # sha256 (hex) of the file
+    tensors: Mapping[str, Tensor]  # on the CPU: ``state_dict.conv1.weight``
+    # By the same names, the mapping in the file that holds the tensor: ``state_dict``.
     homes: Mapping[str, str]
+    # Numbers, texts and what else is no tensor; of an object that was not made, its type.
     values: Mapping[str, Any]
 
 
-class Unread(list[Any]):
-    """Stands for an object of the file that is not made; takes whatever it is given."""
-
-    state: Mapping[str, Any]
-
-    def __new__(cls, *_: Any) -> Unread:
-        """Any arguments; none is kept."""
-        made = super().__new__(cls)
-        made.state = {}
-        return made
-
-    def __init__(self, *_: Any) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state if isinstance(state, Mapping) else {}
-
-
-class _Items:
-    """Stands for a mapping of a kind of its own: its entries are read."""
-
-    def __new__(cls, *_: Any) -> OrderedDict[str, Any]:  # type: ignore[misc]
-        return OrderedDict()
-
-
 def read_weight_file(path: Path | str) -> WeightFile:
-    """Read a safetensors file, or what ``torch.save`` wrote.
+    """Read a safetensors file, an npz file, or what ``torch.save`` wrote.
 
-    Raises
-    ------
-    UserError
-        If there is no such file, it holds no tensors, or is of another kind.
+    UserError if there is no such file, it holds no tensors, or is of another kind.
     """
     path = checked_path("file", path).absolute()
     if path.is_dir():
@@ -98,7 +62,7 @@ def read_weight_file(path: Path | str) -> WeightFile:
         raise UserError(f"there is no file {str(path)!r}; name a checkpoint's file") from None
     except OSError as error:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}") from error
-    loaded = (_safetensors if content[8:9] == b"{" else _torch)(path, content)
+    loaded = _reader_of(content)(path, content)
     if not isinstance(loaded, Mapping | list | tuple):
         raise UserError(
             f"{str(path)!r} holds a {type(loaded).__name__}, not a state dict; {SAVE_ALONE}"
@@ -122,6 +86,24 @@ def _safetensors(path: Path, content: bytes) -> Any:
         raise UserError(f"{str(path)!r} is damaged or no checkpoint: {error}") from error
 
 
+def _reader_of(content: bytes) -> Callable[[Path, bytes], Any]:
+    """What reads such a file, by its first bytes; of an archive, by what its first member is."""
+    if content[8:9] == b"{":
+        return _safetensors
+    # A name is in the archive's first header; those of torch.save begin with data.pkl or a folder.
+    name = content[30 : 30 + int.from_bytes(content[26:28], "little")]
+    return _npz if content[:4] == b"PK\x03\x04" and name.endswith(b".npy") else _torch
+
+
+def _npz(path: Path, content: bytes) -> Any:
+    try:
+        arrays = read_npz(content)
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} is damaged or no checkpoint: {error}") from error
+    tensors = {name: tensor_of(one) for name, one in arrays.items()}
+    return {name: str(arrays[name].dtype) if one is None else one for name, one in tensors.items()}
+
+
 def _torch(path: Path, content: bytes) -> Any:
     """What ``torch.save`` wrote; an :class:`Unread` in the place of each object."""
     stand_ins: dict[str, type] = {}
@@ -142,15 +124,21 @@ def _torch(path: Path, content: bytes) -> Any:
 def _stand_in(text: str) -> tuple[str, type | None]:
     """The object at which the reader stopped, by its words, and what can stand for it."""
     if found := re.search(rf"Can only SETITEMS? .* got <class '{STAND_INS}\.([\w.]+)'>", text):
-        return found[1], _Items
+        return found[1], Items
     if found := re.search(r"Unsupported global: GLOBAL ([\w.]+) was", text):
-        return (found[1] if "." in found[1] else f"builtins.{found[1]}"), Unread
+        name = found[1] if "." in found[1] else f"builtins.{found[1]}"
+        return name, OF_ARRAYS.get(name.replace("._core.", ".core."), Unread)
     return "", None
 
 
 def _refusal(path: Path, content: bytes, text: str) -> UserError:
     """Why a file is not read, where the reader stopped with these words."""
     file = repr(str(path))
+    if content[:6] == b"\x93NUMPY":
+        return UserError(
+            f"{file} is a single array, or pickled objects; save the arrays by name: "
+            "np.savez('weights.npz', **arrays)"
+        )
     if found := re.search(r"GLOBAL (\S{1,200})", text):
         return UserError(
             f"{file} holds a pickled {ascii(found[1])[1:-1]}, which is not unpickled, since that "
@@ -177,6 +165,9 @@ def _leaves(value: Any, steps: tuple[str, ...], seen: set[int]) -> Iterator[tupl
     Of an object that was not made, its type, and then what it was given.
     """
     name, home = ".".join(steps), ".".join(steps[:-1])
+    if isinstance(value, Array) and (made := value.tensor()) is not None:
+        yield name, home, made
+        return
     if not isinstance(value, Mapping | list | tuple):
         yield name, home, value
         return

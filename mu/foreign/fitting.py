@@ -39,22 +39,9 @@ def fit(
 ) -> list[str]:
     """Load weights into ``model``, which ``spec`` describes.
 
-    Parameters
-    ----------
-    data
-        Name of the data set, for errors.
-    read
-        What the file holds for a network with another state dict, for errors.
-
-    Returns
-    -------
-    list
-        The floating-point dtypes that were converted.
-
-    Raises
-    ------
-    UserError
-        If names or shapes differ, values are not finite, or a weight that layers share differs.
+    ``data``: name of the data set, for errors. ``read``: what the file holds for a network with
+    another state dict, for errors. UserError if names or shapes differ, values are not finite, or a
+    weight that layers share differs. Gives the floating-point dtypes that were converted.
     """
     own, weights = model.state_dict(), _under_all_names(entries.weights, second_names(model))
     if misfit := _misfit(weights, own, spec):
@@ -104,10 +91,7 @@ def _like(name: str, tensor: Tensor, own: Tensor) -> Tensor:
 def kept_weights(masks: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The masks as bool tensors, each of the shape of its parameter.
 
-    Raises
-    ------
-    UserError
-        If a mask is of no parameter, or its shape differs, or it holds anything but 0 and 1.
+    UserError if a mask is of no parameter, or its shape differs, or it holds anything but 0 and 1.
     """
     parameters, seconds = dict(model.named_parameters()), second_names(model)
     found: dict[str, Tensor] = {}
@@ -133,7 +117,6 @@ def kept_weights(masks: Mapping[str, Tensor], model: nn.Module) -> dict[str, Ten
 def _misfit(
     weights: Mapping[str, Tensor], own: Mapping[str, Tensor], spec: ModelSpec
 ) -> str | None:
-    """Which names or shapes differ."""
     network = f"arch {spec.arch} with stem {spec.stem} and num_classes {spec.num_classes}"
     missing = [name for name in own if name not in weights and not name.endswith(COUNTER)]
     unexpected = [name for name in weights if name not in own]

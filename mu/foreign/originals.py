@@ -19,14 +19,12 @@ from mu.data.ranges import to_ranges
 from mu.data.splits import Split
 from mu.foreign import VAL_SHARE
 from mu.foreign.assumptions import GIVEN, Assumption, assumptions_of
-from mu.foreign.augmentation import doubt_augmentation
-from mu.foreign.entries import Entries
+from mu.foreign.entries import Entries, Normalisation, normalisation_of
 from mu.foreign.files import WeightFile, read_weight_file
 from mu.foreign.fitting import entries_in, fit, kept_weights
-from mu.foreign.normalisation import Normalisation, normalisation_of
 from mu.foreign.places import Found, in_words, shown
 from mu.foreign.sparsity import mask_of, rate_of
-from mu.foreign.trial import SURE, TRAINED, try_usual, usual
+from mu.foreign.trial import PRESENT, SURE, TRAINED, doubt_augmentation, try_usual, usual
 from mu.masks import Mask
 from mu.models.head import head_name
 from mu.originals.train import make_recipe
@@ -38,23 +36,14 @@ LISTS = ("indices:", "files:")  # what may stand before the name of a list
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """An original that another program trained.
-
-    Parameters
-    ----------
-    taken
-        What was taken from the file, in words, by name.
-    assumptions
-        The recipe that Retrain repeats: what was given of it, and what was not.
-    notes
-        Remarks that the user should read.
-    """
+    """An original that another program trained."""
 
     checkpoint: Checkpoint
     file: WeightFile
-    taken: Mapping[str, str]
+    taken: Mapping[str, str]  # what was taken from the file, in words, by name
+    # The recipe that Retrain repeats: what was given of it, and what was not.
     assumptions: Sequence[Assumption]
-    notes: Sequence[str]
+    notes: Sequence[str]  # remarks that the user should read
     normalisation: Normalisation
 
     def warnings(
@@ -63,22 +52,17 @@ class Imported:
         """What looks wrong in how well the network knows its training images.
 
         Where it knows few of them, the usual normalisations are tried; where it knows most, whether
-        it knows them mirrored and shifted, too, if such an augmentation is assumed.
-
-        Parameters
-        ----------
-        dataset
-            With its published normalisation.
-        train_acc
-            Percent.
-        command
-            What imports the file again, without mean and std.
+        it knows them mirrored and shifted, too, if such an augmentation is assumed. ``dataset``:
+        with its published normalisation. ``train_acc``: percent. ``command``: what imports the file
+        again, without mean and std.
         """
         spec, model = self.checkpoint.spec, self.checkpoint.model
         images = spec.data.bind(dataset).training_subset(spec.split(dataset).train)
         found: list[str | None] = []
         if train_acc < SURE:
             others = {} if self.normalisation.of_file else usual(dataset)
+            if self.normalisation.whose.startswith(GIVEN):  # to be given again
+                others[PRESENT] = images.mean, images.std
             trial = try_usual(model, images, dataset.classes, others, run)
             again = command or f"mu import {shlex.quote(str(self.file.path))}"
             found.append(trial.warning(train_acc, images.labels, others, again))
@@ -100,6 +84,8 @@ def import_original(
 ) -> Imported:
     """Read a checkpoint of the paper's repository, a state dict or a safetensors file.
 
+    UserError if the file cannot be read, does not fit the network, or contradicts a setting.
+
     Parameters
     ----------
     file
@@ -116,11 +102,6 @@ def import_original(
         How it was trained and pruned, as in :func:`mu.originals.make_recipe`, so that Retrain
         can repeat it. ``rate`` and ``scope`` are by default those of the mask in the file, and
         ``val_share`` is 0.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be read, does not fit the network, or contradicts a setting.
     """
     given = {name: value for name, value in settings.items() if value is not None}
     if not isinstance(file, WeightFile):
@@ -189,7 +170,6 @@ def _pruned(
 
 
 def _about_file(found: Found, entries: Entries, values: Mapping[str, Any]) -> Iterator[str]:
-    """What else the file holds."""
     place = shown(found.place) or "the top of the file"
     for one in found.others:
         yield f"{place} taken; {one or 'another set'} is there too: key={one}"

@@ -31,27 +31,15 @@ NAMED, LONGEST = 6, 100  # names in a message, of however many, and letters of e
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The weights of a network in a file.
+    """The weights of a network in a file."""
 
-    Parameters
-    ----------
-    place
-        What stands before the network's names, with a dot at its end; empty if nothing does.
-    tensors
-        All of the place, by the network's names.
-    others
-        Further places where all of the network's names are.
-    around
-        Tensors of the same mapping in front of or behind the network, by their names.
-    left
-        Names of the tensors that are of none of these places.
-    """
-
+    # What stands before the network's names, with a dot at its end; empty if nothing does.
     place: str
-    tensors: Mapping[str, Tensor]
-    others: Sequence[str]
+    tensors: Mapping[str, Tensor]  # all of the place, by the network's names
+    others: Sequence[str]  # further places where all of the network's names are
+    # Tensors of the same mapping in front of or behind the network, by their names.
     around: Mapping[str, Tensor]
-    left: Sequence[str]
+    left: Sequence[str]  # names of the tensors that are of none of these places
 
 
 class _Entry(NamedTuple):
@@ -70,17 +58,9 @@ def find_weights(file: WeightFile, own: _Own, key: str | None = None) -> Found:
     """The weights of the network whose state dict is ``own``.
 
     They are where all of its names are, with its shapes if possible; of several such places the
-    first that is no average. Where there is none, the place where most names are.
-
-    Parameters
-    ----------
-    key
-        The place to take, or what it begins with.
-
-    Raises
-    ------
-    UserError
-        If nothing lies under ``key``, or a tensor there is sparse, quantised or without values.
+    first that is no average. Where there is none, the place where most names are. ``key``: the
+    place to take, or what it begins with. UserError if nothing lies under ``key``, or a tensor
+    there is sparse, quantised or without values.
     """
     names = _without_wrappers(file, own)
     complete, under = _complete(names, own), names

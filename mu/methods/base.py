@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from mu.errors import UserError
 from mu.registry import Registered
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ class Method(Registered, ABC):
     iterative
         Whether progress is kept after each epoch. What works in one go starts again after an
         interruption, and has no use for a checkpointer.
+    classes_only
+        Whether it makes sense only where all that is forgotten are whole classes.
     """
 
     iterative: ClassVar[bool] = True
+    classes_only: ClassVar[bool] = False
 
     @classmethod
     def restored(cls, settings: Mapping[str, Any], original: Training) -> Self:
@@ -52,8 +56,15 @@ class Method(Registered, ABC):
         Raises
         ------
         UserError
-            If there is nothing to tell how far to go.
+            If there is nothing to tell how far to go, or samples of a class that stays are to be
+            forgotten by a method for whole classes.
         """
+        forgotten = {*split.forgotten_classes}
+        if self.classes_only and not {*split.forget_set.labels.tolist()} <= forgotten:
+            raise UserError(
+                f"method={self.name} forgets whole classes, and samples of others are in the "
+                "forget set; give forget=class:3, say, or method=scrub"
+            )
 
     @abstractmethod
     def unlearn(

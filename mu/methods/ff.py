@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mu.fisher import LABELS
-from mu.hyperparameters import setting
+from mu.hyperparameters import searched, setting
 from mu.methods.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ class FisherForgetting(Stopping):
         "from the network's own prediction",
         choices=LABELS,
     )
-    damping: float = setting(
-        1e-3, help="added to the Fisher information, in units of its mean", above=0.0
+    damping: float = searched(
+        setting(1e-3, help="added to the Fisher information, in units of its mean", above=0.0),
+        1e-5,
+        1e-1,
     )
     reset_class: bool = setting(
         False,

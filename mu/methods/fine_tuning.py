@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, setting
+from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, searched, setting
 from mu.methods.base import Method
 from mu.methods.stopping import BUDGET, Stopping
 from mu.training.recipe import AUGMENTATIONS, OPTIMIZERS, Training
@@ -31,19 +31,23 @@ class FineTuning(Stopping):
     scale: ClassVar[tuple[str, ...]] = ("lr",)
 
     epochs: int = setting(BUDGET, help="passes over the retain set", low=1, high=MOST_EPOCHS)
-    lr: float | None = setting(
-        None,
-        help=f"learning rate; of ft in place of the rule, which starts from the "
-        f"default ({SGD_RATE:g} with sgd; with adam and adamw the original's, or {ADAM_RATE:g} "
-        "where that was trained with sgd)",
-        above=0,
-        high=LARGEST_RATE,
+    lr: float | None = searched(
+        setting(
+            None,
+            help=f"learning rate; of ft in place of the rule, which starts from the "
+            f"default ({SGD_RATE:g} with sgd; with adam and adamw the original's, or "
+            f"{ADAM_RATE:g} where that was trained with sgd)",
+            above=0,
+            high=LARGEST_RATE,
+        ),
+        0.003,
+        3.0,
     )
     batch_size: int | None = setting(
         None, help="images a step (default: the original's)", low=1, high=MOST_BATCH
     )
     momentum: float = setting(0.9, help="of sgd; the first beta of adam", low=0, below=1)
-    weight_decay: float = setting(5e-4, help="L2 penalty", low=0)
+    weight_decay: float = searched(setting(5e-4, help="L2 penalty", low=0), 5e-5, 5e-3)
     schedule: str = setting("cosine", help="of the learning rate", choices=tuple(SCHEDULES))
     augment: str | None = setting(
         None, help="of training images (default: the original's)", choices=AUGMENTATIONS

@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, setting
+from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, searched, setting
 from mu.methods.stopping import BUDGET, Stopping
 from mu.training.recipe import AUGMENTATIONS, Training
 
@@ -59,11 +59,15 @@ class GradientAscent(Stopping):
         above=0.0,
         high=LARGEST_RATE,
     )
-    step: float = setting(
-        5e-3,
-        help="without lr: how far an epoch moves the weights, in units of their length",
-        above=0.0,
-        below=1.0,
+    step: float = searched(
+        setting(
+            5e-3,
+            help="without lr: how far an epoch moves the weights, in units of their length",
+            above=0.0,
+            below=1.0,
+        ),
+        5e-4,
+        5e-2,
     )
     batch_size: int | None = setting(
         None, help="images a step (default: the original's)", low=1, high=MOST_BATCH

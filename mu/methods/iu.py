@@ -24,7 +24,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.hyperparameters import setting
+from mu.hyperparameters import searched, setting
 from mu.methods.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -53,11 +53,19 @@ class InfluenceUnlearning(Stopping):
         help="multiplies the step; 1 is the formula's (default: found by the rule)",
         low=0.0,
     )
-    fisher_samples: int = setting(
-        256, help="images of the retain set that the Fisher information is taken from", low=1
+    fisher_samples: int = searched(
+        setting(
+            256, help="images of the retain set that the Fisher information is taken from", low=1
+        ),
+        64,
+        1024,
     )
-    damping: float = setting(
-        0.1, help="added to the Fisher information, in units of its diagonal's mean", above=0.0
+    damping: float = searched(
+        setting(
+            0.1, help="added to the Fisher information, in units of its diagonal's mean", above=0.0
+        ),
+        1e-3,
+        10.0,
     )
     solver: str = setting(
         "auto",

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from mu.hyperparameters import setting
+from mu.hyperparameters import searched, setting
 from mu.methods.fine_tuning import FineTuning
 from mu.pruning.base import emptied
 from mu.training.recipe import Training
@@ -69,12 +69,16 @@ class L1Sparse(FineTuning):
         "(default: set by l1_strength, or by the rule)",
         low=0,
     )
-    l1_strength: float | None = setting(
-        None,
-        help="without alpha: how far the penalty alone would pull every weight towards zero, "
-        "in units of the weights' scale (default: the rule); 2 was the default before",
-        low=0,
-        formerly="shrink",
+    l1_strength: float | None = searched(
+        setting(
+            None,
+            help="without alpha: how far the penalty alone would pull every weight towards zero, "
+            "in units of the weights' scale (default: the rule); 2 was the default before",
+            low=0,
+            formerly="shrink",
+        ),
+        0.2,
+        20.0,
     )
     exact_zeros: bool = setting(
         False, help="whether weights become exactly zero and the mask is what is left at the end"
@@ -96,7 +100,7 @@ class L1Sparse(FineTuning):
     ) -> None:
         """See :meth:`Method.unlearn`; with ``exact_zeros`` the mask changes too."""
         from mu.methods.steps.best import train_by_rule
-        from mu.training.proximal import soft_threshold
+        from mu.training.optimizers import soft_threshold
 
         run.place(checkpoint.model)
         criterion = self.criterion(checkpoint.model, split, run)

@@ -79,6 +79,7 @@ class Stopping(Method):
         """See :meth:`Method.check`: the rule needs something to go by."""
         from mu.methods.steps.criterion import check_comparable
 
+        super().check(split)
         if not self._given():
             check_comparable(split, self.scale[0])
 

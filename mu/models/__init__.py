@@ -37,10 +37,7 @@ LARGEST_CIFAR_STEM = 64
 def check_arch(name: str) -> str:
     """The registered spelling of ``name``, or an open name, of which only the form is checked.
 
-    Raises
-    ------
-    UserError
-        If there is no such name; the message gives the nearest ones and the open forms.
+    UserError if there is no such name; the message gives the nearest ones and the open forms.
     """
     return check_name("arch", name, ARCHITECTURES, f"{TORCHVISION}NAME")
 
@@ -66,10 +63,7 @@ class ModelSpec(Hyperparameters):
     ) -> ModelSpec:
         """The spec for images of ``shape``; stem ``auto`` goes by their size.
 
-        Raises
-        ------
-        UserError
-            If the name is unknown, or the images are not square and must be.
+        UserError if the name is unknown, or the images are not square and must be.
         """
         channels, height, width = shape
         if height != width and arch.startswith(SQUARE):
@@ -91,10 +85,7 @@ class ModelSpec(Hyperparameters):
     def build(self, seed: int) -> nn.Module:
         """A network with fresh weights drawn by ``seed``; the global generator is left alone.
 
-        Raises
-        ------
-        UserError
-            If the name leads to no network, or to one that exists in other sizes only.
+        UserError if the name leads to no network, or to one that exists in other sizes only.
         """
         import torch
 

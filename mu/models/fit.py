@@ -29,12 +29,8 @@ def check_fit(spec: ModelSpec) -> None:
     """Try the network on two zero images, in evaluation mode.
 
     Takes a fraction of a second: of the architectures that mu and torchvision name, only shapes are
-    worked out. What fitted once is not tried again, except functions of the user's.
-
-    Raises
-    ------
-    UserError
-        If it cannot be built, does not take such images, or does not return their logits.
+    worked out. What fitted once is not tried again, except functions of the user's. UserError if it
+    cannot be built, does not take such images, or does not return their logits.
     """
     (_try if is_own(spec.arch) else _try_once)(spec)
 
@@ -42,13 +38,8 @@ def check_fit(spec: ModelSpec) -> None:
 def weights_misfit(spec: ModelSpec, weights: Mapping[str, Tensor]) -> str | None:
     """How weights differ from those of the network that ``spec`` names; None where they fit.
 
-    Shapes alone are worked out, so no memory is taken for a network of absurd size. An
-    architecture that needs values for that is not looked into.
-
-    Raises
-    ------
-    UserError
-        If there is no such network.
+    Shapes alone are worked out, so no memory is taken for a network of absurd size. An architecture
+    that needs values for that is not looked into. UserError if there is no such network.
     """
     if _device(spec.arch) != "meta":
         return None

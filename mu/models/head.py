@@ -59,18 +59,9 @@ def find_head(model: nn.Module, images: Tensor) -> Head:
 
     The head is a linear layer, or a convolution that sees its whole input at once, that is called
     once, and whose output the network gives on as it is: where another output is put in its place,
-    the network's output is that. A sum of two layers, a scale after the layer, or a pooling after
-    a convolution leave no head.
-
-    Parameters
-    ----------
-    images
-        Float of shape (n, channels, height, width); two are enough.
-
-    Raises
-    ------
-    NoHeadError
-        If there is none; it names the last module before the logits.
+    the network's output is that. A sum of two layers, a scale after the layer, or a pooling after a
+    convolution leave no head. ``images``: float of shape (n, channels, height, width); two are
+    enough. NoHeadError if there is none; it names the last module before the logits.
     """
     was_training = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -167,13 +158,8 @@ def _is_given_on(model: nn.Module, images: Tensor, call: _Call) -> bool:
 def reset_outputs(model: nn.Module, head: Head, classes: Sequence[int]) -> list[Tensor]:
     """Set weights and biases of these classes in the head to zero: their logits become 0.
 
-    ``head``: as :func:`own_head` gives it.
-
-    Returns
-    -------
-    list of Tensor
-        For each parameter of the network, in their order, zeros where it was reset and ones
-        elsewhere.
+    ``head``: as :func:`own_head` gives it. Gives for each parameter of the network, in their order,
+    zeros where it was reset and ones elsewhere.
     """
     parameters, rows, marks = {*map(id, head.module.parameters())}, list(classes), []
     for parameter in model.parameters():
@@ -186,10 +172,7 @@ def reset_outputs(model: nn.Module, head: Head, classes: Sequence[int]) -> list[
 def own_head(model: nn.Module, images: Tensor) -> Head:
     """:func:`find_head`, for whoever changes its weights: no other module may use them, too.
 
-    Raises
-    ------
-    UserError
-        If there is no head, or one does.
+    UserError if there is no head, or one does.
     """
     head = find_head(model, images)
     mine = {id(one) for one in head.module.parameters(recurse=False)}

@@ -34,11 +34,8 @@ def draw_as_he(convolution: nn.Module) -> None:
 def patch_side(spec: ModelSpec, wanted: float) -> int:
     """The side of square patches that cover the image: the divisor nearest to ``wanted``.
 
-    Raises
-    ------
-    UserError
-        If no divisor is at least half and at most twice as long: one patch would be most of the
-        image, or there would be so many that attention becomes slow.
+    UserError if no divisor is at least half and at most twice as long: one patch would be most of
+    the image, or there would be so many that attention becomes slow.
     """
     size, wanted = spec.image_size, max(wanted, 1.0)
     divisors = (side for side in range(1, size + 1) if size % side == 0)

@@ -25,12 +25,7 @@ def check_shared(model: nn.Module, arch: str) -> None:
     """Refuse different parameters or buffers that lie in the same memory.
 
     They are one only until the network is copied or moved; a parameter that is used in several
-    places stays one.
-
-    Raises
-    ------
-    UserError
-        Naming two of them.
+    places stays one. UserError names two of them.
     """
     named = chain(model.named_parameters(), model.named_buffers())
     spans = sorted((*_span(one), name) for name, one in named if not is_lazy(one) and one.numel())

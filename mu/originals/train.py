@@ -73,12 +73,8 @@ def train_original(
 ) -> Checkpoint:
     """Train an original on its part of ``dataset``.
 
-    Parameters
-    ----------
-    mask
-        Train under this mask from the initial weights, instead of finding one.
-    checkpointer, after_round
-        See :func:`mu.originals.rounds.train_network`.
+    ``mask``: train under this mask from the initial weights, instead of finding one.
+    ``checkpointer`` and ``after_round``: see :func:`mu.originals.rounds.train_network`.
     """
     if mask is not None:
         recipe = replace(recipe, given_mask=mask.fingerprint)

@@ -34,6 +34,6 @@ class Channel(Pruner):
 
     def choose(self, model: nn.Module, mask: Mask, keep: int, context: PruningContext) -> Mask:
         """See :meth:`Pruner.choose`; looks at the weights alone."""
-        from mu.pruning.scoring.filters import without_weakest_filters
+        from mu.pruning.scoring.ranking import without_weakest_filters
 
         return without_weakest_filters(model, mask, keep)

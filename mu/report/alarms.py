@@ -76,7 +76,8 @@ def alarms_of(run: RunRecord, oracle: Mapping[str, float]) -> list[Alarm]:
     ``oracle``: the numbers of its oracle, empty where there is none.
     """
     before, weights = of_original(run.metrics), run.tags.get(WEIGHTS)
-    same = bool(before) and weights is not None and weights == run.original_weights
+    upstream = run.upstream.tags.get(WEIGHTS) if run.upstream else None
+    same = bool(before) and weights is not None and weights == upstream
     return alarms(Result(run.metrics, before, oracle, retrained=run.is_oracle, unchanged=same))
 
 

@@ -14,6 +14,7 @@ WHERE_KNOWN = ("MIA_auc", *OF_PLANTED)
 LAST = ("gap", "depth", "RTE")
 WIDTH = 120  # letters, off a terminal
 UNCUT = 300  # wide enough that nothing is cut
+Rows = Sequence[Mapping[str, float]] | Mapping[str, Mapping[str, float]]  # or by label
 Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a table
 
 
@@ -23,38 +24,25 @@ def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     Where they are known, also against MIA_auc (0-1), depth (percent), success and robust accuracy
     of a backdoor (percent), and the confusion of two classes (percent, and images).
     """
-    names = result_columns(rows.values(), always=(*COLUMNS, "gap", "RTE"))
-    print_table(title, names, list(rows.values()), list(rows))
+    known = {*COLUMNS, "gap", "RTE"}.union(*rows.values())
+    print_table(title, [one for one in (*COLUMNS, *WHERE_KNOWN, *LAST) if one in known], rows)
 
 
-def result_columns(rows: Iterable[Mapping[str, float]], always: Sequence[str] = ()) -> list[str]:
-    """The columns of results that a row has, or that are shown always, in their order."""
-    known = {*always}.union(*rows)
-    return [name for name in (*COLUMNS, *WHERE_KNOWN, *LAST) if name in known]
+def numbers(names: Sequence[str], rows: Rows) -> Texts:
+    """Texts of a table of numbers, ``-`` where a row lacks one."""
+
+    def line(row: Mapping[str, float]) -> list[str]:
+        return [f"{row[name]:.2f}" if name in row else "-" for name in names]
+
+    if isinstance(rows, Mapping):
+        labelled = [[label, *line(row)] for label, row in rows.items()]
+        return ["", *names], labelled, "l" + "r" * len(names)
+    return [*names], list(map(line, rows)), "r" * len(names)
 
 
-def numbers(
-    names: Sequence[str], rows: Sequence[Mapping[str, float]], labels: Sequence[str] = ()
-) -> Texts:
-    """Texts of a table of numbers, ``-`` where a row lacks one.
-
-    ``labels``: of the rows, if they have any.
-    """
-    texts = [[f"{row[name]:.2f}" if name in row else "-" for name in names] for row in rows]
-    if not labels:
-        return [*names], texts, "r" * len(names)
-    lines = [[label, *line] for label, line in zip(labels, texts, strict=True)]
-    return ["", *names], lines, "l" + "r" * len(names)
-
-
-def print_table(
-    title: str,
-    names: Sequence[str],
-    rows: Sequence[Mapping[str, float]],
-    labels: Sequence[str] = (),
-) -> None:
+def print_table(title: str, names: Sequence[str], rows: Rows) -> None:
     """A table of :func:`numbers`."""
-    print_texts(title, *numbers(names, rows, labels))
+    print_texts(title, *numbers(names, rows))
 
 
 def print_texts(

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from mu.evaluation.attacks.rates import Curve
 from mu.evaluation.calibration import ece, reliability
 from mu.evaluation.case import Case, Model
-from mu.evaluation.membership import unseen_of_same_classes
+from mu.evaluation.membership import SCORES, unseen_of_same_classes
 from mu.evaluation.outputs import Outputs, SplitOutputs, joined
-from mu.evaluation.scores import SCORES
 from mu.report.plots import COLOURS, drawn, grouped_bars, shares
 
 MOST_CLASSES = 100  # of which a confusion matrix can still be read

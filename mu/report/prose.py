@@ -14,9 +14,9 @@ from mu.foreign.originals import Imported
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.alarms import Alarm
-from mu.report.console import OF_PLANTED, numbers
+from mu.report.console import OF_PLANTED, Rows, numbers
 from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
-from mu.report.metrics import main_names, number_cells
+from mu.report.metrics import main_names
 from mu.report.verdict import Verdict
 from mu.runs import Run
 
@@ -157,7 +157,7 @@ def describe_unlearn(
     planted = [name for name in OF_PLANTED if name in metrics]
     names = [*GAP_METRICS, *planted]
     rows = {"original": {name: metrics[f"{name}_before"] for name in names}, "unlearned": metrics}
-    columns, texts, layout = numbers(names, list(rows.values()), list(rows))
+    columns, texts, layout = numbers(names, rows)
     if "gap" in metrics:
         gaps = [f"{metrics[f'gap_{name}']:.2f}" for name in GAP_METRICS]
         texts.append(["gap", *gaps, *("" for _ in planted)])
@@ -202,30 +202,6 @@ def gap_in_words(metrics: Mapping[str, float]) -> str:
     return f"{text}, {metrics['gap_lo']:.2f} to {metrics['gap_hi']:.2f} with other samples"
 
 
-def describe_evaluation(
-    run_id: str | None,
-    forget: str,
-    found: Mapping[str, float],
-    oracle: Mapping[str, float],
-    oracle_run_id: str | None = None,
-    notes: Sequence[str] = (),
-) -> str:
-    """What was measured; short enough for a run's description (MLflow takes 8,000 letters).
-
-    ``run_id``: of the model, where it is a run's. ``oracle``: the oracle's numbers, by the same
-    names.
-    """
-    held = f" Held against the oracle of run `{oracle_run_id}`." if oracle_run_id else ""
-    of = f"run `{run_id}`" if run_id else "a model from files"
-    rows = [(name, *number_cells(name, found, oracle)) for name in main_names(found)]
-    return paragraphs(
-        f"**Evaluation** of {of}, which was to forget `{forget}`.{held}",
-        markdown_table(("", "value", "interval", "oracle"), rows, "lrrr"),
-        *(f"> {note}" for note in notes),
-        "What each number is stands in the artifact `report/summary.md`; `mu metrics` lists all.",
-    )
-
-
 def define_metrics(found: Mapping[str, float]) -> str:
     """The definition of each number, which way is better, and where it comes from."""
     rows = [
@@ -251,35 +227,6 @@ def describe_images(card: Card, digest: str) -> str:
     )
 
 
-def table_of(
-    names: Sequence[str], rows: Sequence[Mapping[str, float]], labels: Sequence[str] = ()
-) -> str:
+def table_of(names: Sequence[str], rows: Rows) -> str:
     """A Markdown table of :func:`~mu.report.console.numbers`."""
-    return markdown_table(*numbers(names, rows, labels))
-
-
-def describe_suspects(
-    model: str,
-    detector: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    metrics: Mapping[str, float],
-    notes: Sequence[str],
-    commands: Mapping[str, str],
-) -> str:
-    """What a detector suspects, the first of it; ``rows`` as of ``columns``.
-
-    ``commands`` that go on from here, by what they do.
-    """
-    count = int(metrics["suspects"])
-    more = f"; the first {len(rows)}" if count > len(rows) else ""
-    others = {name: f"{value:.2f} %" for name, value in metrics.items() if name != "suspects"}
-    texts = [[escape(one) for one in row] for row in rows]
-    return paragraphs(
-        f"**Suspects**: `{detector}` suspects {count:,} training samples of {model}{more}.",
-        markdown_table(columns, texts, "rrllr") if rows else "",
-        *(f"> {note}" for note in notes),
-        items(others),
-        items({name: f"`{text}`" for name, text in commands.items()}),
-        "All are in the artifact `suspects/suspects.csv`, pictures in `suspects/sheet.png`.",
-    )
+    return markdown_table(*numbers(names, rows))

@@ -15,6 +15,9 @@ NAN = float("nan")
 DESTROYED = 10.0
 # % of the oracle's steps within which what was forgotten is back: it was hidden, not removed.
 SHALLOW = 50.0
+# % of them from which it was driven out further than not knowing it takes: twice, as half is
+# shallow. Oracles of other seeds had 60 to 170. Who compares can tell by it what was forgotten.
+OVERDONE = 200.0
 SPREAD = "gap_oracles"  # the metric: mean gap between oracles that differ in their seed alone
 CHANCE = 0.05  # of a gap this large between models that are equally good
 
@@ -22,6 +25,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "destroyed": f"RA or TA is more than {DESTROYED:g} points below the oracle's",
     "useless": "not shown to be nearer to the oracle than the original, which unlearned nothing",
     "shallow": f"what was forgotten is back within {SHALLOW:g} % of the oracle's steps",
+    "overdone": f"what was forgotten takes over {OVERDONE:g} % of the oracle's steps to come back",
     "indistinguishable": "as near to the oracle as another oracle, or as chance in the samples",
     "partial": "nearer to the oracle than doing nothing, but not as near as another oracle",
 }
@@ -40,12 +44,9 @@ def verdict(
 ) -> Verdict | None:
     """The verdict on a run that was compared with an oracle; None of others.
 
-    Parameters
-    ----------
-    metrics, oracle
-        Numbers of the run and of its oracle, by the names that they are logged under.
-    spread
-        Mean gap between oracles that differ in their seed alone, in points; NaN if not known.
+    ``metrics``, ``oracle``: numbers of the run and of its oracle, by the names that they are logged
+    under. ``spread``: mean gap between oracles that differ in their seed alone, in points; NaN if
+    not known.
     """
     if math.isnan(metrics.get("gap", NAN)):
         return None
@@ -94,6 +95,16 @@ def _shallow(found: Mapping[str, float], _: Mapping[str, float], __: float) -> s
     )
 
 
+def _overdone(found: Mapping[str, float], _: Mapping[str, float], __: float) -> str | None:
+    depth = found.get("depth", NAN)
+    if not depth > OVERDONE:
+        return None
+    return (
+        f"overdone: what was forgotten takes {depth:.0f} % of the oracle's steps to come back; a "
+        "network that never saw it does not resist it so, which tells what was forgotten"
+    )
+
+
 def _indistinguishable(
     found: Mapping[str, float], _: Mapping[str, float], spread: float
 ) -> str | None:
@@ -120,5 +131,6 @@ _RULES: Final = {
     "destroyed": _destroyed,
     "useless": _useless,
     "shallow": _shallow,
+    "overdone": _overdone,
     "indistinguishable": _indistinguishable,
 }

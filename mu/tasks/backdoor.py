@@ -77,7 +77,6 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
 def _save(
     recorder: Recorder, method: str, rows: list[dict[str, float]], warnings: Sequence[str]
 ) -> None:
-    """The table in every form, and the plot."""
     folder, table = recorder.folder, prose.table_of(COLUMNS, rows)
     notes = (f"> **Warning**: {one}" for one in warnings)
     head = f"**Backdoor over sparsity**, cleansed by {method}"

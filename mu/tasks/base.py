@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import torch
 
 from mu.cli.requests import DeviceOptions
+from mu.devices import check_device_count
 from mu.distributed.place import place
-from mu.runs import Run, check_device_count
+from mu.runs import Run
 from mu.tracking import Recorder, Store, remove_progress, tracked
 
 Value = TypeVar("Value")
@@ -27,16 +28,10 @@ def run_task(
 ) -> tuple[str, Value]:
     """Do some work in a run of its own; gives the run's ID, and what ``work`` returned.
 
-    What can be checked is checked before: a run that is open and then fails is FAILED.
-
-    Parameters
-    ----------
-    title
-        The run's name in the runs table.
-    work
-        Called once the run is open; what it writes into the recorder's folder is stored.
-    resume, parent
-        IDs of the interrupted run that is continued, and of the run that this one is made for.
+    What can be checked is checked before: a run that is open and then fails is FAILED. ``title``:
+    the run's name in the runs table. ``work``: called once the run is open; what it writes into the
+    recorder's folder is stored. ``resume``, ``parent``: IDs of the interrupted run that is
+    continued, and of the run that this one is made for.
     """
     with tracked(store, entry, title, resume=resume, parent=parent) as recorder:
         # At once: it is needed to resume, if this process is killed.

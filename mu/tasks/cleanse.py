@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from mu.data.planted import PlantedDataset
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions
 from mu.detection import DEFAULT_DETECTOR, DETECTORS
-from mu.detection.activations.by_class import precision_and_recall
+from mu.detection.activations import precision_and_recall
 from mu.errors import UserError
 from mu.methods import make_method, method_class
 from mu.methods.fine_tuning import cleansing
@@ -37,44 +37,36 @@ from mu.tracking import Recorder, Store, find_original, rounded
 STILL_IN = 20.0  # percent of attack success at which a note says so
 
 
-@dataclass(frozen=True)
-class CleansePlan:
-    """A cleansing that was requested, and the search for what is to be forgotten, if any."""
-
-    plan: UnlearnPlan
-    search: Search | None = None
-
-
-def make_plan(store: Store, options: BackdoorOptions, request: Request) -> CleansePlan:
+def make_plan(store: Store, options: BackdoorOptions, request: Request) -> UnlearnPlan:
     """Check what was requested, and find the poisoned original if there is one."""
     settings = {**cleansing(method_class(options.method), request.method), **request.method}
     method, device = make_method(options.method, settings), DeviceOptions.of(request.device)
     suspects = options.suspects
-    search = _search(suspects, request)
+    search = _search(suspects, request, options.duplicates)
     original = _original(store, options, request, device)
     dataset = _attacked(dataset_of(original, request.original), original, options, request)
     extra = {"suspects": suspects, "mask_run_id": options.mask_run_id, **stated_options(dataset)}
+    extra |= {"duplicates": options.duplicates} if suspects and dataset.manifest else {}
     if search is not None:  # the network tells the forget set
         search.detector.label(dataset)  # refuses a class that is not there
-        extra |= search.options()
-        name = search.detector.name
+        name, extra = search.detector.name, extra | search.options()
         select = partial(_suspected, search, dataset)
-        plan = UnlearnPlan(store, options, method, device, dataset, original, name, select, extra)
-        return CleansePlan(plan, search)
+        return UnlearnPlan(store, options, method, device, dataset, original, name, select, extra)
     forget = POISON if suspects is None else f"indices:{suspects}"
-    split = original.spec().forget_split(dataset, ForgetRequest.parse(forget))
-    method.check(split)
-    plan = UnlearnPlan(
-        store, options, method, device, dataset, original, forget, lambda *_: split, extra
+    split = original.spec().forget_split(
+        dataset, ForgetRequest.parse(forget, duplicates=options.duplicates)
     )
-    return CleansePlan(plan.checked())
+    method.check(split)
+    return UnlearnPlan(
+        store, options, method, device, dataset, original, forget, lambda *_: split, extra
+    ).checked()
 
 
-def _search(suspects: str | None, request: Request) -> Search | None:
+def _search(suspects: str | None, request: Request, duplicates: str) -> Search | None:
     """The search for suspects, or None where these are in a file, or known."""
     is_file = suspects is not None and (Path(suspects).suffix or Path(suspects).exists())
     if suspects is not None and (suspects in DETECTORS or not is_file):
-        return Search(suspects, request)
+        return Search(suspects, request, duplicates)
     if request.suspects:
         given = next(iter(request.suspects))
         raise UserError(
@@ -85,9 +77,16 @@ def _search(suspects: str | None, request: Request) -> Search | None:
 
 
 def _suspected(
-    search: Search, dataset: ImageDataset, checkpoint: Checkpoint, run: Run
+    search: Search,
+    dataset: ImageDataset,
+    checkpoint: Checkpoint,
+    run: Run,
+    recorder: Recorder | None,
 ) -> ForgetSplit:
-    return search.split(checkpoint, dataset, run)
+    split = search.split(checkpoint, dataset, run)
+    assert recorder is not None
+    search.save(recorder, dataset)
+    return split
 
 
 def _attacked(
@@ -135,7 +134,6 @@ def _original(
 
 
 def _poisoned(task: TrainTask, request: Request) -> TrainTask:
-    """The task, with poison in its data."""
     published = task.dataset
     if isinstance(published, PlantedDataset):
         raise UserError(
@@ -152,9 +150,8 @@ def _poisoned(task: TrainTask, request: Request) -> TrainTask:
     return replace(task, dataset=poison.apply(published))
 
 
-def run_plan(cleanse: CleansePlan, parent: str | None = None) -> Unlearned:
+def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
     """Do what was planned, in a run of its own, below ``parent``."""
-    plan, search = cleanse.plan, cleanse.search
 
     def begin(recorder: Recorder) -> UnlearnTask:
         original = plan.original
@@ -166,10 +163,7 @@ def run_plan(cleanse: CleansePlan, parent: str | None = None) -> Unlearned:
             planted = isinstance(plan.dataset, PoisonedDataset)
             made = "made as requested" if planted else "poisoned by somebody else"
             print(f"poisoned original: run {original.run_id}, {made} ({what})")
-        task = plan.task(original)
-        if search is not None:
-            search.save(recorder, plan.dataset)
-        return task
+        return plan.task(original, recorder)
 
     return perform(plan.store, plan.title, begin, entry="backdoor", parent=parent, extra=_save)
 

@@ -32,7 +32,12 @@ def compare(request: Request) -> None:
     store = connect()
     chosen = choose_runs(store, options.run_ids, options.parent, options.experiment)
     tables = tabulate(chosen.runs, metrics)
-    _check_found(metrics, tables)
+    for name in metrics or ():
+        if not any(table.has(name) for table in tables):
+            raise UserError(
+                f"no run has {name}; measure it first: mlflow run . -e evaluate -P run_id=ID -P "
+                f"metrics={name}, or leave it out"
+            )
 
     def work(recorder: Recorder) -> None:
         recorder.params(options.as_dict())
@@ -50,16 +55,6 @@ def compare(request: Request) -> None:
     console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
 
 
-def _check_found(metrics: Sequence[str] | None, tables: Sequence[Table]) -> None:
-    """Refuse a column that would be empty in every table."""
-    for name in metrics or ():
-        if not any(table.has(name) for table in tables):
-            raise UserError(
-                f"no run has {name}; measure it first: mlflow run . -e evaluate -P run_id=ID -P "
-                f"metrics={name}, or leave it out"
-            )
-
-
 def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:
     """What was compared, in a sentence."""
     further = len(chosen.runs) - chosen.count
@@ -69,7 +64,6 @@ def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:
 
 
 def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Table]) -> None:
-    """Everything that is kept as a file."""
     drawings = draw_all(tables)
     lead = _lead(chosen, tables)
     page = make_page(title, lead, tables, drawings, notes=chosen.notes, run_id=recorder.run_id)

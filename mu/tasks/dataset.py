@@ -7,10 +7,10 @@ from pathlib import Path
 from mu.cli.requests import DatasetOptions, Request
 from mu.data import DATASETS, load_data
 from mu.data.files.decode import decode_rgb
-from mu.data.store.builder import Contents, build
+from mu.data.store.builder import build
 from mu.data.store.card import Card
 from mu.data.store.reader import ImageStore, digest_file, verify
-from mu.data.store.sources import of_dataset, of_tree
+from mu.data.store.sources import Contents, of_dataset, of_tree
 from mu.errors import UserError
 from mu.report import console, contact_sheet, prose
 from mu.runs import Run

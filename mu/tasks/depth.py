@@ -16,7 +16,7 @@ from mu.tasks.base import make_run
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem
 from mu.tracking import Recorder, Store
 
-DEFINITION = 1  # to be raised when numbers of earlier versions are no longer comparable
+DEFINITION = 2  # to be raised when numbers of earlier versions are no longer comparable
 
 
 def measured_depth(
@@ -65,4 +65,4 @@ def logged_depth(store: Store, oracle: TrackedModel, key: str) -> Mapping[str, f
     except UserError:
         return None
     found = {name: logged.metrics[name] for name in OF_ORACLE if name in logged.metrics}
-    return found if logged.tags.get(tags.DEPTH) == key and "relearn_steps" in found else None
+    return found if logged.tags.get(tags.DEPTH) == key and "relearn_lr" in found else None

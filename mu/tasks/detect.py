@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 from mu import tags
-from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions, EvaluateOptions, Request
 from mu.data.attack import AttackedDataset
 from mu.data.images import ImageDataset
 from mu.detection.base import Suspects
 from mu.errors import UserError
-from mu.evaluation.backdoor import backdoor
-from mu.report import console, prose
-from mu.tasks.attacks import stated, stated_options
+from mu.evaluation.planted import backdoor
+from mu.report import console
+from mu.report.markdown import escape, items, markdown_table, paragraphs
+from mu.tasks.attacks import stated_options
 from mu.tasks.base import checked_device, make_run, record_threads, run_task
-from mu.tasks.outputs import about, log_data, write_json, write_text
-from mu.tasks.resolve import data_of
+from mu.tasks.outputs import about, keep_results, log_data
+from mu.tasks.subject import network_of
 from mu.tasks.suspects import COLUMNS, Search, quality, rows_of
-from mu.tracking import Recorder, Store, browse, connect, fetch_checkpoint, fingerprint_tag, rounded
+from mu.tracking import Recorder, browse, connect, fingerprint_tag, rounded
 
 FIRST = 5  # suspects that are printed
 ON_PAGE = 20  # that the run's page shows
+LAYOUT = "rrllr"  # of COLUMNS
+SHOWN = ("suspects_precision", "suspects_recall", "ASR", "ASR_source", "robust_acc")  # in a note
 WITHOUT_EFFECT = ("forget", "metrics", "oracle_run_id", "run_ids", "oracle_run_ids")
 
 
@@ -34,15 +32,14 @@ def detect(request: Request) -> None:
     search = Search(str(options.suspects), request)
     device = checked_device(DeviceOptions.of(request.device))
     store = connect()
-    checkpoint, dataset = _network(store, options, request)
+    checkpoint, dataset = network_of(store, options, request, "searched")
     search.detector.label(dataset)  # refuses a class that is not there
     run = make_run(device)
-    title = f"suspects of {(options.run_id or 'a file')[:8]}"
 
-    def work(recorder: Recorder) -> dict[str, float]:
+    def work(recorder: Recorder) -> tuple[Suspects, dict[str, float]]:
         recorder.params({**options.as_dict(), **search.options(), **stated_options(dataset)})
-        recorder.tags({tags.UPSTREAM: options.run_id} if options.run_id else {})
-        recorder.tags({tags.DATA: fingerprint_tag(dataset.fingerprint)})
+        data = fingerprint_tag(dataset.fingerprint)
+        recorder.tags({tags.UPSTREAM: options.run_id, tags.DATA: data})
         log_data(recorder, dataset)
         found = search.run(checkpoint, dataset, run)
         record_threads(recorder, run)
@@ -52,34 +49,37 @@ def detect(request: Request) -> None:
         metrics = {name: rounded(value) for name, value in numbers.items()}
         recorder.metrics(metrics)
         search.save(recorder, dataset)
-        write_json(recorder.folder / "metrics.json", metrics)
-        text = prose.describe_suspects(
-            about(checkpoint),
-            search.detector.name,
-            COLUMNS,
-            _texts(found, dataset, ON_PAGE),
-            metrics,
-            run.notes,
-            _next(options, recorder.run_id, found),
+        rows = [[escape(one) for one in row] for row in _texts(found, dataset, ON_PAGE)]
+        count = len(found.numbers)
+        more = f"; the first {ON_PAGE}" if count > ON_PAGE else ""
+        commands = _next(options, recorder.run_id, found)
+        text = paragraphs(
+            f"**Suspects**: `{search.detector.name}` suspects {count:,} training samples of "
+            f"{about(checkpoint)}{more}.",
+            markdown_table(COLUMNS, rows, LAYOUT) if rows else "",
+            *(f"> {note}" for note in run.notes),
+            items({n: f"{value:.2f} %" for n, value in metrics.items() if n != "suspects"}),
+            items({name: f"`{command}`" for name, command in commands.items()}),
+            "All are in the artifact `suspects/suspects.csv`, pictures in `suspects/sheet.png`.",
         )
-        recorder.describe(text)
-        write_text(recorder.folder / "report" / "summary.md", text)
-        return metrics
+        keep_results(recorder, metrics, text)
+        return found, metrics
 
-    run_id, metrics = run_task(store, "evaluate", title, work)
-    assert search.found is not None
-    count = len(search.found.numbers)
+    title = f"suspects of {(options.run_id or 'a file')[:8]}"
+    run_id, (found, metrics) = run_task(store, "evaluate", title, work)
+    count = len(found.numbers)
     console.print_texts(
         f"{search.detector.name} on {about(checkpoint)}: {count} suspects"
         + (f", the first {FIRST}" if count > FIRST else ""),
         COLUMNS,
-        _texts(search.found, dataset, FIRST),
-        "rrllr",
+        _texts(found, dataset, FIRST),
+        LAYOUT,
         plain=True,
     )
-    console.print_notes([*run.notes, *_in_words(metrics)])
+    numbers = ", ".join(f"{name} {metrics[name]:.1f} %" for name in SHOWN if name in metrics)
+    console.print_notes([*run.notes, *filter(None, [numbers])])
     lines = {"model": options.run_id or str(options.checkpoint), "suspects": run_id}
-    lines |= _next(options, run_id, search.found)
+    lines |= _next(options, run_id, found)
     console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
 
 
@@ -92,22 +92,6 @@ def _refuse_other_measurements(options: EvaluateOptions) -> None:
                 f"{name}={given[name]} has no effect beside suspects={options.suspects}, which "
                 f"measures nothing of it; leave one out"
             )
-
-
-def _network(
-    store: Store, options: EvaluateOptions, request: Request
-) -> tuple[Checkpoint, ImageDataset]:
-    """The network of a run or of a folder, and its data with the attack that was stated."""
-    run_id, folder = options.run_id, options.checkpoint
-    if (run_id is None) == (folder is None):
-        raise UserError("give run_id or checkpoint, one of them: the model that is to be searched")
-    checkpoint = (
-        Checkpoint.load(Path(str(folder)).expanduser())
-        if run_id is None
-        else fetch_checkpoint(store, run_id)
-    )
-    dataset = data_of(checkpoint.spec, {"data_dir": options.data_dir})
-    return checkpoint, stated(dataset, request, run_id or str(folder))
 
 
 def _texts(found: Suspects, dataset: ImageDataset, most: int) -> list[list[str]]:
@@ -123,9 +107,3 @@ def _next(options: EvaluateOptions, run_id: str, found: Suspects) -> dict[str, s
         forget = f"mlflow run . -e unlearn -P prune_run_id={options.run_id} -P forget=suspects:"
         lines |= {"forget all": f"{forget}{run_id}", "the first 30": f"{forget}{run_id}:30"}
     return lines
-
-
-def _in_words(metrics: Mapping[str, Any]) -> list[str]:
-    shown = ("suspects_precision", "suspects_recall", "ASR", "ASR_source", "robust_acc")
-    words = [f"{name} {metrics[name]:.1f} %" for name in shown if name in metrics]
-    return [", ".join(words)] if words else []

@@ -8,18 +8,12 @@ from typing import Any
 
 from mu import tags
 from mu.cli.requests import DeviceOptions, ImportOptions, Request
-from mu.evaluation.original import evaluate_original
+from mu.evaluation.unlearning import evaluate_original
 from mu.foreign.assumptions import Assumption
 from mu.foreign.files import read_weight_file
 from mu.foreign.originals import import_original
 from mu.report import console, prose
-from mu.tasks.base import (
-    checked_device,
-    device_in_force,
-    make_run,
-    record_threads,
-    run_task,
-)
+from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.outputs import save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.prune import print_original

@@ -24,18 +24,14 @@ from mu.evaluation.references import (
     make_reference,
     reference_file,
     save_models,
+    view_of,
 )
 from mu.methods.base import unlearn
 from mu.originals.rounds import train_network
-from mu.report import attack_plots, console, record_tables
-from mu.report.markdown import paragraphs
-from mu.tasks.base import (
-    checked_device,
-    device_in_force,
-    make_run,
-    record_threads,
-    run_task,
-)
+from mu.report import console
+from mu.report import lira as page
+from mu.report.markdown import items, links_list, markdown_table, paragraphs
+from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.lira_task import LiraTask
 from mu.tasks.outputs import about, write_csv, write_json
 from mu.tasks.records import RECORDS_FILE, WORST, notes_on, rows_of, worst
@@ -126,16 +122,12 @@ def _interrupted_task(
     return _make_task(store, again, where, found.run)
 
 
-# --- the run ------------------------------------------------------------------------------
-
-
 def _work(task: LiraTask, recorder: Recorder) -> Found:
-    """Train the references and attack with them."""
     if task.resume is None:
         keep_document(recorder, task.document())
     recorder.params(task.config())
-    recorder.tags({tags.UPSTREAM: task.run.run_id, **task.problem.tags()})
-    recorder.tags({tags.ORACLE: task.oracle_run_id} if task.oracle_run_id else {})
+    recorder.tags({tags.UPSTREAM: task.run.run_id, tags.ORACLE: task.oracle_run_id})
+    recorder.tags(task.problem.tags())
     run = make_run(task.problem.device)
     run.place(task.problem.checkpoint.model, task.problem.dataset.shape)
     record_threads(recorder, run)
@@ -146,9 +138,6 @@ def _work(task: LiraTask, recorder: Recorder) -> Found:
     except (KeyboardInterrupt, Stopped):
         _say(f"to continue with the references that are kept: -P resume_run_id={recorder.run_id}")
         raise
-
-
-# --- references ---------------------------------------------------------------------------
 
 
 def _with_progress(count: int) -> Iterator[int]:
@@ -200,9 +189,6 @@ def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
         return None
 
 
-# --- the attacks --------------------------------------------------------------------------
-
-
 def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> Found:
     """Attack every model, and write everything that the run keeps."""
     views, folder = {name: _view(task, one) for name, one in task.models.items()}, recorder.folder
@@ -227,14 +213,21 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     write_json(folder / "config.json", {**task.config(), **device_in_force(task.problem.device)})
     write_csv(folder / RECORDS_FILE, found.records)
     save_models(folder / MODELS_FILE, task.challenge, views, len(dataset.train))
-    attack_plots.plot_roc(scores, folder / "plots" / "roc.png")
-    original, sizes = about(task.problem.checkpoint), task.sizes()
-    recorder.describe(
-        paragraphs(
-            attack_plots.describe_attacks(task.run.method, original, sizes, rows, task.links()),
-            record_tables.describe(rows, metrics, found.worst, found.notes),
-        )
+    page.plot_roc(scores, folder / "plots" / "roc.png")
+    sizes = task.sizes()
+    text = paragraphs(
+        f"**Membership attacks** on {task.run.method}, which made {about(task.problem.checkpoint)} "
+        f"forget: {sizes['members']:,} forgotten samples against {sizes['non_members']:,} test "
+        f"images of the same classes, with {sizes['references']} reference models and a population "
+        f"of {sizes['population']:,}.",
+        markdown_table(*page.table_of(rows, page.COLUMNS)),
+        "Unlearning is to bring the original's numbers down to the oracle's, which never saw the "
+        "samples.",
+        links_list(task.links()),
+        items(page.DEFINITIONS),
+        page.describe_records(rows, metrics, found.worst, found.notes),
     )
+    recorder.describe(text)
     return found
 
 
@@ -243,19 +236,18 @@ def _rounded(row: Mapping[str, float]) -> dict[str, float]:
 
 
 def _view(task: LiraTask, checkpoint: Checkpoint) -> View:
-    return View.of(checkpoint.model, task.challenge, make_run(task.problem.device))
+    return view_of(checkpoint.model, task.challenge, make_run(task.problem.device))
 
 
 def _print(store: Store, task: LiraTask, run_id: str, found: Found) -> None:
-    """What a lira run prints when it is done."""
     sizes, what = task.sizes(), about(task.problem.checkpoint)
-    attack_plots.print_attacks(
+    page.print_attacks(
         f"attacks on {task.run.method} on {what}: {sizes['members']} forgotten samples "
         f"against {sizes['non_members']} test images, {sizes['references']} references",
         found.rows,
     )
-    record_tables.print_exposed(found.rows)
-    record_tables.print_worst(found.worst)
+    page.print_exposed(found.rows)
+    page.print_worst(found.worst)
     notes = list(found.notes)
     if sizes["references"] < FEWEST_REFERENCES:
         notes.append(

@@ -58,7 +58,7 @@ def save_network(
     checkpoint: Checkpoint,
     metrics: Mapping[str, float],
     text: str,
-    more_tags: Mapping[str, str],
+    more_tags: Mapping[str, str | None],
 ) -> None:
     """Write a network that later runs start from, and what its run's page shows.
 
@@ -68,9 +68,17 @@ def save_network(
     data = fingerprint_tag(checkpoint.spec.data.fingerprint)
     recorder.tags({**fingerprint_tags(digests), tags.DATA: data, **more_tags})
     plots.plot_layers(checkpoint.mask, recorder.folder / "mask" / "layers.png")
-    write_json(recorder.folder / "metrics.json", {n: rounded(v) for n, v in metrics.items()})
+    keep_results(recorder, {n: rounded(v) for n, v in metrics.items()}, text)
+
+
+def keep_results(
+    recorder: Recorder, metrics: Mapping[str, Any], text: str, definitions: str = ""
+) -> None:
+    """Write numbers, and the description of a run with what does not fit into it."""
+    write_json(recorder.folder / "metrics.json", metrics)
     recorder.describe(text)
-    write_text(recorder.folder / "report" / "summary.md", text)
+    summary = f"{text}\n{definitions}" if definitions else text
+    write_text(recorder.folder / "report" / "summary.md", summary)
 
 
 def links(original: str, unlearned: str, oracle: str | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from statistics import fmean
 import numpy as np
 
 from mu import tags
+from mu.checkpoints import Checkpoint
 from mu.cli.requests import ORACLE_WORDS
 from mu.errors import UserError
 from mu.evaluation.comparison import compare
@@ -26,6 +27,7 @@ from mu.methods.base import unlearn
 from mu.report import console, plots, prose
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
 from mu.report.verdict import SPREAD, verdict
+from mu.runs import Run
 from mu.tasks.base import device_in_force, make_run, record_threads, run_task
 from mu.tasks.depth import measured_depth
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
@@ -34,7 +36,6 @@ from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
 from mu.tracking import (
     FINISHED,
-    UNFINISHED,
     Recorder,
     Store,
     browse,
@@ -83,8 +84,15 @@ def perform(
     return run_task(store, entry, title[:20], work, resume=resume, parent=parent)[1]
 
 
-def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) -> Unlearned:
-    """Unlearn a copy of the original, measure it, and log what is known so far."""
+def perform_task(store: Store, task: UnlearnTask, parent: str | None = None) -> Unlearned:
+    """:func:`perform` a task that is known, in the run that it continues, if it continues one."""
+    return perform(store, task.title, lambda _: task, resume=task.resume_run_id, parent=parent)
+
+
+def forgotten(
+    recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer | None = None
+) -> tuple[Checkpoint, Run, float]:
+    """A copy of the original that has unlearned, the work, and the seconds that it took."""
     problem = task.problem
     recorder.params(task.config())
     log_data(recorder, problem.dataset)
@@ -98,6 +106,13 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
     record_threads(recorder, run, resumed=task.resume_run_id is not None)
     with run.stopwatch() as seconds:
         unlearn(task.method, checkpoint, problem.split, run, checkpointer)
+    return checkpoint, run, run.seconds_before + seconds[0]  # interrupted processes included
+
+
+def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) -> Unlearned:
+    """Unlearn, measure, and log what is known so far."""
+    problem = task.problem
+    checkpoint, run, seconds = forgotten(recorder, task, checkpointer)
     peak = run.peak_memory_mb()
     checkpoint.spec = checkpoint.spec.without(problem.split.forget, task.name)
     # At once: whatever fails from here on, the result of the work is on disk.
@@ -115,7 +130,7 @@ def _unlearn(recorder: Recorder, task: UnlearnTask, checkpointer: Checkpointer) 
         **planted(checkpoint.model, problem.dataset, run),
         **membership(after, seed=seed),
         **{f"{metric}_before": value for metric, value in problem.metrics_before.items()},
-        "RTE": run.seconds_before + seconds[0],  # those of interrupted processes included
+        "RTE": seconds,
         "samples_seen": float(run.samples_seen),
         "peak_memory_mb": peak,
         "sparsity": checkpoint.mask.sparsity,
@@ -143,11 +158,7 @@ def train_oracle(
 ) -> TrackedModel:
     """Retrain for the run ``parent``; ``resume`` in a run that is unfinished, if there is one."""
     task = UnlearnTask(problem, make_method("retrain"), problem.spec.recipe.seed)
-    if resume:
-        key = task.tags()[tags.ORACLE_KEY]
-        unfinished = store.find({tags.ORACLE_KEY: key}, UNFINISHED)
-        task = continue_unlearning(store, task, unfinished)
-    done = perform(store, task.title, lambda _: task, resume=task.resume_run_id, parent=parent)
+    done = perform_task(store, continue_unlearning(store, task) if resume else task, parent)
     return TrackedModel(done.run_id, done.checkpoint, done.metrics)
 
 
@@ -169,9 +180,9 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     metrics.update({name: rounded(value) for name, value in depths.items()})
     recorder.metrics(metrics)
     found = _alarms(done)
-    recorder.tags({tags.WARNINGS: tag_of(found)})
     judged = None if oracle is None else verdict(metrics, oracle.metrics, metrics.get(SPREAD, NAN))
-    recorder.tags({tags.VERDICT: judged.word} if judged else {})
+    word = judged.word if judged else None
+    recorder.tags({tags.WARNINGS: tag_of(found), tags.VERDICT: word})
     (folder / "forget").mkdir(exist_ok=True)
     np.save(folder / "forget" / "indices.npy", problem.split.forget, allow_pickle=False)
     if problem.dataset.manifest:
@@ -210,7 +221,6 @@ def _distances(store: Store, done: Unlearned, theirs: SplitOutputs) -> dict[str,
 
 
 def _alarms(done: Unlearned) -> list[Alarm]:
-    """What must be known before the numbers are trusted."""
     oracle = done.oracle
     return alarms(
         Result(

@@ -17,8 +17,8 @@ from mu.data.planted import PlantedDataset
 from mu.data.wrong_label_options import WrongLabelOptions
 from mu.data.wrong_labels import WrongLabels, spelled
 from mu.errors import UserError
-from mu.evaluation.original import evaluate_original
 from mu.evaluation.outputs import predict
+from mu.evaluation.unlearning import evaluate_original
 from mu.hyperparameters import typed_as
 from mu.models.head import head_name
 from mu.originals.train import make_recipe, train_original
@@ -27,13 +27,7 @@ from mu.pruning.base import prunable
 from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
 from mu.runs import Run
-from mu.tasks.base import (
-    checked_device,
-    device_in_force,
-    make_run,
-    record_threads,
-    run_task,
-)
+from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.outputs import log_data, save_network, write_json
 from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given
@@ -193,8 +187,8 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     }
     recorder.params(settings)
     log_data(recorder, dataset)
-    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint)})
-    recorder.tags({tags.POISON: fingerprint_tag(poison.fingerprint)} if poison else {})
+    planted = fingerprint_tag(poison.fingerprint) if poison else None
+    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint), tags.POISON: planted})
     run = make_run(task.device, recorder, task.recipe.seed)
     run.place(task.recipe.model.build(task.recipe.seed), dataset.shape)
     record_threads(recorder, run, resumed=task.resume_run_id is not None)
@@ -205,8 +199,7 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     run.log_all(others, 1 + max((step for step, _ in run.history("loss")), default=-1))
     rows = prose.rounds_table(run, stages)
     text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
-    more = {tags.UPSTREAM: task.mask_run_id} if task.mask_run_id else {}
-    save_network(recorder, checkpoint, metrics, text, more)
+    save_network(recorder, checkpoint, metrics, text, {tags.UPSTREAM: task.mask_run_id})
     plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
     if len(stages) > 1:
         plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")

@@ -131,12 +131,19 @@ def unlearn_run(store: Store, run_id: str) -> RunRecord:
 
 
 def problem_of(
-    store: Store, run: RunRecord, device: DeviceOptions, data_dir: str | None
+    store: Store,
+    run: RunRecord,
+    device: DeviceOptions,
+    data_dir: str | None,
+    dataset: ImageDataset | None = None,
 ) -> UnlearningProblem:
-    """The original that a finished unlearn run started from, and what it forgot of it."""
+    """The original that a finished unlearn run started from, and what it forgot of it.
+
+    ``dataset``: the data, where it is loaded already.
+    """
     original_id = run.upstream_run_id or ""
     original = fetch_checkpoint(store, original_id)
-    dataset = data_of(original.spec, {"data_dir": data_dir})
+    dataset = dataset or data_of(original.spec, {"data_dir": data_dir})
     split = ForgetSplit.of(dataset, original.spec.split(dataset), run.forget_indices)
     return UnlearningProblem(original_id, original, dataset, split, run.forget_request, device)
 
@@ -172,10 +179,7 @@ def oracle_of(
 
 
 def check_oracle_run(
-    store: Store,
-    oracle_run_id: str,
-    problem: UnlearningProblem | None,
-    hint: str = "find or train",
+    store: Store, oracle_run_id: str, problem: UnlearningProblem | None, hint: str = "find or train"
 ) -> None:
     """Refuse a run that is no oracle, or one of another problem (once the original is known)."""
     if oracle_run_id in ORACLE_WORDS:

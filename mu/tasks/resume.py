@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mu import tags
 from mu.cli.requests import DeviceOptions
 from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters
 from mu.tasks.problem import TrainTask, UnlearnTask
 from mu.tasks.resolve import refuse_contradictions
-from mu.tracking import Store, fetch_document, find_progress, resumable_run
+from mu.tracking import UNFINISHED, Store, fetch_document, find_progress, resumable_run
 from mu.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -55,10 +56,7 @@ def overrides(options: Hyperparameters) -> dict[str, Any]:
 
 
 def resumed_on(
-    found: Interrupted,
-    made: Mapping[str, Any],
-    given: Mapping[str, Any],
-    device: Mapping[str, Any],
+    found: Interrupted, made: Mapping[str, Any], given: Mapping[str, Any], device: Mapping[str, Any]
 ) -> DeviceOptions:
     """The device of a resumed run: anywhere, on any number, but with what was given of rounding.
 
@@ -86,11 +84,10 @@ def continued(task: UnlearnTask, found: Interrupted) -> UnlearnTask:
     return replace(task, progress=found.progress, resume_run_id=run_id)
 
 
-def continue_unlearning(
-    store: Store, task: UnlearnTask, candidates: Iterable[MlflowRun]
-) -> UnlearnTask:
-    """The task; where one of the ``candidates`` is an interrupted run of it, in that run."""
-    for run in candidates:
+def continue_unlearning(store: Store, task: UnlearnTask) -> UnlearnTask:
+    """The task; in a run of it that was interrupted, if there is one."""
+    wanted = {tags.UNLEARNING: task.tags()[tags.UNLEARNING], tags.ENTRY: "unlearn"}
+    for run in store.find(wanted, UNFINISHED):
         with suppress(UserError):  # it is still alive, say, or damaged
             found = interrupted(store, run.info.run_id, "unlearn")
             if {**found.document, "data_dir": None} == {**task.document(), "data_dir": None}:
@@ -98,9 +95,10 @@ def continue_unlearning(
     return task
 
 
-def continue_training(store: Store, task: TrainTask, candidates: Iterable[MlflowRun]) -> TrainTask:
-    """The same of an original that is to be trained; candidates have its recipe and data."""
-    for run in candidates:
+def continue_training(store: Store, task: TrainTask) -> TrainTask:
+    """The same of an original that is to be trained."""
+    key = tags.fingerprint_tag(task.spec().fingerprint)
+    for run in store.find({tags.ORIGINAL_KEY: key, tags.ENTRY: "prune"}, UNFINISHED):
         with suppress(UserError):
             progress = find_progress(store, resumable_run(store, run.info.run_id, "prune"))
             # By digest: what was read from a file has lists where the task has tuples.

@@ -13,10 +13,12 @@ import numpy as np
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import Request
+from mu.data import COPIES
+from mu.data.forget_request import ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.detection import PREFIX, detector_class, make_detector
-from mu.detection.activations.by_class import precision_and_recall
+from mu.detection.activations import precision_and_recall
 from mu.detection.base import Detector, Suspects
 from mu.errors import UserError
 from mu.hyperparameters import typed_as
@@ -33,13 +35,15 @@ COLUMNS = ("rank", "sample", "file", "class", "score")
 class Search:
     """A search for suspects: it is made once the network is there, and what it finds is kept.
 
-    ``name``: of the detector; its settings are those of the request. UserError if they are wrong,
+    ``name``: of the detector; its settings are those of the request. ``duplicates``: as of
+    :class:`ForgetRequest`, for exact copies of what is suspected. UserError if settings are wrong,
     or of another detector.
     """
 
-    def __init__(self, name: str, request: Request) -> None:
+    def __init__(self, name: str, request: Request, duplicates: str = COPIES[0]) -> None:
         with typed_as(PREFIX, detector_class(name).names()):
             self.detector: Detector = make_detector(name, request.suspects)
+        self.duplicates = duplicates
         self.found: Suspects | None = None
 
     @classmethod
@@ -47,7 +51,7 @@ class Search:
         """The search with these options, by the names of the command line."""
         name = options["suspects"]
         settings = {n: options[PREFIX + n] for n in detector_class(name).names()}
-        return cls(name, Request(suspects=settings))
+        return cls(name, Request(suspects=settings), options.get("duplicates", COPIES[0]))
 
     def options(self) -> dict[str, Any]:
         """By the names of the command line."""
@@ -67,13 +71,22 @@ class Search:
                 f"suspects={self.detector.name} suspects nobody, so there is nothing to forget: "
                 f"{run.notes[-1]}"
             )
-        return ForgetSplit.of(dataset, checkpoint.spec.split(dataset), np.sort(found.numbers))
+        return self._split(checkpoint, dataset, found)
+
+    def _split(self, checkpoint: Checkpoint, dataset: ImageDataset, found: Suspects) -> ForgetSplit:
+        """The split that forgets what was found and, unless they are to be kept, its copies."""
+        name, numbers = self.detector.name, tuple(found.numbers.tolist())
+        wanted = ForgetRequest(
+            "suspects", name, "suspects", duplicates=self.duplicates, numbers=numbers
+        )
+        return checkpoint.spec.forget_split(dataset, wanted)
 
     def repeat(self, recorder: Recorder, problem: UnlearningProblem) -> None:
         """Look again in an interrupted run, and keep what is found: the same, on such a device."""
         run = Run(**problem.device.as_dict())
         found = self.run(problem.checkpoint, problem.dataset, run)
-        if np.array_equal(np.sort(found.numbers), problem.split.forget):
+        again = self._split(problem.checkpoint, problem.dataset, found)
+        if np.array_equal(again.forget, problem.split.forget):
             self.save(recorder, problem.dataset)
         else:
             print(

@@ -23,14 +23,9 @@ from mu.hyperparameters import typed_as
 from mu.report import console, plots, prose
 from mu.report import transfer as page
 from mu.report.alarms import tag_of, texts
+from mu.report.markdown import links_list, paragraphs
 from mu.runs import Run
-from mu.tasks.base import (
-    checked_device,
-    device_in_force,
-    make_run,
-    record_threads,
-    run_task,
-)
+from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
 from mu.tasks.outputs import about, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import Models, Source, make_source
@@ -198,7 +193,6 @@ def _compared(task: TransferTask, models: Models, outcomes: Mapping[str, Outcome
 
 
 def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findings) -> None:
-    """Write everything that the run's page shows and later work takes."""
     folder, models = recorder.folder, found.models
     made = {
         "forget": models.forget,
@@ -209,15 +203,16 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
     recorder.params(made)
     record_threads(recorder, outcome.run)
     recorder.metrics(found.metrics)
-    text = page.describe_transfer(
-        task.target.name,
-        task.options.tune,
-        models.method,
-        models.forget,
-        found.rows,
-        found.metrics,
-        models.links(),
-        [*prose.warned(models.alarms), *found.notes],
+    text = paragraphs(
+        f"**Transfer** to `{task.target.name}`: `{models.method}` made the source model forget "
+        f"`{models.forget}`, then each network below was trained on in the same way from the same "
+        f"new head. {page.WHAT[task.options.tune]}.",
+        prose.table_of(page.COLUMNS, found.rows),
+        "Gain of the unlearned network over the original: "
+        f"**{page.gain_in_words(found.metrics)}**.",
+        *(f"> {note}" for note in (*prose.warned(models.alarms), *found.notes)),
+        links_list(models.links()),
+        page.READ,
     )
     more = {tags.UPSTREAM: models.unlearned.run_id, tags.FORGET: models.forget_tag}
     more |= {tags.ORACLE: models.oracle.run_id} if models.oracle else {}
@@ -229,15 +224,13 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
 
 
 def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> None:
-    """What the entry prints when it is done."""
     target = task.target
     console.print_table(
         f"{about(found.models.original.checkpoint)}, forgets {found.models.forget}; "
         f"then tune={task.options.tune} on {target.name} "
         f"({len(target.train)} training, {len(target.test)} test images)",
         page.COLUMNS,
-        list(found.rows.values()),
-        list(found.rows),
+        found.rows,
     )
     console.print_warnings(texts(found.models.alarms))
     console.print_notes(found.notes)

@@ -21,7 +21,7 @@ from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_optio
 from mu.tasks.base import checked_device, make_run
 from mu.tasks.listed import forget_split
 from mu.tasks.outputs import about
-from mu.tasks.perform import perform, print_unlearned
+from mu.tasks.perform import perform, perform_task, print_unlearned
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import requested_task, train
 from mu.tasks.resolve import check_oracle_run, data_of, fetch_original, find_requested, stage_of
@@ -36,7 +36,7 @@ def unlearn(request: Request) -> Unlearned:
     if options.resume_run_id:
         store = connect()
         task = interrupted_task(store, "unlearn", options, request)
-        done = perform(store, task.title, lambda _: task, resume=options.resume_run_id)
+        done = perform_task(store, task)
     else:
         plan = make_plan(options, request, device)
         store, done = plan.store, run_plan(plan)
@@ -55,7 +55,8 @@ class UnlearnPlan:
     dataset: ImageDataset
     original: TrackedModel | TrainTask  # there already, or trained first
     forget: str  # the forget set as it was requested
-    select: Callable[[Checkpoint, Run], ForgetSplit]  # what gives it, once the original is there
+    # What gives it, once the original is there; with the recorder of the run, once that is open.
+    select: Callable[[Checkpoint, Run, Recorder | None], ForgetSplit]
     extra: Mapping[str, Any]  # further options, by name; JSON-ready
 
     @property
@@ -71,12 +72,19 @@ class UnlearnPlan:
             check_oracle_run(self.store, self.options.oracle_run_id, None)
         return self
 
-    def task(self, original: TrackedModel) -> UnlearnTask:
+    def trained(self, parent: str | None) -> TrackedModel:
+        """The original, trained for the run ``parent`` if it is not there already."""
+        if isinstance(self.original, TrackedModel):
+            return self.original
+        print("no finished original agrees with the request: training one first")
+        return train(self.store, self.original, parent)
+
+    def task(self, original: TrackedModel, recorder: Recorder | None = None) -> UnlearnTask:
         """What is to be done, once the original is there; refuses an oracle of something else."""
         run, run_id, checkpoint = make_run(self.device), original.run_id, original.checkpoint
         if stated_options(self.dataset) and isinstance(self.dataset, AttackedDataset):
             run.note(f"ASR is of {self.dataset.attack.in_words(self.dataset)}")
-        split = self.select(checkpoint, run)
+        split = self.select(checkpoint, run, recorder)
         self.method.check(split)
         problem = UnlearningProblem(
             run_id, checkpoint, self.dataset, split, self.forget, self.device
@@ -121,15 +129,7 @@ def dataset_of(original: TrackedModel | TrainTask, given: Mapping[str, Any]) -> 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
     """Do what was planned, in a run of its own, below ``parent`` like all that it trains."""
-
-    def begin(_: Recorder) -> UnlearnTask:
-        original = plan.original
-        if isinstance(original, TrainTask):
-            print("no finished original agrees with the request: training one first")
-            original = train(plan.store, original, parent)
-        return plan.task(original)
-
-    return perform(plan.store, plan.title, begin, parent=parent)
+    return perform(plan.store, plan.title, lambda _: plan.task(plan.trained(parent)), parent=parent)
 
 
 def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:

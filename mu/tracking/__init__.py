@@ -16,7 +16,6 @@ from mu.tracking.artifacts import (
 )
 from mu.tracking.choosing import Chosen, below, choose_runs, derived, of_experiment, read_each
 from mu.tracking.doctor import close_dead_runs, close_runs_below, close_runs_of
-from mu.tracking.documents import fetch_document, keep_document
 from mu.tracking.lifecycle import tracked
 from mu.tracking.reader import (
     find_oracle,
@@ -29,7 +28,14 @@ from mu.tracking.reader import (
     same_value,
 )
 from mu.tracking.recorder import Recorder, log_to, rounded
-from mu.tracking.resuming import find_progress, remove_progress, resumable_run, run_checkpointer
+from mu.tracking.resuming import (
+    fetch_document,
+    find_progress,
+    keep_document,
+    remove_progress,
+    resumable_run,
+    run_checkpointer,
+)
 from mu.tracking.serving import save_checkpoint
 from mu.tracking.signals import Stopped
 from mu.tracking.store import FINISHED, UNFINISHED, Store, connect

@@ -9,13 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_USER
-from mlflow.utils.uri import is_local_uri
 
 from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.errors import UserError
@@ -24,6 +21,7 @@ from mu.run_record import SUSPECTS_FILE
 from mu.tags import COMMIT, ENTRY, ERROR, MASK, SPEC, SUSPECTS, WEIGHTS, fingerprint_tag
 from mu.tracking.address import hidden
 from mu.tracking.lifecycle import commit_tags
+from mu.tracking.run_files import RunFiles
 from mu.tracking.store import Store, connect
 from mu.trust import NONE, Trusts, named, words
 
@@ -80,19 +78,9 @@ def read(store: Store, run: MlflowRun, path: str) -> bytes:
 
     UserError if it cannot be read, or its sha256 is not the one logged.
     """
-    uri = run.info.artifact_uri
     try:
-        if is_local_uri(uri):
-            content = (Path(local_file_uri_to_path(uri)) / path).read_bytes()
-        else:
-            with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-                fetched = download_artifacts(
-                    run_id=run.info.run_id,
-                    artifact_path=path,
-                    dst_path=scratch,
-                    tracking_uri=store.uri,
-                )
-                content = Path(fetched).read_bytes()
+        with RunFiles(store, run.info.run_id, run.info.artifact_uri).fetched(path) as file:
+            content = file.read_bytes()
     except (MlflowException, OSError) as error:
         raise UserError(
             f"run {run.info.run_id} has no readable artifact {path}: "
@@ -125,7 +113,6 @@ def _is_mine(run: MlflowRun) -> bool:
 
 @contextmanager
 def _files(store: Store, run: MlflowRun, *paths: str) -> Iterator[Path]:
-    """A folder with some artifacts of a run."""
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         for path in paths:
             target = Path(scratch) / path

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 
+from mu.distributed.place import is_running
 from mu.tags import HEARTBEAT, HOST, PID, PROCESS, PROCESS_START
 
 HEARTBEAT_SECONDS = 60.0
 LEASE_SECONDS = 300.0  # clocks of machines differ by less
-_CLOCK_SECONDS = 10  # by which the start of a process may seem to move when the clock is set
 
 
 def process_tags() -> dict[str, str]:
@@ -75,15 +75,7 @@ def state_of(tags: Mapping[str, str]) -> str | None:
     if not here:
         silent = seconds_silent(tags)
         return "dead" if silent is not None and silent > LEASE_SECONDS else "elsewhere"
-    try:
-        process = psutil.Process(pid)
-        # A process number is used again; the time of its start tells them apart.
-        same = abs(process.create_time() - started) < _CLOCK_SECONDS
-        return "alive" if same and process.status() != psutil.STATUS_ZOMBIE else "dead"
-    except psutil.NoSuchProcess:
-        return "dead"
-    except psutil.AccessDenied:  # of another user, so there is one
-        return "alive"
+    return "alive" if is_running(pid, started) else "dead"
 
 
 def remedy_elsewhere(tags: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from mlflow.entities import Run as MlflowRun
 from mu.data.wrong_label_options import WrongLabelOptions
 from mu.errors import UserError
 from mu.run_record import RunRecord
-from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, SUSPECTS, fingerprint_tag
+from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, SUSPECTS, TRIAL, fingerprint_tag
 from mu.tracking.artifacts import UNLEARNED, check_network, read
 from mu.tracking.store import FINISHED, Store
 from mu.tracking.view import run_url
@@ -114,10 +114,13 @@ def read_list(store: Store, run_id: str, kind: str, data: str) -> RunRecord:
 
 
 def unlearned_of(store: Store, entries: Sequence[str] = UNLEARNED) -> Iterator[RunRecord]:
-    """Finished runs that hold a network that has forgotten, newest first within an entry."""
+    """Finished runs that hold a network that has forgotten, newest first within an entry.
+
+    Without trials of settings: there are many, and which is best was chosen by its result.
+    """
     for entry in entries:
         found = records(store, {ENTRY: entry}, FINISHED)
-        yield from (run for run in found if run.holds_network)
+        yield from (run for run in found if run.holds_network and TRIAL not in run.tags)
 
 
 def find_original(

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from mu.distributed.place import place
 from mu.errors import UserError
 from mu.tags import EVALUATION, HEARTBEAT, HOST, PROCESS
 from mu.tracking.lease import HEARTBEAT_SECONDS
-from mu.tracking.outbox import Outbox
 from mu.tracking.run_files import RunFiles
-from mu.tracking.sender import Sender
+from mu.tracking.sender import Outbox, Sender
 from mu.tracking.store import Store, reason
 from mu.tracking.telling import Entity, Teller
 from mu.training.progress import Progress
@@ -67,8 +67,9 @@ class Recorder:
         self._sending = threading.Lock()
         self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
         self.files = RunFiles(store, run_id)
-        self._outbox = Outbox(self.files, folder, self._files_wait)
-        self._numbers = Sender(self._send_regularly, self._numbers_wait, FLUSH_SECONDS)
+        self._outbox = Outbox(self.files, folder, partial(self.warn, "progress waits to be kept"))
+        waiting = partial(self.warn, "numbers wait to be logged")
+        self._numbers = Sender(self._send_regularly, waiting, FLUSH_SECONDS)
 
     # --- what is told ---------------------------------------------------------------------
 
@@ -87,9 +88,9 @@ class Recorder:
             Param(name, "none" if value is None else str(value)) for name, value in values.items()
         ]
 
-    def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
-        self._waiting += [RunTag(name, value) for name, value in values.items()]
+    def tags(self, values: Mapping[str, str | None]) -> None:
+        """Set tags; those whose value is None stay as they are."""
+        self._waiting += [RunTag(name, one) for name, one in values.items() if one is not None]
 
     def describe(self, text: str) -> None:
         """Set the description on the run's page; Markdown."""
@@ -183,12 +184,6 @@ class Recorder:
             )
             self.close()
             os.kill(os.getpid(), signal.SIGTERM)
-
-    def _numbers_wait(self, error: Exception) -> None:
-        self.warn("numbers wait to be logged", error)
-
-    def _files_wait(self, error: Exception) -> None:
-        self.warn("progress waits to be kept", error)
 
     def warn(self, what: str, error: Exception) -> None:
         """Say once that something of less weight than the work itself has failed, and why."""

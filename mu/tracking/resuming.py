@@ -1,41 +1,36 @@
-"""Going on with an interrupted run: its progress is an artifact, kept while the run lasts."""
+"""Going on with an interrupted run: its progress, and what it is to do, are kept while it lasts."""
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
-from mlflow.utils.file_utils import local_file_uri_to_path
-from mlflow.utils.uri import is_local_uri
 
+from mu.digests import digest_of
 from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.errors import ProcessDiedError, UserError
+from mu.readers.documents import read_json
 from mu.tags import ENTRY, HOST, PID, RESUMED_AS
 from mu.tracking.address import hidden
+from mu.tracking.artifacts import read
 from mu.tracking.doctor import verdict_of
 from mu.tracking.lease import remedy_elsewhere
 from mu.tracking.recorder import Recorder
+from mu.tracking.run_files import RunFiles
 from mu.tracking.signals import Stopped
 from mu.tracking.store import Store
-from mu.training.progress import (
-    FOLDER,
-    Checkpointer,
-    Progress,
-    progress_files,
-    read_newest,
-)
+from mu.training.progress import FOLDER, Checkpointer, Progress, progress_files, read_newest
 
 # Entries whose runs keep what is needed to go on.
-RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep")
+RESUMABLE = ("prune", "unlearn", "backdoor", "lira", "sweep", "tune")
+DOCUMENT_FILE = f"{FOLDER}/job.json"
+_FORMAT = "mu.job/1"
 
 
 def resumable_run(store: Store, run_id: str, entry: str) -> MlflowRun:
@@ -83,14 +78,9 @@ def find_progress(store: Store, run: MlflowRun) -> tuple[Progress, dict[str, Any
     """
     run_id = run.info.run_id
     try:
-        with resume_folder(run) as (folder, is_scratch):
-            if is_scratch and store.client.list_artifacts(run_id, FOLDER):
-                download_artifacts(
-                    run_id=run_id,
-                    artifact_path=FOLDER,
-                    dst_path=str(folder.parent),
-                    tracking_uri=store.uri,
-                )
+        if not store.client.list_artifacts(run_id, FOLDER):
+            return None
+        with RunFiles(store, run_id, run.info.artifact_uri).fetched(FOLDER) as folder:
             return read_newest(folder) if progress_files(folder) else None
     except UserError as error:
         raise UserError(f"run {run_id} cannot be resumed: {error}") from error
@@ -153,15 +143,40 @@ def remove_progress(recorder: Recorder) -> None:
         recorder.warn("the run's resume/ could not be removed", error)
 
 
-@contextmanager
-def resume_folder(run: MlflowRun) -> Iterator[tuple[Path, bool]]:
-    """Where the ``resume/`` of a run lies on this machine, else a scratch folder.
+# --- the document: what a run is to do ------------------------------------------------------
 
-    With it whether it is a scratch folder, whose files have to be fetched.
+
+def keep_document(recorder: Recorder, task: Mapping[str, Any]) -> None:
+    """Keep it among a run's artifacts, soon; a store that fails costs that, but not the work.
+
+    ``task``: JSON-ready: everything that is needed to start it again.
     """
-    uri = run.info.artifact_uri
-    if is_local_uri(uri):
-        yield Path(local_file_uri_to_path(uri)) / FOLDER, False
-        return
-    with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
-        yield Path(scratch) / FOLDER, True
+    document = {"format": _FORMAT, **task}
+    text = json.dumps({**document, "digest": digest_of(document)}) + "\n"
+    recorder.put(DOCUMENT_FILE, text.encode())
+
+
+def fetch_document(store: Store, run: MlflowRun) -> dict[str, Any]:
+    """What an interrupted run was to do.
+
+    UserError if it was stopped before that was known, or the file is damaged.
+    """
+    run_id = run.info.run_id
+    if DOCUMENT_FILE not in store.artifacts(run_id, FOLDER):
+        raise UserError(
+            f"run {run_id} was stopped before its original was there, so there is nothing to go "
+            "on from; start anew (if the original was interrupted, finish that first: "
+            "mlflow run . -e prune -P resume_run_id=ITS_ID)"
+        )
+    text = read(store, run, DOCUMENT_FILE)
+    try:
+        document = dict(read_json(text))
+        if document.pop("format") != _FORMAT:
+            raise ValueError("its format is not one that this version of mu reads")
+        if document.pop("digest") != digest_of({"format": _FORMAT, **document}):
+            raise ValueError("its contents do not fit its digest")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"run {run_id} cannot be resumed: {DOCUMENT_FILE} is damaged ({error!r}); start it anew"
+        ) from error
+    return document

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from glob import escape
 from pathlib import Path
 
+from mlflow.artifacts import download_artifacts
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
@@ -17,17 +20,17 @@ from mu.training.progress import FOLDER, KEPT_FILES, is_progress, remove_older, 
 
 
 class RunFiles:
-    """Asks the store where they are when the first one is needed.
+    """In a folder of this machine each file is there whole or not at all.
 
-    In a folder of this machine each file is there whole or not at all.
+    ``uri``: where they are; the store is asked when the first one is needed.
     """
 
-    def __init__(self, store: Store, run_id: str) -> None:
-        self._store, self._run_id = store, run_id
+    def __init__(self, store: Store, run_id: str, uri: str | None = None) -> None:
+        self._store, self._run_id, self._given = store, run_id, uri
 
     @cached_property
     def _uri(self) -> str:
-        return str(self._store.run(self._run_id).info.artifact_uri)
+        return self._given or str(self._store.run(self._run_id).info.artifact_uri)
 
     @cached_property
     def local(self) -> Path | None:
@@ -37,6 +40,21 @@ class RunFiles:
     @cached_property
     def _repository(self) -> ArtifactRepository:
         return get_artifact_repository(self._uri, tracking_uri=self._store.uri)
+
+    @contextmanager
+    def fetched(self, path: str) -> Iterator[Path]:
+        """A file, or a folder of them, on this machine: where it lies, or in a scratch folder."""
+        if self.local is not None:
+            yield self.local / path
+            return
+        with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
+            fetched = download_artifacts(
+                run_id=self._run_id,
+                artifact_path=path,
+                dst_path=scratch,
+                tracking_uri=self._store.uri,
+            )
+            yield Path(fetched)
 
     def put(self, path: str, content: bytes) -> None:
         """Put a file there, in place of an earlier one."""

@@ -15,8 +15,4 @@ class SilentClient(MlflowClient):
     def __getattribute__(self, name: str) -> Any:
         if name.startswith(("_", *_READING)) or not callable(getattr(MlflowClient, name, None)):
             return super().__getattribute__(name)
-        return _nothing
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    """Write nothing."""
+        return lambda *_, **__: None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import repeat
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,17 @@ from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import BoundMask, Mask
 from mu.runs import Run, generator, seeded
-from mu.training.objective import Loss, Objective, Penalty, averaged, share_statistics
+from mu.training.cycled import Cycled
+from mu.training.held import Held
+from mu.training.objective import (
+    Loss,
+    Objective,
+    Penalty,
+    Second,
+    Term,
+    averaged,
+    share_statistics,
+)
 from mu.training.optimizers import make_optimizer, restore_optimizer
 from mu.training.recipe import Training
 from mu.training.sam import ascended
@@ -32,6 +44,14 @@ class DivergedError(UserError):
     """The loss is no longer a number."""
 
 
+class Beside(NamedTuple):
+    """A second set, of which every step sees a batch, too; it is gone through again and again."""
+
+    data: Subset
+    term: Term
+    batch_size: int
+
+
 def train(
     model: nn.Module,
     data: Subset,
@@ -39,13 +59,17 @@ def train(
     run: Run,
     *,
     mask: Mask | None = None,
+    held: Held | None = None,
     loss: Loss | None = None,
+    guides: tuple[nn.Module, ...] = (),
+    beside: Beside | None = None,
     penalty: Penalty | None = None,
     start_epoch: int = 0,
     stop_epoch: int | None = None,
     first_step: int = 0,
     seed: int | None = None,
     label: str = "training",
+    prefix: str = "",
     frozen: bool = False,
     make: MakeOptimizer = make_optimizer,
     optimizer_state: Mapping[str, Tensor] | None = None,
@@ -66,9 +90,15 @@ def train(
     mask
         Its pruned weights are set to zero at the start, get no gradient, and are zero after
         every step.
+    held
+        Weights that do not move, or not as fast, in addition to the pruned ones.
     loss
-        Of logits (n, classes) and labels (n,): a mean over the samples. By default cross-entropy,
-        with the label smoothing of ``training``.
+        Of logits (n, classes), labels (n,) and the logits of each guide: a mean over the samples.
+        By default cross-entropy, with the label smoothing of ``training``.
+    guides
+        Networks that are shown the same images as this one, and are not trained.
+    beside
+        A second set; its term is added to the loss of every step, not to the loss that is logged.
     penalty
         Of the epoch alone, however often it is called; a scalar that is added to the loss.
     start_epoch, stop_epoch
@@ -79,6 +109,8 @@ def train(
         Added to the epoch to give the step of logged numbers.
     seed
         Of the order and augmentation of samples; by default the run's.
+    prefix
+        Of the names of logged numbers, where this is not the main training.
     frozen
         Keep the network in evaluation mode: normalisation by its running statistics, which stay
         as they are, and no dropout. For data whose statistics are not those of all data.
@@ -99,29 +131,38 @@ def train(
     batches = Batches(
         data, training.batch_size, run.device, augment=training.augment, ranks=run.ranks
     )
-    bound = None if mask is None or mask.is_dense else mask.bind(model)
-    if bound is not None:
+    bounds: list[BoundMask | Held] = [] if mask is None or mask.is_dense else [mask.bind(model)]
+    for bound in bounds:
         bound.apply()
+    bounds += [held] if held is not None else []
     optimizer = make(model, training)
     if optimizer_state is not None:
         restore_optimizer(optimizer, model, optimizer_state)
     if loss is None:
         loss = partial(F.cross_entropy, label_smoothing=training.label_smoothing)
+    second = None if beside is None else Cycled(*beside[::2], run, training.augment)
     stop = training.epochs if stop_epoch is None else stop_epoch
     seed = run.seed if seed is None else seed
     with (
-        averaged(Objective(model, loss, penalty, run), batches.few, run) as objective,
+        averaged(
+            Objective(model, Term(loss, guides), penalty, run, beside.term if beside else None),
+            batches.few,
+            run,
+        ) as objective,
         run.progress(label, (stop - start_epoch) * batches.samples) as advance,
     ):
-        step = _Step(model, objective, optimizer, training, bound, after_step, factor)
+        step = _Step(model, objective, optimizer, training, bounds, after_step, factor)
         for epoch in range(start_epoch, stop):
             model.train(not frozen)
             totals = torch.zeros(2, device=run.device)
             order = batches.shuffled(generator(seed, f"order of epoch {epoch}"))
+            seconds = repeat(None) if second is None else second.batches(seed, epoch)
             # No two ranks drop the same units of different samples.
             with seeded(seed, f"draws of epoch {epoch}{run.ranks.suffix}", run.device):
-                for number, (batch, share) in enumerate(zip(order, batches.shares, strict=True)):
-                    totals += step(*batch, share, epoch + number / len(batches))
+                each = zip(order, batches.shares, strict=True)
+                for number, (batch, share) in enumerate(each):
+                    moment = epoch + number / len(batches)
+                    totals += step(*batch, share, moment, next(seconds))
                     advance(share.whole, f"epoch {epoch + 1}/{stop}")
             share_statistics(model, run)
             run.samples_seen += batches.samples
@@ -132,8 +173,8 @@ def train(
                 raise DivergedError(
                     f"the loss became {mean} in epoch {epoch + 1}; lower lr (or the penalty)"
                 )
-            numbers = {"loss": mean, "train_acc": 100 * right, "lr": step.rate}
-            run.log_all(numbers, first_step + epoch)
+            numbers = {f"{prefix}loss": mean, f"{prefix}train_acc": 100 * right}
+            run.log_all(numbers | ({} if prefix else {"lr": step.rate}), first_step + epoch)
             if after_epoch is not None:
                 after_epoch(epoch, optimizer)
 
@@ -147,30 +188,33 @@ class _Step:
         objective: nn.Module,
         optimizer: Optimizer,
         training: Training,
-        bound: BoundMask | None,
+        bounds: Sequence[BoundMask | Held],
         after: AfterStep | None,
         factor: Factor | None,
     ) -> None:
         self.model, self.objective, self.optimizer = model, objective, optimizer
-        self.training, self.bound, self.after = training, bound, after
+        self.training, self.bounds, self.after = training, bounds, after
         self.factor = factor or partial(
             learning_rate_factor, training.schedule, epochs=training.epochs, warmup=training.warmup
         )
         self.rate = 0.0  # of the last step
 
-    def __call__(self, images: Tensor, labels: Tensor, share: Share, moment: float) -> Tensor:
+    def __call__(
+        self, images: Tensor, labels: Tensor, share: Share, moment: float, second: Second | None
+    ) -> Tensor:
         """Take the step; gives this rank's sums of losses and of right answers, shape (2,)."""
         one = self.training
         self.rate = one.lr * self.factor(moment)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
-        logits, value = self._gradient(images, labels, int(moment), share.weight)
+        given = (images, labels, int(moment), share.weight, second)
+        logits, value = self._gradient(*given)
         if one.sam_rho:
             with ascended(self.model, one.sam_rho, adaptive=one.sam_adaptive):
-                self._gradient(images, labels, int(moment), share.weight)
+                self._gradient(*given)
         self.optimizer.step()
-        if self.bound is not None:
-            self.bound.apply()
+        for bound in self.bounds:
+            bound.apply()
         if self.after is not None:
             self.after(int(moment), self.rate)
         right = (logits.argmax(1) == labels).sum()
@@ -178,12 +222,12 @@ class _Step:
         return sums if share.own else torch.zeros_like(sums)
 
     def _gradient(
-        self, images: Tensor, labels: Tensor, epoch: int, weight: float
+        self, images: Tensor, labels: Tensor, epoch: int, weight: float, second: Second | None
     ) -> tuple[Tensor, Tensor]:
         """Leave the gradient of the objective in the parameters; gives logits and loss."""
-        logits, value, whole = self.objective(images, labels, epoch, weight)
+        logits, value, whole = self.objective(images, labels, epoch, weight, second)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(whole)
-        if self.bound is not None:
-            self.bound.mask_gradients()
+        for bound in self.bounds:
+            bound.mask_gradients()
         return logits, value

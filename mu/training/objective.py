@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,38 +15,72 @@ from torch.nn.parallel import DistributedDataParallel
 from mu.distributed.group import explained
 from mu.runs import Run
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]  # of logits, labels and the logits of each guide
 Penalty = Callable[[int], Tensor]
+Second = tuple[Tensor, Tensor, float]  # images, labels and weight of a batch of the second set
+
+
+class Term(NamedTuple):
+    """What a step minimises on a batch of data.
+
+    Attributes
+    ----------
+    loss
+        Of logits (n, classes), labels (n,) and, for each guide, its logits: a mean over samples.
+    guides
+        Networks that are shown the same images, and are not trained.
+    """
+
+    loss: Loss
+    guides: tuple[nn.Module, ...] = ()
+
+    def of(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n, classes) and loss."""
+        with torch.no_grad():
+            guided = [guide(images) for guide in self.guides]
+        logits = model(images)
+        return logits, self.loss(logits, labels, *guided)
 
 
 class Objective(nn.Module):
     """The loss of a network on a batch, and a penalty on its weights.
 
-    Parameters
-    ----------
-    loss
-        Of logits (n, classes) and labels (n,): a mean over the samples.
-    penalty
-        Of the epoch.
-    run
-        Says how to pass forward.
+    ``term``: what is minimised on a batch. ``beside``: the same of a batch of a second set, where
+    there is one. ``penalty``: of the epoch. ``run``: says how to pass forward.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, penalty: Penalty | None, run: Run) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        term: Term,
+        penalty: Penalty | None,
+        run: Run,
+        beside: Term | None = None,
+    ) -> None:
         super().__init__()
-        self.model, self.loss, self.penalty, self.run = model, loss, penalty, run
+        self.model, self.penalty, self.run = model, penalty, run
+        self.term, self.beside = term, beside  # tuples, so that guides are no part of this module
 
     def forward(
-        self, images: Tensor, labels: Tensor, epoch: int, weight: float
+        self,
+        images: Tensor,
+        labels: Tensor,
+        epoch: int,
+        weight: float,
+        second: Second | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (n, classes) and loss, and the scalar to differentiate.
 
         ``weight``: of the loss: what the batch is in proportion to an equal share of a larger one.
+        The second batch is passed forward by itself, and adds to the scalar alone.
         """
         with self.run.autocast():
-            logits = self.model(images)
-            value = self.loss(logits, labels)
+            logits, value = self.term.of(self.model, images, labels)
         whole = value if weight == 1 else weight * value
+        if second is not None and self.beside is not None:
+            more, known, share = second
+            with self.run.autocast():
+                whole = whole + share * self.beside.of(self.model, more, known)[1]
         if self.penalty is not None:
             whole = whole + self.penalty(epoch)
         return logits.detach(), value.detach(), whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,20 @@ class NormalizedSGD(Optimizer):
             weights = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(moved)))
             scale = torch.where(length > 0, -group["lr"] * weights / length, 0.0)
             torch._foreach_add_(moved, torch._foreach_mul(units, scale))
+
+
+@torch.no_grad()
+def soft_threshold(weights: Sequence[Tensor], threshold: float) -> None:
+    """Pull all ``weights`` towards zero by ``threshold``, in place, and no further than zero.
+
+    w becomes sign(w) max(|w| - threshold, 0): the proximal step of the L1 norm (Daubechies, Defrise
+    & De Mol 2004, An iterative thresholding algorithm for linear inverse problems with a sparsity
+    constraint, Communications on Pure and Applied Mathematics 57). The host does not wait for the
+    device.
+    """
+    # What is within the threshold equals its clamped self, and x - x is 0.0, never -0.0.
+    near = torch._foreach_clamp_min(torch._foreach_clamp_max(list(weights), threshold), -threshold)
+    torch._foreach_sub_(list(weights), near)
 
 
 def optimizer_state(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:

@@ -96,44 +96,6 @@ class Checkpointer(Protocol):
         """The newest that was kept and is whole, or None."""
 
 
-class FolderCheckpointer:
-    """Keeps progress in a folder.
-
-    Parameters
-    ----------
-    folder
-        Made when it is needed.
-    about
-        JSON-ready: what is being made. Progress of something else is refused.
-    """
-
-    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self.about = json.loads(json.dumps(about))
-
-    def save(self, progress: Progress) -> None:
-        """See :meth:`Checkpointer.save`."""
-        content = progress.to_bytes(self.about)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / file_name(progress, content), content)
-        remove_older(self.folder)
-
-    def last(self) -> Progress | None:
-        """See :meth:`Checkpointer.last`.
-
-        UserError if there is progress, but all of it is damaged, or it is of something else.
-        """
-        if not progress_files(self.folder):
-            return None
-        progress, about = read_newest(self.folder)
-        if about != self.about:
-            raise UserError(
-                f"{str(self.folder)!r} holds the progress of another training; resume that one "
-                "with its own settings, or name another folder"
-            )
-        return progress
-
-
 def file_name(progress: Progress, content: bytes) -> str:
     """The name of a progress file: round, epoch and the first digits of its sha256."""
     digest = hashlib.sha256(content).hexdigest()[:16]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import Mask
 from mu.runs import Run
@@ -21,17 +20,9 @@ from mu.training.recipe import Training
 class Bookmark:
     """Where a training stands: put after each epoch, and gone on from after an interruption.
 
-    Parameters
-    ----------
-    run
-        Its numbers, notes and costs are kept, and taken over. The clock starts here.
-    checkpointer
-        None where nothing is to be kept.
-
-    Attributes
-    ----------
-    before
-        What to go on from, or None at a first beginning.
+    ``run``: its numbers, notes and costs are kept, and taken over. The clock starts here.
+    ``checkpointer``: None where nothing is to be kept. ``before``: what to go on from, or None at a
+    first beginning.
     """
 
     def __init__(self, run: Run, checkpointer: Checkpointer | None) -> None:
@@ -86,48 +77,61 @@ class Bookmark:
             ) from error
         self.run.go_on(before.records, before.notes, before.samples_seen, before.seconds)
 
+    def train(
+        self,
+        model: nn.Module,
+        data: Any,
+        training: Training,
+        mask: Mask,
+        *,
+        after_epoch: AfterEpoch | None = None,
+        rewind: Callable[[], Mapping[str, Tensor]] = dict,
+        by: Callable[..., None] = train,
+        **settings: Any,
+    ) -> None:
+        """:func:`mu.training.loop.train` from where it stands, put after each epoch.
+
+        ``after_epoch``: as in the loop; what it logs is kept too. ``rewind``: gives the weights to
+        keep beside those of the network. ``by``: what trains on ``data``, if not the loop on a
+        set. ``settings``: more settings of it.
+        """
+        before = self.before
+
+        def keep(epoch: int, optimizer: Optimizer) -> None:
+            if after_epoch is not None:
+                after_epoch(epoch, optimizer)
+            self.put(model, mask, optimizer, epoch + 1, rewind=rewind())
+
+        by(
+            model,
+            data,
+            training,
+            self.run,
+            mask=mask,
+            start_epoch=before.epoch if before else 0,
+            optimizer_state=before.optimizer if before else None,
+            after_epoch=keep,
+            **settings,
+        )
+
 
 def train_resumably(
     model: nn.Module,
-    data: Subset,
+    data: Any,
     training: Training,
     run: Run,
     *,
     mask: Mask,
     checkpointer: Checkpointer | None,
-    after_epoch: AfterEpoch | None = None,
     **settings: Any,
 ) -> None:
     """A training that is all there is to do: :func:`mu.training.loop.train`, gone on with.
 
-    Parameters
-    ----------
-    checkpointer
-        Keeps the progress after each epoch. Where it holds some already, training goes on there;
-        where that is of the last epoch, nothing is left to do.
-    after_epoch
-        As in the loop; what it logs is kept too.
-    settings
-        More settings of the loop.
+    ``checkpointer``: keeps the progress after each epoch. Where it holds some already, training
+    goes on there; where that is of the last epoch, nothing is left to do. ``settings``: more
+    settings of the loop.
     """
     bookmark = Bookmark(run, checkpointer)
-    before = bookmark.before
-    if before is not None:
-        bookmark.go_on(model, before)
-
-    def keep(epoch: int, optimizer: Optimizer) -> None:
-        if after_epoch is not None:
-            after_epoch(epoch, optimizer)
-        bookmark.put(model, mask, optimizer, epoch + 1)
-
-    train(
-        model,
-        data,
-        training,
-        run,
-        mask=mask,
-        start_epoch=before.epoch if before else 0,
-        optimizer_state=before.optimizer if before else None,
-        after_epoch=keep,
-        **settings,
-    )
+    if bookmark.before is not None:
+        bookmark.go_on(model, bookmark.before)
+    bookmark.train(model, data, training, mask, **settings)

@@ -46,12 +46,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 def learning_rate_factor(schedule: str, epoch: float, epochs: int, warmup: int = 0) -> float:
     """The factor on the learning rate at a moment.
 
-    Parameters
-    ----------
-    epoch
-        Epochs passed, fractions included, 0 to ``epochs``.
-    warmup
-        Epochs in which the rate grows linearly from zero to the schedule's.
+    ``epoch``: epochs passed, fractions included, 0 to ``epochs``. ``warmup``: epochs in which the
+    rate grows linearly from zero to the schedule's.
     """
     factor = SCHEDULES[schedule](epoch / epochs)
     return factor * min(1.0, epoch / warmup) if warmup else factor

@@ -34,12 +34,8 @@ DONE = "transfer"  # in a spec's history
 def transfer_training(target: str, tune: str = DEFAULT_TUNE, **settings: Any) -> Training:
     """The settings of a transfer to a data set: what is given, then the defaults of ``tune``.
 
-    Augmentation is by default what suits the data set.
-
-    Raises
-    ------
-    UserError
-        If a name is unknown or a value is out of range.
+    Augmentation is by default what suits the data set. UserError if a name is unknown or a value is
+    out of range.
     """
     given = {name: value for name, value in settings.items() if value is not None}
     own = {n: v for n, v in source(target).training.items() if n == "augment"}
@@ -61,7 +57,9 @@ def transferred(
 ) -> Checkpoint:
     """The network of ``checkpoint`` with a new head, trained on for ``target``.
 
-    Pruned weights stay exactly zero; ``checkpoint`` is left as it is.
+    Pruned weights stay exactly zero; ``checkpoint`` is left as it is. UserError if the target does
+    not fit the network, or the network has no head to exchange. DivergedError if the loss becomes
+    no number.
 
     Parameters
     ----------
@@ -84,13 +82,6 @@ def transferred(
     Checkpoint
         Its spec is of the target, with the source's mean and standard deviation; nothing
         is removed of that. The weights of a head that can be pruned are all kept.
-
-    Raises
-    ------
-    UserError
-        If the target does not fit the network, or the network has no head to exchange.
-    DivergedError
-        If the loss becomes no number.
     """
     _check_tune(tune)
     check_target(checkpoint.spec, target)
@@ -125,11 +116,8 @@ def check_target(
 ) -> None:
     """Refuse a target whose images a network does not take, or a network without a head.
 
-    Parameters
-    ----------
-    shape
-        (channels, height, width) of the source's images, where it is known; by default they are
-        taken to be square.
+    ``shape``: (channels, height, width) of the source's images, where it is known; by default they
+    are taken to be square.
     """
     model = spec.recipe.model
     wanted = shape or (model.in_channels, model.image_size, model.image_size)

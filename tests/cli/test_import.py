@@ -379,9 +379,9 @@ FAULTS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: having(fc__bias=torch.zeros(10, dtype=torch.complex64)),
         ("'fc.bias'", "no plain tensor"),
     ),
-    "numpy arrays": (
-        lambda: {name: one.numpy() for name, one in network().state_dict().items()},
-        ("no state dict (found a pickled numpy._core.multiarray._reconstruct", "torch.save("),
+    "numpy arrays of whole numbers": (
+        lambda: having(fc__bias=torch.zeros(10, dtype=torch.int8).numpy()),
+        ("'fc.bias' holds int8", "save the weights as float32"),
     ),
     "a number": (lambda: 3, ("holds a int, not a state dict", "torch.save(")),
     "a tensor": (lambda: torch.ones(3), ("holds a Tensor, not a state dict",)),

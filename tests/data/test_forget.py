@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mu.data.class_names import labels_of as mu_labels_of
 from mu.data.forget_request import ForgetRequest
 from mu.data.forget_split import ForgetSplit, indices_digest
-from mu.data.index_files import read_indices
+from mu.data.lists import read_indices
 from mu.data.splits import Split, SplitSpec, split
 from mu.errors import UserError
 from tests.helpers import laws, make_dataset, refused

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mu.detection.activations.by_class import ClassFeatures
-from mu.detection.activations.clusters import reduced, split
+from mu.detection.activations import ClassFeatures, reduced, smallest_cluster
 from mu.detection.clustering import ActivationClustering
 from mu.runs import Run
 from tests.data.poisoned import make_poison
@@ -31,7 +30,7 @@ def of(rows):
 @pytest.mark.parametrize(("small", "large"), [(5, 95), (20, 80), (3, 20)])
 def test_a_distant_cluster_is_the_smaller_one_with_its_share(small, large):
     rows = two_clusters(small, large, 40)
-    found = split(of(rows), 10)
+    found = smallest_cluster(of(rows), 10)
 
     assert found.rows.tolist() == list(range(small))
     assert found.share == small / (small + large)
@@ -51,7 +50,7 @@ def test_it_is_the_best_of_all_splits_into_two():
         return sum(((part - part.mean(0)) ** 2).sum() for part in (white[inside], white[~inside]))
 
     every = [one for count in range(1, 6) for one in combinations(range(len(rows)), count)]
-    assert set(split(of(rows), 2).rows) == set(min(every, key=spread))
+    assert set(smallest_cluster(of(rows), 2).rows) == set(min(every, key=spread))
 
 
 def silhouette(values, inside):
@@ -69,7 +68,7 @@ def silhouette(values, inside):
 
 def test_the_silhouette_score_is_that_of_its_definition():
     rows = two_clusters(6, 30, 8, seed=2)
-    found = split(of(rows), 3)
+    found = smallest_cluster(of(rows), 3)
 
     inside = np.isin(np.arange(len(rows)), found.rows)
     assert found.silhouette == pytest.approx(silhouette(reduced(rows, 3), inside))
@@ -125,8 +124,8 @@ def test_more_clusters_separate_what_two_do_not():
     halves = np.repeat([[0.0, 0.0], [12.0, 0.0]], 100, axis=0)
     rows = np.concatenate([np.tile([[6.0, 9.0]], (12, 1)), halves]) + rng.normal(size=(212, 2))
 
-    assert len(split(of(rows), 10).rows) > 60
-    assert split(of(rows), 10, clusters=3).rows.tolist() == list(range(12))
+    assert len(smallest_cluster(of(rows), 10).rows) > 60
+    assert smallest_cluster(of(rows), 10, clusters=3).rows.tolist() == list(range(12))
 
 
 @pytest.mark.parametrize("settings", [{"size": 0.05}, {"silhouette": 0.9}])
@@ -146,7 +145,9 @@ def test_a_lone_sample_is_no_cluster():
 
     found = ActivationClustering().suspect(checkpoint_of(dataset), dataset, run)
 
-    assert split(of(dataset.train.pixels[::2].flatten(1).double().numpy()), 10).rows.tolist() == [2]
+    assert smallest_cluster(
+        of(dataset.train.pixels[::2].flatten(1).double().numpy()), 10
+    ).rows.tolist() == [2]
     assert len(found.numbers) == 0
 
 

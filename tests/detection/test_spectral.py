@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mu.data.splits import SplitSpec
-from mu.detection.activations.by_class import precision_and_recall
-from mu.detection.activations.outliers import along_main_direction, farthest
+from mu.detection.activations import along_main_direction, farthest, precision_and_recall
 from mu.detection.spectral import SpectralSignatures
 from mu.runs import Run
 from tests.data.poisoned import SEEDS, make_poison

@@ -184,9 +184,9 @@ def test_what_ranks_that_failed_mean(codes, status, reason) -> None:
 
 
 def test_more_gpus_than_there_are_are_refused(monkeypatch) -> None:
-    from mu.runs import check_devices
+    from mu.devices import check_devices
 
-    monkeypatch.setattr("mu.runs.pick_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr("mu.devices.pick_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     with refused("devices=3", "2 GPUs", "device=cpu"):
         check_devices("auto", 3, sync_bn=False)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.data.images import Images
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.measurements import GROUPS
+from mu.evaluation.planted import backdoor
 from mu.models import ModelSpec
 from mu.runs import Run
 from tests.data.poisoned import SEEDS, in_layout, make_poison

@@ -15,7 +15,8 @@ from mu.evaluation.distance.divergence import divergences
 from mu.evaluation.measurements import GROUPS, Selection, check_needs, measurements
 from mu.evaluation.membership import membership, rates_of_all
 from mu.evaluation.outputs import MOST_LOGITS, Outputs, SplitOutputs
-from mu.evaluation.references import View, attack
+from mu.evaluation.planted import CONFUSION
+from mu.evaluation.references import attack
 from mu.evaluation.unlearning import predict_split
 from mu.report import outcome_plots, plots
 from mu.runs import Run
@@ -80,7 +81,7 @@ def test_nothing_else_is_left_out(forget, large):
     assert "MIA_prob_auc" in whole
     too_few = {name for name in NAMES if "_tpr_at_" in name}  # images for these rates
     # Networks that have learned nothing have no depth, and no two classes were confused.
-    missing = set(NAMES) - whole - {"ASR_source", "depth", "IC_err", "Fgt"} - too_few
+    missing = set(NAMES) - whole - {"ASR_source", "depth", "depth_logit_mask", *CONFUSION} - too_few
     assert missing == (set() if forget == "class:1" else {"TA_forgotten", "prototype_acc"})
 
 
@@ -130,8 +131,10 @@ def test_a_model_that_has_diverged_is_refused_all_the_same(place):
 def test_attacks_with_references_need_no_logits():
     draws = np.random.default_rng(0)
     seen = np.repeat([[True], [False]], 2, 0) ^ (draws.random(20) < 0.5)
-    views = [View(outputs(20, seed=n), outputs(30, seed=10 + n)) for n in range(5)]
-    reduced = [View(one.attacked.reduced(), one.bystanders.reduced()) for one in views]
+    views = [
+        {"attacked": outputs(20, seed=n), "bystanders": outputs(30, seed=10 + n)} for n in range(5)
+    ]
+    reduced = [{part: one.reduced() for part, one in view.items()} for view in views]
     expected = attack(views[0], views[1:], seen, gamma=1.0)
     scores = attack(reduced[0], reduced[1:], seen, gamma=1.0)
     assert all(np.array_equal(scores[kind], expected[kind]) for kind in ("lira", "rmia"))

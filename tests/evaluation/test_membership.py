@@ -10,6 +10,7 @@ from mu.evaluation.comparison import compare, gap_statistics
 from mu.evaluation.controls import logit_masked
 from mu.evaluation.membership import (
     ATTACKS,
+    SCORES,
     Attack,
     called_members,
     efficacy,
@@ -19,7 +20,6 @@ from mu.evaluation.membership import (
     unseen_of_same_classes,
 )
 from mu.evaluation.outputs import Outputs, SplitOutputs
-from mu.evaluation.scores import SCORES
 
 
 def outputs(count, ahead, seed, classes=4, label=None):

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from mu.data.images import Images
 from mu.data.wrong_labels import WrongLabels
-from mu.evaluation.backdoor import backdoor
 from mu.evaluation.measurements import GROUPS
-from mu.evaluation.planted import planted, wrong_labels
+from mu.evaluation.planted import backdoor, planted, wrong_labels
 from mu.runs import Run
 from tests.data.poisoned import make_poison
 from tests.helpers import laws, make_dataset
@@ -60,6 +59,13 @@ def test_confusion_is_counted_as_the_paper_defines_it(train, test, data):
     for number, label in zip(numbers, labels, strict=True):
         given_still += train[number][1] == label
     assert found.pop("UA_poison") == pytest.approx(100 - 100 * given_still / len(numbers))
+    answers = [train[number] for number in numbers]  # its class, what is said
+    assert found.pop("IC_err_forget") == pytest.approx(
+        100 * sum(said != true for true, said in answers) / len(answers)
+    )
+    assert found.pop("Fgt_forget") == sum(
+        said in (one, other) and said != true for true, said in answers
+    )
     of_both = wrong = confused = 0
     for label, said in test:
         if label in (one, other):
@@ -78,7 +84,10 @@ def test_an_error_to_a_third_class_is_an_error_and_no_confusion():
     test = [(0, 0), (0, 1), (0, 3), (1, 1), (1, 0), (2, 0), (3, 1)]
     what = WrongLabels("confusion:0,1:1", (0, 1), (1, 0))
     found = measured(what.apply(data_of([(0, 1), (1, 1), (2, 2)], test)))
-    assert found == {"UA_poison": 50.0, "IC_err": pytest.approx(60.0), "Fgt": 2.0}
+    assert found == {
+        "UA_poison": 50.0, "IC_err": pytest.approx(60.0), "Fgt": 2.0,
+        "IC_err_forget": 50.0, "Fgt_forget": 1.0,
+    }  # fmt: skip
 
 
 def test_canaries_confuse_no_two_classes():

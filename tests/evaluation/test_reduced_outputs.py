@@ -7,9 +7,9 @@ import psutil
 import pytest
 import torch
 
+from mu.evaluation.membership import SCORES
 from mu.evaluation.outputs import MOST_LOGITS, Outputs, joined, predict
 from mu.evaluation.reductions import REDUCTIONS
-from mu.evaluation.scores import SCORES
 from mu.runs import Run
 from tests.evaluation.distance.looks import outputs
 from tests.helpers import make_checkpoint, make_dataset

@@ -31,6 +31,7 @@ from mu.evaluation.references import (
     make_reference,
     save_models,
     view_arrays,
+    view_of,
 )
 from mu.methods import make_method
 from mu.originals.rounds import train_network
@@ -83,7 +84,9 @@ def test_numbers_are_the_published_ones_and_test_images_follow():
     assert torch.equal(game.dataset.train.labels[60:], data.test.labels)
     assert game.dataset.mean == data.mean
     test_labels = data.test.labels[game.non_members - 60]
-    assert torch.equal(game.attacked.labels, torch.cat([data.train.labels[:12], test_labels]))
+    assert torch.equal(
+        game.parts()["attacked"].labels, torch.cat([data.train.labels[:12], test_labels])
+    )
 
 
 def test_where_a_class_has_fewer_test_images_all_are_taken_and_none_of_another():
@@ -102,8 +105,8 @@ def test_the_seed_draws_the_test_images_and_the_halves():
     one, same, other = (challenge_of(data, np.arange(20), seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(one.non_members, same.non_members)
     assert not np.array_equal(one.non_members, other.non_members)
-    assert np.array_equal(one.seen(3), same.seen(3))
-    assert not np.array_equal(one.seen(3), other.seen(3))
+    assert np.array_equal(one.seen(3)["attacked"], same.seen(3)["attacked"])
+    assert not np.array_equal(one.seen(3)["attacked"], other.seen(3)["attacked"])
     seeds = [game.seed_of(number) for game in (one, other) for number in range(20)]
     assert len(set(seeds)) == 40
 
@@ -136,7 +139,7 @@ def test_too_little_to_attack_is_refused():
 @given(st.integers(10, 31), st.integers(0, 2**32 - 1))
 def test_partners_saw_the_two_halves(size, seed):
     game, split = challenge_of(make_dataset(train=60, test=100), range(size), seed)
-    seen = np.stack([game.seen(number) for number in range(8)])
+    seen = np.stack([game.seen(number)["attacked"] for number in range(8)])
     assert (seen.sum(0) == 4).all()
     assert (seen.sum(1) == size).all()
     assert np.array_equal(seen[::2], ~seen[1::2])
@@ -158,11 +161,11 @@ def test_retained_samples_are_left_out_by_half_of_the_references_and_never_forgo
     assert np.array_equal(np.union1d(game.retain, game.retained), split.retain)
     assert len(game.retained) == retained
     assert len(game.retain) == len(split.retain) - retained
-    seen = np.stack([game.seen_retained(number) for number in range(6)])
+    seen = np.stack([game.seen(number)["retained"] for number in range(6)])
     assert (seen.sum(0) == 3).all()
     assert np.array_equal(seen[::2], ~seen[1::2])
     for number in range(6):
-        assert np.array_equal(game.seen(number), plain.seen(number))
+        assert np.array_equal(game.seen(number)["attacked"], plain.seen(number)["attacked"])
         part, without = game.split_of(number), plain.split_of(number)
         assert np.array_equal(part.forget, without.forget)
         left_out = np.setdiff1d(without.retain, part.retain)
@@ -247,9 +250,9 @@ def test_the_method_gets_the_reference_and_its_half():
     assert seed == game.seed_of(1)
     assert mask == original.mask
     assert found.unlearned is not None
-    assert not found.unlearned.attacked.logits.any()
-    assert found.trained.attacked.logits.any()
-    assert torch.equal(found.trained.attacked.logits, make(1).trained.attacked.logits)
+    assert not found.unlearned["attacked"].logits.any()
+    assert found.trained["attacked"].logits.any()
+    assert torch.equal(found.trained["attacked"].logits, make(1).trained["attacked"].logits)
 
 
 def test_a_run_with_another_seed_is_refused():
@@ -265,18 +268,19 @@ def nothing(*_: object) -> None:
 def same(one: View | None, other: View | None) -> bool:
     assert one is not None
     assert other is not None
-    parts = ("attacked", "bystanders", "retained")
-    return all(torch.equal(getattr(one, p).logits, getattr(other, p).logits) for p in parts)
+    assert set(one) == set(other) == {"attacked", "bystanders", "retained"}
+    return all(torch.equal(one[part].logits, other[part].logits) for part in one)
 
 
 def test_a_kept_reference_is_the_same():
     _, game = small()
     made = make(1, nothing)
     found = Reference.from_bytes(made.to_bytes(), game, 1, unlearned=True)
-    assert np.array_equal(found.seen, made.seen)
+    assert {*found.seen} == {*made.seen}
+    assert all(np.array_equal(found.seen[part], made.seen[part]) for part in made.seen)
     assert same(found.trained, made.trained)
     assert same(found.unlearned, made.unlearned)
-    assert torch.equal(found.trained.bystanders.labels, made.trained.bystanders.labels)
+    assert torch.equal(found.trained["bystanders"].labels, made.trained["bystanders"].labels)
     assert Reference.from_bytes(make(1).to_bytes(), game, 1, unlearned=False).unlearned is None
 
 
@@ -289,7 +293,7 @@ def packed(arrays: Any) -> bytes:
 def test_what_the_kept_references_say_of_training_samples(tmp_path):
     original, game = small()
     made = [make(number) for number in range(4)]
-    view = View.of(original.model, game, Run())
+    view = view_of(original.model, game, Run())
     save_models(tmp_path / "references" / "models.npz", game, {"original": view}, 60)
     for number, one in enumerate(made):
         (tmp_path / f"references/{number:03d}.npz").write_bytes(one.to_bytes())
@@ -301,8 +305,7 @@ def test_what_the_kept_references_say_of_training_samples(tmp_path):
     assert found.samples.tolist() == [*game.members, *game.retained]
     labels = game.dataset.train.labels[found.samples]
     for number, one in enumerate(made):
-        assert one.trained.retained is not None
-        logits = torch.cat([one.trained.attacked.logits[:12], one.trained.retained.logits])
+        logits = torch.cat([one.trained["attacked"].logits[:12], one.trained["retained"].logits])
         assert np.array_equal(found.right[number], (logits.argmax(1) == labels).numpy())
         trained = np.isin(found.samples, np.concatenate(
             [game.split_of(number).forget, game.split_of(number).retain]
@@ -389,7 +392,7 @@ def memorised() -> tuple[dict[str, View], Challenge, list[Reference]]:
     unlearned.model.load_state_dict(original.model.state_dict())
     method.unlearn(unlearned, split, Run())
     views = {
-        name: View.of(one.model, game, Run())
+        name: view_of(one.model, game, Run())
         for name, one in (("original", original), ("oracle", oracle), ("ft", unlearned))
     }
     found = [
@@ -403,7 +406,7 @@ def memorised() -> tuple[dict[str, View], Challenge, list[Reference]]:
 
 def numbers(model: str, kind: str, *, unlearned: bool = False) -> dict[str, float]:
     views, game, references = memorised()
-    seen = np.stack([one.seen for one in references])
+    seen = np.stack([one.seen["attacked"] for one in references])
     looks = [one.unlearned if unlearned else one.trained for one in references]
     scores = attack(views[model], looks, seen, gamma=1.0)[kind]  # type: ignore[arg-type]
     cut = len(game.members)
@@ -413,9 +416,9 @@ def numbers(model: str, kind: str, *, unlearned: bool = False) -> dict[str, floa
 @pytest.mark.slow
 def test_the_original_fits_its_training_data():
     views, _, _ = memorised()
-    forgotten = views["original"].attacked.select(torch.arange(100))
+    forgotten = views["original"]["attacked"].select(torch.arange(100))
     assert forgotten.accuracy() > 97
-    assert views["oracle"].attacked.select(torch.arange(100)).accuracy() < 80
+    assert views["oracle"]["attacked"].select(torch.arange(100)).accuracy() < 80
 
 
 @pytest.mark.slow
@@ -443,7 +446,7 @@ def test_the_logits_are_kept_as_networks_give_them():
     views, _, _ = memorised()
     kept = view_arrays("original", views["original"])
     assert kept["original_attacked"].dtype == np.float32
-    assert np.array_equal(kept["original_attacked"], views["original"].attacked.logits.numpy())
+    assert np.array_equal(kept["original_attacked"], views["original"]["attacked"].logits.numpy())
 
 
 @cache
@@ -462,7 +465,7 @@ def test_samples_with_planted_wrong_labels_are_the_most_memorised(part):
     assert 5 < planted.sum() < len(planted) / 2
     looks = [each.trained for each in memorised()[2]]
     margins = np.stack([
-        (look.attacked if part == "forget" else look.retained).score("margin").numpy()
+        look["attacked" if part == "forget" else "retained"].score("margin").numpy()
         for look in looks
     ])[:, : len(planted)]  # fmt: skip
     order = most_memorised(one.right, margins, one.seen)

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mu.evaluation.membership import SCORES
 from mu.evaluation.outputs import Outputs
 from mu.evaluation.reductions import LOWEST
-from mu.evaluation.scores import SCORES
 
 logit = st.floats(-5, 5)
 rows = st.lists(st.tuples(st.lists(logit, min_size=3, max_size=3), st.integers(0, 2)), min_size=1)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import mu
 from mu.data.images import Images
-from mu.foreign.augmentation import doubt_augmentation, shifted
 from mu.foreign.originals import import_original
+from mu.foreign.trial import doubt_augmentation, shifted
 from tests.cli.foreign_files import save
 from tests.helpers import make_dataset, refused
 

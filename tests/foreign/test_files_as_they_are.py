@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import mu
 from mu.data.images import ImageDataset
 from mu.foreign.originals import Imported, import_original
+from mu.foreign.unread import Array, Type
 from tests.cli.foreign_files import network, paper_network, prefixed, save
 from tests.helpers import refused
 
@@ -87,6 +88,14 @@ def timm() -> dict[str, Any]:
         "args": arguments,
         "metric": np.float64(3),
     }
+
+
+def arrays() -> dict[str, Any]:
+    """The weights as another library keeps them, some in another order of bytes or of sizes."""
+    found: dict[str, Any] = {name: one.numpy() for name, one in weights().items()}
+    found["fc.bias"] = found["fc.bias"].astype(">f4")
+    found["fc.weight"] = np.asfortranarray(found["fc.weight"])
+    return found
 
 
 def compiled_inside() -> dict[str, Tensor]:
@@ -162,6 +171,10 @@ KINDS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: {"optimizer": {"exp_avg": other_weights()}, "model": weights()},
         ("under 'model'", "optimizer (56 tensors)"),
     ),
+    "numpy's arrays": (
+        lambda: {"net": arrays(), "names": np.array(["a"]), "log": np.array([{}], dtype=object)},
+        ("under 'net'", "not read: names (", "log ("),
+    ),
     "the whole network": (trained, ()),
     "the whole network in a mapping": (lambda: {"model": trained()}, ("under 'model'",)),
 }
@@ -189,6 +202,61 @@ def test_a_network_under_pruning_that_was_saved_whole(digits: ImageDataset, tmp_
     alone = import_original(save(tmp_path / "alone.pt", dict(model.state_dict())), digits)
     assert imported.checkpoint.mask == alone.checkpoint.mask
     assert imported.checkpoint.fingerprint == alone.checkpoint.fingerprint
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_arrays_in_an_npz_file(
+    digits: ImageDataset, tmp_path: Path, write: Callable[..., None]
+) -> None:
+    path = tmp_path / "file.npz"
+    write(path, **arrays(), epoch=np.array(3), names=np.array(["a"]))
+    imported = import_original(path, digits)
+    assert taken(imported) == "first"
+    assert "not read: epoch, names" in "\n".join(imported.notes)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with refused("file.npz", "damaged or no checkpoint"):
+        import_original(path, digits)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (1, (2, 3), "f4", False, bytes(20)),  # bytes that are too few
+        (1, (-2, -3), "f4", False, bytes(24)),
+        (1, (2**40, 2**40), "f4", False, bytes(24)),
+        (1, (2.0, 3), "f4", False, bytes(24)),
+        (1, (3,), "O8", False, bytes(24)),  # addresses of objects
+        (1, (6,), "f4", False, [1.0] * 6),
+        ("x",),
+        {"shape": (6,)},
+        None,
+    ],
+)
+def test_an_array_is_made_of_what_fits_together_alone(said: Any) -> None:
+    array = Array()
+    if isinstance(said, tuple) and len(said) == 5:
+        said = (*said[:2], Type(said[2]), *said[3:])
+    array.__setstate__(said)
+    assert array.tensor() is None
+    array.__setstate__((1, (2, 3), Type("f4"), False, np.arange(6, dtype="=f4").tobytes()))
+    found = array.tensor()
+    assert found is not None
+    assert found.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_objects_in_arrays_are_refused(digits: ImageDataset, tmp_path: Path) -> None:
+    mark, path = tmp_path / "executed", tmp_path / "file.npy"
+    np.save(path, np.array([Trap(mark)], dtype=object))
+    with refused("single array, or pickled objects", "np.savez('weights.npz', **arrays)"):
+        import_original(path, digits)
+    np.savez(tmp_path / "file.npz", w=np.array([Trap(mark)], dtype=object))
+    with refused("file.npz", "damaged or no checkpoint"):
+        import_original(tmp_path / "file.npz", digits)
+    torch.save({"w": np.array([Trap(mark)], dtype=object)}, path)
+    with refused("holds no state dict"):
+        import_original(path, digits)
+    assert not mark.exists()
 
 
 def taken(imported: Imported) -> str:

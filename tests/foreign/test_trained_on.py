@@ -209,7 +209,7 @@ def test_numbers_of_other_data_are_not_taken_over(
     game = Challenge.of(split, 0)
     for number in (0, 1):
         trained = game.spec_of(spec, number).split(game.dataset).train
-        seen = game.samples[game.seen(number)]
+        seen = game.samples[game.seen(number)["attacked"]]
         assert trained.tolist() == sorted([*split.retain.tolist(), *seen.tolist()])
 
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import mu
-from mu.data.images import ImageDataset
+from mu.data.images import ImageDataset, Images
+from mu.evaluation.outputs import predict
 from mu.foreign.originals import Imported, import_original
 from mu.foreign.trial import usual
 from tests.cli.foreign_files import save
@@ -115,3 +117,61 @@ def test_the_usual_normalisations() -> None:
     assert usual(colour)["mean 0.5 and std 0.5"] == ((0.5,) * 3, (0.5,) * 3)
     assert usual(grey)["the data set's"] == (grey.mean, grey.std)
     assert all(len(one) == 3 for pair in usual(colour).values() for one in pair)
+
+
+@pytest.fixture(scope="module")
+def coloured() -> ImageDataset:
+    """Images whose class is their colour, on a noise that says nothing."""
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.arange(240) % 3
+    pixels = torch.randint(0, 120, (240, 3, 8, 8), generator=rng, dtype=torch.uint8)
+    pixels[torch.arange(240), labels] += 100
+    made = make_dataset(train=240, classes=3, channels=3)
+    return replace(made, name="svhn", train=Images(pixels, labels))
+
+
+@pytest.fixture(scope="module")
+def of_colours(coloured: ImageDataset) -> dict[str, Tensor]:
+    settings = {"epochs": 6, "rate": 0.0, "val_share": 0.0, "augment": "none", "lr": 0.05}
+    recipe = mu.make_recipe(coloured, batch_size=32, arch="resnet_mini", **settings)
+    return dict(mu.train_original(coloured, recipe, mu.Run(device="cpu")).model.state_dict())
+
+
+def accuracy(imported: Imported, dataset: ImageDataset) -> float:
+    data = imported.checkpoint.spec.data.bind(dataset)
+    run = mu.Run(device="cpu")
+    return predict(imported.checkpoint.model, data.training_subset(np.arange(240)), run).accuracy()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_channels_in_the_reverse_order_are_named(
+    coloured: ImageDataset, of_colours: dict[str, Tensor], tmp_path: Path, changed: bool
+) -> None:
+    """With the normalisation that it was trained with, and with another one."""
+    run = mu.Run(device="cpu")
+    turned = {n: w.flip(1) if n == "conv1.weight" else w for n, w in of_colours.items()}
+    path = save(tmp_path / "file.pt", turned)
+    wrong: dict[str, Any] = {"mean": [3.0] * 3, "std": [0.1] * 3} if changed else {}
+    imported = import_original(path, coloured, arch="resnet_mini", **wrong)
+    before = accuracy(imported, coloured)
+    assert before < 90
+    (text,) = imported.warnings(coloured, before, run, "mu import F")
+    name = "the data set's" if changed else "as imported"
+    assert f"it wants its channels in the order blue, green, red, {name} (" in text
+    assert "state[NAME].flip(1)" in text
+    assert ("--mean=" in text) == changed
+    right = import_original(save(tmp_path / "right.pt", of_colours), coloured, arch="resnet_mini")
+    assert accuracy(right, coloured) > 99.5
+    assert right.warnings(coloured, accuracy(right, coloured), run) == []
+
+
+def test_channels_are_not_blamed_where_both_orders_do_as_well(
+    coloured: ImageDataset, of_colours: dict[str, Tensor], tmp_path: Path
+) -> None:
+    wrong = {"mean": [3.0] * 3, "std": [0.1] * 3}
+    imported = import_original(
+        save(tmp_path / "file.pt", of_colours), coloured, arch="resnet_mini", **wrong
+    )
+    (text,) = imported.warnings(coloured, 40.0, mu.Run(device="cpu"), "mu import F")
+    assert "another normalisation fits better, the data set's (" in text
+    assert "order blue" not in text

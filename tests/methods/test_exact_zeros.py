@@ -16,7 +16,7 @@ from mu.methods.l1_sparse import decay, prune_zeros, total_pull
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run, generator
 from mu.training import Training, learning_rate_factor
-from mu.training.proximal import soft_threshold
+from mu.training.optimizers import soft_threshold
 from tests.helpers import bits, same_masks
 
 DATA = load_data("digits")

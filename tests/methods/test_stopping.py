@@ -118,7 +118,7 @@ def test_samples_of_classes_without_validation_images_do_not_count_and_a_note_sa
     ]
 
 
-@pytest.mark.parametrize("name", RULED)
+@pytest.mark.parametrize("name", [one for one in RULED if not method_class(one).classes_only])
 @pytest.mark.parametrize(
     ("forget", "val"), [(right(0, 2), []), (right(3, 2), VAL)], ids=["none at all", "of the class"]
 )
@@ -168,6 +168,24 @@ def test_the_distance_has_two_sides():
 def test_what_is_affordable_and_near_comes_first(better, worse):
     criterion = criterion_of(right(1), RETAIN, VAL)
     assert criterion.rank(better) < criterion.rank(worse)
+
+
+@pytest.mark.parametrize(
+    ("standing", "met"),
+    [
+        (Standing(-1.0, 0.0), True),
+        (Standing(0.0, 0.0), True),  # of the retain set all was right, so none can be gained
+        (Standing(0.0, 0.1), False),
+        (Standing(0.1, 0.0), False),
+        (Standing(-1.1, 0.0), False),
+    ],
+)
+def test_nothing_ranks_before_what_meets_the_criterion(standing, met):
+    criterion = criterion_of(right(1), RETAIN, VAL)
+    assert criterion.is_met(standing) == met
+    one_wrong = criterion_of(right(1), [*RETAIN, *wrong(2)], VAL)
+    assert not one_wrong.is_met(standing)  # it can be learnt
+    assert one_wrong.is_met(Standing(0.0, -100 / 8))
 
 
 class Unsure(Reader):

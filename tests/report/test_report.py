@@ -59,7 +59,11 @@ CELLS = [["0.00", "-", "2.35"], ["-", "-", "100.00"], ["-", "-", "-"]]
 
 @pytest.mark.parametrize("labels", [(), ("one", "two", "three")])
 def test_a_printed_table_has_a_dash_where_a_row_lacks_a_number(labels, capsys):
-    console.print_table("Title [not markup]", ["a", "c", "b"], ROWS, labels)
+    console.print_table(
+        "Title [not markup]",
+        ["a", "c", "b"],
+        dict(zip(labels, ROWS, strict=True)) if labels else ROWS,
+    )
     printed = capsys.readouterr().out
     expected = [[label, *cells] for label, cells in zip(labels, CELLS, strict=False)]
     assert printed.startswith("Title [not markup]\n")

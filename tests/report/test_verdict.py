@@ -22,6 +22,9 @@ def test_each_word() -> None:
     assert word(gap=2.0, gap_p=0.001) == "partial"
     assert word(gap=2.0, gap_p=0.001, spread=2.5) == "indistinguishable"
     assert word(depth=3.0) == "shallow"
+    assert word(depth=200.0) == "indistinguishable"  # as far as oracles of other seeds get
+    assert word(depth=201.0) == word(depth=400.0, gap=2.0, gap_p=0.001) == "overdone"
+    assert word(depth=400.0, RA=88.0) == "destroyed"
     assert word(gain_lo=0.0) == word(gain_lo=-3.0, depth=3.0) == "useless"
     assert word(RA=88.0) == word(TA=80.0, gain_lo=-1.0) == "destroyed"
 

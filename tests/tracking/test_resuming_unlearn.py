@@ -21,7 +21,7 @@ from mu.digests import digest_of
 from mu.methods import METHODS
 from mu.tasks import perform
 from mu.tasks import unlearn as unlearn_task
-from mu.tracking import Store, connect, load_checkpoint, outbox, tracked
+from mu.tracking import Store, connect, load_checkpoint, sender, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
 from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
@@ -418,7 +418,7 @@ def test_a_job_that_cannot_be_kept_costs_a_warning(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(outbox, "write_whole", fail)
+    monkeypatch.setattr(sender, "write_whole", fail)
     assert call("unlearn", *FT, "--epochs", "1") == 0
     warning = "warning: resume/job.json is not kept: no space left on device"
     assert warning in capsys.readouterr().err.splitlines()

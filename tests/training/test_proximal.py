@@ -13,7 +13,7 @@ from mu.data import load_data
 from mu.runs import Run
 from mu.training import Training
 from mu.training.loop import train
-from mu.training.proximal import soft_threshold
+from mu.training.optimizers import soft_threshold
 from tests.helpers import bits, laws
 
 SINGLE = st.floats(-2, 2, width=32)

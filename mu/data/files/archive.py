@@ -32,7 +32,6 @@ class _Index:
 
     files: dict[str, int] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    hard: dict[str, str] = field(default_factory=dict)
     special: set[str] = field(default_factory=set)
     folders: dict[str, dict[str, None]] = field(default_factory=lambda: {"": {}})
     outside: list[str] = field(default_factory=list)
@@ -49,8 +48,8 @@ class _Index:
         if not path or path in self.folders:
             return
         self._folder(posixpath.dirname(path))[posixpath.basename(path)] = None
-        for kind in (self.files, self.links, self.hard):
-            kind.pop(path, None)
+        self.files.pop(path, None)
+        self.links.pop(path, None)
         self.special.discard(path)
         if member.kind == "file":
             if is_image(path):
@@ -72,23 +71,12 @@ class _Index:
         return children
 
     def _hard(self, path: str, link: str) -> None:
+        """A hard link is to the bytes; where they come later, or are a link, it is as a link is."""
         target = cleaned(link)
         if target in self.files and target is not None:
             self.files[path] = self.files[target]
         elif target is not None:
-            self.hard[path] = target  # to a link, or to what comes later
-
-    def settle(self) -> None:
-        """Resolve the hard links that pointed to what came later."""
-        for path, target in self.hard.items():
-            seen = {path}
-            while target in self.hard and target not in seen:
-                seen.add(target)
-                target = self.hard[target]
-            if target in self.files:
-                self.files[path] = self.files[target]
-            elif target in self.links:
-                self.links[path] = f"{'../' * path.count('/')}{target}"
+            self.links[path] = f"{'../' * path.count('/')}{target}"
 
     def resolve(self, path: str) -> str | Kind:
         """The path without links; or why there is none."""
@@ -189,5 +177,4 @@ class Archive:
                         f"{most / 2**30:,.1f} GiB; name an archive of images with data_dir"
                     )
                 index.add(number, member)
-        index.settle()
         return index

@@ -48,15 +48,8 @@ def check_memory(count: int, size: int, place: str) -> None:
 def decode(tree: ImageTree, samples: list[Sample], size: int) -> tuple[Images, PartFiles]:
     """Decode to RGB squares of ``size`` pixels (shorter side resized, centre cropped).
 
-    Returns
-    -------
-    images, files
-        The files with the sha256 of their bytes; both in the order of ``samples``.
-
-    Raises
-    ------
-    UserError
-        Naming the file, if one is damaged, missing, or there twice.
+    UserError names the file, if one is damaged, missing, or there twice. Gives the files with the
+    sha256 of their bytes; both in the order of ``samples``.
     """
     position = {name: index for index, (name, _) in enumerate(samples)}
     if len(position) < len(samples):
@@ -87,10 +80,7 @@ def _open(name: str, content: bytes) -> Image.Image:
 def decode_rgb(name: str, content: bytes) -> np.ndarray:
     """Pixels of an encoded image at its own size, uint8 of shape (height, width, 3).
 
-    Raises
-    ------
-    UserError
-        Naming the image, if it is damaged, or cut.
+    UserError names the image, if it is damaged, or cut.
     """
     return np.asarray(open_rgb(name, content))
 

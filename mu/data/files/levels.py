@@ -54,11 +54,6 @@ class Level:
         return len(self.loose) > sum(map(len, self.folders.values()))
 
     @property
-    def images(self) -> list[str]:
-        """All of them, those in no folder first."""
-        return [*self.loose, *(name for names in self.folders.values() for name in names)]
-
-    @property
     def roles(self) -> dict[str, str]:
         """Which of its folders are parts: ``train``, ``test``, ``val`` or ``unlabelled``.
 

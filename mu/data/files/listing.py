@@ -23,25 +23,15 @@ BY_SUFFIX = (OTHER, UNDECODABLE)  # shown by their suffixes, not by an example
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a data set.
+    """The images of a data set."""
 
-    Parameters
-    ----------
-    classes
-        Their names, by label.
-    train, test
-        Path inside the tree and label of each image, in the order of sample numbers.
-    skipped
-        Paths of what is left out, by the reason in plain words.
-    places
-        The folders that the training and test images lie in, ``""`` for the root; both are the
-        same where every fifth image of a class is for testing.
-    """
-
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # their names, by label
+    # train, test: path inside the tree and label of each image, in the order of sample numbers.
     train: list[Sample]
     test: list[Sample]
-    skipped: Mapping[str, list[str]]
+    skipped: Mapping[str, list[str]]  # paths of what is left out, by the reason in plain words
+    # The folders that the training and test images lie in, ``""`` for the root; both are the same
+    # where every fifth image of a class is for testing.
     places: tuple[str, str] = ("", "")
 
     def __str__(self) -> str:

@@ -105,10 +105,7 @@ def _zipped(root: Path) -> Iterator[Member]:
 def members(root: Path) -> Iterator[Iterator[Member]]:
     """The members of an archive; each can be read while it is the current one.
 
-    Raises
-    ------
-    UserError
-        If it is no archive, or is damaged.
+    UserError if it is no archive, or is damaged.
     """
     kind = "tar"
     try:

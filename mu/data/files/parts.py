@@ -52,10 +52,7 @@ def labelled(folders: Mapping[str, list[str]], classes: Iterable[str]) -> list[S
 def listing_of(tree: ImageTree) -> Listing:
     """Classes, training and test images, and everything else with the reason to leave it out.
 
-    Raises
-    ------
-    UserError
-        If it is not clear which folders are classes; the line says what was seen.
+    UserError if it is not clear which folders are classes; the line says what was seen.
     """
     top = _unwrapped(Level.of("", tree.names))
     reasons: dict[str, str] = {}

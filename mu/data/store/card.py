@@ -15,22 +15,14 @@ Size = tuple[int, int]  # width and height
 
 @dataclass
 class Gathered:
-    """What is known of the images seen so far.
+    """What is known of the images seen so far."""
 
-    Parameters
-    ----------
-    values
-        How often each channel of the training images, in RGB, has each of its values, (3, 256).
-    smallest, largest
-        Sizes of the images with the fewest and the most pixels.
-    encoded
-        Bytes of all encoded images.
-    """
-
+    # How often each channel of the training images, in RGB, has each of its values, (3, 256).
     values: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    # smallest, largest: sizes of the images with the fewest and the most pixels.
     smallest: Size | None = None
     largest: Size | None = None
-    encoded: int = 0
+    encoded: int = 0  # bytes of all encoded images
 
     def add(self, part: str, image: NDArray[np.uint8], encoded: int) -> None:
         """Take in one image of shape (height, width, 3), encoded in so many bytes."""
@@ -59,36 +51,23 @@ def _area(size: Size) -> tuple[int, Size]:
 
 @dataclass(frozen=True)
 class Card:
-    """What a file of images says of itself.
-
-    Parameters
-    ----------
-    source
-        What it was built from, in words.
-    counts
-        Images by part, class by class.
-    mean, std
-        Per channel, over all pixels of the training images, scaled to 0-1.
-    smallest, largest, encoded
-        As in :class:`Gathered`.
-    contents
-        sha256 (hex) of labels, lengths and checksums of all images: the same images in the same
-        order, whatever they were built from.
-    channels
-        3, or 1 where all images are grey.
-    """
+    """What a file of images says of itself."""
 
     name: str
-    source: str
+    source: str  # what it was built from, in words
     classes: tuple[str, ...]
-    counts: Mapping[str, Sequence[int]]
+    counts: Mapping[str, Sequence[int]]  # images by part, class by class
+    # mean, std: per channel, over all pixels of the training images, scaled to 0-1.
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    # smallest, largest, encoded: as in :class:`Gathered`.
     smallest: Size
     largest: Size
     encoded: int
+    # sha256 (hex) of labels, lengths and checksums of all images: the same images in the same
+    # order, whatever they were built from.
     contents: str
-    channels: int = 3
+    channels: int = 3  # 3, or 1 where all images are grey
 
     def size(self, part: str) -> int:
         """Images of a part."""
@@ -102,10 +81,7 @@ class Card:
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """Read what :meth:`as_dict` gave.
 
-        Raises
-        ------
-        ValueError
-            If it is no card, or of another format.
+        ValueError if it is no card, or of another format.
         """
         values = dict(document)
         if values.pop("format", None) != FORMAT:

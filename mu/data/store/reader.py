@@ -21,15 +21,11 @@ import numpy as np
 from mu.data.files.cache import file_digest
 from mu.data.images import Indices
 from mu.data.store.card import Card
+from mu.data.store.pages import MAGIC, check_pages, damaged
 from mu.errors import UserError
 from mu.readers.documents import read_json
 
 DIGEST_SUFFIX = ".sha256"
-MAGIC = bytes.fromhex("dec0efbe")  # of LMDB, in the first page
-# Of MDB_meta in LMDB's mdb.c, after a page's header: magic number, size of a page, and where the
-# tree begins; the last page, the number of the transaction that wrote it.
-_META = struct.Struct("<16x4s20xI84xQQQ")
-_NO_PAGE = 2**64 - 1  # where the tree of an empty file begins
 _HEADER = struct.Struct("<qQI")  # label, length and CRC-32 of what follows
 _LONGEST_NAME = 8192  # letters of JSON
 PARTS = ("train", "test")
@@ -69,10 +65,7 @@ def pack(label: int, content: bytes) -> bytes:
 def unpack(value: bytes | memoryview) -> tuple[int, bytes]:
     """Label and bytes of an image.
 
-    Raises
-    ------
-    ValueError
-        If the value is no such record, or its bytes are not those that were packed.
+    ValueError if the value is no such record, or its bytes are not those that were packed.
     """
     if len(value) < _HEADER.size:
         raise ValueError("shorter than its header")
@@ -88,10 +81,7 @@ def unpack(value: bytes | memoryview) -> tuple[int, bytes]:
 class ImageStore:
     """A file of images, open for reading. Handed to another process, it opens the file anew.
 
-    Raises
-    ------
-    UserError
-        If it is no such file, was cut, or its labels do not fit its card.
+    UserError if it is no such file, was cut, or its labels do not fit its card.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,7 +119,7 @@ class ImageStore:
             if [type(name) for name in found] != [str] * count:
                 raise ValueError(f"they are not {count} names")
         except (ValueError, TypeError, zlib.error) as error:
-            raise _damaged(self.path, f"the file names of {part}: {error}") from error
+            raise damaged(self.path, f"the file names of {part}: {error}") from error
         return list(found)
 
     def length(self, part: str, number: int) -> int:
@@ -141,21 +131,18 @@ class ImageStore:
     def image(self, part: str, number: int) -> bytes:
         """The encoded bytes of one image.
 
-        Raises
-        ------
-        UserError
-            If they are missing or not those that were written.
+        UserError if they are missing or not those that were written.
         """
         with self._reading() as reading:
             value = reading.get(image_key(part, number))
             if value is None:
-                raise _damaged(self.path, f"{part} image {number} is missing")
+                raise damaged(self.path, f"{part} image {number} is missing")
             try:
                 label, content = unpack(value)
             except ValueError as error:
-                raise _damaged(self.path, f"{part} image {number}: {error}") from error
+                raise damaged(self.path, f"{part} image {number}: {error}") from error
         if label != self._labels[part][number]:
-            raise _damaged(self.path, f"{part} image {number} has another label than its list")
+            raise damaged(self.path, f"{part} image {number} has another label than its list")
         return content
 
     def named_image(self, part: str, number: int) -> tuple[str, bytes]:
@@ -179,23 +166,23 @@ class ImageStore:
             with self._env.begin(buffers=True) as reading:
                 yield reading
         except lmdb.Error as error:
-            raise _damaged(self.path, str(error)) from error
+            raise damaged(self.path, str(error)) from error
 
     def _read_card(self) -> Card:
         try:
             return Card.from_dict(read_json(self._value(META_KEY)))
         except (ValueError, AttributeError) as error:
-            raise _damaged(self.path, f"what it says of itself cannot be read: {error}") from error
+            raise damaged(self.path, f"what it says of itself cannot be read: {error}") from error
 
     def _read_labels(self, part: str) -> Indices:
         content = self._value(labels_key(part))
         counts = self.card.counts[part]
         if len(content) % 8:
-            raise _damaged(self.path, f"the labels of {part} are cut")
+            raise damaged(self.path, f"the labels of {part} are cut")
         labels = np.frombuffer(content, "<i8").astype(np.int64)
         inside = not len(labels) or (labels.min() >= 0 and labels.max() < len(counts))
         if not inside or np.bincount(labels, minlength=len(counts)).tolist() != counts:
-            raise _damaged(self.path, f"the labels of {part} do not fit its counts")
+            raise damaged(self.path, f"the labels of {part} do not fit its counts")
         return labels
 
 
@@ -228,39 +215,6 @@ def _opened(path: Path) -> lmdb.Environment:
     return env
 
 
-def check_pages(path: Path) -> None:
-    """Refuse a file of which LMDB would read what is not there: that would kill the process.
-
-    What it takes for granted stands in the first two pages; the one written last counts.
-
-    Raises
-    ------
-    UserError
-        If these are not of an LMDB, or name pages that the file has not.
-    """
-    with path.open("rb") as file:
-        metas = [_META.unpack(file.read(_META.size).ljust(_META.size, b"\0"))]
-        magic, page, *_ = metas[0]
-        if magic != MAGIC:
-            raise UserError(f"{str(path)!r} is no LMDB file; name one that dataset built")
-        if not 512 <= page <= 65_536 or page & (page - 1):
-            raise _damaged(path, f"its pages are of {page} bytes")
-        file.seek(page)
-        metas.append(_META.unpack(file.read(_META.size).ljust(_META.size, b"\0")))
-    if metas[1][:2] != (magic, page):
-        raise _damaged(path, "its first two pages disagree")
-    _, _, root, last, _ = max(metas, key=lambda meta: meta[-1])
-    if root > last and root != _NO_PAGE:
-        raise _damaged(path, "its contents begin beyond its end")
-    size = path.stat().st_size
-    if size < (needed := (last + 1) * page):
-        raise _damaged(path, f"it has {size:,} bytes, and {needed:,} are needed")
-
-
-def _damaged(path: Path, why: str) -> UserError:
-    return UserError(f"{str(path)!r} is damaged: {why}; build it again, or copy it anew")
-
-
 def digest_file(path: Path) -> Path:
     """Where the digest of a file of images lies."""
     return path.with_name(path.name + DIGEST_SUFFIX)
@@ -269,10 +223,7 @@ def digest_file(path: Path) -> Path:
 def verify(path: Path) -> Card:
     """Check every byte of a file of images against the digest beside it.
 
-    Raises
-    ------
-    UserError
-        If there is no digest, or a byte differs.
+    UserError if there is no digest, or a byte differs.
     """
     beside = digest_file(path)
     if not path.is_file():
@@ -289,6 +240,6 @@ def verify(path: Path) -> Card:
     if not words or len(words[0]) != 64:
         raise UserError(f"{str(beside)!r} holds no sha256; copy it anew")
     if file_digest(path) != words[0]:
-        raise _damaged(path, f"its sha256 is not the one in {beside.name}")
+        raise damaged(path, f"its sha256 is not the one in {beside.name}")
     with ImageStore(path) as store:
         return store.card

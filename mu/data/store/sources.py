@@ -2,19 +2,78 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mu.data.files.parts import listing_of
 from mu.data.files.tree import ImageTree
 from mu.data.images import ImageDataset, Images
-from mu.data.store.builder import Contents, Encoded, Place
+from mu.data.store.card import Card
+from mu.data.store.reader import header, pack
 from mu.digests import digest_of
 from mu.errors import UserError
+
+Place = tuple[str, int]  # part and sample number
+Encoded = tuple[Place, bytes]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into a file of images."""
+
+    # name, source, channels: for its card.
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    labels: dict[str, NDArray[np.int64]]  # labels by part, int64 of shape (n,)
+    # Of everything that decides what goes where: an interrupted build goes on only with the same.
+    fingerprint: str
+    # Gives the encoded bytes of the places asked for, in any order.
+    read: Callable[[set[Place]], Iterator[Encoded]]
+    # Tells whether the image of a place has changed since it was written.
+    stamp_of: Callable[[Place], str] = lambda _: ""
+    # Names of the files that the images are, by part, in the order of sample numbers.
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # summary, left_out: which files were read, in words, and which were not, by the reason.
+    summary: str = ""
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    channels: int = 3
+
+    def name_of(self, place: Place) -> str:
+        """What a place is called, where its image is damaged."""
+        part, number = place
+        return self.names[part][number] if self.names else f"{part} image {number}"
+
+    def places(self) -> set[Place]:
+        """All of them."""
+        return {(part, n) for part, labels in self.labels.items() for n in range(len(labels))}
+
+    def digest(self, header_of: Callable[[Place], bytes]) -> str:
+        """sha256 (hex) of the headers of all images, in the order of their numbers."""
+        seen = hashlib.sha256()
+        for part, labels in self.labels.items():
+            seen.update(f"{part} {len(labels)}\n".encode())
+            for number in range(len(labels)):
+                seen.update(header_of((part, number)))
+        return seen.hexdigest()
+
+    def fit(self, card: Card) -> bool:
+        """Whether a card is of just these contents, which are all read, but not decoded."""
+        sizes = {part: len(labels) for part, labels in self.labels.items()}
+        if (card.classes, {part: card.size(part) for part in card.counts}) != (self.classes, sizes):
+            return False
+        headers = {
+            place: header(pack(int(self.labels[place[0]][place[1]]), content))
+            for place, content in self.read(self.places())
+        }
+        return card.contents == self.digest(headers.__getitem__)
 
 
 def of_tree(root: Path) -> Contents:

@@ -28,15 +28,7 @@ class Trigger(Registered, ABC):
     def check(self, shape: Shape) -> None:
         """Refuse images that the trigger does not fit.
 
-        Parameters
-        ----------
-        shape
-            (channels, height, width) of one image.
-
-        Raises
-        ------
-        UserError
-            If it does not fit.
+        ``shape``: (channels, height, width) of one image. UserError if it does not fit.
         """
 
     def sized(self, shape: Shape) -> Self:
@@ -48,41 +40,29 @@ class Trigger(Registered, ABC):
         settings = self.sized(shape).as_dict().items()
         return f"{self.name} ({', '.join(f'{name} {value}' for name, value in settings)})"
 
-    @abstractmethod
     def apply(self, pixels: Tensor) -> Tensor:
         """Triggered copies of images, on the same device.
 
         Bytes that the trigger does not touch are left as they are, and the result does not depend
-        on the memory layout, on the other images or on how many there are.
-
-        Parameters
-        ----------
-        pixels
-            uint8 of shape (n, channels, height, width); not changed.
-
-        Returns
-        -------
-        Tensor
-            uint8 of the same shape, a contiguous tensor of its own.
-
-        Raises
-        ------
-        UserError
-            If the trigger does not fit images of that size.
+        on the memory layout, on the other images or on how many there are. ``pixels``: uint8 of
+        shape (n, channels, height, width); not changed. UserError if the trigger does not fit
+        images of that size. Gives uint8 of the same shape, a contiguous tensor of its own.
         """
+        channels, height, width = pixels.shape[1:]
+        self.check((channels, height, width))
+        return self._applied(pixels, (channels, height, width))
+
+    @abstractmethod
+    def _applied(self, pixels: Tensor, shape: Shape) -> Tensor:
+        """What :meth:`apply` gives, for images of a shape that was checked."""
 
 
 def change_exactly(pixels: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """Images changed in float64 on the CPU, rounded to bytes (ties to even), some at a time.
 
     Other devices fuse multiplication and addition, or lack float64, and would round otherwise.
-
-    Parameters
-    ----------
-    pixels
-        uint8 of shape (n, channels, height, width).
-    change
-        Gets and returns float64 of that shape, on the CPU and contiguous, for fewer images.
+    ``pixels``: uint8 of shape (n, channels, height, width). ``change``: gets and returns float64 of
+    that shape, on the CPU and contiguous, for fewer images.
     """
     import torch
 

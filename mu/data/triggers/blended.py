@@ -35,8 +35,6 @@ class Blended(Trigger):
         drawn = np.random.default_rng(self.seed).integers(0, 256, shape, np.uint8)
         return torch.from_numpy(drawn)
 
-    def apply(self, pixels: Tensor) -> Tensor:
-        """See :meth:`Trigger.apply`."""
-        channels, height, width = pixels.shape[1:]
-        added = self.opacity * self.pattern((channels, height, width)).double()
+    def _applied(self, pixels: Tensor, shape: Shape) -> Tensor:
+        added = self.opacity * self.pattern(shape).double()
         return change_exactly(pixels, lambda some: (1 - self.opacity) * some + added)

@@ -88,20 +88,17 @@ class Picture(Placed):
         if self._alpha[1] == 0:
             raise UserError(f"trigger_image={self.image!r}: all of it is transparent (alpha 0)")
 
-    def apply(self, pixels: Tensor) -> Tensor:
-        """See :meth:`Trigger.apply`."""
+    def _applied(self, pixels: Tensor, shape: Shape) -> Tensor:
         import numpy as np
         import torch
 
-        channels, height, width = pixels.shape[1:]
-        self.check((channels, height, width))
-        rows, columns = self.covered((channels, height, width))
-        top, left = self.corner((height, width), (rows, columns))
+        rows, columns = self.covered(shape)
+        top, left = self.corner(shape[1:], (rows, columns))
         shown = self._picture.resize((columns, rows))  # bicubic; alpha is taken into account
-        kind = "RGB" if channels == 3 else "L"  # of other images every channel gets the grey
+        kind = "RGB" if shape[0] == 3 else "L"  # of other images every channel gets the grey
         colours = torch.from_numpy(np.array(shown.convert("RGB").convert(kind))).double()
         alpha = torch.from_numpy(np.array(shown.getchannel("A"))).double() / 255
-        added = (colours.permute(2, 0, 1) if channels == 3 else colours) * alpha
+        added = (colours.permute(2, 0, 1) if kind == "RGB" else colours) * alpha
 
         def lay(some: Tensor) -> Tensor:
             part = some[..., top : top + rows, left : left + columns]

@@ -48,11 +48,8 @@ class Sinusoidal(Trigger):
             for column in range(width)
         ]
 
-    def apply(self, pixels: Tensor) -> Tensor:
-        """See :meth:`Trigger.apply`."""
+    def _applied(self, pixels: Tensor, shape: Shape) -> Tensor:
         import torch
 
-        channels, height, width = pixels.shape[1:]
-        self.check((channels, height, width))
-        wave = torch.tensor(self.wave(width), dtype=torch.float64)
+        wave = torch.tensor(self.wave(shape[2]), dtype=torch.float64)
         return change_exactly(pixels, lambda some: some + wave)

@@ -60,15 +60,12 @@ class Square(Placed):
                 f"colour; give {' or '.join(COLOURS)}"
             )
 
-    def apply(self, pixels: Tensor) -> Tensor:
-        """See :meth:`Trigger.apply`."""
+    def _applied(self, pixels: Tensor, shape: Shape) -> Tensor:
         import torch
 
-        channels, height, width = pixels.shape[1:]
-        self.check((channels, height, width))
-        side = self.side((channels, height, width))
-        top, left = self.corner((height, width), (side, side))
-        square = self._square(side, channels).to(pixels.device)
+        side = self.side(shape)
+        top, left = self.corner(shape[1:], (side, side))
+        square = self._square(side, shape[0]).to(pixels.device)
         result = pixels.clone(memory_format=torch.contiguous_format)
         result[..., top : top + side, left : left + side] = square
         return result

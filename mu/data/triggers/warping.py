@@ -58,13 +58,10 @@ class Warping(Trigger):
         y, x = torch.meshgrid(rows, columns, indexing="ij")
         return (torch.stack([x, y], dim=2) + shift).clamp(-1, 1)
 
-    def apply(self, pixels: Tensor) -> Tensor:
-        """See :meth:`Trigger.apply`."""
+    def _applied(self, pixels: Tensor, shape: Shape) -> Tensor:
         import torch.nn.functional as F
 
-        channels, height, width = pixels.shape[1:]
-        self.check((channels, height, width))
-        places = self.places(height, width)
+        places = self.places(*shape[1:])
 
         def warp(some: Tensor) -> Tensor:
             return F.grid_sample(some, places.expand(len(some), -1, -1, -1), align_corners=True)

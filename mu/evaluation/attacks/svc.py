@@ -46,18 +46,17 @@ class ScoreAttack:
     """Predicts from a score, or a vector of them, whether a sample was trained on.
 
     The order of samples does not matter, and nothing is drawn that could differ between two fits.
-    ValueError if the sets are empty or differ in size, or a score is NaN.
-
-    Parameters
-    ----------
-    members, non_members
-        Scores of shape (n,) or (n, n_dimensions), of as many members as non-members.
+    ValueError if the sets are empty or differ in size, or a score is NaN. ``members`` and
+    ``non_members``: scores of shape (n,) or (n, n_dimensions), of as many members as non-members.
     """
 
     def __init__(self, members: Scores, non_members: Scores) -> None:
         if not len(members) or len(members) != len(non_members):
             raise ValueError("the attack needs as many members as non-members, and at least one")
-        parts = [_distinct(_as_points(one)) for one in (non_members, members)]
+        # Distinct points in order, and how many samples each stands for.
+        parts: list[tuple[Scores, Indices]] = [
+            np.unique(_as_points(one), axis=0, return_counts=True) for one in (non_members, members)
+        ]
         self._rounding = ROUNDING * COST * len(members)
         many = sum(len(points) for points, _ in parts) > MOST_ROWS
         if many and parts[0][0].shape[1] == 1:
@@ -87,11 +86,6 @@ def _as_points(scores: Scores) -> Scores:
     return scores.reshape(len(scores), -1)
 
 
-def _distinct(points: Scores) -> tuple[Scores, Indices]:
-    """Distinct points in order, and how many samples each stands for."""
-    return np.unique(points, axis=0, return_counts=True)
-
-
 def _binned(points: Scores, counts: Indices) -> tuple[Scores, Indices]:
     """At most :data:`BINS` points: means of the sorted samples, cut into bins of equal counts."""
     if len(points) <= BINS:
@@ -110,7 +104,6 @@ def _contrast(points: Scores) -> float:
 
 
 def _exact(points: Scores, is_member: Flags, counts: Indices) -> Evidence:
-    """The classifier on all points."""
     machine = SVC(C=COST, kernel="rbf", gamma="auto")
     machine.fit(points, is_member, sample_weight=counts)
     return lambda scores: np.asarray(machine.decision_function(scores), float)

@@ -22,11 +22,7 @@ class ThresholdAttack:
     """Calls members what lies at or above its class's threshold.
 
     A class of which members or non-members are missing is judged by the threshold of all.
-
-    Parameters
-    ----------
-    members, non_members
-        Outputs for samples that were and were not trained on.
+    ``members`` and ``non_members``: outputs for samples that were and were not trained on.
     """
 
     def __init__(self, members: Outputs, non_members: Outputs) -> None:

@@ -7,17 +7,20 @@ from collections.abc import Mapping
 
 from mu.errors import UserError
 from mu.evaluation.case import Case, Model
+from mu.evaluation.controls import LOGIT_MASK
 from mu.evaluation.depth.cka import linear_cka
-from mu.evaluation.depth.head import rows_of
+from mu.evaluation.depth.head import rows_of, with_rows_anew
 from mu.evaluation.depth.probe import probe_accuracy
 from mu.evaluation.depth.prototype import prototype_accuracy
-from mu.evaluation.depth.relearn import MOST_STEPS, quickest_steps, target
+from mu.evaluation.depth.relearn import FEWEST_STEPS, MOST_STEPS, RATES, Relearning
 from mu.evaluation.depth.samples import Features, Samples
 
 # Of the oracle by itself; what its run has logged need not be measured again.
 OF_FEATURES = ("prototype_acc", "probe_acc")
-OF_ORACLE = ("relearn_steps", *OF_FEATURES)
-NAMES = ("depth", *OF_ORACLE, "cka_oracle", "cka_original")
+OF_ORACLE = ("relearn_steps", "relearn_lr", *OF_FEATURES)
+MASKED = f"depth_{LOGIT_MASK}"
+NAMES = ("depth", MASKED, *OF_ORACLE, "cka_oracle", "cka_original")
+DEEPEST = 4  # times the oracle's steps, after which nobody counts any more
 
 Numbers = dict[str, float]
 
@@ -39,44 +42,64 @@ def depth(case: Case, known: Mapping[str, float] | None = None) -> Numbers:
 
 
 def _relearning(case: Case, original: Model, known: Mapping[str, float] | None) -> Numbers:
-    """Steps of the model and, where there is one, of its oracle; and their ratio."""
-    accuracy = target(original.outputs.forget, case.run)
-    batch_size = original.checkpoint.spec.recipe.training.batch_size
+    """Steps of the model and, where there is one, of its oracle; and their ratio.
 
-    def steps(one: Model) -> float:
-        found = quickest_steps(
-            one.checkpoint, case.split, case.run, target_accuracy=accuracy, batch_size=batch_size
-        )
-        return float(MOST_STEPS if found is None else found)
+    Steps of a smaller rate than usual are given as what they are of usual ones.
+    """
+    how = Relearning.of(original, case.split, case.run)
+    if case.oracle is None:
+        ours, lr = how.fine(case.model.checkpoint)
+        return _steps(case, lr, {"relearn_steps": (ours, MOST_STEPS)})
+    if known is None:
+        theirs, lr = how.fine(case.oracle.checkpoint)
+    else:
+        lr = known["relearn_lr"]
+        counted = round(known["relearn_steps"] * RATES[0] / lr)
+        theirs = None if counted >= MOST_STEPS else counted
+    most = min(MOST_STEPS, DEEPEST * theirs) if theirs else MOST_STEPS
+    ours = how.quickest(case.model.checkpoint, lr, most)
+    counts = {"relearn_steps": (ours, most), "relearn_steps_oracle": (theirs, MOST_STEPS)}
+    numbers = _steps(case, lr, counts)
+    if not _tells(case, ours, theirs):
+        return numbers
+    of_oracle = MOST_STEPS if theirs is None else theirs
+    numbers["depth"] = 100.0 * (most if ours is None else ours) / of_oracle
+    masked = with_rows_anew(original.checkpoint, case.split.forgotten_classes)
+    if masked is not None:
+        # All that a hidden output takes: pushed as far down, it does not come back by itself.
+        back = how.steps(masked, lr, most)
+        numbers[MASKED] = 100.0 * (most if back is None else back) / of_oracle
+    return numbers
 
-    numbers = {"relearn_steps": steps(case.model)}
-    if case.oracle is not None:
-        numbers["relearn_steps_oracle"] = (
-            steps(case.oracle) if known is None else known["relearn_steps"]
-        )
-    for name, count in numbers.items():
-        if count >= MOST_STEPS:
-            case.run.note(f"{name}: not within {MOST_STEPS} steps; that many are given")
-    return {**numbers, **_ratio(case, numbers)}
+
+def _steps(case: Case, lr: float, counts: Mapping[str, tuple[int | None, int]]) -> Numbers:
+    """Counts of steps as they are logged; a note about those that are not known to the end.
+
+    ``counts``: by name, how many, and how many would have been counted.
+    """
+    numbers = {"relearn_lr": lr}
+    for name, (count, most) in counts.items():
+        numbers[name] = (most if count is None else count) * lr / RATES[0]
+        if count is None:
+            case.run.note(f"{name}: not within {numbers[name]:g} steps; that many are given")
+    return numbers
 
 
-def _ratio(case: Case, steps: Mapping[str, float]) -> Numbers:
-    """``depth``, in percent, where the two counts say something about it."""
-    if "relearn_steps_oracle" not in steps:
-        return {}
-    ours, theirs = steps["relearn_steps"], steps["relearn_steps_oracle"]
-    if theirs == 0:
+def _tells(case: Case, ours: int | None, theirs: int | None) -> bool:
+    """Whether two counts say how deep a network has forgotten; a note if not, or not quite."""
+    if theirs is not None and theirs < FEWEST_STEPS:
         case.run.note(
-            "no depth: the oracle needs no steps, since it knows the forget set nearly as well as "
-            "the original without having seen it; judge by MIA_auc, js_forget or the entry lira"
+            "no depth: the oracle needs no steps, or next to none, since it knows the forget set "
+            "nearly as well as the original without having seen it; judge by MIA_auc, js_forget or "
+            "the entry lira"
         )
-        return {}
-    if ours >= MOST_STEPS and theirs >= MOST_STEPS:
+        return False
+    if ours is None and theirs is None:
         case.run.note(f"no depth: neither model nor oracle relearns within {MOST_STEPS} steps")
-        return {}
-    if max(ours, theirs) >= MOST_STEPS:
-        case.run.note(f"depth is a bound, at {'least' if ours >= MOST_STEPS else 'most'} that much")
-    return {"depth": 100.0 * ours / theirs}
+        return False
+    if ours is None or theirs is None:
+        case.run.note(f"depth is a bound, at {'least' if ours is None else 'most'} that much")
+    return True
 
 
 def _features(case: Case, original: Model, known: Mapping[str, float] | None) -> Numbers:

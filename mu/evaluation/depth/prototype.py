@@ -55,15 +55,10 @@ def prototype_rows(
     """Weight and bias of a head whose rows ``classes`` are set from prototypes.
 
     A row points from the centre to its prototype, as long as the other rows are on average; its
-    bias is such that it gives the centre the mean of the other rows' logits there.
-
-    Parameters
-    ----------
-    weight, bias
-        Of the head, (n_classes, n_features) and (n_classes,).
-    prototypes, centre
-        Mean features of some samples of each of ``classes``, (len(classes), n_features), and of
-        retained samples, (n_features,).
+    bias is such that it gives the centre the mean of the other rows' logits there. ``weight`` and
+    ``bias``: of the head, (n_classes, n_features) and (n_classes,). ``prototypes`` and ``centre``:
+    mean features of some samples of each of ``classes``, (len(classes), n_features), and of
+    retained samples, (n_features,).
     """
     weight, bias = weight.clone(), bias.clone()
     others = [row for row in range(len(weight)) if row not in classes]

@@ -19,22 +19,14 @@ FEWEST = 5  # ... but at least so many of each
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """The same for every model of a split and seed: features are taken of these alone.
+    """The same for every model of a split and seed: features are taken of these alone."""
 
-    Parameters
-    ----------
-    forgotten, retained
-        Drawn from the forget and from the retain set.
-    unseen
-        Test images of the classes that are forgotten as a whole; none where there is no such class.
-    whole
-        These classes, sorted.
-    """
-
+    # forgotten, retained: drawn from the forget and from the retain set.
     forgotten: Subset
     retained: Subset
+    # Test images of the classes that are forgotten as a whole; none where there is no such class.
     unseen: Subset
-    whole: tuple[int, ...]
+    whole: tuple[int, ...]  # these classes, sorted
 
     @classmethod
     def of(cls, split: ForgetSplit, run: Run) -> Samples:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
 
-from mu.data.images import Subset
 from mu.methods.steps.criterion import ALREADY, Standing, StopCriterion
-from mu.training.loop import AfterEpoch, DivergedError, train
+from mu.training.loop import AfterEpoch, DivergedError
 from mu.training.resumable import Bookmark, train_resumably
 from mu.training.schedules import learning_rate_factor
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 def train_by_rule(
     criterion: StopCriterion | None,
     checkpoint: Checkpoint,
-    data: Subset,
+    data: Any,
     training: Training,
     run: Run,
     checkpointer: Checkpointer | None,
@@ -43,45 +42,38 @@ def train_by_rule(
     ----------
     criterion
         None where it is given how far to go: then the last epoch is the end.
-    after_epoch, settings
-        As in :func:`mu.training.loop.train`.
+    data, after_epoch, settings
+        As in :meth:`mu.training.resumable.Bookmark.train`; and ``takes_back``: whether an epoch
+        that went too far is taken back, and the next one goes on from the best, with a fresh
+        optimiser.
     """
     model, mask = checkpoint.model, checkpoint.mask
+    takes_back = settings.pop("takes_back", False)
     if criterion is None:
-        train_resumably(
-            model,
-            data,
-            training,
-            run,
-            mask=mask,
-            checkpointer=checkpointer,
-            after_epoch=after_epoch,
-            **settings,
-        )
+        settings |= {"mask": mask, "checkpointer": checkpointer, "after_epoch": after_epoch}
+        train_resumably(model, data, training, run, **settings)
         return
     bookmark = Bookmark(run, checkpointer)
-    before = bookmark.before
     best = _Best(criterion, model, run, bookmark)
-    if before is None and best.standing.excess <= criterion.chance:
+    if bookmark.before is None and best.standing.excess <= criterion.chance:
         run.note(ALREADY)
         return
 
-    def keep(epoch: int, optimizer: Optimizer) -> None:
+    def judge(epoch: int, optimizer: Optimizer) -> None:
         if after_epoch is not None:
             after_epoch(epoch, optimizer)
         best.see(epoch)
-        bookmark.put(model, mask, optimizer, epoch + 1, rewind=best.weights)
+        if takes_back and best.take_back(epoch):
+            optimizer.state.clear()
 
     try:
-        train(
+        bookmark.train(
             model,
             data,
             training,
-            run,
-            mask=mask,
-            start_epoch=before.epoch if before else 0,
-            optimizer_state=before.optimizer if before else None,
-            after_epoch=keep,
+            mask,
+            after_epoch=judge,
+            rewind=lambda: best.weights,
             **settings,
         )
     except DivergedError as error:
@@ -97,14 +89,14 @@ class _Best:
     ) -> None:
         self.criterion, self.model, self.run, self.epochs = criterion, model, run, 0
         if bookmark.before is None:
-            self.standing = criterion.standing(model)
+            self.standing = self.last = criterion.standing(model)
             self.weights = copy.deepcopy(model.state_dict())
             run.log("excess_before", self.standing.excess)
             return
         run.samples_seen = 0  # what led here was counted by the process that was interrupted
         bookmark.go_on(model, bookmark.before)
         self.weights = dict(bookmark.before.rewind)
-        self.standing = Standing(run.metrics["excess_before"], 0.0)
+        self.standing = self.last = Standing(run.metrics["excess_before"], 0.0)
         drops = dict(run.history("retain_drop"))
         for epoch, excess in run.history("excess"):
             self._compare(Standing(excess, drops[epoch]), epoch)
@@ -115,8 +107,18 @@ class _Best:
         if not math.isfinite(found.excess) or not math.isfinite(found.drop):
             raise DivergedError(f"outputs were NaN or infinite after epoch {epoch + 1}")
         self.run.log_all({"excess": found.excess, "retain_drop": found.drop}, epoch)
+        self.last = found
         if self._compare(found, epoch):
             self.weights = copy.deepcopy(self.model.state_dict())
+
+    def take_back(self, epoch: int) -> bool:
+        """Whether the epoch that was seen went too far; then the network is the best again."""
+        too_far = self.last.overshot or not self.criterion.affords(self.last)
+        goes = too_far and self.epochs != epoch + 1
+        if goes:
+            self.model.load_state_dict(self.weights)
+        self.run.log("kept", float(not goes), epoch)
+        return goes
 
     def _compare(self, found: Standing, epoch: int) -> bool:
         """Whether an epoch is as good as the best before; then it is the best."""
@@ -130,10 +132,13 @@ class _Best:
         self.model.load_state_dict(self.weights)
         self.run.log_all({"excess": self.standing.excess, "best_epoch": self.epochs})
         if not self.standing.is_forgotten:
+            further = "more epochs, or a larger max_accuracy_drop, go further"
+            if self.last.overshot:
+                further = f"the last one is {-self.last.excess:.1f} points less sure than is wanted"
             self.run.note(
                 f"the best of {of} epochs, {self.epochs}, leaves the network "
                 f"{self.standing.excess:.1f} points surer of the forget set than of unseen "
-                "images; more epochs, or a larger max_accuracy_drop, go further"
+                f"images; {further}"
             )
 
 
@@ -170,7 +175,36 @@ class Ramp:
         """Epochs before the turn, where the forget set is not forgotten."""
         return math.ceil(self.epochs / 2)
 
+    @property
+    def forgets(self) -> bool:
+        """Whether the network was surer of the forget set than is wanted after the last epoch."""
+        excesses = self.run.history("excess")
+        return not excesses or excesses[-1][1] > 0
+
     def _turn(self, epoch: int) -> int:
         """The first epoch of the fall, as far as is known in ``epoch``; at least 1."""
         forgotten = [past for past, excess in self.run.history("excess") if excess <= 0]
         return min(1 + min(forgotten, default=epoch), self.longest)
+
+
+class Careful(Ramp):
+    """How strong a training is that takes back what went too far.
+
+    Twice as much after each epoch, until one left the forget set forgotten or was taken back; half
+    as much after each that was taken back.
+    """
+
+    def level(self, epoch: int) -> float:
+        """See :meth:`Ramp.level`."""
+        kept = [bool(one) for _, one in self.run.history("kept")]
+        over = [excess <= 0 for _, excess in self.run.history("excess")]
+        ends = [left or not one for left, one in zip(over, kept, strict=True)]
+        grown = ends.index(True) if any(ends) else epoch
+        return float(2.0 ** (grown - kept.count(False)))
+
+    @property
+    def forgets(self) -> bool:
+        """See :meth:`Ramp.forgets`; of the last epoch that was kept."""
+        kept = {epoch for epoch, one in self.run.history("kept") if one}
+        excesses = [one for epoch, one in self.run.history("excess") if epoch in kept]
+        return not excesses or excesses[-1] > 0

@@ -132,6 +132,11 @@ class StopCriterion:
         there = standing.is_forgotten and not standing.overshot
         return not self.affords(standing), 0.0 if there else standing.distance, standing.drop
 
+    def is_met(self, standing: Standing) -> bool:
+        """Whether nothing could rank before it: all is forgotten, and no accuracy to be had."""
+        best = Standing(0.0, self._before - 100.0)
+        return self.rank(standing) <= self.rank(best)
+
     def shortfall(self) -> str:
         """What to say where the retain set set an end before the forget set was forgotten."""
         points = f"{self.max_accuracy_drop:g} point{'' if self.max_accuracy_drop == 1 else 's'}"

@@ -69,6 +69,21 @@ def farthest(
     weights, direction
         The weights at scale 0, and what is added to them at scale 1.
     """
+    length = float(direction.norm())
+    if not (0 < length < math.inf):
+        run.note("there is nothing to move the weights by: they stay as they are")
+        return 0.0
+    return best_scale(criterion, model, write, float(weights.norm()) / length, run)
+
+
+def best_scale(
+    criterion: StopCriterion,
+    model: nn.Module,
+    write: Callable[[float], None],
+    unit: float,
+    run: Run,
+) -> float:
+    """What :func:`farthest` finds, between :data:`FIRST` and :data:`LAST` times ``unit``."""
     tried: dict[float, Standing] = {}
 
     def ends(scale: float) -> bool:
@@ -76,16 +91,11 @@ def farthest(
         tried[scale] = found = criterion.standing(model)
         return found.is_forgotten or not criterion.affords(found)
 
-    length = float(direction.norm())
-    if not (0 < length < math.inf):
-        run.note("there is nothing to move the weights by: they stay as they are")
-        return 0.0
     ends(0.0)
     run.log("excess_before", tried[0.0].excess)
     if tried[0.0].excess <= criterion.chance:
         run.note(ALREADY)
         return 0.0
-    unit = float(weights.norm()) / length
     low, high = 0.0, FIRST * unit
     while not (over := ends(high)) and high < LAST * unit:
         low, high = high, high * GROWTH

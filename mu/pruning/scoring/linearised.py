@@ -28,7 +28,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention
 from torchvision.ops.misc import SqueezeExcitation
 
 from mu.masks import Mask
-from mu.pruning.scoring.parts import exchanged
+from mu.pruning.scoring.probe import exchanged
 
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 PER_CHANNEL = (nn.modules.batchnorm._NormBase, nn.GroupNorm, LayerNorm2d)
@@ -48,13 +48,8 @@ class Twin:
     that vision transformers start with, would cut every path before anything is pruned: ones
     stand for it. Max pooling stays: the strongest path passes.
 
-    All is float64: the rounding of float32 would decide between paths that are nearly equal,
-    on each device in its own way.
-
-    Parameters
-    ----------
-    model
-        It is copied.
+    All is float64: the rounding of float32 would decide between paths that are nearly equal, on
+    each device in its own way. ``model``: it is copied.
     """
 
     def __init__(self, model: nn.Module, mask: Mask, device: torch.device) -> None:

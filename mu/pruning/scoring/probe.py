@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from mu.data.batches import Batches
 from mu.data.images import Indices, Subset
 from mu.masks import Mask
 from mu.pruning.base import PruningContext
-from mu.pruning.scoring.parts import exchanged
 
 BATCH_SIZE = 128
 
@@ -22,19 +21,13 @@ BATCH_SIZE = 128
 class Probe:
     """The loss of a masked network on a few training samples, as a function of its weights.
 
-    The network is a copy, on the run's device, with the pruned weights at zero. Normalisation
-    uses the statistics of the batch, as in training: fresh running statistics say nothing yet.
-    Dropout and stochastic depth are off: the whole network is scored, not a draw from it.
-    All is float32, nothing autocast: bfloat16's three digits are too few to rank millions by.
-    (float64 would cost several times as much, and change the choice far less than another draw of
-    samples does.)
-
-    Parameters
-    ----------
-    samples
-        How many to look at, the same number of each class as far as there are enough.
-    temperature
-        Divides the logits.
+    The network is a copy, on the run's device, with the pruned weights at zero. Normalisation uses
+    the statistics of the batch, as in training: fresh running statistics say nothing yet. Dropout
+    and stochastic depth are off: the whole network is scored, not a draw from it. All is float32,
+    nothing autocast: bfloat16's three digits are too few to rank millions by. (float64 would cost
+    several times as much, and change the choice far less than another draw of samples does.)
+    ``samples``: how many to look at, the same number of each class as far as there are enough.
+    ``temperature``: divides the logits.
     """
 
     def __init__(
@@ -82,6 +75,24 @@ class Probe:
                 sums, torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True)
             )
         return dict(zip(names, sums, strict=True))
+
+
+def exchanged(module: nn.Module, other: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """``module`` with ``other(part)`` for each part, inner ones first; changed in place.
+
+    A part that stands in several places is exchanged in all of them for the same one.
+    """
+    done: dict[nn.Module, nn.Module] = {}
+
+    def visit(one: nn.Module) -> nn.Module:
+        if one not in done:
+            for name, child in one._modules.items():
+                if child is not None:
+                    setattr(one, name, visit(child))
+            done[one] = other(one)
+        return done[one]
+
+    return visit(module)
 
 
 def balanced(data: Subset, count: int, draws: torch.Generator) -> Indices:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import replace
 
 from mu.evaluation.controls import CONTROLS, LOGIT_MASK, NOTHING
 from mu.evaluation.gap import GAP_METRICS
 from mu.report.alarms import with_ending
 from mu.report.comparison.oracles import problem_of
-from mu.run_record import RunRecord, Seeds
+from mu.run_record import RunRecord
 from mu.tags import ORACLE
 
 ENDINGS = {NOTHING: "_before", LOGIT_MASK: f"_{LOGIT_MASK}"}  # of their numbers in other runs
@@ -34,34 +33,19 @@ def controls_of(runs: Sequence[RunRecord]) -> Iterator[RunRecord]:
                 yield _record(run, method, {**found, "RTE": 0.0})
 
 
-@dataclass(frozen=True)
-class ControlRecord(RunRecord):
-    """A record of which all that is compared is given: no run was made."""
-
-    method: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    original: Mapping[str, Any] = field(default_factory=dict)
-    forget: str = ""
-    seeds: Seeds = field(default=Seeds(0, 0, 0))
-    sparsity: float | None = None
-    original_mask: str | None = None
-
-
 def _record(run: RunRecord, method: str, metrics: Mapping[str, float]) -> RunRecord:
-    """As if the control had been run on the original of ``run``."""
-    given = {one.name: getattr(run, one.name) for one in fields(ControlRecord)}
-    return ControlRecord(
-        **{
-            **given,
-            "run_id": f"{run.run_id}{APART}{method}",
-            "name": method,
-            "metrics": metrics,
-            # One whose gap was not logged, as by earlier versions, is compared anew.
-            "tags": {n: v for n, v in run.tags.items() if n != ORACLE or "gap" in metrics},
-            "method": method,
-            "settings": {},
-            "seeds": run.seeds._replace(unlearning=0),
-        }
+    """As if the control had been run on the original of ``run``; no run was made."""
+    same = ("original", "forget", "sparsity", "original_mask")
+    seeds = run.seeds._replace(unlearning=0)
+    return replace(
+        run,
+        run_id=f"{run.run_id}{APART}{method}",
+        name=method,
+        metrics=metrics,
+        # One whose gap was not logged, as by earlier versions, is compared anew.
+        tags={n: v for n, v in run.tags.items() if n != ORACLE or "gap" in metrics},
+        known={name: getattr(run, name) for name in same}
+        | {"method": method, "settings": {}, "seeds": seeds},
     )
 
 

@@ -117,7 +117,10 @@ def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | 
         facts += [place | _facts(run, linked) for run in own]
         kept += own
     cells, runs = (pd.DataFrame(one).astype({"sparsity": float}) for one in (lines, facts))
-    floors = _floors(runs, kept)
+    floors = {  # by block; NaN without a pair of oracles
+        str(label): floor_of([one for one in kept if one.run_id in set(block["run_id"])])
+        for label, block in runs.groupby("original")
+    }
     runs["verdict"] = [
         _word(run, linked.oracles.get(run.run_id), floors[original])
         for run, original in zip(kept, runs["original"], strict=True)
@@ -187,14 +190,6 @@ def _facts(run: RunRecord, linked: Linked) -> dict[str, Any]:
         if run.method in CONTROLS
         else alarms_of(run, oracle.metrics if oracle else {}),
         **{f"{name}_before": run.metrics.get(f"{name}_before", NAN) for name in OF_ORIGINALS},
-    }
-
-
-def _floors(runs: pd.DataFrame, records: Sequence[RunRecord]) -> dict[str, float]:
-    """Mean gap between oracles that differ in their seed alone, by block; NaN without a pair."""
-    return {
-        str(label): floor_of([one for one in records if one.run_id in set(block["run_id"])])
-        for label, block in runs.groupby("original")
     }
 
 

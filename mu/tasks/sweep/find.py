@@ -56,7 +56,8 @@ class Finder:
             runs = (run for run in runs if record_of(self._store, run).same_oracle(judge))
         run = next(runs, None)
         if run is None and task.kind == "oracle":
-            run = self._other_oracle(task, results[task.needs[0]]["run_id"])
+            key = self._oracle_key(task, results[task.needs[0]]["run_id"])
+            run = find_oracle(self._store, key)  # one that differs by its seed only
         return None if run is None else {"run_id": run.info.run_id, "metrics": run.data.metrics}
 
     def tag(self, task: Task, results: Results) -> tuple[str, str]:
@@ -67,10 +68,6 @@ class Finder:
         network = original[tags.WEIGHTS], original[tags.MASK]
         method = make_method(what["method"], what["settings"])
         return tags.UNLEARNING, unlearning_key(network, what["forget_set"], method, task.seed)
-
-    def _other_oracle(self, task: Task, original: str) -> MlflowRun | None:
-        """An oracle that differs by its seed only."""
-        return find_oracle(self._store, self._oracle_key(task, original))
 
     def _oracle_key(self, task: Task, original: str) -> str:
         method = make_method(task.what["method"], task.what["settings"])

@@ -17,15 +17,13 @@ from mu.data.forget_request import ForgetRequest
 from mu.distributed.place import place
 from mu.errors import UserError
 from mu.methods import make_method
-from mu.tags import ENTRY
 from mu.tasks.listed import forget_split
-from mu.tasks.perform import perform as perform_unlearning
+from mu.tasks.perform import perform_task
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.prune import train
 from mu.tasks.resume import continue_training, continue_unlearning
 from mu.tasks.sweep.plan import Task, load_once, original_task
 from mu.tracking import (
-    UNFINISHED,
     Stopped,
     Store,
     close_runs_below,
@@ -33,6 +31,7 @@ from mu.tracking import (
     fetch_checkpoint,
     fingerprint_tag,
 )
+from mu.trust import allow
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Job:
     uri: str  # of the store
     experiment_id: str
     parent: str  # the sweep's run
+    trust: str = ""  # whose functions may be imported, as the sweep's MU_TRUST names them
 
 
 def perform(job: Job) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def perform(job: Job) -> dict[str, Any]:
     Gives ``run_id``, ``metrics`` and ``seconds`` (of the whole run), or ``error`` (one line) and
     ``traceback``; in either case ``warnings``, lines that the user should see.
     """
+    allow(job.trust)  # a worker may be on a machine that knows nothing of the sweep's
     if job.device.devices > 1 and place().size == 1:
         return _perform_by_ranks(job)
     output = io.StringIO()
@@ -98,7 +99,6 @@ def perform_in_worker(job: Job) -> dict[str, Any]:
 
 
 def _perform(job: Job) -> TrackedModel | Unlearned:
-    """The task itself."""
     store, task = _store(job.uri, job.experiment_id), job.task
     if job.original is None:
         return _original(store, job)
@@ -108,20 +108,14 @@ def _perform(job: Job) -> TrackedModel | Unlearned:
         raise UserError(f"forget={what['forget']} means other samples than when it was planned")
     method = make_method(what["method"], what["settings"])
     work = UnlearnTask(problem, method, task.seed, job.oracle)
-    tag, key = job.tag
-    work = continue_unlearning(store, work, store.find({tag: key, ENTRY: "unlearn"}, UNFINISHED))
-    return perform_unlearning(
-        store, work.title, lambda _: work, resume=work.resume_run_id, parent=job.parent
-    )
+    return perform_task(store, continue_unlearning(store, work), job.parent)
 
 
 def _original(store: Store, job: Job) -> TrackedModel:
     task = original_task(job.task.original.settings, job.device, lambda: store)
-    tag, key = job.tag
-    if fingerprint_tag(task.spec().fingerprint) != key:
+    if fingerprint_tag(task.spec().fingerprint) != job.tag[1]:
         raise UserError("the data or the mask has changed since the sweep was planned")
-    task = continue_training(store, task, store.find({tag: key, ENTRY: "prune"}, UNFINISHED))
-    return train(store, task, job.parent)
+    return train(store, continue_training(store, task), job.parent)
 
 
 @lru_cache(maxsize=1)

@@ -14,11 +14,11 @@ from rich.table import Table as RichTable
 
 from mu.report import console
 from mu.report.comparison.formats import print_tables, to_markdown
-from mu.report.comparison.table import Table, tabulate
+from mu.report.comparison.table import tabulate
 from mu.tasks.outputs import write_csv, write_json, write_text
 from mu.tasks.sweep.plan import KINDS, Plan, Task
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
-from mu.tracking import Recorder, Store, browse, read_each
+from mu.tracking import Recorder, browse, read_each
 from mu.tracking.choosing import SWEEP_FILE
 
 MOST_LETTERS = 7000  # of a description; MLflow takes 8,000
@@ -109,9 +109,9 @@ class Board:
         return statistics.fmean(known) * len(left) / self._jobs if known else None
 
 
-def write_report(recorder: Recorder, schedule: Schedule, tables: Sequence[Table]) -> None:
-    """Write every task's run, the unlearnings as tables, and tracebacks of what failed."""
-    plan, folder, done = schedule.plan, recorder.folder, _done(schedule)
+def report(recorder: Recorder, schedule: Schedule) -> None:
+    """Write and print every task's run, the unlearnings as tables, and what failed and why."""
+    plan, folder = schedule.plan, recorder.folder
     runs = {key: result["run_id"] for key, result in schedule.results.items()}
     entries = [
         {
@@ -135,8 +135,12 @@ def write_report(recorder: Recorder, schedule: Schedule, tables: Sequence[Table]
             **task.what["settings"],
             **schedule.results[task.key]["metrics"],
         }
-        for task in done
+        for task in plan
+        if task.kind == "cell" and task.key in runs
     ]
+    # The unlearnings that are done, averaged over their seeds, with controls and cautions.
+    made = dict.fromkeys(runs[one.key] for one in plan if one.needs and one.key in runs)
+    tables = tabulate(read_each(recorder.store, list(made))) if made else []
     write_json(folder / SWEEP_FILE, {"tasks": entries})
     write_csv(folder / "report" / "sweep.csv", rows)
     counts = Counter(task.kind for task in plan)
@@ -148,22 +152,11 @@ def write_report(recorder: Recorder, schedule: Schedule, tables: Sequence[Table]
     if schedule.tracebacks:
         text = "\n".join(f"{label}\n{trace}" for label, trace in schedule.tracebacks.items())
         write_text(folder / "report" / "failures.txt", text)
-
-
-def print_report(store: Store, run_id: str, schedule: Schedule, tables: Sequence[Table]) -> None:
-    """The unlearnings as tables, what failed and why, and where to see the runs."""
     print_tables(tables)
     console.print_notes(failures(schedule))
-    compare = f"mlflow run . -e compare -P parent={run_id}"
-    browsing = browse(store, "mu-unlearn")
-    console.print_lines({"sweep": run_id, "compare": compare, "browse": browsing})
-
-
-def tables_of(store: Store, schedule: Schedule) -> list[Table]:
-    """The unlearnings that are done, averaged over their seeds, with controls and cautions."""
-    run_ids = [schedule.results[one.key]["run_id"] for one in schedule.plan
-               if one.needs and one.key in schedule.results]  # fmt: skip
-    return tabulate(read_each(store, [*dict.fromkeys(run_ids)])) if run_ids else []
+    compare = f"mlflow run . -e compare -P parent={recorder.run_id}"
+    browsing = browse(recorder.store, "mu-unlearn")
+    console.print_lines({"sweep": recorder.run_id, "compare": compare, "browse": browsing})
 
 
 def failures(schedule: Schedule) -> list[str]:
@@ -171,8 +164,3 @@ def failures(schedule: Schedule) -> list[str]:
     tasks = [(task, schedule.failures.get(task.key)) for task in schedule.plan]
     lines = [f"{KINDS[one.kind]} {one.label}: {why}" for one, why in tasks if why is not None]
     return sorted(lines, key=lambda line: "not tried" in line)
-
-
-def _done(schedule: Schedule) -> list[Task]:
-    """The unlearnings that are done."""
-    return [one for one in schedule.plan if one.kind == "cell" and one.key in schedule.results]

@@ -24,15 +24,7 @@ from mu.tasks.sweep.find import Finder, Results, estimate, load_of, oracle_of, p
 from mu.tasks.sweep.grid import Grid, load_yaml, read_text
 from mu.tasks.sweep.perform import Job, perform, perform_in_worker
 from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest, plan_of, typed
-from mu.tasks.sweep.report import (
-    Board,
-    Estimates,
-    failures,
-    print_plan,
-    print_report,
-    tables_of,
-    write_report,
-)
+from mu.tasks.sweep.report import Board, Estimates, failures, print_plan, report
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tracking import (
     UNFINISHED,
@@ -137,9 +129,7 @@ def _make(sweep: Sweep, resume: str | None) -> None:
         if sweep.estimates:
             _drive(sweep, schedule, recorder.run_id)
         write_text(recorder.folder / "grid.yaml", sweep.document["grid"])
-        tables = tables_of(sweep.store, schedule)
-        write_report(recorder, schedule, tables)
-        print_report(sweep.store, recorder.run_id, schedule, tables)
+        report(recorder, schedule)
         if lost := failures(schedule):
             recorder.finish()  # what is written is stored, though the run does not end well
             shutil.rmtree(recorder.folder)
@@ -153,13 +143,12 @@ def _make(sweep: Sweep, resume: str | None) -> None:
 
 
 def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> None:
-    """Have every task done."""
     store, results, finder = sweep.store, schedule.results, Finder(sweep.store)
 
     def job(task: Task) -> Job:
         original = results[task.needs[0]]["run_id"] if task.needs else None
         oracle = oracle_of(task, results) or "none"
-        place = (store.uri, store.experiment_id, run_id)
+        place = (store.uri, store.experiment_id, run_id, ",".join(trust.words()))
         return Job(task, finder.tag(task, results), original, oracle, sweep.device, *place)
 
     def changed(task: Task, what: str, about: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +26,10 @@ from PIL import Image
 from mu.data.files.decode import decode_rgb
 from mu.data.images import statistics_of
 from mu.data.store import builder
-from mu.data.store.builder import Contents, build
+from mu.data.store.builder import build
 from mu.data.store.card import Card, Gathered
-from mu.data.store.reader import ImageStore, digest_file, image_key, pack, unpack, verify
-from mu.data.store.sources import of_dataset, of_tree
+from mu.data.store.reader import META_KEY, ImageStore, digest_file, image_key, pack, unpack, verify
+from mu.data.store.sources import Contents, of_dataset, of_tree
 from mu.digests import digest_of
 from tests.helpers import encoded, laws, make_dataset, refused, write_tree
 from tests.processes import python
@@ -440,9 +441,40 @@ def test_killed_when_the_file_is_complete(
         return decode_rgb(name, content)
 
     card = build(contents, out, decode)
-    assert bool(decoded) != there
+    assert not decoded
     assert card == verify(out)
     assert {one.name for one in tmp_path.iterdir()} == {"a.lmdb", "a.lmdb.sha256"}
+    assert everything(out) == dict(contents.read(contents.places()))
+
+
+@pytest.mark.parametrize("change", ["an image", "a name", "the card"])
+def test_what_a_killed_build_left_is_built_anew_where_it_is_not_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    out, contents = tmp_path / "a.lmdb", contents_of(5)
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "file_digest", killed)
+        with pytest.raises(Killed):
+            build(contents, out, decode_rgb)
+    part = out.with_name("a.lmdb.part")
+    with lmdb.open(str(part), subdir=False) as env, env.begin(write=True) as writing:
+        if change == "an image":
+            value = bytearray(writing.get(image_key("train", 2)))
+            value[-3] ^= 1
+            writing.put(image_key("train", 2), bytes(value))
+        elif change == "the card":
+            writing.put(META_KEY, writing.get(META_KEY)[:-3])
+        else:
+            contents = replace(
+                contents, names={p: ["x"] * len(contents.labels[p]) for p in contents.labels}
+            )
+    decoded: list[str] = []
+    build(contents, out, lambda *given: decoded.append(given[0]) or decode_rgb(*given))
+    assert len(decoded) == len(contents.places())
+    assert verify(out).counts
     assert everything(out) == dict(contents.read(contents.places()))
 
 

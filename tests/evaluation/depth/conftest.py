@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mu.evaluation.depth import measure, relearn
+from mu.evaluation.depth.relearn import Relearning
 
-AS_IT_IS = {"LR": relearn.LR, "MOST_STEPS": relearn.MOST_STEPS}
+AS_IT_IS = Relearning.quickest
 
 
 @pytest.fixture(autouse=True)
 def _relearned_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in AS_IT_IS.items():
-        monkeypatch.setattr(relearn, name, value)
-    monkeypatch.setattr(measure, "MOST_STEPS", relearn.MOST_STEPS)
+    monkeypatch.setattr(Relearning, "quickest", AS_IT_IS)

@@ -14,8 +14,8 @@ import mu
 from mu.checkpoints import Checkpoint
 from mu.data.forget_split import ForgetSplit
 from mu.evaluation.case import Case, Model
-from mu.evaluation.depth import measure
 from mu.evaluation.depth.measure import NAMES, OF_ORACLE, depth
+from mu.evaluation.depth.relearn import Relearning
 from mu.evaluation.measurements import Selection, measurements
 from mu.evaluation.unlearning import predict_split
 from mu.runs import Run
@@ -92,9 +92,10 @@ def test_the_oracle_itself_is_as_deep_as_the_oracle() -> None:
     its = found("oracle")
     assert its["depth"] == 100
     assert its["cka_oracle"] == 1
-    for name in OF_ORACLE:
+    others = set(OF_ORACLE) - {"relearn_lr"}
+    for name in others:
         assert its[name] == its[f"{name}_oracle"]
-    assert set(its) == {*NAMES, *(f"{name}_oracle" for name in OF_ORACLE)}
+    assert set(its) == {*NAMES, *(f"{name}_oracle" for name in others)}
 
 
 def test_the_original_has_forgotten_nothing() -> None:
@@ -105,7 +106,9 @@ def test_the_original_has_forgotten_nothing() -> None:
 def test_an_output_that_is_pushed_far_down_is_shallow_too() -> None:
     pushed = copy.deepcopy(trained())
     mu.make_method("logit_mask").unlearn(pushed, split_of(FORGET), Run(device="cpu"))
-    assert depth(case(pushed, retrained(FORGET)))["depth"] == found("masked")["depth"]
+    its = depth(case(pushed, retrained(FORGET)))
+    assert its["depth"] == found("masked")["depth"] == its["depth_logit_mask"]
+    assert found("original")["depth_logit_mask"] == its["depth"]  # whatever is measured beside it
 
 
 def test_a_masked_output_is_shallow() -> None:
@@ -152,9 +155,9 @@ def test_what_is_known_of_the_oracle_is_taken_and_not_measured(
     alone = depth(case(retrained(FORGET), None))
     assert not {name for name in alone if name.endswith("_oracle") or name == "depth"}
     whole, measured = found("masked"), []
-    steps = measure.quickest_steps
+    steps = Relearning.quickest
     monkeypatch.setattr(
-        measure, "quickest_steps", lambda *a, **b: measured.append(a[0]) or steps(*a, **b)
+        Relearning, "quickest", lambda *a, **b: measured.append(a[1]) or steps(*a, **b)
     )
     one = case(masked(), retrained(FORGET))
     assert depth(one, {name: alone[name] for name in OF_ORACLE}) == whole
@@ -166,6 +169,7 @@ def test_where_the_oracle_knows_the_samples_there_is_no_depth_and_a_note() -> No
     its = depth(one)
     assert its["relearn_steps"] == its["relearn_steps_oracle"] == 0
     assert not {"depth", "prototype_acc", "prototype_acc_oracle"} & set(its)
+    assert "depth_logit_mask" not in its
     assert {"probe_acc", "probe_acc_oracle", "cka_oracle"} <= set(its)
     assert [note for note in one.run.notes if note.startswith("no depth: the oracle needs no")]
 
@@ -173,8 +177,10 @@ def test_where_the_oracle_knows_the_samples_there_is_no_depth_and_a_note() -> No
 @pytest.mark.parametrize(
     ("ours", "theirs", "expected", "words"),
     [
-        (None, 50, 400, "depth is a bound, at least"),
+        (None, 60, 1e4 / 30, "depth is a bound, at least"),  # 200, the most
+        (None, 12, 400, "depth is a bound, at least"),  # 48, as many as anybody needs to know
         (50, None, 25, "depth is a bound, at most"),
+        (2, 9, None, "no depth: the oracle needs no steps, or next to none"),
         (None, None, None, "neither"),
         (30, 40, 75, ""),
     ],
@@ -186,16 +192,31 @@ def test_too_many_steps_are_said(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    counts = iter([ours, theirs])
-    monkeypatch.setattr(measure, "quickest_steps", lambda *_, **__: next(counts))
+    monkeypatch.setattr(Relearning, "fine", lambda *_: (theirs, 0.002))
+    monkeypatch.setattr(Relearning, "quickest", lambda *_: ours)
     one = case(masked(), retrained(FORGET))
     its = depth(one)
-    assert its.get("depth") == expected
-    assert its["relearn_steps"] == (200 if ours is None else ours)
+    assert its.get("depth") == (None if expected is None else pytest.approx(expected))
+    most = min(200, 4 * (theirs or 200))
+    assert its["relearn_steps"] == pytest.approx((most if ours is None else ours) / 5)
+    assert its["relearn_steps_oracle"] == pytest.approx((theirs or 200) / 5)
     notes = "\n".join(one.run.notes)
     assert words in notes
-    assert ("relearn_steps: not within 200 steps" in notes) == (ours is None)
-    assert ("relearn_steps_oracle: not within 200 steps" in notes) == (theirs is None)
+    assert (f"relearn_steps: not within {most / 5:g} steps" in notes) == (ours is None)
+    assert ("relearn_steps_oracle: not within 40 steps" in notes) == (theirs is None)
+
+
+def test_what_an_oracles_run_has_logged_says_at_which_rate_and_how_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr(Relearning, "quickest", lambda _, *rest: asked.append(rest[1:]) or 24)
+    one = case(masked(), retrained(FORGET))
+    known = {"relearn_steps": 0.64, "relearn_lr": 0.0004}  # 16 steps, as they are logged
+    its = depth(one, known)
+    assert asked == [(0.0004, 64)]
+    assert (its["depth"], its["relearn_lr"]) == (150, 0.0004)
+    assert its["relearn_steps"] == pytest.approx(0.96)
 
 
 class Headless(nn.Module):
@@ -214,7 +235,7 @@ def test_without_a_head_steps_are_counted_and_a_note_says_what_is_missing() -> N
     headless.model = Headless()
     headless.mask = mu.Mask({})
     one = case(headless, None)
-    assert set(depth(one)) == {"relearn_steps"}
+    assert set(depth(one)) == {"relearn_steps", "relearn_lr"}
     assert [note for note in one.run.notes if note.startswith("no prototype_acc, probe_acc and")]
 
 

@@ -1,6 +1,7 @@
 """Relearn time against looking at the whole forget set after every step."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from mu.checkpoints import forget_split
 from mu.data.batches import Batches
 from mu.evaluation.depth import relearn
-from mu.evaluation.depth.relearn import relearn_steps
+from mu.evaluation.depth.relearn import MOST_STEPS, RATES, Relearning, layer_norms
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.runs import Run
@@ -23,6 +24,13 @@ SETTINGS = {"lr": 0.02, "batch_size": 7}
 def case(forget="class:1", seed=3, kept=0.3):
     checkpoint = make_checkpoint(DATA, seed=seed, kept=kept)
     return checkpoint, forget_split(checkpoint, DATA, forget)
+
+
+def relearn_steps(
+    checkpoint, split, run, *, target_accuracy, batch_size, lr=RATES[0], most=MOST_STEPS, norms=None
+):
+    how = Relearning(split, run, target_accuracy, batch_size, norms or {})
+    return how.steps(checkpoint, lr, most)
 
 
 def course(checkpoint, split, steps, *, lr=0.02, batch_size=7, seed=0):
@@ -194,13 +202,6 @@ ASKED = {"target_accuracy": 95, "batch_size": 7}
 SOON = {"lr": 0.05, "most": 40}
 
 
-@pytest.fixture
-def _soon(monkeypatch):
-    monkeypatch.setattr(relearn, "LR", SOON["lr"])
-    monkeypatch.setattr(relearn, "MOST_STEPS", SOON["most"])
-
-
-@pytest.mark.usefixtures("_soon")
 def test_the_quicker_of_two_ways_counts():
     checkpoint, split = case()
     run = Run(device="cpu")
@@ -213,15 +214,90 @@ def test_the_quicker_of_two_ways_counts():
     for one in (checkpoint, anew, far, near):
         plain = relearn_steps(one, split, run, **ASKED, **SOON)
         least = min(step for step in (plain, fresh) if step is not None)
-        assert relearn.quickest_steps(one, split, run, **ASKED) == least
+        assert Relearning(split, run, **ASKED).quickest(one, **SOON) == least
 
 
-@pytest.mark.usefixtures("_soon")
 def test_of_random_samples_there_is_one_way():
     checkpoint, split = case("random:10%")
     run = Run(device="cpu")
     accuracies, _ = course(checkpoint, split, SOON["most"] - 1, lr=SOON["lr"])
     asked = {**ASKED, "target_accuracy": max(accuracies)}
-    found = relearn.quickest_steps(checkpoint, split, run, **asked)
+    found = Relearning(split, run, **asked).quickest(checkpoint, **SOON)
     assert found == relearn_steps(checkpoint, split, run, **asked, **SOON)
     assert found == first(accuracies, max(accuracies)) > 0
+
+
+def rescaled(checkpoint, factor):
+    """Weights in front of each normalisation so many times as large, its statistics as they follow.
+
+    What comes out is the same, but for the small number that normalisation adds to the variance.
+    """
+    found = copy.deepcopy(checkpoint)
+    layers = [one for one in found.model.modules() if not list(one.children())]
+    scaled = 0
+    with torch.no_grad():
+        for layer, norm in itertools.pairwise(layers):
+            if isinstance(layer, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+                layer.weight *= factor
+                norm.running_mean *= factor
+                norm.running_var *= factor**2
+                scaled += 1
+    assert scaled
+    return found
+
+
+def test_a_scale_that_changes_no_output_changes_no_number_of_steps():
+    checkpoint, split = case()
+    run = Run(device="cpu")
+    norms = layer_norms(checkpoint.model)
+    settings = {"target_accuracy": 90, "batch_size": 27, "lr": 0.01}
+    plain = relearn_steps(checkpoint, split, run, **settings)
+    assert plain > 3
+    for factor in (3.0, 0.3):
+        other = rescaled(checkpoint, factor)
+        outputs = [predict(one.model, split.retain_set, run).logits for one in (checkpoint, other)]
+        torch.testing.assert_close(*outputs, rtol=0.02, atol=0.02)
+        assert relearn_steps(other, split, run, norms=norms, **settings) == plain
+    # With one rate for all, weights of a third of the size come back sooner.
+    assert relearn_steps(other, split, run, **settings) < plain
+
+
+def test_the_norm_of_a_layer_is_of_its_weights_and_of_vectors_where_it_has_no_others():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
+    with torch.no_grad():
+        for parameter, values in zip(
+            model.parameters(), ([[3.0, 4.0]], [9.0], [0.6], [0.8]), strict=True
+        ):
+            parameter.copy_(torch.tensor(values))
+    assert layer_norms(model) == pytest.approx({"0": 5.0, "1": 1.0})
+
+
+def test_a_layer_that_is_zero_or_of_which_nothing_is_known_has_the_rate_itself():
+    model = torch.nn.Sequential(*(torch.nn.Linear(1, 1, bias=False) for _ in range(4)))
+    with torch.no_grad():
+        for layer, value in zip(model, (6.0, 0.0, 6.0, 6.0), strict=True):
+            layer.weight.fill_(value)
+    _, split = case()
+    how = Relearning(split, Run(device="cpu"), 95, 7, {"0": 3.0, "1": 3.0, "2": 0.0})
+    assert [one["lr"] for one in how._rates(model, 0.1)] == pytest.approx([0.4, 0.1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([12], (12, 0)),  # enough
+        ([3, 14], (14, 1)),
+        ([1, 3, 16], (16, 2)),
+        ([1, 1, 1, 4], (4, 3)),  # it all but knows the samples
+        ([0], (0, 0)),  # it does
+        ([None], (None, 0)),
+        ([9, None], (None, 1)),
+    ],
+)
+def test_steps_become_smaller_until_an_oracle_takes_ten(counts, expected, monkeypatch):
+    checkpoint, split = case()
+    left = iter(counts)
+    monkeypatch.setattr(Relearning, "quickest", lambda *_: next(left))
+    found = Relearning(split, Run(device="cpu"), 95, 7).fine(checkpoint)
+    assert found == (expected[0], RATES[expected[1]])
+    assert next(left, "none") == "none"

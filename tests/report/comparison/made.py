@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mu.report.comparison.controls import ControlRecord
 from mu.report.comparison.table import Table
 from mu.run_record import RunRecord, Seeds
 from mu.tags import FORGET, ORACLE, ORACLE_KEY, UPSTREAM
@@ -49,7 +48,16 @@ def make_run(
         settings = {"mask_from": "upstream"} if method == "retrain" else {}
     if method == "retrain":
         own[ORACLE_KEY] = str((made, forget, split, training, settings))
-    return ControlRecord(
+    known = {
+        "method": method,
+        "settings": settings,
+        "original": made,
+        "forget": forget,
+        "seeds": Seeds(split, training, seed),
+        "sparsity": 100 * made["prune_rate"],
+        "original_mask": f"m{split}{training}{made['prune_rate']}",
+    }
+    return RunRecord(
         run_id,
         "unlearn",
         name or f"{method} {forget}",
@@ -60,13 +68,7 @@ def make_run(
         {n: value for n, value in numbers.items() if n not in without},
         {**own, **(tags or {})},
         f"http://server/#/experiments/0/runs/{run_id}",
-        method=method,
-        settings=settings,
-        original=made,
-        forget=forget,
-        seeds=Seeds(split, training, seed),
-        sparsity=100 * made["prune_rate"],
-        original_mask=f"m{split}{training}{made['prune_rate']}",
+        known=known,
     )
 
 

@@ -286,9 +286,14 @@ def test_of_several_oracles_the_newest_is_found() -> None:
         assert cell(only(order), "ft", "UA").distance == 4.0
 
 
+def with_mask(run: RunRecord, mask: str) -> RunRecord:
+    """The run, of an original with another mask."""
+    return replace(run, known={**run.known, "original_mask": mask})
+
+
 def test_another_mask_is_another_original() -> None:
     oracle = make_run("mine", "retrain")
-    table = only([replace(oracle, original_mask="another"), make_run("a")])
+    table = only([with_mask(oracle, "another"), make_run("a")])
     assert not has(table, "ft", "gap")
 
 
@@ -298,15 +303,16 @@ def test_an_oracle_of_another_split_or_original_says_nothing(where: dict[str, in
     runs = [
         make_run("wrong", "retrain", **where), make_run("a", oracle="wrong", metrics=logged),
     ]  # fmt: skip
-    same = {"original_mask": "of both"}  # and a list of samples that both splits have
-    runs = [replace(r, tags={**r.tags, "mu.forget": "list"}, **same) for r in runs]
+    # A list of samples that both splits have.
+    runs = [replace(r, tags={**r.tags, "mu.forget": "list"}) for r in runs]
+    runs = [with_mask(one, "of both") for one in runs]
     table = only(runs)
     assert not has(table, "ft", "gap")
     assert math.isnan(cell(table, "ft", "UA").distance)
     assert any("another original, split or forget set" in note for note in cautions(table))
     # Together with its oracle: the gap is taken anew, and the interval was of the other one.
     judge = make_run("right", "retrain", metrics={"UA": 98.0}, tags={"mu.forget": "list"})
-    right = replace(judge, original_mask="of both")
+    right = with_mask(judge, "of both")
     gap = cell(only([*runs, right]), "ft", "gap")
     assert gap.mean == 2.0
     assert math.isnan(gap.low)

@@ -46,7 +46,8 @@ def make_page(
     )  # fmt: skip
     environment.globals |= {
         "cautions": cautions, "looks_of": row_styles, "more_of": _more, "number": number,
-        "originals_of": _originals, "seeds_of": _seeds, "summarise": summarise_table, "zip": zip,
+        "originals_of": _originals, "summarise": summarise_table, "zip": zip,
+        "seeds_of": lambda table, run_id: Seeds(*table.runs.loc[run_id, list(Seeds._fields)]),
     }  # fmt: skip
     return environment.get_template("page.html").render(
         title=title,
@@ -66,10 +67,6 @@ def make_page(
 def _originals(table: Table) -> pd.DataFrame:
     """What is known of the originals before unlearning."""
     return table.originals[list(OF_ORIGINALS)].dropna(axis="columns", how="all")
-
-
-def _seeds(table: Table, run_id: str) -> Seeds:
-    return Seeds(*table.runs.loc[run_id, list(Seeds._fields)])
 
 
 def _more(cell: Any) -> str:

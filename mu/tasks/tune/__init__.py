@@ -1,0 +1,1 @@
+"""The entry tune: a method's settings, searched by what all methods stop by."""

@@ -1,0 +1,35 @@
+"""Batches of a set without end, for training that sees another set at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+from torch import Tensor
+
+from mu.data.batches import Batches
+from mu.data.images import Subset
+from mu.runs import Run, generator
+
+
+class Cycled:
+    """A set that is gone through again and again, in another order each time.
+
+    Parameters
+    ----------
+    subset, batch_size, augment
+        As of :class:`mu.data.batches.Batches`; the ranks of ``run`` share the batches.
+    """
+
+    def __init__(self, subset: Subset, batch_size: int, run: Run, augment: str) -> None:
+        self._run = run
+        self._batches = Batches(subset, batch_size, run.device, augment=augment, ranks=run.ranks)
+
+    def batches(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """Images, labels and weight of one batch after the other; what is drawn counts as seen."""
+        for time in count():
+            draws = generator(seed, f"order of the second set in epoch {epoch}, time {time}")
+            order = self._batches.shuffled(draws)
+            for (images, labels), share in zip(order, self._batches.shares, strict=True):
+                self._run.samples_seen += share.whole
+                yield images, labels, share.weight
