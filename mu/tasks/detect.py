@@ -38,8 +38,8 @@ def detect(request: Request) -> None:
 
     def work(recorder: Recorder) -> tuple[Suspects, dict[str, float]]:
         recorder.params({**options.as_dict(), **search.options(), **stated_options(dataset)})
-        recorder.tags({tags.UPSTREAM: options.run_id} if options.run_id else {})
-        recorder.tags({tags.DATA: fingerprint_tag(dataset.fingerprint)})
+        data = fingerprint_tag(dataset.fingerprint)
+        recorder.tags({tags.UPSTREAM: options.run_id, tags.DATA: data})
         log_data(recorder, dataset)
         found = search.run(checkpoint, dataset, run)
         record_threads(recorder, run)

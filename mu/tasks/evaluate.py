@@ -123,8 +123,7 @@ def evaluate(request: Request) -> None:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.params(stated_options(subject.split.dataset))
         record_threads(recorder, run)
-        recorder.tags({tags.UPSTREAM: subject.run_id} if subject.run_id else {})
-        recorder.tags({tags.ORACLE: oracle_id} if oracle_id else {})
+        recorder.tags({tags.UPSTREAM: subject.run_id, tags.ORACLE: oracle_id})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}
         warnings = _alarms(evaluation, found, theirs)

@@ -126,8 +126,8 @@ def _work(task: LiraTask, recorder: Recorder) -> Found:
     if task.resume is None:
         keep_document(recorder, task.document())
     recorder.params(task.config())
-    recorder.tags({tags.UPSTREAM: task.run.run_id, **task.problem.tags()})
-    recorder.tags({tags.ORACLE: task.oracle_run_id} if task.oracle_run_id else {})
+    recorder.tags({tags.UPSTREAM: task.run.run_id, tags.ORACLE: task.oracle_run_id})
+    recorder.tags(task.problem.tags())
     run = make_run(task.problem.device)
     run.place(task.problem.checkpoint.model, task.problem.dataset.shape)
     record_threads(recorder, run)

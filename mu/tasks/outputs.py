@@ -58,7 +58,7 @@ def save_network(
     checkpoint: Checkpoint,
     metrics: Mapping[str, float],
     text: str,
-    more_tags: Mapping[str, str],
+    more_tags: Mapping[str, str | None],
 ) -> None:
     """Write a network that later runs start from, and what its run's page shows.
 

@@ -180,9 +180,9 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     metrics.update({name: rounded(value) for name, value in depths.items()})
     recorder.metrics(metrics)
     found = _alarms(done)
-    recorder.tags({tags.WARNINGS: tag_of(found)})
     judged = None if oracle is None else verdict(metrics, oracle.metrics, metrics.get(SPREAD, NAN))
-    recorder.tags({tags.VERDICT: judged.word} if judged else {})
+    word = judged.word if judged else None
+    recorder.tags({tags.WARNINGS: tag_of(found), tags.VERDICT: word})
     (folder / "forget").mkdir(exist_ok=True)
     np.save(folder / "forget" / "indices.npy", problem.split.forget, allow_pickle=False)
     if problem.dataset.manifest:

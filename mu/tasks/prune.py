@@ -187,8 +187,8 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     }
     recorder.params(settings)
     log_data(recorder, dataset)
-    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint)})
-    recorder.tags({tags.POISON: fingerprint_tag(poison.fingerprint)} if poison else {})
+    planted = fingerprint_tag(poison.fingerprint) if poison else None
+    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint), tags.POISON: planted})
     run = make_run(task.device, recorder, task.recipe.seed)
     run.place(task.recipe.model.build(task.recipe.seed), dataset.shape)
     record_threads(recorder, run, resumed=task.resume_run_id is not None)
@@ -199,8 +199,7 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     run.log_all(others, 1 + max((step for step, _ in run.history("loss")), default=-1))
     rows = prose.rounds_table(run, stages)
     text = prose.describe_prune(checkpoint, metrics, rows, recorder.run_id)
-    more = {tags.UPSTREAM: task.mask_run_id} if task.mask_run_id else {}
-    save_network(recorder, checkpoint, metrics, text, more)
+    save_network(recorder, checkpoint, metrics, text, {tags.UPSTREAM: task.mask_run_id})
     plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
     if len(stages) > 1:
         plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")

@@ -72,6 +72,13 @@ class UnlearnPlan:
             check_oracle_run(self.store, self.options.oracle_run_id, None)
         return self
 
+    def trained(self, parent: str | None) -> TrackedModel:
+        """The original, trained for the run ``parent`` if it is not there already."""
+        if isinstance(self.original, TrackedModel):
+            return self.original
+        print("no finished original agrees with the request: training one first")
+        return train(self.store, self.original, parent)
+
     def task(self, original: TrackedModel, recorder: Recorder | None = None) -> UnlearnTask:
         """What is to be done, once the original is there; refuses an oracle of something else."""
         run, run_id, checkpoint = make_run(self.device), original.run_id, original.checkpoint
@@ -122,15 +129,7 @@ def dataset_of(original: TrackedModel | TrainTask, given: Mapping[str, Any]) -> 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
     """Do what was planned, in a run of its own, below ``parent`` like all that it trains."""
-
-    def begin(_: Recorder) -> UnlearnTask:
-        original = plan.original
-        if isinstance(original, TrainTask):
-            print("no finished original agrees with the request: training one first")
-            original = train(plan.store, original, parent)
-        return plan.task(original)
-
-    return perform(plan.store, plan.title, begin, parent=parent)
+    return perform(plan.store, plan.title, lambda _: plan.task(plan.trained(parent)), parent=parent)
 
 
 def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:

@@ -88,9 +88,9 @@ class Recorder:
             Param(name, "none" if value is None else str(value)) for name, value in values.items()
         ]
 
-    def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
-        self._waiting += [RunTag(name, value) for name, value in values.items()]
+    def tags(self, values: Mapping[str, str | None]) -> None:
+        """Set tags; those whose value is None stay as they are."""
+        self._waiting += [RunTag(name, one) for name, one in values.items() if one is not None]
 
     def describe(self, text: str) -> None:
         """Set the description on the run's page; Markdown."""

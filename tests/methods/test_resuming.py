@@ -57,7 +57,7 @@ class Kept:
         return None if self.content is None else Progress.from_bytes(self.content)[0]
 
 
-@pytest.fixture(scope="module", params=["dense", "sparse"])
+@pytest.fixture(scope="module", params=mostly_slow(["dense", "sparse"], "sparse"))
 def original(request: pytest.FixtureRequest) -> Checkpoint:
     """Small, with dropout; the sparse one is pruned, rewound and trained again, twice."""
     sparse = {"pruner": "imp", "rate": 0.5, "rounds": 2, "rewind_epoch": 1}

@@ -21,7 +21,6 @@ from mu.tasks.base import checked_device, device_in_force, run_task
 from mu.tasks.listed import forget_split
 from mu.tasks.outputs import log_data, write_json
 from mu.tasks.problem import TrackedModel, UnlearningProblem, rounding
-from mu.tasks.prune import train
 from mu.tasks.resume import interrupted, kept_device, overrides, resumed_on
 from mu.tasks.tune.judge import ByCriterion, ByOracle, Judge
 from mu.tasks.tune.report import Outcome, print_outcome, print_trial, write_outcome
@@ -177,11 +176,7 @@ def _interrupted(options: TuneOptions, request: Request) -> Tuning:
 
 def _work(tuning: Tuning, resume: str | None, recorder: Recorder) -> Outcome:
     """Have all trials run, below the search's own run."""
-    original, options = tuning.plan.original, tuning.options
-    if not isinstance(original, TrackedModel):
-        print("no finished original agrees with the request: training one first")
-        original = train(tuning.store, original, recorder.run_id)
-    problem = tuning.problem(original)
+    options, problem = tuning.options, tuning.problem(tuning.plan.trained(recorder.run_id))
     if resume:
         close_runs_below(tuning.store, recorder.run_id, "KILLED", "the search was stopped")
     else:
