@@ -10,7 +10,7 @@ from mu.checkpoints import forget_split
 from mu.data import load_data
 from mu.methods import make_method
 from mu.methods.l1_sparse import MOST_PULL, l1_norm, scale_of
-from mu.methods.steps.best import Ramp, train_by_rule
+from mu.methods.steps.best import Careful, Ramp, train_by_rule
 from mu.methods.steps.criterion import ALREADY, Standing, StopCriterion
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
@@ -231,3 +231,47 @@ def test_without_a_rule_the_last_epoch_is_the_end(original, split):
     run = Run(device="cpu")
     same(trained(original, split, None, run), after(original, split, 4))
     assert "excess" not in run.metrics
+
+
+# --- what went too far is taken back ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("past", "level", "forgets"),
+    [
+        ([], 1, True),
+        ([(90, 1), (50, 1)], 4, True),
+        ([(90, 1), (-40, 0)], 1, True),  # half of what it was
+        ([(90, 1), (-40, 0), (-40, 0), (30, 1), (20, 1)], 0.5, True),  # it grows no more
+        ([(90, 1), (0, 1), (-0.5, 1)], 2, False),  # it is forgotten: as strong as it was
+        ([(90, 1), (0, 1), (5, 1)], 2, True),
+    ],
+)
+def test_it_doubles_until_it_is_there_and_halves_after_what_was_taken_back(past, level, forgets):
+    run = Run(device="cpu")
+    for epoch, (excess, kept) in enumerate(past):
+        run.log_all({"excess": excess, "kept": kept}, epoch)
+    careful = Careful(Training(), run)
+    assert (careful.level(len(past)), careful.forgets) == (level, forgets)
+
+
+def test_an_epoch_that_went_too_far_is_taken_back(original, split):
+    """The next one starts from the best, with an optimiser that knows nothing of it."""
+    said, run = [(100, 0.0), (50, 0.0), (-80, 0.0), (40, 0.0)], Run(device="cpu")
+    training = Training(epochs=3, lr=0.02, batch_size=32, schedule="constant", augment="none")
+    found = copy.deepcopy(original)
+    train_by_rule(Scripted(*said), found, split.retain_set, training, run, None, takes_back=True)
+    expected = copy.deepcopy(original)
+    for epoch in (0, 2):
+        train(
+            expected.model,
+            split.retain_set,
+            training,
+            Run(device="cpu"),
+            mask=original.mask,
+            start_epoch=epoch,
+            stop_epoch=epoch + 1,
+        )
+    same(found, expected.model.state_dict())
+    assert [one for _, one in run.history("kept")] == [1, 0, 1]
+    assert run.metrics["best_epoch"] == 3
