@@ -31,13 +31,13 @@ unlearn: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . -e unlearn --env-manager local \
 	  -P oracle_run_id=train $(ARGS)
 
-# Without real servers, launchers (but one pass of the main job), notebooks and repeated kills.
+# Without real servers, launchers, notebooks, repeated kills, and long chains of runs.
 test: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS) -m 'not slow' $(ARGS)
 
-# Everything; the rest alone: make test-all ARGS='-m slow'
+# Everything, laws with all their examples; the rest alone: make test-all ARGS='-m slow'
 test-all: $(STAMP)
-	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+	MU_LAWS=full $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 # The lower end of every bound in pyproject.toml, torch 2.11 and torchvision 0.26 among them.
 test-oldest:

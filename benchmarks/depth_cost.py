@@ -107,11 +107,7 @@ def print_parts(case: Case, repeats: int) -> None:
     seen = {n: Features.of(m.checkpoint.model, samples, case.run) for n, m in models.items()}
     parts: dict[str, Callable[[], object]] = {
         "relearning of the model": partial(relearned, case, case.model.checkpoint),
-        **(
-            {"relearning of the masked logit": partial(relearned, case, masked)}
-            if (masked := masked_logit(case)) is not None
-            else {}
-        ),
+        "relearning of the hidden output": partial(hidden, case),
         **{
             f"features of the {name}": partial(Features.of, m.checkpoint.model, samples, case.run)
             for name, m in models.items()
@@ -137,10 +133,12 @@ def brought_back(one: Model, features: Features, samples: Samples) -> float:
     return float("nan") if head is None else prototype_accuracy(head, features, samples)
 
 
-def masked_logit(case: Case) -> Checkpoint | None:
-    """The original with the rows of the forgotten classes anew: what hides them comes back from."""
+def hidden(case: Case) -> int | None:
+    """The steps in which a hidden output comes back; None where no class goes as a whole."""
     assert case.original is not None
-    return with_rows_anew(case.original.checkpoint, case.split.forgotten_classes)
+    masked = with_rows_anew(case.original.checkpoint, case.split.forgotten_classes)
+    how = Relearning.of(case.original, case.split, case.run)
+    return None if masked is None else how.steps(masked)
 
 
 def relearned(case: Case, one: Checkpoint) -> int | None:

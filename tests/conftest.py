@@ -91,6 +91,19 @@ def painted(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", Figure.painted)
 
 
+# --- relearning ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def relearned_soon() -> Iterator[None]:
+    """So in all tests with a store; real processes, and tests of relearning, do as users do."""
+    from tests.soon import relearn_soon
+
+    end = relearn_soon()
+    yield
+    end()
+
+
 # --- stores -------------------------------------------------------------------------------
 
 
@@ -163,7 +176,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 @pytest.fixture(scope="session")
-def empty_store(workshop: Workshop, unpainted: None, _schema_read_once: None) -> Path:
+def empty_store(
+    workshop: Workshop, unpainted: None, relearned_soon: None, _schema_read_once: None
+) -> Path:
     """An empty SQLite store: its many tables take seconds."""
     from mu.tracking import connect
 
@@ -191,13 +206,13 @@ class FinishedPrune:
 
 @pytest.fixture(scope="session")
 def finished_prune(empty_store: Path, workshop: Workshop) -> FinishedPrune:
-    """A prune run of two epochs on the digits; copy its store, do not write to it."""
+    """A prune run of two epochs on 400 digits; copy its store, do not write to it."""
     from mu.cli.requests import Request
     from mu.tasks.prune import prune
     from mu.tracking import connect, find_original
 
     def make() -> None:
-        prune(Request(original={"epochs": 2}, device={"device": "cpu"}))
+        prune(Request(original={"epochs": 2, "train_size": 400}, device={"device": "cpu"}))
 
     path = workshop.store("finished-prune", empty_store, make)
     run = find_original(connect(store_uri(path)), {})

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import forks
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120
@@ -26,24 +32,48 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     }
 
 
+@functools.cache
+def _server() -> forks.Server:
+    return forks.begin(environment())
+
+
+def start(
+    *arguments: str, env: Mapping[str, str] | None = None, new: bool = False, **settings: Any
+) -> subprocess.Popen[str]:
+    """A child Python, of which torch and MLflow are already imported; see :mod:`tests.forks`.
+
+    ``new``: started as users start it. ``settings``: of ``Popen``.
+    """
+    command, variables = [sys.executable, *arguments], environment() if env is None else dict(env)
+    kind: type[subprocess.Popen[str]] = subprocess.Popen
+    if not new and forks.known(command) and _server().fits(variables):
+        kind = forks.of(_server())
+    return kind(command, text=True, env=variables, **{"cwd": ROOT, **settings})
+
+
 @contextmanager
-def python(*arguments: str, cwd: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
+def python(*arguments: str, cwd: Path = ROOT, new: bool = False) -> Iterator[subprocess.Popen[str]]:
     """A child Python in a process group of its own."""
-    with subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env=environment(),
-        start_new_session=True,
-    ) as process:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with start(*arguments, cwd=cwd, new=new, start_new_session=True, **pipes) as process:
         try:
             yield process
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+@contextmanager
+def forking() -> Iterator[None]:
+    """What this process itself starts in the block is forked: ranks, and workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        end = forks.start_by(_server())
+        try:
+            yield
+        finally:
+            end()
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
@@ -56,14 +86,15 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return line
 
 
-def run_python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_python(
+    *arguments: str, cwd: Path = ROOT, timeout: float = PATIENCE, **settings: Any
+) -> subprocess.CompletedProcess[str]:
     """A child Python, run to its end."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment(),
-        timeout=PATIENCE,
-        check=False,
-    )
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with start(*arguments, cwd=cwd, **pipes, **settings) as process:
+        try:
+            out, errors = process.communicate(timeout=timeout)
+        finally:
+            if process.poll() is None:
+                process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)

@@ -83,6 +83,7 @@ def newest(store: Store, entry: str = "backdoor") -> str:
     return str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
 
 
+@pytest.mark.slow
 def test_a_planted_backdoor_works_and_unlearning_takes_it_out(planted: Planted) -> None:
     found = planted.store.run(planted.run_id).data.metrics
     assert found["ASR_before"] > 95
@@ -96,6 +97,7 @@ def test_a_planted_backdoor_works_and_unlearning_takes_it_out(planted: Planted) 
     assert planted.store.run(planted.oracle).data.metrics["ASR"] < 5
 
 
+@pytest.mark.slow
 def test_what_was_attacked_and_with_what_is_kept_and_the_lineage_says_so(planted: Planted) -> None:
     store, run_id = planted.store, planted.run_id
     kept = set(files(store, run_id))
@@ -124,6 +126,7 @@ def test_what_was_attacked_and_with_what_is_kept_and_the_lineage_says_so(planted
     )
 
 
+@pytest.mark.slow
 def test_saved_mask_and_weights_give_exactly_the_saved_models_predictions(
     planted: Planted,
 ) -> None:
@@ -166,6 +169,7 @@ def test_the_same_original_is_used_again_unless_the_attack_is_another_one(
     assert planted.store.run(newest(planted.store)).data.tags["mu.upstream"] != planted.original
 
 
+@pytest.mark.slow
 def test_a_clean_job_never_takes_a_poisoned_original(planted: Planted, program: Program) -> None:
     status, out, _ = program(f"unlearn --method ft {' '.join(QUICK)} --prune_epochs 1")
     assert status == 0
@@ -173,6 +177,7 @@ def test_a_clean_job_never_takes_a_poisoned_original(planted: Planted, program: 
     assert planted.store.run(newest(planted.store, "unlearn")).data.metrics.get("ASR") is None
 
 
+@pytest.mark.slow
 def test_unlearn_takes_the_poisoned_original_of_a_backdoor_run(
     planted: Planted, program: Program
 ) -> None:
@@ -196,6 +201,7 @@ def test_unlearn_takes_the_poisoned_original_of_a_backdoor_run(
     assert program(line)[0] == 2
 
 
+@pytest.mark.slow
 def test_evaluate_measures_a_backdoor_run_as_the_run_itself_did(
     planted: Planted, program: Program
 ) -> None:
@@ -348,6 +354,18 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
         ("--sparsities 50,100", ("100",)),
         ("--sparsities 50,50", ("50", "twice")),
         ("--sparsities 50 --prune_rate 0.5", ("prune_rate=0.5",)),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_run(
+    store: Store, program: Program, line: str, words: tuple[str, ...]
+) -> None:
+    refused(store, program, line, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
         ("--prune_run_id {original} --trigger_size 3", ("trigger_size=3 contradicts",)),
         ("--prune_run_id {original} --target 4", ("target=4 contradicts",)),
         ("--prune_run_id {original} --trigger warping", ("trigger=warping contradicts",)),
@@ -356,20 +374,25 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
         ("--resume_run_id {run_id}", ("FINISHED",)),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_no_run(
+def test_what_contradicts_the_runs_is_one_line_and_leaves_no_run(
     planted: Planted, program: Program, line: str, words: tuple[str, ...]
 ) -> None:
-    before = len(list(planted.store.search("")))
     told = line.format(original=planted.original, run_id=planted.run_id)
-    status, _, err = program(f"backdoor {told} --device cpu")
+    refused(planted.store, program, told, *words)
+
+
+def refused(store: Store, program: Program, line: str, *words: str) -> None:
+    before = len(list(store.search("")))
+    status, _, err = program(f"backdoor {line} --device cpu")
     assert status == 2
     (message,) = [one for one in err.splitlines() if one.startswith("error:")]
     for word in words:
         assert word in message
     assert "Traceback" not in err
-    assert len(list(planted.store.search(""))) == before
+    assert len(list(store.search(""))) == before
 
 
+@pytest.mark.slow
 def test_an_original_that_was_not_poisoned_is_refused(planted: Planted, program: Program) -> None:
     assert program("prune --epochs 1 --rate 0 --device cpu")[0] == 0
     clean = newest(planted.store, "prune")

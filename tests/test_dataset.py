@@ -48,7 +48,8 @@ def test_a_named_set_becomes_a_file_that_originals_train_on(
     assert (status, "every byte" in text) == (0, True)
     status, text, _ = program(f"dataset --source digits --out {out}")
     assert (status, "complete already, with just these images" in text) == (0, True)
-    line = f"--dataset lmdb --data_dir {out} --arch resnet_mini --epochs 1 --rate 0 --device cpu"
+    line = f"--dataset lmdb --data_dir {out} --arch resnet_mini --epochs 1 --rate 0 --device cpu "
+    line += "--train_size 200"
     assert program(f"prune {line}")[0] == 0
     params = store.run(newest(store, "prune")).data.params
     assert (params["dataset"], params["image_size"]) == ("lmdb", "8")

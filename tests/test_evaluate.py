@@ -108,6 +108,7 @@ def test_depth_is_found_again_and_with_another_seed_not_added(
         assert ("in the evaluation's run only" in " ".join(out.split())) == (seed != 0)
 
 
+@pytest.mark.slow
 def test_an_oracle_as_its_own_oracle_has_no_gap(unlearned: Unlearned, program: Program) -> None:
     one = unlearned.oracles[0]
     assert program(f"evaluate --run_id {one} --oracle_run_id {one} --device cpu")[0] == 0
@@ -135,6 +136,7 @@ def test_an_oracle_is_held_against_another_one_and_not_added_to(
         assert not {"gap", "gap_UA", "tow", "js_test", "UA_oracle"} & added
 
 
+@pytest.mark.slow
 def test_distances_to_another_oracle_stay_in_the_evaluation(
     unlearned: Unlearned, program: Program
 ) -> None:

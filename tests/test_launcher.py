@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -11,11 +14,12 @@ import yaml
 
 from mu.tracking import Store, connect
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
-from tests.processes import ROOT, environment
+from tests.processes import ROOT, environment, start
 from tests.test_main_job import launch, newest, runs
 
 pytestmark = pytest.mark.slow
 
+POPEN = subprocess.Popen
 DECLARED = {
     name: set(entry["parameters"])
     for name, entry in yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"].items()
@@ -50,6 +54,15 @@ def store(
         yield connect()
 
 
+def forked(command: Any, **settings: Any) -> subprocess.Popen[str]:
+    """The program that MLflow has the shell start, without the shell."""
+    match command:
+        case ["bash", "-c", str(line)]:
+            return start(*shlex.split(line.removeprefix("python ")), **settings)
+        case _:
+            return POPEN(command, **settings)
+
+
 @pytest.mark.parametrize("entry", DECLARED)
 def test_an_entry(
     entry: str,
@@ -59,7 +72,8 @@ def test_an_entry(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the function that ``mlflow run`` calls, which saves a process."""
+    """By the function that ``mlflow run`` calls, which saves a process; and so does ``forked``."""
+    monkeypatch.setattr(subprocess, "Popen", forked)
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))

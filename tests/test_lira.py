@@ -41,6 +41,8 @@ from tests.tracking.handovers import hand_over
 from tests.tracking.test_resuming import interrupt_at
 
 REFERENCES = 4
+FORGOTTEN, RETAINED = 40, 36  # a tenth of 400; as many, but at most a tenth of what is left
+BOTH = FORGOTTEN + RETAINED
 SEED = 3  # unlike the other seeds, so that none can stand for it
 QUICK = ("--references", str(REFERENCES), "--device", "cpu", "--seed", str(SEED))
 KEPT = {f"references/{number:03d}.npz" for number in range(REFERENCES)}
@@ -154,6 +156,7 @@ def whole(attacked: Path) -> Whole:
     return Whole.of(store, newest_lira(store))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("painted")
 def test_an_attack_end_to_end(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
@@ -181,7 +184,13 @@ def test_an_attack_end_to_end(
         assert re.search(rf"│ {row} +│ 0\.\d{{3}} \[0\.\d{{3}}, 0\.\d{{3}}\]", said.out)
     assert f"{metrics['ulira_auc']:.3f} [" in said.out
     note = tags["mlflow.note.content"]
-    for text in (target.unlearned, target.oracle, target.original, "U-LiRA AUC", "129 forgotten"):
+    for text in (
+        target.unlearned,
+        target.oracle,
+        target.original,
+        "U-LiRA AUC",
+        f"{FORGOTTEN} forgotten",
+    ):
         assert text in note
     assert "reference 4 of 4: " in said.err
     assert "a minute" in said.err
@@ -294,7 +303,7 @@ def test_every_record_has_its_rate_of_false_positives_and_its_memorisation(attac
     data = load_data("digits")
     unlearned = store.run(store.run(run_id).data.tags["mu.upstream"])
     forget = np.load(artifact(store, unlearned.info.run_id, "forget/indices.npy"))
-    for part, count in (("forget", 129), ("retain", 116)):  # as many, but at most a tenth of 1164
+    for part, count in (("forget", FORGOTTEN), ("retain", RETAINED)):
         mine = [row for row in rows if row["part"] == part]
         assert [int(row["rank"]) for row in mine] == list(range(1, count + 1))
         rates = [float(row["fpr"]) for row in mine]
@@ -342,7 +351,7 @@ def test_the_most_memorised_records_of_a_run_are_forgotten(
     assert len(chosen) == 12
     others = [value for number, value in memorised.items() if number not in chosen]
     assert min(memorised[number] for number in chosen) >= max(others)
-    assert len(others) == 129 + 116 - 12
+    assert len(others) == FORGOTTEN + RETAINED - 12
 
 
 def test_of_an_earlier_run_the_forgotten_records_are_known(
@@ -361,19 +370,19 @@ def test_of_an_earlier_run_the_forgotten_records_are_known(
         np.savez_compressed(file, **contents[path])
         return file.getvalue()
 
-    everything = meant(store, f"vulnerable:245:{run_id}")
+    everything = meant(store, f"vulnerable:{BOTH}:{run_id}")
     with monkeypatch.context() as patch:
         patch.setattr(reader, "read", earlier)
         assert (
-            meant(store, f"vulnerable:129:{run_id}")
+            meant(store, f"vulnerable:{FORGOTTEN}:{run_id}")
             == contents["references/models.npz"]["forget"].tolist()
         )
-        with refused("knows the memorisation of 129 samples", "fewer"):
-            meant(store, f"vulnerable:130:{run_id}")
+        with refused(f"knows the memorisation of {FORGOTTEN} samples", "fewer"):
+            meant(store, f"vulnerable:{FORGOTTEN + 1}:{run_id}")
         contents["references/002.npz"].pop("seen")
         with refused(f"run {run_id} does not tell which samples are memorised", "lira"):
             meant(store, f"vulnerable:3:{run_id}")
-    assert len(everything) == 245
+    assert len(everything) == BOTH
 
 
 def test_runs_that_know_no_memorised_samples_are_refused(
@@ -383,8 +392,8 @@ def test_runs_that_know_no_memorised_samples_are_refused(
     run_id, target = newest_lira(store), target_in(store)
     with refused(f"run {target.unlearned} (entry unlearn)", "memorised", "-e lira"):
         meant(store, f"vulnerable:3:{target.unlearned}")
-    with refused("knows the memorisation of 245 samples", "vulnerable:246:", "fewer"):
-        meant(store, f"vulnerable:246:{run_id}")
+    with refused(f"knows the memorisation of {BOTH} samples", f"vulnerable:{BOTH + 1}:", "fewer"):
+        meant(store, f"vulnerable:{BOTH + 1}:{run_id}")
     store.client.set_tag(run_id, "mu.data", "0" * 16)
     with refused("of other data", "0" * 16):
         meant(store, f"vulnerable:3:{run_id}")

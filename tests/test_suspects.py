@@ -163,6 +163,7 @@ def test_the_sheet_is_a_picture(poisoned: Poisoned, program: Program) -> None:
         assert min(sheet.size) > 300
 
 
+@pytest.mark.slow
 def test_forgetting_the_suspects_of_a_run_and_the_success_of_a_stated_attack(
     poisoned: Poisoned, program: Program
 ) -> None:

@@ -247,6 +247,7 @@ def test_a_run_with_odd_parameters_is_no_ground_for_an_estimate(
 # --- what is there already ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_runs_of_the_single_entries_are_found_wherever_they_were_made(
     store: Store, tmp_path: Path
 ) -> None:
@@ -279,6 +280,7 @@ def test_unlearnings_that_were_not_compared_are_made_again_where_an_oracle_is_wa
     assert made(store) == {"prune": 1, "ga": 3, "retrain": 2, "sweep": 4}
 
 
+@pytest.mark.slow
 def test_retrain_with_the_seed_of_the_oracle_is_the_oracle(swept: Store, tmp_path: Path) -> None:
     grid = {**GRID, "methods": ["retrain"], "seed": [0, 4]}
     grid["originals"] = {**ORIGINALS, "rate": 0}
@@ -437,6 +439,7 @@ def test_an_unlearning_that_fails_is_tried_again_and_reported_and_the_others_go_
     assert finished_once(store)
 
 
+@pytest.mark.slow
 def test_what_needs_a_failed_original_is_not_tried(store: Store, tmp_path: Path) -> None:
     grid = changed(originals={**ORIGINALS, "rate": 0, "lr": [0.1, 1e30]})
     assert call("--grid", write(tmp_path, grid), "--retries", "0") == 2
@@ -478,6 +481,7 @@ def test_an_interrupted_sweep_goes_on(
         sweep_run.sweep(Request(entry={"resume_run_id": parent.info.run_id}))
 
 
+@pytest.mark.slow
 def test_an_original_goes_on_from_its_last_epoch(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -492,6 +496,7 @@ def test_an_original_goes_on_from_its_last_epoch(
     assert original.data.tags["mu.resumed"] == "1"
 
 
+@pytest.mark.slow
 def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run(
     store: Store, tmp_path: Path
 ) -> None:

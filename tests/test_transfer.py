@@ -107,6 +107,7 @@ def artifact(store: Store, run: MlflowRun, path: str) -> Path:
 # --- what a transfer leaves ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_unlearning_and_the_oracle_are_runs_below_the_transfer(done: Done) -> None:
     assert done.transfer.info.status == "FINISHED"
     assert parent(done.transfer) is None
@@ -269,6 +270,7 @@ def test_what_contradicts_the_run_is_refused(done: Done, program: Program) -> No
 # --- other ways to begin ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_original_that_is_made_for_it_is_shown_below_it(store: Store, program: Program) -> None:
     line = f"transfer --prune_epochs 1 --forget random:20 --method ft --epochs 1 {TO_BRIGHT}"
     status, out, _ = program(line)
@@ -280,6 +282,7 @@ def test_an_original_that_is_made_for_it_is_shown_below_it(store: Store, program
     assert "oracle_run_id=train" in out
 
 
+@pytest.mark.slow
 def test_a_transfer_that_fails_says_so_and_leaves_the_unlearning(
     pruned: PrunedStore, program: Program
 ) -> None:

@@ -14,6 +14,7 @@ from mu.tracking import Store, connect
 from tests.conftest import copy_store, store_uri
 from tests.test_main_job import call, newest
 
+pytestmark = pytest.mark.slow
 LINES = {
     "nothing": ("--method", "nothing"),
     "logit_mask": ("--method", "logit_mask"),

@@ -41,6 +41,7 @@ def note_of(run: MlflowRun) -> str:
     return str(run.data.tags["mlflow.note.content"])
 
 
+@pytest.mark.slow
 def test_a_network_that_was_imported_with_a_recipe_that_was_not_its(
     pruned: PrunedStore, program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,8 +7,9 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mu.registry import Registered
 
 USER_MISTAKE = 2
+EXIT_SECONDS = 5.0  # that threads are waited for, once a signal ends the process
 
 
 def run(
@@ -197,5 +199,12 @@ def _fail(message: str) -> None:
 
 
 def _stopped(number: int) -> None:
-    print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+    print(f"stopped by {signal.Signals(number).name}", file=sys.stderr, flush=True)
+    # All is closed. But Python waits at its end for the threads of every pool, such as those that
+    # MLflow fetches files with, and these for a silent server: minutes.
+    with suppress(OSError):
+        sys.stdout.flush()
+    end = threading.Timer(EXIT_SECONDS, os._exit, (128 + number,))
+    end.daemon = True
+    end.start()
     sys.exit(128 + number)

@@ -26,10 +26,7 @@ Statistics = tuple[
 class ImageSet(ABC):
     """Images with labels, wherever their pixels are.
 
-    Attributes
-    ----------
-    labels
-        int64 of shape (n,), each in 0 .. classes - 1.
+    ``labels``: int64 of shape (n,), each in 0 .. classes - 1.
     """
 
     labels: Tensor

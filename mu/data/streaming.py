@@ -94,14 +94,9 @@ class Decoder(Dataset[Tensor | str]):
 class Stream:
     """Batches of a set of streamed images; workers live as long as this does.
 
-    Parameters
-    ----------
-    images, rows
-        The set, and which of its samples.
-    augment
-        ``none``, ``crop`` (a random part of the image) or ``crop_flip`` (also mirrored).
-    ranks
-        How many processes on this machine have streams like this one, and share the workers.
+    ``images`` and ``rows``: the set, and which of its samples. ``augment``: ``none``, ``crop`` (a
+    random part of the image) or ``crop_flip`` (also mirrored). ``ranks``: how many processes on
+    this machine have streams like this one, and share the workers.
     """
 
     device = torch.device("cpu")  # where places are wanted

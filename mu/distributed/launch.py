@@ -28,16 +28,9 @@ _SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 class RanksFailedError(ProcessDiedError):
     """Ranks ended badly.
 
-    Attributes
-    ----------
-    status
-        Exit status for the program that started them.
-    processes
-        Their process numbers: what they had open may still be to be closed.
-    reason
-        In one line; None where the first rank has ended by itself, and printed why.
-    stopped
-        Whether a signal to this process ended them.
+    ``status``: exit status for the program that started them. ``processes``: their process numbers:
+    what they had open may still be to be closed. ``reason``: in one line; None where the first rank
+    has ended by itself, and printed why. ``stopped``: whether a signal to this process ended them.
     """
 
     def __init__(

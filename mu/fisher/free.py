@@ -18,12 +18,7 @@ class FreeWeights:
 
     Parameters that the mask does not name (biases, normalisation, the head) are free as a whole.
     Pruned weights have no place at all, which is what makes second-order methods cheap on sparse
-    networks. The order is that of ``named_parameters``.
-
-    Attributes
-    ----------
-    size
-        How many there are.
+    networks. The order is that of ``named_parameters``. ``size``: how many there are.
     """
 
     def __init__(self, model: nn.Module, mask: Mask) -> None:

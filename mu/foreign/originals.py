@@ -52,16 +52,9 @@ class Imported:
         """What looks wrong in how well the network knows its training images.
 
         Where it knows few of them, the usual normalisations are tried; where it knows most, whether
-        it knows them mirrored and shifted, too, if such an augmentation is assumed.
-
-        Parameters
-        ----------
-        dataset
-            With its published normalisation.
-        train_acc
-            Percent.
-        command
-            What imports the file again, without mean and std.
+        it knows them mirrored and shifted, too, if such an augmentation is assumed. ``dataset``:
+        with its published normalisation. ``train_acc``: percent. ``command``: what imports the file
+        again, without mean and std.
         """
         spec, model = self.checkpoint.spec, self.checkpoint.model
         images = spec.data.bind(dataset).training_subset(spec.split(dataset).train)

@@ -22,16 +22,9 @@ def mask_of(
     Mask entries of the file are the mask; a prunable parameter without one keeps all. The scope is
     the smallest that covers them, unless one is asked for. Without any, weights that are exactly
     zero count as pruned where they are at least :data:`mu.foreign.ENOUGH_ZEROS` of the prunable
-    ones. UserError if the scope does not cover what is pruned, or nothing is left.
-
-    Parameters
-    ----------
-    head
-        Name of its head, as :func:`mu.pruning.base.prunable` takes it.
-    kept
-        The masks in the file, by parameter.
-    scope, default
-        The scope that is asked for, and the smallest to try.
+    ones. UserError if the scope does not cover what is pruned, or nothing is left. ``head``: name
+    of its head, as :func:`mu.pruning.base.prunable` takes it. ``kept``: the masks in the file, by
+    parameter. ``scope`` and ``default``: the scope that is asked for, and the smallest to try.
     """
     scopes = (scope,) if scope else SCOPES[SCOPES.index(default) :]
     pruned = [name for name in kept if not bool(kept[name].all())]

@@ -69,16 +69,9 @@ class Trial:
     ) -> str | None:
         """What looks wrong, in words; None if nothing does.
 
-        Parameters
-        ----------
-        train_acc
-            Percent of all training images.
-        labels
-            Theirs, int64 of shape (n,).
-        others
-            The normalisations that were tried, by name.
-        command
-            What imports the file again, without mean and std.
+        ``train_acc``: percent of all training images. ``labels``: theirs, int64 of shape (n,).
+        ``others``: the normalisations that were tried, by name. ``command``: what imports the file
+        again, without mean and std.
         """
         chance = 100 * float(labels.bincount().max()) / len(labels)
         ranked = sorted(self.accuracies.items(), key=lambda one: -one[1])

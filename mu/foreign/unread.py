@@ -76,7 +76,7 @@ class Array(Unread):
         sizes = all(type(one) is int and one >= 0 for one in shape)
         if code not in TYPES or not sizes or math.prod(shape) * int(code[1]) != len(content):
             return None
-        flat = np.frombuffer(content, np.dtype(code).newbyteorder(order))
+        flat = np.frombuffer(content, np.dtype(f"{order}{code}"))
         return tensor_of(flat.reshape(shape, order="F" if fortran else "C"))
 
 

@@ -35,8 +35,10 @@ class NegGradPlus(Passes):
     name = "neggrad"
     aliases = ("NegGrad+", "advanced NegGrad", "neggrad_plus")
     presets: ClassVar[Mapping[str, Preset]] = {
-        "paper": published(DEEP_UNLEARN, retain_weight=0.95, epochs=10, lr=0.01, optimizer="sgd"),
-        "ruli": published(RULI, retain_weight=0.9, epochs=10, lr=5e-4, batch_size=64),
+        "paper": published(DEEP_UNLEARN, retain_weight=0.95, epochs=10, lr=0.01, optimizer="sgd")
+        | published("no decay is named there", schedule="constant"),
+        "ruli": published(RULI, retain_weight=0.9, epochs=10, lr=5e-4, batch_size=64)
+        | published("no decay is named there", schedule="constant"),
     }
 
     retain_weight: float = setting(

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.hyperparameters import MOST_BATCH, setting
+from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, searched, setting
 from mu.methods.fine_tuning import FineTuning, default_rate
 from mu.methods.presets import Presets
 from mu.training.recipe import Training
@@ -49,6 +49,16 @@ class Passes(Presets, FineTuning):
     teaches: ClassVar[bool] = False
     repairs: ClassVar[bool] = True
 
+    lr: float | None = searched(
+        setting(
+            None,
+            help="learning rate, in place of the rule, which begins low and raises it",
+            above=0,
+            high=LARGEST_RATE,
+        ),
+        1e-4,
+        0.3,
+    )
     forget_batch_size: int | None = setting(
         None, help="images of the forget set a step (default: batch_size)", low=1, high=MOST_BATCH
     )

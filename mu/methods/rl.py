@@ -36,7 +36,7 @@ class RandomLabels(Relabelling):
     aliases = ("RL", "amnesiac", "random_labels")
     presets: ClassVar[Mapping[str, Preset]] = {
         "paper": published(AMNESIAC, variant="amnesiac", epochs=3, lr=1e-4, optimizer="adam")
-        | published("constant in that code", schedule="constant")
+        | published("no decay is named there", schedule="constant")
         | published("torch's default of Adam", weight_decay=0.0),
     }
 

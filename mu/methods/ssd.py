@@ -50,7 +50,6 @@ class SelectiveSynapticDampening(Presets, Stopping):
     presets: ClassVar[Mapping[str, Preset]] = {
         "paper": published(CODE, alpha=10.0, dampening=1.0, importance="batch"),
         "vit": published(CODE, alpha=5.0, dampening=1.0, importance="batch"),
-        "lfssd": published("LFSSD's importance; alpha is SSD's", importance="outputs", alpha=10.0),
     }
 
     alpha: float | None = setting(

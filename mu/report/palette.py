@@ -35,12 +35,10 @@ LOOKS = {
     "iu": Style("#17a58c", "^", ":"),
     "l1_sparse": Style("#d64545", "P", "-"),
 }
-_OTHERS = (
-    Style("#8f7ae5", "v", "-"),
-    Style("#a08a1c", "X", "--"),
-    Style("#4c9a2a", "<", "-."),
-    Style("#6b7d8f", ">", ":"),
-)
+# Of methods without a look of their own: by place, all different for the first 52.
+_COLOURS = ("#8f7ae5", "#a08a1c", "#4c9a2a", "#6b7d8f")
+_MARKERS = ("v", "X", "<", ">", "p", "h", "d", "H", "8", "1", "2", "3", "4")
+_LINES = ("-", "--", "-.", ":")
 
 
 def method_rank(method: str) -> tuple[int, str]:
@@ -54,4 +52,5 @@ def style_of(method: str, others: tuple[str, ...] = ()) -> Style:
     if method in LOOKS:
         return LOOKS[method]
     place = others.index(method) if method in others else sum(map(ord, method))
-    return _OTHERS[place % len(_OTHERS)]
+    colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+    return Style(colour, marker, _LINES[place % len(_LINES)])

@@ -18,14 +18,9 @@ LONGEST_PAUSE = 60.0
 class Sender:
     """Delivers what waits, again and again, and pauses after each failure.
 
-    Parameters
-    ----------
-    deliver
-        Delivers all that waits; raises what goes wrong, and is then called again later.
-    failed
-        Called with what went wrong.
-    period
-        Seconds between two calls; None: only when it is woken.
+    ``deliver``: delivers all that waits; raises what goes wrong, and is then called again later.
+    ``failed``: called with what went wrong. ``period``: seconds between two calls; None: only when
+    it is woken.
     """
 
     def __init__(
@@ -81,14 +76,8 @@ class Sender:
 class Outbox:
     """Delivers files in their order, then the newest progress; older progress is dropped.
 
-    Parameters
-    ----------
-    files
-        Where they go.
-    folder
-        Of what is not delivered yet: a file lies there until it is.
-    failed
-        Called with what went wrong; it is tried again later.
+    ``files``: where they go. ``folder``: of what is not delivered yet: a file lies there until it
+    is. ``failed``: called with what went wrong; it is tried again later.
     """
 
     def __init__(self, files: RunFiles, folder: Path, failed: Callable[[Exception], None]) -> None:

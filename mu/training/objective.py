@@ -45,16 +45,8 @@ class Term(NamedTuple):
 class Objective(nn.Module):
     """The loss of a network on a batch, and a penalty on its weights.
 
-    Parameters
-    ----------
-    term
-        What is minimised on a batch.
-    beside
-        The same of a batch of a second set, where there is one.
-    penalty
-        Of the epoch.
-    run
-        Says how to pass forward.
+    ``term``: what is minimised on a batch. ``beside``: the same of a batch of a second set, where
+    there is one. ``penalty``: of the epoch. ``run``: says how to pass forward.
     """
 
     def __init__(

@@ -21,12 +21,8 @@ class Bookmark:
     """Where a training stands: put after each epoch, and gone on from after an interruption.
 
     ``run``: its numbers, notes and costs are kept, and taken over. The clock starts here.
-    ``checkpointer``: None where nothing is to be kept.
-
-    Attributes
-    ----------
-    before
-        What to go on from, or None at a first beginning.
+    ``checkpointer``: None where nothing is to be kept. ``before``: what to go on from, or None at a
+    first beginning.
     """
 
     def __init__(self, run: Run, checkpointer: Checkpointer | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from mu.hyperparameters import Hyperparameters
 from mu.methods import method_class
 from mu.tracking import Store
 from tests.helpers import refused
+from tests.processes import PATIENCE
 from tests.tracking.handovers import hand_over
 
 requests: list[Request] = []
@@ -60,3 +63,35 @@ def test_a_setting_is_known_by_its_former_name() -> None:
         given(method, "--spend 2 --max_accuracy_drop 3")
     with refused("spend='much'", "float"):
         given(method, "--spend much")
+
+
+@pytest.mark.slow
+def test_a_stopped_process_ends_though_a_thread_of_a_pool_still_waits() -> None:
+    """As those do that MLflow fetches files with, where a server is silent."""
+    code = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+
+from mu.cli import main
+
+main.EXIT_SECONDS = 0.5
+
+
+def build(_):
+    @click.command()
+    def command():
+        ThreadPoolExecutor(1).submit(time.sleep, 3600)
+        print("begun")
+        raise KeyboardInterrupt
+
+    return command
+
+
+main.run(build, [])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "begun\n", "stopped by SIGINT\n")

@@ -608,6 +608,7 @@ def test_import_then_unlearn(
     assert spec.data.mean == tuple(torch.tensor(digits.mean).tolist())
 
 
+@pytest.mark.slow
 def test_the_listed_samples_are_what_later_runs_partition(
     digits: ImageDataset, store: Store, tmp_path: Path, command: Command,
     capsys: pytest.CaptureFixture[str],

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from mu.cli import listing, showing
 from mu.cli.main import run as run_command
 from mu.cli.mu import mu as mu_command
-from mu.tracking import Store, below, derived, read_run, tracked
+from mu.tracking import Store, below, connect, derived, read_run, tracked
+from tests.conftest import copy_store, store_uri
 from tests.processes import run_python
 
 
@@ -44,9 +48,28 @@ def failed(store: Store, reason: str) -> str:
     return recorder.run_id
 
 
+@pytest.fixture(scope="module")
+def relatives(
+    empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, str]]:
+    """A store, and of the runs in it what :func:`family` says; copy it."""
+    path = copy_store(empty_store, tmp_path_factory.mktemp("family"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+        return path, _family(connect())
+
+
 @pytest.fixture
-def family(store: Store) -> dict[str, str]:
-    """An original, its oracle, two unlearned models, and one that failed."""
+def family(relatives: tuple[Path, dict[str, str]], store: Store) -> dict[str, str]:
+    """An original, its oracle, two unlearned models, and one that failed, all in the store."""
+    path, made = relatives
+    own = store.uri.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(own)) as target:
+        source.backup(target)
+    return made
+
+
+def _family(store: Store) -> dict[str, str]:
     original = made(
         store,
         "prune",

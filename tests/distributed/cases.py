@@ -29,8 +29,10 @@ from mu.fisher.diagonal import diagonal
 from mu.fisher.free import FreeWeights
 from mu.fisher.mean import mean_gradient
 from mu.masks import Mask
-from mu.methods import make_method
+from mu.methods import METHODS as METHOD_CLASSES
+from mu.methods import make_method, method_class
 from mu.methods.base import unlearn
+from mu.methods.stopping import Stopping
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Record, Run
 from mu.training.loop import train
@@ -38,6 +40,7 @@ from mu.training.progress import Progress
 from mu.training.recipe import Training
 from mu.transfer.checkpoint import transfer_training, transferred
 from tests.checkpointers import FolderCheckpointer
+from tests.declared import declared
 from tests.distributed.networks import IDLE, NORMALISED, SMOOTH
 from tests.helpers import make_dataset
 
@@ -56,7 +59,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "warm-up": {"warmup": 1, "schedule": "cosine"},
     "a layer that is never used": {"arch": IDLE},
 }
-METHODS: dict[str, dict[str, Any]] = {
+SAID: dict[str, dict[str, Any]] = {
     "ft": {"lr": 0.02},
     "retrain": {},
     "retrain, its own mask": {"mask_from": "retain"},
@@ -66,6 +69,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "ga, by a rule": {"epochs": 4, "max_accuracy_drop": 50.0},
     "iu": {"alpha": 0.5},
     "ff": {"alpha": 1e-3, "fisher_labels": "exact"},
+}
+# Of methods that are not said anything of: a scale, and what their test file declares.
+METHODS = {
+    **SAID,
+    **{
+        name: {kind.scale[0]: 0.02, **declared(kind, "SHARED", {})}
+        for name, kind in METHOD_CLASSES.items()
+        if name not in {way.partition(",")[0] for way in SAID} and issubclass(kind, Stopping)
+    },
 }
 TUNES = ("head", "all")
 COUNTS = (2, 3, 5, 8)
@@ -130,10 +142,11 @@ def split_of(checkpoint: Checkpoint, *, whole_class: bool = False) -> ForgetSpli
 
 def unlearnt(way: str) -> Made:
     name, settings = way.partition(",")[0], METHODS[way]
-    settings = {"epochs": 2, **settings} if name in ("ft", "l1_sparse") else settings
+    kind = method_class(name)
+    settings = {"epochs": 2, **settings} if "epochs" in kind.names() else settings
     checkpoint, run = copy.deepcopy(sparse()), a_run()
     # Few samples are forgotten already, as far as the rule can tell.
-    split = split_of(checkpoint, whole_class="by a rule" in way)
+    split = split_of(checkpoint, whole_class="by a rule" in way or kind.classes_only)
     unlearn(make_method(name, settings), checkpoint, split, run)
     return Made.of(checkpoint, run)
 

@@ -21,7 +21,8 @@ from mu.cli.main import run as run_command
 from mu.tracking import Store, connect
 from mu.training.progress import FOLDER, progress_files
 from tests.conftest import copy_store, store_uri
-from tests.processes import PATIENCE, ROOT, environment, python
+from tests.forks import SERVER
+from tests.processes import PATIENCE, ROOT, environment, python, run_python
 
 pytestmark = pytest.mark.slow
 TWO = ("--device", "cpu", "--devices", "2")
@@ -35,10 +36,7 @@ def _patient_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def entry(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"entrypoints.{name}", *arguments],
-        capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=LONG, check=False,
-    )  # fmt: skip
+    return run_python("-m", f"entrypoints.{name}", *arguments, timeout=LONG)
 
 
 def in_this_process(build, *arguments: str) -> int:
@@ -135,9 +133,9 @@ def begun(store: Store, process: subprocess.Popen[str]) -> tuple[str, list[psuti
 
 
 def ranks_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    found = psutil.Process(process.pid).children()
+    found = [one for one in psutil.Process(process.pid).children() if one.name() != SERVER]
     assert len(found) == 2
-    return sorted(found, key=lambda one: int(one.environ()["RANK"]))
+    return sorted(found, key=lambda one: (one.create_time(), one.pid))  # as they were started
 
 
 def started(arguments: Sequence[str]):

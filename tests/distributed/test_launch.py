@@ -19,22 +19,17 @@ from mu.runs import Run
 from mu.tracking import connect
 from mu.tracking.silent import SilentClient
 from tests.helpers import refused
-from tests.processes import PATIENCE, ROOT, environment, python
+from tests.processes import PATIENCE, ROOT, environment, python, run_python
 
 slow = pytest.mark.slow
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
 def failing(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.distributed.failing", "--device", "cpu", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment({"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(PATIENCE)}),
-        timeout=5 * PATIENCE,
-        check=False,
-    )
+    return run_python(
+        "-m", "tests.distributed.failing", "--device", "cpu", *arguments,
+        env=environment({"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(PATIENCE)}), timeout=5 * PATIENCE,
+    )  # fmt: skip
 
 
 @slow

@@ -17,6 +17,7 @@ from mu.training.objective import synchronised
 from tests.distributed import cases
 from tests.distributed.cases import COUNTS, METHODS, TOTALS, TUNES, WAYS, Folders
 from tests.distributed.networks import NORMALISED, SMOOTH
+from tests.processes import forking
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-11}  # rounding of float64 over some dozens of steps
 slow = pytest.mark.slow
@@ -36,9 +37,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Everything is computed once by each number; each goes on with what another one kept."""
     folder = tmp_path_factory.mktemp("progress")
     one = cases.all_of(Folders(folder / "one"))
-    two = call(cases.all_of, Folders(folder / "two", folder / "one"), 2)
-    shutil.copytree(folder / "two", folder / "of two")
-    three = call(cases.few, Folders(folder / "three", folder / "two"), 3)
+    with forking():
+        two = call(cases.all_of, Folders(folder / "two", folder / "one"), 2)
+        shutil.copytree(folder / "two", folder / "of two")
+        three = call(cases.few, Folders(folder / "three", folder / "two"), 3)
     return Results(one, two, three, {"gone on": cases.kept_training(folder / "of two")})
 
 

@@ -23,9 +23,11 @@ def small(name: str, *, scaled: bool = False) -> dict[str, Any]:
     Parameters
     ----------
     scaled
-        Whether the scale is given, of methods that would find it by a rule.
+        Whether the scale is given, of methods that would find it by a rule; two epochs do then.
     """
     kind = method_class(name)
     default = {"epochs": 2} if "epochs" in kind.names() else {}
-    scale = {kind.scale[0]: 1e-3} if scaled and issubclass(kind, Stopping) else {}
-    return {**default, **declared(kind, "SMALL", {}), **scale}
+    settings = {**default, **declared(kind, "SMALL", {})}
+    if scaled and issubclass(kind, Stopping):
+        settings |= {kind.scale[0]: 1e-3} | default
+    return settings

@@ -17,7 +17,7 @@ from mu.methods.ff import noise_deviation
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.fisher import slow
-from tests.helpers import bits, make_checkpoint, make_dataset, random_mask, refused
+from tests.helpers import bits, make_checkpoint, make_dataset, mostly_slow, random_mask, refused
 from tests.methods.networks import HEADLESS
 from tests.training.networks import PLAIN
 
@@ -223,7 +223,10 @@ def fitted():
     return train_original(DIGITS, make_recipe(DIGITS, rate=0.8, epochs=12, train_size=150), Run())
 
 
-@pytest.mark.parametrize(("forget", "max_accuracy_drop"), [("class:3", 30.0), ("random:10%", 5.0)])
+@pytest.mark.parametrize(
+    ("forget", "max_accuracy_drop"),
+    mostly_slow([("class:3", 30.0), ("random:10%", 5.0)], ("class:3", 30.0)),
+)
 def test_its_scale_is_the_rules(fitted, forget, max_accuracy_drop):
     """And noise of that scale, given, is the same; a little more costs too much or forgets it."""
     split = forget_split(fitted, DIGITS, forget)

@@ -19,7 +19,7 @@ from mu.methods import iu, make_method
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.fisher import slow
-from tests.helpers import bits, make_dataset, random_mask
+from tests.helpers import bits, make_dataset, mostly_slow, random_mask
 from tests.helpers import make_recipe as small_recipe
 from tests.methods.networks import LINEAR
 from tests.training.networks import PLAIN
@@ -244,7 +244,7 @@ def wanted(original, split):
     return 100 * np.mean(means)
 
 
-@pytest.mark.parametrize("forget", ["class:3", "random:10%"])
+@pytest.mark.parametrize("forget", mostly_slow(["class:3", "random:10%"], "class:3"))
 def test_by_default_it_goes_until_the_forget_set_is_as_unseen(forget):
     fitted = train_original(DIGITS, make_recipe(DIGITS, rate=0.8, epochs=12, train_size=150), Run())
     split = forget_split(fitted, DIGITS, forget)

@@ -14,7 +14,7 @@ from mu.methods import METHODS, make_method, method_class
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from mu.training.progress import Progress
-from tests.helpers import refused
+from tests.helpers import mostly_slow, refused
 from tests.training.networks import DROPPING
 
 DATA = load_data("digits")
@@ -49,7 +49,7 @@ class Kept:
         return None if self.content is None else Progress.from_bytes(self.content)[0]
 
 
-@pytest.fixture(scope="module", params=["dense", "sparse"])
+@pytest.fixture(scope="module", params=mostly_slow(["dense", "sparse"], "sparse"))
 def original(request: pytest.FixtureRequest) -> Checkpoint:
     """Small, with dropout; the sparse one is pruned, rewound and trained again, twice."""
     sparse = {"pruner": "imp", "rate": 0.5, "rounds": 2, "rewind_epoch": 1}

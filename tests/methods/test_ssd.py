@@ -12,6 +12,8 @@ from mu.runs import Run
 from tests.methods.exact import SEED, check_equal, original, split_of, whole
 from tests.methods.test_rl import mean_loss
 
+SHARED = {"alpha": 0.5, "importance": "batch"}  # of several processes, which draw other signs
+
 
 def gradients(model, loss):
     names = dict(model.named_parameters())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,11 @@ from tests.helpers import make_checkpoint, make_dataset
 
 
 def small_checkpoint(seed: int = 3) -> Checkpoint:
+    return copy.deepcopy(_made(seed))
+
+
+@functools.cache
+def _made(seed: int) -> Checkpoint:
     return make_checkpoint(make_dataset(), seed=seed)
 
 

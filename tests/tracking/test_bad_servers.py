@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from mu.tracking import Store, connect
 from mu.tracking.signals import CLOSING_SECONDS
 from mu.training.progress import FOLDER
-from tests.processes import PATIENCE, environment
+from tests.processes import PATIENCE, environment, start
 from tests.tracking.proxies import Proxy, proxy_of
 from tests.tracking.test_server import serving
 from tests.tracking.test_waiting import kept_in, until
@@ -46,9 +45,8 @@ def direct(proxy: Proxy) -> Iterator[Store]:
 
 @contextmanager
 def program(proxy: Proxy, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    with start(
+        "-m", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=environment({"MLFLOW_TRACKING_URI": proxy.uri, "TMPDIR": str(folder)}),
     ) as process:  # fmt: skip
         try:

@@ -17,7 +17,7 @@ from mu.tracking import Store, connect
 from mu.tracking.run_files import RunFiles
 from mu.training.progress import write_whole
 from tests.conftest import store_uri
-from tests.processes import PATIENCE, ROOT, environment
+from tests.processes import ROOT, environment, run_python
 from tests.tracking.test_waiting import kept_in
 
 
@@ -105,10 +105,7 @@ def test_a_store_on_a_full_disk(
     extra = {"MLFLOW_TRACKING_URI": uri, "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
 
     def program(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", *words], env=environment() | extra, cwd=small,
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
+        return run_python("-m", *words, env=environment() | extra, cwd=small)
 
     line = ["--epochs", "8", "--train_size", "300", "--rate", "0.5", "--device", "cpu"]
     done = program("entrypoints.prune", *line)

@@ -189,6 +189,7 @@ def test_interrupted_anywhere_again_and_again(
     assert run.data.tags["mu.resumed"] == str(len(PLACES))
 
 
+@pytest.mark.slow
 def test_whatever_is_said_again_and_agrees_is_accepted(
     whole: Whole, interrupted: Interrupted
 ) -> None:
@@ -199,6 +200,7 @@ def test_whatever_is_said_again_and_agrees_is_accepted(
     whole.check(interrupted.store, interrupted.run_id)
 
 
+@pytest.mark.slow
 def test_a_list_of_samples_may_be_gone(
     finished_prune: FinishedPrune, pruned: PrunedStore, tmp_path: Path
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_list_of_samples_may_be_gone(
 # --- what works in one go -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_works_in_one_go_starts_again_and_says_so(
     finished_prune: FinishedPrune,
     pruned: PrunedStore,
@@ -424,6 +427,7 @@ def test_a_job_that_cannot_be_kept_costs_a_warning(
 # --- by MLflow's launcher -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_launchers_own_run_points_to_the_resumed_one(
     whole: Whole, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -25,7 +23,7 @@ from mu.tracking import recorder as recorder_module
 from mu.training.progress import FOLDER
 from tests.conftest import copy_store, store_uri
 from tests.helpers import refused
-from tests.processes import PATIENCE, environment, python
+from tests.processes import PATIENCE, environment, python, run_python, start
 from tests.test_main_job import call
 from tests.tracking.handovers import hand_over, small_checkpoint
 from tests.tracking.test_resuming_unlearn import interrupted_after
@@ -44,14 +42,12 @@ class Server:
         self.uri = f"http://127.0.0.1:{port}"
         self.log = folder / "server.log"
         with self.log.open("w") as log:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable, "-m", "mlflow", "server",
-                    "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-                    "--backend-store-uri", store_uri(path),
-                    "--artifacts-destination", str(folder / "artifacts"),
-                ],
-                stdout=log, stderr=log, cwd=folder, start_new_session=True,
+            self._process = start(
+                "-m", "mlflow", "server",
+                "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+                "--backend-store-uri", store_uri(path),
+                "--artifacts-destination", str(folder / "artifacts"),
+                stdout=log, stderr=log, cwd=folder, start_new_session=True, new=True,
                 env={**environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             )  # fmt: skip
 
@@ -112,10 +108,7 @@ def test_a_hand_over_through_the_server(
     assert all(value.equal(state[name]) for name, value in checkpoint.model.state_dict().items())
     # As a run's page says to fetch it by hand.
     command = ["artifacts", "download", "-r", run_id, "-a", "mask", "-d", str(tmp_path)]
-    subprocess.run(
-        [sys.executable, "-m", "mlflow", *command],
-        env=environment(), check=True, capture_output=True, timeout=PATIENCE,
-    )  # fmt: skip
+    assert run_python("-m", "mlflow", *command).returncode == 0
     assert Mask.load(tmp_path / "mask" / "mask.safetensors") == checkpoint.mask
 
 

@@ -143,7 +143,7 @@ def _children(pages: NDArray[np.uint8], numbers: Numbers, tree: _Tree) -> Number
     ended = first.astype(np.float64) * tree.page + _HEADER + size[far] <= tree.size
     if not ((first <= most) & ended).all():
         raise ValueError("a value is beyond its end")
-    below = (size | flags << 32)[branch]
+    below: Numbers = (size | flags << 32)[branch]
     if (below > tree.last).any():
         raise ValueError("a page of its tree is beyond its end")
     return below

@@ -82,7 +82,7 @@ def axes_of(kind: type[Method], given: Mapping[str, Any], text: str | None) -> t
     found = tuple(Axis(n, (), *bounds) for n, bounds in ranges.items() if n not in fixed)
     if not found:
         here = " or ".join(sorted(fixed & {*ranges}))
-        remedy = f"leave out {here}, or give search" if here else "give another method"
+        remedy = f"leave out {here}, or give search" if here else "give search, or another method"
         raise UserError(f"method={kind.name} has no setting to search; {remedy}")
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import os
 import pickle
 import signal
@@ -33,6 +32,7 @@ from mu.data.store.reader import META_KEY, ImageStore, digest_file, image_key, p
 from mu.data.store.sources import Contents, of_dataset, of_tree
 from mu.digests import digest_of
 from tests.helpers import encoded, laws, make_dataset, refused, write_tree
+from tests.processes import python
 
 # --- records ------------------------------------------------------------------------------
 
@@ -507,20 +507,16 @@ def _build_slowly(path: str) -> None:
 
 @pytest.mark.slow
 def test_a_build_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    program = f"from {__name__} import _build_slowly; _build_slowly({str(tmp_path / 'a.lmdb')!r})"
     out = tmp_path / "a.lmdb"
     rng = np.random.default_rng(0)
     kills = 0
     while not out.exists() and kills < 4:
-        process = context.Process(target=_build_slowly, args=(str(out),))
-        process.start()
-        process.join(float(rng.uniform(1.5, 3.0)))
-        if process.is_alive():
-            assert process.pid is not None
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            kills += 1
-            assert not out.exists() or digest_file(out).exists()
+        with python("-c", program) as process:
+            time.sleep(float(rng.uniform(0.3, 1.5)))
+            kills += process.poll() is None
+        assert process.returncode in (0, -signal.SIGKILL)
+        assert not out.exists() or digest_file(out).exists()
     if not out.exists():
         build(contents_of(800), out, decode_rgb)
     build(contents_of(800), tmp_path / "b.lmdb", decode_rgb)

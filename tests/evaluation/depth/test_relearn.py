@@ -198,28 +198,33 @@ def with_row(checkpoint, label, value, bias):
     return found, head
 
 
+ASKED = {"target_accuracy": 95, "batch_size": 7}
+SOON = {"lr": 0.05, "most": 40}
+
+
 def test_the_quicker_of_two_ways_counts():
     checkpoint, split = case()
-    settings = {"target_accuracy": 95, "batch_size": 7}
     run = Run(device="cpu")
     checkpoint, head = with_row(checkpoint, 0, 0.0, 1.0)  # what else is predicted
     anew, _ = with_row(checkpoint, 1, 0.0, head.bias[[0, 2]].mean().item())
     far, _ = with_row(checkpoint, 1, 0.0, -1e4)
     near, _ = with_row(checkpoint, 1, 0.0, 0.9)
-    fresh = relearn_steps(anew, split, run, **settings)
-    assert 0 < relearn_steps(near, split, run, **settings) < fresh
+    fresh = relearn_steps(anew, split, run, **ASKED, **SOON)
+    assert 0 < relearn_steps(near, split, run, **ASKED, **SOON) < fresh
     for one in (checkpoint, anew, far, near):
-        plain = relearn_steps(one, split, run, **settings)
+        plain = relearn_steps(one, split, run, **ASKED, **SOON)
         least = min(step for step in (plain, fresh) if step is not None)
-        assert Relearning(split, run, **settings).quickest(one) == least
+        assert Relearning(split, run, **ASKED).quickest(one, **SOON) == least
 
 
 def test_of_random_samples_there_is_one_way():
     checkpoint, split = case("random:10%")
-    settings = {"target_accuracy": 90, "batch_size": 7}
     run = Run(device="cpu")
-    found = Relearning(split, run, **settings).quickest(checkpoint)
-    assert found == relearn_steps(checkpoint, split, run, **settings)
+    accuracies, _ = course(checkpoint, split, SOON["most"] - 1, lr=SOON["lr"])
+    asked = {**ASKED, "target_accuracy": max(accuracies)}
+    found = Relearning(split, run, **asked).quickest(checkpoint, **SOON)
+    assert found == relearn_steps(checkpoint, split, run, **asked, **SOON)
+    assert found == first(accuracies, max(accuracies)) > 0
 
 
 def rescaled(checkpoint, factor):
