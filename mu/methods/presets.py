@@ -46,6 +46,12 @@ class Presets(Method):
             raise unknown(f"preset of {owner or cls.__name__}", str(chosen), [*cls.presets])
         return super().of({**cls.preset_values(chosen), **given}, owner=owner)
 
+    def identity(self) -> dict[str, Any]:
+        """See :meth:`Method.identity`; it is its values that make it, not where they are from."""
+        found = super().identity()
+        del found["preset"]
+        return found
+
     @classmethod
     def preset_values(cls, name: str) -> dict[str, Any]:
         """The settings of a preset, without their sources."""

@@ -2,7 +2,8 @@
 
 The saliency of a weight is the size of the gradient of the mean cross-entropy of the forget set, in
 evaluation mode. All weights are ranked together, those of normalisation and biases too, but not
-the pruned ones: on a sparse network a share of all weights would be taken from zeros. The share
+the pruned ones: on a sparse network a share of all weights would be taken from zeros. (The
+gradient is of the mean over samples; the authors add up means of batches.) The share
 ``saliency`` moves; the rest stays bit for bit, whatever weight decay and momentum do. (Before
 February 2026 they moved it in the authors' code, so most published numbers are of that.) Running
 statistics of batch normalisation are no weights, and go on in all layers.

@@ -102,9 +102,30 @@ class InDouble(nn.Module):
         return self.head(torch.tanh(self.second(signal)).mean((2, 3)))
 
 
+class Transformer(nn.Module):
+    """Patches of 2 x 2, places, a block of attention and a block of two layers."""
+
+    def __init__(self, num_classes: int, in_channels: int, image_size: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(in_channels, 12, 2, stride=2)
+        self.places = nn.Parameter(torch.randn((image_size // 2) ** 2, 12) * 0.1)
+        self.norm, self.qkv = nn.LayerNorm(12), nn.Linear(12, 36)
+        self.block = nn.Sequential(
+            nn.LayerNorm(12), nn.Linear(12, 24), nn.GELU(), nn.Linear(24, 12)
+        )
+        self.head = nn.Linear(12, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).mT + self.places
+        query, key, value = self.qkv(self.norm(tokens)).chunk(3, -1)
+        tokens = tokens + (query @ key.mT / 12**0.5).softmax(-1) @ value
+        return self.head((tokens + self.block(tokens)).mean(1))
+
+
 LINEAR = f"{__name__}:linear"
 TIED, TIED_ONCE, TIED_TOP, OVERLAPPING = (
     f"{__name__}:{name}" for name in ("tied", "tied_once", "tied_top", "overlapping")
 )
 EXACT = f"{__name__}:InDouble"
+TRANSFORMER = f"{__name__}:Transformer"
 HEADLESS = f"{__name__}:headless"

@@ -21,6 +21,7 @@ from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.declared import declared
 from tests.helpers import mostly_slow, refused
+from tests.methods.networks import TRANSFORMER
 from tests.methods.small import small
 
 DATA = load_data("digits")
@@ -198,6 +199,22 @@ def test_a_mask_of_one_kept_weight(original, name):
     checkpoint = unlearned(lonely, name, forget_split(original, DATA, "random:10"))
     parameters = dict(checkpoint.model.named_parameters())
     assert sum(int(parameters[key].count_nonzero()) for key in mask) <= 1
+
+
+@pytest.fixture(scope="module")
+def transformer():
+    recipe = make_recipe(DATA, arch=TRANSFORMER, rate=0.8, epochs=2, train_size=100)
+    return train_original(DATA, recipe, Run(device="cpu"))
+
+
+def test_a_transformer_too(transformer, name):
+    checkpoint = unlearned(
+        transformer, name, forget_split(transformer, DATA, "class:3"), scaled=True
+    )
+    assert not torch.equal(weights(checkpoint), weights(transformer))
+    assert torch.isfinite(weights(checkpoint)).all()
+    for key in checkpoint.mask:
+        assert not checkpoint.model.get_parameter(key)[~checkpoint.mask[key]].any()
 
 
 def test_every_hyperparameter_has_a_default(name):

@@ -10,6 +10,8 @@ from mu.runs import Run, generator
 from tests.methods.exact import SEED, ByHand, check_equal, original, split_of, unlearned, whole
 from tests.methods.test_rl import mean_loss
 
+SMALL = {"epochs": 4}  # until what was drawn anew is trained
+
 
 def weakest(start, split, share):
     """Of each layer the kept weights with the smallest gradients, found one by one."""

@@ -11,6 +11,7 @@ import torch
 from mu.checkpoints import Checkpoint, forget_split
 from mu.data import load_data
 from mu.methods import METHODS, make_method, method_class
+from mu.methods.passes import Passes
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from mu.training.progress import Progress
@@ -28,6 +29,13 @@ VARIANTS = {
     "l1_sparse, exact zeros": ("l1_sparse", {"exact_zeros": True}),
     "ft, adam": ("ft", {"optimizer": "adam"}),
 }
+# Of methods that differ in their passes alone, one stands for the others in the quick set.
+ALIKE = [name for name in ITERATIVE if issubclass(method_class(name), Passes)]
+EACH = mostly_slow(VARIANTS, *(one for one in VARIANTS if one not in ALIKE[1:]))
+CASES = mostly_slow(
+    [(kind, one) for one in VARIANTS for kind in ("dense", "sparse")],
+    *((kind, one) for one in VARIANTS for kind in ("dense", "sparse")[one in ALIKE :]),
+)
 
 
 class Interrupted(BaseException):
@@ -83,7 +91,7 @@ class Outcome:
         assert self.run.samples_seen == whole.run.samples_seen > 0
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("original", "variant"), CASES, indirect=["original"])
 def test_interrupted_after_any_epoch(original: Checkpoint, variant: str) -> None:
     whole, told = Outcome(original, variant), Kept()
     Outcome(original, variant, told).check(whole)  # keeping changes nothing
@@ -97,7 +105,7 @@ def test_interrupted_after_any_epoch(original: Checkpoint, variant: str) -> None
         assert after.saves == told.saves - most  # no epoch is trained twice
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", EACH)
 def test_each_epoch_in_a_process_of_its_own(original: Checkpoint, variant: str) -> None:
     whole, checkpointer, processes, seconds = Outcome(original, variant), Kept(most=1), 1, [0.0]
     while True:

@@ -54,6 +54,8 @@ def test_a_preset_gives_what_is_published_and_what_is_given_counts():
     assert (method.variant, method.lr, method.optimizer) == ("amnesiac", 1e-4, "adam")
     assert method.epochs == 5
     assert make_method("rl", method.as_dict()) == method
+    by_hand = make_method("rl", {**method.as_dict(), "preset": None})
+    assert by_hand.identity() == method.identity() != make_method("rl").identity()
     with refused("unknown preset of method rl", "'papr'", "did you mean paper"):
         make_method("rl", {"preset": "papr"})
     with refused("max_accuracy_drop=3 has no effect beside lr"):
