@@ -28,6 +28,7 @@ def newest(store: Store, entry: str = "dataset") -> str:
     return str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
 
 
+@pytest.mark.slow
 def test_a_named_set_becomes_a_file_that_originals_train_on(
     store: Store, program: Program, tmp_path: Path
 ) -> None:

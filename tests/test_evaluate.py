@@ -92,6 +92,7 @@ def test_only_what_is_asked_for_is_measured_and_a_run_can_be_left_as_it_is(
     assert store.run(subject).data.tags == before.tags
 
 
+@pytest.mark.slow
 def test_depth_is_found_again_and_with_another_seed_not_added(
     unlearned: Unlearned, program: Program
 ) -> None:

@@ -198,6 +198,7 @@ def test_an_attack_end_to_end(
         assert image.width > 900
 
 
+@pytest.mark.slow
 def test_the_attack_can_be_done_again_from_what_is_kept(
     attacked: Path, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +289,7 @@ def by_hand(store: Store, run_id: str) -> dict[int, dict[str, float]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_record_has_its_rate_of_false_positives_and_its_memorisation(attacked: Path) -> None:
     store = connect(store_uri(attacked))
     run_id = newest_lira(store)
@@ -337,6 +339,7 @@ def meant(store: Store, forget: str) -> list[int]:
     return forget_split(lambda: store, spec, load_data("digits"), request).forget.tolist()
 
 
+@pytest.mark.slow
 def test_the_most_memorised_records_of_a_run_are_forgotten(
     attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +357,7 @@ def test_the_most_memorised_records_of_a_run_are_forgotten(
     assert len(others) == FORGOTTEN + RETAINED - 12
 
 
+@pytest.mark.slow
 def test_of_an_earlier_run_the_forgotten_records_are_known(
     attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,6 +389,7 @@ def test_of_an_earlier_run_the_forgotten_records_are_known(
     assert len(everything) == BOTH
 
 
+@pytest.mark.slow
 def test_runs_that_know_no_memorised_samples_are_refused(
     attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,6 +250,7 @@ def test_where_nothing_tells_how_far_to_go_no_run_is_opened(
     assert runs(store) == []  # not even of the original, which would have been made
 
 
+@pytest.mark.slow
 def test_an_original_is_made_where_none_agrees(
     pruned: PrunedStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,7 +37,8 @@ def run(
     """Build a command for ``arguments`` (default: this process's), run it, and end the process.
 
     The exit status is 0 when all is well, 2 for a mistake of the user, and 128 + signal when it
-    was stopped. Any other exception is a defect of mu and shows its traceback.
+    was stopped. Any other exception is a defect of mu and shows its traceback. Only a process whose
+    arguments these are does not wait for threads when it is stopped: another has more to do.
 
     ``launches``: whether ``devices=N`` means that the command is run by N processes. In each of
     them it is run as by one; the first one tracks and prints, the others are silent.
@@ -58,11 +59,11 @@ def run(
     except MemoryError as error:
         _fail(f"there is too little memory ({error}); give a smaller image_size or batch_size")
     except (KeyboardInterrupt, click.Abort):
-        _stopped(signal.SIGINT)
+        _stopped(signal.SIGINT, waits=arguments is not None)
     except BaseException as error:
         number = getattr(error, "number", None)  # of mu.tracking.Stopped, not imported for this
         if number is not None:
-            _stopped(number)
+            _stopped(number, waits=arguments is not None)
         if (why := full_disk(error)) is None:
             raise
         _fail(f"a disk is full ({why}); make room and start again; TMPDIR names the scratch folder")
@@ -198,13 +199,14 @@ def _fail(message: str) -> None:
     sys.exit(USER_MISTAKE)
 
 
-def _stopped(number: int) -> None:
+def _stopped(number: int, *, waits: bool) -> None:
     print(f"stopped by {signal.Signals(number).name}", file=sys.stderr, flush=True)
-    # All is closed. But Python waits at its end for the threads of every pool, such as those that
-    # MLflow fetches files with, and these for a silent server: minutes.
-    with suppress(OSError):
-        sys.stdout.flush()
-    end = threading.Timer(EXIT_SECONDS, os._exit, (128 + number,))
-    end.daemon = True
-    end.start()
+    if not waits:
+        # All is closed. But Python waits at its end for the threads of every pool, such as those
+        # that MLflow fetches files with, and these for a silent server: minutes.
+        with suppress(OSError):
+            sys.stdout.flush()
+        end = threading.Timer(EXIT_SECONDS, os._exit, (128 + number,))
+        end.daemon = True
+        end.start()
     sys.exit(128 + number)

@@ -266,15 +266,14 @@ class TuneOptions(Hyperparameters):
         help="criterion: what the methods stop by (no oracle, no test image); or another forget "
         "set, written as forget is: the gap to its oracle, an upper bound",
     )
-    search: str | None = setting(
-        None,
+    search: str | None = optional(
         help='what is searched: "lr" (its default range), "lr=0.001:0.1" or "lr=0.01,0.1", '
         "several with spaces between them (default: all settings of the method that have a range "
         "and are not given)",
     )
     seed: int = seed_setting("of the search and of each unlearning")
-    resume_run_id: str | None = setting(
-        None, help="continue that interrupted run; its options need not be given again"
+    resume_run_id: str | None = optional(
+        help="continue that interrupted run; its options need not be given again"
     )
 
 

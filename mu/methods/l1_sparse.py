@@ -137,7 +137,7 @@ class L1Sparse(FineTuning):
             label="l1-sparse",
         )
         if used := run.history("alpha"):
-            run.log("alpha", max(value for _, value in used))
+            run.log("alpha", max(value for _, value in used), training.epochs)
         if self.exact_zeros:
             prune_zeros(checkpoint, run)
 

@@ -69,6 +69,7 @@ def test_a_setting_is_known_by_its_former_name() -> None:
 def test_a_stopped_process_ends_though_a_thread_of_a_pool_still_waits() -> None:
     """As those do that MLflow fetches files with, where a server is silent."""
     code = """
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -77,6 +78,7 @@ import click
 from mu.cli import main
 
 main.EXIT_SECONDS = 0.5
+sys.argv[1:] = []
 
 
 def build(_):
@@ -89,7 +91,7 @@ def build(_):
     return command
 
 
-main.run(build, [])
+main.run(build)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False

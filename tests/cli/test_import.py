@@ -540,6 +540,7 @@ def trained(digits: ImageDataset) -> nn.Module:
     return model
 
 
+@pytest.mark.slow
 def test_import_then_unlearn(
     digits: ImageDataset, store: Store, tmp_path: Path, command: Command,
     capsys: pytest.CaptureFixture[str],

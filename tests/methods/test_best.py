@@ -124,7 +124,8 @@ def test_the_penalty_holds_by_the_weights_scale_and_then_falls_with_the_rate(
     first = MOST_PULL * scale_of(original) / (0.02 * steps * 2 * 3)
     fall = [(1 + math.cos(math.pi * t / 4)) / 2 for t in (1, 2, 3)]
     alphas = [first] * 3 + [first * one for one in fall]
-    assert [alpha for _, alpha in run.history("alpha")] == pytest.approx(alphas)
+    *each, used = (alpha for _, alpha in run.history("alpha"))
+    assert (each, used) == (pytest.approx(alphas), max(each))
     assert run.metrics["alpha"] == pytest.approx(max(alphas))
     assert [rate for _, rate in run.history("lr")] == pytest.approx(
         [0.02] * 3 + [0.02 * f for f in fall]
@@ -192,7 +193,9 @@ def test_the_best_epoch_is_kept(original, split, said, kept):
     same(found, after(original, split, kept))
     best = [(100.0, 0.0), *said][kept]
     assert (run.metrics["best_epoch"], run.metrics["excess"]) == (kept, best[0])
-    assert run.history("excess") == [(epoch, one[0]) for epoch, one in enumerate(said)]
+    # What was kept comes last, so that it is the number that MLflow shows.
+    epochs = [(epoch, one[0]) for epoch, one in enumerate(said)]
+    assert run.history("excess") == [*epochs, (len(said), best[0])]
     assert run.history("retain_drop") == [(epoch, one[1]) for epoch, one in enumerate(said)]
     if best[0] > 0:
         assert (

@@ -261,6 +261,7 @@ def test_other_ways_of_training(empty_store: Path, store: Store, tmp_path: Path,
     expected.check(store, run_id)
 
 
+@pytest.mark.slow
 def test_a_run_under_the_mask_of_another(store: Store, tmp_path: Path) -> None:
     """It is not pruned again, and remembers whose mask it has."""
     assert call(*QUICK) == 0

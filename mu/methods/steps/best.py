@@ -130,7 +130,8 @@ class _Best:
     def take(self, of: int) -> None:
         """Put the best weights into the network; ``of`` so many epochs."""
         self.model.load_state_dict(self.weights)
-        self.run.log_all({"excess": self.standing.excess, "best_epoch": self.epochs})
+        self.run.log("excess", self.standing.excess, of)  # after all epochs: it is what counts
+        self.run.log("best_epoch", self.epochs)
         if not self.standing.is_forgotten:
             further = "more epochs, or a larger max_accuracy_drop, go further"
             if self.last.overshot:

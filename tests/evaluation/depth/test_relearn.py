@@ -220,10 +220,11 @@ def test_the_quicker_of_two_ways_counts():
 def test_of_random_samples_there_is_one_way():
     checkpoint, split = case("random:10%")
     run = Run(device="cpu")
-    accuracies, _ = course(checkpoint, split, SOON["most"] - 1, lr=SOON["lr"])
+    settings = {"lr": 0.3, "most": 40}
+    accuracies, _ = course(checkpoint, split, 39, lr=0.3)
     asked = {**ASKED, "target_accuracy": max(accuracies)}
-    found = Relearning(split, run, **asked).quickest(checkpoint, **SOON)
-    assert found == relearn_steps(checkpoint, split, run, **asked, **SOON)
+    found = Relearning(split, run, **asked).quickest(checkpoint, **settings)
+    assert found == relearn_steps(checkpoint, split, run, **asked, **settings)
     assert found == first(accuracies, max(accuracies)) > 0
 
 
