@@ -35,6 +35,7 @@ MODULES = ("entrypoints", "mu", "tests", "mlflow")  # of those that ``-m`` may n
 SPAWNED = "from multiprocessing.spawn import spawn_main"
 # Whoever imports torch first has read them by then.
 AT_IMPORT = ("LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "THP_", "TORCH_LOGS", "NUMPY_")
+EXECUTE = inspect.signature(subprocess.Popen._execute_child)
 LONG = 900  # seconds, on a machine with much else to do
 LONGEST = 1 << 17  # bytes of a request
 
@@ -122,7 +123,7 @@ class Forked(subprocess.Popen[str]):
     server: Server
 
     def _execute_child(self, *given: Any) -> None:
-        named = inspect.signature(subprocess.Popen._execute_child).bind(self, *given).arguments
+        named = EXECUTE.bind(self, *given).arguments
         request, files = _asked(named)
         self.pid = self.server.start(request, files)
         self._child_created = True
@@ -153,11 +154,10 @@ def start_by(server: Server) -> Callable[[], None]:
     import multiprocessing.util
 
     execute, spawn = subprocess.Popen._execute_child, multiprocessing.util.spawnv_passfds
-    names = inspect.signature(execute)
 
     @functools.wraps(execute)
     def execute_child(process: Any, *given: Any) -> None:
-        named = names.bind(process, *given).arguments
+        named = EXECUTE.bind(process, *given).arguments
         arguments, variables = named["args"], named["env"]
         words = [] if isinstance(arguments, (str, bytes)) else list(arguments)
         variables = os.environ if variables is None else variables
