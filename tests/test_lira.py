@@ -168,9 +168,10 @@ def test_an_attack_end_to_end(
     assert Whole.of(store, run_id) == whole  # auto had taken the same run, and all repeats
     run = store.run(run_id)
     metrics = run.data.metrics
-    assert set(metrics) == {*NUMBERS, "reference_s"}
-    for name in STATISTICS:
-        assert 0 <= metrics[f"lira_{name}"] <= (1 if name.startswith("auc") else 100)
+    # Of 40 images there is no rate at 1 %.
+    assert set(metrics) == {name for name in NUMBERS if "_tpr_" not in name} | {"reference_s"}
+    for end in SUFFIXES:
+        assert 0 <= metrics[f"lira_auc{end}"] <= 1
     assert metrics["lira_auc_lo"] <= metrics["lira_auc"] <= metrics["lira_auc_hi"]
     tags = run.data.tags
     assert tags["mu.entry"] == "lira"
@@ -424,7 +425,7 @@ def test_references_unlearn_with_the_runs_own_hyperparameters(target: Target) ->
     run = unlearn_run(target.store, target.unlearned)
     name, method = run.method, run.make_method()
     assert (name, type(method).__name__) == ("ft", "FineTune")
-    assert (method.as_dict()["epochs"], method.as_dict()["batch_size"]) == (1, 64)
+    assert (method.as_dict()["epochs"], method.as_dict()["batch_size"]) == (1, 16)
 
 
 def test_a_retrain_has_no_method_to_watch(target: Target) -> None:

@@ -177,7 +177,17 @@ def test_the_page_of_a_run_shows_its_data(pruned: PrunedStore) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit(pruned: PrunedStore) -> None:
-    line = ("prune", "--epochs", "2", "--train_size", "400", "--device", "cpu")
+    line = (
+        "prune",
+        "--epochs",
+        "2",
+        "--train_size",
+        "400",
+        "--batch_size",
+        "16",
+        "--device",
+        "cpu",
+    )
     assert call(*line) == 0
     again = newest(pruned.store)
     first = pruned.store.run(pruned.run_id)

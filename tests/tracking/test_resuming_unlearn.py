@@ -304,7 +304,7 @@ def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) ->
     for line, has, typed in (
         ("--lr 0.2", "lr=None", "lr"),
         ("--epochs 4", "epochs=3", "epochs"),
-        ("--batch_size 32", "batch_size=64", "batch_size"),
+        ("--batch_size 32", "batch_size=16", "batch_size"),
         ("--method retrain", "method=ft", "method"),
         ("--forget class:4", "forget=class:3", "forget"),
         ("--forget indices:/no/such/file", "forget=class:3", "forget"),
