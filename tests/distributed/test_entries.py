@@ -79,7 +79,7 @@ def test_a_backdoor_by_two_processes_is_one_run_each(store):
 
 
 GRID = """
-originals: {dataset: digits, epochs: 2}
+originals: {dataset: digits, epochs: 2, train_size: 400, batch_size: 16}
 forget: ["class:0"]
 methods: [{ft: {epochs: 1}}]
 oracle: none
