@@ -81,7 +81,9 @@ def test_the_same_seed_gives_the_same_weights(original, name, scaled):
         unlearned(original, name, split, seed=seed, scaled=scaled) for seed in (7, 7, 8)
     )
     assert torch.equal(weights(first), weights(second))
-    assert not torch.equal(weights(first), weights(other))
+    # By the rule all may be taken back, whatever the seed.
+    if scaled or not torch.equal(weights(first), weights(original)):
+        assert not torch.equal(weights(first), weights(other))
 
 
 class Unreadable(Images):

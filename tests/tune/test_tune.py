@@ -150,7 +150,9 @@ def test_a_search_that_was_stopped_goes_on_in_its_run(
         if name != "whole":
             with pytest.MonkeyPatch.context() as patch:
                 # Once between two trials, and once in the middle of one.
-                owner, what = (judge.ByCriterion, "made") if name == "again" else (judge, "unlearn")
+                owner, what = (
+                    (judge.ByCriterion, "made") if name == "again" else (judge, "forgotten")
+                )
                 interrupt_at(patch, owner, what, 2)
                 assert call(*line) == 128 + signal.SIGINT
         by_id = ("--resume_run_id", tunes(store)[0].info.run_id) if name == "by_id" else ()
