@@ -16,7 +16,7 @@ DESTROYED = 10.0
 # % of the oracle's steps within which what was forgotten is back: it was hidden, not removed.
 SHALLOW = 50.0
 # % of them from which it was driven out further than not knowing it takes: twice, as half is
-# shallow. Oracles of other seeds had 60 to 170. Who compares can tell by it what was forgotten.
+# shallow. Who compares can tell by it what was forgotten.
 OVERDONE = 200.0
 SPREAD = "gap_oracles"  # the metric: mean gap between oracles that differ in their seed alone
 CHANCE = 0.05  # of a gap this large between models that are equally good

@@ -2,10 +2,7 @@
 
 Steps are in the scale of each layer. Plain SGD with one rate measures how large the weights are:
 behind a normalisation, a layer of three times the size computes the same, and takes nine times as
-many steps. Methods that train at a high rate leave larger weights, penalties smaller ones: with
-one rate, fine-tuning needed 15 times the steps of the oracle for canaries of digits, in weights of
-three times its size, and l1_sparse a seventeenth for a class, in weights of 0.6 times its size. In
-the scale of the layers these are 1.7 times and a quarter.
+many steps. Methods that train at a high rate leave larger weights, penalties smaller ones.
 
 The target is an accuracy. The loss of the original, which Golatkar et al. come back to, is no use
 where originals fit their data: its last decimals take most of the steps, whoever takes them. On
