@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,25 +28,36 @@ FILES = {
     for folder in ("mu", "entrypoints", "benchmarks")
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
+
+
+@functools.cache  # not when tests are collected: every worker does that
+def tree(name: str) -> ast.Module:
+    """What a module consists of."""
+    return ast.parse(FILES[name].read_text())
 
 
 def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
-def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those under ``if TYPE_CHECKING``: they are never executed."""
-    for child in ast.iter_child_nodes(tree):
-        if not is_type_checking(child):
-            yield child
-            yield from statements(child)
+BLOCKS = (ast.stmt, ast.ExceptHandler, ast.match_case)  # an expression holds no statement
 
 
+def statements(module: ast.Module) -> Iterator[ast.AST]:
+    """Every statement but those under ``if TYPE_CHECKING``: they are never executed."""
+    waiting: list[ast.AST] = [module]
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(child, BLOCKS) and not is_type_checking(child):
+                yield child
+                waiting.append(child)
+
+
+@functools.cache
 def imports(name: str) -> set[str]:
     """Full names of the modules that a module imports, wherever in its text."""
     found = set()
-    for node in statements(TREES[name]):
+    for node in statements(tree(name)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -58,16 +70,13 @@ def imports(name: str) -> set[str]:
     return found
 
 
-IMPORTS = {name: imports(name) for name in FILES}
-
-
 def inside(module: str, *packages: str) -> bool:
     return any(module == one or module.startswith(f"{one}.") for one in packages)
 
 
 def importers(*packages: str) -> set[str]:
     """Modules that import one of these packages."""
-    return {name for name, found in IMPORTS.items() if any(inside(one, *packages) for one in found)}
+    return {name for name in FILES if any(inside(one, *packages) for one in imports(name))}
 
 
 def of(*packages: str) -> list[str]:
@@ -79,7 +88,7 @@ def reaches(start: str) -> set[str]:
     seen: set[str] = set()
     waiting = [start]
     while waiting:
-        for found in IMPORTS.get(waiting.pop(), ()):
+        for found in imports(waiting.pop()):
             if found in FILES and found not in seen:
                 seen.add(found)
                 waiting.append(found)
@@ -88,8 +97,8 @@ def reaches(start: str) -> set[str]:
 
 def test_the_reader_of_imports_reads() -> None:
     assert {"mu", "mu.methods.ft", "mu.tracking.store", "entrypoints.prune"} <= set(FILES)
-    assert "mu.methods.steps.best" in IMPORTS["mu.methods.ft"]
-    assert "mlflow" in IMPORTS["mu.tracking.store"]
+    assert "mu.methods.steps.best" in imports("mu.methods.ft")
+    assert "mlflow" in imports("mu.tracking.store")
     assert "mu.masks" in reaches("mu.methods.ft")
 
 
@@ -135,7 +144,7 @@ def test_nothing_in_mu_imports_the_entry_points() -> None:
 def test_imports_point_one_way(package: str, forbidden: tuple[str, ...]) -> None:
     assert of(package)
     against = {
-        name: sorted(one for one in IMPORTS[name] if inside(one, *forbidden))
+        name: sorted(one for one in imports(name) if inside(one, *forbidden))
         for name in of(package)
     }
     assert not {name: found for name, found in against.items() if found}
@@ -155,7 +164,7 @@ def test_methods_do_not_import_each_other() -> None:
     others = {
         name: {
             one
-            for one in IMPORTS[name]
+            for one in imports(name)
             if inside(one, "mu.methods") and not inside(one, METHOD_PARTS)
         }
         - bases
@@ -169,7 +178,7 @@ def test_methods_do_not_import_each_other() -> None:
 
 
 def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree(name)):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 
@@ -213,8 +222,8 @@ def careless(node: ast.AST) -> bool:
 def test_no_device_is_taken_without_asking_and_no_error_swallowed_unseen() -> None:
     found = [
         (name, ast.unparse(node).splitlines()[0])
-        for name, tree in TREES.items()
-        for node in ast.walk(tree)
+        for name in FILES
+        for node in ast.walk(tree(name))
         if careless(node)
     ]
     assert found == []

@@ -73,6 +73,7 @@ def runs_in(rows: list[dict[str, str]]) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("painted")
 def test_runs_that_were_really_made(
     finished_prune: FinishedPrune,
     tmp_path: Path,

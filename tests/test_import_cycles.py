@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def imports(text: str, known: Mapping[str, object]) -> set[str]:
     return found & known.keys()
 
 
+@functools.cache
 def graph() -> dict[str, set[str]]:
     known = modules()
     return {name: imports(path.read_text(), known) - {name} for name, path in known.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,14 +19,15 @@ SHOWN = 3  # run IDs in a caution
 SEEDS = list(Seeds._fields)
 
 
-def cautions(table: Table) -> list[str]:
+@functools.lru_cache(maxsize=32)  # each form of a comparison says them, and so does its page
+def cautions(table: Table) -> tuple[str, ...]:
     """What must be known before a table is trusted: first what is wrong with single results.
 
     See :mod:`mu.report.alarms` for that; the others are of the :data:`RULES` below, the gravest
     first.
     """
     of_table = [sentence for rule in RULES if (sentence := rule(table)) is not None]
-    return [*gravest(dict(table.runs["alarms"])), *of_table]
+    return (*gravest(dict(table.runs["alarms"])), *of_table)
 
 
 def _no_oracle(table: Table) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,8 @@ SLIGHT = 0.5  # points of gap that are not worth calling a change
 FEW = 5  # seeds below which an interval is wide
 
 
-def summarise_table(table: Table) -> list[str]:
+@functools.lru_cache(maxsize=32)  # it is said several times of each
+def summarise_table(table: Table) -> tuple[str, ...]:
     """Paragraphs: which method is nearest to the oracle, how sure that is, what sparsity did."""
     several = len(table.originals) > 1
     paragraphs = []
@@ -34,7 +36,7 @@ def summarise_table(table: Table) -> list[str]:
             ]
         )
         paragraphs.append(start + words if start or order else words[0].upper() + words[1:])
-    return [*paragraphs, *_of_sparsity(table)]
+    return (*paragraphs, *_of_sparsity(table))
 
 
 def ranked(table: Table, original: str) -> pd.DataFrame:

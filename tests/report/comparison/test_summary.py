@@ -79,7 +79,7 @@ def test_one_method_no_method_and_a_tie() -> None:
         "ft is nearest to the oracle: gap 2.00 points (one run), and no other method has a gap."
     )
     (table,) = tabulate([make_run("a")])
-    assert summarise_table(table) == [
+    assert list(summarise_table(table)) == [
         "No run has been measured against an oracle, so nothing can be ranked."
     ]
     assert best_gap(table) is None
