@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import io
 import os
 import shutil
 import signal
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -65,29 +64,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def unpainted() -> Iterator[None]:
-    """The pictures of a run are laid out, but not drawn: that takes half its time.
+    """The pictures of a run are not drawn: that takes half its time.
 
-    A file has one pixel, an SVG element of a page nothing in it.
-
-    So in all tests with a store, but those that take ``painted``; real processes paint anyway.
+    So in all tests with a store, but those that take ``painted``, and in forked processes.
     """
-    from matplotlib.figure import Figure
-    from PIL import Image
+    from tests.soon import paint_nothing
 
-    paint = Figure.savefig
-
-    def savefig(figure: Figure, target: object, **settings: Any) -> None:
-        if isinstance(target, Path) and target.suffix == ".png":
-            Image.new("L", (1, 1)).save(target)
-        elif isinstance(target, io.StringIO) and settings.get("format") == "svg":
-            target.write('<svg viewBox="0 0 1 1"></svg>')
-        else:
-            paint(figure, target, **settings)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", savefig)
-        patch.setattr(Figure, "painted", paint, raising=False)
-        yield
+    end = paint_nothing()
+    yield
+    end()
 
 
 @pytest.fixture
@@ -103,7 +88,7 @@ def painted(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def relearned_soon() -> Iterator[None]:
-    """So in all tests with a store; real processes, and tests of relearning, do as users do."""
+    """So in all tests with a store and in forked processes; not in tests of relearning."""
     from tests.soon import relearn_soon
 
     end = relearn_soon()

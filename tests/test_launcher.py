@@ -63,6 +63,13 @@ def forked(command: Any, **settings: Any) -> subprocess.Popen[str]:
             return POPEN(command, **settings)
 
 
+def fork_what_is_launched(patch: pytest.MonkeyPatch) -> None:
+    """Have the function that ``mlflow run`` calls start a fork; calling it saves a process, too."""
+    patch.setattr(subprocess, "Popen", forked)
+    for name, value in environment().items():
+        patch.setenv(name, value)
+
+
 @pytest.mark.parametrize("entry", DECLARED)
 def test_an_entry(
     entry: str,
@@ -72,10 +79,7 @@ def test_an_entry(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the function that ``mlflow run`` calls, which saves a process; and so does ``forked``."""
-    monkeypatch.setattr(subprocess, "Popen", forked)
-    for name, value in environment().items():
-        monkeypatch.setenv(name, value)
+    fork_what_is_launched(monkeypatch)
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))
     names = {
         "original": finished_unlearn.original,

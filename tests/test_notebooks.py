@@ -13,8 +13,6 @@ from tests.processes import environment, run_python
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-# No notebook shows how many steps relearning takes.
-SOON = "import tests.soon; tests.soon.relearn_soon()\n"
 LONGEST = 900  # seconds, on a machine with much else to do
 
 
@@ -43,7 +41,7 @@ def test_it_ends_with_what_it_showed(path: Path) -> None:
 def test_it_runs(path: Path, tmp_path: Path) -> None:
     """Started where Jupyter starts it, in a process and with temporary files of its own."""
     variables = environment({"MPLBACKEND": "Agg", "TMPDIR": str(tmp_path)})
-    done = run_python("-c", SOON + program(path), cwd=FOLDER, env=variables, timeout=LONGEST)
+    done = run_python("-c", program(path), cwd=FOLDER, env=variables, timeout=LONGEST)
     assert done.returncode == 0, done.stderr[-3000:]
     assert {one.name for one in FOLDER.iterdir() if one.suffix != ".ipynb"} <= {
         ".ipynb_checkpoints"

@@ -43,21 +43,25 @@ def weights_misfit(spec: ModelSpec, weights: Mapping[str, Tensor]) -> str | None
     """
     if _device(spec.arch) != "meta":
         return None
-    try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            own = spec.build(0).state_dict()
-    except MISFITS as error:
-        raise misfit(spec, error) from error
-    for name in sorted({*own, *weights}):
-        wanted, found = (_in_words(one.get(name)) for one in (own, weights))
+    own, given = _outline(spec), {name: _in_words(one) for name, one in weights.items()}
+    for name in sorted({*own, *given}):
+        wanted, found = (one.get(name, "missing") for one in (own, given))
         if wanted != found:
             return f"{name!r} is {found}, not {wanted}"
     return None
 
 
-def _in_words(tensor: Tensor | None) -> str:
-    if tensor is None:
-        return "missing"
+@lru_cache(maxsize=64)
+def _outline(spec: ModelSpec) -> dict[str, str]:
+    """Types and shapes of a network's weights, by their names; of none that is the user's own."""
+    try:
+        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+            return {name: _in_words(one) for name, one in spec.build(0).state_dict().items()}
+    except MISFITS as error:
+        raise misfit(spec, error) from error
+
+
+def _in_words(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {[*tensor.shape]}"
 
 

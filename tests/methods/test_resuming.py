@@ -43,14 +43,15 @@ class Interrupted(BaseException):
 
 
 class Kept:
-    """A checkpointer of one file, and how often it was written; ends the process after ``most``."""
+    """A checkpointer of one file, and what was written to it; ends the process after ``most``."""
 
     def __init__(self, content: bytes | None = None, most: int | None = None) -> None:
-        self.content, self.most, self.saves = content, most, 0
+        self.content, self.most, self.saved = content, most, list[bytes]()
 
     def save(self, progress: Progress) -> None:
-        self.content, self.saves = progress.to_bytes({}), self.saves + 1
-        if self.saves == self.most:
+        self.content = progress.to_bytes({})
+        self.saved.append(self.content)
+        if len(self.saved) == self.most:
             raise Interrupted
 
     def last(self) -> Progress | None:
@@ -93,16 +94,14 @@ class Outcome:
 
 @pytest.mark.parametrize(("original", "variant"), CASES, indirect=["original"])
 def test_interrupted_after_any_epoch(original: Checkpoint, variant: str) -> None:
+    """What a process kept is what one had kept that ended there."""
     whole, told = Outcome(original, variant), Kept()
     Outcome(original, variant, told).check(whole)  # keeping changes nothing
-    assert told.saves
-    for most in range(1, told.saves + 1):
-        before = Kept(most=most)
-        with pytest.raises(Interrupted):
-            Outcome(original, variant, before)
-        after = Kept(before.content)
+    assert told.saved
+    for place, content in enumerate(told.saved, 1):
+        after = Kept(content)
         Outcome(original, variant, after).check(whole)
-        assert after.saves == told.saves - most  # no epoch is trained twice
+        assert len(after.saved) == len(told.saved) - place  # no epoch is trained twice
 
 
 @pytest.mark.parametrize("variant", EACH)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 from mlflow.entities import Run as MlflowRun
@@ -32,9 +33,10 @@ from mu.tracking.run_files import RunFiles
 from mu.training.progress import FOLDER, progress_files
 from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow
-from tests.processes import PATIENCE, python
+from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
-from tests.test_main_job import files, launch
+from tests.test_launcher import fork_what_is_launched
+from tests.test_main_job import files
 from tests.tracking.handovers import hand_over
 from tests.tracking.whole import Whole, keep_at_once
 from tests.training.networks import DROPPING
@@ -482,11 +484,17 @@ def test_the_launchers_own_run_fails_where_nothing_can_be_resumed(
 
 
 @pytest.mark.slow
-def test_a_resume_by_the_launcher(whole: WholePrune, interrupted: Interrupted) -> None:
+def test_a_resume_by_the_launcher(
+    whole: WholePrune,
+    interrupted: Interrupted,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fork_what_is_launched(monkeypatch)
     store, run_id = interrupted.store, interrupted.run_id
-    done = launch("prune", resume_run_id=run_id, device="cpu")
-    assert done.returncode == 0, done.stderr
-    assert run_id in done.stdout
+    given = {"resume_run_id": run_id, "device": "cpu"}
+    mlflow.run(str(ROOT), "prune", parameters=given, env_manager="local")
+    assert run_id in capfd.readouterr().out
     whole.check(store, run_id)
     (launched,) = (one for one in store.search("") if one.info.run_id != run_id)
     assert launched.data.tags["mu.resumed_as"] == run_id

@@ -18,6 +18,7 @@ Seeger (2001), Using the Nystroem Method to Speed Up Kernel Machines, NeurIPS 13
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -63,10 +64,16 @@ class ScoreAttack:
             parts, many = [_binned(*one) for one in parts], False
         points, counts = (np.concatenate(pair) for pair in zip(*parts, strict=True))
         is_member = np.repeat([False, True], [len(one) for one, _ in parts])
-        if many and len(members) * COST * _contrast(points) > 1:
-            self._evidence = _by_landmarks(points, is_member, counts)
-        else:
-            self._evidence = _exact(points, is_member, counts)
+        if not np.isfinite(points).all():
+            raise ValueError("the attack needs scores that are numbers; one is NaN or infinite")
+        by_landmarks = many and len(members) * COST * _contrast(points) > 1
+        fit = _by_landmarks if by_landmarks else _exact
+        self._fit = functools.partial(fit, points, is_member, counts)
+
+    @functools.cached_property
+    def _evidence(self) -> Evidence:
+        """Fitted when it is needed: of a score that ranks by itself, rates need no classifier."""
+        return self._fit()
 
     def evidence(self, scores: Scores) -> Scores:
         """Of shape (n,): from 0 on for what looks like a member, and the more the surer."""
