@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 import shutil
@@ -120,14 +119,12 @@ def copy_store(source: Path, folder: Path, artifacts: str | None = None) -> Path
 
 
 @pytest.fixture(scope="session")
-def _schema_read_once() -> Iterator[None]:
-    """MLflow reads all its migrations to know the newest, for each store that is opened."""
-    import mlflow.store.db.utils as utils
+def _light_stores() -> Iterator[None]:
+    from tests.soon import light_stores
 
-    with pytest.MonkeyPatch.context() as patch:
-        newest = functools.cache(utils._get_latest_schema_revision)
-        patch.setattr(utils, "_get_latest_schema_revision", newest)
-        yield
+    end = light_stores()
+    yield
+    end()
 
 
 class Workshop:
@@ -169,13 +166,19 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 @pytest.fixture(scope="session")
 def empty_store(
-    workshop: Workshop, unpainted: None, relearned_soon: None, _schema_read_once: None
+    workshop: Workshop, unpainted: None, relearned_soon: None, _light_stores: None
 ) -> Path:
-    """An empty SQLite store: its many tables take seconds."""
-    from mu.tracking import connect
+    """A SQLite store without runs, with the views that the first one gives it.
 
-    folder = workshop.folder("empty-store", lambda one: connect(store_uri(one / "mlflow.db")))
-    return folder / "mlflow.db"
+    Its many tables take seconds, and the views six transactions.
+    """
+    from mu.tracking import connect
+    from mu.tracking.view import give_views
+
+    def make(folder: Path) -> None:
+        give_views(connect(store_uri(folder / "mlflow.db")))
+
+    return workshop.folder("empty-store", make) / "mlflow.db"
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def _load() -> None:
     soon = importlib.import_module("tests.soon")
     soon.relearn_soon()
     soon.paint_nothing()
+    soon.light_stores()
 
 
 def serve(end: socket.socket) -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""What takes most of the time of a run, and no test of whole runs is about, made short."""
+"""What takes most of the time of runs, and no test of whole runs is about, made short.
+
+Each function begins that, and gives what ends it.
+"""
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +16,7 @@ from mu.evaluation.depth.relearn import MOST_STEPS, RATES, Relearning
 
 
 def relearn_soon() -> Callable[[], None]:
-    """Networks relearn at ten times the rate, and give up after 20 steps; gives what ends that."""
+    """Networks relearn at ten times the rate, and give up after 20 steps."""
     counts = {name: getattr(Relearning, name) for name in ("quickest", "steps")}
 
     def put(found: dict[str, Any]) -> None:
@@ -35,7 +39,7 @@ def _soon(count: Callable[..., int | None]) -> Callable[..., int | None]:
 def paint_nothing() -> Callable[[], None]:
     """Pictures are made, but not drawn: a file has one pixel, an SVG element of a page nothing.
 
-    What draws is ``Figure.painted``. Gives what ends that.
+    What draws is ``Figure.painted``.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -56,3 +60,34 @@ def paint_nothing() -> Callable[[], None]:
     Figure.painted = paint  # type: ignore[attr-defined]
     put(savefig)
     return lambda: put(paint)
+
+
+def light_stores() -> Callable[[], None]:
+    """SQLite stores wait for no disk, and share what is worked out for each of them.
+
+    Tests have a store each. MLflow reads all its migrations for one, to know the newest, and
+    SQLAlchemy compiles every query anew. Nothing is lost where a process dies, only if the power
+    fails.
+    """
+    import mlflow.store.db.utils as utils
+    from sqlalchemy import event
+
+    names = ("_get_latest_schema_revision", "create_sqlalchemy_engine")
+    before = {name: getattr(utils, name) for name in names}
+    compiled: list[Any] = []
+
+    def create(uri: str) -> Any:
+        engine = before["create_sqlalchemy_engine"](uri)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", lambda one, _: one.execute("PRAGMA synchronous = OFF"))
+            if not compiled:
+                compiled.extend((engine.dialect, engine._compiled_cache))
+            engine.dialect, engine._compiled_cache = compiled
+        return engine
+
+    def put(found: dict[str, Any]) -> None:
+        for name, function in found.items():
+            setattr(utils, name, function)
+
+    put({names[0]: functools.cache(before[names[0]]), names[1]: create})
+    return lambda: put(before)
