@@ -27,6 +27,7 @@ from mlflow.entities import Run as MlflowRun
 from entrypoints import prune, sweep, unlearn
 from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, Request
+from mu.methods import METHODS
 from mu.tags import ORIGINAL_KEY, UNLEARNING
 from mu.tasks import perform as unlearning
 from mu.tasks import prune as prune_task
@@ -231,6 +232,23 @@ def test_a_dry_run_in_an_empty_store_knows_no_times(
     assert runs(store) == []
 
 
+def test_all_is_every_method_where_it_can_forget(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = {**GRID, "forget": ["class:0", "random:5"], "methods": "all"}
+    assert call("--grid", write(tmp_path, document), "--dry_run", "true") == 0
+    shown = capsys.readouterr().out
+    methods = {*METHODS} - {"retrain", "nothing", "logit_mask"}
+    of_classes = sorted(name for name in methods if METHODS[name].classes_only)
+    assert of_classes
+    assert [line for line in shown.splitlines() if line.startswith("left out: ")] == [
+        f"left out: random:5 by {name}: method={name} forgets whole classes, and samples of others "
+        "are in the forget set; give forget=class:3, say, or method=scrub"
+        for name in of_classes
+    ]
+    assert f"{2 * (2 * len(methods) - len(of_classes))}" in shown
+
+
 def test_a_run_with_odd_parameters_is_no_ground_for_an_estimate(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -337,6 +355,10 @@ def changed(**parts: Any) -> dict[str, Any]:
         (changed(forget="some"), ("forget='some'",)),
         (changed(forget="poison"), ("forget=poison", "not poisoned")),
         (changed(methods=["ftt"]), ("method 'ftt'", "ft")),
+        (
+            changed(methods=["delete"], forget="random:5"),
+            ("none forgets any set", "random:5 by delete", "whole classes"),
+        ),
         (changed(methods=[{"ft": {"epoch": 1}}]), ("setting of method ft 'epoch'", "epochs")),
         (changed(methods=[{"ft": {"epochs": [1, 0]}}]), ("epochs=0",)),
         (

@@ -11,11 +11,13 @@ from typing import Any
 
 from mu.cli.requests import UnlearnOptions
 from mu.errors import UserError, unknown
+from mu.methods import METHODS, ORACLE_METHOD
 from mu.readers.documents import read_yaml
 from mu.readers.paths import checked_path
 
 KEYS = ("originals", "forget", "methods", "seed", "oracle", "device")
 ORACLES = ("train", "none")
+ALL = "all"  # in the place of a method's name
 MOST = 10_000  # combinations that can be planned, whatever is given
 Settings = dict[str, Any]
 
@@ -93,14 +95,24 @@ def _originals(written: Any) -> Iterator[Settings]:
 
 
 def _methods(written: Any) -> Iterator[tuple[str, Settings]]:
-    """Names, and names with settings; an empty list means none."""
+    """Names, and names with settings; an empty list means none, and ``all`` every method."""
     for one in written if isinstance(written, list) else [written]:
+        if one == ALL:
+            yield from ((name, {}) for name in unlearning_methods())
+            continue
         if not isinstance(one, str) and not (isinstance(one, Mapping) and len(one) == 1):
             raise UserError(
                 f"methods: {one!r} is not understood; write a name, or name: {{setting: value}}"
             )
         ((name, settings),) = [(one, {})] if isinstance(one, str) else one.items()
         yield from ((str(name), chosen) for chosen in _combined(f"methods.{name}", settings))
+
+
+def unlearning_methods() -> list[str]:
+    """Every method that is neither the oracle nor a control, which stands beside each result."""
+    from mu.evaluation.controls import CONTROLS  # here, not above: it loads torch
+
+    return [name for name in METHODS if name not in (ORACLE_METHOD, *CONTROLS)]
 
 
 def _oracle(written: Any) -> Settings | None:
