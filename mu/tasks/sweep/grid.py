@@ -11,7 +11,7 @@ from typing import Any
 
 from mu.cli.requests import UnlearnOptions
 from mu.errors import UserError, unknown
-from mu.methods import METHODS, ORACLE_METHOD
+from mu.methods import unlearning_methods
 from mu.readers.documents import read_yaml
 from mu.readers.paths import checked_path
 
@@ -106,13 +106,6 @@ def _methods(written: Any) -> Iterator[tuple[str, Settings]]:
             )
         ((name, settings),) = [(one, {})] if isinstance(one, str) else one.items()
         yield from ((str(name), chosen) for chosen in _combined(f"methods.{name}", settings))
-
-
-def unlearning_methods() -> list[str]:
-    """Every method that is neither the oracle nor a control, which stands beside each result."""
-    from mu.evaluation.controls import CONTROLS  # here, not above: it loads torch
-
-    return [name for name in METHODS if name not in (ORACLE_METHOD, *CONTROLS)]
 
 
 def _oracle(written: Any) -> Settings | None:
