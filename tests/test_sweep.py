@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import signal
+import statistics
 import subprocess
 import time
 from collections import Counter
@@ -24,13 +25,14 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import prune, sweep, unlearn
+from entrypoints import claims, prune, sweep, unlearn
 from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, Request
 from mu.methods import METHODS
 from mu.tags import ORIGINAL_KEY, UNLEARNING
 from mu.tasks import perform as unlearning
 from mu.tasks import prune as prune_task
+from mu.tasks.claims import run as claims_run
 from mu.tasks.sweep import perform
 from mu.tasks.sweep import run as sweep_run
 from mu.tracking import Store, connect, load_checkpoint
@@ -184,6 +186,43 @@ def test_its_run_keeps_the_grid_every_task_and_the_unlearnings(
         metrics = swept.run(row["run_id"]).data.metrics
         assert float(row["gap"]) == pytest.approx(metrics["gap"])
     assert "| ga |" in parent.data.tags["mlflow.note.content"]
+
+
+def test_claims_are_judged_by_the_runs_of_a_grid(
+    swept: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, {**GRID, "originals": {"rate": [0, 0.5]}})
+    scale = write(tmp_path, {"originals": {"epochs": 2, "train_size": 120}}, "scale.yaml")
+    about = {"source": "-", "grid": "grid.yaml", "metric": "UA", "published": "1"}
+    where = {"method": "ga", "forget": "class"}
+    listed = [
+        {**about, "claim": "at most 100", "where": where, "at_most": {"value": 100}},
+        {**about, "claim": "at most -1", "where": where, "at_most": {"value": -1}},
+        {**about, "claim": "depth", "metric": "ASR", "where": where, "at_most": {"value": 1}},
+    ]
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump(listed))
+    line = ("--claims", str(path), "--scale", scale)
+    assert call(*line, build=claims.build) == 1
+    shown = capsys.readouterr().out
+    assert "1 PASS, 1 FAIL, 1 NOT RUN" in shown
+    (run,) = swept.search("tags.`mu.entry` = 'claims'")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"claims_passed": 1, "claims_failed": 1, "claims_not_run": 1}
+    assert set(files(swept, run.info.run_id)) == {"report/claims.md", "report/claims.json"}
+    mean = statistics.mean(
+        one.data.metrics["UA"] for one in runs(swept) if one.data.params.get("method") == "ga"
+    )
+    (line_of,) = (text for text in shown.splitlines() if "at most -1" in text)
+    assert f" {mean:.2f} " in line_of
+
+    path.write_text(yaml.safe_dump(listed[:1]))
+    assert call(*line, build=claims.build) == 0
+    with refused("claims=", "cannot be read"):
+        claims_run.claims(Request(entry={"claims": str(tmp_path / "nowhere.yaml")}))
+    path.write_text("claims: []")
+    with refused("no list of claims"):
+        claims_run.claims(Request(entry={"claims": str(path)}))
 
 
 def test_the_tag_of_an_unlearning_is_of_the_network_that_the_files_hold(swept: Store) -> None:
