@@ -24,6 +24,8 @@ from tests.data.poisoned import make_poison
 from tests.evaluation.distance.looks import outputs
 from tests.helpers import make_checkpoint, make_dataset, refused
 
+# Which networks relearn how soon is no matter here, only that all numbers are the same.
+pytestmark = pytest.mark.usefixtures("relearned_soon")
 CLASSES = 3
 DATA = make_poison((1, 5, 9, 40)).apply(make_dataset(train=600, test=230, classes=CLASSES))
 RETAIN_ONLY = 231 * CLASSES  # numbers that the retain set has more of, and no other part

@@ -211,6 +211,7 @@ def test_all_that_enters_leaves_in_real_networks(arch):
     close(found[names[-1]].sum(), 10)
 
 
+QUICK = [(arch, 32) for arch in ("resnet20", "resnet18", "mobilenet_v3_small", "vit_tiny")]
 LARGE = [
     "convnext_tiny",
     "densenet121",
@@ -224,7 +225,7 @@ LARGE = [
 @pytest.mark.parametrize(
     ("arch", "size"),
     [
-        *((arch, 32) for arch in CONVOLUTIONAL + TRANSFORMERS),
+        *mostly_slow([(arch, 32) for arch in (*CONVOLUTIONAL, *TRANSFORMERS)], *QUICK),
         ("torchvision:shufflenet_v2_x0_5", 32),
         *(pytest.param(f"torchvision:{arch}", 32, marks=pytest.mark.slow) for arch in LARGE),
     ],

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -461,14 +462,20 @@ CAUTIONS: dict[str, tuple[list[RunRecord], str]] = {
 }  # fmt: skip
 
 
+@cache
+def study() -> Table:
+    return only(STUDY)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_each_caution_where_it_applies_and_nowhere_else(
     rule: Callable[[Table], str | None],
 ) -> None:
     runs, words = CAUTIONS[rule.__name__]
-    assert words in str(rule(only(runs)))
-    assert words in " ".join(cautions(only(runs)))
-    assert rule(only(STUDY)) is None
+    table = only(runs)
+    assert words in str(rule(table))
+    assert words in " ".join(cautions(table))
+    assert rule(study()) is None
 
 
 def test_a_seed_that_all_runs_share_is_named() -> None:
