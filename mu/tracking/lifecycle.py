@@ -58,12 +58,13 @@ def tracked(
     # Signals wait, wherever they are not let through.
     with Signals() as caught, _kept_where_it_fails() as folder:
         own = process_tags()
+        fresh = not resume and "MLFLOW_RUN_ID" not in os.environ
 
         def opened() -> str:
             return _reopen(store, resume, own) if resume else _open(store, entry, name, parent, own)
 
         run_id = from_first(lambda: caught.outlast(opened))
-        recorder = Recorder(store, run_id, folder, own[PROCESS], entry)
+        recorder = Recorder(store, run_id, folder, own[PROCESS], entry, fresh=fresh)
         try:
             with caught.let_through():
                 if resume:

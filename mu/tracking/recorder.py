@@ -45,6 +45,8 @@ class Recorder:
         this one is ended, as by SIGTERM.
     entry
         Name of the entry point.
+    fresh
+        Whether the run was opened for this, so that nobody else has told it anything.
 
     Attributes
     ----------
@@ -54,13 +56,20 @@ class Recorder:
     """
 
     def __init__(
-        self, store: Store, run_id: str, folder: Path, process: str = "", entry: str = ""
+        self,
+        store: Store,
+        run_id: str,
+        folder: Path,
+        process: str = "",
+        entry: str = "",
+        *,
+        fresh: bool = False,
     ) -> None:
         self.store, self.run_id, self.folder = store, run_id, folder
         self.process, self.entry = process, entry
         self.stage = "working"
         self._waiting: list[Entity] = []
-        self._teller = Teller(store, run_id, self.warn)
+        self._teller = Teller(store, run_id, self.warn, fresh=fresh)
         self._known: set[tuple[str, int]] = set()  # numbers that a resumed run has logged before
         self._warned: set[str] = set()
         self._remarks: list[str] = []  # paragraphs of the description

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,5 +88,8 @@ class RunFiles:
 
     def remove_progress(self) -> None:
         """Remove all that is kept to resume the run."""
-        if self._store.client.list_artifacts(self._run_id, FOLDER):
+        if self.local is not None:
+            if (self.local / FOLDER).exists():
+                shutil.rmtree(self.local / FOLDER)
+        elif self._store.client.list_artifacts(self._run_id, FOLDER):
             self._repository.delete_artifacts(FOLDER)

@@ -18,13 +18,20 @@ class Teller:
     """Tells a run what waits to be told, a batch a request.
 
     ``refused``: called with what the store refuses for good, where the run can do without.
+    ``fresh``: whether nobody else has told the run anything.
     """
 
     def __init__(
-        self, store: Store, run_id: str, refused: Callable[[str, Exception], None]
+        self,
+        store: Store,
+        run_id: str,
+        refused: Callable[[str, Exception], None],
+        *,
+        fresh: bool = False,
     ) -> None:
         self._client, self._run_id, self._refused = store.client, run_id, refused
-        self._present: set[str] | None = None  # parameters that MLflow's launcher has logged
+        # Parameters that MLflow's launcher has logged; None: not looked up yet.
+        self._present: set[str] | None = set() if fresh else None
 
     def tell(self, waiting: list[Entity]) -> None:
         """Tell the run all of that, and remove from the list what it was told."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mu.evaluation.depth.relearn import Relearning
-
-AS_IT_IS = {name: getattr(Relearning, name) for name in ("quickest", "steps")}
+from tests.soon import RELEARNING
 
 
 @pytest.fixture(autouse=True)
 def _relearned_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, method in AS_IT_IS.items():
-        monkeypatch.setattr(Relearning, name, method)
+    for (owner, name), it in RELEARNING.items():
+        monkeypatch.setattr(owner, name, it)
