@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mu.checkpoints import Checkpoint
+from mu.data.extended import Extended
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import Subset
 from mu.runs import Run
@@ -118,6 +119,8 @@ class Stage:
         set than is wanted.
     found
         What a method found out of the original, for later epochs.
+    loss
+        Of a pass over the forget set, where what the training happens in gives one.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class Stage:
         self._checkpoint, self.epoch, self.forgets = checkpoint, 0, True
         self._guides: dict[str, nn.Module] = {}
         self.found: dict[str, Tensor] = {}
+        self.loss: Loss | None = None
         if teaches:
             self._guides["teacher"] = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         self.classes = len(split.dataset.classes)  # the forgotten ones too
@@ -171,6 +175,19 @@ class Stage:
     def joined(self, forget: Subset, retain: Subset) -> Subset:
         """Both in one; of images with the labels of ``forget``."""
         return replace(forget, indices=np.concatenate([forget.indices, retain.indices]))
+
+    def extended(self, pixels: Tensor, labels: Tensor, *, retained: bool) -> Subset:
+        """The forget set, the retain set if wanted, and more images: where labels are not its.
+
+        ``pixels``, ``labels``: one image for each of the forget set, grey levels (0-255) in
+        float32; those that have the true label are left out.
+        """
+        forget, rows = self.split.forget_set, labels != self.split.forget_set.labels
+        known = forget.images.labels
+        images = Extended(forget.images, pixels[rows], torch.cat([known, labels[rows]]))
+        more = replace(forget, indices=np.arange(len(known), len(images)))
+        parts = [forget, *([self.split.retain_set] if retained else []), more]
+        return replace(forget, images=images, indices=np.concatenate([o.indices for o in parts]))
 
     def marked(self, retain: Subset, *, forget: bool) -> Subset:
         """``retain``, and the forget set if wanted; the labels say which: 1 is of that."""
