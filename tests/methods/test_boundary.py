@@ -110,7 +110,7 @@ def test_nothing_is_left_of_an_extra_output_whatever_ends_the_training():
 
 
 def test_what_has_no_head_has_no_extra_output():
-    recipe = make_recipe(DATA, arch=HEADLESS, rate=0.0)
+    recipe = make_recipe(DATA, arch=HEADLESS)
     bare = Checkpoint(recipe.model.build(0), Mask({}), Spec(DataSpec.of(DATA), recipe))
     method = make_method("boundary", {"variant": "expand", "lr": 0.1})
     with refused("variant=expand: the network has no head", "give variant=shrink"):
