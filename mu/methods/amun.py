@@ -1,12 +1,12 @@
 """AMUN: fine-tuning on the nearest images to the forget set that the original calls something else.
 
-For each image of the forget set an adversarial one is found on the original, as near as it is found:
-steps of a tenth of ``radius`` (L2, pixels from 0 to 1) along the gradient of the cross-entropy, in a
-ball of that radius, which doubles after each ``steps`` steps, until the label changes. Its label is
-what the original says of it, so the network hardly has to change to learn it, and changes where the
-forget set is. Then comes a fine-tuning on retain set, forget set with its true labels, and these
-images: one set, shuffled. They are real numbers, not bytes, and are not augmented, as in the
-authors' code. An image that no step moves to another label has no adversarial one.
+For each image of the forget set a near one is found that the original gives another label: by steps
+of a tenth of ``radius`` (L2, pixels from 0 to 1) along the gradient of the cross-entropy, in a ball
+of that radius, which doubles after each ``steps`` steps, until the label changes. It keeps the one
+that the original gives it, so the network has to change little, and where the forget set is.
+Then comes a fine-tuning on retain set, forget set with its true labels, and these images: one set,
+shuffled. They are real numbers, not bytes, and are not augmented, as in the authors' code. An image
+that no step moves to another label has no adversarial one.
 
 By the rule, epochs that need not forget are on the retain set alone.
 

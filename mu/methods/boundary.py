@@ -1,10 +1,10 @@
 """Boundary unlearning: the forget set moves over the original's decision boundary.
 
-``shrink`` trains each image of the forget set to be called y' = argmax f0(x'), where x' is the image
-after one step of ``bound`` per pixel along the sign of the gradient of the original's cross-entropy:
-the class behind the boundary that is nearest. Pixels are those of the image, 0 to 1, before they are
-normalised. Labels are found once, on images as they are. An image whose label the step does not
-change is trained on its true label, as published; ``flipped`` is the share of the others.
+``shrink`` trains each image of the forget set to be called y' = argmax f0(x'), where x' is the
+image after a step of ``bound`` per pixel along the sign of the gradient of the original's
+cross-entropy: the class behind the nearest boundary. Pixels are those of the image, 0 to 1, before
+they are normalised. Labels are found once, on images as they are. An image whose label the step
+does not change is trained on its true label, as published; ``flipped`` is the share of the others.
 
 ``expand`` gives the network one more output, to which the forget set is trained, and which is
 removed at the end. Neither sees the retain set.

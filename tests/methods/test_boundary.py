@@ -1,4 +1,4 @@
-"""Boundary: the updates by hand, in both variants; what the step is, and what is left at the end."""
+"""Boundary: the updates by hand, in both variants, and what is left at the end."""
 
 import copy
 

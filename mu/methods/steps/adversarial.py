@@ -106,7 +106,7 @@ def nearest(radius: float, steps: int) -> Attack:
 
 def _length(images: Tensor) -> Tensor:
     """The L2 norm of each image, of shape (n, 1, 1, 1)."""
-    return images.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return images.square().sum((1, 2, 3), keepdim=True).sqrt()
 
 
 def _images(model: nn.Module, batches: Batches, levels: Tensor) -> Tensor:
