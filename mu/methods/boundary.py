@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mu.methods.steps.passes import Pass, Stage
 
 CODE = "Unlearn-Saliency a6e89fd: unlearn/boundary_sh.py"
+SHARED = published(CODE, bound=0.1, batch_norm="batch") | published(
+    "no decay is named there", schedule="constant"
+)
 CONFIG = "DELETE 60018a1: config/cifar10_resnet18.yaml"
 SCRIPT = "Scissorhands 0e03cf9: sh/main_0.1_cifar10.sh"
 
@@ -48,11 +51,8 @@ class Boundary(Passes):
         "paper": published(CONFIG, epochs=20, lr=1e-4, batch_size=128)
         | published("DELETE 60018a1: method/boundary_shrink.py", optimizer="sgd", momentum=0.9)
         | published("torch's default of SGD", weight_decay=0.0)
-        | published(CODE, bound=0.1)
-        | published("no decay is named there", schedule="constant"),
-        "scissorhands": published(SCRIPT, epochs=10, lr=1e-6)
-        | published(CODE, bound=0.1)
-        | published("no decay is named there", schedule="constant"),
+        | SHARED,
+        "scissorhands": published(SCRIPT, epochs=10, lr=1e-6) | SHARED,
     }
 
     variant: str = setting(
