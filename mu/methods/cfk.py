@@ -42,6 +42,7 @@ class CatastrophicForgetting(Passes):
 
     name = "cfk"
     aliases = ("CF-k", "CF_k")
+    gentle = 1.0  # as fine-tuning: nothing forgets but the learning rate
     presets: ClassVar[Mapping[str, Preset]] = {"paper": published_in("catastrophic_forgetting")}
 
     k: int = setting(

@@ -12,7 +12,7 @@ from mu.data.forget_split import ForgetSplit
 from mu.data.images import Images, Indices
 
 
-class Looked(AssertionError):
+class LookedError(AssertionError):
     """A pixel was read."""
 
 
@@ -26,11 +26,11 @@ class Pixels:
 
     def __getitem__(self, rows: Any) -> Tensor:
         if self._blind[rows].any():
-            raise Looked("an image was read that is not to be")
+            raise LookedError("an image was read that is not to be")
         return self._pixels[rows]
 
     def __getattr__(self, name: str) -> Any:
-        raise Looked(f"{name} of all images")
+        raise LookedError(f"{name} of all images")
 
 
 class Guarded(Images):

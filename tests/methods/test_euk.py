@@ -19,7 +19,7 @@ def drawn_anew(start):
     seed = int(torch.randint(2**31, (), generator=generator(SEED, "stranger")))
     fresh = RECIPE.model.build(seed)
     for name in ("second.weight", "second.bias", "head.weight", "head.bias"):
-        kept = start.mask[name] if name in start.mask else 1.0
+        kept = start.mask.get(name, 1.0)
         found.model.get_parameter(name).data.copy_(fresh.get_parameter(name).detach() * kept)
     return found
 

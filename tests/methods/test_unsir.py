@@ -22,7 +22,7 @@ from tests.methods.exact import (
     unlearned,
     whole,
 )
-from tests.methods.guarded import Looked, guarded
+from tests.methods.guarded import LookedError, guarded
 from tests.methods.test_rl import mean_loss
 
 SMALL = {"noise_images": 4, "noise_copies": 3, "noise_steps": 3}
@@ -96,7 +96,7 @@ def test_no_image_of_the_forget_set_is_read_unless_the_rule_says_how_far():
         make_method("unsir", {**SETTINGS, **settings}).unlearn(
             copy.deepcopy(start), blind, Run(device="cpu")
         )
-    with pytest.raises(Looked):
+    with pytest.raises(LookedError):
         make_method("unsir", SETTINGS).unlearn(copy.deepcopy(start), blind, Run(device="cpu"))
 
 
