@@ -5,7 +5,7 @@ By default that is two epochs. The test file of a method may say otherwise:
 SMALL
     Settings with which there is something to do, and to draw, on 108 images.
 BLIND
-    The parts, of ``forget`` and ``retain``, of which it never reads a pixel where its scale is given.
+    Of ``forget`` and ``retain`` the parts of which it reads no pixel where its scale is given.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ VARIANTS = {
     "l1_sparse, alpha": ("l1_sparse", {"alpha": 1e-3}),
     "l1_sparse, exact zeros": ("l1_sparse", {"exact_zeros": True}),
     "ft, adam": ("ft", {"optimizer": "adam"}),
+    "unsir, lr": ("unsir", {"lr": 0.01, "noise_images": 4, "noise_copies": 3}),
 }
 # Of methods that differ in their passes alone, one stands for the others in the quick set.
 ALIKE = [name for name in ITERATIVE if issubclass(method_class(name), Passes)]
