@@ -9,7 +9,7 @@ from mu.runs import generator
 from tests.methods.exact import RECIPE, SEED, check_equal, original, split_of, unlearned
 from tests.methods.test_cfk import top_by_hand
 
-SMALL = {"epochs": 4}  # until what was drawn anew is trained
+SMALL = {"epochs": 8}  # until what was drawn anew is trained
 BLIND = ("forget",)
 
 
