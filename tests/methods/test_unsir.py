@@ -25,7 +25,7 @@ from tests.methods.exact import (
 from tests.methods.guarded import LookedError, guarded
 from tests.methods.test_rl import mean_loss
 
-SMALL = {"noise_images": 4, "noise_copies": 3, "noise_steps": 3, "epochs": 8}
+SMALL = {"noise_images": 4, "noise_copies": 3, "noise_steps": 3, "epochs": 4}
 BLIND = ("forget",)
 SETTINGS = {"noise_images": 5, "noise_copies": 3, "noise_steps": 4, "retained_per_class": 4}
 
