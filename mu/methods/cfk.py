@@ -16,58 +16,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.hyperparameters import setting
-from mu.methods.passes import Passes
-from mu.methods.presets import Preset, published
+from mu.methods.last_blocks import LastBlocks, published_in
+from mu.methods.presets import Preset
 
 if TYPE_CHECKING:
-    from mu.checkpoints import Checkpoint
     from mu.methods.steps.passes import Pass, Stage
-    from mu.models.blocks import Part
-    from mu.training.held import Held
-
-CODE = "deepunlearn 6830ff6: munl/unlearning/{}_k.py, after SCRUB's notebook"
-MOST_BLOCKS = 10_000
-
-
-def published_in(file: str) -> Preset:
-    """What CF-k and EU-k were published with."""
-    given = published(CODE.format(file), k=1, epochs=10, lr=0.01, weight_decay=0.1)
-    return given | published("the nearest to a tenth after 50, 80 and 90 %", schedule="step")
 
 
 @dataclass(frozen=True)
-class CatastrophicForgetting(Passes):
+class CatastrophicForgetting(LastBlocks):
     """The last blocks are trained on the retain set, nothing else moves."""
 
     name = "cfk"
     aliases = ("CF-k", "CF_k")
     gentle = 1.0  # as fine-tuning: nothing forgets but the learning rate
     presets: ClassVar[Mapping[str, Preset]] = {"paper": published_in("catastrophic_forgetting")}
-
-    k: int = setting(
-        1,
-        help="blocks before the classifier that are trained; 0: the classifier alone",
-        low=0,
-        high=MOST_BLOCKS,
-    )
-
-    def part(self, checkpoint: Checkpoint) -> Part:
-        """What is trained."""
-        from mu.models.blocks import last_blocks
-
-        images = checkpoint.spec.recipe.model.example()
-        return last_blocks(checkpoint.model, images, self.k + 1)
-
-    def held(self, checkpoint: Checkpoint, stage: Stage) -> Held:
-        """See :meth:`Passes.held`."""
-        from mu.training.held import Held
-
-        model, part = checkpoint.model, self.part(checkpoint)
-        stage.run.note(f"k={self.k}: trained is {part.words(model)}; the rest is the original's")
-        still = {name for name, _ in model.named_parameters()} - {*part.parameters}
-        calm = {name for name, _ in model.named_modules()} - {*part.modules}
-        return Held(model, {}, still, calm)
 
     def passes(self, stage: Stage) -> Iterable[Pass]:
         """See :meth:`Passes.passes`."""

@@ -12,20 +12,20 @@ arXiv:2201.06640.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mu.methods.cfk import CatastrophicForgetting, published_in
+from mu.methods.last_blocks import LastBlocks, published_in
 from mu.methods.presets import Preset
 
 if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
-    from mu.methods.steps.passes import Stage
+    from mu.methods.steps.passes import Pass, Stage
 
 
 @dataclass(frozen=True)
-class ExactUnlearning(CatastrophicForgetting):
+class ExactUnlearning(LastBlocks):
     """The last blocks are drawn anew and trained on the retain set."""
 
     name = "euk"
@@ -40,3 +40,7 @@ class ExactUnlearning(CatastrophicForgetting):
         part = self.part(checkpoint)
         modules = () if self.batch_norm == "original" else part.modules
         take_over(checkpoint.model, stage.stranger, part.parameters, modules)
+
+    def passes(self, stage: Stage) -> Iterable[Pass]:
+        """See :meth:`Passes.passes`."""
+        return [stage.retaining()]
