@@ -69,6 +69,6 @@ def among(retained: Subset, noise: Tensor, labels: Tensor, copies: int) -> Subse
 def of_each_class(retained: Subset, most: int, draws: torch.Generator) -> Subset:
     """At most so many samples of each class, in their order."""
     labels = retained.labels[order := torch.randperm(len(retained), generator=draws)]
-    chosen = torch.cat([order[labels == one][:most] for one in labels.unique()])
+    chosen = torch.cat([order[labels == one][:most] for one in sorted({*labels.tolist()})])
     numbers = retained.indices[chosen.sort().values.numpy()]
     return Subset(retained.images, numbers, retained.mean, retained.std)
