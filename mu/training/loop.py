@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
@@ -144,6 +145,7 @@ def train(
     stop = training.epochs if stop_epoch is None else stop_epoch
     seed = run.seed if seed is None else seed
     with (
+        held.at_rest() if held is not None else nullcontext(),
         averaged(
             Objective(model, Term(loss, guides), penalty, run, beside.term if beside else None),
             batches.few,
@@ -154,6 +156,8 @@ def train(
         step = _Step(model, objective, optimizer, training, bounds, after_step, factor)
         for epoch in range(start_epoch, stop):
             model.train(not frozen)
+            if held is not None:
+                held.calm()
             totals = torch.zeros(2, device=run.device)
             order = batches.shuffled(generator(seed, f"order of epoch {epoch}"))
             seconds = repeat(None) if second is None else second.batches(seed, epoch)

@@ -149,9 +149,11 @@ def synchronised(model: nn.Module) -> Iterator[None]:
 
 
 def share_statistics(model: nn.Module, run: Run) -> None:
-    """Make the running statistics of batch normalisation the mean of all ranks'."""
+    """Make the running statistics of batch normalisation that go on the mean of all ranks'."""
     tracked = [
-        one for one in model.modules() if isinstance(one, _BatchNorm) and one.track_running_stats
+        one
+        for one in model.modules()
+        if isinstance(one, _BatchNorm) and one.track_running_stats and one.training
     ]
     found = [one for each in tracked for one in (each.running_mean, each.running_var)]
     run.ranks.average([one for one in found if one is not None])

@@ -31,6 +31,7 @@ VARIANTS = {
     "boundary, expand": ("boundary", {"variant": "expand"}),
     "boundary, expand, lr": ("boundary", {"variant": "expand", "lr": 1e-3}),
     "amun, lr": ("amun", {"lr": 1e-3, "radius": 0.1, "steps": 5}),
+    "unsir, lr": ("unsir", {"lr": 0.01, "noise_images": 4, "noise_copies": 3}),
 }
 # Of methods that differ in their passes alone, one stands for the others in the quick set.
 ALIKE = [name for name in ITERATIVE if issubclass(method_class(name), Passes)]
