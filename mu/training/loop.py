@@ -46,7 +46,7 @@ class DivergedError(UserError):
 
 
 class Beside(NamedTuple):
-    """A second set, gone through again and again: of it every step sees a batch, or it has turns."""
+    """A second set, gone through again and again: each step sees a batch of it, or it has turns."""
 
     data: Subset
     term: Term

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mu.training.objective import Second
 
-
 Edit = Callable[[nn.Module], None]
 
 

@@ -58,7 +58,7 @@ def climb(slow, images, labels, mask, scale, exponent, norm):
     found = torch.autograd.grad(loss, list(slow.names.values()))
     gradients = {}
     for name, gradient in zip(slow.names, found, strict=True):
-        kept = slow.mask[name] if name in slow.mask else 1.0
+        kept = slow.mask.get(name, 1.0)
         gradients[name] = gradient * kept * mask[name]
     length = math.sqrt(sum(float((one**2).sum()) for one in gradients.values()))
     with torch.no_grad():
