@@ -9,6 +9,8 @@ from mu.methods.steps.rebuilding import entropy, round_to_half
 from mu.runs import Run
 from tests.methods.exact import SEED, ByHand, check_equal, original, split_of, unlearned, whole
 
+BLIND = ("forget",)
+SMALL = {"epochs": 6, "prune_share": 0.3}
 # Rounding to float16 makes steps of what two processes differ by.
 SHARED = {"epochs": 2, "half": False}
 LAYERS = ("conv.weight", "second.weight", "second.bias", "head.weight", "head.bias")
