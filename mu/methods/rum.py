@@ -1,0 +1,123 @@
+"""RUM: each third of the forget set is forgotten by another method, by how much it is memorised.
+
+The forget set is sorted by memorisation and cut into three parts. ``low``, ``middle`` and ``high``
+name the methods that forget them, one after the other, with their settings:
+``high=salun:epochs=5:lr=0.1``. Each starts from the network that the one before left, and parts
+whose turn has not come belong to its retain set, as in the authors' code.
+
+Memorisation is how much likelier a network is right about a sample if it was trained on it. The
+references of a finished run of ``lira`` tell (``lira_run_id``). Without, a proxy stands for it: the
+less sure the original is of a sample's label, the more it is taken to have memorised that. (The
+authors' proxy of that name is the mean confidence over the original's training, which is not kept;
+of an original that fits its data, the log-odds still tell samples apart.)
+
+The rule holds for each method by itself; of ``max_accuracy_drop`` each that forgets gets the same
+share. Methods keep no progress here: after an interruption it starts again.
+
+References
+----------
+Zhao, Kurmanji, Bărbulescu, Triantafillou & Triantafillou (2024), What Makes Unlearning Hard and
+What to Do About It, NeurIPS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mu.errors import UserError
+from mu.hyperparameters import LARGEST_RATE, setting
+from mu.methods.presets import Preset, Presets, published
+from mu.methods.stopping import Stopping
+
+if TYPE_CHECKING:
+    from mu.checkpoints import Checkpoint
+    from mu.data.forget_split import ForgetSplit
+    from mu.methods.base import Method
+    from mu.runs import Run
+    from mu.training.progress import Checkpointer
+
+CODE = "RUM: main_rum.py"
+
+
+@dataclass(frozen=True)
+class Rum(Presets, Stopping):
+    """The forget set in three parts, each to a method."""
+
+    name = "rum"
+    aliases = ("RUM",)
+    iterative: ClassVar[bool] = False
+    scale: ClassVar[tuple[str, ...]] = ("lr",)
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": published(CODE, low="nothing", middle="ft:epochs=10:lr=0.1")
+        | published(CODE, high="salun:epochs=5:lr=0.1"),
+    }
+
+    low: str = setting("nothing", help="method of the least memorised third, with settings")
+    middle: str = setting("ft", help="method of the middle third: ft:epochs=10:lr=0.1, say")
+    high: str = setting("salun", help="method of the most memorised third, with settings")
+    lr: float | None = setting(
+        None,
+        help="learning rate of those methods that have one and for which none is given",
+        above=0,
+        high=LARGEST_RATE,
+    )
+    lira_run_id: str | None = setting(
+        None, help="run of lira whose references tell memorisation (default: a proxy)"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.methods()
+
+    @property
+    def ranked_by(self) -> str | None:
+        """See :meth:`Method.ranked_by`."""
+        return self.lira_run_id
+
+    def methods(self) -> list[Method]:
+        """The methods of the three parts, by the settings in force."""
+        from mu.methods.spelling import spelled_method
+
+        given = {} if self.lr is None else {"lr": self.lr}
+        found = [spelled_method(text, given) for text in (self.low, self.middle, self.high)]
+        for one in found:
+            if one.name == self.name or one.classes_only:
+                raise UserError(f"{one.name} cannot forget a part of rum's; name another method")
+        ruled = [isinstance(one, Stopping) and not one._given() for one in found]
+        share = self.max_accuracy_drop / max(1, sum(ruled))
+        return [
+            one.replace(max_accuracy_drop=share) if by_rule else one
+            for one, by_rule in zip(found, ruled, strict=True)
+        ]
+
+    def check(self, split: ForgetSplit) -> None:
+        """See :meth:`Method.check`: each method's, and that all samples' memorisation is known."""
+        for one in self.methods():
+            one.check(split)
+        missing = {*split.forget.tolist()} - {*split.ranked.tolist()}
+        if self.lira_run_id and missing:
+            raise UserError(
+                f"lira_run_id={self.lira_run_id} does not tell the memorisation of {len(missing)} "
+                "samples of the forget set; attack that forget set, or leave it out"
+            )
+
+    def unlearn(
+        self,
+        checkpoint: Checkpoint,
+        split: ForgetSplit,
+        run: Run,
+        checkpointer: Checkpointer | None = None,
+    ) -> None:
+        """See :meth:`Method.unlearn`."""
+        import numpy as np
+
+        from mu.methods.steps.routing import forget_in_turn, in_parts, least_sure
+
+        self.check(split)
+        model, ranked = run.place(checkpoint.model), split.ranked
+        if self.lira_run_id is None:
+            ranked = least_sure(model, split, run)
+        parts = in_parts(ranked[np.isin(ranked, split.forget)], 3)
+        forget_in_turn(self.methods(), parts, checkpoint, split, run)
