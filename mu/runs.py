@@ -126,7 +126,7 @@ class Run:
         self.seconds_before = seconds
 
     def apart(self) -> Run:
-        """The same place and seed for a part of the work, with a log of its own that nobody hears."""
+        """The same place and seed for a part of the work, with a log of its own, without a sink."""
         part = copy.copy(self)
         part.records, part.notes, part._sink, part.samples_seen = [], [], None, 0
         return part
