@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mu.runs import Run
     from mu.training.progress import Checkpointer
 
-CODE = "RUM: main_rum.py"
+CODE = "RUM f593c9d: main_rum.py"
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,9 @@ class Rum(Presets, Stopping):
         """See :meth:`Method.check`: each method's, and that all samples' memorisation is known."""
         for one in self.methods():
             one.check(split)
-        missing = {*split.forget.tolist()} - {*split.ranked.tolist()}
-        if self.lira_run_id and missing:
+        if self.lira_run_id and (missing := _unranked(split)):
             raise UserError(
-                f"lira_run_id={self.lira_run_id} does not tell the memorisation of {len(missing)} "
+                f"lira_run_id={self.lira_run_id} does not tell the memorisation of {missing} "
                 "samples of the forget set; attack that forget set, or leave it out"
             )
 
@@ -115,9 +114,15 @@ class Rum(Presets, Stopping):
 
         from mu.methods.steps.routing import forget_in_turn, in_parts, least_sure
 
-        self.check(split)
         model, ranked = run.place(checkpoint.model), split.ranked
-        if self.lira_run_id is None:
+        if _unranked(split):
+            if self.lira_run_id:  # of references of an attack, which forget other samples
+                run.note(f"run {self.lira_run_id} does not rank these samples: the proxy does")
             ranked = least_sure(model, split, run)
         parts = in_parts(ranked[np.isin(ranked, split.forget)], 3)
         forget_in_turn(self.methods(), parts, checkpoint, split, run)
+
+
+def _unranked(split: ForgetSplit) -> int:
+    """How many samples of the forget set no run ranks by memorisation."""
+    return len({*split.forget.tolist()} - {*split.ranked.tolist()})
