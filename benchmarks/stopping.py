@@ -24,8 +24,8 @@ from collections.abc import Iterable
 import mu
 from benchmarks.settings import settings_of
 from mu.data.forget_split import ForgetSplit
-from mu.evaluation.controls import CONTROLS, NOTHING
-from mu.methods import METHODS, ORACLE_METHOD, make_method
+from mu.evaluation.controls import NOTHING
+from mu.methods import ORACLE_METHOD, make_method, unlearning_methods
 from mu.methods.steps.criterion import StopCriterion
 
 COLUMNS = ("gap", "UA", "RA", "TA", "MIA", "excess", "RTE")
@@ -41,8 +41,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.95])
     parser.add_argument("--forget", nargs="+", default=["class:3", "random:10%", "random:1"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    default = [NOTHING, *(name for name in METHODS if name not in {ORACLE_METHOD, *CONTROLS})]
-    parser.add_argument("--methods", nargs="+", default=default)
+    parser.add_argument("--methods", nargs="+", default=[NOTHING, *unlearning_methods()])
     options = parser.parse_args()
     data = mu.load_data(options.dataset, options.data_dir)
     print("| original | forget | method | " + " | ".join(COLUMNS) + " |")

@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from entrypoints import (
     backdoor,
+    claims,
     compare,
     dataset,
     evaluate,
@@ -41,6 +42,7 @@ PROGRAMS = {
     "lira": lira,
     "evaluate": evaluate,
     "transfer": transfer,
+    "claims": claims,
     "compare": compare,
     "dataset": dataset,
     "sweep": sweep,
@@ -110,6 +112,7 @@ def test_a_default_is_the_one_that_stands_in_the_code(entry: str) -> None:
         ),
         "unlearn": (options.UnlearnOptions, method_class(DEFAULT_METHOD), options.DeviceOptions),
         "backdoor": (options.BackdoorOptions, options.DeviceOptions),
+        "claims": (options.ClaimsOptions,),
         "compare": (options.CompareOptions,),
         "dataset": (options.DatasetOptions,),
         "lira": (options.LiraOptions, options.DeviceOptions),

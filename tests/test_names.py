@@ -7,6 +7,7 @@ import pytest
 
 from entrypoints import (
     backdoor,
+    claims,
     compare,
     dataset,
     evaluate,
@@ -51,7 +52,7 @@ def test_every_option_of_prune_is_on_the_page():
     assert options(prune.build([])) <= NAMES
 
 
-@pytest.mark.parametrize("entry", [evaluate, lira, dataset, compare, sweep])
+@pytest.mark.parametrize("entry", [evaluate, lira, dataset, claims, compare, sweep])
 def test_every_option_of_the_measuring_entries_is_on_the_page(entry):
     assert options(entry.build([])) <= NAMES
 

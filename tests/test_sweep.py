@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import signal
+import statistics
 import subprocess
 import time
 from collections import Counter
@@ -24,12 +25,14 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import prune, sweep, unlearn
+from entrypoints import claims, prune, sweep, unlearn
 from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, Request
+from mu.methods import METHODS
 from mu.tags import ORIGINAL_KEY, UNLEARNING
 from mu.tasks import perform as unlearning
 from mu.tasks import prune as prune_task
+from mu.tasks.claims import run as claims_run
 from mu.tasks.sweep import perform
 from mu.tasks.sweep import run as sweep_run
 from mu.tracking import Store, connect, load_checkpoint
@@ -185,6 +188,43 @@ def test_its_run_keeps_the_grid_every_task_and_the_unlearnings(
     assert "| ga |" in parent.data.tags["mlflow.note.content"]
 
 
+def test_claims_are_judged_by_the_runs_of_a_grid(
+    swept: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, {**GRID, "originals": {"rate": [0, 0.5]}})
+    scale = write(tmp_path, {"originals": {"epochs": 2, "train_size": 120}}, "scale.yaml")
+    about = {"source": "-", "grid": "grid.yaml", "metric": "UA", "published": "1"}
+    where = {"method": "ga", "forget": "class"}
+    listed = [
+        {**about, "claim": "at most 100", "where": where, "at_most": {"value": 100}},
+        {**about, "claim": "at most -1", "where": where, "at_most": {"value": -1}},
+        {**about, "claim": "depth", "metric": "ASR", "where": where, "at_most": {"value": 1}},
+    ]
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump(listed))
+    line = ("--claims", str(path), "--scale", scale)
+    assert call(*line, build=claims.build) == 1
+    shown = capsys.readouterr().out
+    assert "1 PASS, 1 FAIL, 1 NOT RUN" in shown
+    (run,) = swept.search("tags.`mu.entry` = 'claims'")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"claims_passed": 1, "claims_failed": 1, "claims_not_run": 1}
+    assert set(files(swept, run.info.run_id)) == {"report/claims.md", "report/claims.json"}
+    mean = statistics.mean(
+        one.data.metrics["UA"] for one in runs(swept) if one.data.params.get("method") == "ga"
+    )
+    (line_of,) = (text for text in shown.splitlines() if "at most -1" in text)
+    assert f" {mean:.2f} " in line_of
+
+    path.write_text(yaml.safe_dump(listed[:1]))
+    assert call(*line, build=claims.build) == 0
+    with refused("claims=", "cannot be read"):
+        claims_run.claims(Request(entry={"claims": str(tmp_path / "nowhere.yaml")}))
+    path.write_text("claims: []")
+    with refused("no list of claims"):
+        claims_run.claims(Request(entry={"claims": str(path)}))
+
+
 def test_the_tag_of_an_unlearning_is_of_the_network_that_the_files_hold(swept: Store) -> None:
     for run in swept.search("tags.`mu.entry` = 'prune'"):
         digest = load_checkpoint(run.info.run_id, swept.uri).fingerprint
@@ -229,6 +269,23 @@ def test_a_dry_run_in_an_empty_store_knows_no_times(
     assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
     assert capsys.readouterr().out.count("unknown") == 3
     assert runs(store) == []
+
+
+def test_all_is_every_method_where_it_can_forget(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = {**GRID, "forget": ["class:0", "random:5"], "methods": "all"}
+    assert call("--grid", write(tmp_path, document), "--dry_run", "true") == 0
+    shown = capsys.readouterr().out
+    methods = {*METHODS} - {"retrain", "nothing", "logit_mask"}
+    of_classes = sorted(name for name in methods if METHODS[name].classes_only)
+    assert of_classes
+    assert [line for line in shown.splitlines() if line.startswith("left out: ")] == [
+        f"left out: random:5 by {name}: method={name} forgets whole classes, and samples of others "
+        "are in the forget set; give forget=class:3, say, or method=scrub"
+        for name in of_classes
+    ]
+    assert f"{2 * (2 * len(methods) - len(of_classes))}" in shown
 
 
 def test_a_run_with_odd_parameters_is_no_ground_for_an_estimate(
@@ -337,6 +394,10 @@ def changed(**parts: Any) -> dict[str, Any]:
         (changed(forget="some"), ("forget='some'",)),
         (changed(forget="poison"), ("forget=poison", "not poisoned")),
         (changed(methods=["ftt"]), ("method 'ftt'", "ft")),
+        (
+            changed(methods=["delete"], forget="random:5"),
+            ("none forgets any set", "random:5 by delete", "whole classes"),
+        ),
         (changed(methods=[{"ft": {"epoch": 1}}]), ("setting of method ft 'epoch'", "epochs")),
         (changed(methods=[{"ft": {"epochs": [1, 0]}}]), ("epochs=0",)),
         (

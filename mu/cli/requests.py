@@ -445,6 +445,16 @@ class CompareOptions(Hyperparameters):
 
 
 @dataclass(frozen=True)
+class ClaimsOptions(Hyperparameters):
+    """Which claims, and at which scale."""
+
+    claims: str = setting("paper/claims.yaml", help="the claims, a YAML file")
+    scale: str | None = path_setting(
+        help="a YAML file that is added to each grid: data, network and training of the originals"
+    )
+
+
+@dataclass(frozen=True)
 class DatasetOptions(Hyperparameters):
     """What to build, or what to verify."""
 

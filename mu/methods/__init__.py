@@ -16,3 +16,10 @@ METHODS: Registry[Method] = Registry("method", __name__)
 check_method = METHODS.check
 method_class = METHODS.find
 make_method = METHODS.make
+
+
+def unlearning_methods() -> list[str]:
+    """Every method that is neither the oracle nor a control, which stands beside each result."""
+    from mu.evaluation.controls import CONTROLS  # here, not above: it loads torch
+
+    return [name for name in METHODS if name not in (ORACLE_METHOD, *CONTROLS)]

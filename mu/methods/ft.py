@@ -12,10 +12,12 @@ Golatkar, Achille & Soatto (2020), Eternal Sunshine of the Spotless Net, CVPR; W
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mu.methods.fine_tuning import FineTuning
+from mu.methods.presets import UNLEARN_SPARSE, Preset, Presets, published
 
 if TYPE_CHECKING:
     from mu.checkpoints import Checkpoint
@@ -27,11 +29,14 @@ DOUBLINGS = 5  # of the learning rate, over half of the epochs
 
 
 @dataclass(frozen=True)
-class FineTune(FineTuning):
+class FineTune(Presets, FineTuning):
     """Cross-entropy on the retain set."""
 
     name = "ft"
     aliases = ("FT",)
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": published(UNLEARN_SPARSE, epochs=10, lr=0.01, schedule="constant"),
+    }
 
     def unlearn(
         self,

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mu.hyperparameters import LARGEST_RATE, MOST_BATCH, MOST_EPOCHS, searched, setting
+from mu.methods.presets import UNLEARN_SPARSE, Preset, Presets, published
 from mu.methods.stopping import BUDGET, Stopping
 from mu.training.recipe import AUGMENTATIONS, Training
 
@@ -34,7 +36,7 @@ SMALLEST_SHARE = 1 / 128  # of the first step: below it, ascent has come to its 
 
 
 @dataclass(frozen=True)
-class GradientAscent(Stopping):
+class GradientAscent(Presets, Stopping):
     """Ascent of the cross-entropy on the forget set.
 
     Batch normalisation keeps the original's statistics: those of the forget set, of a single class
@@ -45,6 +47,9 @@ class GradientAscent(Stopping):
     aliases = ("GA",)
     scale: ClassVar[tuple[str, ...]] = ("lr",)
     idle: ClassVar[tuple[str, ...]] = ("max_accuracy_drop", "step")
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "paper": published(UNLEARN_SPARSE, epochs=5, lr=1e-4),
+    }
 
     epochs: int = setting(
         30,

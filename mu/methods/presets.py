@@ -19,6 +19,7 @@ class Published(NamedTuple):
 
 
 Preset = Mapping[str, Published]
+UNLEARN_SPARSE = "Unlearn-Sparse: README, Jia et al. (2023)"
 
 
 def published(source: str, **values: Any) -> dict[str, Published]:

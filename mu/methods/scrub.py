@@ -7,7 +7,7 @@ over the retain set that minimises gamma * CE + alpha * KD. One optimiser takes 
 
 By the rule, epochs forget while the forget set is known too well, and the best one is kept: that is
 SCRUB+R's rewinding, told by what the original says of validation images, in place of what the last
-epoch says of them (``rewind=true`` without the rule).
+epoch says of them. With a given ``lr`` or a preset it is SCRUB, which ends with its last epoch.
 
 References
 ----------

@@ -29,8 +29,6 @@ from mu.methods.presets import Preset, Presets, published
 from mu.methods.stopping import Stopping
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from mu.checkpoints import Checkpoint
     from mu.data.forget_split import ForgetSplit
     from mu.runs import Run
@@ -80,7 +78,7 @@ class SelectiveSynapticDampening(Presets, Stopping):
     ) -> None:
         """See :meth:`Method.unlearn`."""
         from mu.fisher.free import FreeWeights
-        from mu.methods.steps.importance import importance
+        from mu.methods.steps.importance import importance, left, ratios
         from mu.methods.steps.search import FIRST, best_scale
 
         model = run.place(checkpoint.model)
@@ -102,15 +100,3 @@ class SelectiveSynapticDampening(Presets, Stopping):
             scale = 1 / (self.alpha or math.inf)
         write(scale)
         run.log("alpha", 1 / scale if scale else 0.0)
-
-
-def ratios(forget: Tensor, every: Tensor) -> Tensor:
-    """F / I by weight; 0 where F is zero, and infinite where I alone is."""
-    found = forget / every
-    return found.masked_fill(forget == 0, 0.0)
-
-
-def left(ratio: Tensor, alpha: float, dampening: float) -> Tensor:
-    """What weights are multiplied by: min(lambda I / F, 1) where F > alpha I, else 1."""
-    kept = (dampening / ratio).clamp(max=1.0)
-    return kept.where(ratio > alpha, kept.new_ones(()))

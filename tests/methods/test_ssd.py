@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from mu.methods import make_method
-from mu.methods.ssd import left, ratios
-from mu.methods.steps.importance import importance
+from mu.methods.steps.importance import importance, left, ratios
 from mu.runs import Run
 from tests.methods.exact import SEED, check_equal, original, split_of, whole
 from tests.methods.test_rl import mean_loss

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mu.tasks.sweep.grid import Grid, load_yaml, read_text
+from mu.tasks.sweep.grid import Grid, load_yaml, read_grid
 from tests.helpers import refused
 
 
@@ -33,7 +33,7 @@ oracle: none
 device: cpu
 """
     )
-    found = grid(load_yaml(read_text(path), "grid.yaml"))
+    found = grid(load_yaml(read_grid(str(path)), "grid.yaml"))
     assert found.originals == tuple(
         {"dataset": "digits", "rate": rate, "seed": seed} for rate in (0, 0.95) for seed in (0, 1)
     )
@@ -103,12 +103,33 @@ def test_a_key_that_stands_twice_is_refused() -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with refused("grid=", "cannot be read"):
-        read_text(tmp_path / "nowhere.yaml")
+        read_grid(str(tmp_path / "nowhere.yaml"))
     (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00")
     with refused("cannot be read"):
-        read_text(tmp_path / "bad.yaml")
+        read_grid(str(tmp_path / "bad.yaml"))
     with refused("'grid.yaml' is no YAML"):
         load_yaml("a: [", "grid.yaml")
+
+
+def test_several_files_are_one_grid(tmp_path: Path) -> None:
+    recipe, scale = tmp_path / "recipe.yaml", tmp_path / "scale.yaml"
+    recipe.write_text("originals: {rate: [0, 0.5], seed: 1}\nforget: class:0\n")
+    scale.write_text("originals: {epochs: 2, seed: 3}\nforget: class:1\ndevice: cpu\n")
+    together = load_yaml(read_grid(f"{recipe},{scale}"), "both")
+    assert together == {
+        "originals": {"rate": [0, 0.5], "seed": 3, "epochs": 2},
+        "forget": "class:1",
+        "device": "cpu",
+    }
+    recipe.write_text("originals: [{rate: 0}, {rate: 1}]")
+    together = load_yaml(read_grid(f"{recipe},{scale}"), "both")
+    assert together["originals"] == [{"rate": rate, "epochs": 2, "seed": 3} for rate in (0, 1)]
+    with refused("scale.yaml", "no mapping"):
+        scale.write_text("[1]")
+        read_grid(f"{recipe},{scale}")
+    odd = tmp_path / "a,b.yaml"
+    odd.write_text("forget: class:2")
+    assert read_grid(str(odd)) == "forget: class:2"
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_interrupted_anywhere_again_and_again(
 def test_whatever_is_said_again_and_agrees_is_accepted(
     whole: Whole, interrupted: Interrupted
 ) -> None:
-    said = "--method FT --forget class:3 --batch-size 64 --epochs 3 --seed 0 --augment auto"
+    said = "--method FT --forget class:3 --batch-size 16 --epochs 3 --seed 0 --augment auto"
     original = "--prune_epochs 2 --dataset digits --arch auto --prune_rate 0.95 --precision auto"
     again = [*said.split(), *original.split(), "--prune_run_id", interrupted.original]
     assert resume(interrupted.run_id, *again) == 0

@@ -242,7 +242,7 @@ def test_the_printed_command_gives_the_network_of_the_trial_and_the_grid_is_one_
     pruned: PrunedStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = pruned.store
-    line = ("--prune_run_id", pruned.run_id, "--method", "ft", "--epochs", "2", "--device", "cpu")
+    line = ("--prune_run_id", pruned.run_id, "--method", "ft", "--epochs", "1", "--device", "cpu")
     assert call(*line, "--forget", "class:3", "--trials", "4") == 0
     (parent,) = tunes(store)
     rows = trials_of(store, parent.info.run_id)

@@ -65,3 +65,15 @@ def largest(checkpoint: Checkpoint, scores: Tensor, share: float) -> Held:
     moves[order[: max(1, round(share * len(scores)))]] = 1
     free = FreeWeights(checkpoint.model, checkpoint.mask)
     return Held(checkpoint.model, dict(free.tensors(moves)))
+
+
+def ratios(forget: Tensor, every: Tensor) -> Tensor:
+    """F / I by weight; 0 where F is zero, and infinite where I alone is."""
+    found = forget / every
+    return found.masked_fill(forget == 0, 0.0)
+
+
+def left(ratio: Tensor, alpha: float, dampening: float) -> Tensor:
+    """What weights are multiplied by: min(lambda I / F, 1) where F > alpha I, else 1."""
+    kept = (dampening / ratio).clamp(max=1.0)
+    return kept.where(ratio > alpha, kept.new_ones(()))

@@ -9,13 +9,17 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mu.cli.requests import UnlearnOptions
 from mu.errors import UserError, unknown
+from mu.methods import unlearning_methods
 from mu.readers.documents import read_yaml
 from mu.readers.paths import checked_path
 
 KEYS = ("originals", "forget", "methods", "seed", "oracle", "device")
 ORACLES = ("train", "none")
+ALL = "all"  # in the place of a method's name
 MOST = 10_000  # combinations that can be planned, whatever is given
 Settings = dict[str, Any]
 
@@ -64,8 +68,34 @@ class Grid:
         )
 
 
-def read_text(path: Path) -> str:
-    """The text of a grid file; UserError if it cannot be read."""
+def read_grid(files: str) -> str:
+    """The text of a grid file; of several, separated by commas, that of what they say together.
+
+    What a later file says of the originals or the device is added to what the first ones say, and
+    counts where both say something; other keys are replaced. UserError if one cannot be read.
+    """
+    names = [files] if Path(files).exists() else files.split(",")
+    texts = [_read_text(Path(one)) for one in names]
+    if len(texts) == 1:
+        return texts[0]
+    whole: dict[str, Any] = {}
+    for name, text in zip(names, texts, strict=True):
+        document = load_yaml(text, name)
+        if not isinstance(document, Mapping):
+            raise UserError(f"grid={name!r} is no mapping; it has the keys {', '.join(KEYS)}")
+        whole |= {key: _with(whole.get(key), value) for key, value in document.items()}
+    return yaml.safe_dump(whole, sort_keys=False)
+
+
+def _with(before: Any, after: Any) -> Any:
+    """``after`` added to ``before``, where both are settings; of several blocks to each."""
+    if isinstance(before, list) and isinstance(after, Mapping):
+        return [_with(one, after) for one in before]
+    both = isinstance(before, Mapping) and isinstance(after, Mapping)
+    return {**before, **after} if both else after
+
+
+def _read_text(path: Path) -> str:
     try:
         return checked_path("grid", path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -93,8 +123,11 @@ def _originals(written: Any) -> Iterator[Settings]:
 
 
 def _methods(written: Any) -> Iterator[tuple[str, Settings]]:
-    """Names, and names with settings; an empty list means none."""
+    """Names, and names with settings; an empty list means none, and ``all`` every method."""
     for one in written if isinstance(written, list) else [written]:
+        if one == ALL:
+            yield from ((name, {}) for name in unlearning_methods())
+            continue
         if not isinstance(one, str) and not (isinstance(one, Mapping) and len(one) == 1):
             raise UserError(
                 f"methods: {one!r} is not understood; write a name, or name: {{setting: value}}"

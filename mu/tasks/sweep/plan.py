@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -40,6 +40,8 @@ class PlannedOriginal:
     forget_sets: Mapping[str, str]  # fingerprint of what each spelling means in this original
     spec: Spec
     retained: Mapping[str, str]  # fingerprint of the retained samples, by that of the forgotten
+    refused: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """Why a method does not forget a set: by its spelling, and the method's place in the grid."""
 
     @property
     def data(self) -> DataOptions:
@@ -92,7 +94,7 @@ def make_plan(
     title_of = _namer([one.settings for one in originals])
     names = {name for name, _ in methods}
     how_of = {name: _namer([one for other, one in methods if other == name]) for name in names}
-    combined = list(itertools.product(methods, seeds))
+    combined = list(itertools.product(enumerate(methods), seeds))
 
     def tasks() -> Iterator[Task]:
         for original in originals:
@@ -106,7 +108,9 @@ def make_plan(
                     task = _after(original, "oracle", f"oracle of {forget}, {title}", needs, what)
                     needs.append(task.key)
                     yield task
-                for (name, settings), seed in combined:
+                for (number, (name, settings)), seed in combined:
+                    if (forget, number) in original.refused:
+                        continue
                     what = {**about, "method": name, "settings": settings, "seed": seed}
                     how = f"{name} {how_of[name](settings)}".strip()
                     label = f"{how} {forget} seed={seed}, {title}"
@@ -136,8 +140,8 @@ def _namer(groups: Sequence[Settings]) -> Callable[[Settings], str]:
 def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Plan:
     """Check everything that was written, the cheap things first, and make the plan.
 
-    The ``store`` is opened only where a mask is to be fetched. UserError if a name is unknown, or
-    a value is wrong.
+    The ``store`` is opened only where a mask is to be fetched. UserError if a name is unknown, a
+    value is wrong, or no method of the grid forgets any of its sets.
     """
     methods = [_method(name, settings) for name, settings in grid.methods]
     oracle = None if grid.oracle is None else _method("retrain", grid.oracle, "oracle")[1]
@@ -156,7 +160,7 @@ def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Pl
                 "oracle: mask_from=retain does not go with originals.mask_run_id: a given mask "
                 "cannot be found again; use mask_from=upstream"
             )
-        sets, retained = {}, {}
+        sets, retained, refused = {}, {}, {}
         planted = spec.data.poison.fingerprint if spec.data.poison else ""
         for text, request in requests.items():
             same = (spec.data.fingerprint, planted, repr(spec.recipe.split), text)
@@ -164,8 +168,30 @@ def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Pl
                 splits[same] = forget_split(store, spec, task.dataset, request)
             sets[text] = splits[same].fingerprint
             retained[sets[text]] = indices_digest(splits[same].retain)
-        originals[key] = PlannedOriginal(key, settings, sets, spec, retained)
-    return make_plan(list(originals.values()), methods, seeds, oracle)
+            for number, reason in refusals(methods, splits[same]):
+                refused[text, number] = reason
+        originals[key] = PlannedOriginal(key, settings, sets, spec, retained, refused)
+    plan = make_plan(list(originals.values()), methods, seeds, oracle)
+    if methods and not any(task.kind == "cell" for task in plan):
+        raise UserError(f"methods: none forgets any set of the grid; {left_out(plan)[0]}")
+    return plan
+
+
+def refusals(
+    methods: Sequence[tuple[str, Settings]], split: ForgetSplit
+) -> Iterator[tuple[int, str]]:
+    """The places of methods that do not forget a set, each with the reason."""
+    for number, (name, settings) in enumerate(methods):
+        try:
+            make_method(name, settings).check(split)
+        except UserError as error:
+            yield number, f"{name}: {error}"
+
+
+def left_out(plan: Plan) -> list[str]:
+    """What the plan leaves out of the grid, since its method would refuse it: a line each."""
+    refused = [one for task in plan for one in task.original.refused.items()]
+    return [*dict.fromkeys(f"{forget} by {reason}" for (forget, _), reason in refused)]
 
 
 def _method(

@@ -16,7 +16,7 @@ from mu.report import console
 from mu.report.comparison.formats import print_tables, to_markdown
 from mu.report.comparison.table import tabulate
 from mu.tasks.outputs import write_csv, write_json, write_text
-from mu.tasks.sweep.plan import KINDS, Plan, Task
+from mu.tasks.sweep.plan import KINDS, Plan, Task, left_out
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
 from mu.tracking import Recorder, browse, read_each
 from mu.tracking.choosing import SWEEP_FILE
@@ -38,6 +38,8 @@ def print_plan(plan: Plan, estimates: Estimates) -> None:
 
     table = _by_kind(("planned", "finished", "to make", "estimated"), cells)
     console.make_console().print(table)
+    for line in left_out(plan):
+        print(f"left out: {line}")
 
 
 def _by_kind(

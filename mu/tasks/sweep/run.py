@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from mu import tags, trust
@@ -21,7 +20,7 @@ from mu.tasks.outputs import write_text
 from mu.tasks.sweep.engines import Engine
 from mu.tasks.sweep.engines.processes import Processes
 from mu.tasks.sweep.find import Finder, Results, estimate, load_of, oracle_of, pasts
-from mu.tasks.sweep.grid import Grid, load_yaml, read_text
+from mu.tasks.sweep.grid import Grid, load_yaml, read_grid
 from mu.tasks.sweep.perform import Job, perform, perform_in_worker
 from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest, plan_of, typed
 from mu.tasks.sweep.report import Board, Estimates, failures, print_plan, report
@@ -76,7 +75,7 @@ def sweep(request: Request) -> None:
 def _planned(options: SweepOptions, given: Mapping[str, Any]) -> Sweep:
     """Check everything, and find what is finished already; opens no run."""
     store = lru_cache(connect)  # only once all that can be checked without it is
-    text, trusts = None if options.grid is None else read_text(Path(options.grid)), None
+    text, trusts = None if options.grid is None else read_grid(options.grid), None
     if options.resume_run_id is not None:
         interrupted = resumable_run(store(), options.resume_run_id, "sweep")
         kept = fetch_document(store(), interrupted)

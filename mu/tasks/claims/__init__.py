@@ -1,0 +1,1 @@
+"""Published claims, tested on runs of the store: which hold, by how much, and how surely."""
