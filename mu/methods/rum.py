@@ -11,8 +11,9 @@ less sure the original is of a sample's label, the more it is taken to have memo
 authors' proxy of that name is the mean confidence over the original's training, which is not kept;
 of an original that fits its data, the log-odds still tell samples apart.)
 
-The rule holds for each method by itself; of ``max_accuracy_drop`` each that forgets gets the same
-share. Methods keep no progress here: after an interruption it starts again.
+The rule holds for each method by itself; of ``max_accuracy_drop`` each that follows it gets the
+same share. If the end is farther from the goal for the whole forget set than the original was, that
+is kept. Methods keep no progress here: after an interruption it starts again.
 
 References
 ----------
@@ -85,12 +86,8 @@ class Rum(Presets, Stopping):
         for one in found:
             if one.name == self.name or one.classes_only:
                 raise UserError(f"{one.name} cannot forget a part of rum's; name another method")
-        ruled = [isinstance(one, Stopping) and not one._given() for one in found]
-        share = self.max_accuracy_drop / max(1, sum(ruled))
-        return [
-            one.replace(max_accuracy_drop=share) if by_rule else one
-            for one, by_rule in zip(found, ruled, strict=True)
-        ]
+        share = self.max_accuracy_drop / max(1, sum(map(_by_rule, found)))
+        return [one.replace(max_accuracy_drop=share) if _by_rule(one) else one for one in found]
 
     def check(self, split: ForgetSplit) -> None:
         """See :meth:`Method.check`: each method's, and that all samples' memorisation is known."""
@@ -112,7 +109,8 @@ class Rum(Presets, Stopping):
         """See :meth:`Method.unlearn`."""
         import numpy as np
 
-        from mu.methods.steps.routing import forget_in_turn, in_parts, least_sure
+        from mu.methods.steps.criterion import StopCriterion
+        from mu.methods.steps.routing import forget_in_turn, in_parts, least_sure, unless_farther
 
         model, ranked = run.place(checkpoint.model), split.ranked
         if _unranked(split):
@@ -120,7 +118,21 @@ class Rum(Presets, Stopping):
                 run.note(f"run {self.lira_run_id} does not rank these samples: the proxy does")
             ranked = least_sure(model, split, run)
         parts = in_parts(ranked[np.isin(ranked, split.forget)], 3)
-        forget_in_turn(self.methods(), parts, checkpoint, split, run)
+        methods = self.methods()
+
+        def work() -> None:
+            forget_in_turn(methods, parts, checkpoint, split, run)
+
+        if not any(map(_by_rule, methods)):
+            work()
+            return
+        criterion = StopCriterion(model, split, run, self.max_accuracy_drop)
+        unless_farther(criterion, checkpoint, run, work)
+
+
+def _by_rule(method: Method) -> bool:
+    """Whether the rule says how far a method goes."""
+    return isinstance(method, Stopping) and not method._given()
 
 
 def _unranked(split: ForgetSplit) -> int:

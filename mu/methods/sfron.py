@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from mu.methods.steps.passes import Pass, Stage
 
 CODE = "Unified-Unlearning-w-Remain-Geometry 36bb7f6: Classification/unlearn/sfron.py"
-SHARED = published(CODE, forget_every=5, ascent=25.0, exponent=0.5, threshold=1.0, max_norm=7.0)
 CIFAR: Preset = {
-    **SHARED,
+    **published(CODE, forget_every=5, ascent=25.0, exponent=0.5, threshold=1.0, max_norm=7.0),
     **published(CODE, lr=0.01, optimizer="sgd", momentum=0.9, weight_decay=5e-4, schedule="cosine"),
     **published("its script: batches of 128", batch_size=128),
     **published("its 1,500 steps are 4.3 passes over 45,000 images", epochs=4),
@@ -55,7 +54,7 @@ class SFRon(Passes):
     aliases = ("SFRon", "SFR-on")
     presets: ClassVar[Mapping[str, Preset]] = {
         "paper": CIFAR,
-        "released": CIFAR | published(CODE + ", ema_beta", follow=1.0),
+        "released": {**CIFAR, **published(CODE + ", ema_beta", follow=1.0)},
     }
 
     forget_every: int = setting(

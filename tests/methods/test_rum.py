@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mu.checkpoints import forget_split
 from mu.methods import make_method
 from mu.methods.spelling import spelled_method
-from mu.methods.steps.routing import in_parts, least_sure
+from mu.methods.steps.criterion import Standing
+from mu.methods.steps.routing import forget_in_turn, in_parts, least_sure, unless_farther
 from mu.runs import Run
 from tests.helpers import refused
 from tests.methods.exact import (
@@ -124,6 +126,55 @@ def test_the_methods_logs_stay_apart_and_their_notes_name_them():
     start = original()
     split = forget_split(start, split_of().dataset, "random:6")
     run = Run(device="cpu", seed=1)
-    make_method("rum", {"middle": "nothing", "high": "ft:epochs=1"}).unlearn(start, split, run)
+    given = {"middle": "nothing", "high": "ft:epochs=1"}
+    parts = in_parts(split.forget, 3)
+    forget_in_turn(make_method("rum", given).methods(), parts, start, split, run)
     assert not run.records
+    assert run.notes
     assert all(one.startswith("ft, 2 samples: ") for one in run.notes)
+    assert run.samples_seen > 0
+
+
+class Ranking:
+    """A criterion that wants one weight of the head to be near 0, and lets it be so sure."""
+
+    def __init__(self, chance):
+        self.chance = chance
+
+    def standing(self, model):
+        return Standing(float(model.head.bias[0].detach()), 0.0)
+
+    def rank(self, standing):
+        return abs(standing.excess)
+
+
+@pytest.mark.parametrize(
+    ("to", "chance", "ends"), [(1.0, 0.0, 1.0), (-3.0, 0.0, 2.0), (0.0, 2.0, 2.0)]
+)
+def test_what_ends_farther_from_the_goal_than_it_began_is_undone(to, chance, ends):
+    start, run = original(), Run(device="cpu")
+    mask = start.mask
+    with torch.no_grad():
+        start.model.head.bias[0] = 2.0
+
+    def work():
+        start.mask = type(mask)({})
+        with torch.no_grad():
+            start.model.head.bias[0] = to
+
+    unless_farther(Ranking(chance), start, run, work)
+    assert float(start.model.head.bias[0]) == ends
+    assert (start.mask == mask) == (ends == 2.0)
+    assert run.metrics["excess_before"] == 2.0
+    assert bool(run.notes) == (ends == 2.0)
+    assert run.metrics.get("excess", ends) == ends
+
+
+def test_a_part_that_a_method_refuses_is_left_with_a_note():
+    start, split, run = original(), split_of(), Run(device="cpu")
+    before = [one.clone() for one in start.model.state_dict().values()]
+    numbers = in_parts(split.forget, 1)
+    forget_in_turn([make_method("logit_mask")], numbers, start, split, run)
+    assert len(run.notes) == 1
+    assert run.notes[0].startswith("logit_mask left its 7 samples as they are: method=logit_mask")
+    assert all(map(torch.equal, before, start.model.state_dict().values()))

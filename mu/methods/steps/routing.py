@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ from torch import nn
 from mu.checkpoints import Checkpoint
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import Indices
+from mu.errors import UserError
 from mu.evaluation.outputs import predict
 from mu.methods.base import Method
+from mu.methods.steps.criterion import ALREADY, StopCriterion
 from mu.runs import Run
 
 
@@ -42,17 +45,49 @@ def forget_in_turn(
     split: ForgetSplit,
     run: Run,
 ) -> None:
-    """Have each method forget its part; what is in later parts is retained until its turn."""
-    flags = checkpoint.model.training
+    """Have each method forget its part; what is in later parts is retained until its turn.
+
+    A part that a method refuses is left as it is, with a note.
+    """
+    was_training = checkpoint.model.training
     for number, (method, part) in enumerate(zip(methods, found, strict=True)):
         if not len(part):
             continue
         retain = np.sort(np.concatenate([split.retain, *found[number + 1 :]]))
-        inner = run.apart()
-        method.unlearn(checkpoint, replace(split, forget=part, retain=retain), inner)
+        inner, turn = run.apart(), replace(split, forget=part, retain=retain)
+        try:
+            method.check(turn)
+        except UserError as error:
+            run.note(f"{method.name} left its {len(part)} samples as they are: {error}")
+            continue
+        method.unlearn(checkpoint, turn, inner)
         run.samples_seen += inner.samples_seen
         run.notes += [f"{method.name}, {len(part)} samples: {note}" for note in inner.notes]
-    checkpoint.model.train(flags)
+    checkpoint.model.train(was_training)
     for one in checkpoint.model.parameters():
         one.requires_grad_(True)
         one.grad = None
+
+
+def unless_farther(
+    criterion: StopCriterion, checkpoint: Checkpoint, run: Run, work: Callable[[], None]
+) -> None:
+    """Do the work on the network, and undo it if the criterion ranks the original before it.
+
+    Where the original is forgetful enough as it is, nothing is done.
+    """
+    before = kept = criterion.standing(checkpoint.model)
+    run.log("excess_before", before.excess)
+    if before.excess <= criterion.chance:
+        run.note(ALREADY)
+        return
+    weights, mask = copy.deepcopy(checkpoint.model.state_dict()), checkpoint.mask
+    work()
+    after = criterion.standing(checkpoint.model)
+    if criterion.rank(after) <= criterion.rank(before):
+        kept = after
+    else:
+        checkpoint.model.load_state_dict(weights)
+        checkpoint.mask = mask
+        run.note("all parts together ended farther from the goal than the original, which was kept")
+    run.log("excess", kept.excess)

@@ -16,5 +16,5 @@ def weighted_mean(values: Tensor, weights: Tensor, run: Run) -> Tensor:
     have no gradient.
     """
     sums = torch.stack([weights.sum(), torch.ones_like(weights).sum()])
-    total, count = run.ranks.add_up(sums)
-    return (weights * values).mean() * (count / total)
+    total, count = run.ranks.add_up(sums).unbind()
+    return (weights * values).mean().mul(count / total)
