@@ -163,7 +163,7 @@ def test_what_ends_farther_from_the_goal_than_it_began_is_undone(to, chance, end
             start.model.head.bias[0] = to
 
     unless_farther(Ranking(chance), start, run, work)
-    assert float(start.model.head.bias[0]) == ends
+    assert start.model.head.bias[0].item() == ends
     assert (start.mask == mask) == (ends == 2.0)
     assert run.metrics["excess_before"] == 2.0
     assert bool(run.notes) == (ends == 2.0)
