@@ -24,6 +24,7 @@ from mu.training.objective import Loss, Term
 from mu.training.optimizers import make_optimizer, restore_optimizer
 from mu.training.recipe import Training
 from mu.training.schedules import learning_rate_factor
+from mu.training.turns import Turns
 
 
 class Pass(NamedTuple):
@@ -201,9 +202,9 @@ class Stage:
         """The main pass of an epoch, over the retain set or what holds it."""
         return Pass(self.split.retain_set if data is None else data, loss, **how)
 
-    def beside(self, loss: Loss) -> Beside:
-        """The forget set, of which each step of another pass sees a batch, too."""
-        return Beside(self.split.forget_set, Term(loss), self.forget_batch_size)
+    def beside(self, loss: Loss, turns: Turns | None = None) -> Beside:
+        """The forget set, of which each step of another pass sees a batch, or that has turns."""
+        return Beside(self.split.forget_set, Term(loss), self.forget_batch_size, turns)
 
     def forgetting(self, loss: Loss | None = None, data: Subset | None = None, **how: Any) -> Pass:
         """A pass over the forget set, or what stands for it, before that over the retain set."""
