@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import sys
 import time
@@ -123,6 +124,12 @@ class Run:
         self.notes += [note for note in notes if note not in self.notes]
         self.samples_seen += samples_seen
         self.seconds_before = seconds
+
+    def apart(self) -> Run:
+        """The same place and seed for a part of the work, with a log of its own, without a sink."""
+        part = copy.copy(self)
+        part.records, part.notes, part._sink, part.samples_seen = [], [], None, 0
+        return part
 
     # --- numbers --------------------------------------------------------------------------
 

@@ -359,6 +359,32 @@ def test_the_most_memorised_records_of_a_run_are_forgotten(
 
 
 @pytest.mark.slow
+def test_rum_routes_by_the_memorisation_that_a_run_tells(
+    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    run_id, target = newest_lira(store), target_in(store)
+    memorised = {n: row["memorisation"] for n, row in by_hand(store, run_id).items()}
+    given = {"lira_run_id": run_id, "middle": "ft:epochs=1:lr=0.01", "high": "nothing"}
+    entry = {"method": "rum", "prune_run_id": target.original, "oracle_run_id": "none"}
+    parts: list[list[float]] = []
+
+    def routed(_methods: object, found: list[Any], *_: object) -> None:
+        parts.extend([memorised[number] for number in part.tolist()] for part in found)
+
+    monkeypatch.setattr("mu.methods.steps.routing.forget_in_turn", routed)
+    device = {"device": "cpu"}
+    unlearn(Request(entry={**entry, "forget": f"vulnerable:{BOTH}:{run_id}"}, method=given,
+                    device=device))  # fmt: skip
+    low, middle, high = parts
+    assert max(low) <= min(middle)
+    assert max(middle) <= min(high)
+    assert len(low) + len(middle) + len(high) == BOTH
+    with refused(f"lira_run_id={run_id} does not tell the memorisation of"):
+        unlearn(Request(entry={**entry, "forget": "random:50%"}, method=given, device=device))
+
+
+@pytest.mark.slow
 def test_of_an_earlier_run_the_forgotten_records_are_known(
     attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

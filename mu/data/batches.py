@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from mu.data.extended import Extended
 from mu.data.images import Images, ImageSet, Subset
 from mu.distributed.ranks import ALONE, Ranks
 
@@ -63,6 +64,11 @@ class Batches:
     ranks
         Who shares the batches: each rank gets its part of every one. A part without samples, of a
         batch of fewer than there are ranks, holds one of another's, which has no weight.
+
+    Attributes
+    ----------
+    scale
+        What a grey level is in a normalised image, by channel: (1, channels, 1, 1).
     """
 
     def __init__(
@@ -76,15 +82,11 @@ class Batches:
     ) -> None:
         chosen = torch.from_numpy(subset.indices)
         self._device = device
-        self._source: _Resident | Stream
-        if isinstance(subset.images, Images):
-            self._source = _Resident(subset.images.pixels[chosen].to(device), augment)
-        else:
-            self._source = _stream(subset.images, chosen, augment, ranks.local_size)
+        self._source = _source(subset.images, chosen, augment, device, ranks.local_size)
         self._labels = subset.images.labels[chosen].to(device)
         shape = (1, len(subset.mean), 1, 1)
         self._mean = torch.tensor(subset.mean, device=device).mul(255).view(shape)
-        self._scale = torch.tensor(subset.std, device=device).mul(255).reciprocal().view(shape)
+        self.scale = torch.tensor(subset.std, device=device).mul(255).reciprocal().view(shape)
         count = batch_count(self.samples, batch_size)
         whole = [Ranks(number, count).part(0, self.samples) for number in range(count)]
         parts = [ranks.part(*bounds) for bounds in whole]
@@ -122,10 +124,18 @@ class Batches:
         places = [order[start:end] for start, end in self._places]
         return self._normalised(self._source.augmented(places, generator))
 
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Images of grey levels (0-255) as networks are given them, float32."""
+        images = pixels.to(self._device, torch.float32, non_blocking=True, copy=True)
+        return images.sub_(self._mean).mul_(self.scale)
+
+    def levels(self, images: Tensor) -> Tensor:
+        """Grey levels (0-255) of normalised images that came as bytes: whole numbers."""
+        return (images / self.scale + self._mean).round()
+
     def _normalised(self, batches: Iterator[Placed]) -> Iterator[tuple[Tensor, Tensor]]:
         for places, pixels in batches:
-            images = pixels.to(self._device, non_blocking=True).float()
-            yield images.sub_(self._mean).mul_(self._scale), self._labels[places.to(self._device)]
+            yield self.normalised(pixels), self._labels[places.to(self._device)]
 
 
 class _Resident:
@@ -162,6 +172,59 @@ class _Resident:
             return shifts, None
         mirrored = torch.rand(count, generator=generator) < 0.5
         return shifts, mirrored.to(device)
+
+
+class _Both:
+    """A source, and after its samples others that lie on the device and are not augmented.
+
+    ``rows``: places in the two of them together, of each sample.
+    """
+
+    device = torch.device("cpu")  # where places are wanted
+
+    def __init__(self, first: Source, length: int, more: Tensor, rows: Tensor) -> None:
+        self._first, self._more = first, more
+        self._is_first = rows < length
+        # Place of a sample among those that come from the same of the two.
+        self._place = torch.where(rows < length, self._is_first.cumsum(0) - 1, rows - length)
+
+    def plain(self, places: list[Tensor]) -> Iterator[Placed]:
+        """See :class:`_Resident`."""
+        return self._joined(places, self._first.plain(self._of_first(places)))
+
+    def augmented(self, places: list[Tensor], generator: torch.Generator) -> Iterator[Placed]:
+        """See :class:`_Resident`."""
+        return self._joined(places, self._first.augmented(self._of_first(places), generator))
+
+    def _of_first(self, places: list[Tensor]) -> list[Tensor]:
+        found = [self._place[place[self._is_first[place]]] for place in places]
+        return [one.to(self._first.device) for one in found if len(one)]
+
+    def _joined(self, places: list[Tensor], batches: Iterator[Placed]) -> Iterator[Placed]:
+        for place in places:
+            first = self._is_first[place]
+            pixels = self._more.new_empty(len(place), *self._more.shape[1:])
+            here = first.to(pixels.device)
+            if first.any():
+                pixels[here] = next(batches)[1].to(pixels)
+            pixels[~here] = self._more[self._place[place[~first]].to(pixels.device)]
+            yield place, pixels
+
+
+Source: TypeAlias = "_Resident | _Both | Stream"
+
+
+def _source(
+    images: ImageSet, rows: Tensor, augment: str, device: torch.device, ranks: int
+) -> Source:
+    """Where pixels of these rows come from; ``ranks`` on this machine."""
+    if isinstance(images, Extended):
+        length = len(images.first)
+        first = _source(images.first, rows[rows < length], augment, device, ranks)
+        return _Both(first, length, images.more.to(device), rows)
+    if isinstance(images, Images):
+        return _Resident(images.pixels[rows].to(device), augment)
+    return _stream(images, rows, augment, ranks)
 
 
 def _stream(images: ImageSet, rows: Tensor, augment: str, ranks: int) -> Stream:

@@ -33,6 +33,8 @@ class ForgetSplit:
     # Samples whose files are exact copies of others that are forgotten; they are in ``forget``, or
     # in ``retain`` where they were to be kept.
     copies: Indices = field(default_factory=lambda: np.array([], np.int64))
+    # Samples by memorisation, the most memorised first, where a run was to tell.
+    ranked: Indices = field(default_factory=lambda: np.array([], np.int64))
 
     def __post_init__(self) -> None:
         if not len(self.forget):

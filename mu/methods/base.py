@@ -66,6 +66,11 @@ class Method(Registered, ABC):
                 "forget set; give forget=class:3, say, or method=scrub"
             )
 
+    @property
+    def ranked_by(self) -> str | None:
+        """The run of ``lira`` that is to tell the forget set's memorisation, if one is."""
+        return None
+
     @abstractmethod
     def unlearn(
         self,

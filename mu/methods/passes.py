@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -40,14 +41,10 @@ class Passes(Presets, FineTuning):
         Where the rule's learning rate begins, as a share of what fine-tuning begins with.
     teaches
         Whether the original is needed as a teacher.
-    repairs
-        Whether passes over the retain set make good what an epoch did too much; if not, such an
-        epoch is taken back by the rule, and the next one goes half as far.
     """
 
     gentle: ClassVar[float] = 0.1
     teaches: ClassVar[bool] = False
-    repairs: ClassVar[bool] = True
 
     lr: float | None = searched(
         setting(
@@ -69,6 +66,14 @@ class Passes(Presets, FineTuning):
         choices=STATISTICS,
     )
 
+    @property
+    def repairs(self) -> bool:
+        """Whether passes over the retain set make good what an epoch did too much.
+
+        If not, such an epoch is taken back by the rule, and the next one goes half as far.
+        """
+        return True
+
     @abstractmethod
     def passes(self, stage: Stage) -> Iterable[Pass]:
         """What an epoch consists of; nothing ends the training."""
@@ -83,6 +88,10 @@ class Passes(Presets, FineTuning):
 
     def edit(self, checkpoint: Checkpoint, stage: Stage) -> None:
         """Change the original's weights before the first epoch."""
+
+    def around(self, checkpoint: Checkpoint, stage: Stage) -> AbstractContextManager[None]:
+        """What the training happens in: for a change of the network that is undone after it."""
+        return nullcontext()
 
     def training(self, original: Training) -> Training:
         """See :meth:`FineTuning.training`; by the rule it begins more gently."""
@@ -113,17 +122,18 @@ class Passes(Presets, FineTuning):
             forgets = self.planned(epoch) if criterion is None else ramp.forgets
             return [*self.passes(stage.at(epoch, forgets=forgets))]
 
-        train_by_rule(
-            criterion,
-            checkpoint,
-            passes,
-            training,
-            run,
-            checkpointer,
-            by=train_in_passes,
-            held=self.held(checkpoint, stage),
-            factor=None if criterion is None else ramp.level,
-            frozen=self.batch_norm == "original",
-            takes_back=not self.repairs,
-            label=self.name,
-        )
+        with self.around(checkpoint, stage):
+            train_by_rule(
+                criterion,
+                checkpoint,
+                passes,
+                training,
+                run,
+                checkpointer,
+                by=train_in_passes,
+                held=self.held(checkpoint, stage),
+                factor=None if criterion is None else ramp.level,
+                frozen=self.batch_norm == "original",
+                takes_back=not self.repairs,
+                label=self.name,
+            )

@@ -12,6 +12,7 @@ from mu.data.images import ImageDataset, Indices
 from mu.errors import UserError
 from mu.evaluation.memorisation import most_memorised
 from mu.evaluation.references import Kept
+from mu.methods.base import Method
 from mu.run_record import RunRecord
 from mu.tracking import Store
 from mu.tracking.reader import read_list
@@ -22,6 +23,17 @@ def forget_split(
 ) -> ForgetSplit:
     """What is to be forgotten; a list of a run is read from it, if one is requested."""
     return spec.forget_split(dataset, resolved(store, request, dataset))
+
+
+def ranked(store: Callable[[], Store], method: Method, split: ForgetSplit) -> ForgetSplit:
+    """The split, with the samples by memorisation where the method wants a run to tell it.
+
+    UserError if that run does not.
+    """
+    if method.ranked_by is None:
+        return split
+    record = read_list(store(), method.ranked_by, "vulnerable", split.dataset.fingerprint)
+    return replace(split, ranked=memorised(record))
 
 
 def resolved(

@@ -19,7 +19,7 @@ from mu.methods.base import Method
 from mu.runs import Run
 from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_options
 from mu.tasks.base import checked_device, make_run
-from mu.tasks.listed import forget_split
+from mu.tasks.listed import forget_split, ranked
 from mu.tasks.outputs import about
 from mu.tasks.perform import perform, perform_task, print_unlearned
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProblem, UnlearnTask
@@ -109,6 +109,7 @@ def make_plan(
     where = found.run_id if found else "auto"
     dataset = stated(dataset_of(original, given), request, where)
     split = forget_split(lambda: store, original.spec(), dataset, forget)
+    split = ranked(lambda: store, method, split)
     method.check(split)
     if found and options.prune_run_id == "auto":
         what = about(found.checkpoint)
@@ -161,6 +162,7 @@ def interrupted_task(
     dataset = restated(data_of(checkpoint.spec, {**given, "data_dir": place}), extra)
     forget = np.array(kept["indices"], np.int64)
     split = ForgetSplit.of(dataset, checkpoint.spec.split(dataset), forget)
+    split = ranked(connect, method, split)
     problem = UnlearningProblem(
         kept["prune_run_id"], checkpoint, dataset, split, kept["forget"], device
     )

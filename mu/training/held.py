@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,22 @@ class Held:
     factors
         Of the gradients: tensors of the shape of their parameter, by its name. Parameters that
         are not named move freely.
+    still
+        Names of parameters that stay as they are: gradients are not computed at all.
+    calm
+        Names of modules that stay in evaluation mode, so that running statistics stay too.
     """
 
-    def __init__(self, model: nn.Module, factors: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        factors: Mapping[str, Tensor],
+        still: Collection[str] = (),
+        calm: Collection[str] = (),
+    ) -> None:
         parameters = dict(model.named_parameters())
+        self._model, self._calm = model, calm
+        self._resting = [parameters[name] for name in still if parameters[name].requires_grad]
         self._parameters = [parameters[name] for name in factors]
         self._factors = [
             torch.empty_like(parameters[name], requires_grad=False).copy_(one)
@@ -34,6 +47,22 @@ class Held:
             for one, factor in zip(self._parameters, self._factors, strict=True)
             if bool((factor == 0).any())
         ]
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """For the block, parameters that stay as they are have no gradient."""
+        for parameter in self._resting:
+            parameter.requires_grad_(False).grad = None
+        try:
+            yield
+        finally:
+            for parameter in self._resting:
+                parameter.requires_grad_(True)
+
+    def calm(self) -> None:
+        """Put the modules that stay in evaluation mode into it; by name: they may be replaced."""
+        for name in self._calm:
+            self._model.get_submodule(name).training = False
 
     @torch.no_grad()
     def mask_gradients(self) -> None:

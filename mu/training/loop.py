@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,7 @@ from mu.training.optimizers import make_optimizer, restore_optimizer
 from mu.training.recipe import Training
 from mu.training.sam import ascended
 from mu.training.schedules import learning_rate_factor
+from mu.training.turns import Edit, Turning, Turns
 
 MakeOptimizer = Callable[[nn.Module, Training], Optimizer]
 Factor = Callable[[float], float]
@@ -45,11 +47,12 @@ class DivergedError(UserError):
 
 
 class Beside(NamedTuple):
-    """A second set, of which every step sees a batch, too; it is gone through again and again."""
+    """A second set, gone through again and again: each step sees a batch of it, or it has turns."""
 
     data: Subset
     term: Term
     batch_size: int
+    turns: Turns | None = None
 
 
 def train(
@@ -98,7 +101,8 @@ def train(
     guides
         Networks that are shown the same images as this one, and are not trained.
     beside
-        A second set; its term is added to the loss of every step, not to the loss that is logged.
+        A second set; its term is added to the loss of every step, not to the loss that is logged,
+        unless it takes turns.
     penalty
         Of the epoch alone, however often it is called; a scalar that is added to the loss.
     start_epoch, stop_epoch
@@ -140,10 +144,11 @@ def train(
         restore_optimizer(optimizer, model, optimizer_state)
     if loss is None:
         loss = partial(F.cross_entropy, label_smoothing=training.label_smoothing)
-    second = None if beside is None else Cycled(*beside[::2], run, training.augment)
+    second = beside and Cycled(beside.data, beside.batch_size, run, training.augment)
     stop = training.epochs if stop_epoch is None else stop_epoch
     seed = run.seed if seed is None else seed
     with (
+        held.at_rest() if held is not None else nullcontext(),
         averaged(
             Objective(model, Term(loss, guides), penalty, run, beside.term if beside else None),
             batches.few,
@@ -154,16 +159,20 @@ def train(
         step = _Step(model, objective, optimizer, training, bounds, after_step, factor)
         for epoch in range(start_epoch, stop):
             model.train(not frozen)
+            if held is not None:
+                held.calm()
             totals = torch.zeros(2, device=run.device)
             order = batches.shuffled(generator(seed, f"order of epoch {epoch}"))
-            seconds = repeat(None) if second is None else second.batches(seed, epoch)
+            seconds = second.batches(seed, epoch) if second else repeat(None)
+            turning = Turning(beside and beside.turns, model, step.alone, seconds)
             # No two ranks drop the same units of different samples.
             with seeded(seed, f"draws of epoch {epoch}{run.ranks.suffix}", run.device):
                 each = zip(order, batches.shares, strict=True)
                 for number, (batch, share) in enumerate(each):
                     moment = epoch + number / len(batches)
-                    totals += step(*batch, share, moment, next(seconds))
+                    totals += step(*batch, share, moment, turning.second(number, moment))
                     advance(share.whole, f"epoch {epoch + 1}/{stop}")
+            turning.follow()
             share_statistics(model, run)
             run.samples_seen += batches.samples
             totals = run.ranks.add_up(totals)
@@ -203,29 +212,39 @@ class _Step:
         self, images: Tensor, labels: Tensor, share: Share, moment: float, second: Second | None
     ) -> Tensor:
         """Take the step; gives this rank's sums of losses and of right answers, shape (2,)."""
-        one = self.training
-        self.rate = one.lr * self.factor(moment)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
         given = (images, labels, int(moment), share.weight, second)
-        logits, value = self._gradient(*given)
-        if one.sam_rho:
-            with ascended(self.model, one.sam_rho, adaptive=one.sam_adaptive):
-                self._gradient(*given)
-        self.optimizer.step()
-        for bound in self.bounds:
-            bound.apply()
+        logits, value = self._take(moment, None, *given)
         if self.after is not None:
             self.after(int(moment), self.rate)
         right = (logits.argmax(1) == labels).sum()
         sums = torch.stack([value.float() * len(labels), right.float()])
         return sums if share.own else torch.zeros_like(sums)
 
-    def _gradient(
-        self, images: Tensor, labels: Tensor, epoch: int, weight: float, second: Second | None
-    ) -> tuple[Tensor, Tensor]:
+    def alone(self, second: Second, moment: float, edit: Edit | None) -> None:
+        """Take a step on a batch of the second set, whose gradients ``edit`` changes."""
+        images, labels, weight = second
+        self._take(moment, edit, images, labels, int(moment), weight, None, True)
+
+    def _take(self, moment: float, edit: Edit | None, *given: Any) -> tuple[Tensor, Tensor]:
+        """A step on what is ``given`` to the objective; gives logits and loss."""
+        one = self.training
+        self.rate = one.lr * self.factor(moment)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        found = self._gradient(*given)
+        if one.sam_rho:
+            with ascended(self.model, one.sam_rho, adaptive=one.sam_adaptive):
+                self._gradient(*given)
+        if edit is not None:
+            edit(self.model)
+        self.optimizer.step()
+        for bound in self.bounds:
+            bound.apply()
+        return found
+
+    def _gradient(self, *given: Any) -> tuple[Tensor, Tensor]:
         """Leave the gradient of the objective in the parameters; gives logits and loss."""
-        logits, value, whole = self.objective(images, labels, epoch, weight, second)
+        logits, value, whole = self.objective(*given)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(whole)
         for bound in self.bounds:

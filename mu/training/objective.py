@@ -68,14 +68,17 @@ class Objective(nn.Module):
         epoch: int,
         weight: float,
         second: Second | None = None,
+        turn: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (n, classes) and loss, and the scalar to differentiate.
 
         ``weight``: of the loss: what the batch is in proportion to an equal share of a larger one.
-        The second batch is passed forward by itself, and adds to the scalar alone.
+        The second batch is passed forward by itself, and adds to the scalar alone. ``turn``:
+        whether the batch is of the second set, which takes a step of its own.
         """
+        term = self.beside if turn and self.beside is not None else self.term
         with self.run.autocast():
-            logits, value = self.term.of(self.model, images, labels)
+            logits, value = term.of(self.model, images, labels)
         whole = value if weight == 1 else weight * value
         if second is not None and self.beside is not None:
             more, known, share = second
@@ -149,9 +152,11 @@ def synchronised(model: nn.Module) -> Iterator[None]:
 
 
 def share_statistics(model: nn.Module, run: Run) -> None:
-    """Make the running statistics of batch normalisation the mean of all ranks'."""
+    """Make the running statistics of batch normalisation that go on the mean of all ranks'."""
     tracked = [
-        one for one in model.modules() if isinstance(one, _BatchNorm) and one.track_running_stats
+        one
+        for one in model.modules()
+        if isinstance(one, _BatchNorm) and one.track_running_stats and one.training
     ]
     found = [one for each in tracked for one in (each.running_mean, each.running_var)]
     run.ranks.average([one for one in found if one is not None])

@@ -14,15 +14,16 @@ from PIL import Image
 from mu.checkpoints import DataSpec, Spec
 from mu.data import load_data, streaming
 from mu.data.batches import Batches
+from mu.data.extended import Extended
 from mu.data.files.decode import decode_rgb, square_pixels
-from mu.data.images import ImageDataset, Images
+from mu.data.images import ImageDataset, Images, Subset
 from mu.data.poison import Poison
 from mu.data.poison_options import PoisonOptions
 from mu.data.splits import Split
 from mu.data.store.builder import build
 from mu.data.store.sources import of_tree
 from mu.data.streaming import StreamedImages
-from tests.helpers import encoded, refused, write_tree
+from tests.helpers import encoded, mostly_slow, refused, write_tree
 
 CPU = torch.device("cpu")
 
@@ -94,6 +95,27 @@ def test_the_order_without_augmentation_is_that_of_images_in_memory(packed: Path
     same = replace(same, mean=dataset.mean, std=dataset.std)  # the card's are at full size
     one, other = shuffled(dataset, "none"), shuffled(same, "none")
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("workers", mostly_slow([0, 2], 0))
+def test_added_images_come_between_streamed_ones_as_between_those_in_memory(
+    packed: Path, workers: int
+) -> None:
+    dataset = streamed(packed, workers)
+    memory = replace(load_data("lmdb", packed, 16), mean=dataset.mean, std=dataset.std)
+    more = torch.rand(20, 3, 16, 16) * 255
+    found = []
+    for one in (dataset, memory):
+        images = Extended(one.train, more, torch.cat([one.train.labels, torch.zeros(20).long()]))
+        subset = Subset(images, np.array([3, *range(18, 38), 5, 11]), one.mean, one.std)
+        batches = Batches(subset, 2, CPU)  # most of them without a streamed image
+        passes = [
+            *batches.in_order(),
+            *batches.shuffled(torch.Generator().manual_seed(4)),
+            *batches.in_order(),
+        ]
+        found.append([torch.cat(part) for part in zip(*passes, strict=True)])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_augmentation_depends_on_the_seed_alone(packed: Path) -> None:

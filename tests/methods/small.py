@@ -5,7 +5,7 @@ By default that is two epochs. The test file of a method may say otherwise:
 SMALL
     Settings with which there is something to do, and to draw, on 108 images.
 BLIND
-    The parts that it never looks at, of ``forget`` and ``retain``, where its scale is given.
+    Of ``forget`` and ``retain`` the parts of which it reads no pixel where its scale is given.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from tests.helpers import refused
 from tests.methods.networks import HEADLESS, TIED_TOP
 
 DATA = load_data("digits")
+BLIND = ("forget", "retain")
 
 
 @pytest.fixture(scope="module")

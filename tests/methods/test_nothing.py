@@ -9,6 +9,7 @@ from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 
 DATA = load_data("digits")
+BLIND = ("forget", "retain")
 
 
 def test_the_network_is_the_original():

@@ -28,6 +28,10 @@ VARIANTS = {
     "l1_sparse, alpha": ("l1_sparse", {"alpha": 1e-3}),
     "l1_sparse, exact zeros": ("l1_sparse", {"exact_zeros": True}),
     "ft, adam": ("ft", {"optimizer": "adam"}),
+    "boundary, expand": ("boundary", {"variant": "expand"}),
+    "boundary, expand, lr": ("boundary", {"variant": "expand", "lr": 1e-3}),
+    "amun, lr": ("amun", {"lr": 1e-3, "radius": 0.1, "steps": 5}),
+    "unsir, lr": ("unsir", {"lr": 0.01, "noise_images": 4, "noise_copies": 3}),
 }
 # Of methods that differ in their passes alone, one stands for the others in the quick set.
 ALIKE = [name for name in ITERATIVE if issubclass(method_class(name), Passes)]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mu.checkpoints import Checkpoint
+from mu.data.extended import Extended
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import Subset
 from mu.runs import Run
@@ -23,6 +24,7 @@ from mu.training.objective import Loss, Term
 from mu.training.optimizers import make_optimizer, restore_optimizer
 from mu.training.recipe import Training
 from mu.training.schedules import learning_rate_factor
+from mu.training.turns import Turns
 
 
 class Pass(NamedTuple):
@@ -118,6 +120,8 @@ class Stage:
         set than is wanted.
     found
         What a method found out of the original, for later epochs.
+    loss
+        Of a pass over the forget set, where what the training happens in gives one.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class Stage:
         self._checkpoint, self.epoch, self.forgets = checkpoint, 0, True
         self._guides: dict[str, nn.Module] = {}
         self.found: dict[str, Tensor] = {}
+        self.loss: Loss | None = None
         if teaches:
             self._guides["teacher"] = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         self.classes = len(split.dataset.classes)  # the forgotten ones too
@@ -172,6 +177,19 @@ class Stage:
         """Both in one; of images with the labels of ``forget``."""
         return replace(forget, indices=np.concatenate([forget.indices, retain.indices]))
 
+    def extended(self, pixels: Tensor, labels: Tensor, *, retained: bool) -> Subset:
+        """The forget set, the retain set if wanted, and more images: where labels are not its.
+
+        ``pixels``, ``labels``: one image for each of the forget set, grey levels (0-255) in
+        float32; those that have the true label are left out.
+        """
+        forget, rows = self.split.forget_set, labels != self.split.forget_set.labels
+        known = forget.images.labels
+        images = Extended(forget.images, pixels[rows], torch.cat([known, labels[rows]]))
+        more = replace(forget, indices=np.arange(len(known), len(images)))
+        parts = [forget, *([self.split.retain_set] if retained else []), more]
+        return replace(forget, images=images, indices=np.concatenate([o.indices for o in parts]))
+
     def marked(self, retain: Subset, *, forget: bool) -> Subset:
         """``retain``, and the forget set if wanted; the labels say which: 1 is of that."""
         marks = torch.zeros_like(retain.images.labels)
@@ -184,9 +202,9 @@ class Stage:
         """The main pass of an epoch, over the retain set or what holds it."""
         return Pass(self.split.retain_set if data is None else data, loss, **how)
 
-    def beside(self, loss: Loss) -> Beside:
-        """The forget set, of which each step of another pass sees a batch, too."""
-        return Beside(self.split.forget_set, Term(loss), self.forget_batch_size)
+    def beside(self, loss: Loss, turns: Turns | None = None) -> Beside:
+        """The forget set, of which each step of another pass sees a batch, or that has turns."""
+        return Beside(self.split.forget_set, Term(loss), self.forget_batch_size, turns)
 
     def forgetting(self, loss: Loss | None = None, data: Subset | None = None, **how: Any) -> Pass:
         """A pass over the forget set, or what stands for it, before that over the retain set."""

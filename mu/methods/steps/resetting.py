@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -60,3 +62,20 @@ def transpose_kernels(checkpoint: Checkpoint) -> int:
         kernel.copy_(kernel.mT.clone())
     checkpoint.mask.apply(checkpoint.model)
     return len(kernels)
+
+
+@torch.no_grad()
+def take_over(
+    model: nn.Module, other: nn.Module, parameters: Collection[str], modules: Collection[str]
+) -> None:
+    """Put these parameters of another network of the architecture, and buffers, into ``model``.
+
+    ``modules``: names of those whose buffers, their running statistics, are taken over too.
+    """
+    theirs, named = dict(other.named_parameters()), dict(model.named_parameters())
+    for name in parameters:
+        named[name].copy_(theirs[name])
+    for name in modules:
+        fresh = dict(other.get_submodule(name).named_buffers(recurse=False))
+        for key, buffer in model.get_submodule(name).named_buffers(recurse=False):
+            buffer.copy_(fresh[key])
