@@ -58,7 +58,7 @@ def steps(store: Store, run_id: str) -> list[int]:
 def test_a_backdoor_by_two_processes_is_one_run_each(store):
     """Every number is logged once, and what later runs take is whole."""
     line = ["--prune_rate", "0.95", "--prune_epochs", "4", "--prune_rewind_epoch", "1"]
-    line += ["--prune_train_size", "400"]  # 360 to train on, 36 of them poisoned
+    line += ["--prune_train_size", "400"]  # of which 40 are poisoned
     done = entry("backdoor", *TWO, *line, "--epochs", "3", "--oracle_run_id", "train")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("oracle (retrain)") == 1
@@ -66,7 +66,7 @@ def test_a_backdoor_by_two_processes_is_one_run_each(store):
     assert {run.info.status for run in (cleansed, poisoned, oracle)} == {"FINISHED"}
     assert steps(store, poisoned.info.run_id) == list(range(7))
     assert steps(store, cleansed.info.run_id) == list(range(3))
-    assert cleansed.data.metrics["samples_seen"] == 3 * 324
+    assert cleansed.data.metrics["samples_seen"] == 3 * 360
     assert cleansed.data.metrics["peak_memory_mb"] > 0
     assert {"ASR", "ASR_before", "robust_acc", "gap"} <= cleansed.data.metrics.keys()
     for run in (cleansed, poisoned, oracle):
