@@ -109,6 +109,11 @@ def test_the_guard_tells_what_it_guards(original):
     predict(original.model, blind.retain_set, Run(device="cpu"))
 
 
+@pytest.mark.parametrize("forget", ["class:3", "random:10%"])
+def test_by_the_rule_no_test_image_is_read(original, name, forget):
+    result(original, name, forget)
+
+
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_where_its_scale_is_given_it_reads_the_parts_that_it_is_said_to(original, name):
     """And no validation image, whatever the method."""
