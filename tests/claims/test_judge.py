@@ -108,6 +108,14 @@ def test_each_preset_has_a_verdict_and_the_others_have_their_own() -> None:
     assert (one.preset, one.word) == ("paper", PASS)
 
 
+def test_a_claim_of_all_methods_is_one_of_each_that_has_such_runs() -> None:
+    runs = [run(UA=50), run(method="ga", UA=30), run(method="retrain", UA=0)]
+    runs += [run(forget="random:1", method="iu", UA=0)]
+    where = {"method": "all", "forget": "class"}
+    found = list(judge(claim(metric="UA", where=where, at_most={"value": 40}), runs))
+    assert [(one.claim.claim, one.word) for one in found] == [("it: ft", FAIL), ("it: ga", PASS)]
+
+
 def test_nothing_is_judged_from_a_part_of_the_runs() -> None:
     runs = [run(0, rate=0, gap=4), run(0, rate=1, gap=1), run(1, rate=0, gap=4), run(1, rate=1)]
     found = only(claim(falls={"rate": [0, 1]}), runs)

@@ -25,6 +25,7 @@ from tests.methods.networks import TRANSFORMER
 from tests.methods.small import small
 
 DATA = load_data("digits")
+PIXELS = DATA.train.pixels.clone()
 
 
 def method(name, *, scaled=False, **settings):
@@ -57,8 +58,20 @@ def weights(checkpoint):
     return torch.cat([v.double().flatten() for v in checkpoint.model.state_dict().values()])
 
 
+DONE = {}  # what several tests ask of one unlearning, by what it was
+
+
+def result(original, name, forget, *, scaled=False):
+    """The network after one unlearning, during which no test image could be read."""
+    key = (id(original), name, forget, scaled)
+    if key not in DONE:
+        split = guarded(forget_split(original, DATA, forget), test=True)
+        DONE[key] = unlearned(original, name, split, scaled=scaled)
+    return DONE[key]
+
+
 def test_pruned_weights_stay_exactly_zero(original, name):
-    checkpoint = unlearned(original, name, forget_split(original, DATA, "class:3"))
+    checkpoint = result(original, name, "class:3")
     parameters = dict(checkpoint.model.named_parameters())
     for key in checkpoint.mask:
         assert not parameters[key].detach()[~checkpoint.mask[key]].any()
@@ -67,20 +80,20 @@ def test_pruned_weights_stay_exactly_zero(original, name):
 
 def test_something_changes_but_no_name_and_no_data(original, name):
     """With a given scale; by the rule, what only makes things worse is taken back."""
-    pixels = DATA.train.pixels.clone()
-    checkpoint = unlearned(original, name, forget_split(original, DATA, "class:3"), scaled=True)
+    checkpoint = result(original, name, "class:3", scaled=True)
     assert list(checkpoint.model.state_dict()) == list(original.model.state_dict())
     assert not torch.equal(weights(checkpoint), weights(original))
     assert torch.isfinite(weights(checkpoint)).all()
-    assert torch.equal(DATA.train.pixels, pixels)
+    assert torch.equal(DATA.train.pixels, PIXELS)
 
 
 @pytest.mark.parametrize("scaled", mostly_slow([True, False], True))
 def test_the_same_seed_gives_the_same_weights(original, name, scaled):
-    split = forget_split(original, DATA, "class:3")
-    first, second, other = (
-        unlearned(original, name, split, seed=seed, scaled=scaled) for seed in (7, 7, 8)
+    split, first = (
+        forget_split(original, DATA, "class:3"),
+        result(original, name, "class:3", scaled=scaled),
     )
+    second, other = (unlearned(original, name, split, seed=seed, scaled=scaled) for seed in (0, 8))
     assert torch.equal(weights(first), weights(second))
     # By the rule all may be taken back, whatever the seed.
     if scaled or not torch.equal(weights(first), weights(original)):
@@ -96,9 +109,9 @@ def test_the_guard_tells_what_it_guards(original):
     predict(original.model, blind.retain_set, Run(device="cpu"))
 
 
-@pytest.mark.parametrize("forget", mostly_slow(["class:3", "random:10"], "class:3"))
+@pytest.mark.parametrize("forget", ["class:3", "random:10%"])
 def test_by_the_rule_no_test_image_is_read(original, name, forget):
-    unlearned(original, name, guarded(forget_split(original, DATA, forget), test=True))
+    result(original, name, forget)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
@@ -126,7 +139,7 @@ def test_by_default_no_method_overshoots_or_ends_farther_than_it_began(original,
     if not issubclass(method_class(name), Stopping):
         pytest.skip("it does not follow the rule")
     split = forget_split(original, DATA, forget)
-    found = unlearned(original, name, split)
+    found = result(original, name, forget)
 
     def mean(model, subset, label):
         outputs = predict(model, subset, Run(device="cpu"))
@@ -174,7 +187,7 @@ def test_a_forget_set_of_one(original, name, scaled):
 
 
 def test_a_forget_set_of_one_of_many_of_its_class(original, name):
-    checkpoint = unlearned(original, name, forget_split(original, DATA, "random:1"))
+    checkpoint = result(original, name, "random:1")
     assert torch.isfinite(weights(checkpoint)).all()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from mu.errors import UserError
 from mu.evaluation.statistics import summarise
+from mu.methods import ORACLE_METHOD
 from mu.tasks.claims.document import Claim, Where
+from mu.tasks.sweep.grid import ALL
 
 Values = NDArray[np.float64]
 PASS, FAIL, NOT_RUN = "PASS", "FAIL", "NOT RUN"
@@ -94,7 +96,17 @@ class Cells:
 
 
 def judge(claim: Claim, runs: Sequence[Measured]) -> Iterator[Verdict]:
-    """The verdict by each preset that the grid has of the claim's method, mu's defaults first."""
+    """The verdict by each preset that the grid has of the claim's method, mu's defaults first.
+
+    A claim of ``method: all`` is one of each method that has such runs.
+    """
+    if claim.where.get("method") == ALL:
+        others = {name: value for name, value in claim.where.items() if name != "method"}
+        found = {str(one.settings["method"]) for one in runs if one.is_of(others)}
+        for name in sorted(found - {ORACLE_METHOD}):
+            where = {**others, "method": name}
+            yield from judge(replace(claim, claim=f"{claim.claim}: {name}", where=where), runs)
+        return
     about = {name: value for name, value in claim.where.items() if name != "preset"}
     presets = {_text(one.settings.get("preset")) for one in runs if one.is_of(about)}
     if "preset" in claim.where:

@@ -1,0 +1,32 @@
+"""The recipes: each with each scale is a grid, and the claims are of their runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mu.tasks.claims.document import read_claims
+from mu.tasks.sweep.grid import Grid, load_yaml, read_grid
+
+PAPER = Path(__file__).parents[2] / "paper"
+CLAIMS = [PAPER / "claims.yaml", PAPER / "pruning_helps.yaml"]
+RECIPES = sorted({*PAPER.glob("*.yaml")} - {*CLAIMS})
+SCALES = sorted(PAPER.glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda path: path.stem)
+def test_each_recipe_goes_with_each_scale(recipe: Path, scale: Path) -> None:
+    files = f"{recipe},{scale}"
+    grid = Grid.of(load_yaml(read_grid(files), files))
+    for one in grid.originals:
+        assert {"dataset", "rate", "seed"} <= {*one}
+    assert "#" in recipe.read_text()[:1]
+    assert "#" in scale.read_text()[:1]
+
+
+@pytest.mark.parametrize("path", CLAIMS, ids=lambda path: path.stem)
+def test_the_claims_are_of_recipes_that_are_there(path: Path) -> None:
+    for claim in read_claims(path):
+        assert path.parent / claim.grid in RECIPES
