@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
 import yaml
+from mlflow.exceptions import ExecutionException
 
 from mu.tracking import Store, connect
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
@@ -31,6 +33,7 @@ GIVEN = {
     "lira": "unlearn_run_id={unlearned} references=2",
     "evaluate": "run_id={unlearned} metrics=ece,gap",
     "transfer": "unlearn_run_id={unlearned} target=tests.transfer.targets:bright transfer_epochs=1",
+    "claims": "claims={folder}/claims.yaml",
     "compare": "run_ids={unlearned}",
     "sweep": "grid={folder}/grid.yaml",
     "tune": "prune_run_id={original} method=ga forget=class:3 trials=2",
@@ -42,6 +45,8 @@ GRID = {
     "methods": ["ga"],
     "device": "cpu",
 }
+CLAIM = {"claim": "-", "source": "-", "grid": "grid.yaml", "metric": "UA", "at_most": {"value": 1}}
+FAILS = {"claims"}  # the runs are not there: its status tells
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +86,7 @@ def test_an_entry(
 ) -> None:
     fork_what_is_launched(monkeypatch)
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM]))
     names = {
         "original": finished_unlearn.original,
         "unlearned": finished_unlearn.unlearned[0],
@@ -90,11 +96,12 @@ def test_an_entry(
     if "device" in DECLARED[entry]:
         given["device"] = "cpu"
     before = len(runs(store, f"tags.`mu.entry` = '{entry}'"))
-    mlflow.run(str(ROOT), entry, parameters=given, env_manager="local")
+    with pytest.raises(ExecutionException) if entry in FAILS else nullcontext():
+        mlflow.run(str(ROOT), entry, parameters=given, env_manager="local")
     found = runs(store, f"tags.`mu.entry` = '{entry}'")
     assert len(found) > before
     run = next(one for one in found if "mlflow.parentRunId" not in one.data.tags)  # no trial
-    assert run.info.status == "FINISHED"
+    assert run.info.status == ("FAILED" if entry in FAILS else "FINISHED")
     assert run.info.run_id in capfd.readouterr().out
     # As it was typed: MLflow logs it before the program starts.
     assert {name: run.data.params[name] for name in given} == given
