@@ -62,6 +62,11 @@ class Verdict:
     originals: int = 0
     missing: tuple[int, int] = (0, 0)  # runs that are not there, of how many
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether the interval holds no zero, so that other originals would hardly turn it."""
+        return self.low is not None and self.high is not None and self.low * self.high > 0
+
 
 class _NotRunError(Exception):
     """Runs that are needed are not there."""

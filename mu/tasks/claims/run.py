@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mu.cli.requests import ClaimsOptions, DeviceOptions, Request
 from mu.report import console
-from mu.report.markdown import escape, markdown_table
+from mu.report.markdown import escape, markdown_table, paragraphs
 from mu.tasks.base import run_task
 from mu.tasks.claims.document import read_claims
 from mu.tasks.claims.judge import FAIL, NOT_RUN, PASS, Measured, Verdict, judge
@@ -34,24 +34,27 @@ def claims(request: Request) -> None:
     runs = {name: measured(grid, store) for name, grid in grids.items()}
     verdicts = [verdict for one in listed for verdict in judge(one, runs[one.grid])]
     counts = Counter(one.word for one in verdicts)
+    legend = [UNCERTAIN] if any(cells(one)[-1].endswith("?") for one in verdicts) else []
 
     def work(recorder: Recorder) -> None:
         recorder.params(options.as_dict())
         recorder.metrics({name: float(counts[word]) for name, word in METRICS.items()})
         table = markdown_table(COLUMNS, map(_escaped, verdicts), LAYOUT)
-        write_text(recorder.folder / "report/claims.md", table)
+        write_text(recorder.folder / "report/claims.md", paragraphs(table, *legend))
         kept = {"claims": [document(one) for one in verdicts]}
         write_json(recorder.folder / "report/claims.json", kept)
-        recorder.describe(f"{summary(counts)} {datetime.date.today()}\n\n{table}")
+        lead = f"{summary(counts)}, {datetime.date.today()}"
+        recorder.describe(paragraphs(lead, table, *legend))
 
     run_id, _ = run_task(store, "claims", f"claims · {path.stem}", work)
     console.print_texts("", COLUMNS, map(cells, verdicts), LAYOUT, plain=True)
-    print(summary(counts))
+    print("\n".join([*legend, summary(counts)]))
     console.print_lines({"claims": run_id, "browse": browse(store, run_id=run_id)})
     if counts[PASS] < len(verdicts):
         sys.exit(1)
 
 
+UNCERTAIN = "?: the margin's interval holds 0, or there is one original only; more could turn it"
 METRICS = {"claims_passed": PASS, "claims_failed": FAIL, "claims_not_run": NOT_RUN}
 
 
@@ -93,7 +96,8 @@ def cells(one: Verdict) -> list[str]:
                 "-", one.word]  # fmt: skip
     bounds = "" if one.low is None else f" ({one.low:.2f} to {one.high:.2f})"
     margin = f"{one.margin:+.2f}{bounds}"
-    return [one.claim.claim, one.claim.published, settings, one.found, margin, one.word]
+    word = one.word if one.is_certain else f"{one.word}?"
+    return [one.claim.claim, one.claim.published, settings, one.found, margin, word]
 
 
 def _escaped(one: Verdict) -> Sequence[str]:
@@ -109,6 +113,7 @@ def document(one: Verdict) -> dict[str, object]:
         "metric": one.claim.metric,
         "preset": one.preset,
         "verdict": one.word,
+        "certain": one.is_certain,
         "found": one.found,
         "margin": one.margin,
         "low": one.low,
