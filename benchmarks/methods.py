@@ -38,7 +38,9 @@ from mu.methods import make_method, method_class, unlearning_methods
 from mu.methods.stopping import Stopping
 from mu.training.optimizers import make_optimizer
 
-Counts = Counter[tuple[str, int]]  # of batches, by what is done with them and their size; and steps
+# Of batches, by what is done with them, their size, and the weights that have gradients; and steps.
+Counts = Counter[tuple[str, int, frozenset[str]]]
+ALL: frozenset[str] = frozenset()  # in the place of the names of all weights
 SCALE = 1e-3  # of every method: it has no part in the time
 
 
@@ -82,9 +84,11 @@ class Work:
         run.place(model).train()
         optimizer = make_optimizer(model, self.original.spec.recipe.training)
         act("trained", model, optimizer, *self.batch(8))  # so that there are gradients
-        batches = {size: self.batch(size) for _, size in counts}
+        batches = {size: self.batch(size) for _, size, _ in counts}
         with run.stopwatch() as seconds:
-            for (what, size), count in counts.items():
+            for (what, size, trained), count in counts.items():
+                for name, parameter in model.named_parameters():
+                    parameter.requires_grad_(not trained or name in trained)
                 for _ in range(count):
                     act(what, model, optimizer, *batches[size])
         return seconds[0]
@@ -129,14 +133,15 @@ def counting(network: type[nn.Module]) -> Iterator[Counts]:
     def saw(module: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
         if type(module) is not network:
             return
-        what = "predicted"
+        what, trained = "predicted", ALL
         if torch.is_grad_enabled():
-            trains = any(one.requires_grad for one in module.parameters())
-            what = "attacked" if inputs[0].requires_grad else "trained" if trains else what
-        counts[what, len(inputs[0])] += 1
+            learns = {name for name, one in module.named_parameters() if one.requires_grad}
+            what = "attacked" if inputs[0].requires_grad else "trained" if learns else what
+            trained = frozenset(learns) if what == "trained" else ALL
+        counts[what, len(inputs[0]), trained] += 1
 
     def stepped(*_: object) -> None:
-        counts["steps", 0] += 1
+        counts["steps", 0, ALL] += 1
 
     hooks = register_module_forward_hook(saw), register_optimizer_step_post_hook(stepped)
     try:
@@ -153,7 +158,8 @@ def needed(work: Work, name: str) -> Counts:
     if method_class(name).iterative:
         return counts
     size = work.original.spec.recipe.training.batch_size
-    return Counter({("trained", size): samples // size, ("trained", samples % size): 1})
+    whole, rest = ("trained", size, ALL), ("trained", samples % size, ALL)
+    return Counter({whole: samples // size, rest: 1})
 
 
 def row(work: Work, name: str, rounds: int) -> str:
@@ -162,7 +168,7 @@ def row(work: Work, name: str, rounds: int) -> str:
     pairs = [(work.unlearn(name)[0], work.floor(counts)) for _ in range(rounds)]
     ratios = sorted(floor / seconds for seconds, floor in pairs)
     images = Counter[str]()
-    for (what, size), count in counts.items():
+    for (what, size, _), count in counts.items():
         images[what] += count * (size or 1)
     seen = images.total() - images["steps"]
     seconds = statistics.median(one for one, _ in pairs)

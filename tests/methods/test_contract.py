@@ -110,7 +110,7 @@ def test_the_guard_tells_what_it_guards(original):
     predict(original.model, blind.retain_set, Run(device="cpu"))
 
 
-@pytest.mark.parametrize("forget", ["class:3", "random:10%"])
+@pytest.mark.parametrize("forget", mostly_slow(["class:3", "random:10%"], "class:3"))
 def test_by_the_rule_no_test_image_is_read(original, name, forget):
     result(original, name, forget)
 
@@ -134,7 +134,9 @@ def test_every_method_goes_as_far_as_the_same_rule_says():
     assert set(METHODS) - ruled <= {"retrain", *CONTROLS}
 
 
-@pytest.mark.parametrize("forget", ["class:3", "random:10%", "random:1"])
+@pytest.mark.parametrize(
+    "forget", mostly_slow(["class:3", "random:10%", "random:1"], "class:3", "random:1")
+)
 def test_by_default_no_method_overshoots_or_ends_farther_than_it_began(original, name, forget):
     """Told by a criterion of the test's: means over all samples, and classes written out."""
     if not issubclass(method_class(name), Stopping):
