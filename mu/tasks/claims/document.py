@@ -77,7 +77,9 @@ def read_claims(path: Path) -> list[Claim]:
     try:
         document = read_yaml(checked_path("claims", path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"claims={str(path)!r} cannot be read: {error}") from error
+        raise UserError(
+            f"claims={str(path)!r} cannot be read: {error}; give claims=FILE.yaml"
+        ) from error
     if not isinstance(document, list) or not document:
         raise UserError(f"claims={str(path)!r} is no list of claims")
     return [Claim.of(one, number) for number, one in enumerate(document, 1)]

@@ -29,8 +29,9 @@ def claims(request: Request) -> None:
     """Judge every claim, in a run of its own; the process ends with 1 unless all of them pass."""
     options = ClaimsOptions.of(request.entry)
     path = Path(options.claims)
-    listed, store = read_claims(path), connect()
+    listed = read_claims(path)
     grids = {one.grid: _grid(path.parent / one.grid, options.scale) for one in listed}
+    store = connect()
     runs = {name: measured(grid, store) for name, grid in grids.items()}
     verdicts = [verdict for one in listed for verdict in judge(one, runs[one.grid])]
     counts = Counter(one.word for one in verdicts)
