@@ -122,7 +122,7 @@ class Run:
             if (record.name, record.step) not in logged:
                 self.log(record.name, record.value, record.step)
         self.notes += [note for note in notes if note not in self.notes]
-        self.samples_seen += samples_seen
+        self.samples_seen = samples_seen  # what led here was counted by that process
         self.seconds_before = seconds
 
     def apart(self) -> Run:

@@ -119,7 +119,6 @@ class GradientAscent(Presets, Stopping):
         bookmark = Bookmark(run, checkpointer)
         start, share = 0, 1.0
         if bookmark.before is not None:
-            run.samples_seen = 0  # what led here was counted by the process that was interrupted
             bookmark.go_on(model, bookmark.before)
             start, share = bookmark.before.epoch, run.metrics["step_share"]
         excess = run.metrics.get("excess", math.inf)

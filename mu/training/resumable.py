@@ -133,6 +133,5 @@ def train_resumably(
     """
     bookmark = Bookmark(run, checkpointer)
     if bookmark.before is not None:
-        run.samples_seen = 0  # what led here was counted by the process that was interrupted
         bookmark.go_on(model, bookmark.before)
     bookmark.train(model, data, training, mask, **settings)

@@ -93,7 +93,6 @@ class _Best:
             self.weights = copy.deepcopy(model.state_dict())
             run.log("excess_before", self.standing.excess)
             return
-        run.samples_seen = 0  # what led here was counted by the process that was interrupted
         bookmark.go_on(model, bookmark.before)
         self.weights = dict(bookmark.before.rewind)
         self.standing = self.last = Standing(run.metrics["excess_before"], 0.0)
