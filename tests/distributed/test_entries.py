@@ -26,6 +26,7 @@ from tests.processes import PATIENCE, ROOT, environment, python, run_python
 
 pytestmark = pytest.mark.slow
 TWO = ("--device", "cpu", "--devices", "2")
+SOME = ("--train_size", "400")
 LONG = 5 * PATIENCE
 
 
@@ -57,16 +58,16 @@ def steps(store: Store, run_id: str) -> list[int]:
 
 def test_a_backdoor_by_two_processes_is_one_run_each(store):
     """Every number is logged once, and what later runs take is whole."""
-    line = ["--prune_rate", "0.95", "--prune_epochs", "4", "--prune_rewind_epoch", "1"]
-    line += ["--prune_train_size", "400"]  # of which 40 are poisoned
-    done = entry("backdoor", *TWO, *line, "--epochs", "3", "--oracle_run_id", "train")
+    line = ["--prune_rate", "0.95", "--prune_epochs", "2", "--prune_rewind_epoch", "1"]
+    line += ["--prune_train_size", "200"]  # of which 20 are poisoned
+    done = entry("backdoor", *TWO, *line, "--epochs", "2", "--oracle_run_id", "train")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("oracle (retrain)") == 1
     cleansed, poisoned, oracle = runs(store)
     assert {run.info.status for run in (cleansed, poisoned, oracle)} == {"FINISHED"}
-    assert steps(store, poisoned.info.run_id) == list(range(7))
-    assert steps(store, cleansed.info.run_id) == list(range(3))
-    assert cleansed.data.metrics["samples_seen"] == 3 * 360
+    assert steps(store, poisoned.info.run_id) == list(range(3))
+    assert steps(store, cleansed.info.run_id) == list(range(2))
+    assert cleansed.data.metrics["samples_seen"] == 2 * 180
     assert cleansed.data.metrics["peak_memory_mb"] > 0
     assert {"ASR", "ASR_before", "robust_acc", "gap"} <= cleansed.data.metrics.keys()
     for run in (cleansed, poisoned, oracle):
@@ -144,7 +145,7 @@ def started(arguments: Sequence[str]):
 
 
 def test_a_rank_that_is_killed_ends_the_run_failed_and_one_process_goes_on(store):
-    with started(["--epochs", "10", "--rewind_epoch", "1", "--rate", "0.9"]) as process:
+    with started(["--epochs", "10", "--rewind_epoch", "1", "--rate", "0.9", *SOME]) as process:
         run_id, ranks = begun(store, process)
         ranks[1].kill()
         error = process.communicate(timeout=LONG)[1]
@@ -294,7 +295,8 @@ def test_torchrun_over_two_machines_makes_one_run(empty_store, tmp_path):
         line = [
             "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--node-rank={}",
             f"--master-addr={machines[0].address}", f"--master-port={port}",
-            "-m", "entrypoints.prune", "--device", "cpu", "--epochs", "3", "--rewind_epoch", "1",
+            "-m", "entrypoints.prune", "--device", "cpu", "--epochs", "2", "--rewind_epoch", "1",
+            "--train_size", "100",
         ]  # fmt: skip
         nodes = [
             one.start(
@@ -311,5 +313,5 @@ def test_torchrun_over_two_machines_makes_one_run(empty_store, tmp_path):
     store = connect(store_uri(tmp_path / "store" / "mlflow.db"))
     (run,) = runs(store)
     assert run.info.status == "FINISHED"
-    assert steps(store, run.info.run_id) == list(range(5))
+    assert steps(store, run.info.run_id) == list(range(3))
     assert run.data.tags["mu.entry"] == "prune"
