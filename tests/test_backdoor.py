@@ -232,7 +232,9 @@ def test_suspects_are_found_or_given_and_their_quality_is_logged(
     assert status == 0
     found = planted.store.run(newest(planted.store)).data
     assert found.metrics["suspects_precision"] == 75
-    assert found.metrics["suspects_recall"] == pytest.approx(100 * 30 / len(poison.indices), abs=1e-3)
+    assert found.metrics["suspects_recall"] == pytest.approx(
+        100 * 30 / len(poison.indices), abs=1e-3
+    )
     assert found.params["suspects"] == str(half)
     assert "precision" in out
     assert program(f"{line} --suspects spectral --suspects_among 0 --suspects_share 0.1")[0] == 0
