@@ -275,8 +275,9 @@ def test_where_nobody_is_suspected_it_is_said_and_there_is_nothing_to_forget(
 def test_what_mu_poisoned_itself_is_judged_by_the_truth(
     poisoned: Poisoned, program: Program
 ) -> None:
-    line = "backdoor --prune_epochs 1 --prune_rate 0 --method ft --epochs 1 --device cpu"
-    assert program(f"{line} --suspects clustering --suspects_silhouette -1")[0] == 0
+    line = "backdoor --prune_epochs 1 --prune_rate 0 --prune_train_size 300 --method ft"
+    line += " --epochs 1 --device cpu --suspects clustering --suspects_silhouette -1"
+    assert program(line)[0] == 0
     run_id = newest(poisoned.store, "backdoor")
     original = newest(poisoned.store, "prune")
     line = f"evaluate --run_id {original} --suspects clustering --suspects_silhouette -1"
