@@ -525,7 +525,7 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> An
         if process.poll() is not None:
             raise AssertionError(f"the process ended first:\n{process.communicate()[1]}")
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 

@@ -142,6 +142,7 @@ def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
             for run in remote.search("tags.`mu.entry` = 'prune' and attributes.status = 'RUNNING'"):
                 run_id = run.info.run_id
                 names = progress_at(remote, run_id)
+            time.sleep(0.05)
         process.kill()
         process.wait(PATIENCE)
     assert remote.run(run_id).info.status == "RUNNING"
