@@ -55,8 +55,9 @@ def steps(store: Store, run_id: str) -> list[int]:
     return [one.step for one in store.client.get_metric_history(run_id, "loss")]
 
 
-def test_a_backdoor_by_two_processes_is_one_run_each(store):
+def test_a_backdoor_by_two_processes_is_one_run_each(store, monkeypatch):
     """Every number is logged once, and what later runs take is whole."""
+    monkeypatch.setenv("COLUMNS", "200")  # so that no row of the table is broken
     line = ["--prune_rate", "0.95", "--prune_epochs", "2", "--prune_rewind_epoch", "1"]
     line += ["--prune_train_size", "200"]  # of which 20 are poisoned
     done = entry("backdoor", *TWO, *line, "--epochs", "2", "--oracle_run_id", "train")
