@@ -492,7 +492,8 @@ def test_defaults_of_a_cleansing_give_way_to_what_is_given(
 
 
 def test_prune_makes_the_original_that_backdoor_does(planted: Planted) -> None:
-    line = ["--rate=0.95", "--epochs=8", "--poison=random:10%", "--trigger=patch", "--target=0"]
+    line = [one.replace("prune_", "") for one in MADE]
+    line += ["--rate=0.95", "--poison=random:10%", "--trigger=patch", "--target=0"]
     groups = {**prune.build(line).make_context("prune", line).params}
     given = {name: one.value for name, one in groups.items() if one is not None}
     task = requested_task(given, DeviceOptions.of({}))
