@@ -55,14 +55,13 @@ def steps(store: Store, run_id: str) -> list[int]:
     return [one.step for one in store.client.get_metric_history(run_id, "loss")]
 
 
-def test_a_backdoor_by_two_processes_is_one_run_each(store, monkeypatch):
+def test_a_backdoor_by_two_processes_is_one_run_each(store):
     """Every number is logged once, and what later runs take is whole."""
-    monkeypatch.setenv("COLUMNS", "200")  # so that no row of the table is broken
     line = ["--prune_rate", "0.95", "--prune_epochs", "2", "--prune_rewind_epoch", "1"]
     line += ["--prune_train_size", "200"]  # of which 20 are poisoned
     done = entry("backdoor", *TWO, *line, "--epochs", "2", "--oracle_run_id", "train")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("oracle (retrain)") == 1
+    assert done.stdout.count("│ oracle") == 1, done.stdout
     cleansed, poisoned, oracle = runs(store)
     assert {run.info.status for run in (cleansed, poisoned, oracle)} == {"FINISHED"}
     assert steps(store, poisoned.info.run_id) == list(range(3))
