@@ -216,7 +216,7 @@ def test_a_retain_set_of_one(original, name):
 def test_a_mask_of_one_kept_weight(original, name):
     kept = {key: torch.zeros_like(original.mask[key]) for key in original.mask}
     first = next(iter(kept))
-    kept[first].view(-1)[0] = True
+    kept[first][(0,) * kept[first].dim()] = True
     model = copy.deepcopy(original.model)
     mask = Mask(kept)
     mask.apply(model)

@@ -71,9 +71,14 @@ def case(checkpoint: Checkpoint, oracle: Checkpoint | None, forget: str = FORGET
     return Case(ours, split_of(forget), Run(device="cpu"), 0, original, its)
 
 
-@cache
+MODELS: dict[tuple[int, str], Model] = {}  # with their checkpoints, whose numbers so stay theirs
+
+
 def model(one: Checkpoint, forget: str) -> Model:
-    return Model(one, predict_split(one.model, split_of(forget), Run(device="cpu")))
+    if (id(one), forget) not in MODELS:
+        outputs = predict_split(one.model, split_of(forget), Run(device="cpu"))
+        MODELS[id(one), forget] = Model(one, outputs)
+    return MODELS[id(one), forget]
 
 
 @cache
