@@ -80,7 +80,7 @@ class Decoder(Dataset[Tensor | str]):
         except UserError as error:  # raised by the process that waits for it
             return str(error)
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             found: Tensor = self._transform(image if self._channels == 3 else image.convert("L"))
         return found
 
