@@ -128,6 +128,8 @@ class Batches:
         """
         order = torch.randperm(self.samples, generator=generator).to(self._source.device)
         places = [order[start:end] for start, end in self._places]
+        if self._alternates and mirrored is None:
+            raise ValueError("alternating mirroring has to be told which samples are mirrored")
         mirrored = mirrored if self._alternates else None
         return self._normalised(self._source.augmented(places, generator, mirrored))
 

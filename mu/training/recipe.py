@@ -81,6 +81,9 @@ class Training(Hyperparameters):
         if self.warmup > self.epochs:
             raise UserError(f"warmup={self.warmup}: must be at most epochs={self.epochs}")
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
-            raise UserError("nesterov=True: only sgd with a momentum has it; leave it out")
+            raise UserError("nesterov=True: only sgd with a momentum has it; give nesterov=false")
         if self.decoupled_decay and self.optimizer == "adam":
-            raise UserError("decoupled_decay=True: adam has no decay by itself; use adamw, or sgd")
+            raise UserError(
+                "decoupled_decay=True: adam has no decay by itself; use adamw, or give "
+                "decoupled_decay=false"
+            )
