@@ -64,7 +64,7 @@ class Held:
                 parameter.requires_grad_(True)
 
     def begin(self, epoch: int) -> None:
-        """Put the modules that stay in evaluation mode into it; by name: they may be replaced."""
+        """At any epoch, put modules into evaluation mode; by name: they may be replaced."""
         for name in self._calm:
             self._model.get_submodule(name).training = False
 
