@@ -227,17 +227,17 @@ def test_a_mask_of_one_kept_weight(original, name):
     assert sum(int(parameters[key].count_nonzero()) for key in mask) <= 1
 
 
-KINDS = [(arch, rate) for arch in (TRANSFORMER, *ARCHITECTURES) for rate in (0.0, 0.95)]
+KINDS = [f"{arch} {rate}" for arch in (TRANSFORMER, *ARCHITECTURES) for rate in (0.0, 0.95)]
 MOST = 3_000_000  # weights of a network that every method is tried on
 
 
-@pytest.fixture(scope="module", params=mostly_slow(KINDS, (TRANSFORMER, 0.95)))
+@pytest.fixture(scope="module", params=mostly_slow(KINDS, f"{TRANSFORMER} 0.95"))
 def other(request):
-    arch, rate = request.param
+    arch, rate = request.param.split()
     model = ModelSpec.for_images(arch, "auto", 10, DATA.shape).build(0)
     if sum(one.numel() for one in model.parameters()) > MOST:
         pytest.skip("too large")
-    recipe = make_recipe(DATA, arch=arch, rate=rate, epochs=2, train_size=100)
+    recipe = make_recipe(DATA, arch=arch, rate=float(rate), epochs=2, train_size=100)
     return train_original(DATA, recipe, Run(device="cpu"))
 
 
@@ -249,7 +249,8 @@ def test_other_networks_too(other, name):
     for key in checkpoint.mask:
         assert not checkpoint.model.get_parameter(key)[~checkpoint.mask[key]].any()
     for key, fixed in checkpoint.model.named_buffers():
-        if key.endswith("weight"):
+        # Retrain's is that of its data; prq rounds the whole network.
+        if key.endswith("weight") and name not in ("retrain", "prq"):
             assert torch.equal(fixed, other.model.get_buffer(key))
 
 
