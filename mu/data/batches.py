@@ -12,6 +12,7 @@ from torch import Tensor
 from mu.data.augmentation import ALTERNATE, AUGMENTATIONS, RANDOM
 from mu.data.extended import Extended
 from mu.data.images import Images, ImageSet, Subset
+from mu.data.shifts import shifted
 from mu.distributed.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class _Resident:
         for place in places:
             pixels = self._pixels[place]
             if shifts is not None:
-                pixels = _shifted(_padded(pixels, padding, reflects), padding, shifts[place])
+                pixels = shifted(pixels, shifts[place], padding, reflects=reflects)
             if mirrored is not None:
                 pixels = torch.where(mirrored[place, None, None, None], pixels.flip(3), pixels)
             yield place, pixels
@@ -245,25 +246,3 @@ def _stream(images: ImageSet, rows: Tensor, augment: str, ranks: int) -> Stream:
 
     assert isinstance(images, StreamedImages)
     return Stream(images, rows, augment, ranks)
-
-
-def _padded(pixels: Tensor, padding: int, reflects: bool) -> Tensor:
-    """Images with so many pixels more at each side: zeros, or the images reflected."""
-    if not reflects:
-        return torch.nn.functional.pad(pixels, (padding,) * 4)
-    for dim in (2, 3):
-        last = pixels.shape[dim] - 1
-        place = torch.arange(-padding, last + padding + 1, device=pixels.device).abs()
-        pixels = pixels.index_select(dim, (last - (last - place).abs()).clamp_(min=0))
-    return pixels
-
-
-def _shifted(padded: Tensor, padding: int, shifts: Tensor) -> Tensor:
-    """Each padded image cropped at its own place, of shape (n, 2)."""
-    count, channels, height, width = padded.shape
-    height, width = height - 2 * padding, width - 2 * padding
-    rows = shifts[:, 0, None] + torch.arange(height, device=padded.device)
-    columns = shifts[:, 1, None] + torch.arange(width, device=padded.device)
-    place = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).view(count, 1, -1)
-    flat = padded.view(count, channels, -1)
-    return flat.gather(2, place.expand(-1, channels, -1)).view(count, channels, height, width)

@@ -173,8 +173,7 @@ def train(
                 for number, (batch, share) in enumerate(each):
                     moment = epoch + number / len(batches)
                     totals += step(*batch, share, moment, turning.second(number, moment))
-                    done = number + 1
-                    lookahead.step(epoch + done / len(batches), last=done == len(batches))
+                    lookahead.step(epoch, number + 1, len(batches))
                     advance(share.whole, f"epoch {epoch + 1}/{stop}")
             turning.follow()
             share_statistics(model, run)

@@ -42,13 +42,14 @@ class Lookahead:
 
     def __init__(self, model: nn.Module, training: Training) -> None:
         self._every, self._epochs = training.lookahead, training.epochs
-        self._steps = 0  # since the weights were slow last
         moved = model.state_dict().values() if self._every else ()
         self._slow = Slow(one for one in moved if one.is_floating_point())
 
-    def step(self, moment: float, *, last: bool) -> None:
-        """After a step, the ``last`` of its epoch or not; so many epochs are over."""
-        self._steps += 1
-        if self._every and (last or self._steps == self._every):
-            self._slow.follow(1 - KEPT**self._steps * (moment / self._epochs) ** 3)
-            self._steps = 0
+    def step(self, epoch: int, done: int, of: int) -> None:
+        """After a step: so many of the epoch's are done."""
+        if not self._every:
+            return
+        steps = (done - 1) % self._every + 1  # since the weights were slow last
+        if steps == self._every or done == of:
+            time = (epoch + done / of) / self._epochs
+            self._slow.follow(1 - KEPT**steps * time**3)
