@@ -212,7 +212,7 @@ def test_greys_of_16_bits_are_scaled_wherever_they_are_decoded(tmp_path: Path) -
     packed = load_data("lmdb", tmp_path / "a.lmdb")
     with ImageStore(tmp_path / "a.lmdb") as store:
         decoder = Decoder(partial(store.named_image, "train"), 16, 3, "crop")
-        augmented = decoder[0, 5]
+        augmented = decoder[0, 5, False]
     assert not isinstance(augmented, str)
     assert float(augmented.float().mean()) == pytest.approx(
         float(packed.train.fetch(torch.tensor([0])).float().mean()), abs=25
