@@ -682,7 +682,7 @@ def test_a_worker_on_another_machine_trusts_whom_the_sweep_does(
     monkeypatch.setattr(sweep_run, "drive", lambda *given: jobs.append(given[3](anything)))
     monkeypatch.setenv("MU_TRUST", "theirs.nets, none")
     task = SimpleNamespace(results=MagicMock())
-    sweep_run._drive(anything, task, "id")  # type: ignore[arg-type]
+    sweep_run._drive(anything, task, "id", lambda _: None)  # type: ignore[arg-type]
     monkeypatch.setenv("MU_TRUST", "known.here")  # on the worker's machine
     seen: list[list[str]] = []
     monkeypatch.setattr(perform, "_perform", lambda _: seen.append(words()))
