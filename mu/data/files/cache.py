@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,4 +29,4 @@ def load_cached(path: Path) -> np.ndarray | None:
 def store_cached(path: Path, array: np.ndarray) -> None:
     """Keep the array; a cache that cannot be written costs time, not correctness."""
     with suppress(OSError):
-        write_cached(path, partial(np.save, arr=array, allow_pickle=False))
+        write_cached(path, lambda file: np.save(file, array, allow_pickle=False))
