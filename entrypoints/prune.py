@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from mu.cli.entry import entry_command
-from mu.cli.groups import original_groups, wrong_labels_group
+from mu.cli.groups import original_groups, planted_groups
 from mu.cli.main import run
 from mu.cli.options import Group
 from mu.cli.requests import DeviceOptions, PruneOptions
@@ -23,6 +23,7 @@ given before --help.
   python -m entrypoints.prune --rate 0.95
   mlflow run . -e prune -P dataset=cifar10_jpeg -P data_dir=PATH -P arch=resnet20
   mlflow run . -e prune -P pruner=imp -P rate=0.2 -P rounds=5
+  mlflow run . -e prune -P poison=random:10% -P trigger=patch -P target=0
   mlflow run . -e prune -P resume_run_id=ID
   python -m entrypoints.prune --profile vit --pruner synflow --help
 """
@@ -31,7 +32,7 @@ given before --help.
 def build(arguments: Sequence[str]) -> click.Command:
     """The command, with the options of the pruner that ``arguments`` name."""
     groups = {
-        "original": [*original_groups(arguments), wrong_labels_group()],
+        "original": [*original_groups(arguments), *planted_groups(arguments)],
         "entry": [Group(PruneOptions)],
         "device": [Group(DeviceOptions)],
     }

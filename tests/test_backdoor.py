@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,19 +13,24 @@ import torch
 from torch import nn
 
 import mu
-from entrypoints import backdoor, evaluate
+from entrypoints import backdoor, evaluate, prune
+from mu import tags
 from mu.cli.main import run as run_command
-from mu.cli.requests import Request
+from mu.cli.requests import DeviceOptions, Request
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions
 from mu.data.splits import SplitSpec
+from mu.errors import UserError
 from mu.methods import method_class
 from mu.methods.fine_tuning import cleansing
 from mu.report import backdoor_plots
 from mu.tasks import backdoor as backdoor_task
 from mu.tasks import cleanse
 from mu.tasks.problem import TrainTask
-from mu.tracking import Store, connect, load_checkpoint
+from mu.tasks.prune import requested_task
+from mu.tasks.sweep.grid import Grid
+from mu.tasks.sweep.plan import Plan, plan_of
+from mu.tracking import Store, connect, fingerprint_tag, load_checkpoint
 from tests.conftest import copy_store, store_uri
 from tests.helpers import make_dataset, make_recipe
 from tests.test_entrypoints import PROGRAMS, Program
@@ -474,3 +480,46 @@ def test_defaults_of_a_cleansing_give_way_to_what_is_given(
     method: str, given: tuple[str, ...], expected: dict[str, object]
 ) -> None:
     assert cleansing(method_class(method), given) == expected
+
+
+# --- poisoned originals of prune and of sweeps --------------------------------------------
+
+
+def test_prune_makes_the_original_that_backdoor_does(planted: Planted) -> None:
+    line = ["--rate=0.95", "--epochs=8", "--poison=random:10%", "--trigger=patch", "--target=0"]
+    groups = {**prune.build(line).make_context("prune", line).params}
+    given = {name: one.value for name, one in groups.items() if one is not None}
+    task = requested_task(given, DeviceOptions.of({}))
+    made = planted.store.run(planted.original).data.tags[tags.ORIGINAL_KEY]
+    assert fingerprint_tag(task.spec().fingerprint) == made
+    (original,) = (one.original for one in plan(given) if one.kind == "original")
+    assert original.key == made
+    assert original.forget_sets.keys() == {"poison"}
+
+
+def plan(settings: dict[str, object]) -> Plan:
+    document = {"originals": settings, "forget": "poison", "methods": "ft"}
+    return plan_of(Grid.of(document), DeviceOptions.of({}), connect)
+
+
+def test_settings_of_the_trigger_are_those_of_the_poison() -> None:
+    (task, *_) = plan({"poison": "random:5%", "trigger": "patch", "trigger_size": 2, "target": 3})
+    poison = task.original.spec.data.poison
+    assert poison is not None
+    assert (poison.target, poison.settings["size"], poison.request) == (3, 2, "random:5%")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": 3}, "target=3 is of an attack; say which training images"),
+        ({"poison": "none", "trigger_size": 2}, "trigger_size=2 is of an attack"),
+        ({"poison": "random:5%", "canaries": 5}, "canary:5 and poison=random:5%"),
+        ({"poison": "poison"}, "poison=poison: say which images"),
+        ({"poison": "random:5%", "target": "eleven"}, "eleven"),
+        ({"poison": "random:5%", "trigger": "pach"}, "patch"),
+    ],
+)
+def test_half_an_attack_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        plan(settings)

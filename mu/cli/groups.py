@@ -6,12 +6,14 @@ Names are checked before anything heavy is imported, so that a misspelt one is a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mu.cli.entry import in_full
 from mu.cli.options import Group, peek
 from mu.cli.requests import DataOptions, DeviceOptions, ModelOptions, OriginalOptions
 from mu.data import DEFAULT_DATASET, check_dataset, source
 from mu.data.poison_options import PREFIX as TRIGGER_PREFIX
+from mu.data.poison_options import PoisonOptions
 from mu.data.splits import SplitSpec
 from mu.data.triggers import DEFAULT_TRIGGER, check_trigger, trigger_class
 from mu.data.wrong_label_options import WrongLabelOptions
@@ -58,6 +60,20 @@ def original_groups(
 def wrong_labels_group(prefix: str = "") -> Group:
     """The options of wrong labels that are planted in the training set of an original."""
     return Group(WrongLabelOptions, prefix)
+
+
+def planted_groups(arguments: Sequence[str]) -> list[Group]:
+    """The options of all that can be planted in the training set of an original: by default, none.
+
+    What is given of the trigger that ``arguments`` name keeps its prefix.
+    """
+    attack = attack_groups(arguments, PoisonOptions)
+    ((poison,), (trigger,)) = attack["poison"], attack["trigger"]
+    return [
+        wrong_labels_group(),
+        replace(poison, defaults={"poison": "none"}),
+        replace(trigger, keeps_prefix=True),
+    ]
 
 
 def unlearning_groups(

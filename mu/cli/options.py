@@ -29,6 +29,12 @@ class Group:
     # What the help says of defaults that are other ones in this command, by name.
     defaults: Mapping[str, str] = field(default_factory=dict)
     heading: str = ""  # by default the first sentence that the settings say of themselves
+    keeps_prefix: bool = False  # what was given has its prefix in its name, as it was typed
+
+    def names(self) -> list[str]:
+        """The settings, by the names that :meth:`given` has."""
+        prefix = self.prefix if self.keeps_prefix else ""
+        return [prefix + name for name in self.settings.names()]
 
     def options(self) -> list[click.Option]:
         """An option for each setting; one that is not given has the value None."""
@@ -47,18 +53,19 @@ class Group:
         return found
 
     def given(self, values: Mapping[str, Any]) -> Given:
-        """The settings of this group that were given, by their names without the prefix.
+        """The settings of this group that were given, by :meth:`names`.
 
         UserError if one was given by its former name, too.
         """
         names = (*self.settings.names(), *self.settings.former_names().values())
-        return self.settings.renamed(
+        given = self.settings.renamed(
             {
                 name: values[self.prefix + name].value
                 for name in names
                 if values.get(self.prefix + name) is not None
             }
         )
+        return {self.prefix + n: v for n, v in given.items()} if self.keeps_prefix else given
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,13 @@ def restated(dataset: ImageDataset, kept: Mapping[str, Any]) -> ImageDataset:
 
 def attack_given(request: Request, classes: tuple[str, ...]) -> dict[str, Any]:
     """What was given of an attack, in the spelling of its options."""
-    said = {**request.poison, **{PREFIX + name: value for name, value in request.trigger.items()}}
+    trigger = {PREFIX + name: value for name, value in request.trigger.items()}
+    return attack_spelled({**request.poison, **trigger}, classes)
+
+
+def attack_spelled(given: Mapping[str, Any], classes: tuple[str, ...]) -> dict[str, Any]:
+    """Settings, with a trigger and a target among them as they are recorded."""
+    said = dict(given)
     if said.get("trigger") is not None:
         said["trigger"] = check_trigger(said["trigger"])
     if said.get("target") in classes:  # by name

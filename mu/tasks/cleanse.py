@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from mu.data.forget_request import POISON, ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.data.planted import PlantedDataset
-from mu.data.poison import Poison, PoisonedDataset
-from mu.data.poison_options import PoisonOptions
+from mu.data.poison import PoisonedDataset
 from mu.detection import DEFAULT_DETECTOR, DETECTORS
 from mu.detection.activations import precision_and_recall
 from mu.errors import UserError
@@ -28,7 +26,7 @@ from mu.tasks.base import make_run
 from mu.tasks.outputs import about
 from mu.tasks.perform import perform
 from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearnTask
-from mu.tasks.prune import requested_task, task_under_mask, train
+from mu.tasks.prune import poisoned, requested_task, task_under_mask, train
 from mu.tasks.resolve import fetch_original, refuse_contradictions, stage_of, tracked_model
 from mu.tasks.suspects import Search
 from mu.tasks.unlearn import UnlearnPlan, dataset_of, interrupted_task
@@ -134,20 +132,12 @@ def _original(
 
 
 def _poisoned(task: TrainTask, request: Request) -> TrainTask:
-    published = task.dataset
-    if isinstance(published, PlantedDataset):
+    if isinstance(task.dataset, PlantedDataset):
         raise UserError(
-            f"{published.planted.forget}: backdoor plants a trigger; give prune_canaries=none "
+            f"{task.dataset.planted.forget}: backdoor plants a trigger; give prune_canaries=none "
             "and prune_confusion=none, or use unlearn"
         )
-    split = task.spec().split(published)
-    seed = task.recipe.split.split_seed
-    if request.poison.get("poison") == POISON:
-        raise UserError("poison=poison: say which images, such as random:10% or class:5:60")
-    poison = Poison.choose(
-        PoisonOptions.of(request.poison), request.trigger, published, split, seed
-    )
-    return replace(task, dataset=poison.apply(published))
+    return poisoned(task, request.poison, request.trigger)
 
 
 def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:

@@ -12,8 +12,12 @@ from torch import nn
 from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
+from mu.data.forget_request import POISON
 from mu.data.images import ImageDataset
 from mu.data.planted import PlantedDataset
+from mu.data.poison import Poison
+from mu.data.poison_options import PREFIX as TRIGGER_PREFIX
+from mu.data.poison_options import PoisonOptions
 from mu.data.wrong_label_options import WrongLabelOptions
 from mu.data.wrong_labels import WrongLabels, spelled
 from mu.errors import UserError
@@ -27,6 +31,7 @@ from mu.pruning.base import prunable
 from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
 from mu.runs import Run
+from mu.tasks.attacks import attack_spelled
 from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.outputs import log_data, save_network, write_json
 from mu.tasks.problem import TrackedModel, TrainTask
@@ -75,7 +80,7 @@ def task_on(
     dataset: ImageDataset, rest: Mapping[str, Any], device: DeviceOptions, prefix: str = ""
 ) -> TrainTask:
     """:func:`requested_task`, on data that is loaded; ``rest`` is what was given apart from it."""
-    settings = {n: value for n, value in rest.items() if n not in WrongLabelOptions.names()}
+    settings = {name: value for name, value in rest.items() if not _plants(name)}
     with typed_as(prefix, [name for name in rest if name not in PLAIN_NAMES]):
         recipe = make_recipe(dataset, **settings)
     for name in Rewinding.names():
@@ -87,15 +92,55 @@ def task_on(
     return _planted(TrainTask(dataset, recipe, device), rest, prefix)
 
 
+def _plants(name: str) -> bool:
+    """Whether an option is about what is planted in the training set."""
+    names = (*WrongLabelOptions.names(), *PoisonOptions.names())
+    return name in names or name.startswith(TRIGGER_PREFIX)
+
+
 def _planted(task: TrainTask, given: Mapping[str, Any], prefix: str = "") -> TrainTask:
-    """The task, with the wrong labels that were requested in its data, if any were."""
+    """The task, with the wrong labels or the poison that were requested in its data, if any were.
+
+    UserError if both were, or a part of an attack without ``poison``.
+    """
     names = WrongLabelOptions.names()
-    dataset = task.dataset.clean if isinstance(task.dataset, PlantedDataset) else task.dataset
-    split = task.spec().split(dataset)  # refuses sizes that do not fit
+    published = task.dataset.clean if isinstance(task.dataset, PlantedDataset) else task.dataset
+    split = task.spec().split(published)  # refuses sizes that do not fit
     with typed_as(prefix, names):
         options = WrongLabelOptions.of({name: given[name] for name in names if name in given})
-        planted = WrongLabels.choose(options, dataset, split, task.recipe.split.split_seed)
-    return task if planted is None else replace(task, dataset=planted.apply(dataset))
+        labels = WrongLabels.choose(options, published, split, task.recipe.split.split_seed)
+    attack = {n: one for n, one in given.items() if _plants(n) and n not in names}
+    if attack.get("poison") in (None, "none"):
+        if stray := [n for n, one in attack.items() if n != "poison" and one is not None]:
+            raise UserError(
+                f"{stray[0]}={attack[stray[0]]} is of an attack; say which training images carry "
+                "its trigger (poison=random:10%, say), or leave it out"
+            )
+        return task if labels is None else replace(task, dataset=labels.apply(published))
+    if labels is not None:
+        raise UserError(
+            f"{labels.forget} and poison={attack['poison']}: one original has wrong labels or a "
+            "backdoor; leave one of them out"
+        )
+    trigger = {
+        n.removeprefix(TRIGGER_PREFIX): one
+        for n, one in attack.items()
+        if n.startswith(TRIGGER_PREFIX)
+    }
+    made = {name: value for name, value in attack.items() if name in PoisonOptions.names()}
+    return poisoned(replace(task, dataset=published), made, trigger)
+
+
+def poisoned(task: TrainTask, given: Mapping[str, Any], trigger: Mapping[str, Any]) -> TrainTask:
+    """The task on published data, with the poison in it that was requested; the rest by default.
+
+    ``trigger``: settings of the trigger, without their prefix.
+    """
+    if given.get("poison") == POISON:
+        raise UserError("poison=poison: say which images, such as random:10% or class:5:60")
+    split, seed = task.spec().split(task.dataset), task.recipe.split.split_seed
+    poison = Poison.choose(PoisonOptions.of(given), trigger, task.dataset, split, seed)
+    return replace(task, dataset=poison.apply(task.dataset))
 
 
 def task_under_mask(
@@ -152,8 +197,10 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
     found = interrupted(store, run_id, "prune")
     kept = found.document
     spec = Spec.from_dict(kept["spec"], trusted_by(found.run))
-    made = {**spec.settings(), **kept_device(kept)}
+    attack = spec.data.poison.options() if spec.data.poison else {}
+    made = {**spec.settings(), **attack, **kept_device(kept)}
     given = spelled(settings_given(request.original), spec.data)
+    given = attack_spelled(given, spec.data.classes)
     device = resumed_on(found, made, given, request.device)
     mask_run_id, progress = kept["mask_run_id"], found.progress
     mask = None

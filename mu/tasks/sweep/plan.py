@@ -10,7 +10,7 @@ from typing import Any
 
 from mu.checkpoints import Spec
 from mu.cli.entry import given_settings
-from mu.cli.groups import original_groups, wrong_labels_group
+from mu.cli.groups import original_groups, planted_groups
 from mu.cli.options import Group, command
 from mu.cli.requests import DataOptions, DeviceOptions, PruneOptions, UnlearnOptions
 from mu.data.forget_request import ForgetRequest
@@ -205,7 +205,8 @@ def _method(
 
 def _original(written: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an original as the command line would have typed them."""
-    groups = [*original_groups(_arguments(written)), wrong_labels_group(), Group(PruneOptions)]
+    arguments = _arguments(written)
+    groups = [*original_groups(arguments), *planted_groups(arguments), Group(PruneOptions)]
     given = typed("originals", groups, written)
     if given.pop("resume_run_id", None) is not None:
         raise UserError(
@@ -216,7 +217,7 @@ def _original(written: Mapping[str, Any]) -> dict[str, Any]:
 
 def typed(owner: str, groups: Sequence[Group], written: Mapping[str, Any]) -> dict[str, Any]:
     """Values as a command line with these options reads them, refusing unknown names."""
-    known = [name for group in groups for name in group.settings.names()]
+    known = [name for group in groups for name in group.names()]
     for name in written:
         if name.replace("-", "_") not in known:
             raise unknown(f"setting of {owner}", name, known)

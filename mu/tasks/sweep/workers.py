@@ -31,8 +31,7 @@ def jobs_on_cpu(plan: Plan, device: DeviceOptions) -> tuple[int, str]:
     cores = max(1, usable_cores() // (device.devices * (device.threads or 1)))
     if cores == 1:
         return 1, ""
-    kinds = {(repr(one.spec.recipe.model), one.data): one for one in (t.original for t in plan)}
-    needed = MORE * max(step_mb(one, device) for one in kinds.values()) * device.devices
+    needed = MORE * device.devices * max(step_mb(one, device) for one in kinds_of(plan))
     free = memory.free_bytes(CPU) / 2**20
     jobs = max(1, min(cores, int(free / needed)))
     if jobs == cores:
@@ -41,6 +40,15 @@ def jobs_on_cpu(plan: Plan, device: DeviceOptions) -> tuple[int, str]:
         f"jobs={jobs}: a worker needs about {needed:,.0f} MiB, and {free:,.0f} MiB are free; "
         f"there are {cores} cores, give jobs for more"
     )
+
+
+def kinds_of(plan: Plan) -> list[PlannedOriginal]:
+    """An original of each network, data set and size of batches."""
+    found: dict[object, PlannedOriginal] = {}
+    for one in (task.original for task in plan):
+        recipe = one.spec.recipe
+        found.setdefault((recipe.model, recipe.training.batch_size, one.data), one)
+    return list(found.values())
 
 
 def step_mb(original: PlannedOriginal, device: DeviceOptions) -> float:
