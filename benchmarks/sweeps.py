@@ -5,7 +5,8 @@
 
 Images a second in all of the training loop, in as many processes as cores with one thread each and
 in one process with as many threads, in turn, in the same processes; ratios are taken round by
-round. And the peak memory of a process. The ground of the default of ``jobs`` in sweeps.
+round. Also images for each second of processor time, which other programs disturb less, and the
+peak memory of a process. The ground of the default of ``jobs`` in sweeps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,20 +41,31 @@ class Share:
     work: Work
     threads: int
 
-    def done(self) -> float:
-        """Peak memory in MiB, once it is done."""
+    def done(self) -> tuple[float, float]:
+        """Seconds of processor time, and peak memory in MiB, once it is done."""
         run = Run(device="cpu", precision="fp32", threads=self.threads, show_progress=False)
         images = self.work.images()
         data = Subset(images, np.arange(len(images)), *CIFAR10_STATISTICS)
+        start = time.process_time()
         train(self.work.model(), data, self.work.training(), run)
-        return memory.peak_mb(CPU)
+        return time.process_time() - start, memory.peak_mb(CPU)
 
 
-def measured(pools: list[ProcessPoolExecutor], share: Share) -> tuple[float, float]:
-    """Images a second of all processes, and the highest peak memory of one, MiB."""
-    start = time.perf_counter()
-    peaks = [one.result() for one in [pool.submit(share.done) for pool in pools]]
-    return len(pools) * share.work.samples / (time.perf_counter() - start), max(peaks)
+class Measured(NamedTuple):
+    """Of all processes: images a second, and one of processor time; the highest peak, MiB."""
+
+    rate: float
+    cpu_rate: float
+    peak: float
+
+
+def measured(pools: list[ProcessPoolExecutor], share: Share) -> Measured:
+    """What the share takes in each of the processes at once."""
+    start, images = time.perf_counter(), len(pools) * share.work.samples
+    done = [one.result() for one in [pool.submit(share.done) for pool in pools]]
+    seconds = time.perf_counter() - start
+    cpu, peaks = zip(*done, strict=True)
+    return Measured(images / seconds, images / sum(cpu), max(peaks))
 
 
 def main() -> None:
@@ -72,25 +85,25 @@ def main() -> None:
     ways = {f"{cores} processes, a thread each": (pools, 1)}
     ways[f"one process, {cores} threads"] = (pools[:1], cores)
     ways["one process, one thread"] = (pools[:1], 1)
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    peaks = dict.fromkeys(ways, 0.0)
+    found: dict[str, list[Measured]] = {name: [] for name in ways}
     for number in range(options.rounds + 1):
         for name, (used, threads) in ways.items():
-            rate, peak = measured(used, Share(work, threads))
-            if number:  # the first round warms up
-                rates[name].append(rate)
-                peaks[name] = max(peaks[name], peak)
+            one = measured(used, Share(work, threads))
+            found[name] += [one] if number else []  # the first round warms up
     for pool in pools:
         pool.shutdown()
     print(f"{Processor.of(CPU)}, {cores} cores, torch {torch.__version__}; {work.arch}, batch "
           f"{work.batch_size}, {work.samples} images, {options.rounds} rounds\n")  # fmt: skip
     print("| way | images/s in all | of one process on all cores, median (lowest to highest) | "
-          "peak memory of a process, MiB |\n|---|---:|---:|---:|")  # fmt: skip
-    whole = rates[f"one process, {cores} threads"]
-    for name, found in rates.items():
-        shares = [100 * one / other for one, other in zip(found, whole, strict=True)]
-        print(f"| {name} | {statistics.median(found):.0f} | {statistics.median(shares):.0f} % "
-              f"({min(shares):.0f} to {max(shares):.0f}) | {peaks[name]:.0f} |")  # fmt: skip
+          "images a CPU second | peak memory of a process, MiB |")  # fmt: skip
+    print("|---|---:|---:|---:|---:|")
+    whole = found[f"one process, {cores} threads"]
+    for name, each in found.items():
+        shares = [100 * one.rate / other.rate for one, other in zip(each, whole, strict=True)]
+        rate, cpu_rate = (statistics.median(one) for one in list(zip(*each, strict=True))[:2])
+        peak = max(one.peak for one in each)
+        print(f"| {name} | {rate:.0f} | {statistics.median(shares):.0f} % ({min(shares):.0f} to "
+              f"{max(shares):.0f}) | {cpu_rate:.0f} | {peak:.0f} |")  # fmt: skip
 
 
 if __name__ == "__main__":
