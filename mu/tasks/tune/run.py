@@ -196,6 +196,8 @@ def _work(tuning: Tuning, resume: str | None, recorder: Recorder) -> Outcome:
     run = make_run(problem.device)
     run.place(problem.checkpoint.model, problem.dataset.shape)
     record_rounding(recorder, run, resumed=resume is not None)
+    for text in run.notes:
+        print(f"note: {text}", file=sys.stderr, flush=True)
     recorder.send()  # what tells the search, before the first trial
     judge = tuning.judge(problem, recorder.run_id)
 
