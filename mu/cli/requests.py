@@ -499,6 +499,11 @@ class SweepOptions(Hyperparameters):
         high=MOST_PROCESSES,
     )
     retries: int = setting(1, help="how often a failed run is repeated", low=0, high=1000)
+    recheck: int | None = optional(
+        help="make so many finished unlearnings again, drawn at random, and say whether they come "
+        "out as they are recorded",
+        low=1,
+    )
     ray_address: str | None = optional(
         help="the Ray cluster: host:port (default: one on this machine, for this sweep)"
     )
@@ -510,6 +515,11 @@ class SweepOptions(Hyperparameters):
         super().__post_init__()
         if self.grid is None and self.resume_run_id is None:
             raise UserError("give grid=FILE.yaml (see --help), or resume_run_id")
+        if self.recheck is not None and (self.dry_run or self.resume_run_id is not None):
+            given = "dry_run" if self.dry_run else "resume_run_id"
+            raise UserError(
+                f"recheck={self.recheck} makes runs of a finished grid; leave {given} out"
+            )
         if self.engine == "local" and self.jobs not in (None, 1):
             raise UserError(
                 f"jobs={self.jobs}: engine=local makes one run after the other; give "

@@ -115,6 +115,19 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Comparison:
     return Comparison(count, unit * mean, unit * low, unit * high, p, p_ranks)
 
 
+def prediction_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Where one more value lies with 95 %, by Student's t; None twice of a single value, or none.
+
+    ValueError if one is not finite.
+    """
+    if len(values) < 2:
+        return None, None
+    sample = _checked(values)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(sample) - 1)) * float(sample.std(ddof=1))
+    half *= math.sqrt(1 + 1 / len(sample))
+    return float(sample.mean()) - half, float(sample.mean()) + half
+
+
 def _checked(values: Sequence[float]) -> Values:
     sample = np.asarray(values, np.float64)
     if not len(sample):

@@ -157,3 +157,17 @@ def test_labels_say_what_differs() -> None:
     assert labels[2] == "ft epochs=0 class:0 seed=0, seed=0"
     assert len(set(labels)) == len(labels)
     assert small_plan(originals=1)[0].label == "the original"
+
+
+def test_a_block_of_originals_may_have_forget_sets_that_are_for_it_alone() -> None:
+    blocks = [{"seed": [0, 1]}, {"seed": 0, "canaries": 20, "forget": ["canary:20", "class:5"]}]
+    document = {"originals": blocks, "forget": ["class:0", "class:1"], "methods": "ft"}
+    made = plan_of_grid(Grid.of(document), DeviceOptions.of({}), lambda: pytest.fail("no store"))
+    found = [
+        ("canaries" in one.original.settings, one.original.settings["seed"], one.what["forget"])
+        for one in of_kind(made, "cell")
+    ]
+    published = [(False, seed, f"class:{n}") for seed in (0, 1) for n in (0, 1)]
+    assert found == [*published, (True, 0, "canary:20"), (True, 0, "class:5")]
+    assert len(of_kind(made, "original")) == 3
+    assert len(of_kind(made, "oracle")) == 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -145,23 +145,23 @@ def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Pl
     """
     methods = [_method(name, settings) for name, settings in grid.methods]
     oracle = None if grid.oracle is None else _method("retrain", grid.oracle, "oracle")[1]
-    requests = {text: ForgetRequest.parse(text) for text in grid.forget}
     seeds = [UnlearnOptions.of({"seed": seed}).seed for seed in grid.seeds]
     originals: dict[str, PlannedOriginal] = {}
     splits: dict[tuple[str, ...], ForgetSplit] = {}
-    for settings in [_original(written) for written in grid.originals]:
+    for settings, texts in _with_forget_sets(grid):
+        requests = {text: ForgetRequest.parse(text) for text in texts}
         task = original_task(settings, device, store)
         spec = task.spec()
         key = fingerprint_tag(spec.fingerprint)
-        if key in originals:
-            continue
         if oracle and oracle["mask_from"] == "retain" and spec.recipe.given_mask:
             raise UserError(
                 "oracle: mask_from=retain does not go with originals.mask_run_id: a given mask "
                 "cannot be found again; use mask_from=upstream"
             )
-        sets, retained, refused = {}, {}, {}
         planted = spec.data.poison.fingerprint if spec.data.poison else ""
+        before = originals.get(key, PlannedOriginal(key, settings, {}, spec, {}))
+        sets, retained = dict(before.forget_sets), dict(before.retained)
+        refused = dict(before.refused)
         for text, request in requests.items():
             same = (spec.data.fingerprint, planted, repr(spec.recipe.split), text)
             if same not in splits:
@@ -170,11 +170,21 @@ def plan_of(grid: Grid, device: DeviceOptions, store: Callable[[], Store]) -> Pl
             retained[sets[text]] = indices_digest(splits[same].retain)
             for number, reason in refusals(methods, splits[same]):
                 refused[text, number] = reason
-        originals[key] = PlannedOriginal(key, settings, sets, spec, retained, refused)
+        originals[key] = replace(before, forget_sets=sets, retained=retained, refused=refused)
     plan = make_plan(list(originals.values()), methods, seeds, oracle)
     if methods and not any(task.kind == "cell" for task in plan):
         raise UserError(f"methods: none forgets any set of the grid; {left_out(plan)[0]}")
     return plan
+
+
+def _with_forget_sets(grid: Grid) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    """The settings of each original, and what it forgets: what its block says, or the grid."""
+    for written in grid.originals:
+        settings = {name: value for name, value in written.items() if name != "forget"}
+        yield (
+            _original(settings),
+            ((str(written["forget"]),) if "forget" in written else grid.forget),
+        )
 
 
 def refusals(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -16,14 +17,17 @@ from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
 from mu.devices import pick_device
 from mu.distributed.place import shares
 from mu.errors import UserError
+from mu.report import console
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.outputs import write_text
 from mu.tasks.sweep.engines import Engine
 from mu.tasks.sweep.engines.processes import Processes
-from mu.tasks.sweep.find import Finder, Results, estimate, load_of, oracle_of, pasts
+from mu.tasks.sweep.find import Finder, Result, Results, estimate, load_of, oracle_of, pasts
 from mu.tasks.sweep.grid import Grid, load_yaml, read_grid
 from mu.tasks.sweep.perform import Job, perform, perform_in_worker
 from mu.tasks.sweep.plan import KINDS, Plan, Task, plan_digest, plan_of, typed
+from mu.tasks.sweep.recheck import chosen, compared
+from mu.tasks.sweep.recheck import report as recheck
 from mu.tasks.sweep.report import Board, Estimates, failures, print_plan, report
 from mu.tasks.sweep.schedule import Schedule, drive
 from mu.tasks.sweep.workers import jobs_on_cpu
@@ -31,6 +35,7 @@ from mu.tracking import (
     UNFINISHED,
     Recorder,
     Store,
+    browse,
     close_runs_below,
     connect,
     fetch_document,
@@ -64,6 +69,9 @@ def sweep(request: Request) -> None:
         )
     planned = _planned(options, request.device)
     print_plan(planned.plan, planned.estimates)
+    if options.recheck is not None:
+        _recheck(planned, options.recheck)
+        return
     if options.dry_run:
         return
     if (count := len(planned.estimates)) > MOST_RUNS and not options.yes:
@@ -128,7 +136,8 @@ def _make(sweep: Sweep, resume: str | None) -> None:
         recorder.tags({tags.SWEEP: plan_digest(sweep.plan)})
         schedule = Schedule(sweep.plan, sweep.options.retries, sweep.found)
         if sweep.estimates:
-            _drive(sweep, schedule, recorder.run_id)
+            finder = Finder(sweep.store)
+            _drive(sweep, schedule, recorder.run_id, lambda one: finder.find(one, schedule.results))
         write_text(recorder.folder / "grid.yaml", sweep.document["grid"])
         report(recorder, schedule)
         if lost := failures(schedule):
@@ -143,7 +152,31 @@ def _make(sweep: Sweep, resume: str | None) -> None:
     run_task(sweep.store, "sweep", f"{counts['cells']} unlearnings", work, resume=resume)
 
 
-def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> None:
+def _recheck(sweep: Sweep, count: int) -> None:
+    """Make finished unlearnings again; the process ends with 1 unless they come out alike."""
+    plan = chosen(sweep.plan, sweep.found, count)
+    needs = {need: sweep.found[need] for task in plan for need in task.needs}
+
+    def work(recorder: Recorder) -> bool:
+        recorder.params(sweep.options.as_dict())
+        schedule = Schedule(plan, sweep.options.retries, needs)
+        _drive(sweep, schedule, recorder.run_id, lambda _: None)
+        if lost := failures(schedule):
+            raise UserError(
+                f"{len(lost)} of {count} unlearnings could not be made again: {lost[0]}"
+            )
+        again = {one.key: schedule.results[one.key] for one in plan if one.kind == "cell"}
+        return recheck(recorder, list(compared(sweep.store, sweep.plan, sweep.found, again)))
+
+    run_id, alike = run_task(sweep.store, "sweep", f"recheck of {count}", work)
+    console.print_lines({"recheck": run_id, "browse": browse(sweep.store, run_id=run_id)})
+    if not alike:
+        sys.exit(1)
+
+
+def _drive(
+    sweep: Sweep, schedule: Schedule, run_id: str, find: Callable[[Task], Result | None]
+) -> None:
     store, results, finder = sweep.store, schedule.results, Finder(sweep.store)
 
     def job(task: Task) -> Job:
@@ -160,7 +193,7 @@ def _drive(sweep: Sweep, schedule: Schedule, run_id: str) -> None:
     engine = open_engine(sweep.options, sweep.device, sweep.plan)
     try:
         with Board(schedule, sweep.estimates, engine.jobs) as board:
-            drive(schedule, engine, lambda task: finder.find(task, results), job, changed)
+            drive(schedule, engine, find, job, changed)
     finally:
         engine.close()
         close_runs_below(store, run_id, "KILLED", "the sweep was stopped")
