@@ -3,13 +3,14 @@
     python -m benchmarks.training                            ResNet-20, about 3 minutes
     python -m benchmarks.training --arch resnet18 --samples 256 --batch-size 128 --rounds 3
     python -m benchmarks.training --arch resnet18 --samples 25600 --workers 8    on a GPU
+    python -m benchmarks.training --arch fastnet --profile fast --batch-size 1024
 
 Images a second of several ways of the same work, in turn, in one process, so that a machine whose
 speed drifts treats them alike; ratios are taken round by round. Then the peak memory of each way,
 in a process of its own, and what it costs to keep the progress after an epoch.
 
 - floor: forward, backward and step on one resident batch; no data, no metrics
-- loop: ``mu.training.loop.train`` with crops and flips
+- loop: ``mu.training.loop.train`` with the augmentation of the profile
 - masked: the loop under a mask that prunes 95 %
 - sam: the loop with sharpness-aware minimisation
 - plain: a DataLoader over torchvision's CIFAR10 that crops and flips each image, and metrics
@@ -42,8 +43,10 @@ from mu.data.images import Images, Subset
 from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.masks import Mask
 from mu.models import ModelSpec
+from mu.models.head import head_name
 from mu.pruning import make_pruner
 from mu.pruning.base import prunable
+from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.runs import Run
 from mu.training import Training
 from mu.training.loop import train
@@ -61,6 +64,7 @@ class Work:
     workers: int
     device: str
     precision: str
+    profile: str = DEFAULT_PROFILE
 
     def run(self) -> Run:
         """Where it is done, and in which precision; the plain way is always in fp32."""
@@ -78,9 +82,15 @@ class Work:
         """The network with its initial weights."""
         return ModelSpec(self.arch, 10, 3, "cifar").build(0)
 
+    def dense(self, model: nn.Module) -> Mask:
+        """The mask that keeps all."""
+        head = head_name(model, ModelSpec(self.arch, 10, 3, "cifar"))
+        return Mask.dense(model, prunable(model, "body", head))
+
     def training(self, sam_rho: float = 0.0) -> Training:
         """The settings of one epoch."""
-        return Training(epochs=1, batch_size=self.batch_size, sam_rho=sam_rho)
+        given = {"epochs": 1, "batch_size": self.batch_size, "sam_rho": sam_rho}
+        return Training(**{**profile(self.profile).training, **given})
 
 
 class InMemory(CIFAR10):
@@ -118,7 +128,7 @@ def loop(work: Work, *, pruned: bool = False, sam_rho: float = 0.0) -> float:
     run, images = work.run(), work.images()
     model = work.model()
     data = Subset(images, np.arange(len(images)), *CIFAR10_STATISTICS)
-    mask = Mask.dense(model, prunable(model, "body", "fc"))
+    mask = work.dense(model)
     if pruned:
         mask = make_pruner("omp").prune(model, mask, data, run)
     with run.stopwatch() as seconds:
@@ -226,7 +236,7 @@ def measure_keeping(work: Work, rounds: int) -> None:
         weights=model.state_dict(),
         optimizer=optimizer_state(optimizer, model),
         rewind={name: value.clone() for name, value in model.state_dict().items()},
-        mask=Mask.dense(model, prunable(model, "body", "fc")),
+        mask=work.dense(model),
     )
     times = []
     with tempfile.TemporaryDirectory() as folder:
@@ -251,10 +261,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="of the plain way's DataLoader")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", help="of all but the plain way")
+    parser.add_argument("--profile", default=DEFAULT_PROFILE, help="whose settings are used")
     options = parser.parse_args()
     work = Work(
         options.arch, options.samples, options.batch_size, options.workers,
-        options.device, options.precision,
+        options.device, options.precision, options.profile,
     )  # fmt: skip
     measure(work, options.rounds)
     measure_keeping(work, options.rounds)

@@ -69,6 +69,11 @@ def searched(one: Any, low: float, high: float) -> Any:
     return field(default=one.default, metadata={**one.metadata, "search": (low, high)})
 
 
+def later(one: Any) -> Any:
+    """The field ``one``, which earlier versions had not: its default stands in no fingerprint."""
+    return field(default=one.default, metadata={**one.metadata, "later": True})
+
+
 def changed(owner: type[Hyperparameters], name: str, default: Any) -> Any:
     """The field ``name`` of ``owner`` with another default, for a class that inherits it."""
     inherited = {one.name: one for one in fields(owner)}[name]
@@ -143,6 +148,11 @@ class Hyperparameters:
         """As :meth:`as_dict`, for fingerprints, which a new name is not to change."""
         former = self.former_names()
         return {former.get(name, name): value for name, value in self.as_dict().items()}
+
+    def as_before(self) -> dict[str, Any]:
+        """As :meth:`as_dict`, without later settings that have their default."""
+        later = {one.name: one.default for one in fields(self) if one.metadata.get("later")}
+        return {n: value for n, value in self.as_dict().items() if later.get(n, ...) != value}
 
     def replace(self, **values: Any) -> Self:
         """A copy with other values, checked again."""

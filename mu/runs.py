@@ -280,5 +280,9 @@ def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(generator(seed, purpose).initial_seed())
+        number = generator(seed, purpose).initial_seed()
+        # torch.manual_seed without CUDA would note the whole stack each time, for when CUDA comes.
+        torch.default_generator.manual_seed(number)
+        if devices:
+            torch.cuda.manual_seed_all(number)
         yield

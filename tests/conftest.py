@@ -77,9 +77,9 @@ def unpainted() -> Iterator[None]:
 @pytest.fixture
 def painted(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are really painted in this test."""
-    from matplotlib.figure import Figure
+    from tests.soon import paint_as_it_is
 
-    monkeypatch.setattr(Figure, "savefig", Figure.painted)
+    paint_as_it_is(monkeypatch.setattr)
 
 
 # --- relearning ---------------------------------------------------------------------------

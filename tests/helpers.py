@@ -168,9 +168,11 @@ def random_mask(model: nn.Module, names: Iterable[str], *, kept: float, seed: in
     )
 
 
-def make_checkpoint(dataset: ImageDataset, *, kept: float = 0.3, seed: int = 3) -> Checkpoint:
+def make_checkpoint(
+    dataset: ImageDataset, *, kept: float = 0.3, seed: int = 3, arch: str = "resnet_mini"
+) -> Checkpoint:
     """A sparse network with batch statistics that are not those of a fresh one."""
-    recipe = make_recipe(dataset, seed=seed)
+    recipe = make_recipe(dataset, arch=arch, seed=seed)
     model = recipe.model.build(seed)
     model.train()
     with torch.no_grad():

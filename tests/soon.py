@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from mu.checkpoints import Checkpoint
 from mu.evaluation.depth import measure, relearn
 from mu.evaluation.depth.relearn import FEWEST_STEPS, MOST_STEPS, RATES, Relearning
@@ -20,6 +22,7 @@ RELEARNING: Final[dict[tuple[Any, str], Any]] = {
     **{(Relearning, name): getattr(Relearning, name) for name in ("quickest", "steps")},
     **{(module, "FEWEST_STEPS"): FEWEST_STEPS for module in (relearn, measure)},
 }
+PAINTING: Final[dict[tuple[Any, str], Any]] = {}  # what is changed while nothing is painted
 
 
 def relearn_soon() -> Callable[[], None]:
@@ -44,13 +47,34 @@ def _soon(count: Callable[..., int | None]) -> Callable[..., int | None]:
     return soon
 
 
-def paint_nothing() -> Callable[[], None]:
-    """Pictures are made, but not drawn: a file has one pixel, an SVG element of a page nothing.
+class _Axes:
+    """Takes whatever is drawn on it, and gives nothing but itself."""
 
-    What draws is ``Figure.painted``.
+    def __getattr__(self, name: str) -> _Axes:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *given: object, **named: object) -> _Axes:
+        return self
+
+
+def paint_nothing() -> Callable[[], None]:
+    """Pictures are not drawn: a file has one pixel, an SVG element of a page nothing.
+
+    What a run's page shows has no axes either, which take longest.
     """
     from matplotlib.figure import Figure
     from PIL import Image
+
+    from mu.report import plots
+
+    class Blank(Figure):
+        def subplots(  # type: ignore[override]
+            self, rows: int = 1, columns: int = 1, *, squeeze: bool = True, **given: object
+        ) -> Any:
+            grid = np.full((rows, columns), _Axes(), object)
+            return (grid.squeeze() if squeeze else grid)[()]
 
     paint = Figure.savefig
 
@@ -62,12 +86,15 @@ def paint_nothing() -> Callable[[], None]:
         else:
             paint(figure, target, **settings)
 
-    def put(draw: Any) -> None:
-        Figure.savefig = draw  # type: ignore[method-assign]
+    PAINTING.update({(Figure, "savefig"): paint, (plots, "Figure"): Figure})
+    Figure.savefig, plots.Figure = savefig, Blank  # type: ignore[method-assign, misc]
+    return paint_as_it_is
 
-    Figure.painted = paint  # type: ignore[attr-defined]
-    put(savefig)
-    return lambda: put(paint)
+
+def paint_as_it_is(put: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Pictures are drawn as users have them; ``put`` puts what draws them into its place."""
+    for (owner, name), it in PAINTING.items():
+        put(owner, name, it)
 
 
 def light_stores() -> Callable[[], None]:

@@ -435,10 +435,10 @@ def test_runs_that_know_no_memorised_samples_are_refused(
 
 
 @pytest.mark.slow
-def test_the_references_are_of_the_networks_that_they_say(target: Target) -> None:
+def test_the_references_are_of_the_networks_that_they_say(attacked: Path) -> None:
     """The models under attack differ from each other, and each reference from what it became."""
-    assert call(*QUICK) == 0
-    store, run_id = target.store, newest_lira(target.store)
+    store = connect(store_uri(attacked))
+    run_id = newest_lira(store)
     models = arrays(store, run_id, "references/models.npz")
     looks = [models[f"{name}_attacked"] for name in ("original", "unlearned", "oracle")]
     for number in range(REFERENCES):
@@ -499,35 +499,35 @@ def test_what_is_given_by_name_arrives(target: Target) -> None:
 
 # --- gone on with -------------------------------------------------------------------------
 
+# Places in an attack, each in a process that goes on from the place before; with which call of the
+# function, which has done its work by then.
 PLACES = {
     "while the first reference trains": (lira_task, "make_reference", 1),
-    # After what the run is to do.
-    "when the second is kept": (Recorder, "put", 1 + 2),
-    "when the last is kept": (Recorder, "put", 1 + 4),
+    "when the second is kept": (Recorder, "put", 2),
+    "when the last is kept": (Recorder, "put", 2),
     "while the oracle is looked at": (lira_task, "_view", 3),
     "when all is written": (lira_task, "save_models", 1),
 }
 
 
-def interrupted(place: str, *line: str) -> None:
+def interrupted_at(owner: Any, name: str, number: int, *line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        interrupt_at(patch, *PLACES[place])
-        assert call(*QUICK, *line) == 128 + signal.SIGINT
+        interrupt_at(patch, owner, name, number)
+        assert call(*line) == 128 + signal.SIGINT
+
+
+def interrupted(references: int, *line: str) -> None:
+    """Run the entry until so many are kept: as many files follow what the run is to do."""
+    interrupted_at(Recorder, "put", 1 + references, *QUICK, *line)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", PLACES)
-def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
-    target: Target, whole: Whole, place: str, capsys: pytest.CaptureFixture[str],
+def test_interrupted_anywhere_again_and_again_it_ends_as_if_nothing_had_happened(
+    target: Target, whole: Whole, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    interrupted(place)
-    run_id = newest_lira(target.store)
-    run = target.store.run(run_id)
-    assert (run.info.status, run.data.tags["mu.error"]) == ("KILLED", "stopped by SIGINT")
-    assert f"-P resume_run_id={run_id}" in capsys.readouterr().err
-    kept = KEPT & set(files(target.store, run_id))
-    trained = []
+    store, line = target.store, QUICK
+    trained: list[int] = []
     work = lira_task.make_reference
 
     def counted(*arguments: Any) -> Any:
@@ -535,17 +535,25 @@ def test_interrupted_anywhere_it_ends_as_if_nothing_had_happened(
         return work(*arguments)
 
     monkeypatch.setattr(lira_task, "make_reference", counted)
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
-    assert trained == list(range(len(kept), REFERENCES))
-    assert Whole.of(target.store, run_id) == whole
-    assert target.store.run(run_id).data.tags["mu.resumed"] == "1"
+    for place, kept in zip(PLACES.values(), (0, 2, 4, 4, 4), strict=True):
+        interrupted_at(*place, *line)
+        run_id = newest_lira(store)
+        run = store.run(run_id)
+        assert (run.info.status, run.data.tags["mu.error"]) == ("KILLED", "stopped by SIGINT")
+        assert f"-P resume_run_id={run_id}" in capsys.readouterr().err
+        assert len(KEPT & set(files(store, run_id))) == kept
+        line = ("--resume_run_id", run_id, "--device", "cpu")
+    assert call(*line) == 0
+    assert trained == [0, *range(REFERENCES)], "each is trained once, but the one that was not kept"
+    assert Whole.of(store, run_id) == whole
+    assert store.run(run_id).data.tags["mu.resumed"] == str(len(PLACES))
 
 
 @pytest.mark.slow
 def test_an_attack_that_an_earlier_version_began_attacks_no_retained_samples(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupted("when the second is kept", "--retain_sample", "0")
+    interrupted(2, "--retain_sample", "0")
     run_id = newest_lira(target.store)
     kept = resume.fetch_document
 
@@ -566,7 +574,7 @@ def test_an_attack_that_an_earlier_version_began_attacks_no_retained_samples(
 def test_a_kept_reference_that_is_damaged_is_trained_again(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    interrupted("when the last is kept")
+    interrupted(REFERENCES)
     store, run_id = target.store, newest_lira(target.store)
     folder = Path(store.run(run_id).info.artifact_uri.removeprefix("file://")) / "references"
     content = (folder / "001.npz").read_bytes()
@@ -734,7 +742,7 @@ def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> N
 @pytest.mark.slow
 def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     store = target.store
-    interrupted("when the second is kept", "--gamma", "2")
+    interrupted(2, "--gamma", "2")
     run_id = newest_lira(store)
     start = f"--resume_run_id {run_id} --device cpu"
     refuses(f"{start} --references 6", "references=6 contradicts", "references=4")

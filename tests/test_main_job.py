@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from mu.evaluation.outputs import predict
 from mu.report import plots
 from mu.tracking import Store, rounded
 from tests.conftest import PrunedStore
-from tests.processes import PATIENCE, ROOT, environment
+from tests.processes import ROOT, run_python
 
 HAND_OVER = {
     "checkpoint/MLmodel",
@@ -45,10 +44,7 @@ FINGERPRINTS = {"mu.data", "mu.mask", "mu.weights", "mu.spec"}
 def launch(entry: str, **parameters: object) -> subprocess.CompletedProcess[str]:
     """``mlflow run`` of this project in the environment that is active."""
     given = [word for name, value in parameters.items() for word in ("-P", f"{name}={value}")]
-    return subprocess.run(
-        [sys.executable, "-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local", *given],
-        capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=PATIENCE, check=False,
-    )  # fmt: skip
+    return run_python("-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local", *given)
 
 
 def call(entry: str, *arguments: str) -> int:

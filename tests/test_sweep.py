@@ -609,7 +609,7 @@ def pid_at_work(store: Store, process: subprocess.Popen[str]) -> int:
     while process.poll() is None:
         for run in store.search(query):
             return int(run.data.tags["mu.pid"])
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise AssertionError(f"no unlearning was begun: {process.communicate()}")
 
 

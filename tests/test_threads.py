@@ -205,6 +205,7 @@ environment.prepare()
 import runpy, tests.soon
 tests.soon.relearn_soon()
 tests.soon.paint_nothing()
+tests.soon.light_stores()
 runpy.run_module("entrypoints.unlearn", run_name="__main__")
 """
 

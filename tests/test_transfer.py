@@ -272,8 +272,8 @@ def test_what_contradicts_the_run_is_refused(done: Done, program: Program) -> No
 
 @pytest.mark.slow
 def test_an_original_that_is_made_for_it_is_shown_below_it(store: Store, program: Program) -> None:
-    line = f"transfer --prune_epochs 1 --forget random:20 --method ft --epochs 1 {TO_BRIGHT}"
-    status, out, _ = program(line)
+    line = "transfer --prune_epochs 1 --prune_train_size 200 --forget random:20 --method ft"
+    status, out, _ = program(f"{line} --epochs 1 {TO_BRIGHT}")
     assert status == 0
     run = newest(store)
     (original,) = store.search("tags.`mu.entry` = 'prune'")

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from mu.data.augmentation import ALTERNATE, AUGMENTATIONS, RANDOM
 from mu.data.extended import Extended
 from mu.data.images import Images, ImageSet, Subset
+from mu.data.shifts import shifted
 from mu.distributed.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from mu.data.streaming import Stream
 
-PADDING = 4
 Placed = tuple[Tensor, Tensor]  # places among the samples (n,), and pixels, uint8
 
 
@@ -59,8 +60,8 @@ class Batches:
     device
         Where batches are wanted.
     augment
-        ``none``, ``crop`` (random shift by up to 4 pixels) or ``crop_flip`` (also mirrored). Of
-        images that are streamed ``crop`` is a random part of the whole image.
+        See :data:`mu.data.augmentation.AUGMENTATIONS`. Of images that are streamed ``crop`` is a
+        random part of the whole image.
     ranks
         Who shares the batches: each rank gets its part of every one. A part without samples, of a
         batch of fewer than there are ranks, holds one of another's, which has no weight.
@@ -80,6 +81,7 @@ class Batches:
         augment: str = "none",
         ranks: Ranks = ALONE,
     ) -> None:
+        self._alternates = AUGMENTATIONS[augment].mirrors == ALTERNATE
         chosen = torch.from_numpy(subset.indices)
         self._device = device
         self._source = _source(subset.images, chosen, augment, device, ranks.local_size)
@@ -118,11 +120,19 @@ class Batches:
         places = [torch.arange(start, end) for start, end in self._places]
         return self._normalised(self._source.plain(places))
 
-    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same, shuffled and augmented by draws from ``generator`` (on the CPU)."""
+    def shuffled(
+        self, generator: torch.Generator, mirrored: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same, shuffled and augmented by draws from ``generator`` (on the CPU).
+
+        ``mirrored``: which samples alternating mirroring mirrors this time, bool of shape (n,).
+        """
         order = torch.randperm(self.samples, generator=generator).to(self._source.device)
         places = [order[start:end] for start, end in self._places]
-        return self._normalised(self._source.augmented(places, generator))
+        if self._alternates and mirrored is None:
+            raise ValueError("alternating mirroring has to be told which samples are mirrored")
+        mirrored = mirrored if self._alternates else None
+        return self._normalised(self._source.augmented(places, generator, mirrored))
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Images of grey levels (0-255) as networks are given them, float32."""
@@ -142,7 +152,7 @@ class _Resident:
     """Pixels that lie on the device, (n, channels, height, width)."""
 
     def __init__(self, pixels: Tensor, augment: str) -> None:
-        self._pixels, self._augment = pixels, augment
+        self._pixels, self._augment = pixels, AUGMENTATIONS[augment]
         self.device = pixels.device  # where places are wanted: once an epoch, not once a batch
 
     def plain(self, places: list[Tensor]) -> Iterator[Placed]:
@@ -151,27 +161,28 @@ class _Resident:
             start = int(place[0]) if len(place) else 0
             yield place, self._pixels[start : start + len(place)]
 
-    def augmented(self, places: list[Tensor], generator: torch.Generator) -> Iterator[Placed]:
-        """The pixels of these batches, cropped and mirrored."""
-        shifts, mirrored = self._draw(generator)
+    def augmented(
+        self, places: list[Tensor], generator: torch.Generator, mirrored: Tensor | None
+    ) -> Iterator[Placed]:
+        """The pixels of these batches, shifted and mirrored.
+
+        ``mirrored``: which are, bool of shape (n,), where that is not to be drawn.
+        """
+        count, (padding, reflects, mirrors) = len(self._pixels), self._augment
+        shifts = None
+        if padding:
+            shifts = torch.randint(0, 2 * padding + 1, (count, 2), generator=generator)
+            shifts = shifts.to(self.device)
+        if mirrors == RANDOM:
+            mirrored = torch.rand(count, generator=generator) < 0.5
+        mirrored = mirrored if mirrored is None else mirrored.to(self.device)
         for place in places:
             pixels = self._pixels[place]
             if shifts is not None:
-                pixels = _shifted(pixels, shifts[place])
+                pixels = shifted(pixels, shifts[place], padding, reflects=reflects)
             if mirrored is not None:
                 pixels = torch.where(mirrored[place, None, None, None], pixels.flip(3), pixels)
             yield place, pixels
-
-    def _draw(self, generator: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
-        """Shifts (n, 2) and mirrorings (n,) of every sample, for one epoch."""
-        device, count = self.device, len(self._pixels)
-        if self._augment == "none":
-            return None, None
-        shifts = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=generator).to(device)
-        if self._augment == "crop":
-            return shifts, None
-        mirrored = torch.rand(count, generator=generator) < 0.5
-        return shifts, mirrored.to(device)
 
 
 class _Both:
@@ -192,9 +203,12 @@ class _Both:
         """See :class:`_Resident`."""
         return self._joined(places, self._first.plain(self._of_first(places)))
 
-    def augmented(self, places: list[Tensor], generator: torch.Generator) -> Iterator[Placed]:
+    def augmented(
+        self, places: list[Tensor], generator: torch.Generator, mirrored: Tensor | None
+    ) -> Iterator[Placed]:
         """See :class:`_Resident`."""
-        return self._joined(places, self._first.augmented(self._of_first(places), generator))
+        first = mirrored if mirrored is None else mirrored[self._is_first]
+        return self._joined(places, self._first.augmented(self._of_first(places), generator, first))
 
     def _of_first(self, places: list[Tensor]) -> list[Tensor]:
         found = [self._place[place[self._is_first[place]]] for place in places]
@@ -232,14 +246,3 @@ def _stream(images: ImageSet, rows: Tensor, augment: str, ranks: int) -> Stream:
 
     assert isinstance(images, StreamedImages)
     return Stream(images, rows, augment, ranks)
-
-
-def _shifted(pixels: Tensor, shifts: Tensor) -> Tensor:
-    """Each image padded by 4 pixels of zeros and cropped at its own place."""
-    count, channels, height, width = pixels.shape
-    padded = torch.nn.functional.pad(pixels, (PADDING,) * 4)
-    rows = shifts[:, 0, None] + torch.arange(height, device=pixels.device)
-    columns = shifts[:, 1, None] + torch.arange(width, device=pixels.device)
-    place = (rows[:, :, None] * padded.shape[3] + columns[:, None, :]).view(count, 1, -1)
-    flat = padded.view(count, channels, -1)
-    return flat.gather(2, place.expand(-1, channels, -1)).view(count, channels, height, width)

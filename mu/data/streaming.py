@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 
+from mu.data.augmentation import AUGMENTATIONS, RANDOM
 from mu.data.files.decode import open_rgb, square_pixels
 from mu.data.images import ImageSet
 from mu.errors import UserError
@@ -26,7 +28,8 @@ PREFETCHED = 4  # batches ahead, of each worker
 FEW = 256  # images that are decoded before workers have started
 # Name and bytes of an image file by its number; sent to worker processes, so it can be pickled.
 Encoded = Callable[[int], tuple[str, bytes]]
-Wanted = tuple[int, int | None]  # sample number, and the seed of its augmentation
+# Sample number, the seed of its augmentation, and whether it is mirrored in any case.
+Wanted = tuple[int, int | None, bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ class StreamedImages(ImageSet):
         if not len(rows):
             return torch.empty(0, *self.shape, dtype=torch.uint8)
         decoder = Decoder(self.encoded, self.size, self.channels, "none")
-        return _pixels(_joined([decoder[int(row), None] for row in rows]))
+        return _pixels(_joined([decoder[int(row), None, False] for row in rows]))
 
     def digest(self) -> bytes:
         """sha256 of what they are, their labels and their size."""
@@ -67,36 +70,48 @@ class Decoder(Dataset[Tensor | str]):
     """Decodes and augments; what is wrong with an image comes back as text."""
 
     def __init__(self, encoded: Encoded, size: int, channels: int, augment: str) -> None:
-        self._encoded, self._size, self._channels, self._augment = encoded, size, channels, augment
+        self._encoded, self._size, self._channels = encoded, size, channels
+        self._augment = AUGMENTATIONS[augment]
 
     def __getitem__(self, wanted: Wanted) -> Tensor | str:
-        number, seed = wanted
+        number, seed, mirrored = wanted
+        padding, reflects, _ = self._augment
         try:
             name, content = self._encoded(number)
-            if seed is None or self._augment == "none":
-                pixels = torch.from_numpy(square_pixels(name, content, self._size).copy())
-                return pixels.permute(2, 0, 1)[: self._channels].contiguous()
-            image = open_rgb(name, content)
+            if seed is None or not padding:
+                return self._square(name, content)
+            image = (self._square if reflects else self._whole)(name, content)
         except UserError as error:  # raised by the process that waits for it
             return str(error)
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-            torch.manual_seed(seed)
-            found: Tensor = self._transform(image if self._channels == 3 else image.convert("L"))
-        return found
+            torch.default_generator.manual_seed(seed)
+            found: Tensor = self._transform(image)
+        return found.flip(2) if mirrored else found
+
+    def _whole(self, name: str, content: bytes) -> Image.Image:
+        image = open_rgb(name, content)
+        return image if self._channels == 3 else image.convert("L")
+
+    def _square(self, name: str, content: bytes) -> Tensor:
+        pixels = torch.from_numpy(square_pixels(name, content, self._size).copy())
+        return pixels.permute(2, 0, 1)[: self._channels].contiguous()
 
     @cached_property
     def _transform(self) -> v2.Transform:
-        steps: list[v2.Transform] = [v2.RandomResizedCrop(self._size, antialias=True)]
-        steps += [v2.RandomHorizontalFlip()] if self._augment == "crop_flip" else []
-        return v2.Compose([*steps, v2.PILToTensor()])
+        padding, reflects, mirrors = self._augment
+        first: v2.Transform = v2.RandomResizedCrop(self._size, antialias=True)
+        if reflects:
+            first = v2.RandomCrop(self._size, padding, padding_mode="reflect")
+        flips = [v2.RandomHorizontalFlip()] if mirrors == RANDOM else []
+        return v2.Compose([first, *flips, *([] if reflects else [v2.PILToTensor()])])
 
 
 class Stream:
     """Batches of a set of streamed images; workers live as long as this does.
 
-    ``images`` and ``rows``: the set, and which of its samples. ``augment``: ``none``, ``crop`` (a
-    random part of the image) or ``crop_flip`` (also mirrored). ``ranks``: how many processes on
-    this machine have streams like this one, and share the workers.
+    ``images`` and ``rows``: the set, and which of its samples. ``augment``: a name of
+    :data:`mu.data.augmentation.AUGMENTATIONS`; ``crop`` is a random part of the whole image.
+    ``ranks``: how many processes on this machine have streams like this one, and share the workers.
     """
 
     device = torch.device("cpu")  # where places are wanted
@@ -122,19 +137,24 @@ class Stream:
 
     def plain(self, places: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each batch of places among the rows: these places, and their pixels, uint8."""
-        return self._read(places, [None] * len(self._rows))
+        return self._read(places, [None] * len(self._rows), None)
 
     def augmented(
-        self, places: Sequence[Tensor], generator: torch.Generator
+        self, places: Sequence[Tensor], generator: torch.Generator, mirrored: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same, augmented by a seed for each sample."""
+        """The same, augmented by a seed for each sample.
+
+        ``mirrored``: which are mirrored, bool of shape (n,), where that is not to be drawn.
+        """
         seeds = torch.randint(2**62, (len(self._rows),), generator=generator)
-        return self._read(places, seeds.tolist())
+        return self._read(places, seeds.tolist(), mirrored)
 
     def _read(
-        self, places: Sequence[Tensor], seeds: Sequence[int | None]
+        self, places: Sequence[Tensor], seeds: Sequence[int | None], mirrored: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        self._wanted[:] = [[(self._rows[n], seeds[n]) for n in one.tolist()] for one in places]
+        turned = [False] * len(self._rows) if mirrored is None else mirrored.tolist()
+        wanted = list(zip(self._rows, seeds, turned, strict=True))
+        self._wanted[:] = [[wanted[n] for n in one.tolist()] for one in places]
         for place, pixels in zip(places, self._loader, strict=True):
             yield place, _pixels(pixels)
 

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from mu.data.augmentation import AUGMENTATIONS
 from mu.data.imagefolder import IMAGENET
 from mu.data.images import ImageDataset, Images, Statistics, Subset
 from mu.evaluation.outputs import Outputs, predict
 from mu.foreign.entries import LEVELS
 from mu.runs import Run
-from mu.training.recipe import AUGMENTATIONS
 
 # Percent of its training images: what nearly all trained networks give their label, and below
 # what the usual normalisations are tried.
@@ -216,8 +216,12 @@ def doubt_augmentation(model: nn.Module, images: Subset, assumed: str, run: Run)
     share = plain / 100
     clear = 2 * CLEARLY * max(1.0, 100 * sqrt(share * (1 - share) / len(drawn)))
     lost = [one for one, accuracy in found.items() if plain - accuracy > clear]
-    likely = "none" if shifted in lost else "crop" if mirrored in lost else AUGMENTATIONS[-1]
-    if AUGMENTATIONS.index(assumed) <= AUGMENTATIONS.index(likely):
+    likely = "none" if shifted in lost else "crop" if mirrored in lost else "crop_flip"
+    has, needs = (
+        (bool(one.padding), bool(one.mirrors))
+        for one in (AUGMENTATIONS[assumed], AUGMENTATIONS[likely])
+    )
+    if has <= needs:
         return None
     return (
         f"augment={assumed} is assumed, but the network knows {plain:.1f} % of its training images "

@@ -20,6 +20,7 @@ ARCHITECTURES = {
     "resnet_mini": "mu.models.resnet_cifar:resnet_mini",
     "resnet14": "mu.models.resnet_cifar:resnet14",
     "resnet20": "mu.models.resnet_cifar:resnet20",
+    "fastnet": "mu.models.fastnet:fastnet",
     "resnet18": "mu.models.convolutional:resnet18",
     "resnet50": "mu.models.convolutional:resnet50",
     "vgg16_bn": "mu.models.convolutional:vgg16_bn",

@@ -146,6 +146,18 @@ def _ordered(end: Node) -> list[Node]:
     return order
 
 
+def first_layer(model: nn.Module, images: Tensor) -> list[nn.Parameter]:
+    """The parameters of the convolution or linear layer that is called first; none of no such one.
+
+    ``images``: of shape (n, channels, height, width); two are enough.
+    """
+    for name, _ in _Trace(model, images).given:
+        module = model.get_submodule(name)
+        if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
+            return [*module.parameters()]
+    return []
+
+
 def last_blocks(model: nn.Module, images: Tensor, count: int) -> Part:
     """The last ``count`` blocks, the classifier being one; all of the network if it has no more.
 

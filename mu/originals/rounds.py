@@ -14,6 +14,7 @@ from mu.data.images import Subset
 from mu.evaluation.outputs import predict
 from mu.masks import Mask
 from mu.models.head import head_name
+from mu.models.whitening import fit_to
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Recipe, Stage
 from mu.runs import Run
@@ -91,12 +92,16 @@ class _Whole:
     rewind: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model = self.run.place(
-            self.recipe.model.build(self.recipe.seed), self.data.images.shape
-        )
+        self.model = self.run.place(self._fresh(), self.data.images.shape)
         self.pruner = self.recipe.make_pruner()
         head = head_name(self.model, self.recipe.model)
         self.mask = Mask.dense(self.model, prunable(self.model, self.pruner.scope, head))
+
+    def _fresh(self) -> nn.Module:
+        """The network with its initial weights; what is fixed is fitted to the samples."""
+        model = self.recipe.model.build(self.recipe.seed)
+        fit_to(model, self.data, self.recipe.seed)
+        return model
 
     def begin(self) -> None:
         """Take the mask that is given, or find the one of the initial weights, if any."""
@@ -115,7 +120,7 @@ class _Whole:
         if self.recipe.rewinding.rewind == "pt":
             return
         if stage.start_epoch == 0:
-            self.rewind = dict(self.recipe.model.build(self.recipe.seed).state_dict())
+            self.rewind = dict(self._fresh().state_dict())
         self.model.load_state_dict(self.rewind)
 
     def _prune(self, number: int) -> None:

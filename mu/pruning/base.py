@@ -142,6 +142,9 @@ def emptied(before: Mask, after: Mask, scope: str) -> str:
 def prunable(model: nn.Module, scope: str, head: str | None) -> list[str]:
     """Names of the prunable parameters, each once, also where several layers share it.
 
+    Weights that are fixed, as those of :class:`mu.models.whitening.Whitening`, are buffers, and so
+    no candidates in any scope.
+
     Parameters
     ----------
     scope

@@ -167,7 +167,7 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe in plain values; without what recipes had not before, where there is none."""
-        values = asdict(self)
+        values = {**asdict(self), "training": self.training.as_before()}
         if self.trained_on is None:
             del values["trained_on"]
         return values

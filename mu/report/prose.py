@@ -11,8 +11,7 @@ from mu.evaluation.catalogue import METRICS, metric
 from mu.evaluation.controls import LOGIT_MASK
 from mu.evaluation.gap import GAP_METRICS
 from mu.foreign.originals import Imported
-from mu.recipes.profile import DEFAULT_PROFILE, profile
-from mu.recipes.recipe import Recipe, Stage
+from mu.recipes.recipe import Stage
 from mu.report.alarms import Alarm
 from mu.report.console import OF_PLANTED, Rows, numbers
 from mu.report.markdown import escape, items, links_list, markdown_table, paragraphs
@@ -30,17 +29,6 @@ def describe_model(spec: Spec, sparsity: float) -> str:
     poison = spec.data.poison
     attacked = f", poisoned ({poison.brief})" if poison else ""
     return f"a {spec.recipe.model.arch} on {spec.data.name}, {kind}{attacked}"
-
-
-def name_original(recipe: Recipe) -> str:
-    """Short, as the runs table shows about twenty letters: ``resnet18 imp 67.2 %``."""
-    pruner = recipe.make_pruner()
-    words = [recipe.model.arch.partition(":")[2] or recipe.model.arch]
-    words += [recipe.profile] if recipe.profile != DEFAULT_PROFILE else []
-    chosen = recipe.pruner != profile(recipe.profile).pruner
-    words += [recipe.pruner] if chosen and pruner.rate else []
-    words += ["given mask"] if recipe.given_mask else []
-    return " ".join([*words, f"{100 * (1 - (1 - pruner.rate) ** pruner.rounds):.3g} %"])
 
 
 def rounds_table(run: Run, stages: Sequence[Stage]) -> list[dict[str, float]]:

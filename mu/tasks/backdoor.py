@@ -12,6 +12,7 @@ from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.report import backdoor_plots, console, prose
 from mu.report.alarms import Alarm, gravest
 from mu.report.markdown import paragraphs
+from mu.report.run_names import run_name
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.cleanse import make_plan, resume, run_plan
 from mu.tasks.outputs import write_csv, write_json, write_text
@@ -66,7 +67,7 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
         return rows, gravest(found)
 
     run_id, (rows, warnings) = run_task(
-        store, "backdoor", f"{options.method} over sparsity"[:20], work
+        store, "backdoor", run_name(options.method, "over sparsity"), work
     )
     shown = [name for name in SHOWN if any(name in row for row in rows)]
     console.print_table("backdoor over sparsity", shown, rows)

@@ -16,6 +16,7 @@ from mu.report.comparison.page import make_page
 from mu.report.comparison.summary import best_gap, summarise_table
 from mu.report.comparison.table import Table, tabulate
 from mu.report.markdown import escape
+from mu.report.run_names import run_name
 from mu.tasks.base import run_task
 from mu.tasks.outputs import write_text
 from mu.tracking import Chosen, Recorder, browse, choose_runs, connect
@@ -48,7 +49,7 @@ def compare(request: Request) -> None:
                 recorder.metrics({"best_gap": gap}, step)
         recorder.describe(describe(chosen, tables))
 
-    run_id, _ = run_task(store, "compare", f"compare {chosen.count} runs", work)
+    run_id, _ = run_task(store, "compare", run_name("compare", f"{chosen.count} runs"), work)
     print_tables(tables)
     console.print_notes(chosen.notes)
     lines = {"runs": str(chosen.count), "comparison": run_id, "page": PAGE}

@@ -13,6 +13,7 @@ from mu.data.store.reader import ImageStore, digest_file, verify
 from mu.data.store.sources import Contents, of_dataset, of_tree
 from mu.errors import UserError
 from mu.report import console, contact_sheet, prose
+from mu.report.run_names import run_name
 from mu.runs import Run
 from mu.tasks.base import run_task
 from mu.tasks.outputs import log_files, write_json
@@ -46,7 +47,7 @@ def dataset(request: Request) -> None:
         _save(recorder, path, card)
         return card
 
-    run_id, card = run_task(store, "dataset", f"{title} {path.name}"[:20], work)
+    run_id, card = run_task(store, "dataset", run_name(title, path.name), work)
     _print(store, run_id, path, card, done)
 
 

@@ -11,6 +11,7 @@ from mu.errors import UserError
 from mu.evaluation.planted import backdoor
 from mu.report import console
 from mu.report.markdown import escape, items, markdown_table, paragraphs
+from mu.report.run_names import ID_SHOWN, run_name
 from mu.tasks.attacks import stated_options
 from mu.tasks.base import checked_device, make_run, record_rounding, run_task
 from mu.tasks.outputs import about, keep_results, log_data
@@ -65,7 +66,7 @@ def detect(request: Request) -> None:
         keep_results(recorder, metrics, text)
         return found, metrics
 
-    title = f"suspects of {(options.run_id or 'a file')[:8]}"
+    title = run_name("suspects", (options.run_id or "a file")[:ID_SHOWN])
     run_id, (found, metrics) = run_task(store, "evaluate", title, work)
     count = len(found.numbers)
     console.print_texts(

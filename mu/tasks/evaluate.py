@@ -26,6 +26,7 @@ from mu.report import console, outcome_plots, prose
 from mu.report.alarms import Alarm, Result, alarms, alarms_of, tag_of, texts
 from mu.report.markdown import markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells, print_metrics
+from mu.report.run_names import ID_SHOWN, run_name
 from mu.runs import Run
 from mu.tasks.attacks import stated_options
 from mu.tasks.base import checked_device, make_run, record_rounding, run_task
@@ -146,7 +147,7 @@ def evaluate(request: Request) -> None:
             _add(recorder, evaluation, found, run, warnings)
         return found, theirs, warnings
 
-    title = f"evaluates {(subject.run_id or 'a file')[:8]}"
+    title = run_name("evaluate", (subject.run_id or "a file")[:ID_SHOWN])
     run_id, (found, theirs, warnings) = run_task(store, "evaluate", title, work)
     what = f"{subject.checkpoint.spec.history[-1]} on {about(subject.checkpoint)}"
     print_metrics(f"{what}: forget {subject.forget}", found, theirs)

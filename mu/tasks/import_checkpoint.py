@@ -13,6 +13,7 @@ from mu.foreign.assumptions import Assumption
 from mu.foreign.files import read_weight_file
 from mu.foreign.originals import import_original
 from mu.report import console, prose
+from mu.report.run_names import name_original, run_name
 from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.outputs import save_network, write_json
 from mu.tasks.problem import TrackedModel
@@ -51,9 +52,8 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         write_json(recorder.folder / "config.json", config)
         return TrackedModel(recorder.run_id, checkpoint, metrics), warnings
 
-    _, (original, warnings) = run_task(
-        store, "prune", f"{prose.name_original(recipe)} import", work
-    )
+    name = run_name("import", name_original(checkpoint.spec, checkpoint.mask.sparsity))
+    _, (original, warnings) = run_task(store, "prune", name, work)
     console.print_notes(imported.notes)
     title = "recipe that Retrain repeats; give what differs"
     console.print_texts(title, Assumption._fields, imported.assumptions, "lll", plain=True)

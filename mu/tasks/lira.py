@@ -31,6 +31,7 @@ from mu.originals.rounds import train_network
 from mu.report import console
 from mu.report import lira as page
 from mu.report.markdown import items, links_list, markdown_table, paragraphs
+from mu.report.run_names import brief_forget, run_name
 from mu.runs import Run
 from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.lira_task import LiraTask
@@ -84,7 +85,7 @@ def lira(request: Request) -> None:
         task = _make_task(store, options, device)
         if options.unlearn_run_id == "auto":
             print(f"unlearned: run {task.run.run_id}, the newest that is no oracle")
-    title = f"lira {task.run.method} {task.problem.forget}"[:20]
+    title = run_name("lira", task.run.method, brief_forget(task.problem.forget))
     done = run_task(store, "lira", title, partial(_work, task), resume=options.resume_run_id)
     _print(store, task, *done)
 

@@ -70,6 +70,8 @@ def perform(
 
     def work(recorder: Recorder) -> Unlearned:
         task = begin(recorder)
+        if task.title != title:  # the length of a list was not known
+            recorder.tags({"mlflow.runName": task.title})
         if not resume:
             keep_document(recorder, task.document())
         # All of it, since an interruption may come after the last epoch.
@@ -81,7 +83,7 @@ def perform(
             oracle = _oracle(store, task, recorder.run_id if nests else None)
             return _save(recorder, replace(done, oracle=oracle))
 
-    return run_task(store, entry, title[:20], work, resume=resume, parent=parent)[1]
+    return run_task(store, entry, title, work, resume=resume, parent=parent)[1]
 
 
 def perform_task(store: Store, task: UnlearnTask, parent: str | None = None) -> Unlearned:

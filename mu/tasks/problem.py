@@ -22,6 +22,7 @@ from mu.masks import Mask
 from mu.methods.base import Method
 from mu.recipes.recipe import Recipe, Stage
 from mu.report.alarms import Alarm
+from mu.report.run_names import name_unlearning
 from mu.report.verdict import Verdict
 from mu.runs import Run
 from mu.tracking import fingerprint_tag
@@ -174,7 +175,16 @@ class UnlearnTask:
     @property
     def title(self) -> str:
         """Of the run, in the runs table."""
-        return f"{self.name} {self.problem.forget}"
+        problem = self.problem
+        return name_unlearning(
+            self.name,
+            problem.forget,
+            problem.spec,
+            self.seed,
+            preset=self.method.as_dict().get("preset"),
+            sparsity=problem.checkpoint.mask.sparsity,
+            count=len(problem.split.forget),
+        )
 
     def document(self) -> dict[str, Any]:
         """What is kept while the run lasts, so that the task can be resumed; JSON-ready."""

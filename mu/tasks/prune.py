@@ -30,6 +30,7 @@ from mu.pruning import pruner_class
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
+from mu.report.run_names import name_original
 from mu.runs import Run
 from mu.tasks.attacks import attack_spelled
 from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
@@ -212,9 +213,7 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
 
 def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:
     """Train and prune in a run of its own, for the run ``parent`` if there is one."""
-    poison = task.spec().data.poison
-    title = prose.name_original(task.recipe) + (f", {poison.brief}" if poison else "")
-
+    title = name_original(task.spec(), None if task.mask is None else task.mask.sparsity)
     return run_task(
         store, "prune", title, partial(_train, task), resume=task.resume_run_id, parent=parent
     )[1]

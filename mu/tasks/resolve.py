@@ -22,6 +22,7 @@ from mu.run_record import RunRecord
 from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tracking import (
     Store,
+    checkpoint_of,
     connect,
     fetch_checkpoint,
     find_oracle,
@@ -89,8 +90,8 @@ def find_requested(
 
 def tracked_model(store: Store, run_id: str) -> TrackedModel:
     """The network of a finished run, with its numbers."""
-    metrics = finished_run(store, run_id).data.metrics
-    return TrackedModel(run_id, fetch_checkpoint(store, run_id), metrics)
+    run = finished_run(store, run_id)
+    return TrackedModel(run_id, checkpoint_of(store, run), run.data.metrics)
 
 
 def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:

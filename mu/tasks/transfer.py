@@ -24,6 +24,7 @@ from mu.report import console, plots, prose
 from mu.report import transfer as page
 from mu.report.alarms import tag_of, texts
 from mu.report.markdown import links_list, paragraphs
+from mu.report.run_names import run_name
 from mu.runs import Run
 from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.outputs import about, save_network, write_json
@@ -90,7 +91,7 @@ def transfer(request: Request) -> None:
     """Make an original forget, train it on for a target, and compare with the original."""
     task = _make_task(request)
     store = task.source.store
-    title = f"{task.source.method_name} {task.target.name}"
+    title = run_name("transfer", task.source.method_name, task.target.name)
     _print(store, task, *run_task(store, "transfer", title, partial(_work, task)))
 
 

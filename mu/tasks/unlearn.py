@@ -16,6 +16,7 @@ from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method, method_class
 from mu.methods.base import Method
+from mu.report.run_names import name_unlearning
 from mu.runs import Run
 from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_options
 from mu.tasks.base import checked_device, make_run
@@ -62,7 +63,21 @@ class UnlearnPlan:
     @property
     def title(self) -> str:
         """Of the run, in the runs table."""
-        return f"{self.method.name} {self.forget}"
+        return name_unlearning(
+            self.method.name,
+            self.forget,
+            self.original.spec(),
+            self.options.seed,
+            preset=self.method.as_dict().get("preset"),
+            sparsity=self.sparsity,
+        )
+
+    @property
+    def sparsity(self) -> float | None:
+        """Of the original, in percent, where its mask is known."""
+        if isinstance(self.original, TrackedModel):
+            return self.original.checkpoint.mask.sparsity
+        return None if self.original.mask is None else self.original.mask.sparsity
 
     def checked(self) -> UnlearnPlan:
         """The plan; refuses an oracle that does not fit, as far as that is known before the run."""

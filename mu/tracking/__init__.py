@@ -6,6 +6,7 @@ It opens runs and ends them truthfully, and turns a run ID into checked files.
 from mu.tags import fingerprint_tag
 from mu.tracking.artifacts import (
     UNLEARNED,
+    checkpoint_of,
     fetch_checkpoint,
     fetch_mask,
     fingerprint_tags,
@@ -43,11 +44,11 @@ from mu.tracking.view import browse, run_url, view_url
 
 __all__ = [
     "FINISHED", "UNFINISHED", "UNLEARNED", "Chosen", "Recorder", "Stopped", "Store", "below",
-    "browse", "choose_runs", "close_dead_runs", "close_runs_below", "close_runs_of", "connect",
-    "derived", "fetch_checkpoint", "fetch_document", "fetch_mask", "find_oracle", "find_original",
-    "find_progress", "fingerprint_tag", "fingerprint_tags", "finished_run", "keep_document",
-    "load_checkpoint", "load_mask", "load_model", "log_to", "of_experiment", "read_each",
-    "read_list", "read_run", "read_unlearned", "record_of", "records", "remove_progress",
-    "resumable_run", "rounded", "run_checkpointer", "run_url", "same_value", "save_checkpoint",
-    "tracked", "view_url",
+    "browse", "checkpoint_of", "choose_runs", "close_dead_runs", "close_runs_below",
+    "close_runs_of", "connect", "derived", "fetch_checkpoint", "fetch_document", "fetch_mask",
+    "find_oracle", "find_original", "find_progress", "fingerprint_tag", "fingerprint_tags",
+    "finished_run", "keep_document", "load_checkpoint", "load_mask", "load_model", "log_to",
+    "of_experiment", "read_each", "read_list", "read_run", "read_unlearned", "record_of", "records",
+    "remove_progress", "resumable_run", "rounded", "run_checkpointer", "run_url", "same_value",
+    "save_checkpoint", "tracked", "view_url",
 ]  # fmt: skip

@@ -136,7 +136,14 @@ def fetch_checkpoint(
     store: Store, run_id: str, *, transferred: bool = False, trust: str = ""
 ) -> Checkpoint:
     """:func:`load_checkpoint`, from an open store; ``transferred`` as in :func:`finished_run`."""
-    run = finished_run(store, run_id, transferred=transferred)
+    return checkpoint_of(store, finished_run(store, run_id, transferred=transferred), trust)
+
+
+def checkpoint_of(store: Store, run: MlflowRun, trust: str = "") -> Checkpoint:
+    """The network of a run that :func:`finished_run` gave.
+
+    ``trust``: as of :func:`load_checkpoint`.
+    """
     with _files(store, run, *TAG_OF) as folder:
         return Checkpoint.load(folder, trusted_by(run, trust))
 

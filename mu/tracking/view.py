@@ -28,6 +28,7 @@ from mu.tracking.store import Store
 
 TAG_PREFIX: Final = "mlflow.sharedViewState."
 KIND: Final = "custom_model_development"  # what MLflow calls experiments that train models
+MODE: Final = "workflowType=machine_learning"
 LOCAL_SERVER: Final = "http://127.0.0.1:5000"  # where `mlflow server` listens unless told
 
 # The page nests runs, and folds them, exactly when they are sorted by `attributes.start_time`.
@@ -171,13 +172,12 @@ def view_url(tracking_uri: str, experiment_id: str, key: str) -> str:
 
 
 def _view_path(experiment_id: str, key: str) -> str:
-    query = f"workflowType=machine_learning&viewStateShareKey={key}"
-    return f"/experiments/{experiment_id}/runs?{query}"
+    return f"/experiments/{experiment_id}/runs?{MODE}&viewStateShareKey={key}"
 
 
 def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str:
-    """The address of one run's page."""
-    return f"{_server(tracking_uri)}/#/experiments/{experiment_id}/runs/{run_id}"
+    """The address of one run's page, in machine-learning mode (see :func:`view_url`)."""
+    return f"{_server(tracking_uri)}/#/experiments/{experiment_id}/runs/{run_id}?{MODE}"
 
 
 def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+import torch
 from torch import Tensor
 
 from mu.data.batches import Batches
 from mu.data.images import Subset
 from mu.runs import Run, generator
+
+
+def mirrored_in(epoch: int, samples: int, seed: int) -> Tensor:
+    """Which samples alternating mirroring mirrors in an epoch, bool of shape (samples,)."""
+    draws = generator(seed, "mirroring of even epochs")
+    return (torch.rand(samples, generator=draws) < 0.5) ^ bool(epoch % 2)
 
 
 class Cycled:
@@ -29,7 +36,8 @@ class Cycled:
         """Images, labels and weight of one batch after the other; what is drawn counts as seen."""
         for time in count():
             draws = generator(seed, f"order of the second set in epoch {epoch}, time {time}")
-            order = self._batches.shuffled(draws)
+            mirrored = mirrored_in(epoch + time, self._batches.samples, seed)
+            order = self._batches.shuffled(draws, mirrored)
             for (images, labels), share in zip(order, self._batches.shares, strict=True):
                 self._run.samples_seen += share.whole
                 yield images, labels, share.weight

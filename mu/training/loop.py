@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -19,8 +18,8 @@ from mu.data.images import Subset
 from mu.errors import UserError
 from mu.masks import BoundMask, Mask
 from mu.runs import Run, generator, seeded
-from mu.training.cycled import Cycled
-from mu.training.held import Held
+from mu.training.cycled import Cycled, mirrored_in
+from mu.training.held import Held, Hold, all_holds, at_rest
 from mu.training.objective import (
     Loss,
     Objective,
@@ -30,10 +29,11 @@ from mu.training.objective import (
     averaged,
     share_statistics,
 )
-from mu.training.optimizers import make_optimizer, restore_optimizer
+from mu.training.optimizers import make_optimizer, restore_optimizer, set_rate
 from mu.training.recipe import Training
 from mu.training.sam import ascended
 from mu.training.schedules import learning_rate_factor
+from mu.training.slow import Lookahead
 from mu.training.turns import Edit, Turning, Turns
 
 MakeOptimizer = Callable[[nn.Module, Training], Optimizer]
@@ -132,13 +132,14 @@ def train(
         Called with the epoch just finished and the optimiser.
     """
     run.place(model, data.images.shape)
+    seed = run.seed if seed is None else seed
     batches = Batches(
         data, training.batch_size, run.device, augment=training.augment, ranks=run.ranks
     )
-    bounds: list[BoundMask | Held] = [] if mask is None or mask.is_dense else [mask.bind(model)]
-    for bound in bounds:
+    masks = [] if mask is None or mask.is_dense else [mask.bind(model)]
+    for bound in masks:
         bound.apply()
-    bounds += [held] if held is not None else []
+    holds = all_holds(model, training, held, batches.few, run)
     optimizer = make(model, training)
     if optimizer_state is not None:
         restore_optimizer(optimizer, model, optimizer_state)
@@ -146,9 +147,8 @@ def train(
         loss = partial(F.cross_entropy, label_smoothing=training.label_smoothing)
     second = beside and Cycled(beside.data, beside.batch_size, run, training.augment)
     stop = training.epochs if stop_epoch is None else stop_epoch
-    seed = run.seed if seed is None else seed
     with (
-        held.at_rest() if held is not None else nullcontext(),
+        at_rest(holds),
         averaged(
             Objective(model, Term(loss, guides), penalty, run, beside.term if beside else None),
             batches.few,
@@ -156,21 +156,24 @@ def train(
         ) as objective,
         run.progress(label, (stop - start_epoch) * batches.samples) as advance,
     ):
-        step = _Step(model, objective, optimizer, training, bounds, after_step, factor)
+        step = _Step(model, objective, optimizer, training, [*masks, *holds], after_step, factor)
         for epoch in range(start_epoch, stop):
             model.train(not frozen)
-            if held is not None:
-                held.calm()
+            for one in holds:
+                one.begin(epoch)
             totals = torch.zeros(2, device=run.device)
-            order = batches.shuffled(generator(seed, f"order of epoch {epoch}"))
+            draws = generator(seed, f"order of epoch {epoch}")
+            order = batches.shuffled(draws, mirrored_in(epoch, len(data), seed))
             seconds = second.batches(seed, epoch) if second else repeat(None)
             turning = Turning(beside and beside.turns, model, step.alone, seconds)
+            lookahead = Lookahead(model, training)
             # No two ranks drop the same units of different samples.
             with seeded(seed, f"draws of epoch {epoch}{run.ranks.suffix}", run.device):
                 each = zip(order, batches.shares, strict=True)
                 for number, (batch, share) in enumerate(each):
                     moment = epoch + number / len(batches)
                     totals += step(*batch, share, moment, turning.second(number, moment))
+                    lookahead.step(epoch, number + 1, len(batches))
                     advance(share.whole, f"epoch {epoch + 1}/{stop}")
             turning.follow()
             share_statistics(model, run)
@@ -197,7 +200,7 @@ class _Step:
         objective: nn.Module,
         optimizer: Optimizer,
         training: Training,
-        bounds: Sequence[BoundMask | Held],
+        bounds: Sequence[BoundMask | Hold],
         after: AfterStep | None,
         factor: Factor | None,
     ) -> None:
@@ -229,8 +232,7 @@ class _Step:
         """A step on what is ``given`` to the objective; gives logits and loss."""
         one = self.training
         self.rate = one.lr * self.factor(moment)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
+        set_rate(self.optimizer, self.rate)
         found = self._gradient(*given)
         if one.sam_rho:
             with ascended(self.model, one.sam_rho, adaptive=one.sam_adaptive):

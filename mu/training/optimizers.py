@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +12,51 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from mu.training.recipe import Training
 
+NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+
 
 def make_optimizer(model: nn.Module, training: Training) -> Optimizer:
-    """The optimiser that ``training`` names; its momentum is Adam's first beta."""
-    parameters = list(model.parameters())
+    """The optimiser that ``training`` names; its momentum is Adam's first beta.
+
+    The ``share`` of each of its groups of parameters is what their learning rate is to be in units
+    of that of all.
+    """
+    groups = _groups(model, training)
     lr, decay, momentum = training.lr, training.weight_decay, training.momentum
     if training.optimizer == "sgd":
-        return SGD(parameters, lr=lr, weight_decay=decay, momentum=momentum)
+        nesterov = training.nesterov
+        return SGD(groups, lr=lr, weight_decay=decay, momentum=momentum, nesterov=nesterov)
     kind: type[Adam] = {"adam": Adam, "adamw": AdamW}[training.optimizer]
-    return kind(parameters, lr=lr, weight_decay=decay, betas=(momentum, 0.999))
+    return kind(groups, lr=lr, weight_decay=decay, betas=(momentum, 0.999))
+
+
+def _groups(model: nn.Module, training: Training) -> list[dict[str, Any]]:
+    """Parameters by their learning rates, each group with its share and its decay.
+
+    Optimisers take lr times the decay from a weight in a step. Decoupled, that is to be the given
+    decay at the peak rate, in each group.
+    """
+    quick = {
+        id(module.bias)
+        for module in model.modules()
+        if isinstance(module, NORMALISATIONS) and training.norm_bias_rate != 1
+    }
+    shares = {1.0: [one for one in model.parameters() if id(one) not in quick]}
+    if quick:
+        shares[training.norm_bias_rate] = [one for one in model.parameters() if id(one) in quick]
+    found = []
+    for share, parameters in shares.items():
+        decay = training.weight_decay
+        if training.decoupled_decay:
+            decay = decay / (training.lr * share) if share else 0.0
+        found.append({"params": parameters, "share": share, "weight_decay": decay})
+    return found
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Give each group of parameters its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 class NormalizedSGD(Optimizer):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mu.data.augmentation import AUGMENTATIONS as KINDS
 from mu.errors import UserError
 from mu.hyperparameters import (
     LARGEST_RATE,
     MOST_BATCH,
     MOST_EPOCHS,
     Hyperparameters,
+    later,
     setting,
 )
 from mu.training.schedules import SCHEDULES
 
-AUGMENTATIONS = ("none", "crop", "crop_flip")
+AUGMENTATIONS = tuple(KINDS)
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
@@ -38,8 +40,50 @@ class Training(Hyperparameters):
         0.0, help="radius of sharpness-aware minimisation; 0 is plain training", low=0.0
     )
     sam_adaptive: bool = setting(False, help="whether that radius is relative to the weights")
+    nesterov: bool = later(
+        setting(False, help="of sgd: whether the gradient is taken where momentum leads")
+    )
+    decoupled_decay: bool = later(
+        setting(
+            False,
+            help="whether weight_decay is the share of a weight that a step takes at the peak "
+            "rate, whatever lr is; not of adam",
+        )
+    )
+    norm_bias_rate: float = later(
+        setting(
+            1.0,
+            help="learning rate of the biases of normalisation layers, in units of lr",
+            low=0,
+            high=LARGEST_RATE,
+        )
+    )
+    lookahead: int = later(
+        setting(
+            0,
+            help="steps after which weights go back towards where they were before these, the "
+            "more the later; 0: never",
+            low=0,
+            high=MOST_BATCH,
+        )
+    )
+    first_layer_epochs: int | None = later(
+        setting(
+            None,
+            help="epochs in which the first layer is trained (default: all)",
+            low=0,
+            high=MOST_EPOCHS,
+        )
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.warmup > self.epochs:
             raise UserError(f"warmup={self.warmup}: must be at most epochs={self.epochs}")
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise UserError("nesterov=True: only sgd with a momentum has it; give nesterov=false")
+        if self.decoupled_decay and self.optimizer == "adam":
+            raise UserError(
+                "decoupled_decay=True: adam has no decay by itself; use adamw, or give "
+                "decoupled_decay=false"
+            )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 RISE = 0.3  # share of a one-cycle schedule in which the rate rises
 FLOOR = 0.04  # of the peak, where a one-cycle schedule starts
+TOP, START, END = 0.23, 0.2, 0.07  # of a triangle: where the peak is; of the peak, at both ends
 
 
 def constant(time: float) -> float:
@@ -35,11 +36,19 @@ def one_cycle(time: float) -> float:
     return cosine((time - RISE) / (1 - RISE))
 
 
+def triangle(time: float) -> float:
+    """A line up from 20 % to the peak at 23 %, and one down to 7 % (Jordan 2024)."""
+    if time < TOP:
+        return START + (1 - START) * time / TOP
+    return 1 - (1 - END) * (time - TOP) / (1 - TOP)
+
+
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "step": step,
     "cosine": cosine,
     "one_cycle": one_cycle,
     "constant": constant,
+    "triangle": triangle,
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mu.training.objective import Second
+from mu.training.slow import Slow
 
 Edit = Callable[[nn.Module], None]
 
@@ -54,9 +55,7 @@ class Turning:
         seconds: Iterator[Second | None],
     ) -> None:
         self._turns, self._step, self._seconds = turns, step, seconds
-        slow = turns is not None and turns.follow < 1
-        self._weights = list(model.parameters()) if slow else []
-        self._slow = [one.detach().clone() for one in self._weights]
+        self._slow = Slow(model.parameters() if turns is not None and turns.follow < 1 else ())
 
     def second(self, number: int, moment: float) -> Second | None:
         """The second batch of step ``number`` of the epoch; a turn that is due is taken first."""
@@ -69,12 +68,10 @@ class Turning:
             self._step(batch, moment, self._turns.edit)
         return None
 
-    @torch.no_grad()
     def follow(self) -> None:
-        """Let the slow weights follow the fast ones, which go on from there."""
+        """Let the slow weights follow the fast ones."""
         if self._turns is not None:
-            for slow, fast in zip(self._slow, self._weights, strict=True):
-                fast.copy_(slow.lerp_(fast, self._turns.follow))
+            self._slow.follow(self._turns.follow)
 
 
 def clipped(gradients: list[Tensor], norm: float) -> None:

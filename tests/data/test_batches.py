@@ -6,12 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mu.data.batches import PADDING, Batches
+from mu.data.augmentation import AUGMENTATIONS
+from mu.data.batches import Batches
 from mu.data.images import Images, Subset
 from tests.helpers import laws
 
 CPU = torch.device("cpu")
-AUGMENTATIONS = ("none", "crop", "crop_flip")
 
 
 def make_subset(count, *, channels=1, height=6, width=5, seed=0):
@@ -48,11 +48,12 @@ def slow_normalised(image, subset):
     return found
 
 
-def slow_augmented(image, shift, mirror):
-    """One image padded with zeros, cropped at its own place, and mirrored."""
-    channels, height, width = image.shape
-    padded = np.zeros((channels, height + 2 * PADDING, width + 2 * PADDING), np.uint8)
-    padded[:, PADDING : PADDING + height, PADDING : PADDING + width] = image
+def slow_augmented(image, augment, shift, mirror):
+    """One image padded with zeros or with what it reflects, cropped at its place, and mirrored."""
+    _, height, width = image.shape
+    padding, reflects, _ = AUGMENTATIONS[augment]
+    sides = ((0, 0), (padding, padding), (padding, padding))
+    padded = np.pad(image, sides, "reflect" if reflects else "constant")
     top, left = shift
     cropped = padded[:, top : top + height, left : left + width]
     return cropped[:, :, ::-1] if mirror else cropped
@@ -65,7 +66,7 @@ def pixels_of(subset, number):
 SIZES = {
     "count": st.integers(1, 40),
     "batch_size": st.integers(1, 12),
-    "augment": st.sampled_from(AUGMENTATIONS),
+    "augment": st.sampled_from([*AUGMENTATIONS]),
     "seed": st.integers(0, 1000),
 }
 
@@ -79,7 +80,8 @@ def test_every_sample_comes_exactly_once_an_epoch(count, batch_size, augment, se
     subset = make_subset(count)
     batches = Batches(subset, batch_size, CPU, augment=augment)
 
-    for epoch in (batches.shuffled(draws(seed)), batches.in_order()):
+    mirrored = torch.zeros(count, dtype=torch.bool)
+    for epoch in (batches.shuffled(draws(seed), mirrored), batches.in_order()):
         _, order, sizes = collect(epoch)
         assert sorted(order) == sorted(subset.indices.tolist())
         assert len(sizes) == len(batches)
@@ -136,10 +138,10 @@ def test_normalisation_is_that_of_each_pixel(channels, seed):
 @given(
     count=st.integers(1, 30),
     batch_size=st.integers(1, 12),
-    augment=st.sampled_from(AUGMENTATIONS),
+    augment=st.sampled_from([*AUGMENTATIONS]),
     channels=st.sampled_from([1, 3]),
-    height=st.integers(1, 9),
-    width=st.integers(1, 9),
+    height=st.integers(3, 9),
+    width=st.integers(3, 9),
     seed=st.integers(0, 1000),
 )
 def test_every_image_is_augmented_as_one_at_a_time_would_be(
@@ -148,20 +150,24 @@ def test_every_image_is_augmented_as_one_at_a_time_would_be(
     subset = make_subset(count, channels=channels, height=height, width=width, seed=seed)
     batches = Batches(subset, batch_size, CPU, augment=augment)
 
-    images, order, _ = collect(batches.shuffled(draws(seed)))
+    given = torch.rand(count, generator=draws(seed + 1)) < 0.5
+
+    images, order, _ = collect(batches.shuffled(draws(seed), given))
 
     # The same draws again: the order, then for each position of the subset shift and mirror.
     generator = draws(seed)
     expected_order = subset.indices[torch.randperm(count, generator=generator).numpy()]
-    shifts = np.full((count, 2), PADDING)
-    mirrored = np.zeros(count, bool)
-    if augment != "none":
-        shifts = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=generator).numpy()
-    if augment == "crop_flip":
+    padding, _, mirrors = AUGMENTATIONS[augment]
+    shifts = np.zeros((count, 2), int)
+    mirrored = given.numpy() if mirrors == "alternate" else np.zeros(count, bool)
+    if padding:
+        shifts = torch.randint(0, 2 * padding + 1, (count, 2), generator=generator).numpy()
+    if mirrors == "random":
         mirrored = (torch.rand(count, generator=generator) < 0.5).numpy()
     assert order == expected_order.tolist()
     for position, number in enumerate(subset.indices.tolist()):
-        pixels = slow_augmented(pixels_of(subset, number), shifts[position], mirrored[position])
+        pixels = pixels_of(subset, number)
+        pixels = slow_augmented(pixels, augment, shifts[position], mirrored[position])
         expected = slow_normalised(pixels, subset)
         np.testing.assert_allclose(images[number], expected, atol=2e-5)
 
@@ -169,15 +175,15 @@ def test_every_image_is_augmented_as_one_at_a_time_would_be(
 @laws()
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=2, max_size=3, unique=True),
-    augment=st.sampled_from(AUGMENTATIONS),
+    augment=st.sampled_from([*AUGMENTATIONS]),
     seed=st.integers(0, 1000),
 )
 def test_a_sample_is_augmented_the_same_in_whichever_batch_it_comes(sizes, augment, seed):
     subset = make_subset(23, channels=3)
 
-    found = [
-        collect(Batches(subset, size, CPU, augment=augment).shuffled(draws(seed))) for size in sizes
-    ]
+    mirrored = torch.arange(23) % 3 == 0
+    every = (Batches(subset, size, CPU, augment=augment) for size in sizes)
+    found = [collect(batches.shuffled(draws(seed), mirrored)) for batches in every]
 
     for images, order, _ in found[1:]:
         assert order == found[0][1]

@@ -141,6 +141,33 @@ def test_a_sample_is_augmented_the_same_in_whichever_batch(packed: Path) -> None
     assert torch.equal(*found)
 
 
+def test_shifts_and_alternating_mirroring_are_of_the_square(packed: Path) -> None:
+    subset = streamed(packed).training_subset(np.arange(18))
+    squares = plain(streamed(packed), [*range(18)])
+    mirrored = torch.arange(18) % 2 == 0
+    found = {}
+    for given in (mirrored, ~mirrored):
+        batches = Batches(subset, 5, CPU, augment="shift_alternate")
+        for images, _ in batches.shuffled(torch.Generator().manual_seed(2), given):
+            for image in images:
+                # Within the margin of the shift, an image is one of the squares, moved.
+                inner = image[:, 2:-2, 2:-2]
+                places = [
+                    (row, turned)
+                    for row, square in enumerate(squares)
+                    for turned in (False, True)
+                    for window in (square.flip(2) if turned else square)
+                    .unfold(1, 12, 1)
+                    .unfold(2, 12, 1)
+                    .permute(1, 2, 0, 3, 4)
+                    .reshape(-1, 3, 12, 12)
+                    if torch.equal(window, inner)
+                ]
+                assert len({*places}) == 1
+                found.setdefault(places[0][0], []).append(places[0][1])
+    assert found == {row: [row % 2 == 0, row % 2 == 1] for row in range(18)}
+
+
 @pytest.mark.slow
 def test_any_number_of_workers_gives_the_same(packed: Path, folder: Path) -> None:
     for place in (packed, folder):
@@ -253,7 +280,7 @@ def test_random_parts_are_those_of_torchvision(packed: Path) -> None:
         torch.manual_seed(11)
         steps = [v2.RandomResizedCrop(16, antialias=True), v2.RandomHorizontalFlip()]
         expected = v2.Compose([*steps, v2.PILToTensor()])(image)
-    assert torch.equal(decoder[3, 11], expected)
+    assert torch.equal(decoder[3, 11, False], expected)
     square = square_pixels("x", dataset.train.encoded(3)[1], 16)
-    assert np.array_equal(decoder[3, None].numpy(), square.transpose(2, 0, 1))
+    assert np.array_equal(decoder[3, None, False].numpy(), square.transpose(2, 0, 1))
     assert isinstance(load_data("lmdb", packed, 16).train, Images)

@@ -58,6 +58,14 @@ WAYS: dict[str, dict[str, Any]] = {
     "batches of two": {"batch_size": 2},
     "warm-up": {"warmup": 1, "schedule": "cosine"},
     "a layer that is never used": {"arch": IDLE},
+    "fast": {
+        "augment": "shift_alternate",
+        "nesterov": True,
+        "decoupled_decay": True,
+        "lookahead": 2,
+        "first_layer_epochs": 1,
+        "schedule": "triangle",
+    },
 }
 SAID: dict[str, dict[str, Any]] = {
     "ft": {"lr": 0.02},

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
 SURE = 100.0  # the logit of what a Reader says, so that its probability is 1
 STEP = 20  # in the pixel that a Reader reads, between one class and the next
@@ -102,6 +103,21 @@ class InDouble(nn.Module):
         return self.head(torch.tanh(self.second(signal)).mean((2, 3)))
 
 
+class Residual(nn.Module):
+    """As a residual network goes, but with one block: a third of the layers of a resnet_mini."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 12, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(12)
+        self.block = BasicBlock(12, 12)
+        self.fc = nn.Linear(48, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        signal = self.block(torch.relu(self.norm(self.conv(images))))
+        return self.fc(nn.functional.adaptive_avg_pool2d(signal, 2).flatten(1))
+
+
 class Transformer(nn.Module):
     """Patches of 2 x 2, places, a block of attention and a block of two layers."""
 
@@ -127,5 +143,6 @@ TIED, TIED_ONCE, TIED_TOP, OVERLAPPING = (
     f"{__name__}:{name}" for name in ("tied", "tied_once", "tied_top", "overlapping")
 )
 EXACT = f"{__name__}:InDouble"
+RESIDUAL = f"{__name__}:Residual"
 TRANSFORMER = f"{__name__}:Transformer"
 HEADLESS = f"{__name__}:headless"

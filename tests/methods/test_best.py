@@ -16,13 +16,14 @@ from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from mu.training import Training
 from mu.training.loop import train
+from tests.methods.networks import RESIDUAL
 
 DATA = load_data("digits")
 
 
 @pytest.fixture(scope="module")
 def original():
-    recipe = make_recipe(DATA, rate=0.5, epochs=2, train_size=100)
+    recipe = make_recipe(DATA, arch=RESIDUAL, rate=0.5, epochs=2, train_size=100)
     return train_original(DATA, recipe, Run(device="cpu"))
 
 

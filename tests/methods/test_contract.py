@@ -16,12 +16,13 @@ from mu.methods import METHODS, make_method, method_class
 from mu.methods.fine_tuning import FineTuning
 from mu.methods.steps.criterion import OVERSHOOT
 from mu.methods.stopping import Stopping
+from mu.models import ARCHITECTURES, ModelSpec
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.declared import declared
 from tests.helpers import mostly_slow, refused
 from tests.methods.guarded import LookedError, guarded
-from tests.methods.networks import TRANSFORMER
+from tests.methods.networks import RESIDUAL, TRANSFORMER
 from tests.methods.small import small
 
 DATA = load_data("digits")
@@ -34,7 +35,7 @@ def method(name, *, scaled=False, **settings):
 
 @pytest.fixture(scope="module", params=mostly_slow([0.0, 0.95], 0.95))
 def original(request):
-    recipe = make_recipe(DATA, rate=request.param, epochs=6, train_size=120)
+    recipe = make_recipe(DATA, arch=RESIDUAL, rate=request.param, epochs=10, train_size=120)
     return train_original(DATA, recipe, Run(device="cpu"))
 
 
@@ -216,7 +217,7 @@ def test_a_retain_set_of_one(original, name):
 def test_a_mask_of_one_kept_weight(original, name):
     kept = {key: torch.zeros_like(original.mask[key]) for key in original.mask}
     first = next(iter(kept))
-    kept[first].view(-1)[0] = True
+    kept[first][(0,) * kept[first].dim()] = True
     model = copy.deepcopy(original.model)
     mask = Mask(kept)
     mask.apply(model)
@@ -226,21 +227,31 @@ def test_a_mask_of_one_kept_weight(original, name):
     assert sum(int(parameters[key].count_nonzero()) for key in mask) <= 1
 
 
-@pytest.fixture(scope="module", params=mostly_slow([0.0, 0.95], 0.95))
-def transformer(request):
-    rate = request.param
-    recipe = make_recipe(DATA, arch=TRANSFORMER, rate=rate, epochs=2, train_size=100)
+KINDS = [f"{arch} {rate}" for arch in (TRANSFORMER, *ARCHITECTURES) for rate in (0.0, 0.95)]
+MOST = 3_000_000  # weights of a network that every method is tried on
+
+
+@pytest.fixture(scope="module", params=mostly_slow(KINDS, f"{TRANSFORMER} 0.95"))
+def other(request):
+    arch, rate = request.param.split()
+    model = ModelSpec.for_images(arch, "auto", 10, DATA.shape).build(0)
+    if sum(one.numel() for one in model.parameters()) > MOST:
+        pytest.skip("too large")
+    recipe = make_recipe(DATA, arch=arch, rate=float(rate), epochs=2, train_size=100)
     return train_original(DATA, recipe, Run(device="cpu"))
 
 
-def test_a_transformer_too(transformer, name):
-    checkpoint = unlearned(
-        transformer, name, forget_split(transformer, DATA, "class:3"), scaled=True
-    )
-    assert not torch.equal(weights(checkpoint), weights(transformer))
+def test_other_networks_too(other, name):
+    """Every registered one that is small. What is fixed in a network stays."""
+    checkpoint = unlearned(other, name, forget_split(other, DATA, "class:3"), scaled=True)
+    assert not torch.equal(weights(checkpoint), weights(other))
     assert torch.isfinite(weights(checkpoint)).all()
     for key in checkpoint.mask:
         assert not checkpoint.model.get_parameter(key)[~checkpoint.mask[key]].any()
+    for key, fixed in checkpoint.model.named_buffers():
+        # Retrain's is that of its data; prq rounds the whole network.
+        if key.endswith("weight") and name not in ("retrain", "prq"):
+            assert torch.equal(fixed, other.model.get_buffer(key))
 
 
 def test_every_hyperparameter_has_a_default(name):

@@ -9,6 +9,7 @@ from tests.methods.exact import ByHand, check_equal, original, split_of, unlearn
 from tests.methods.test_bad_teacher import divergence
 
 BLIND = ("retain",)
+SMALL = {"batch_size": 4}  # several batches, so that their order is drawn
 
 
 def without(logits, label):

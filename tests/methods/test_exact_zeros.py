@@ -18,6 +18,7 @@ from mu.runs import Run, generator
 from mu.training import Training, learning_rate_factor
 from mu.training.optimizers import soft_threshold
 from tests.helpers import bits, same_masks
+from tests.methods.networks import RESIDUAL
 
 DATA = load_data("digits")
 SHORT = {"epochs": 3, "lr": 0.02}
@@ -26,7 +27,7 @@ GIVEN = {"l1_strength": 2.0}  # in place of the rule
 
 @pytest.fixture(scope="module", params=[0.0, 0.8], ids=["dense", "sparse"])
 def original(request):
-    recipe = make_recipe(DATA, rate=request.param, epochs=2, train_size=100)
+    recipe = make_recipe(DATA, arch=RESIDUAL, rate=request.param, epochs=2, train_size=100)
     return train_original(DATA, recipe, Run(device="cpu"))
 
 
@@ -141,7 +142,8 @@ def test_the_share_of_zeros_is_told_each_epoch_and_ends_at_the_sparsity(original
     assert run.notes == []
 
 
-def test_the_new_mask_is_handed_on(original, tmp_path):
+def test_the_new_mask_is_handed_on(original, tmp_path, monkeypatch):
+    monkeypatch.setenv("MU_TRUST", RESIDUAL.partition(":")[0])
     found = unlearned(original, exact_zeros=True)
     found.save(tmp_path)
     loaded = Checkpoint.load(tmp_path)

@@ -20,6 +20,7 @@ from mu.originals.train import make_recipe, train_original
 from mu.runs import Run, generator
 from mu.training.optimizers import NormalizedSGD
 from tests.helpers import bits
+from tests.methods.networks import RESIDUAL
 
 DATA = load_data("digits")
 SMALL = {"epochs": 6, "batch_size": 4}  # of the contract tests
@@ -30,7 +31,7 @@ SEED = 2
 @pytest.fixture(scope="module", params=[0.0, 0.8], ids=["dense", "sparse"])
 def original(request):
     """It fits its images, so that there is something to forget."""
-    recipe = make_recipe(DATA, rate=request.param, epochs=12, train_size=120)
+    recipe = make_recipe(DATA, arch=RESIDUAL, rate=request.param, epochs=12, train_size=120)
     return train_original(DATA, recipe, Run(device="cpu"))
 
 

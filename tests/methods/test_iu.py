@@ -21,7 +21,7 @@ from mu.runs import Run
 from tests.fisher import slow
 from tests.helpers import bits, make_dataset, mostly_slow, random_mask
 from tests.helpers import make_recipe as small_recipe
-from tests.methods.networks import LINEAR
+from tests.methods.networks import LINEAR, RESIDUAL
 from tests.training.networks import PLAIN
 
 DATASET = make_dataset(train=40, test=9, classes=3, size=6)
@@ -246,7 +246,9 @@ def wanted(original, split):
 
 @pytest.mark.parametrize("forget", mostly_slow(["class:3", "random:10%"], "class:3"))
 def test_by_default_it_goes_until_the_forget_set_is_as_unseen(forget):
-    fitted = train_original(DIGITS, make_recipe(DIGITS, rate=0.8, epochs=12, train_size=150), Run())
+    fitted = train_original(
+        DIGITS, make_recipe(DIGITS, arch=RESIDUAL, rate=0.8, epochs=12, train_size=150), Run()
+    )
     split = forget_split(fitted, DIGITS, forget)
     run, found = Run(device="cpu"), copy.deepcopy(fitted)
     make_method("iu", {"max_accuracy_drop": 10.0}).unlearn(found, split, run)

@@ -12,6 +12,7 @@ from mu.data.batches import batch_count
 from mu.methods import make_method
 from mu.originals.train import make_recipe, train_network, train_original
 from mu.runs import Run
+from tests.methods.networks import RESIDUAL
 from tests.training.networks import PLAIN
 
 DATA = load_data("digits")
@@ -25,7 +26,9 @@ def run_retrain(original, split, seed=0, **settings):
 
 
 def make_original(rate):
-    return train_original(DATA, make_recipe(DATA, rate=rate, epochs=3, train_size=150), Run())
+    return train_original(
+        DATA, make_recipe(DATA, arch=RESIDUAL, rate=rate, epochs=3, train_size=150), Run()
+    )
 
 
 def same(one, other):

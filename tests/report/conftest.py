@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from matplotlib.figure import Figure
+
+from tests.soon import paint_as_it_is
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _painted(unpainted: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", Figure.painted)
+        paint_as_it_is(patch.setattr)
         yield

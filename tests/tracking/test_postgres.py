@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pytest
 from mu.tracking import connect, postgres
 from mu.tracking.store import failure
 from tests.helpers import refused
-from tests.processes import PATIENCE, environment
+from tests.processes import PATIENCE, run_python
 from tests.tracking.test_store import free_port
 
 PASSWORD = "hunt/er'2"
@@ -37,16 +36,16 @@ def work(uri, barrier, number):
             recorder.metrics({"loss": number + step / 100}, step)
 
 context = multiprocessing.get_context("fork")
-count = int(sys.argv[2])
-barrier = context.Barrier(count)
-children = [
-    context.Process(target=work, args=(sys.argv[1], barrier, number)) for number in range(count)
-]
-for child in children:
-    child.start()
-for child in children:
-    child.join()
-print(*[child.exitcode for child in children])
+for count in map(int, sys.argv[2:]):
+    barrier = context.Barrier(count)
+    children = [
+        context.Process(target=work, args=(sys.argv[1], barrier, number)) for number in range(count)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    print(*[child.exitcode for child in children])
 """
 
 
@@ -145,13 +144,9 @@ def test_eight_first_users_and_then_sixteen_writers_lose_nothing(
     server: Server, tmp_path: Path
 ) -> None:
     uri = server.create("fresh")
-    for count in (8, 16):
-        done = subprocess.run(
-            [sys.executable, "-c", AT_ONCE, uri, str(count)], cwd=tmp_path, env=environment(),
-            capture_output=True, text=True, timeout=4 * PATIENCE, check=False,
-        )  # fmt: skip
-        assert done.stdout.split() == ["0"] * count, done.stderr
-        assert PASSWORD not in done.stderr
+    done = run_python("-c", AT_ONCE, uri, "8", "16", cwd=tmp_path, timeout=8 * PATIENCE)
+    assert done.stdout.split() == ["0"] * (8 + 16), done.stderr
+    assert PASSWORD not in done.stderr
     store = connect(uri)
     runs = list(store.search(""))
     assert [run.info.status for run in runs] == ["FINISHED"] * 24

@@ -506,10 +506,10 @@ def test_a_resume_by_the_launcher(
 
 # --- processes that are ended -------------------------------------------------------------
 
-# Long enough to be ended in the middle: 22 epochs, each about a sixth of a second.
+# Long enough to be ended in the middle: 22 epochs, each about a tenth of a second.
 LONG = [
     "--pruner", "imp", "--rate", "0.3", "--rounds", "2", "--epochs", "8", "--rewind_epoch", "1",
-    "--train_size", "500", "--device", "cpu",
+    "--train_size", "250", "--device", "cpu",
 ]  # fmt: skip
 
 
@@ -525,7 +525,7 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> An
         if process.poll() is not None:
             raise AssertionError(f"the process ended first:\n{process.communicate()[1]}")
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 

@@ -142,6 +142,7 @@ def test_a_killed_run_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
             for run in remote.search("tags.`mu.entry` = 'prune' and attributes.status = 'RUNNING'"):
                 run_id = run.info.run_id
                 names = progress_at(remote, run_id)
+            time.sleep(0.05)
         process.kill()
         process.wait(PATIENCE)
     assert remote.run(run_id).info.status == "RUNNING"
@@ -196,27 +197,27 @@ def test_an_unlearning_goes_on_from_what_it_had_uploaded(remote: Store) -> None:
 
 
 def test_a_server_that_dies_in_mid_run_takes_nothing_with_it(
-    empty_store: Path, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    server: Server, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
+    """The last test of this file: it is the server of the others that dies."""
     monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.1)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with serving(empty_store, tmp_path / "server") as server:
-        store = connect(server.uri)
-        said = refused("could not be stored", "no tracking server answers", "Connection refused")
-        with said, tracked(store, "prune", "x") as recorder:
-            recorder.metrics({"loss": 1.0}, 0)
-            deadline = time.monotonic() + PATIENCE
-            while "loss" not in store.run(recorder.run_id).data.metrics:
-                assert time.monotonic() < deadline
-            server.kill()
-            for step in range(1, 6):  # the training goes on
-                recorder.metrics({"loss": 1.0 / step}, step)
-                time.sleep(0.1)
-            recorder.tags({"mu.data": "abc"})
-            checkpoint.save(recorder.folder)
-        assert str(recorder.folder) in said.message
+    store = connect(server.uri)
+    said = refused("could not be stored", "no tracking server answers", "Connection refused")
+    with said, tracked(store, "prune", "x") as recorder:
+        recorder.metrics({"loss": 1.0}, 0)
+        deadline = time.monotonic() + PATIENCE
+        while "loss" not in store.run(recorder.run_id).data.metrics:
+            assert time.monotonic() < deadline
+        server.kill()
+        for step in range(1, 6):  # the training goes on
+            recorder.metrics({"loss": 1.0 / step}, step)
+            time.sleep(0.1)
+        recorder.tags({"mu.data": "abc"})
+        checkpoint.save(recorder.folder)
+    assert str(recorder.folder) in said.message
     assert Checkpoint.load(recorder.folder).mask == checkpoint.mask
     warnings = capsys.readouterr().err.splitlines()
     assert len([one for one in warnings if one.startswith("warning: ")]) == 1

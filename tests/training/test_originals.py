@@ -189,6 +189,8 @@ plain_recipe = cache(lambda name: make_recipe(DATA, profile=name))
     pruner=st.sampled_from([None, "imp", "random"]),
 )
 def test_what_is_given_wins_and_nothing_else_changes(name, asked, arch, pruner):
+    if asked.get("optimizer") == "adamw" and plain_recipe(name).training.nesterov:
+        asked = {**asked, "nesterov": False}  # else it is refused
     one = make_recipe(DATA, profile=name, arch=arch, pruner=pruner, **asked)
     plain = plain_recipe(name)
     for key, value in one.training.as_dict().items():

@@ -72,3 +72,14 @@ def test_a_schedule_scales_with_its_length_and_stays_between_0_and_1(
 def test_warm_up_rises_linearly_to_the_schedule():
     rates = [learning_rate_factor("constant", epoch / 2, 10, warmup=2) for epoch in range(8)]
     assert rates == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("steps", [100, 490])
+def test_a_triangle_is_two_lines(steps):
+    """By step: from 0.2 to 1 at 23 % of the steps, then to 0.07."""
+    peak = 0.23 * steps
+    for step in range(steps + 1):
+        up = 0.2 + 0.8 * step / peak
+        down = 1 - 0.93 * (step - peak) / (steps - peak)
+        factor = learning_rate_factor("triangle", step / steps * 10, 10)
+        assert factor == pytest.approx(min(up, down), abs=1e-12)

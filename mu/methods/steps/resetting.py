@@ -52,11 +52,15 @@ def draw_anew(checkpoint: Checkpoint, chosen: dict[str, Tensor], run: Run) -> No
 
 @torch.no_grad()
 def transpose_kernels(checkpoint: Checkpoint) -> int:
-    """Swap the last two axes of every square convolution's kernel; how many those are."""
+    """Swap the last two axes of every square convolution's kernel; how many those are.
+
+    Fixed ones stay.
+    """
     kernels = {
         one.weight
         for one in checkpoint.model.modules()
         if isinstance(one, nn.Conv2d) and one.kernel_size[0] == one.kernel_size[1] > 1
+        if isinstance(one.weight, nn.Parameter)
     }
     for kernel in kernels:
         kernel.copy_(kernel.mT.clone())
@@ -70,7 +74,8 @@ def take_over(
 ) -> None:
     """Put these parameters of another network of the architecture, and buffers, into ``model``.
 
-    ``modules``: names of those whose buffers, their running statistics, are taken over too.
+    ``modules``: names of those whose buffers, their running statistics, are taken over too; weights
+    that are fixed stay.
     """
     theirs, named = dict(other.named_parameters()), dict(model.named_parameters())
     for name in parameters:
@@ -78,4 +83,5 @@ def take_over(
     for name in modules:
         fresh = dict(other.get_submodule(name).named_buffers(recurse=False))
         for key, buffer in model.get_submodule(name).named_buffers(recurse=False):
-            buffer.copy_(fresh[key])
+            if key != "weight":
+                buffer.copy_(fresh[key])

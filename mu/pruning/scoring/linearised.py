@@ -59,6 +59,9 @@ class Twin:
         self._sizes: dict[str, Tensor] = {}
         for name, parameter in self._parameters.items():
             self._sizes[name] = _make_positive(name.rpartition(".")[2], parameter.detach())
+        for name, fixed in network.named_buffers():
+            if name.endswith("weight"):
+                fixed.abs_()
         self._network = exchanged(network.eval(), linear)  # in training, dropout would draw
         self.prune(mask)
 

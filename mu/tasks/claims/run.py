@@ -12,6 +12,7 @@ from pathlib import Path
 from mu.cli.requests import ClaimsOptions, DeviceOptions, Request
 from mu.report import console
 from mu.report.markdown import escape, markdown_table, paragraphs
+from mu.report.run_names import run_name
 from mu.tasks.base import run_task
 from mu.tasks.claims.document import read_claims
 from mu.tasks.claims.judge import FAIL, NOT_RUN, PASS, Measured, Verdict, judge
@@ -47,7 +48,7 @@ def claims(request: Request) -> None:
         lead = f"{summary(counts)}, {datetime.date.today()}"
         recorder.describe(paragraphs(lead, table, *legend))
 
-    run_id, _ = run_task(store, "claims", f"claims · {path.stem}", work)
+    run_id, _ = run_task(store, "claims", run_name("claims", path.stem), work)
     console.print_texts("", COLUMNS, map(cells, verdicts), LAYOUT, plain=True)
     print("\n".join([*legend, summary(counts)]))
     console.print_lines({"claims": run_id, "browse": browse(store, run_id=run_id)})

@@ -18,6 +18,7 @@ from mu.devices import pick_device
 from mu.distributed.place import shares
 from mu.errors import UserError
 from mu.report import console
+from mu.report.run_names import run_name
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.outputs import write_text
 from mu.tasks.sweep.engines import Engine
@@ -149,7 +150,13 @@ def _make(sweep: Sweep, resume: str | None) -> None:
                 "the same command again tries just these"
             )
 
-    run_task(sweep.store, "sweep", f"{counts['cells']} unlearnings", work, resume=resume)
+    run_task(
+        sweep.store,
+        "sweep",
+        run_name("sweep", f"{counts['cells']} unlearnings"),
+        work,
+        resume=resume,
+    )
 
 
 def _recheck(sweep: Sweep, count: int) -> None:
@@ -168,7 +175,9 @@ def _recheck(sweep: Sweep, count: int) -> None:
         again = {one.key: schedule.results[one.key] for one in plan if one.kind == "cell"}
         return recheck(recorder, list(compared(sweep.store, sweep.plan, sweep.found, again)))
 
-    run_id, alike = run_task(sweep.store, "sweep", f"recheck of {count}", work)
+    run_id, alike = run_task(
+        sweep.store, "sweep", run_name("recheck", f"{count} unlearnings"), work
+    )
     console.print_lines({"recheck": run_id, "browse": browse(sweep.store, run_id=run_id)})
     if not alike:
         sys.exit(1)

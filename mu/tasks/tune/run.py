@@ -17,6 +17,7 @@ from mu.digests import digest_of
 from mu.errors import UserError
 from mu.methods import check_method, method_class
 from mu.methods.stopping import Stopping
+from mu.report.run_names import brief_forget, run_name
 from mu.tasks.base import (
     checked_device,
     device_in_force,
@@ -110,7 +111,7 @@ def tune(request: Request) -> None:
     else:
         tuning = _planned(options, request, device)
         resume = _unfinished(tuning)
-    title = f"tune {tuning.space.method.name} {tuning.options.forget}"[:20]
+    title = run_name("tune", tuning.space.method.name, brief_forget(tuning.options.forget))
     work = partial(_work, tuning, resume)
     run_id, outcome = run_task(tuning.store, "tune", title, work, resume=resume)
     print_outcome(tuning.store, run_id, outcome)

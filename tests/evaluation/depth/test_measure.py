@@ -14,6 +14,7 @@ import mu
 from mu.checkpoints import Checkpoint
 from mu.data.forget_split import ForgetSplit
 from mu.evaluation.case import Case, Model
+from mu.evaluation.depth import measure
 from mu.evaluation.depth.measure import NAMES, OF_ORACLE, depth
 from mu.evaluation.depth.relearn import Relearning
 from mu.evaluation.measurements import Selection, measurements
@@ -46,6 +47,7 @@ def retrained(forget: str, seed: int = 0) -> Checkpoint:
     return checkpoint
 
 
+@cache
 def masked() -> Checkpoint:
     """The original, with the output of the forgotten class switched off and nothing unlearned."""
     checkpoint = copy.deepcopy(trained())
@@ -55,6 +57,7 @@ def masked() -> Checkpoint:
     return checkpoint
 
 
+@cache
 def vandal() -> Checkpoint:
     checkpoint = copy.deepcopy(trained())
     checkpoint.model = checkpoint.spec.recipe.model.build(99).eval()
@@ -63,13 +66,19 @@ def vandal() -> Checkpoint:
 
 
 def case(checkpoint: Checkpoint, oracle: Checkpoint | None, forget: str = FORGET) -> Case:
-    run, split = Run(device="cpu"), split_of(forget)
+    its = None if oracle is None else model(oracle, forget)
+    ours, original = model(checkpoint, forget), model(trained(), forget)
+    return Case(ours, split_of(forget), Run(device="cpu"), 0, original, its)
 
-    def model(one: Checkpoint) -> Model:
-        return Model(one, predict_split(one.model, split, run))
 
-    its = None if oracle is None else model(oracle)
-    return Case(model(checkpoint), split, run, 0, model(trained()), its)
+MODELS: dict[tuple[int, str], Model] = {}  # with their checkpoints, whose numbers so stay theirs
+
+
+def model(one: Checkpoint, forget: str) -> Model:
+    if (id(one), forget) not in MODELS:
+        outputs = predict_split(one.model, split_of(forget), Run(device="cpu"))
+        MODELS[id(one), forget] = Model(one, outputs)
+    return MODELS[id(one), forget]
 
 
 @cache
@@ -194,6 +203,7 @@ def test_too_many_steps_are_said(
 ) -> None:
     monkeypatch.setattr(Relearning, "fine", lambda *_: (theirs, 0.002))
     monkeypatch.setattr(Relearning, "quickest", lambda *_: ours)
+    monkeypatch.setattr(measure, "_features", lambda *_: {})
     one = case(masked(), retrained(FORGET))
     its = depth(one)
     assert its.get("depth") == (None if expected is None else pytest.approx(expected))
