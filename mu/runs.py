@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,9 +16,12 @@ from torch import nn
 
 from mu import memory
 from mu.devices import check_devices, check_ranks, pick_device
+from mu.distributed.group import from_first
 from mu.distributed.place import place
 from mu.distributed.ranks import Ranks
 from mu.errors import UserError
+from mu.precision import decide
+from mu.processor import Processor
 from mu.progress_bars import Advance, bar, lines
 from mu.threads import compute_with, suited
 
@@ -46,7 +50,8 @@ class Run:
     seed
         Of this step's own randomness.
     precision
-        ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA, fp32 elsewhere.
+        ``fp32``, ``bf16`` (autocast), or ``auto``: bf16 on CUDA; on the CPU what is faster for the
+        first network that is placed, see :mod:`mu.precision`.
     devices
         How many processes do the work together, each with a GPU of its own or its part of the CPU;
         by default as many as torch's launcher started. See :mod:`mu.distributed`.
@@ -65,6 +70,8 @@ class Run:
     ----------
     ranks
         This process's place among those that do the work of the run together.
+    precision
+        The one in force: with ``auto`` on the CPU that is known once a network is placed.
 
     Raises
     ------
@@ -97,8 +104,8 @@ class Run:
         self.seed = seed
         if precision not in PRECISIONS:
             raise UserError(f"precision={precision!r}: give one of {', '.join(PRECISIONS)}")
-        self.precision = precision
-        self.bf16 = precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
+        on_cuda = precision == "auto" and self.device.type == "cuda"
+        self.precision = "bf16" if on_cuda else precision
         self._threads = threads
         self._sink = sink
         wanted = sys.stderr.isatty() if show_progress is None else show_progress
@@ -170,11 +177,28 @@ class Run:
         That memory format is what convolutions are fastest in, on CPUs too (a quarter faster
         for a ResNet-14); values and shapes are the same. From then on torch computes with the
         number of threads that suits the network and images of ``shape`` (channels, height, width);
-        where that is not given, with as many as before.
+        where that is not given, with as many as before. The first network that is placed with a
+        shape settles a precision that was left open; the first rank decides for all.
         """
         if shape is not None:
             compute_with(self._threads or suited(model, shape))
-        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if shape is not None and self.precision == "auto":
+            with self.untimed():
+                self.precision, note = from_first(partial(decide, model, shape))
+            if note:
+                self.note(note)
+        return model
+
+    @property
+    def bf16(self) -> bool:
+        """Whether forward passes are in bf16."""
+        return self.precision == "bf16"
+
+    @property
+    def processor(self) -> str:
+        """The kind of processor that computes; another one rounds otherwise."""
+        return str(Processor.of(self.device))
 
     @property
     def threads(self) -> int:

@@ -23,7 +23,7 @@ from mu.evaluation.outputs import predict
 from mu.models import ModelSpec
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
-from mu.tasks.base import record_threads, run_task
+from mu.tasks.base import record_rounding, run_task
 from mu.tasks.problem import TrainTask
 from mu.tracking import Recorder, Store, connect
 from tests.conftest import copy_store, store_uri
@@ -183,10 +183,10 @@ def test_a_run_that_is_continued_with_another_number_says_so(
 
     def work(recorder: Recorder) -> str:
         torch.set_num_threads(1)
-        record_threads(recorder, run)
+        record_rounding(recorder, run)
         recorder.flush()
         torch.set_num_threads(now)
-        record_threads(recorder, run, resumed=True)
+        record_rounding(recorder, run, resumed=True)
         return recorder.run_id
 
     run_id = run_task(store, "prune", "a title", work)[0]

@@ -111,7 +111,10 @@ class DeviceOptions(Hyperparameters):
 
     device: str = setting("auto", help="auto, cpu, cuda, cuda:1, ...")
     precision: str = setting(
-        "auto", help="auto is bf16 on CUDA, fp32 elsewhere", choices=("auto", "fp32", "bf16")
+        "auto",
+        help="auto is bf16 on CUDA, and on CPUs with instructions for it where that is faster for "
+        "the network, which is measured once a machine; else fp32",
+        choices=("auto", "fp32", "bf16"),
     )
     devices: int = setting(
         1,
@@ -491,7 +494,7 @@ class SweepOptions(Hyperparameters):
     )
     jobs: int | None = optional(
         help="tasks at a time, for processes and ray (default: one for each GPU, or without GPUs "
-        "for each core)",
+        "for each core, with one thread, where memory allows)",
         low=1,
         high=MOST_PROCESSES,
     )

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mu.data.files.cache import cache_folder, file_digest, load_cached, store_cached
+from mu.cache import cache_folder
+from mu.data.files.cache import file_digest, load_cached, store_cached
 from mu.data.files.decode import decode
 from mu.data.files.parts import class_folders, labelled
 from mu.data.files.tree import ImageTree

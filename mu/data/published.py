@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mu.data.files.cache import cache_folder
+from mu.cache import cache_folder
 from mu.data.files.decode import check_memory, decode
 from mu.data.files.listing import Sample
 from mu.data.files.tree import ImageTree

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
@@ -79,25 +81,31 @@ def is_running(pid: int, started: float) -> bool:
         return True
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores that this process may use: its affinity, and what its container is given of them."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with suppress(OSError, ValueError):  # no container, or one without a limit
+        given, period = map(int, limit.read_text().split())  # microseconds
+        count = min(count or 1, max(1, given // period))
+    return count or 1
 
 
-def shares(count: int | None, device: str, devices: int) -> list[dict[str, str]]:
+def shares(
+    count: int | None, device: str, devices: int, threads: int | None = None
+) -> list[dict[str, str]]:
     """Environments for so many workers: a share of the cores each, and a GPU if possible.
 
     Without ``count`` there is a worker for each GPU, or else for each core. ``device`` and
     ``devices``: see :class:`mu.cli.requests.DeviceOptions`; GPUs are shared where a worker takes
-    one.
+    one. ``threads``: of a worker's large networks, by default its share of the cores.
     """
     gpus = _gpus() if device in ("auto", "cuda") and devices == 1 else []
     cores = usable_cores()
     count = count or len(gpus) or cores
     known = "OMP_NUM_THREADS" in os.environ
-    threads = {} if known else {"OMP_NUM_THREADS": str(max(1, cores // count))}
+    omp = {} if known else {"OMP_NUM_THREADS": str(threads or max(1, cores // count))}
     return [
-        {**threads, **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})}
+        {**omp, **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})}
         for number in range(count)
     ]
 

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import torch
-
 from mu.cli.requests import DeviceOptions
 from mu.devices import check_device_count
 from mu.distributed.place import place
 from mu.runs import Run
+from mu.tags import PRECISION, PROCESSOR
 from mu.tracking import Recorder, Store, remove_progress, tracked
 
 Value = TypeVar("Value")
@@ -46,27 +45,34 @@ def make_run(device: DeviceOptions, recorder: Recorder | None = None, seed: int 
     return Run(**device.as_dict(), seed=seed, sink=recorder.metrics if recorder else None)
 
 
-def record_threads(recorder: Recorder, run: Run, *, resumed: bool = False) -> None:
-    """Record with how many threads the run computes, once a network is placed.
+def record_rounding(recorder: Recorder, run: Run, *, resumed: bool = False) -> None:
+    """Record what decides how the run's sums are rounded, once a network is placed.
 
-    A run that is continued keeps the parameter of its first process; a note says what has changed.
+    That is the number of threads, the precision and the kind of processor. A run that is continued
+    keeps what its first process recorded; a note says what has changed.
     """
-    recorder.params({"threads": run.threads})
+    now = {"threads": str(run.threads), "precision": run.precision, "processor": run.processor}
+    recorder.params({name: now[name] for name in ("threads", "precision")})
+    first = now
     if resumed:
-        before = recorder.store.run(recorder.run_id).data.params.get("threads")
-        if before not in (None, str(run.threads)):
+        data = recorder.store.run(recorder.run_id).data
+        # Not by the parameter, where MLflow's launcher may have logged what was typed: auto.
+        before = {"precision": PRECISION, "processor": PROCESSOR}
+        found = {name: data.tags.get(tag) for name, tag in before.items()}
+        found["threads"] = data.params.get("threads")
+        first = {name: found[name] or value for name, value in now.items()}
+    recorder.tags({PRECISION: first["precision"], PROCESSOR: first["processor"]})
+    for name, value in first.items():
+        if value != now[name]:
             run.note(
-                f"begun with threads={before} and continued with threads={run.threads}: the result "
+                f"begun with {name}={value} and continued with {name}={now[name]}: the result "
                 "may differ by rounding from that without the interruption"
             )
 
 
-def device_in_force(device: DeviceOptions) -> dict[str, Any]:
-    """The options for a run's configuration, with the number of threads that torch computes with.
-
-    Called while the run is at work, once a network is placed.
-    """
-    return {**device.as_dict(), "threads": torch.get_num_threads()}
+def device_in_force(device: DeviceOptions, run: Run) -> dict[str, Any]:
+    """The options for a run's configuration, with the threads and the precision of its work."""
+    return {**device.as_dict(), "threads": run.threads, "precision": run.precision}
 
 
 def checked_device(given: DeviceOptions) -> DeviceOptions:

@@ -40,10 +40,11 @@ def measured_depth(
         Model(problem.checkpoint, problem.before),
         None if oracle is None or theirs is None else Model(oracle.checkpoint, theirs),
     )
+    run.place(done.checkpoint.model, problem.dataset.shape)  # settles the precision
     key = depth_key(problem, run)
     known = None if oracle is None else logged_depth(recorder.store, oracle, key)
     found = depth(case, known)
-    done.run.notes += run.notes
+    done.run.notes += [note for note in run.notes if note not in done.run.notes]
     recorder.tags({tags.DEPTH: key})
     return found
 

@@ -13,7 +13,7 @@ from mu.report import console
 from mu.report.markdown import escape, items, markdown_table, paragraphs
 from mu.report.run_names import ID_SHOWN, run_name
 from mu.tasks.attacks import stated_options
-from mu.tasks.base import checked_device, make_run, record_threads, run_task
+from mu.tasks.base import checked_device, make_run, record_rounding, run_task
 from mu.tasks.outputs import about, keep_results, log_data
 from mu.tasks.subject import network_of
 from mu.tasks.suspects import COLUMNS, Search, quality, rows_of
@@ -43,7 +43,7 @@ def detect(request: Request) -> None:
         recorder.tags({tags.UPSTREAM: options.run_id, tags.DATA: data})
         log_data(recorder, dataset)
         found = search.run(checkpoint, dataset, run)
-        record_threads(recorder, run)
+        record_rounding(recorder, run)
         if isinstance(dataset, AttackedDataset):
             run.note(f"ASR is of {dataset.attack.in_words(dataset)}")
         numbers = {**quality(found, dataset), **backdoor(checkpoint.model, dataset, run)}

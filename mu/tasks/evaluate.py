@@ -29,7 +29,7 @@ from mu.report.metrics import main_names, number_cells, print_metrics
 from mu.report.run_names import ID_SHOWN, run_name
 from mu.runs import Run
 from mu.tasks.attacks import stated_options
-from mu.tasks.base import checked_device, make_run, record_threads, run_task
+from mu.tasks.base import checked_device, make_run, record_rounding, run_task
 from mu.tasks.detect import detect
 from mu.tasks.outputs import about, keep_results
 from mu.tasks.resolve import check_oracle_run, oracle_of
@@ -123,7 +123,7 @@ def evaluate(request: Request) -> None:
     def work(recorder: Recorder) -> tuple[dict[str, float], dict[str, float], list[Alarm]]:
         recorder.params({**options.as_dict(), "oracle_run_id": oracle_id or "none"})
         recorder.params(stated_options(subject.split.dataset))
-        record_threads(recorder, run)
+        record_rounding(recorder, run)
         recorder.tags({tags.UPSTREAM: subject.run_id, tags.ORACLE: oracle_id})
         found = {name: rounded(value) for name, value in measurements(case, selection).items()}
         theirs = {n: rounded(v) for n, v in oracles_numbers(case, found).items()}

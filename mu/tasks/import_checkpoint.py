@@ -14,7 +14,7 @@ from mu.foreign.files import read_weight_file
 from mu.foreign.originals import import_original
 from mu.report import console, prose
 from mu.report.run_names import name_original, run_name
-from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
+from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.outputs import save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.prune import print_original
@@ -40,7 +40,7 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         recorder.params(params)
         run = make_run(device, recorder, recipe.seed)
         metrics = evaluate_original(checkpoint, dataset, run)
-        record_threads(recorder, run)
+        record_rounding(recorder, run)
         run.log_all(metrics, 0)
         warnings = imported.warnings(published, metrics["train_acc"], run, again(request, file))
         text = prose.describe_import(imported, metrics, warnings, recorder.run_id)
@@ -48,7 +48,7 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         save_network(recorder, checkpoint, metrics, text, {tags.IMPORTED: digest[:16]})
         assumed = {one.name: one.source for one in imported.assumptions}
         source = {**imported.taken, "sha256": digest, "assumptions": assumed}
-        config = {**params, **device_in_force(device), "imported": source}
+        config = {**params, **device_in_force(device, run), "imported": source}
         write_json(recorder.folder / "config.json", config)
         return TrackedModel(recorder.run_id, checkpoint, metrics), warnings
 

@@ -32,7 +32,8 @@ from mu.report import console
 from mu.report import lira as page
 from mu.report.markdown import items, links_list, markdown_table, paragraphs
 from mu.report.run_names import brief_forget, run_name
-from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
+from mu.runs import Run
+from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.lira_task import LiraTask
 from mu.tasks.outputs import about, write_csv, write_json
 from mu.tasks.records import RECORDS_FILE, WORST, notes_on, rows_of, worst
@@ -131,11 +132,13 @@ def _work(task: LiraTask, recorder: Recorder) -> Found:
     recorder.tags(task.problem.tags())
     run = make_run(task.problem.device)
     run.place(task.problem.checkpoint.model, task.problem.dataset.shape)
-    record_threads(recorder, run)
+    record_rounding(recorder, run, resumed=task.resume is not None)
+    for text in run.notes:
+        _say(f"note: {text}")
     try:
         numbers = _with_progress(task.options.references)
         references = [_reference(recorder, task, one) for one in numbers]
-        return _attack(recorder, task, references)
+        return _attack(recorder, task, references, run)
     except (KeyboardInterrupt, Stopped):
         _say(f"to continue with the references that are kept: -P resume_run_id={recorder.run_id}")
         raise
@@ -190,7 +193,7 @@ def _kept(recorder: Recorder, task: LiraTask, number: int) -> Reference | None:
         return None
 
 
-def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> Found:
+def _attack(recorder: Recorder, task: LiraTask, references: list[Reference], run: Run) -> Found:
     """Attack every model, and write everything that the run keeps."""
     views, folder = {name: _view(task, one) for name, one in task.models.items()}, recorder.folder
     scores = attacks.attack_all(views, references, len(task.challenge.members), task.options.gamma)
@@ -211,7 +214,8 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference]) -> 
     metrics |= _rounded(mean_memorisations(parts))
     recorder.metrics(metrics)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "config.json", {**task.config(), **device_in_force(task.problem.device)})
+    device = device_in_force(task.problem.device, run)
+    write_json(folder / "config.json", {**task.config(), **device})
     write_csv(folder / RECORDS_FILE, found.records)
     save_models(folder / MODELS_FILE, task.challenge, views, len(dataset.train))
     page.plot_roc(scores, folder / "plots" / "roc.png")

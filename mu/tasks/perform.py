@@ -28,7 +28,7 @@ from mu.report import console, plots, prose
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
 from mu.report.verdict import SPREAD, verdict
 from mu.runs import Run
-from mu.tasks.base import device_in_force, make_run, record_threads, run_task
+from mu.tasks.base import device_in_force, make_run, record_rounding, run_task
 from mu.tasks.depth import measured_depth
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
@@ -105,7 +105,7 @@ def forgotten(
         run.note(text)
     checkpoint = copy.deepcopy(problem.checkpoint)
     run.place(checkpoint.model, problem.dataset.shape)
-    record_threads(recorder, run, resumed=task.resume_run_id is not None)
+    record_rounding(recorder, run, resumed=task.resume_run_id is not None)
     with run.stopwatch() as seconds:
         unlearn(task.method, checkpoint, problem.split, run, checkpointer)
     return checkpoint, run, run.seconds_before + seconds[0]  # interrupted processes included
@@ -191,7 +191,9 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
         rows = problem.dataset.file_rows({"train": problem.split.forget.tolist()}, read=True)
         write_csv(folder / "forget" / "files.csv", rows)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "config.json", {**task.config(), **device_in_force(problem.device)})
+    write_json(
+        folder / "config.json", {**task.config(), **device_in_force(problem.device, done.run)}
+    )
     plots.plot_layers(done.checkpoint.mask, folder / "mask" / "layers.png")
     plots.plot_confidence(problem.before, done.after, folder / "plots" / "confidence.png")
     plots.plot_metrics(_rows(done), folder / "plots" / "metrics.png")

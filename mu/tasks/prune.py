@@ -33,7 +33,7 @@ from mu.report import console, plots, prose
 from mu.report.run_names import name_original
 from mu.runs import Run
 from mu.tasks.attacks import attack_spelled
-from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
+from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.outputs import log_data, save_network, write_json
 from mu.tasks.problem import TrackedModel, TrainTask
 from mu.tasks.resolve import data_of, load_requested, settings_given
@@ -237,7 +237,7 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint), tags.POISON: planted})
     run = make_run(task.device, recorder, task.recipe.seed)
     run.place(task.recipe.model.build(task.recipe.seed), dataset.shape)
-    record_threads(recorder, run, resumed=task.resume_run_id is not None)
+    record_rounding(recorder, run, resumed=task.resume_run_id is not None)
     checkpoint, seconds = _trained(task, run, recorder)
     metrics = {**evaluate_original(checkpoint, dataset, run), "train_s": seconds}
     run.log("TA", metrics["TA"], stages[-1].round)
@@ -249,7 +249,7 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     plots.plot_history(run, recorder.folder / "plots" / "training.png", stages)
     if len(stages) > 1:
         plots.plot_sparsity(rows, recorder.folder / "plots" / "sparsity.png")
-    write_json(recorder.folder / "config.json", {**settings, **device_in_force(task.device)})
+    write_json(recorder.folder / "config.json", {**settings, **device_in_force(task.device, run)})
     console.print_notes(run.notes)
     return TrackedModel(recorder.run_id, checkpoint, metrics)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mu import tags
 from mu.cli.requests import DeviceOptions
+from mu.devices import pick_device
 from mu.digests import digest_of
 from mu.errors import UserError
 from mu.hyperparameters import Hyperparameters
@@ -64,9 +65,22 @@ def resumed_on(
     device contradicts how the run was made.
     """
     kept = kept_device(made)
-    said = {name: value for name, value in device.items() if name in kept}
+    said = {name: value for name, value in device.items() if name in kept and value != "auto"}
     refuse_contradictions(found.run.info.run_id, made, {**given, **said})
-    return DeviceOptions.of({**device, **kept})
+    return _begun(DeviceOptions.of({**device, **kept}), found)
+
+
+def _begun(device: DeviceOptions, found: Interrupted) -> DeviceOptions:
+    """The device, with the precision in which the run began where that was left open.
+
+    Earlier versions did not record it: theirs was fp32 on the CPU.
+    """
+    if device.precision != "auto":
+        return device
+    begun = found.run.data.tags.get(tags.PRECISION)
+    if begun is None and found.progress and pick_device(device.device).type == "cpu":
+        begun = "fp32"
+    return replace(device, precision=begun or "auto")
 
 
 def kept_device(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,8 +104,10 @@ def continue_unlearning(store: Store, task: UnlearnTask) -> UnlearnTask:
     for run in store.find(wanted, UNFINISHED):
         with suppress(UserError):  # it is still alive, say, or damaged
             found = interrupted(store, run.info.run_id, "unlearn")
-            if {**found.document, "data_dir": None} == {**task.document(), "data_dir": None}:
-                return continued(task, found)
+            device = _begun(task.problem.device, found)
+            again = replace(task, problem=replace(task.problem, device=device))
+            if _agrees(found, again.document(), device):
+                return continued(again, found)
     return task
 
 
@@ -100,9 +116,19 @@ def continue_training(store: Store, task: TrainTask) -> TrainTask:
     key = tags.fingerprint_tag(task.spec().fingerprint)
     for run in store.find({tags.ORIGINAL_KEY: key, tags.ENTRY: "prune"}, UNFINISHED):
         with suppress(UserError):
-            progress = find_progress(store, resumable_run(store, run.info.run_id, "prune"))
-            # By digest: what was read from a file has lists where the task has tuples.
-            if progress is None or digest_of(progress[1]) == digest_of(task.document()):
-                found = progress[0] if progress else None
-                return replace(task, progress=found, resume_run_id=run.info.run_id)
+            resumable = resumable_run(store, run.info.run_id, "prune")
+            progress, about = find_progress(store, resumable) or (None, task.document())
+            found = Interrupted(resumable, about, progress)
+            again = replace(task, device=_begun(task.device, found))
+            if progress is None or _agrees(found, again.document(), again.device):
+                return replace(again, progress=progress, resume_run_id=run.info.run_id)
     return task
+
+
+def _agrees(found: Interrupted, document: Mapping[str, Any], device: DeviceOptions) -> bool:
+    """Whether an interrupted run was to do just that, wherever the data are."""
+    began = _begun(replace(device, precision=found.document["precision"]), found).precision
+    place = {"data_dir": None}
+    # By digest: what was read from a file has lists where the task has tuples.
+    kept = digest_of({**found.document, "precision": began, **place})
+    return kept == digest_of({**document, **place})

@@ -26,7 +26,7 @@ from mu.report.alarms import tag_of, texts
 from mu.report.markdown import links_list, paragraphs
 from mu.report.run_names import run_name
 from mu.runs import Run
-from mu.tasks.base import checked_device, device_in_force, make_run, record_threads, run_task
+from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.outputs import about, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import Models, Source, make_source
@@ -202,7 +202,7 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
         "oracle_run_id": models.oracle.run_id if models.oracle else "none",
     }
     recorder.params(made)
-    record_threads(recorder, outcome.run)
+    record_rounding(recorder, outcome.run)
     recorder.metrics(found.metrics)
     text = paragraphs(
         f"**Transfer** to `{task.target.name}`: `{models.method}` made the source model forget "
@@ -219,7 +219,8 @@ def _save(recorder: Recorder, task: TransferTask, outcome: Outcome, found: Findi
     more |= {tags.ORACLE: models.oracle.run_id} if models.oracle else {}
     more[tags.WARNINGS] = tag_of(models.alarms)
     save_network(recorder, outcome.checkpoint, found.metrics, text, more)
-    write_json(folder / "config.json", {**task.config(), **made, **device_in_force(task.device)})
+    device = device_in_force(task.device, outcome.run)
+    write_json(folder / "config.json", {**task.config(), **made, **device})
     plots.plot_history(outcome.run, folder / "plots" / "training.png")
     page.plot_transfer(found.rows, task.target.name, folder / "plots" / "target.png")
 

@@ -1,20 +1,15 @@
-"""The cache of decoded archives."""
+"""Decoded archives in the cache."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from mu.cache import write_cached
 from mu.readers.arrays import read_npy
-
-
-def cache_folder() -> Path:
-    """Where decoded archives are kept: ``$MU_CACHE``, by default ``~/.cache/mu``."""
-    return Path(os.environ.get("MU_CACHE") or Path.home() / ".cache" / "mu")
 
 
 def file_digest(path: Path) -> str:
@@ -32,13 +27,6 @@ def load_cached(path: Path) -> np.ndarray | None:
 
 
 def store_cached(path: Path, array: np.ndarray) -> None:
-    """Write under a temporary name and rename, so that no reader sees half a file."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        temporary.replace(path)
-    except OSError:  # a cache that cannot be written costs time, not correctness
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    """Keep the array; a cache that cannot be written costs time, not correctness."""
+    with suppress(OSError):
+        write_cached(path, lambda file: np.save(file, array, allow_pickle=False))

@@ -14,6 +14,7 @@ from typing import Any
 from mu import tags, trust
 from mu.cli.options import Group
 from mu.cli.requests import MOST_RUNS, DeviceOptions, Request, SweepOptions
+from mu.devices import pick_device
 from mu.distributed.place import shares
 from mu.errors import UserError
 from mu.report import console
@@ -30,6 +31,7 @@ from mu.tasks.sweep.recheck import chosen, compared
 from mu.tasks.sweep.recheck import report as recheck
 from mu.tasks.sweep.report import Board, Estimates, failures, print_plan, report
 from mu.tasks.sweep.schedule import Schedule, drive
+from mu.tasks.sweep.workers import jobs_on_cpu
 from mu.tracking import (
     UNFINISHED,
     Recorder,
@@ -197,7 +199,7 @@ def _drive(
             close_runs_below(store, run_id, "FAILED", about["error"], finder.tag(task, results))
         board.changed(task, what, about)
 
-    engine = open_engine(sweep.options, sweep.device)
+    engine = open_engine(sweep.options, sweep.device, sweep.plan)
     try:
         with Board(schedule, sweep.estimates, engine.jobs) as board:
             drive(schedule, engine, find, job, changed)
@@ -206,7 +208,7 @@ def _drive(
         close_runs_below(store, run_id, "KILLED", "the sweep was stopped")
 
 
-def open_engine(options: SweepOptions, device: DeviceOptions) -> Engine:
+def open_engine(options: SweepOptions, device: DeviceOptions, plan: Plan) -> Engine:
     """Start the engine; UserError if the Ray cluster does not answer."""
     if options.engine == "ray":
         from mu.tasks.sweep.engines.ray import Ray  # an extra
@@ -214,6 +216,11 @@ def open_engine(options: SweepOptions, device: DeviceOptions) -> Engine:
         gpus = 0 if device.device == "cpu" else device.devices
         return Ray(perform_in_worker, options.jobs, options.ray_address, gpus)
     if options.engine == "processes":
-        places = shares(options.jobs, device.device, device.devices)
+        jobs, threads = options.jobs, None
+        if jobs is None and pick_device(device.device).type == "cpu":
+            (jobs, why), threads = jobs_on_cpu(plan, device), 1
+            if why:
+                print(why)
+        places = shares(jobs, device.device, device.devices, threads)
         return Processes(perform_in_worker, places)
     return Engine(perform)

@@ -18,7 +18,13 @@ from mu.errors import UserError
 from mu.methods import check_method, method_class
 from mu.methods.stopping import Stopping
 from mu.report.run_names import brief_forget, run_name
-from mu.tasks.base import checked_device, device_in_force, run_task
+from mu.tasks.base import (
+    checked_device,
+    device_in_force,
+    make_run,
+    record_rounding,
+    run_task,
+)
 from mu.tasks.listed import forget_split
 from mu.tasks.outputs import log_data, write_json
 from mu.tasks.problem import TrackedModel, UnlearningProblem, rounding
@@ -188,6 +194,11 @@ def _work(tuning: Tuning, resume: str | None, recorder: Recorder) -> Outcome:
     recorder.tags({**problem.tags(), tags.UPSTREAM: problem.run_id, tags.TARGET: target})
     recorder.tags({tags.TUNE: tuning.digest(problem)})
     log_data(recorder, problem.dataset)
+    run = make_run(problem.device)
+    run.place(problem.checkpoint.model, problem.dataset.shape)
+    record_rounding(recorder, run, resumed=resume is not None)
+    for text in run.notes:
+        print(f"note: {text}", file=sys.stderr, flush=True)
     recorder.send()  # what tells the search, before the first trial
     judge = tuning.judge(problem, recorder.run_id)
 
@@ -206,7 +217,7 @@ def _work(tuning: Tuning, resume: str | None, recorder: Recorder) -> Outcome:
     outcome = Outcome(tuning.space, problem, judge, trials)
     if outcome.best.result is None:
         raise UserError(f"all {len(outcome.trials)} trials failed: {outcome.best.error}")
-    write_json(recorder.folder / "config.json", {**config, **device_in_force(problem.device)})
+    write_json(recorder.folder / "config.json", {**config, **device_in_force(problem.device, run)})
     write_outcome(recorder, outcome)
     return outcome
 
