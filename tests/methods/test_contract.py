@@ -16,7 +16,6 @@ from mu.methods import METHODS, make_method, method_class
 from mu.methods.fine_tuning import FineTuning
 from mu.methods.steps.criterion import OVERSHOOT
 from mu.methods.stopping import Stopping
-from mu.models import ARCHITECTURES, ModelSpec
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
 from tests.declared import declared
@@ -227,22 +226,19 @@ def test_a_mask_of_one_kept_weight(original, name):
     assert sum(int(parameters[key].count_nonzero()) for key in mask) <= 1
 
 
-KINDS = [f"{arch} {rate}" for arch in (TRANSFORMER, *ARCHITECTURES) for rate in (0.0, 0.95)]
-MOST = 3_000_000  # weights of a network that every method is tried on
+# A transformer, and a network of which a part is fixed.
+KINDS = [f"{TRANSFORMER} 0.0", f"{TRANSFORMER} 0.95", "fastnet 0.95"]
 
 
 @pytest.fixture(scope="module", params=mostly_slow(KINDS, f"{TRANSFORMER} 0.95"))
 def other(request):
     arch, rate = request.param.split()
-    model = ModelSpec.for_images(arch, "auto", 10, DATA.shape).build(0)
-    if sum(one.numel() for one in model.parameters()) > MOST:
-        pytest.skip("too large")
     recipe = make_recipe(DATA, arch=arch, rate=float(rate), epochs=2, train_size=100)
     return train_original(DATA, recipe, Run(device="cpu"))
 
 
 def test_other_networks_too(other, name):
-    """Every registered one that is small. What is fixed in a network stays."""
+    """What is fixed in a network stays."""
     checkpoint = unlearned(other, name, forget_split(other, DATA, "class:3"), scaled=True)
     assert not torch.equal(weights(checkpoint), weights(other))
     assert torch.isfinite(weights(checkpoint)).all()
