@@ -58,6 +58,9 @@ class _Axes:
     def __call__(self, *given: object, **named: object) -> _Axes:
         return self
 
+    def get_ylim(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
 
 def paint_nothing() -> Callable[[], None]:
     """Pictures are not drawn: a file has one pixel, an SVG element of a page nothing.

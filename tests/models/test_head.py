@@ -26,6 +26,7 @@ HEADS = {
     "mobilenet_v3_small": "classifier.3",
     "vit_tiny": "heads.head",
     "swin_t": "head",
+    "fastnet": "head",
 }
 QUICK = ("resnet_mini", "resnet14", "resnet20", "mobilenet_v3_small", "vit_tiny")
 CASES = [(arch, stem) for arch in ARCHITECTURES for stem in STEMS[1:]]

@@ -277,6 +277,8 @@ def test_weights_depend_on_the_seed_alone_and_leave_the_global_generator_alone(a
     assert all(torch.equal(first[name], second[name]) for name in first)
     drawn = [name for name in first if first[name].ndim > 1 and first[name].is_floating_point()]
     drawn = [name for name in drawn if name != "class_token"]
+    if arch == "fastnet":  # as many filters as channels: the identity, of which nothing is drawn
+        drawn = [name for name in drawn if first[name].shape[0] != first[name].shape[1]]
     assert not any(torch.equal(first[name], other[name]) for name in drawn)
 
 
