@@ -39,7 +39,7 @@ def small_artifacts(store: Store, run_id: str, folder: str = "") -> Iterator[tup
     for one in store.client.list_artifacts(run_id, folder or None):
         if one.is_dir and one.path not in ("resume", "plots"):
             yield from small_artifacts(store, run_id, one.path)
-        elif one.path.endswith((".json", "mask.safetensors")) and one.file_size <= LARGEST:
+        elif one.path.endswith((".json", "mask.safetensors")) and (one.file_size or 0) <= LARGEST:
             with tempfile.TemporaryDirectory() as place:
                 content = Path(
                     store.client.download_artifacts(run_id, one.path, place)
