@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from mu.pruning import make_pruner as make_pruner
     from mu.recipes.recipe import Recipe as Recipe
     from mu.runs import Run as Run
-    from mu.tasks.prune import prune as prune
-    from mu.tasks.unlearn import unlearn as unlearn
+    from mu.tasks.api import prune as prune
+    from mu.tasks.api import unlearn as unlearn
     from mu.tracking import load_checkpoint as load_checkpoint
     from mu.tracking import load_mask as load_mask
     from mu.tracking import load_model as load_model
@@ -74,11 +74,11 @@ _HOME = {
     "make_method": "mu.methods",
     "make_pruner": "mu.pruning",
     "make_recipe": "mu.originals.train",
-    "prune": "mu.tasks.prune",
+    "prune": "mu.tasks.api",
     "train_original": "mu.originals.train",
     "transfer_training": "mu.transfer.checkpoint",
     "transferred": "mu.transfer.checkpoint",
-    "unlearn": "mu.tasks.unlearn",
+    "unlearn": "mu.tasks.api",
 }
 __all__ = sorted(_HOME)
 

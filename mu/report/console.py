@@ -1,8 +1,11 @@
-"""What an entry point prints when it is done."""
+"""What an entry point prints, and whether anything is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich import box
 from rich.console import Console
@@ -16,6 +19,23 @@ WIDTH = 120  # letters, off a terminal
 UNCUT = 300  # wide enough that nothing is cut
 Rows = Sequence[Mapping[str, float]] | Mapping[str, Mapping[str, float]]  # or by label
 Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a table
+_SILENT = ContextVar("silent", default=False)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Nothing of this module is printed in the block: a program gets results, not lines."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
+
+
+def say(line: str, *, error: bool = False) -> None:
+    """Print a line on what is being done, at once; to stderr if it is no result."""
+    if not _SILENT.get():
+        print(line, file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
@@ -110,7 +130,7 @@ def duration(seconds: float) -> str:
 
 def make_console(width: int = WIDTH) -> Console:
     """As wide as the terminal; off a terminal, as wide as given. Texts on it mean themselves."""
-    console = Console(markup=False, emoji=False, highlight=False)
+    console = Console(markup=False, emoji=False, highlight=False, quiet=_SILENT.get())
     if not console.is_terminal:
         console.width = width
     return console

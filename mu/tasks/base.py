@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mu.cli.requests import DeviceOptions
 from mu.devices import check_device_count
 from mu.distributed.place import place
+from mu.report.console import say
 from mu.runs import Run
 from mu.tags import PRECISION, PROCESSOR
 from mu.tracking import Recorder, Store, remove_progress, tracked
@@ -34,7 +34,7 @@ def run_task(
     """
     with tracked(store, entry, title, resume=resume, parent=parent) as recorder:
         # At once: it is needed to resume, if this process is killed.
-        print(f"{entry} run {recorder.run_id}", file=sys.stderr, flush=True)
+        say(f"{entry} run {recorder.run_id}", error=True)
         value = work(recorder)
     remove_progress(recorder)
     return recorder.run_id, value

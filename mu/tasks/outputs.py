@@ -13,6 +13,7 @@ from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
 from mu.report import plots, prose
+from mu.report.console import say
 from mu.tracking import Recorder, fingerprint_tag, fingerprint_tags, rounded, save_checkpoint
 
 
@@ -45,7 +46,7 @@ def log_files(recorder: Recorder, summary: str, left_out: Mapping[str, Sequence[
 @cache
 def _print_once(line: str) -> None:
     """Print a line, if this process has not printed it before."""
-    print(line, flush=True)
+    say(line)
 
 
 def about(checkpoint: Checkpoint) -> str:

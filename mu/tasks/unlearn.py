@@ -16,6 +16,7 @@ from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.methods import check_method, make_method, method_class
 from mu.methods.base import Method
+from mu.report.console import say
 from mu.report.run_names import name_unlearning
 from mu.runs import Run
 from mu.tasks.attacks import refuse_other_attack, restated, stated, stated_options
@@ -91,7 +92,7 @@ class UnlearnPlan:
         """The original, trained for the run ``parent`` if it is not there already."""
         if isinstance(self.original, TrackedModel):
             return self.original
-        print("no finished original agrees with the request: training one first")
+        say("no finished original agrees with the request: training one first")
         return train(self.store, self.original, parent)
 
     def task(self, original: TrackedModel, recorder: Recorder | None = None) -> UnlearnTask:
@@ -128,7 +129,7 @@ def make_plan(
     method.check(split)
     if found and options.prune_run_id == "auto":
         what = about(found.checkpoint)
-        print(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
+        say(f"original: run {found.run_id}, the newest that agrees with the request ({what})")
     extra = {**stated_options(dataset), **({"stage": options.stage} if options.stage else {})}
     extra |= {"duplicates": options.duplicates} if dataset.manifest else {}
     return UnlearnPlan(
@@ -186,5 +187,5 @@ def interrupted_task(
     check_oracle_run(store, task.oracle_run_id, problem)
     if task.progress is None:
         why = "no epoch was finished" if method.iterative else f"{task.name} works in one go"
-        print(f"run {run_id}: {why}, so it starts again")
+        say(f"run {run_id}: {why}, so it starts again")
     return task

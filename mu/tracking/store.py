@@ -34,8 +34,9 @@ from mu.tracking.silent import SilentClient
 _AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _LATER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _LOCK_SECONDS = 120
-# What goes wrong is raised, too, and said in a line; this logger adds a page to each.
-logging.getLogger("mlflow.store.db.utils").addFilter(lambda one: one.levelno < logging.WARNING)
+# What goes wrong is raised, too, and said in a line; this logger adds a page to each. That a store
+# is made, which takes a second, it need not say.
+logging.getLogger("mlflow.store.db.utils").disabled = True
 PAGE = 50  # runs a request
 ID_DIGITS = 32  # of a run's ID
 FEWEST_DIGITS = 4  # of an ID that is shortened
