@@ -12,7 +12,7 @@ WORKERS := --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscop
 # Tests start many processes, and each would compile all of mu again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install unlearn test test-all test-oldest check clean
+.PHONY: install unlearn test test-all test-oldest notebooks check clean
 .DEFAULT_GOAL := unlearn
 
 install: $(STAMP)
@@ -46,6 +46,10 @@ test-oldest:
 	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet \
 	  --resolution lowest-direct --editable '.[dev]'
 	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/python -m pytest $(WORKERS) -W default::DeprecationWarning $(ARGS)
+
+# Executed and stored with their outputs; some alone: make notebooks ARGS='masks your_own'
+notebooks: $(STAMP)
+	$(BIN)/python -m tests.notebooks $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
