@@ -153,11 +153,9 @@ def _no_such_option(error: click.NoSuchOption) -> str:
     owners = _owners(known)
     if name in owners:
         return f"{name!r} is an option of {' and '.join(owners[name])}, not of {command.name}"
-    near = [
-        f"{one} of {owners[one][0]}" if one in owners else one
-        for one in nearest(name, {*known, *owners})
-    ]
-    remedy = f"did you mean {' or '.join(near)}?" if near else "--help lists what there is"
+    near = nearest(name, [*known, *owners])
+    whose = f" of {owners[near][0]}" if near in owners else ""
+    remedy = f"did you mean {near}{whose}?" if near else "--help lists what there is"
     return f"unknown option of {command.name} {name!r}; {remedy}"
 
 

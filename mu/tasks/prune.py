@@ -12,6 +12,7 @@ from torch import nn
 from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
+from mu.cli.run_ids import whole_request
 from mu.data.forget_request import POISON
 from mu.data.images import ImageDataset
 from mu.data.planted import PlantedDataset
@@ -55,6 +56,7 @@ from mu.training.recipe import Training
 
 def prune(request: Request) -> TrackedModel:
     """Train an original, dense or sparse, and keep its mask and checkpoint by run ID."""
+    request = whole_request(request)
     options = PruneOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     if options.mask_run_id and options.resume_run_id:

@@ -129,7 +129,8 @@ def load_checkpoint(run_id: str, tracking_uri: str | None = None, trust: str = "
     as :func:`mu.tracking.connect` finds it. ``trust``: names of functions, or of the modules that
     hold them, with commas, beside those of ``MU_TRUST``.
     """
-    return fetch_checkpoint(connect(tracking_uri), run_id, transferred=True, trust=trust)
+    store = connect(tracking_uri)
+    return fetch_checkpoint(store, store.full_id(run_id), transferred=True, trust=trust)
 
 
 def fetch_checkpoint(
@@ -158,7 +159,8 @@ def load_model(run_id: str, tracking_uri: str | None = None, trust: str = "") ->
 
 def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
     """The mask that a run logged; its weights are not fetched."""
-    return fetch_mask(connect(tracking_uri), run_id)
+    store = connect(tracking_uri)
+    return fetch_mask(store, store.full_id(run_id))
 
 
 def fetch_mask(store: Store, run_id: str) -> Mask:
