@@ -12,13 +12,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mu.errors import UserError
+from mu.file_names import SPEC_FILE
 from mu.readers.documents import read_json
 from mu.tags import FORGET, MASK, ORACLE, ORACLE_KEY, SPEC, UPSTREAM, fingerprint_tag
 
 if TYPE_CHECKING:
-    from mu.checkpoints import Spec
     from mu.data.images import Indices
     from mu.methods.base import Method
+    from mu.spec import Spec
 
 CONFIG_FILE = "config.json"
 FORGET_FILE = "forget/indices.npy"
@@ -245,7 +246,7 @@ class RunRecord:
     @cached_property
     def spec(self) -> Spec:
         """Of the network that it left."""
-        from mu.checkpoints import SPEC_FILE, Spec
+        from mu.spec import Spec
 
         return Spec.from_json(self.read(SPEC_FILE))[0]
 

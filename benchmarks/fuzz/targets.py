@@ -26,7 +26,8 @@ from benchmarks.fuzz.files import (
 )
 from benchmarks.fuzz.mutations import as_json, mutate
 from benchmarks.fuzz.whole import Whole
-from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
+from mu.checkpoints import Checkpoint
+from mu.file_names import MASK_FILE, SPEC_FILE, WEIGHTS_FILE
 from mu.cli.requests import DeviceOptions
 from mu.data import load_data
 from mu.data.files.decode import decode_rgb

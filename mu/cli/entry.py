@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,10 @@ def entry_command(
     def action(values: Mapping[str, Any]) -> None:
         allow(given_settings(trust, values).get("trust"), *_functions(values))
         given = {part: given_settings(own, values) for part, own in groups.items()}
-        load(task)(whole_request(Request(**given)), *(values[str(one.name)] for one in arguments))
+        work = load(task)
+        gc.freeze()  # what imports brought stays
+        gc.enable()
+        work(whole_request(Request(**given)), *(values[str(one.name)] for one in arguments))
 
     flat = [*(group for own in groups.values() for group in own), *trust]
     return command(name, help, flat, action, arguments)

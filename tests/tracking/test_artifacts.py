@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import mu
-from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
+from mu.checkpoints import Checkpoint
+from mu.file_names import MASK_FILE, SPEC_FILE, WEIGHTS_FILE
 from mu.tracking import Store, finished_run, load_checkpoint, load_mask, load_model, tracked
 from tests.helpers import flipped, refused
 from tests.tracking.handovers import hand_over, small_checkpoint
