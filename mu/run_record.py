@@ -149,7 +149,7 @@ class RunRecord:
             raise self._unclear(error) from error
 
     @cached_property
-    def _values(self) -> Mapping[str, Any]:
+    def values(self) -> Mapping[str, Any]:
         """:attr:`config`; where there is none the parameters, some of them as they were typed."""
         try:
             return self.config
@@ -157,9 +157,9 @@ class RunRecord:
             return self.params
 
     def _value(self, name: str) -> str:
-        if name not in self._values:
+        if name not in self.values:
             raise UserError(f"run {self.run_id} has no parameter {name}; it cannot be compared")
-        return str(self._values[name])
+        return str(self.values[name])
 
     @cached_property
     def method(self) -> str:
@@ -177,7 +177,7 @@ class RunRecord:
         others = NO_SETTINGS | (poison.options().keys() if poison else set())
         return {
             name: value
-            for name, value in method_class(self.method).renamed(self._values).items()
+            for name, value in method_class(self.method).renamed(self.values).items()
             if name not in others and not name.startswith("prune_")
         }
 

@@ -43,8 +43,8 @@ from mu.tracking import (
     keep_document,
     rounded,
     run_checkpointer,
-    save_checkpoint,
 )
+from mu.tracking.serving import save_checkpoint
 from mu.training.progress import Checkpointer
 
 MOST_ORACLES = 20  # of one configuration, whose gaps are averaged
@@ -295,6 +295,6 @@ def print_unlearned(store: Store, done: Unlearned) -> None:
         lines["alpha"] = f"{done.run.metrics['alpha']:.3g}"
     if metrics["sparsity"] != rounded(sparsity):
         lines["sparsity"] = f"{metrics['sparsity']:.2f} %"
-    lines["mask"] = f"mlflow artifacts download -r {run_id} -a mask -d DIR"
+    lines |= next_steps("unlearn", run_id)
     lines["browse"] = browse(store, "mu-backdoor" if "ASR" in metrics else "mu-unlearn")
     console.print_lines(lines)

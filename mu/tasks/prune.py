@@ -31,6 +31,7 @@ from mu.pruning import pruner_class
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
+from mu.report.next_steps import next_steps
 from mu.report.run_names import name_original
 from mu.runs import Run
 from mu.tasks.attacks import attack_spelled
@@ -293,9 +294,7 @@ def print_original(
             **(about or {}),
             **numbers,
             "run": run_id,
-            "unlearn": f"mlflow run . -e unlearn -P prune_run_id={run_id} "
-            f"-P forget={prose.forget_first(spec)}",
-            "mask": f"mlflow artifacts download -r {run_id} -a mask -d DIR",
+            **next_steps("prune", run_id, prose.forget_first(spec)),
             "browse": browse(store, "mu-prune"),
         },
     )
