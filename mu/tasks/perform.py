@@ -26,6 +26,7 @@ from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
+from mu.report.next_steps import next_steps
 from mu.report.verdict import SPREAD, verdict
 from mu.runs import Run
 from mu.tasks.base import device_in_force, make_run, record_rounding, run_task
