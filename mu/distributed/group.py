@@ -23,7 +23,7 @@ from mu.distributed.place import Place, is_running, place
 from mu.errors import ProcessDiedError, UserError
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed.distributed_c10d import Store
 
 # Torch is imported where there are other processes: commands that only look load it for nothing.
 

@@ -21,6 +21,7 @@ RANKS = ("gap", "gain", "depth", "RTE")
 RUNS, VERDICT = "runs", "verdict"
 DROPPED = (VERDICT, "RTE", "depth", "gain", "ASR")  # in this order, where a line is too short
 SPACE = 2  # between columns
+WIDTH = console.WIDTH  # letters, off a terminal
 MOST_IDS = 4
 LEGEND = (
     "mean ± standard deviation over seeds; *: the smallest gap of the methods, those left out that "
@@ -99,7 +100,7 @@ def _fitted(
     ranked: Sequence[tuple[str, dict[str, Any]]], names: Sequence[str], verdict: dict[str, str]
 ) -> tuple[list[str], list[list[str]]]:
     """Columns and rows that fit: first only the gap keeps its spread, then columns are left out."""
-    width = console.make_console().width
+    width = console.make_console(WIDTH).width
     kept = [*names, RUNS, VERDICT]
     for spread in (set(names), {"gap"}):
         rows = [_line(row, cells, kept, spread, verdict) for row, cells in ranked]

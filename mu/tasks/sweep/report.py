@@ -158,12 +158,12 @@ def report(recorder: Recorder, schedule: Schedule) -> None:
     best = print_rankings(tables, RESULTS)
     print_cautions(tables)
     console.print_notes(failures(schedule))
-    lines = {"sweep": recorder.run_id}
+    after = {"sweep": recorder.run_id}
     if made:
-        lines["compare"] = f"mlflow run . -e compare -P parent={recorder.run_id}"
+        after["compare"] = f"mlflow run . -e compare -P parent={recorder.run_id}"
     if best:
-        lines["show"] = f"mu show {best[0]}"
-    console.print_lines({**lines, "browse": browse(recorder.store, "mu-unlearn")})
+        after["show"] = f"mu show {best[0]}"
+    console.print_lines({**after, "browse": browse(recorder.store, "mu-unlearn")})
 
 
 def failures(schedule: Schedule) -> list[str]:
