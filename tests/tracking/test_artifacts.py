@@ -108,7 +108,7 @@ def test_deleted_and_unknown_runs(
     store.client.delete_run(run_id)
     with refused(run_id, "deleted", "restore"):
         load(run_id)
-    with refused("'0123'", "there is no run"):
+    with refused("'0123'", "no run of the experiment begins with"):
         load("0123")
 
 
