@@ -23,6 +23,7 @@ from mu.tracking import Chosen, Recorder, browse, choose_runs, connect
 
 PAGE = "report/report.html"
 TITLE = "Unlearn runs compared"
+LEGEND = "*: no method is better in this column; ±: standard deviation over seeds"  # on a terminal
 LONGEST = 7500  # letters of a description; MLflow takes 8,000
 
 
@@ -51,6 +52,8 @@ def compare(request: Request) -> None:
 
     run_id, _ = run_task(store, "compare", run_name("compare", f"{chosen.count} runs"), work)
     print_tables(tables)
+    if any(table.shown["best"].any() for table in tables):
+        print(LEGEND)
     console.print_notes(chosen.notes)
     lines = {"runs": str(chosen.count), "comparison": run_id, "page": PAGE}
     console.print_lines({**lines, "browse": browse(store, run_id=run_id)})

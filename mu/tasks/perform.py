@@ -26,6 +26,7 @@ from mu.methods import make_method
 from mu.methods.base import unlearn
 from mu.report import console, plots, prose
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
+from mu.report.next_steps import next_steps
 from mu.report.verdict import SPREAD, verdict
 from mu.runs import Run
 from mu.tasks.base import device_in_force, make_run, record_rounding, run_task
@@ -43,8 +44,8 @@ from mu.tracking import (
     keep_document,
     rounded,
     run_checkpointer,
-    save_checkpoint,
 )
+from mu.tracking.serving import save_checkpoint
 from mu.training.progress import Checkpointer
 
 MOST_ORACLES = 20  # of one configuration, whose gaps are averaged
@@ -295,6 +296,6 @@ def print_unlearned(store: Store, done: Unlearned) -> None:
         lines["alpha"] = f"{done.run.metrics['alpha']:.3g}"
     if metrics["sparsity"] != rounded(sparsity):
         lines["sparsity"] = f"{metrics['sparsity']:.2f} %"
-    lines["mask"] = f"mlflow artifacts download -r {run_id} -a mask -d DIR"
+    lines |= next_steps("unlearn", run_id)
     lines["browse"] = browse(store, "mu-backdoor" if "ASR" in metrics else "mu-unlearn")
     console.print_lines(lines)

@@ -37,7 +37,6 @@ from mu.tracking.resuming import (
     resumable_run,
     run_checkpointer,
 )
-from mu.tracking.serving import save_checkpoint
 from mu.tracking.signals import Stopped
 from mu.tracking.store import FINISHED, UNFINISHED, Store, connect
 from mu.tracking.view import browse, run_url, view_url
@@ -50,5 +49,5 @@ __all__ = [
     "finished_run", "keep_document", "load_checkpoint", "load_mask", "load_model", "log_to",
     "of_experiment", "read_each", "read_list", "read_run", "read_unlearned", "record_of", "records",
     "remove_progress", "resumable_run", "rounded", "run_checkpointer", "run_url", "same_value",
-    "save_checkpoint", "tracked", "view_url",
+    "tracked", "view_url",
 ]  # fmt: skip
