@@ -29,7 +29,7 @@ from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, te
 from mu.report.verdict import SPREAD, verdict
 from mu.runs import Run
 from mu.tasks.base import device_in_force, make_run, record_rounding, run_task
-from mu.tasks.depth import measured_depth
+from mu.tasks.depth import case_of, measured_depth
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
@@ -178,7 +178,8 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
         upstream["oracle"] = oracle.run_id
         recorder.tags({tags.ORACLE: oracle.run_id})
-    depths = measured_depth(recorder, done, theirs)
+    case = case_of(done, theirs)
+    depths = measured_depth(recorder, done, case)
     metrics.update({name: rounded(value) for name, value in depths.items()})
     recorder.metrics(metrics)
     found = _alarms(done)
