@@ -34,6 +34,7 @@ from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
+from mu.tasks.run_page import save_page
 from mu.tracking import (
     FINISHED,
     Recorder,
@@ -211,7 +212,9 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
         judged,
     )
     recorder.describe(text)
-    return replace(done, alarms=found, verdict=judged)
+    done = replace(done, alarms=found, verdict=judged)
+    save_page(recorder, done, case, _rows(done))
+    return done
 
 
 def _distances(store: Store, done: Unlearned, theirs: SplitOutputs) -> dict[str, float]:
