@@ -1,4 +1,4 @@
-"""Confidences counted in narrow bins: enough to move an attack's threshold, however many samples."""
+"""Confidences in narrow bins: enough to move an attack's threshold, of however many samples."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from mu.evaluation.planted import CONFUSION, planted
 from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
-from mu.report import console, plots, prose
+from mu.report import console, plots, prose, run_page
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
 from mu.report.verdict import SPREAD, verdict
 from mu.runs import Run
@@ -34,7 +34,7 @@ from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
-from mu.tasks.run_page import save_page
+from mu.tasks.run_page import facts_of
 from mu.tracking import (
     FINISHED,
     Recorder,
@@ -213,7 +213,8 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
     )
     recorder.describe(text)
     done = replace(done, alarms=found, verdict=judged)
-    save_page(recorder, done, case, _rows(done))
+    page = folder / "report" / "report.html"
+    run_page.save_page(page, lambda: facts_of(done, case, _rows(done)))
     return done
 
 

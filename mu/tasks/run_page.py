@@ -21,29 +21,17 @@ from mu.evaluation.score_counts import ScoreCounts
 from mu.report.alarms import texts
 from mu.report.plots import drawable
 from mu.report.prose import what_was_done, without_oracle
-from mu.report.run_page import make_page
 from mu.report.run_page.facts import Pixels, Points, Records, RunFacts
-from mu.tasks.outputs import about, links, write_text
+from mu.tasks.outputs import about, links
 from mu.tasks.problem import Unlearned
 from mu.tasks.suspects import name_of
-from mu.tracking import Recorder
 
-PAGE = "report/report.html"
 # Records that are shown: the best known of the forget set, others at even distances below them,
 # and those of the retain set that changed most.
 BEST_KNOWN, SPACED, CHANGED = 100, 50, 50
 
 
-def save_page(
-    recorder: Recorder, done: Unlearned, case: Case, rows: Mapping[str, Mapping[str, float]]
-) -> None:
-    """Write the page of an unlearning; ``rows`` are those of its table of results."""
-    write_text(recorder.folder / PAGE, make_page(facts_of(done, case, rows)))
-
-
-def facts_of(
-    done: Unlearned, case: Case, rows: Mapping[str, Mapping[str, float]]
-) -> RunFacts:
+def facts_of(done: Unlearned, case: Case, rows: Mapping[str, Mapping[str, float]]) -> RunFacts:
     """What the page shows of an unlearning; the case is that of its depth."""
     task, problem, split = done.task, done.task.problem, case.split
     models = models_of(case)
@@ -57,6 +45,7 @@ def facts_of(
         run_id=done.run_id,
         links=links(problem.run_id, done.run_id, done.oracle.run_id if done.oracle else None),
         asked=what_was_done(*asked),
+        asked_for=problem.forget,
         came=f"Verdict: {done.verdict.text}." if done.verdict else without_oracle(method),
         warnings=texts(done.alarms),
         notes=done.run.notes,
@@ -98,14 +87,12 @@ def _forgotten(case: Case, outputs: Mapping[str, SplitOutputs], calls: Calls) ->
 
 def _retained(case: Case, outputs: Mapping[str, SplitOutputs]) -> Records:
     """Records of the retain set, those that changed most first."""
-    before, after = (outputs[role].retain.confidence().numpy() for role in ("original", "unlearned"))
-    order = most_changed(before, after, CHANGED)
-    return _records(case, case.split.retain, order, {r: one.retain for r, one in outputs.items()})
+    parts = {role: one.retain for role, one in outputs.items()}
+    before, after = (parts[role].confidence().numpy() for role in ("original", "unlearned"))
+    return _records(case, case.split.retain, most_changed(before, after, CHANGED), parts)
 
 
-def _records(
-    case: Case, part: Indices, order: Indices, outputs: Mapping[str, Outputs]
-) -> Records:
+def _records(case: Case, part: Indices, order: Indices, outputs: Mapping[str, Outputs]) -> Records:
     """The records at some places of a part of the split."""
     dataset, numbers = case.split.dataset, part[order]
     return Records(
@@ -167,7 +154,7 @@ def _groups(case: Case) -> list[tuple[str, Subset, Subset]]:
 
 def _answers(outputs: SplitOutputs, part: str, drawn: Subset, whole: Subset) -> Indices:
     """A model's predictions for the samples that were drawn from a part."""
-    of_part = outputs.test_forgotten if part == "unseen" else getattr(outputs, part)
+    of_part = outputs.parts()["test_forgotten" if part == "unseen" else part]
     order = np.argsort(whole.indices)
     places = order[np.searchsorted(whole.indices, drawn.indices, sorter=order)]
     return np.asarray(of_part.predictions.numpy()[places])

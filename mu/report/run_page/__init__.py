@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,15 +39,19 @@ class Rates(NamedTuple):
     called: Mapping[str, float]  # members by part
 
 
+def save_page(path: Path, collect: Callable[[], RunFacts]) -> None:
+    """Write the page of a run, and the folder it lies in; ``collect`` gives what it shows."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(make_page(collect()), encoding="utf-8")
+
+
 def make_page(facts: RunFacts) -> str:
     """The page of a run; everything that comes from data or runs is escaped."""
     shown = shown_classes(facts)
     rows = class_rows(facts, shown)
     rates = _rates(facts)
     columns, texts, _ = numbers(result_columns(facts.rows), facts.rows)
-    names = columns[1:]
-    if missing := [name for name in ("cka_original", "cka_oracle") if name in facts.metrics]:
-        names = [*names, *missing]
+    more = [name for name in ("cka_original", "cka_oracle") if name in facts.metrics]
     return _template().render(
         facts=facts,
         classes=rows,
@@ -57,7 +61,7 @@ def make_page(facts: RunFacts) -> str:
         texts=texts,
         rates=rates,
         shifts=_shifts(facts.points),
-        definitions=[metric(name) for name in names],
+        definitions=[metric(name) for name in (*columns[1:], *more)],
         data=chart_data(facts, rows, {one.role: one.place for one in rates}),
     )
 

@@ -16,9 +16,7 @@ from mu.report.run_page.facts import Points, RunFacts
 DIGITS = 4  # that a chart can show
 
 
-def chart_data(
-    facts: RunFacts, rows: Sequence[ClassRow], places: Mapping[str, int]
-) -> Markup:
+def chart_data(facts: RunFacts, rows: Sequence[ClassRow], places: Mapping[str, int]) -> Markup:
     """JSON for a ``<script>`` element: no text in it can end that.
 
     ``rows``: the classes that are shown. ``places``: where thresholds begin, by role.

@@ -57,6 +57,7 @@ class RunFacts:
     run_id: str
     links: Mapping[str, str]  # run IDs by role
     asked: str  # in a sentence
+    asked_for: str  # the forget set, as it was requested
     came: str  # in a sentence: the verdict, or why there is none
     warnings: Sequence[str]
     notes: Sequence[str]

@@ -11,6 +11,7 @@
     return `${Number((100 * share).toPrecision(4))} %`;
   };
   const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  const ending = (text, most) => (text.length > most ? `…${text.slice(1 - most)}` : text);
   const tip = { fill: "var(--raised)", stroke: "var(--lines)", fontSize: 12 };
 
   // Charts are as wide as their boxes, and drawn again when these change.
@@ -24,6 +25,7 @@
     svg.setAttribute("aria-labelledby", box.getAttribute("aria-labelledby"));
     // What is drawn is in tables too; a hundred unnamed marks help nobody who listens.
     for (const part of svg.children) part.setAttribute("aria-hidden", "true");
+    for (const part of svg.querySelectorAll("g[aria-label]")) part.removeAttribute("aria-label");
     box.replaceChildren(chart);
     box.dataset.width = width;
   };
@@ -41,22 +43,21 @@
   };
 
   // --- accuracy by class ---
-  const roleColour = { domain: data.roles, range: data.roles.map(colour) };
-  const symbols = { domain: ["original", "unlearned", "oracle"], range: ["circle", "diamond", "star"] };
   chart("accuracy", (width) => {
     const names = [...new Map(data.accuracy.map((one) => [one.place, one.name]))];
     const label = new Map(names);
+    const longest = Math.max(...names.map(([, name]) => cut(name, 18).length));
     return Plot.plot({
-      width, height: 62 + 21 * names.length, marginLeft: Math.min(150, width / 3.4), marginTop: 34, style: paper,
-      x: { domain: [0, 100], label: "% right", grid: true, ticks: 5, labelAnchor: "center" },
+      width, height: 50 + 26 * names.length, marginLeft: 14 + 7 * longest, marginTop: 8, marginBottom: 36, style: paper,
+      x: { domain: [0, 100], label: "% right", grid: true, ticks: 5, labelAnchor: "center", labelArrow: "none" },
       y: { domain: names.map(([place]) => place), label: null, tickFormat: (place) => cut(label.get(place), 18), tickSize: 0 },
-      color: roleColour, symbol: { ...symbols, legend: true },
       marks: [
-        Plot.ruleY(data.accuracy, Plot.groupY({ x1: "min", x2: "max" }, { x1: "value", x2: "value", y: "place", stroke: "var(--lines)", strokeWidth: 2 })),
-        Plot.dot(data.accuracy, {
-          x: "value", y: "place", fill: "role", symbol: "role", r: 5,
+        Plot.ruleY(data.accuracy, Plot.groupY({ x1: "min", x2: "max" }, { x1: "value", x2: "value", y: "place", stroke: "var(--lines)", strokeWidth: 3 })),
+        // One above the other, or the last would hide those of the same value.
+        ...data.roles.map((role, line) => Plot.dot(data.accuracy.filter((one) => one.role === role), {
+          x: "value", y: "place", dy: 7 * (line - (data.roles.length - 1) / 2), r: 4.5, fill: colour(role),
           title: (one) => `${one.name}, ${one.role}: ${one.value.toFixed(1)} %`, tip,
-        }),
+        })),
       ],
     });
   });
@@ -95,7 +96,7 @@
       y: { label: "% of the samples", type: "sqrt", grid: true, ticks: [1, 5, 20, 50, 100].filter((one) => one <= 1.2 * Math.max(...shares.map((s) => s.share))), labelAnchor: "top", labelArrow: "none" },
       fy: { domain: data.roles, label: null, axis: null, padding: 0.12 },
       marks: [
-        Plot.areaY(lines.filter((one) => one.part === "forget"), { x: "x", y: "share", fy: "role", fill: colour("forget"), fillOpacity: 0.18 }),
+        Plot.areaY(lines.filter((one) => one.part === "forget"), { x: "x", y1: 0, y2: "share", fy: "role", fill: colour("forget"), fillOpacity: 0.18 }),
         Plot.lineY(lines, { x: "x", y: "share", fy: "role", z: "part", stroke: (one) => colour(one.part), strokeWidth: 1.6 }),
         Plot.ruleX(data.roles, { x: (role) => edge(places[role]), fy: (role) => role, stroke: "var(--ink)", strokeWidth: 2 }),
         Plot.text(data.roles, { text: (role) => role, fy: (role) => role, frameAnchor: "top-left", dx: 6, dy: 4, fontWeight: 650, fill: (role) => colour(role) }),
@@ -117,7 +118,7 @@
           : ((100 * total(counts[role][part], places[role])) / total(counts[role][part])).toFixed(2);
       }
     }
-    by("at").textContent = own ? "its own" : percent(share(edge(Number(slider.value))));
+    by("at").textContent = own ? "each model's own" : percent(share(edge(Number(slider.value))));
     slider.setAttribute("aria-valuetext", percent(share(edge(Number(slider.value)))));
     by("rates-caption").textContent = own ? ownCaption : `Called members, in percent, by one threshold for all models: ${percent(share(edge(Number(slider.value))))}`;
     if (charts.has(by("scores"))) draw(by("scores"));
@@ -196,7 +197,7 @@
         const card = one && one.part !== "unseen" && by(`${one.part[0]}-${one.number}`);
         if (!card) return;
         document.querySelectorAll(".found").forEach((old) => old.classList.remove("found"));
-        card.hidden = false;
+        reveal(card);
         card.classList.add("found");
         card.scrollIntoView({ block: "center" });
       });
@@ -228,10 +229,11 @@
   chart("moved", (width) => {
     const names = [...new Set(data.layers.map((one) => one.name))];
     const roles = [...new Set(data.layers.map((one) => one.role))];
+    const margin = Math.min(16 + 6.4 * Math.max(7, ...names.map((name) => name.length)), width / 2.4);
     return Plot.plot({
-      width, height: 50 + 19 * names.length, marginLeft: Math.min(190, width / 2.6), marginTop: 26, style: paper,
-      x: { label: "relative distance from the original", grid: true, axis: "top", ticks: Math.max(2, Math.floor(width / 110)) },
-      y: { domain: names, label: null, tickSize: 0, tickFormat: (name) => cut(name || "network", 26) },
+      width, height: 50 + 19 * names.length, marginLeft: margin, marginTop: 26, style: paper,
+      x: { label: null, grid: true, axis: "top", ticks: Math.max(2, Math.floor(width / 110)) },
+      y: { domain: names, label: null, tickSize: 0, tickFormat: (name) => ending(name || "network", margin / 6.4 - 1) },
       color: { domain: roles, range: roles.map(colour) },
       marks: [
         Plot.barX(data.layers.filter((one) => one.role === "unlearned"), { x: "value", y: "name", fill: "role", insetTop: 3, insetBottom: 3, title: (one) => `${one.name}, ${one.role}: ${one.value}`, tip }),
@@ -242,19 +244,51 @@
   });
 
   // --- records ---
-  const cards = [...document.querySelectorAll("#f > li")];
-  const filters = [...document.querySelectorAll("[data-filter]")];
-  const apply = (wanted) => {
-    filters.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.filter === wanted)));
-    for (const card of cards) card.hidden = wanted !== "" && card.dataset[wanted] !== "yes";
-    by("count").textContent = `${cards.filter((card) => !card.hidden).length} shown`;
+  const FIRST = 24; // that are shown until all are asked for
+  const lists = new Map([...document.querySelectorAll(".cards")].map((list) => [list.id, {
+    list, cards: [...list.children], wanted: "", most: FIRST, more: document.querySelector(`.more[aria-controls="${list.id}"]`),
+  }]));
+  const refresh = (one) => {
+    const fitting = one.cards.filter((card) => one.wanted === "" || card.dataset[one.wanted] === "yes");
+    one.cards.forEach((card) => { card.hidden = true; });
+    fitting.slice(0, one.most).forEach((card) => { card.hidden = false; });
+    one.more.hidden = fitting.length <= one.most;
+    one.more.textContent = `Show all ${fitting.length}`;
+    return fitting.length;
   };
-  filters.forEach((one) => one.addEventListener("click", () => apply(one.dataset.filter)));
+  const reveal = (card) => {
+    const one = lists.get(card.parentElement.id);
+    if (card.hidden) {
+      one.most = Infinity;
+      one.wanted = "";
+      filter(one.wanted);
+    }
+  };
+  for (const one of lists.values()) {
+    refresh(one);
+    one.more.addEventListener("click", () => {
+      const next = one.cards.find((card) => card.hidden);
+      one.most = Infinity;
+      refresh(one);
+      one.list.focus({ preventScroll: true }); // the button is gone
+      next?.scrollIntoView({ block: "nearest" });
+    });
+  }
+  const forgotten = lists.get("f");
+  const filters = [...document.querySelectorAll("[data-filter]")];
+  const filter = (wanted) => {
+    filters.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.filter === wanted)));
+    forgotten.wanted = wanted;
+    by("count").textContent = `${refresh(forgotten)} of ${forgotten.cards.length}`;
+    if (lists.has("r")) refresh(lists.get("r"));
+  };
+  filters.forEach((one) => one.addEventListener("click", () => filter(one.dataset.filter)));
   by("order").addEventListener("change", () => {
     const name = by("order").value;
     const sign = name === "before" ? -1 : 1;
-    cards.sort((a, b) => sign * (Number(a.dataset[name]) - Number(b.dataset[name])) || a.dataset.order - b.dataset.order);
-    by("f").append(...cards);
+    forgotten.cards.sort((a, b) => sign * (Number(a.dataset[name]) - Number(b.dataset[name])) || a.dataset.order - b.dataset.order);
+    forgotten.list.append(...forgotten.cards);
+    refresh(forgotten);
   });
-  apply("");
+  filter("");
 })();
