@@ -30,7 +30,8 @@ def embed(before: Tensor, after: Tensor) -> Embedding:
     ``before``, ``after``: of shape (n_samples, n_features), of the same samples.
     """
     original, unlearned = (np.asarray(one.numpy(), float) for one in (before, after))
-    fitted = PCA(n_components=min(AXES, *original.shape), svd_solver="full").fit(original)
+    with np.errstate(invalid="ignore"):  # shares of the variance, where there is none
+        fitted = PCA(n_components=min(AXES, *original.shape), svd_solver="full").fit(original)
     places = [_padded(fitted.transform(one)) for one in (original, unlearned)]
     total = [float(one.var(0).sum()) for one in (original, unlearned)]
     kept = [float(one.var(0).sum()) for one in places]
