@@ -169,7 +169,7 @@ def what_was_done(
     """What was asked of a method, in a sentence; ``method`` and ``forget`` may be marked up."""
     whole = len(split.forget) + len(split.retain)
     return (
-        f"{method} made {original} forget {len(split.forget):,} of {whole:,} training samples "
+        f"{method} made {original}, forget {len(split.forget):,} of {whole:,} training samples "
         f"({forget}) in {seconds:.2f} s."
     )
 

@@ -12,7 +12,7 @@
   };
   const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const ending = (text, most) => (text.length > most ? `…${text.slice(1 - most)}` : text);
-  const tip = { fill: "var(--raised)", stroke: "var(--lines)", fontSize: 12 };
+  const tip = { fill: "var(--raised)", stroke: "var(--lines)", fontSize: 12, lineHeight: 1.35 };
 
   // Charts are as wide as their boxes, and drawn again when these change.
   const charts = new Map();
@@ -80,6 +80,7 @@
   const lines = shares.flatMap((one) => [{ ...one, x: one.x1 }, { ...one, x: one.x2 }]);
   const marks = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 1 - 1e-6, 1 - 1e-8, 1 - 1e-10, 1e-4, 1e-6, 1e-8]
     .map((one) => Math.log(one / (1 - one))).filter((one) => one > low && one < high).sort((a, b) => a - b);
+  if (marks.length < 3) marks.splice(0, marks.length, ...d3.ticks(low, high, 5));
   const named = (odds) => {
     const lacks = share(-odds);
     if (lacks < 0.0005) return `1−10${[..."⁻" + Math.round(-Math.log10(lacks))].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? c).join("")}`;
@@ -120,7 +121,7 @@
     }
     by("at").textContent = own ? "each model's own" : percent(share(edge(Number(slider.value))));
     slider.setAttribute("aria-valuetext", percent(share(edge(Number(slider.value)))));
-    by("rates-caption").textContent = own ? ownCaption : `Called members, in percent, by one threshold for all models: ${percent(share(edge(Number(slider.value))))}`;
+    by("rates-caption").textContent = own ? ownCaption : `Called members, in percent, by one threshold for all models, ${percent(share(edge(Number(slider.value))))}:`;
     if (charts.has(by("scores"))) draw(by("scores"));
   };
   const ownCaption = by("rates-caption").textContent;
@@ -154,7 +155,7 @@
   // --- features ---
   if (data.points) {
     const { points } = data;
-    const words = { forget: "forget set", retain: "retain set", unseen: "unseen images of the forgotten classes" };
+    const words = { forget: "forget set", retain: "retain set", unseen: "unseen images of its classes" };
     const all = points.numbers.map((number, i) => ({
       number, part: points.parts[i], label: points.names[points.labels[i]], code: points.labels[i],
       answers: points.answers, before: points.before[i], after: points.after[i], i,

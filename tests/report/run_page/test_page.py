@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import subprocess
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +26,8 @@ from mu.runs import Run
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.run_page import BEST_KNOWN, CHANGED, SPACED, facts_of
 from tests.helpers import make_checkpoint, make_dataset
-from tests.report.comparison.test_page import EVIL, Tree
+from tests.processes import PATIENCE
+from tests.report.comparison.test_page import BROWSER, EVIL, OWNER, Tree
 
 MOST_BYTES = 5_000_000
 
@@ -214,3 +218,65 @@ def test_the_script_keeps_nothing_and_asks_nobody() -> None:
             "eval(",
         ):
             assert foreign not in text
+
+
+# --- a real browser -----------------------------------------------------------------------
+
+# Stands before the page's policy, uses the page from inside, and reports to the frame's owner.
+PROBE = """<script>
+window.troubles = [];
+addEventListener("error", (e) => troubles.push(String(e.message)));
+addEventListener("securitypolicyviolation", (e) => troubles.push(e.violatedDirective));
+for (const kind of ["error", "warn"]) console[kind] = (...words) => troubles.push(words.join(" "));
+const use = () => {
+  const root = document.documentElement;
+  const slider = document.getElementById("threshold");
+  const rates = () => document.getElementById("rates").tBodies[0].textContent;
+  const before = rates();
+  slider.value = 0;
+  slider.dispatchEvent(new Event("input"));
+  const called = [...document.querySelectorAll("#rates td[data-cell=forget]")];
+  const everything = called.map((one) => one.textContent);
+  document.getElementById("own").click();
+  document.querySelector("[data-filter=member]").click();
+  const shown = document.querySelectorAll("#f > li:not([hidden])").length;
+  return { wide: root.scrollWidth - root.clientWidth, charts: document.querySelectorAll(".chart svg").length,
+    everything, back: rates() === before, shown, hacked: window.hacked ?? 0, width: innerWidth };
+};
+addEventListener("load", () => setTimeout(() => {
+  let found = {};
+  try { found = use(); } catch (error) { troubles.push(String(error)); }
+  parent.postMessage({ troubles, ...found }, "*");
+}, 300));
+</script>"""  # noqa: E501
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="there is no chromium; apt-get install chromium")
+@pytest.mark.parametrize("width", [390, 1440])
+def test_in_a_browser(width: int, tmp_path: Path) -> None:
+    shown = facts("class:0", names=[EVIL, "x" * 300, "c", "d"])
+    page = make_page(replace(shown, asked_for=EVIL, warnings=[EVIL + "y" * 300]))
+    owner = tmp_path / "owner.html"
+    probed = page.replace("<head>", f"<head>{PROBE}", 1)
+    owner.write_text(OWNER.format(width=width, page=html.escape(probed)))
+    done = subprocess.run(
+        [
+            str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
+            f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=30000",
+            "--disable-features=IsolateSandboxedIframes,SitePerProcess", "--window-size=1600,1000",
+            owner.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert text, done.stderr
+    found = json.loads(html.unescape(text[1]))
+    assert found["troubles"] == []
+    assert (found["width"], found["charts"], found["hacked"]) == (width, 5, 0)
+    assert found["wide"] <= 0
+    assert found["everything"] == ["100.00"] * 3
+    assert found["back"]
+    members = shown.forget.member
+    assert members is not None
+    assert found["shown"] == min(24, int(members.sum()))
