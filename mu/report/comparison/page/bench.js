@@ -115,19 +115,14 @@ for (const bench of document.querySelectorAll(".bench")) {
   const text = bench.querySelector("textarea");
   const status = bench.querySelector("[role=status]");
   for (const button of bench.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", async () => {
+    button.addEventListener("click", () => {
       text.value = write[button.dataset.copy]();
-      text.hidden = true;
-      try {
-        await navigator.clipboard.writeText(text.value);
-        status.textContent = "Copied.";
-      } catch { // a sandboxed frame may not
-        text.hidden = false;
-        text.focus();
-        text.select();
-        const done = document.execCommand?.("copy");
-        status.textContent = done ? "Copied." : "Copy it from here (Ctrl+C).";
-      }
+      text.hidden = false;
+      text.select();
+      const done = document.execCommand("copy"); // the newer way is blocked in MLflow's frame
+      status.textContent = done ? "Copied." : "Copy it from here (Ctrl+C).";
+      text.hidden = done;
+      if (done) button.focus();
     });
   }
 

@@ -2,7 +2,7 @@
 // and on focus, and the arrow keys go from one to the next.
 const INK = { color: "var(--ink)", background: "transparent", fontFamily: "inherit", fontSize: "12px" };
 const SHAPES = ["circle", "square", "triangle", "diamond", "star", "cross", "wye"];
-const TICKS = [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000];
+const TICKS = [0, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000];
 
 // Marks become focusable, one at a time, and tell what they are of.
 const reachable = (chart, marks, tell) => {
@@ -42,15 +42,27 @@ const reachable = (chart, marks, tell) => {
   });
 };
 
-// Labels that would lie on others are left out: the tip and the shape's colour say the same.
+// Labels stay inside, the uppermost of those that would lie on each other; marks in one place share
+// one. What is left out is in the tip.
 const thin = (svg) => {
+  const edge = svg.getBoundingClientRect().right;
   const kept = [];
-  for (const label of svg.querySelectorAll(".label text")) {
+  for (const label of [...svg.querySelectorAll(".label text")].reverse()) {
+    if (label.getBoundingClientRect().right > edge) {
+      label.setAttribute("text-anchor", "end");
+      label.setAttribute("x", -18);
+    }
     const box = label.getBoundingClientRect();
-    const free = kept.every((one) => box.right < one.left || box.left > one.right
-      || box.bottom < one.top || box.top > one.bottom);
-    if (free) kept.push(box);
-    else label.remove();
+    const on = kept.find(({ box: one }) => box.right >= one.left && box.left <= one.right
+      && box.bottom >= one.top && box.top <= one.bottom);
+    if (!on) {
+      kept.push({ label, box });
+      continue;
+    }
+    const same = Math.abs(box.top - on.box.top) < 3
+      && Math.min(Math.abs(box.left - on.box.left), Math.abs(box.right - on.box.right)) < 3;
+    if (same && on.label.textContent.length < 40) on.label.prepend(`${label.textContent}, `);
+    label.remove();
   }
 };
 
@@ -58,6 +70,8 @@ const thin = (svg) => {
 const put = (chart, svg) => {
   for (const one of svg.querySelectorAll("[aria-label]")) one.removeAttribute("aria-label");
   chart.replaceChildren(svg);
+  chart.classList.remove("lit");
+  mu.hide();
 };
 
 // What the marks of a class were drawn of: d3 binds them to their places in the data.
@@ -73,17 +87,23 @@ const range = (points, name, log) => {
   const least = Math.min(...points.map((one) => one[name]));
   const domain = [least >= 0 ? Math.max(0, low) : low, Math.max(...ends)];
   if (domain[0] === domain[1]) domain[1] += 1;
+  const common = { domain, grid: true, tickFormat: (one) => `${Number(one.toPrecision(6))}` };
   const ticks = TICKS.filter((one) => one >= domain[0] && one <= domain[1]);
-  return log ? { type: "symlog", constant: 0.5, domain, ticks } : { domain, ticks: 6 };
+  const far = log && domain[1] > 2; // closer ones are no easier to read so
+  return far ? { ...common, type: "symlog", constant: 0.5, ticks } : { ...common, ticks: 6 };
 };
 
 const scatter = (chart, data, points, axes, log) => {
   const whisker = { stroke: (one) => one.colour, strokeOpacity: 0.5, clip: true };
+  const along = (name) => {
+    const { words, bounded } = data.axes[axes[name]];
+    return { ...range(points, name, log && !bounded), label: words };
+  };
   const svg = Plot.plot({
     width: Math.max(260, chart.clientWidth),
     height: 380, inset: 12, marginLeft: 52, marginBottom: 40, style: INK,
-    x: { ...range(points, "x", log), grid: true, tickFormat: "~g", label: data.axes[axes.x] },
-    y: { ...range(points, "y", log), grid: true, tickFormat: "~g", label: data.axes[axes.y] },
+    x: along("x"),
+    y: along("y"),
     symbol: { domain: data.originals.map((_, place) => place), range: SHAPES },
     marks: [
       Plot.frame({ stroke: "var(--lines)" }),
@@ -129,10 +149,10 @@ const parallel = (chart, data, names, numbers) => {
   })).filter((one) => one.end || ends.get(one.name)[0] !== ends.get(one.name)[1]);
   const svg = Plot.plot({
     width: Math.max(260, chart.clientWidth),
-    height: 40 + 46 * names.length, marginLeft: 64, marginRight: 20, marginTop: 26, marginBottom: 14,
+    height: 70 + 44 * names.length, marginLeft: 64, marginRight: 20, marginTop: 26, marginBottom: 8,
     style: INK, inset: 8,
     x: { domain: [0, 1], axis: null },
-    y: { type: "point", domain: names, label: null, tickSize: 0 },
+    y: { type: "point", padding: 0.25, domain: names, label: null, tickSize: 0 },
     symbol: { domain: data.originals.map((_, number) => number), range: SHAPES },
     marks: [
       Plot.ruleY(names, { stroke: "var(--lines)" }),
@@ -147,7 +167,7 @@ const parallel = (chart, data, names, numbers) => {
       }),
       Plot.text(texts, {
         x: "end", y: "name", text: "text", dy: -14, fontSize: 10.5, fill: "var(--soft)",
-        textAnchor: "middle",
+        textAnchor: "middle", stroke: "var(--raised)", strokeWidth: 4,
       }),
     ],
   });
@@ -214,10 +234,10 @@ for (const box of window.Plot ? document.querySelectorAll(".charts") : []) {
       mu.keep(`${axis}${group}`, [select.value]);
     });
   }
-  log.checked = mu.state.has(`log${group}`);
+  log.checked = !mu.state.has(`linear${group}`);
   log.addEventListener("change", () => {
     draw();
-    mu.keep(`log${group}`, log.checked ? ["1"] : []);
+    mu.keep(`linear${group}`, log.checked ? [] : ["1"]);
   });
   for (const mark of document.querySelectorAll(`.bench[data-group="${group}"] .mark`)) {
     const place = mark.parentElement.querySelector("input").value % SHAPES.length;
@@ -226,11 +246,12 @@ for (const box of window.Plot ? document.querySelectorAll(".charts") : []) {
   }
   box.hidden = false;
   document.documentElement.classList.add("charted");
-  let width = 0;
+  let width = one.clientWidth;
+  draw();
   new ResizeObserver(() => {
     if (one.clientWidth === width) return;
     width = one.clientWidth;
-    draw();
+    requestAnimationFrame(draw); // what is drawn here and now would be observed, too
   }).observe(one);
   mu.changed.push((changed) => changed === group && draw());
 }

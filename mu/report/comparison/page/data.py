@@ -24,8 +24,8 @@ SHORT = 8  # letters of a run ID in a tip
 MOST = 6  # runs in a tip
 # Axes of the scatter that are no metrics: what is forgotten and what is kept, as one number each.
 TRADED = {
-    "forgetting": f"mean distance of {' and '.join(FORGETTING)} to the oracle's, points",
-    "utility": f"mean distance of {' and '.join(UTILITY)} to the oracle's, points",
+    "forgetting": f"forgetting: distance of {' and '.join(FORGETTING)}, points",
+    "utility": f"utility: distance of {' and '.join(UTILITY)}, points",
 }
 
 
@@ -89,12 +89,13 @@ def _kind(method: str) -> str:
     return "control" if method in CONTROLS else "method"
 
 
-def _axis(name: str) -> str:
-    """What stands along an axis."""
+def _axis(name: str) -> dict[str, Any]:
+    """What stands along an axis, and whether its numbers have a largest one."""
     if name in TRADED:
-        return f"{name}: {TRADED[name]}"
+        return {"words": TRADED[name], "bounded": False}
     one = metric(name)
-    return f"{name}, {one.unit} (better: {one.better})"
+    words = f"{name}, {one.unit} (better: {one.better})"
+    return {"words": words, "bounded": one.unit in ("%", "0-1")}
 
 
 def _cells(table: Table) -> Iterator[dict[str, Any]]:

@@ -84,8 +84,10 @@ mu.has = (text, query) =>
   mu.tip = () => {};
   if (!tip.showPopover) return;
   mu.hide = () => tip.matches(":popover-open") && tip.hidePopover();
+  let tipped = null;
   mu.tip = (owner, title, ...lines) => {
     mu.hide();
+    tipped = owner;
     if (document.querySelector(".runs:popover-open")) return;
     const parts = [title, ...lines].filter(Boolean).map((text, place) => {
       const part = document.createElement(place ? "span" : "b");
@@ -96,12 +98,18 @@ mu.has = (text, query) =>
     tip.showPopover();
     near(tip, owner);
   };
+  const place = (number) => {
+    const cell = number.closest("td");
+    const [blocks, heads] = cell.closest("table").tHead.rows;
+    const width = heads.cells.length / (blocks.cells.length - 1);
+    const block = blocks.cells[1 + Math.floor((cell.cellIndex - 1) / width)];
+    return `${cell.parentElement.cells[0].dataset.value}, ${block.textContent}`;
+  };
   const told = (owner) => {
     const name = owner.dataset.tip.slice(2);
-    const words = owner.classList.contains("number")
-      ? [owner.closest("tr").cells[0].textContent.trim(), name, owner.innerText.trim()] : [name];
     const definition = document.getElementById(owner.dataset.tip)?.textContent;
-    mu.tip(owner, words.join(" ").replace(/\s+/g, " "), owner.dataset.more, definition);
+    const title = owner.classList.contains("number") ? `${place(owner)}: ${name} ${owner.innerText}` : name;
+    mu.tip(owner, title.replace(/\s+/g, " "), owner.dataset.more, definition);
   };
   const owner = (event) => event.target.closest?.("[data-tip]");
   for (const kind of ["mouseover", "focusin"]) {
@@ -113,21 +121,26 @@ mu.has = (text, query) =>
   document.addEventListener("click", mu.hide);
   document.addEventListener("keydown", (event) => event.key === "Escape" && mu.hide());
   const opened = () => document.querySelector(".runs:popover-open");
-  const place = () => opened() && near(opened(), document.querySelector(`[popovertarget=${opened().id}]`));
-  document.addEventListener("toggle", (event) => event.target.matches(".runs") && place(), true);
-  addEventListener("resize", place);
+  const keepNear = () => {
+    if (tip.matches(":popover-open")) near(tip, tipped);
+    const runs = opened();
+    if (runs) near(runs, document.querySelector(`[popovertarget=${runs.id}]`));
+  };
+  document.addEventListener("toggle", (event) => event.target.matches(".runs") && keepNear(), true);
+  addEventListener("resize", keepNear);
   document.addEventListener("scroll", (event) => {
-    mu.hide();
-    if (event.target !== opened()) place();
+    if (event.target !== opened()) keepNear();
   }, true);
 })();
 
 // Links to runs: at the server that shows this page, if one does, and where it was said else.
 (() => {
   const pages = [...document.querySelectorAll("a[data-page]")];
-  const here = location.href.replace(/^blob:/, ""); // as MLflow shows a page
-  const served = /^(https?:\/\/[^/]+(?:\/[^?#]*?)?)\/(?:ajax-api|get-artifact)\b/.exec(here);
-  const shown = location.protocol === "blob:" ? /^https?:\/\/[^/]+/.exec(here)?.[0] : served?.[1];
+  // MLflow shows a page as a blob of its own server, and hands it out below these paths.
+  const blob = /^blob:(https?:\/\/[^/]+)/.exec(location.href)?.[1];
+  const above = blob && document.referrer.startsWith(`${blob}/`) ? document.referrer : blob;
+  const served = /^(https?:\/\/[^/]+(?:\/[^?#]*?)?)\/(?:ajax-api|get-artifact)\b/.exec(location.href);
+  const shown = blob ? above.split(/[?#]/)[0] : served?.[1];
   const box = document.getElementById("server");
   const input = box.querySelector("input");
   const lead = (server) => {
