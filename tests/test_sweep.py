@@ -25,6 +25,7 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
+from benchmarks import records
 from entrypoints import claims, prune, sweep, unlearn
 from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, Request
@@ -261,6 +262,27 @@ def test_a_dry_run_opens_nothing_and_says_what_is_there(
     assert table["unlearnings"][:3] == ["12", "4", "8"]
     assert all("unknown" not in table[kind] for kind in ("originals", "oracles", "unlearnings"))
     assert made(swept) == before
+
+
+def test_a_grid_of_runs_saved_and_loaded_is_finished(
+    swept: Store, empty_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    saved = tmp_path / "runs.jsonl.gz"
+    assert records.save(swept, saved) == sum(COUNTS.values())
+    path = copy_store(empty_store, tmp_path / "other")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+    other = connect()
+    assert records.load(other, saved) == (8, 0)
+    assert records.load(other, saved) == (0, 8)
+    assert made(other) == COUNTS
+    assert records.save(other, tmp_path / "again.jsonl.gz") == 8
+    assert records.load(swept, tmp_path / "again.jsonl.gz") == (0, 8)
+    assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
+    lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    table = {words[0]: words[1:4] for words in lines if len(words) > 3}
+    assert table["originals"] == table["oracles"] == ["2", "2", "0"]
+    assert table["unlearnings"] == ["4", "4", "0"]
 
 
 def test_a_dry_run_in_an_empty_store_knows_no_times(

@@ -28,6 +28,7 @@ from mu.tracking.recorder import Recorder
 from mu.tracking.sender import within
 from mu.tracking.signals import Signals, Stopped
 from mu.tracking.store import Store, connect, reason
+from mu.tracking.system_metrics import system_metrics
 from mu.tracking.view import give_views
 
 SETTLING_SECONDS = 0.5  # in which another process that resumes the same run would show itself
@@ -66,7 +67,7 @@ def tracked(
         run_id = from_first(lambda: caught.outlast(opened))
         recorder = Recorder(store, run_id, folder, own[PROCESS], entry, fresh=fresh)
         try:
-            with caught.let_through():
+            with caught.let_through(), system_metrics(store, run_id, resumed=bool(resume)):
                 if resume:
                     recorder.know_history()
                 yield recorder

@@ -15,6 +15,7 @@ from mu.run_record import RunRecord
 from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, SUSPECTS, TRIAL, fingerprint_tag
 from mu.tracking.artifacts import UNLEARNED, check_network, read
 from mu.tracking.store import FINISHED, Store
+from mu.tracking.system_metrics import PREFIX as SYSTEM_METRICS
 from mu.tracking.view import run_url
 
 # Lists of samples that runs hold: the tag that tells such a run, and its value if it matters; what
@@ -42,7 +43,7 @@ def record_of(store: Store, run: MlflowRun) -> RunRecord:
         datetime.fromtimestamp((start or 0) / 1000, UTC).astimezone(),
         (end - start) / 1000 if start and end else None,
         dict(run.data.params),
-        dict(run.data.metrics),
+        {name: v for name, v in run.data.metrics.items() if not name.startswith(SYSTEM_METRICS)},
         tags,
         run_url(store.pages or store.uri, info.experiment_id, info.run_id),
         partial(read, store, run),

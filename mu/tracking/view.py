@@ -1,4 +1,4 @@
-"""Ready-made runs tables for MLflow's web page, kept as tags of the experiment.
+"""Ready-made runs tables and charts for MLflow's web page, kept as tags of the experiment.
 
 MLflow 3 opens an experiment in its generative-AI mode, with no metric or parameter column and
 with nested runs folded away. A saved view brings the right columns, order and filter. It can be
@@ -25,6 +25,8 @@ from mlflow.exceptions import MlflowException
 from mu.errors import UserError
 from mu.tags import ENTRY
 from mu.tracking.address import shown
+from mu.tracking.charts import MODE as CHARTS
+from mu.tracking.charts import Bars, Chart, Parallel, Scatter, averaged, charts_state
 from mu.tracking.store import Store
 
 TAG_PREFIX: Final = "mlflow.sharedViewState."
@@ -40,7 +42,7 @@ _ENTRY: Final = f'tags."{ENTRY}"'
 
 @dataclass(frozen=True)
 class View:
-    """One saved table: which runs it shows, its columns and their order."""
+    """One saved table: which runs it shows, its columns and their order, and its charts."""
 
     key: str
     shows: str  # a filter in MLflow's search syntax
@@ -49,6 +51,8 @@ class View:
     order_by: str
     ascending: bool
     title: str  # in the menu "Views"
+    charts: tuple[Chart, ...]
+    averaged_by: tuple[str, ...] = ()  # parameters; runs that agree in them are one row
 
     @property
     def columns(self) -> list[str]:
@@ -66,21 +70,44 @@ class View:
             "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *self.columns],
             # Pixels: `random:10%` and `train_acc` just fit, so that most columns are seen at once.
             "columnWidths": {n: 110 if n.startswith("params.") else 78 for n in self.columns},
+            **charts_state(self.key, self.charts),
+            **(averaged(*self.averaged_by) if self.averaged_by else {}),
         }
 
+
+# Whatever unlearnt something, by whichever entry point, and not what measured it again or went on
+# from it.
+_UNLEARNINGS: Final = f'metrics.UA >= 0 and {_ENTRY} != "evaluate" and {_ENTRY} != "transfer"'
+_JUDGED: Final = (
+    Bars("gap", "Gap to the oracle, points: lower is better"),
+    Scatter("UA", "TA", "What is forgotten against what is kept: UA and TA, %"),
+    Scatter("RTE", "gap", "Gap, points, against the seconds of unlearning"),
+    Bars("depth", "Depth, % of the oracle's: higher is harder to bring back"),
+    Parallel(("method", "prune_rate"), ("UA", "RA", "TA", "MIA", "gap"), "Every run"),
+)
 
 VIEWS: Final[tuple[View, ...]] = (
     View(
         key="mu-unlearn",
-        # Whatever unlearnt something, by whichever entry point, and not what measured it again or
-        # went on from it.
-        shows=f'metrics.UA >= 0 and {_ENTRY} != "evaluate" and {_ENTRY} != "transfer"',
+        shows=_UNLEARNINGS,
         # What runs are judged by comes first: on a narrow page the last columns are out of sight.
         metrics=("gap", "UA", "RA", "TA", "MIA", "sparsity", "RTE", "ASR"),
         params=("method", "forget"),
         order_by="metrics.`gap`",
         ascending=True,
         title="Unlearning, smallest gap first",
+        charts=_JUDGED,
+    ),
+    View(
+        key="mu-average",
+        shows=_UNLEARNINGS,
+        metrics=("gap", "UA", "RA", "TA", "MIA", "depth", "RTE"),
+        params=(),
+        order_by="metrics.`gap`",
+        ascending=True,
+        title="Unlearning, averaged over seeds: methods, dense beside sparse",
+        charts=_JUDGED[:-1],
+        averaged_by=("method", "prune_rate", "preset", "forget"),
     ),
     View(
         key="mu-backdoor",
@@ -90,6 +117,11 @@ VIEWS: Final[tuple[View, ...]] = (
         order_by="metrics.`ASR`",
         ascending=True,
         title="Backdoors, least success first",
+        charts=(
+            Bars("ASR", "Success of the attack after unlearning, %"),
+            Scatter("ASR", "TA", "Success of the attack against TA, %"),
+            Parallel(("trigger", "poison"), ("sparsity", "ASR_before", "ASR", "TA"), "Every run"),
+        ),
     ),
     View(
         key="mu-transfer",
@@ -102,6 +134,10 @@ VIEWS: Final[tuple[View, ...]] = (
         order_by="metrics.`target_gain`",
         ascending=False,
         title="Transfer, largest gain first",
+        charts=(
+            Bars("target_gain", "Gain on the target, points"),
+            Scatter("UA", "target_acc", "What is forgotten against accuracy on the target, %"),
+        ),
     ),
     View(
         key="mu-prune",
@@ -111,6 +147,11 @@ VIEWS: Final[tuple[View, ...]] = (
         order_by=START_TIME,
         ascending=False,
         title="Pruning, newest first",
+        charts=(
+            Scatter("sparsity", "TA", "TA over sparsity, %"),
+            Bars("TA", "TA, %"),
+            Parallel(("pruner",), ("sparsity", "train_acc", "TA", "train_s"), "Every run"),
+        ),
     ),
 )
 
@@ -138,7 +179,11 @@ def experiment_description(experiment_id: str) -> dict[str, str]:
         "Original models, what they were made to forget, and how near each came to its **oracle**, "
         "a model retrained without the forgotten data: the smaller the gap, the better.",
         "",
-        *(f"- [{view.title}](#{_view_path(experiment_id, view.key)})" for view in VIEWS),
+        *(
+            f"- [{view.title}](#{_view_path(experiment_id, view.key)}), "
+            f"[charts](#{_view_path(experiment_id, view.key)}&{CHARTS})"
+            for view in VIEWS
+        ),
         "",
         "UA: 100 - accuracy on the forget set. RA, TA: accuracy on the retain and the test set. "
         "MIA: share of the forget set that an attack calls non-member. `mu metrics` says what "

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mu.evaluation.catalogue import metric
 from mu.tracking import Store
 from mu.tracking.view import TAG_PREFIX, VIEWS, View, experiment_tags, give_views, view_url
 
@@ -25,6 +26,7 @@ each_view = pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.key)
 def test_the_views_are_kept_under_mlflows_tag_names() -> None:
     assert list(experiment_tags()) == [
         "mlflow.sharedViewState.mu-unlearn",
+        "mlflow.sharedViewState.mu-average",
         "mlflow.sharedViewState.mu-backdoor",
         "mlflow.sharedViewState.mu-transfer",
         "mlflow.sharedViewState.mu-prune",
@@ -100,7 +102,7 @@ def test_unlearn_view_leaves_out_what_only_repeats_numbers_of_an_unlearning(stor
 
 
 def test_prune_view_shows_the_newest_run_first() -> None:
-    _, state = decoded(VIEWS[3])
+    _, state = decoded(VIEWS[4])
     assert state["selectedColumns"] == [
         "params.`dataset`",
         "params.`arch`",
@@ -116,6 +118,31 @@ def test_prune_view_shows_the_newest_run_first() -> None:
     ]
     assert (state["orderByKey"], state["orderByAsc"]) == ("attributes.`Created`", False)
     assert state["searchFilter"] == 'tags."mu.entry" = "prune"'
+
+
+@each_view
+def test_charts_are_of_known_numbers_and_in_a_section_that_is_there(view: View) -> None:
+    _, state = decoded(view)
+    sections = {one["uuid"]: one["name"] for one in state["compareRunSections"]}
+    assert list(sections.values())[-2:] == ["Model metrics", "System metrics"]  # as the page wants
+    cards = state["compareRunCharts"]
+    assert len({card["uuid"] for card in cards}) == len(cards) == len(view.charts) > 0
+    assert {sections[card["metricSectionId"]] for card in cards} == {"mu"}
+    for card in cards:
+        axes = [card[axis]["key"] for axis in ("xaxis", "yaxis") if axis in card]
+        for name in [*axes, *card.get("selectedMetrics", []), card.get("metricKey")]:
+            assert name is None or metric(name)
+
+
+def test_the_averages_are_over_seeds_alone() -> None:
+    _, state = decoded(VIEWS[1])
+    assert state["groupBy"] == {
+        "aggregateFunction": "average",
+        "groupByKeys": [
+            {"mode": "param", "groupByData": name}
+            for name in ("method", "prune_rate", "preset", "forget")
+        ],
+    }
 
 
 @each_view
