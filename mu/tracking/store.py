@@ -52,6 +52,7 @@ class Store:
     client: MlflowClient
     uri: str  # the tracking URI
     experiment_id: str  # where new runs go and earlier ones are looked for
+    pages: str = ""  # the address at which it is browsed, where that is not its own
 
     def run(self, run_id: str) -> MlflowRun:
         """The run of that ID, whatever its state.
