@@ -15,7 +15,7 @@ from mu.data.forget_request import ForgetRequest
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset
 from mu.errors import UserError
-from mu.masks import FILE_NAME as MASK_NAME
+from mu.file_names import MASK_FILE, MASK_SUMMARY_FILE, SPEC_FILE, WEIGHTS_FILE
 from mu.masks import Mask
 from mu.models.fit import weights_misfit
 from mu.readers.tensors import read_tensors
@@ -24,11 +24,6 @@ from mu.tensors import plain
 from mu.trust import Trusts
 
 __all__ = ["Checkpoint", "DataSpec", "Spec", "forget_split", "load_network"]
-
-WEIGHTS_FILE = "checkpoint/model.safetensors"
-SPEC_FILE = "checkpoint/spec.json"
-MASK_FILE = f"mask/{MASK_NAME}"
-MASK_SUMMARY_FILE = "mask/summary.json"
 
 
 @dataclass

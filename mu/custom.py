@@ -24,7 +24,7 @@ def check_name(kind: str, name: str, table: Iterable[str], *others: str) -> str:
     Raises
     ------
     UserError
-        If there is no such name; the message gives the nearest ones and the open forms.
+        If there is no such name; the message gives the nearest one and the open forms.
     """
     forms = [*others, OWN]
     if ":" not in name:

@@ -6,10 +6,9 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-# Likeness of spellings, 0-1: the least, of short names too, and how far others may be behind.
+# Likeness of spellings, 0-1: the least, and that of two short names.
 FARTHEST, FARTHEST_SHORT = 0.6, 0.5
 SHORT = 3
-SPREAD = 0.15
 # Letters of a message, and of a text without spaces in it; the ends of what is longer are kept.
 LONGEST_LINE, LONGEST_WORD = 2400, 200
 # What is said of a full disk, by whichever library.
@@ -57,23 +56,18 @@ def full_disk(error: BaseException | None) -> str | None:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """An error that names the nearest known spellings of a misspelt ``name``."""
+    """An error that names the nearest known spelling of a misspelt ``name``, or else all."""
     names = sorted(known)
     near = nearest(name, names)
-    remedy = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    remedy = f"did you mean {near}?" if near else f"known: {', '.join(names)}"
     return UserError(f"unknown {kind} {name!r}; {remedy}")
 
 
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """At most three of the ``known`` spellings that are near to ``name``, the nearest first.
-
-    Those that are clearly farther away than the nearest are left out.
-    """
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The nearest of the ``known`` spellings to ``name``; None where none is near."""
     folded = {one.lower(): one for one in known}  # UAA is near to UA
-    least = FARTHEST_SHORT if len(name) <= SHORT else FARTHEST
-    likeness = {
-        one: difflib.SequenceMatcher(None, one, name.lower()).ratio()
-        for one in difflib.get_close_matches(name.lower(), folded, 3, least)
-    }
-    best = max(likeness.values(), default=0.0)
-    return [folded[one] for one, ratio in likeness.items() if ratio >= best - SPREAD]
+    found = difflib.get_close_matches(name.lower(), folded, 1, FARTHEST)
+    if not found and len(name) <= SHORT:
+        short = [one for one in folded if len(one) <= SHORT]
+        found = difflib.get_close_matches(name.lower(), short, 1, FARTHEST_SHORT)
+    return folded[found[0]] if found else None

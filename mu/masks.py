@@ -19,7 +19,6 @@ from mu.errors import UserError
 from mu.readers.documents import read_json
 from mu.readers.tensors import read_tensors
 
-FILE_NAME = "mask.safetensors"
 _FORMAT = "mu.mask/1"
 
 

@@ -2,7 +2,7 @@
 
 A method, a pruner or a trigger is a class in a file of its own, which says by which name it is
 chosen. Nothing lists them: the files of the package are imported, so they load torch only when they
-run. A name is therefore checked, and the nearest ones are told, before anything heavy is loaded.
+run. A name is therefore checked, and the nearest one is told, before anything heavy is loaded.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
         Raises
         ------
         UserError
-            If there is no such name; the message gives the nearest ones.
+            If there is no such name; the message gives the nearest one.
         """
         return self.aliases.get(name) or canonical(self._kind, name, [*self, *self.aliases])
 
@@ -136,7 +136,7 @@ def canonical(kind: str, name: str, known: Iterable[str]) -> str:
     Raises
     ------
     UserError
-        If it is not; the message gives the nearest ones.
+        If it is not; the message gives the nearest one.
     """
     names = list(known)
     if name not in names:

@@ -12,13 +12,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mu.errors import UserError
+from mu.file_names import SPEC_FILE
 from mu.readers.documents import read_json
 from mu.tags import FORGET, MASK, ORACLE, ORACLE_KEY, SPEC, UPSTREAM, fingerprint_tag
 
 if TYPE_CHECKING:
-    from mu.checkpoints import Spec
     from mu.data.images import Indices
     from mu.methods.base import Method
+    from mu.spec import Spec
 
 CONFIG_FILE = "config.json"
 FORGET_FILE = "forget/indices.npy"
@@ -148,7 +149,7 @@ class RunRecord:
             raise self._unclear(error) from error
 
     @cached_property
-    def _values(self) -> Mapping[str, Any]:
+    def values(self) -> Mapping[str, Any]:
         """:attr:`config`; where there is none the parameters, some of them as they were typed."""
         try:
             return self.config
@@ -156,9 +157,9 @@ class RunRecord:
             return self.params
 
     def _value(self, name: str) -> str:
-        if name not in self._values:
+        if name not in self.values:
             raise UserError(f"run {self.run_id} has no parameter {name}; it cannot be compared")
-        return str(self._values[name])
+        return str(self.values[name])
 
     @cached_property
     def method(self) -> str:
@@ -176,7 +177,7 @@ class RunRecord:
         others = NO_SETTINGS | (poison.options().keys() if poison else set())
         return {
             name: value
-            for name, value in method_class(self.method).renamed(self._values).items()
+            for name, value in method_class(self.method).renamed(self.values).items()
             if name not in others and not name.startswith("prune_")
         }
 
@@ -245,7 +246,7 @@ class RunRecord:
     @cached_property
     def spec(self) -> Spec:
         """Of the network that it left."""
-        from mu.checkpoints import SPEC_FILE, Spec
+        from mu.spec import Spec
 
         return Spec.from_json(self.read(SPEC_FILE))[0]
 

@@ -65,12 +65,13 @@ class _Axes:
 def paint_nothing() -> Callable[[], None]:
     """Pictures are not drawn: a file has one pixel, an SVG element of a page nothing.
 
-    What a run's page shows has no axes either, which take longest.
+    What a run's page shows has no axes either, which take longest. The page of an unlearning is
+    empty, and what it would show is not collected.
     """
     from matplotlib.figure import Figure
     from PIL import Image
 
-    from mu.report import plots
+    from mu.report import plots, run_page
 
     class Blank(Figure):
         def subplots(  # type: ignore[override]
@@ -89,8 +90,14 @@ def paint_nothing() -> Callable[[], None]:
         else:
             paint(figure, target, **settings)
 
+    def save_page(path: Path, collect: object) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
     PAINTING.update({(Figure, "savefig"): paint, (plots, "Figure"): Figure})
+    PAINTING[run_page, "save_page"] = run_page.save_page
     Figure.savefig, plots.Figure = savefig, Blank  # type: ignore[method-assign, misc]
+    run_page.save_page = save_page
     return paint_as_it_is
 
 

@@ -231,6 +231,16 @@ def test_columns_and_title(store: Store, program: Program, tmp_path: Path) -> No
         assert "alert(1)</script>" not in page
 
 
+def test_links_lead_where_runs_are_browsed(store: Store, program: Program, tmp_path: Path) -> None:
+    run = unlearned(store)
+    _, out, _ = program("compare --tracking_ui http://me:hunter2@host:81/mlflow/")
+    page = kept(store, "report/report.html", tmp_path)
+    address = f"http://host:81/mlflow/#/experiments/{store.experiment_id}/runs/"
+    assert f'href="{address}{run}' in page
+    assert f"{address}{newest(store)}" in out
+    assert "hunter2" not in page + out
+
+
 def test_groups_are_counted(store: Store, program: Program) -> None:
     unlearned(store)
     unlearned(store, params={"forget": "class:1"}, tags={"mu.forget": "f1"})
@@ -276,6 +286,8 @@ def test_mistakes_are_answered_before_a_run_is_opened(store: Store, program: Pro
     program.refuses(f"compare --parent {run} --run_ids {run}", "run_ids and parent", "one of them")
     program.refuses("compare --metrics UAA", "UAA", "did you mean UA")
     program.refuses(["compare", "--metrics", ","], "names none")
+    for address in ("localhost:5000", "ftp://host", "http://", "http://host:x", "http://a b"):
+        program.refuses(["compare", "--tracking_ui", address], address, "http://HOST:PORT")
     program.refuses("compare --metrics ASR", "no run has ASR", "evaluate")
     with tracked(store, "sweep", "empty") as top:
         pass

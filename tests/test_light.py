@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mu.tracking import Store, tracked
+from tests.processes import run_python
+
 ROOT = Path(__file__).parents[1]
 REMEDY = "import it inside the function that runs"
 
@@ -65,6 +68,33 @@ def loaders(folder: Path, *extra: str) -> list[str]:
 
 def test_commands_are_built_before_anything_heavy_is_loaded() -> None:
     assert loaders(ROOT) == [], REMEDY
+
+
+LOOKING = """
+import sys
+from mu.cli.main import run
+from mu.cli.mu import mu
+
+first, second = sys.argv[1:]
+for line in (["runs"], ["show", first], ["diff", first, second], ["show", "abcdef12"], ["rns"]):
+    try:
+        run(lambda _: mu, line)
+    except SystemExit as ended:
+        heavy = [one for one in ("torch", "sklearn", "matplotlib") if one in sys.modules]
+        print(ended.code, *heavy, file=sys.stderr)
+"""
+
+
+def test_commands_that_look_at_runs_load_no_torch(store: Store) -> None:
+    """MLflow itself loads pandas; what its store takes is not ours to choose."""
+    runs = []
+    for method in ("ft", "ga"):
+        with tracked(store, "unlearn", method) as recorder:
+            recorder.params({"method": method})
+        runs.append(recorder.run_id)
+    done = run_python("-c", LOOKING, *runs, new=True)
+    said = [line for line in done.stderr.splitlines() if line[:1].isdigit()]
+    assert said == ["0", "0", "0", "2", "2"], REMEDY
 
 
 def test_what_loads_something_heavy_is_named(tmp_path: Path) -> None:

@@ -191,14 +191,15 @@ def test_aliases_are_offered_beside_names():
 @pytest.mark.parametrize(
     ("name", "known", "expected"),
     [
-        ("metod", ["method", "augment"], ["method"]),
-        ("cifr10", ["cifar100", "cifar10_jpeg", "cifar10"], ["cifar10", "cifar100"]),
-        ("fx", ["ft", "ff", "retrain"], ["ft", "ff"]),
-        ("UAA", ["UA", "MIA", "TA"], ["UA"]),
-        ("metod", ["augment", "seed"], []),
+        ("metod", ["method", "augment"], "method"),
+        ("cifr10", ["cifar100", "cifar10_jpeg", "cifar10"], "cifar10"),
+        ("fx", ["ft", "retrain"], "ft"),
+        ("UAA", ["UA", "MIA", "TA"], "UA"),
+        ("metod", ["augment", "seed"], None),
+        ("sed", ["scale", "claims"], None),
     ],
 )
-def test_only_near_names_are_offered(name, known, expected):
+def test_only_the_nearest_name_is_offered(name, known, expected):
     assert nearest(name, known) == expected
 
 

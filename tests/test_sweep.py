@@ -25,7 +25,6 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
-from benchmarks import records
 from entrypoints import claims, prune, sweep, unlearn
 from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, Request
@@ -36,7 +35,7 @@ from mu.tasks import prune as prune_task
 from mu.tasks.claims import run as claims_run
 from mu.tasks.sweep import perform
 from mu.tasks.sweep import run as sweep_run
-from mu.tracking import Store, connect, load_checkpoint
+from mu.tracking import Store, connect, load_checkpoint, saved_runs
 from mu.trust import words
 from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow, refused
@@ -269,15 +268,15 @@ def test_a_grid_of_runs_saved_and_loaded_is_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     saved = tmp_path / "runs.jsonl.gz"
-    assert records.save(swept, saved) == sum(COUNTS.values())
+    assert saved_runs.save(swept, saved) == sum(COUNTS.values())
     path = copy_store(empty_store, tmp_path / "other")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
     other = connect()
-    assert records.load(other, saved) == (8, 0)
-    assert records.load(other, saved) == (0, 8)
+    assert saved_runs.load(other, saved) == (8, 0)
+    assert saved_runs.load(other, saved) == (0, 8)
     assert made(other) == COUNTS
-    assert records.save(other, tmp_path / "again.jsonl.gz") == 8
-    assert records.load(swept, tmp_path / "again.jsonl.gz") == (0, 8)
+    assert saved_runs.save(other, tmp_path / "again.jsonl.gz") == 8
+    assert saved_runs.load(swept, tmp_path / "again.jsonl.gz") == (0, 8)
     assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     table = {words[0]: words[1:4] for words in lines if len(words) > 3}

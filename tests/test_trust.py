@@ -14,14 +14,15 @@ import pytest
 
 import mu
 from entrypoints import evaluate, prune, sweep, unlearn
-from mu.checkpoints import SPEC_FILE, Checkpoint, Spec
+from mu.checkpoints import Checkpoint, Spec
 from mu.cli.main import run
 from mu.data import load_data
+from mu.file_names import SPEC_FILE
 from mu.masks import Mask
 from mu.models import ModelSpec
 from mu.tags import COMMIT
-from mu.tracking import Store, keep_document, save_checkpoint, tracked
-from mu.tracking.serving import _load_pyfunc
+from mu.tracking import Store, keep_document, tracked
+from mu.tracking.serving import _load_pyfunc, save_checkpoint
 from mu.trust import named
 from tests.helpers import make_checkpoint, make_dataset, refused
 from tests.tracking.handovers import hand_over

@@ -26,7 +26,7 @@ from benchmarks.fuzz.files import (
 )
 from benchmarks.fuzz.mutations import as_json, mutate
 from benchmarks.fuzz.whole import Whole
-from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
+from mu.checkpoints import Checkpoint
 from mu.cli.requests import DeviceOptions
 from mu.data import load_data
 from mu.data.files.decode import decode_rgb
@@ -34,6 +34,7 @@ from mu.data.forget_request import ForgetRequest
 from mu.data.lists import read_indices, read_names
 from mu.data.store.reader import ImageStore
 from mu.errors import UserError
+from mu.file_names import MASK_FILE, SPEC_FILE, WEIGHTS_FILE
 from mu.foreign.originals import import_original
 from mu.masks import Mask
 from mu.methods import make_method

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +10,12 @@ import click
 
 from mu.cli.options import Group, command
 from mu.cli.requests import Request, TrustOptions
+from mu.cli.run_ids import whole_request
 from mu.hyperparameters import Hyperparameters
 from mu.registry import load
 from mu.trust import allow
 
-NAMES_RUNS = ("run_id", "run_ids", "parent")  # how options end that name runs
 NAMES_FUNCTIONS = ("dataset", "arch", "target")
-_SHORTENED = re.compile(r"\s*[0-9a-f]{4,31}\s*")
 
 
 def entry_command(
@@ -38,11 +37,10 @@ def entry_command(
     def action(values: Mapping[str, Any]) -> None:
         allow(given_settings(trust, values).get("trust"), *_functions(values))
         given = {part: given_settings(own, values) for part, own in groups.items()}
-        given["entry"] = {
-            name: in_full(value) if value and name.endswith(NAMES_RUNS) else value
-            for name, value in given.get("entry", {}).items()
-        }
-        load(task)(Request(**given), *(values[str(one.name)] for one in arguments))
+        work = load(task)
+        gc.freeze()  # what imports brought stays
+        gc.enable()
+        work(whole_request(Request(**given)), *(values[str(one.name)] for one in arguments))
 
     flat = [*(group for own in groups.values() for group in own), *trust]
     return command(name, help, flat, action, arguments)
@@ -67,21 +65,6 @@ def fixed_command(
     """
     groups = {"entry": [Group(options)]} | ({"device": [Group(device)]} if device else {})
     return lambda _: entry_command(name, help, groups, task)
-
-
-def in_full(run_ids: str) -> str:
-    """Run IDs, with commas between them, of which some may be shortened; words stay as they are.
-
-    Tags and later runs name runs by their whole IDs. UserError if no run's begins so, or several
-    do.
-    """
-    if not any(map(_SHORTENED.fullmatch, run_ids.split(","))):
-        return run_ids
-    from mu.tracking import connect
-
-    store = connect()
-    words = [word.strip() for word in run_ids.split(",")]
-    return ",".join(store.full_id(one) if _SHORTENED.fullmatch(one) else one for one in words)
 
 
 def given_settings(groups: Sequence[Group], values: Mapping[str, Any]) -> dict[str, Any]:

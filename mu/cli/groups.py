@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from mu.cli.entry import in_full
 from mu.cli.options import Group, peek
 from mu.cli.requests import DataOptions, DeviceOptions, ModelOptions, OriginalOptions
+from mu.cli.run_ids import in_full
 from mu.data import DEFAULT_DATASET, check_dataset, source
 from mu.data.poison_options import PREFIX as TRIGGER_PREFIX
 from mu.data.poison_options import PoisonOptions

@@ -31,7 +31,6 @@ COLUMNS = (  # where a run has them
     *("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap", "RTE"),
     *("target_acc", "target_gain"),
 )
-BEST = ("gap", "gain", "depth", "RTE")  # columns of methods
 STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 SHORT = 8  # digits of an ID, where a line is too short for all
 WIDE = 130  # letters of a line that has room for all
@@ -85,29 +84,14 @@ def command(
 
 def _print_best() -> None:
     """Each kind of original with its methods and controls, averaged over seeds."""
-    from mu.report import console
-    from mu.report.comparison.cells import number, write
-    from mu.report.comparison.table import tabulate, verdicts
+    from mu.report.comparison.table import tabulate
+    from mu.report.console import print_notes
+    from mu.report.ranking import RANKS, print_rankings
     from mu.tracking import choose_runs, connect
 
     chosen = choose_runs(connect(), None, None, None)
-    for table in tabulate(chosen.runs):
-        words = verdicts(table.runs)
-        for original, block in table.cells.groupby("original", sort=False):
-            gaps = block[(block["metric"] == "gap") & block["mean"].notna()]
-            rows = []
-            for one in gaps.sort_values("mean", kind="stable").itertuples():
-                own = block[block["row"] == one.row].set_index("metric")["mean"]
-                others = [number(name, own.get(name)) for name in BEST[1:]]
-                verdict = words.get((one.row, original), "")
-                rows.append([one.row, write(one), *others, str(one.runs), verdict])
-            title = f"{table.heading}; {original}"
-            if rows:
-                columns = ["", *BEST, "runs", "verdict"]
-                console.print_texts(title, columns, rows, "lrrrrrl", plain=True)
-            else:
-                console.print_summary(title, {"gap": "no run was compared with an oracle"})
-    console.print_notes(chosen.notes)
+    print_rankings(tabulate(chosen.runs), RANKS)
+    print_notes(chosen.notes)
 
 
 def runs_of(entry: str | None, method: str | None, status: str | None) -> Iterator[RunRecord]:

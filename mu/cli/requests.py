@@ -445,6 +445,11 @@ class CompareOptions(Hyperparameters):
         "gap, RTE)"
     )
     title: str | None = optional(help="heading of the page")
+    tracking_ui: str | None = optional(
+        help="address of the MLflow server where runs are browsed, for the page's links: "
+        "http://HOST:PORT (default: the server that shows the page; of a saved page the store's, "
+        "or http://127.0.0.1:5000)"
+    )
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def numbers_of(
 
 def next_steps(one: RunRecord) -> dict[str, str]:
     """Commands that go on from a run, by what they are for."""
+    from mu.report.next_steps import next_steps as next_steps_of
     from mu.tracking.resuming import RESUMABLE
 
     run_id = one.run_id
@@ -144,11 +145,6 @@ def next_steps(one: RunRecord) -> dict[str, str]:
             return {}
         return {"resume": f"mlflow run . -e {one.entry} -P resume_run_id={run_id}"}
     steps = {}
-    if one.entry == "prune":
-        steps["unlearn"] = f"mlflow run . -e unlearn -P prune_run_id={run_id}"
     if one.entry in ("unlearn", "backdoor"):
         steps["evaluate"] = f"mlflow run . -e evaluate -P run_id={run_id}"
-    if MASK in one.tags:
-        steps["mask"] = f"mlflow artifacts download -r {run_id} -a mask -d DIR"
-        steps["model"] = f'mu.load_model("{run_id}")'
-    return steps
+    return steps | (next_steps_of(one.entry, run_id) if MASK in one.tags else {})

@@ -86,7 +86,7 @@ DATASETS = {
 def check_dataset(name: str) -> str:
     """The registered spelling of ``name``, or the user's own, of which the form is checked.
 
-    UserError if there is no such name; the message gives the nearest ones.
+    UserError if there is no such name; the message gives the nearest one.
     """
     return check_name("dataset", name, DATASETS)
 

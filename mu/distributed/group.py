@@ -15,16 +15,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from signal import SIGTERM
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
-import torch
-import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
 
 from mu.distributed.place import Place, is_running, place
 from mu.errors import ProcessDiedError, UserError
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
+# Torch is imported where there are other processes: commands that only look load it for nothing.
 
 Value = TypeVar("Value")
 
@@ -110,6 +111,11 @@ def join() -> Place:
     here = place()
     if here.size == 1 or _joined is not None:
         return here
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
     _share_machine(here)
     store, _, _ = next(rendezvous("env://", timeout=TIMEOUT))
     dist.init_process_group(
@@ -168,11 +174,15 @@ def from_first(call: Callable[[], Value]) -> Value:
 
 
 def _sent(value: object, error: Exception | None) -> None:
+    import torch.distributed as dist
+
     with explained():
         dist.broadcast_object_list([value, error], src=0)
 
 
 def _received() -> Value:  # type: ignore[type-var]
+    import torch.distributed as dist
+
     with explained():
         dist.broadcast_object_list(found := [None, None], src=0)
     value, error = found
@@ -200,7 +210,11 @@ def explained() -> Iterator[None]:
 
 
 def _why(error: RuntimeError) -> Exception | None:
-    if _joined is None or isinstance(error, RankFailedError | torch.OutOfMemoryError):
+    if _joined is None:
+        return None
+    import torch
+
+    if isinstance(error, RankFailedError | torch.OutOfMemoryError):
         return None
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -244,6 +258,8 @@ def failed(error: BaseException) -> None:
 
 def leave() -> None:
     """Close all connections to other ranks."""
+    import torch.distributed as dist
+
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -44,6 +44,7 @@ SCORES: dict[str, Callable[[Outputs], Tensor]] = {
 }
 VECTORS = ("prob",)  # those that take whole vectors of logits
 MAIN = "confidence"  # whose efficacy is the paper's MIA
+SPACED = 1000  # samples that show where its threshold is
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,29 @@ Fit = Callable[[Outputs, Outputs], Attack]  # from members and non-members
 def called_members(outputs: SplitOutputs, score: str, *, seed: int) -> NDArray[np.bool_]:
     """Whether the attack of that name calls each sample of the forget set a member, (n,)."""
     return ATTACKS[score](*_shadow(outputs, seed)).calls(outputs.forget)
+
+
+@dataclass(frozen=True, eq=False)
+class Calls:
+    """What the attack behind ``MIA`` makes of a model's samples."""
+
+    forget: NDArray[np.bool_]  # whether it calls each sample of the forget set a member, (n,)
+    # Log-odds of the confidence from which on it calls samples members; None where it is not one
+    # threshold that decides, or nothing is called a member.
+    threshold: float | None
+
+    @classmethod
+    def of(cls, outputs: SplitOutputs, *, seed: int) -> Calls:
+        """Fit the attack; the threshold is found on the forget set and on :data:`SPACED` others."""
+        others = joined([outputs.retain, outputs.test])
+        order = others.score("margin").argsort()
+        spaced = torch.linspace(0, len(order) - 1, min(SPACED, len(order))).long()
+        asked = joined([outputs.forget, others.select(order[spaced])])
+        called = ATTACKS[MAIN](*_shadow(outputs, seed)).calls(asked)
+        margins = asked.score("margin").numpy()
+        threshold = float(margins[called].min(initial=np.inf))
+        decides = np.isfinite(threshold) and bool(called[margins >= threshold].all())
+        return cls(called[: len(outputs.forget)], threshold if decides else None)
 
 
 def efficacy(outputs: SplitOutputs, score: str, *, seed: int) -> float:

@@ -38,7 +38,7 @@ LARGEST_CIFAR_STEM = 64
 def check_arch(name: str) -> str:
     """The registered spelling of ``name``, or an open name, of which only the form is checked.
 
-    UserError if there is no such name; the message gives the nearest ones and the open forms.
+    UserError if there is no such name; the message gives the nearest one and the open forms.
     """
     return check_name("arch", name, ARCHITECTURES, f"{TORCHVISION}NAME")
 

@@ -65,7 +65,7 @@ PROFILES = {
 def profile(name: str) -> Profile:
     """The profile of that name.
 
-    UserError if there is none; the message gives the nearest ones.
+    UserError if there is none; the message gives the nearest one.
     """
     if name not in PROFILES:
         raise unknown("profile", name, [*PROFILES])

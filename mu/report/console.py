@@ -44,8 +44,13 @@ def print_results(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     Where they are known, also against MIA_auc (0-1), depth (percent), success and robust accuracy
     of a backdoor (percent), and the confusion of two classes (percent, and images).
     """
+    print_table(title, result_columns(rows), rows)
+
+
+def result_columns(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The metrics of a table of results."""
     known = {*COLUMNS, "gap", "RTE"}.union(*rows.values())
-    print_table(title, [one for one in (*COLUMNS, *WHERE_KNOWN, *LAST) if one in known], rows)
+    return [one for one in (*COLUMNS, *WHERE_KNOWN, *LAST) if one in known]
 
 
 def numbers(names: Sequence[str], rows: Rows) -> Texts:

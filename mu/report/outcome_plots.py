@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from mu.evaluation.attacks.rates import Curve
+from mu.evaluation.by_class import confusion, row_shares, whole_test
 from mu.evaluation.calibration import ece, reliability
 from mu.evaluation.case import Case, Model
 from mu.evaluation.membership import SCORES, unseen_of_same_classes
-from mu.evaluation.outputs import Outputs, SplitOutputs, joined
 from mu.report.plots import COLOURS, drawn, grouped_bars, shares
 
 MOST_CLASSES = 100  # of which a confusion matrix can still be read
@@ -70,7 +69,7 @@ def plot_classes(case: Case, path: Path) -> None:
     models = _models(case)
     count = case.model.outputs.test.classes
     series = {
-        role: np.diag(_confusion(whole_test(model.outputs), count))
+        role: np.diag(row_shares(confusion(whole_test(model.outputs))))
         for role, model in models.items()
     }
     with drawn(path, max(6.0, 0.45 * count), 3.2) as axes:
@@ -85,8 +84,8 @@ def plot_confusion(case: Case, path: Path) -> None:
     count = case.model.outputs.test.classes
     with drawn(path, 4.6 * len(shown), 4.4, 1, len(shown), squeeze=False) as (panels,):
         for axes, (role, model) in zip(panels, shown.items(), strict=True):
-            confusion = _confusion(whole_test(model.outputs), count)
-            image = axes.imshow(confusion, vmin=0, vmax=100, cmap="Blues")
+            shown_shares = row_shares(confusion(whole_test(model.outputs)))
+            image = axes.imshow(shown_shares, vmin=0, vmax=100, cmap="Blues")
             _name_classes(axes, case.split.dataset.classes, count)
             axes.set(title=role, xlabel="predicted", ylabel="true class", yticks=axes.get_xticks())
         panels[0].figure.colorbar(image, ax=panels, label="% of the true class", shrink=0.8)
@@ -108,23 +107,9 @@ def plot_calibration(case: Case, path: Path) -> None:
         axes.legend(fontsize=8)
 
 
-def whole_test(outputs: SplitOutputs) -> Outputs:
-    """All test samples, those of a forgotten class among them."""
-    if outputs.test_forgotten is None:
-        return outputs.test
-    return joined([outputs.test, outputs.test_forgotten])
-
-
 def _models(case: Case) -> dict[str, Model]:
     models = {"original": case.original, "model": case.model, "oracle": case.oracle}
     return {role: model for role, model in models.items() if model is not None}
-
-
-def _confusion(outputs: Outputs, count: int) -> NDArray[np.float64]:
-    """Shares of each true class (rows) by prediction, in percent."""
-    pairs = outputs.labels * count + outputs.predictions
-    counts = np.bincount(pairs.numpy(), minlength=count * count).reshape(count, count)
-    return np.asarray(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1), float)
 
 
 def _name_classes(axes: Axes, names: tuple[str, ...], count: int) -> None:

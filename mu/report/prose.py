@@ -150,14 +150,10 @@ def describe_unlearn(
         gaps = [f"{metrics[f'gap_{name}']:.2f}" for name in GAP_METRICS]
         texts.append(["gap", *gaps, *("" for _ in planted)])
         judgement = f"Mean gap to the oracle: **{gap_in_words(metrics)}**.{_controls(metrics)}"
-    elif method != "retrain":
-        judgement = "No oracle to compare with: run again with `-P oracle_run_id=train`."
     else:
-        judgement = "This is an oracle: other methods are judged against it."
+        judgement = without_oracle(method, "`{}`")
     return paragraphs(
-        f"**{method}** made {original} forget {len(split.forget):,} of "
-        f"{len(split.forget) + len(split.retain):,} training samples (`{forget}`) in "
-        f"{metrics['RTE']:.2f} s.",
+        what_was_done(f"**{method}**", f"`{forget}`", split, original, metrics["RTE"]),
         markdown_table(columns, texts, layout),
         judgement,
         f"Verdict: {judged.text}." if judged else "",
@@ -165,6 +161,25 @@ def describe_unlearn(
         links_list(links),
         items({name: METRICS[name].definition for name in (*EXPLAINED, *planted)}),
     )
+
+
+def what_was_done(
+    method: str, forget: str, split: ForgetSplit, original: str, seconds: float
+) -> str:
+    """What was asked of a method, in a sentence; ``method`` and ``forget`` may be marked up."""
+    whole = len(split.forget) + len(split.retain)
+    return (
+        f"{method} made {original}, forget {len(split.forget):,} of {whole:,} training samples "
+        f"({forget}) in {seconds:.2f} s."
+    )
+
+
+def without_oracle(method: str, code: str = "{}") -> str:
+    """Why a result is not judged; ``code``: how a command is marked up."""
+    if method == "retrain":
+        return "This is an oracle: other methods are judged against it."
+    command = code.format("-P oracle_run_id=train")
+    return f"No oracle to compare with: run again with {command}."
 
 
 def _controls(metrics: Mapping[str, float]) -> str:

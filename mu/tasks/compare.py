@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mu.cli.requests import CompareOptions, Request
@@ -19,10 +20,11 @@ from mu.report.markdown import escape
 from mu.report.run_names import run_name
 from mu.tasks.base import run_task
 from mu.tasks.outputs import write_text
-from mu.tracking import Chosen, Recorder, browse, choose_runs, connect
+from mu.tracking import Chosen, Recorder, browse, browsed_at, choose_runs, connect
 
 PAGE = "report/report.html"
 TITLE = "Unlearn runs compared"
+LEGEND = "*: no method is better in this column; ±: standard deviation over seeds"  # on a terminal
 LONGEST = 7500  # letters of a description; MLflow takes 8,000
 
 
@@ -31,6 +33,8 @@ def compare(request: Request) -> None:
     options = CompareOptions.of(request.entry)
     metrics = columns(options.metrics)
     store = connect()
+    if options.tracking_ui is not None:
+        store = browsed_at(store, options.tracking_ui)
     chosen = choose_runs(store, options.run_ids, options.parent, options.experiment)
     tables = tabulate(chosen.runs, metrics)
     for name in metrics or ():
@@ -42,7 +46,7 @@ def compare(request: Request) -> None:
 
     def work(recorder: Recorder) -> None:
         recorder.params(options.as_dict())
-        _write(recorder, options.title or TITLE, chosen, tables)
+        _write(recorder, options.title or TITLE, chosen, tables, store.pages)
         recorder.metrics({"runs": chosen.count, "groups": len(tables)})
         for step, table in enumerate(tables):
             if (gap := best_gap(table)) is not None:
@@ -51,6 +55,8 @@ def compare(request: Request) -> None:
 
     run_id, _ = run_task(store, "compare", run_name("compare", f"{chosen.count} runs"), work)
     print_tables(tables)
+    if any(table.shown["best"].any() for table in tables):
+        print(LEGEND)
     console.print_notes(chosen.notes)
     lines = {"runs": str(chosen.count), "comparison": run_id, "page": PAGE}
     console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
@@ -64,16 +70,19 @@ def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:
     return f"{chosen.count} unlearn runs, {chosen.words}{oracles}{groups}."
 
 
-def _write(recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Table]) -> None:
+def _write(
+    recorder: Recorder, title: str, chosen: Chosen, tables: Sequence[Table], tracking_ui: str
+) -> None:
     drawings = draw_all(tables)
-    lead = _lead(chosen, tables)
-    page = make_page(title, lead, tables, drawings, notes=chosen.notes, run_id=recorder.run_id)
+    page = partial(
+        make_page, title, _lead(chosen, tables), tables, notes=chosen.notes, tracking_ui=tracking_ui
+    )
     files = {
         "table.md": to_markdown(tables),
         "table.csv": to_csv(tables),
         "table.tex": to_latex(tables),
-        "table.html": make_page(title, lead, tables, [[] for _ in tables], notes=chosen.notes),
-        Path(PAGE).name: page,
+        "table.html": page([[] for _ in tables]),
+        Path(PAGE).name: page(drawings, run_id=recorder.run_id),
     }
     for name, text in files.items():
         write_text(recorder.folder / Path(PAGE).parent / name, text)

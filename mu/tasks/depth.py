@@ -19,27 +19,32 @@ from mu.tracking import Recorder, Store
 DEFINITION = 2  # to be raised when numbers of earlier versions are no longer comparable
 
 
-def measured_depth(
-    recorder: Recorder, done: Unlearned, theirs: SplitOutputs | None
-) -> dict[str, float]:
-    """The depth of an unlearning that has an oracle, or is one; nothing of others.
+def case_of(done: Unlearned, theirs: SplitOutputs | None) -> Case:
+    """An unlearning beside its original and, where there is one, its oracle.
 
-    All models of a problem are measured on the same samples in the same order, whatever the seed
-    of their unlearning, so what an oracle's run has logged of itself is taken from there. The run
-    gets the notes, and a tag that says of what its numbers are. ``theirs``: the oracle's outputs.
+    Its run has the seed 0, so that all models of a problem are measured on the same samples in the
+    same order, whatever the seed of their unlearning. ``theirs``: the oracle's outputs.
     """
     problem, oracle = done.task.problem, done.oracle
-    if oracle is None and done.task.name != "retrain":
-        return {}
-    run = make_run(problem.device)
-    case = Case(
+    return Case(
         Model(done.checkpoint, done.after),
         problem.split,
-        run,
+        make_run(problem.device),
         problem.evaluation_seed,
         Model(problem.checkpoint, problem.before),
         None if oracle is None or theirs is None else Model(oracle.checkpoint, theirs),
     )
+
+
+def measured_depth(recorder: Recorder, done: Unlearned, case: Case) -> dict[str, float]:
+    """The depth of an unlearning that has an oracle, or is one; nothing of others.
+
+    What an oracle's run has logged of itself is taken from there. The run gets the notes, and a tag
+    that says of what its numbers are. ``case``: that of the unlearning, by :func:`case_of`.
+    """
+    problem, oracle, run = done.task.problem, done.oracle, case.run
+    if oracle is None and done.task.name != "retrain":
+        return {}
     run.place(done.checkpoint.model, problem.dataset.shape)  # settles the precision
     key = depth_key(problem, run)
     known = None if oracle is None else logged_depth(recorder.store, oracle, key)

@@ -24,16 +24,18 @@ from mu.evaluation.planted import CONFUSION, planted
 from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
-from mu.report import console, plots, prose
+from mu.report import console, plots, prose, run_page
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
+from mu.report.next_steps import next_steps
 from mu.report.verdict import SPREAD, verdict
 from mu.runs import Run
 from mu.tasks.base import device_in_force, make_run, record_rounding, run_task
-from mu.tasks.depth import measured_depth
+from mu.tasks.depth import case_of, measured_depth
 from mu.tasks.outputs import about, links, log_data, write_csv, write_json
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of, tracked_model
 from mu.tasks.resume import continue_unlearning
+from mu.tasks.run_page import facts_of
 from mu.tracking import (
     FINISHED,
     Recorder,
@@ -43,8 +45,8 @@ from mu.tracking import (
     keep_document,
     rounded,
     run_checkpointer,
-    save_checkpoint,
 )
+from mu.tracking.serving import save_checkpoint
 from mu.training.progress import Checkpointer
 
 MOST_ORACLES = 20  # of one configuration, whose gaps are averaged
@@ -178,7 +180,8 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
             metrics["speedup"] = oracle.metrics["RTE"] / max(metrics["RTE"], 1e-9)
         upstream["oracle"] = oracle.run_id
         recorder.tags({tags.ORACLE: oracle.run_id})
-    depths = measured_depth(recorder, done, theirs)
+    case = case_of(done, theirs)
+    depths = measured_depth(recorder, done, case)
     metrics.update({name: rounded(value) for name, value in depths.items()})
     recorder.metrics(metrics)
     found = _alarms(done)
@@ -210,7 +213,10 @@ def _save(recorder: Recorder, done: Unlearned) -> Unlearned:
         judged,
     )
     recorder.describe(text)
-    return replace(done, alarms=found, verdict=judged)
+    done = replace(done, alarms=found, verdict=judged)
+    page = folder / "report" / "report.html"
+    run_page.save_page(page, lambda: facts_of(done, case, _rows(done)))
+    return done
 
 
 def _distances(store: Store, done: Unlearned, theirs: SplitOutputs) -> dict[str, float]:
@@ -295,6 +301,6 @@ def print_unlearned(store: Store, done: Unlearned) -> None:
         lines["alpha"] = f"{done.run.metrics['alpha']:.3g}"
     if metrics["sparsity"] != rounded(sparsity):
         lines["sparsity"] = f"{metrics['sparsity']:.2f} %"
-    lines["mask"] = f"mlflow artifacts download -r {run_id} -a mask -d DIR"
+    lines |= next_steps("unlearn", run_id)
     lines["browse"] = browse(store, "mu-backdoor" if "ASR" in metrics else "mu-unlearn")
     console.print_lines(lines)

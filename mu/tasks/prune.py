@@ -12,6 +12,7 @@ from torch import nn
 from mu import tags
 from mu.checkpoints import Checkpoint, Spec
 from mu.cli.requests import PLAIN_NAMES, DeviceOptions, PruneOptions, Request
+from mu.cli.run_ids import whole_request
 from mu.data.forget_request import POISON
 from mu.data.images import ImageDataset
 from mu.data.planted import PlantedDataset
@@ -30,6 +31,7 @@ from mu.pruning import pruner_class
 from mu.pruning.base import prunable
 from mu.recipes.recipe import Rewinding
 from mu.report import console, plots, prose
+from mu.report.next_steps import next_steps
 from mu.report.run_names import name_original
 from mu.runs import Run
 from mu.tasks.attacks import attack_spelled
@@ -55,6 +57,7 @@ from mu.training.recipe import Training
 
 def prune(request: Request) -> TrackedModel:
     """Train an original, dense or sparse, and keep its mask and checkpoint by run ID."""
+    request = whole_request(request)
     options = PruneOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     if options.mask_run_id and options.resume_run_id:
@@ -291,9 +294,7 @@ def print_original(
             **(about or {}),
             **numbers,
             "run": run_id,
-            "unlearn": f"mlflow run . -e unlearn -P prune_run_id={run_id} "
-            f"-P forget={prose.forget_first(spec)}",
-            "mask": f"mlflow artifacts download -r {run_id} -a mask -d DIR",
+            **next_steps("prune", run_id, prose.forget_first(spec)),
             "browse": browse(store, "mu-prune"),
         },
     )

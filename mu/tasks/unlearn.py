@@ -10,6 +10,7 @@ import numpy as np
 
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request, TransferOptions, UnlearnOptions
+from mu.cli.run_ids import whole_request
 from mu.data.attack import AttackedDataset
 from mu.data.forget_request import POISON, ForgetRequest
 from mu.data.forget_split import ForgetSplit
@@ -33,6 +34,7 @@ from mu.tracking import Recorder, Store, connect
 
 def unlearn(request: Request) -> Unlearned:
     """Make an original forget, evaluate it, and compare it with the oracle."""
+    request = whole_request(request)
     options = UnlearnOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     if options.resume_run_id:

@@ -37,18 +37,17 @@ from mu.tracking.resuming import (
     resumable_run,
     run_checkpointer,
 )
-from mu.tracking.serving import save_checkpoint
 from mu.tracking.signals import Stopped
 from mu.tracking.store import FINISHED, UNFINISHED, Store, connect
-from mu.tracking.view import browse, run_url, view_url
+from mu.tracking.view import browse, browsed_at, run_url, view_url
 
 __all__ = [
     "FINISHED", "UNFINISHED", "UNLEARNED", "Chosen", "Recorder", "Stopped", "Store", "below",
-    "browse", "checkpoint_of", "choose_runs", "close_dead_runs", "close_runs_below",
+    "browse", "browsed_at", "checkpoint_of", "choose_runs", "close_dead_runs", "close_runs_below",
     "close_runs_of", "connect", "derived", "fetch_checkpoint", "fetch_document", "fetch_mask",
     "find_oracle", "find_original", "find_progress", "fingerprint_tag", "fingerprint_tags",
     "finished_run", "keep_document", "load_checkpoint", "load_mask", "load_model", "log_to",
     "of_experiment", "read_each", "read_list", "read_run", "read_unlearned", "record_of", "records",
     "remove_progress", "resumable_run", "rounded", "run_checkpointer", "run_url", "same_value",
-    "save_checkpoint", "tracked", "view_url",
+    "tracked", "view_url",
 ]  # fmt: skip

@@ -14,9 +14,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_USER
 
-from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
 from mu.errors import UserError
-from mu.masks import Mask
+from mu.file_names import MASK_FILE, SPEC_FILE, WEIGHTS_FILE
 from mu.run_record import SUSPECTS_FILE
 from mu.tags import COMMIT, ENTRY, ERROR, MASK, SPEC, SUSPECTS, WEIGHTS, fingerprint_tag
 from mu.tracking.address import hidden
@@ -27,6 +26,9 @@ from mu.trust import NONE, Trusts, named, words
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from mu.checkpoints import Checkpoint
+    from mu.masks import Mask
 
 UNLEARNED = ("unlearn", "backdoor")  # entries whose runs hold a network that has forgotten
 ORIGINALS = ("prune", *UNLEARNED)
@@ -129,7 +131,8 @@ def load_checkpoint(run_id: str, tracking_uri: str | None = None, trust: str = "
     as :func:`mu.tracking.connect` finds it. ``trust``: names of functions, or of the modules that
     hold them, with commas, beside those of ``MU_TRUST``.
     """
-    return fetch_checkpoint(connect(tracking_uri), run_id, transferred=True, trust=trust)
+    store = connect(tracking_uri)
+    return fetch_checkpoint(store, store.full_id(run_id), transferred=True, trust=trust)
 
 
 def fetch_checkpoint(
@@ -144,6 +147,8 @@ def checkpoint_of(store: Store, run: MlflowRun, trust: str = "") -> Checkpoint:
 
     ``trust``: as of :func:`load_checkpoint`.
     """
+    from mu.checkpoints import Checkpoint  # loads torch
+
     with _files(store, run, *TAG_OF) as folder:
         return Checkpoint.load(folder, trusted_by(run, trust))
 
@@ -158,10 +163,13 @@ def load_model(run_id: str, tracking_uri: str | None = None, trust: str = "") ->
 
 def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
     """The mask that a run logged; its weights are not fetched."""
-    return fetch_mask(connect(tracking_uri), run_id)
+    store = connect(tracking_uri)
+    return fetch_mask(store, store.full_id(run_id))
 
 
 def fetch_mask(store: Store, run_id: str) -> Mask:
     """:func:`load_mask`, from an open store."""
+    from mu.masks import Mask  # loads torch
+
     with _files(store, finished_run(store, run_id, transferred=True), MASK_FILE) as folder:
         return Mask.load(folder / MASK_FILE)

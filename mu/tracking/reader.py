@@ -45,7 +45,7 @@ def record_of(store: Store, run: MlflowRun) -> RunRecord:
         dict(run.data.params),
         {name: v for name, v in run.data.metrics.items() if not name.startswith(SYSTEM_METRICS)},
         tags,
-        run_url(store.uri, info.experiment_id, info.run_id),
+        run_url(store.pages or store.uri, info.experiment_id, info.run_id),
         partial(read, store, run),
         lambda run_id: record_of(store, store.run(run_id)),
     )

@@ -18,8 +18,9 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from numpy.typing import NDArray
 
-from mu.checkpoints import SPEC_FILE, Checkpoint, Spec, load_network
+from mu.checkpoints import Checkpoint, Spec, load_network
 from mu.errors import UserError
+from mu.file_names import SPEC_FILE
 from mu.tracking.recorder import Recorder
 
 FOLDER = Path(SPEC_FILE).parent.name  # among a run's artifacts

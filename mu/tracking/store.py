@@ -40,6 +40,7 @@ logging.getLogger("mlflow.store.db.utils").disabled = True
 PAGE = 50  # runs a request
 ID_DIGITS = 32  # of a run's ID
 FEWEST_DIGITS = 4  # of an ID that is shortened
+MOST_NAMED = 4  # of the runs whose IDs begin alike
 FINISHED: Final = "attributes.status = 'FINISHED'"
 UNFINISHED: Final = "attributes.status != 'FINISHED'"
 RUNNING: Final = "attributes.status = 'RUNNING'"
@@ -52,6 +53,7 @@ class Store:
     client: MlflowClient
     uri: str  # the tracking URI
     experiment_id: str  # where new runs go and earlier ones are looked for
+    pages: str = ""  # the address at which it is browsed, where that is not its own
 
     def run(self, run_id: str) -> MlflowRun:
         """The run of that ID, whatever its state.
@@ -83,21 +85,22 @@ class Store:
             return run_id
         if len(run_id) < FEWEST_DIGITS:
             raise UserError(f"run {run_id!r}: give at least {FEWEST_DIGITS} digits of its ID")
-        found: list[str] = []
+        found: list[MlflowRun] = []
         if run_id.isalnum():
-            query = f"attributes.run_id LIKE '{run_id}%'"
-            found = [run.info.run_id for run in self.search(query)]
+            found = list(self.search(f"attributes.run_id LIKE '{run_id}%'"))
         if not found:
             raise UserError(
                 f"no run of the experiment begins with {run_id!r}; `mu runs` lists them, and "
                 "MLFLOW_TRACKING_URI names the store"
             )
         if len(found) > 1:
-            ids = ", ".join(found[:3])
+            names = [f"{run.info.run_id} {run.info.run_name}".strip() for run in found]
+            more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
             raise UserError(
-                f"{len(found)} runs begin with {run_id!r} ({ids}, ...); give more digits"
+                f"{len(names)} runs begin with {run_id!r} ({', '.join(names[:MOST_NAMED])}{more}); "
+                "give more digits"
             )
-        return found[0]
+        return str(found[0].info.run_id)
 
     def close(self, run_id: str, status: str, reason: str) -> None:
         """End a run as FAILED or KILLED; the first line of ``reason`` is kept in a tag."""

@@ -16,12 +16,13 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 
+from mu.errors import UserError
 from mu.tags import ENTRY
 from mu.tracking.address import shown
 from mu.tracking.charts import MODE as CHARTS
@@ -227,13 +228,29 @@ def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str:
 
 def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:
     """How to see the runs of a view, or one run: the link, and what serves a local store."""
-    place = store.uri, store.experiment_id
+    address = store.pages or store.uri
+    place = address, store.experiment_id
     url = run_url(*place, run_id) if run_id else view_url(*place, str(view))
-    if store.uri.startswith("http"):
+    if address.startswith("http"):
         return url
     address = shown(store.uri)  # where that is not all of it, the variable holds the rest
     address = address if address == store.uri else '"$MLFLOW_TRACKING_URI"'
     return f"mlflow server --backend-store-uri {address}   then open {url}"
+
+
+def browsed_at(store: Store, address: str) -> Store:
+    """The store with links to the server of that address; UserError if it is none of a server."""
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.query or parts.fragment or any(map(str.isspace, address)):
+        raise UserError(
+            f"tracking_ui={shown(address)!r} is no address of a server; give that of the MLflow "
+            "server where runs are browsed: http://HOST:PORT"
+        )
+    return replace(store, pages=address)
 
 
 def _compact(value: dict[str, Any]) -> str:

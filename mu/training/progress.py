@@ -17,17 +17,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-from safetensors.torch import save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mu.errors import UserError
-from mu.masks import Mask
 from mu.readers.documents import read_json
-from mu.readers.tensors import read_tensors
-from mu.runs import Record
-from mu.tensors import plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mu.masks import Mask
+    from mu.runs import Record
 
 FOLDER = "resume"
 KEPT_FILES = 2  # the newest, and the one before it in case the newest is damaged
@@ -58,6 +57,10 @@ class Progress:
 
         ``about``: JSON-ready: what is being made, for whoever goes on with it.
         """
+        from safetensors.torch import save
+
+        from mu.tensors import plain
+
         groups = {name: getattr(self, name) for name in _GROUPS} | {"mask": self.mask.packed()}
         tensors = {f"{group}:{n}": t for group, part in groups.items() for n, t in part.items()}
         header = {name: getattr(self, name) for name in _NUMBERS}
@@ -71,6 +74,10 @@ class Progress:
 
         UserError if the content is of another kind.
         """
+        from mu.masks import Mask
+        from mu.readers.tensors import read_tensors
+        from mu.runs import Record
+
         try:
             tensors, meta = read_tensors(content)
             header = read_json(meta[_FORMAT])

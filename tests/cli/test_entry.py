@@ -11,9 +11,11 @@ import pytest
 from mu.cli.entry import entry_command
 from mu.cli.options import Group
 from mu.cli.requests import CompareOptions, EvaluateOptions, PruneOptions, Request, UnlearnOptions
+from mu.cli.run_ids import whole_request
 from mu.hyperparameters import Hyperparameters
 from mu.methods import method_class
-from mu.tracking import Store
+from mu.tasks.sweep.grid import Grid
+from mu.tracking import Store, load_mask
 from tests.helpers import refused
 from tests.processes import PATIENCE
 from tests.tracking.handovers import hand_over
@@ -47,12 +49,27 @@ def test_shortened_ids_are_whole_in_the_request(store: Store) -> None:
         given(EvaluateOptions, "--run_id abcd0")
 
 
+def test_forget_sets_settings_of_methods_and_grids_have_whole_ids_too(store: Store) -> None:
+    one, two = hand_over(store), hand_over(store)
+    line = f"--forget vulnerable:1000:{one[:14]} --prune_run_id {two[:14]}"
+    found = {"forget": f"vulnerable:1000:{one}", "prune_run_id": two}
+    assert given(UnlearnOptions, line) == found
+    request = Request(entry={"forget": f"suspects:{one[:14]}:30"}, method={"lira_run_id": two[:14]})
+    whole = Request(entry={"forget": f"suspects:{one}:30"}, method={"lira_run_id": two})
+    assert whole_request(request) == whole
+    grid = Grid.of({"originals": {"mask_run_id": [one[:14]]}, "forget": [f"suspects:{two[:14]}"]})
+    assert (grid.originals, grid.forget) == (({"mask_run_id": one},), (f"suspects:{two}",))
+    assert load_mask(one[:14]).fingerprint == load_mask(one).fingerprint
+
+
 @pytest.mark.parametrize("word", ["auto", "nonsense", "f" * 32])
 def test_no_store_is_opened_for_words_and_whole_ids(
     word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:/nowhere")
     assert given(UnlearnOptions, f"--prune_run_id {word}") == {"prune_run_id": word}
+    for forget in (f"vulnerable:1000:{'f' * 32}", "files:/tmp/abcd", "class:dead"):
+        assert given(UnlearnOptions, f"--forget {forget}") == {"forget": forget}
 
 
 def test_a_setting_is_known_by_its_former_name() -> None:

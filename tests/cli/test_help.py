@@ -68,7 +68,7 @@ def test_every_option_stands_below_one_heading() -> None:
         (["--prune_iterations", "9"], "is an option of prune_pruner=synflow, not of unlearn"),
     ],
 )
-def test_an_unknown_option_is_answered_with_close_ones_and_whose_they_are(
+def test_an_unknown_option_is_answered_with_the_nearest_and_whose_it_is(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

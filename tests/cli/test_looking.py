@@ -13,6 +13,7 @@ import pytest
 from mu.cli import listing, showing
 from mu.cli.main import run as run_command
 from mu.cli.mu import mu as mu_command
+from mu.report.differences import change, text_of
 from mu.tracking import Store, below, connect, derived, read_run, tracked
 from tests.conftest import copy_store, store_uri
 from tests.processes import run_python
@@ -233,7 +234,8 @@ def test_an_original_shows_what_came_of_it(store, family, capsys):
     there = [name for name in family if family[name] in above_the_numbers(text)]
     assert there == ["original", "oracle", "ft", "l1"]
     assert f"-P prune_run_id={family['original']}" in text
-    assert f"mlflow artifacts download -r {family['original']} -a mask" in text
+    assert f'mu.load_model("{family["original"]}")' in text
+    assert f"mlflow models serve -m runs:/{family['original']}/checkpoint" in text
 
 
 def test_a_failed_run_says_why_and_how_to_go_on(store, family, capsys):
@@ -272,6 +274,63 @@ def test_a_sweep_has_the_runs_that_it_found_made_already(store, family, capsys):
         (recorder.folder / "sweep.json").write_text(json.dumps({"tasks": tasks}))
     assert family["ft"] in shown(capsys, recorder.run_id)
     assert [one.run_id for one in below(store, recorder.run_id[:12])] == [family["ft"]]
+
+
+# --- mu diff ------------------------------------------------------------------------------
+
+
+def diffed(capsys: pytest.CaptureFixture[str], *words: str) -> list[list[str]]:
+    assert call("diff", *words) == 0
+    return [line.split() for line in capsys.readouterr().out.splitlines() if line]
+
+
+def test_two_runs_differ_in_settings_numbers_and_lineage(store, family, capsys):
+    lines = diffed(capsys, family["ft"][:12], family["l1"][:12])
+    assert ["method", "ft", "l1_sparse"] in lines
+    assert ["UA", "80.00", "99.00", "+19.00"] in lines
+    assert not [line for line in lines if line[0] in ("original", "mask", "oracle")]
+    assert "lineage (2)" in " ".join(lines[-1])
+    lines = diffed(capsys, family["ft"], family["oracle"])
+    assert ["oracle", family["oracle"][:12], "not", "set"] in lines
+
+
+def test_runs_of_two_entries_differ_in_what_both_have(store, family, capsys):
+    lines = diffed(capsys, family["original"], family["ft"])
+    assert ["entry", "prune", "unlearn"] in lines
+    assert not [line for line in lines if line[0] in ("method", "dataset", "UA")]
+    assert ["original", "not", "set", family["original"][:12]] in lines
+
+
+def test_one_run_twice_is_refused(store, family, capsys):
+    assert call("diff", family["ft"], family["ft"][:12]) == 2
+    assert "same run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("mine", "yours", "verdict"),
+    [
+        ((10.0, 8.0, 13.0), (14.0, 11.0, 20.0), "inside"),  # 4 of the root of 9 and 9
+        ((10.0, 8.0, 12.0), (14.0, 11.0, 20.0), "beyond"),  # 4 of the root of 4 and 9
+        ((14.0, 11.0, 20.0), (10.0, 8.0, 12.0), "beyond"),
+        ((10.0, 9.0, 11.0), (10.5, None, None), ""),
+    ],
+)
+def test_a_difference_is_inside_the_intervals_or_beyond(mine, yours, verdict):
+    one, other = (
+        {n: v for n, v in zip(("TA", "TA_lo", "TA_hi"), values, strict=True) if v is not None}
+        for values in (mine, yours)
+    )
+    found = change("TA", one, other)
+    assert (found.difference, found.verdict) == (yours[0] - mine[0], verdict)
+
+
+def test_digits_of_ids_and_fingerprints_are_cut_and_words_are_not():
+    assert text_of("0123456789abcdef") == "0123456789ab"
+    assert [text_of(one) for one in ("feedbackless", 1e-9, None)] == [
+        "feedbackless",
+        "1e-09",
+        "not set",
+    ]
 
 
 # --- mu completion ------------------------------------------------------------------------

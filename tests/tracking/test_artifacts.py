@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import mu
-from mu.checkpoints import MASK_FILE, SPEC_FILE, WEIGHTS_FILE, Checkpoint
+from mu.checkpoints import Checkpoint
+from mu.file_names import MASK_FILE, SPEC_FILE, WEIGHTS_FILE
 from mu.tracking import Store, finished_run, load_checkpoint, load_mask, load_model, tracked
 from tests.helpers import flipped, refused
 from tests.tracking.handovers import hand_over, small_checkpoint
@@ -107,7 +108,7 @@ def test_deleted_and_unknown_runs(
     store.client.delete_run(run_id)
     with refused(run_id, "deleted", "restore"):
         load(run_id)
-    with refused("'0123'", "there is no run"):
+    with refused("'0123'", "no run of the experiment begins with"):
         load("0123")
 
 

@@ -252,6 +252,14 @@ def test_an_id_may_be_shortened(store: Store) -> None:
         store.full_id(run_id[:12])
 
 
+def test_ids_that_begin_alike_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [store.client.create_run("0", run_name=f"net {number}") for number in range(6)]
+    monkeypatch.setattr(Store, "search", lambda *_: iter(runs))
+    first = f"{runs[0].info.run_id} net 0, {runs[1].info.run_id} net 1"
+    with refused("6 runs begin with 'abcd'", first, "net 3, and 2 more", "give more digits"):
+        store.full_id("abcd")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -104,14 +104,10 @@ def _tells(case: Case, ours: int | None, theirs: int | None) -> bool:
 
 def _features(case: Case, original: Model, known: Mapping[str, float] | None) -> Numbers:
     """What the features show; nothing where a network has no head whose input they could be."""
-    samples = Samples.of(case.split, case.run)
-
-    def seen(one: Model) -> Features:
-        return Features.of(one.checkpoint.model, samples, case.run)
-
+    samples = case.samples
     try:
-        ours, before = seen(case.model), seen(original).both()
-        theirs = None if case.oracle is None else seen(case.oracle)
+        ours, before = case.features(case.model), case.features(original).both()
+        theirs = None if case.oracle is None else case.features(case.oracle)
     except UserError as error:
         case.run.note(f"no prototype_acc, probe_acc and cka: {error}")
         return {}

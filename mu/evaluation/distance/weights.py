@@ -9,8 +9,11 @@ arXiv:2111.08947, look at it layer by layer.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def weight_distance(ours: nn.Module, oracle: nn.Module) -> float:
@@ -24,16 +27,40 @@ def weight_distance(ours: nn.Module, oracle: nn.Module) -> float:
     architectures differ, or all the oracle's parameters are zero. Gives 0 for equal weights;
     without an upper end.
     """
-    one, other = (
-        {name: value.detach().cpu().double() for name, value in model.named_parameters()}
-        for model in (ours, oracle)
-    )
-    if {n: v.shape for n, v in one.items()} != {n: v.shape for n, v in other.items()}:
-        raise ValueError("the two models are of different architectures")
-    difference, length = (
-        torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(value) for value in values]))
-        for values in ([one[name] - other[name] for name in other], other.values())
-    )
+    pairs = _pairs(ours, oracle)
+    difference, length = (_norm(values) for values in zip(*pairs.values(), strict=True))
     if length == 0:
         raise ValueError("all parameters of the oracle are zero: nothing is relative to that")
-    return float(difference) / float(length)
+    return difference / length
+
+
+def layer_distances(ours: nn.Module, other: nn.Module) -> dict[str, float]:
+    """:func:`weight_distance` of each module by itself, by name, in the order of the network.
+
+    All parameters of a module are taken together. NaN where all of the other model's are zero, and
+    ours are not. ValueError if the architectures differ.
+    """
+    layers: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for name, pair in _pairs(ours, other).items():
+        layers.setdefault(name.rpartition(".")[0], []).append(pair)
+    found = {}
+    for name, pairs in layers.items():
+        difference, length = (_norm(values) for values in zip(*pairs, strict=True))
+        found[name] = 0.0 if difference == 0 else difference / length if length else math.nan
+    return found
+
+
+def _pairs(ours: nn.Module, other: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """Of each parameter what is different, and the other model's, by name."""
+    one, two = (
+        {name: value.detach().cpu().double() for name, value in model.named_parameters()}
+        for model in (ours, other)
+    )
+    if {n: v.shape for n, v in one.items()} != {n: v.shape for n, v in two.items()}:
+        raise ValueError("the two models are of different architectures")
+    return {name: (one[name] - value, value) for name, value in two.items()}
+
+
+def _norm(values: Iterable[Tensor]) -> float:
+    norms = [torch.linalg.vector_norm(value) for value in values]
+    return float(torch.linalg.vector_norm(torch.stack(norms)))

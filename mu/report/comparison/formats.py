@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,33 @@ _LATEX = str.maketrans(
 )  # fmt: skip
 
 
-def _texts(table: Table, **patterns: str) -> pd.DataFrame:
+class Form(NamedTuple):
+    """How a kind of text writes labels, and numbers: the patterns of ``write``."""
+
+    escape: Callable[[str], str]
+    patterns: Mapping[str, str]
+
+
+def latex_escape(text: str) -> str:
+    """Text that means itself, in one line."""
+    return " ".join(text.split()).translate(_LATEX)
+
+
+FORMS = {
+    "markdown": Form(escape, {"best": "**{}**", "distance": " ({})"}),
+    "latex": Form(
+        latex_escape,
+        {
+            "best": r"\textbf{{{}}}",
+            "spread": r"$_{{\pm {}}}$",
+            "distance": " ({})",
+            "absent": "--",
+        },
+    ),
+}
+
+
+def _texts(table: Table, patterns: Mapping[str, str]) -> pd.DataFrame:
     """Texts of the cells: rows against originals and metrics; see ``write``."""
     columns = pd.MultiIndex.from_product([table.originals.index, table.metrics], names=["", ""])
     texts = [write(cell, **patterns) for cell in table.shown.itertuples()]
@@ -80,16 +107,11 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
 def table_lines(table: Table) -> str:
     """One table in Markdown; with several blocks each column says which it is of."""
-    texts = _texts(table, best="**{}**", distance=" ({})")
+    texts = _texts(table, FORMS["markdown"].patterns)
     several = len(table.originals) > 1
     names = [f"{name} {original}" if several else name for original, name in texts.columns]
     rows = [[escape(label), *row] for label, *row in texts.itertuples()]
     return markdown_table(["", *map(escape, names)], rows, "l" + "r" * len(names))
-
-
-def latex_escape(text: str) -> str:
-    """Text that means itself, in one line."""
-    return " ".join(text.split()).translate(_LATEX)
 
 
 def to_latex(tables: Sequence[Table]) -> str:
@@ -102,9 +124,7 @@ def to_latex(tables: Sequence[Table]) -> str:
 
 
 def _latex_table(table: Table) -> str:
-    texts = _texts(
-        table, best=r"\textbf{{{}}}", spread=r"$_{{\pm {}}}$", distance=" ({})", absent="--"
-    )
+    texts = _texts(table, FORMS["latex"].patterns)
     titles = [one.upper() if one in ("dense", "sparse") else one for one in table.originals.index]
     bold = [rf"\textbf{{{latex_escape(one)}}}" for one in titles]
     names = [latex_escape(name) for name in table.metrics]

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from mu.cli.requests import UnlearnOptions
+from mu.cli.run_ids import with_whole_ids
 from mu.errors import UserError, unknown
 from mu.methods import unlearning_methods
 from mu.readers.documents import read_yaml
@@ -50,6 +51,7 @@ class Grid:
         for key in document:
             if key not in KEYS:
                 raise unknown("key of the grid", str(key), KEYS)
+        document = with_whole_ids(document)
         options = UnlearnOptions()
         usual = {"forget": options.forget, "methods": options.method, "seed": options.seed}
         whole = {"originals": {}, "oracle": ORACLES[0], "device": {}, **usual, **document}

@@ -13,8 +13,9 @@ from rich.live import Live
 from rich.table import Table as RichTable
 
 from mu.report import console
-from mu.report.comparison.formats import print_tables, to_markdown
+from mu.report.comparison.formats import to_markdown
 from mu.report.comparison.table import tabulate
+from mu.report.ranking import RESULTS, print_cautions, print_rankings
 from mu.tasks.outputs import write_csv, write_json, write_text
 from mu.tasks.sweep.plan import KINDS, Plan, Task, left_out
 from mu.tasks.sweep.schedule import RUNNING, STATES, WAITING, Schedule
@@ -154,11 +155,15 @@ def report(recorder: Recorder, schedule: Schedule) -> None:
     if schedule.tracebacks:
         text = "\n".join(f"{label}\n{trace}" for label, trace in schedule.tracebacks.items())
         write_text(folder / "report" / "failures.txt", text)
-    print_tables(tables)
+    best = print_rankings(tables, RESULTS)
+    print_cautions(tables)
     console.print_notes(failures(schedule))
-    compare = f"mlflow run . -e compare -P parent={recorder.run_id}"
-    browsing = browse(recorder.store, "mu-unlearn")
-    console.print_lines({"sweep": recorder.run_id, "compare": compare, "browse": browsing})
+    after = {"sweep": recorder.run_id}
+    if made:
+        after["compare"] = f"mlflow run . -e compare -P parent={recorder.run_id}"
+    if best:
+        after["show"] = f"mu show {best[0]}"
+    console.print_lines({**after, "browse": browse(recorder.store, "mu-unlearn")})
 
 
 def failures(schedule: Schedule) -> list[str]:

@@ -19,15 +19,16 @@ import pytest
 
 from mu.evaluation.catalogue import METRICS
 from mu.report.comparison.figures import draw_all
-from mu.report.comparison.page import FOLDER, make_page
+from mu.report.comparison.formats import to_latex, to_markdown
+from mu.report.comparison.page import FOLDER, SCRIPTS, _originals, make_page
 from mu.report.comparison.table import tabulate
 from mu.run_record import RunRecord
 from tests.processes import PATIENCE
-from tests.report.comparison.made import a_study, make_run
+from tests.report.comparison.made import BEFORE, a_study, make_run
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 EVIL = '<script>window.hacked = 1</script>"><img src=x onerror="window.hacked = 2">'
-VOID = {"meta", "link", "img", "br", "use", "path"}
+VOID = {"meta", "link", "img", "br", "input", "use", "path"}
 
 
 class Tree(HTMLParser):
@@ -62,9 +63,20 @@ class Tree(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def page_of(runs: Sequence[RunRecord], title: str = "A study", notes: Sequence[str] = ()) -> str:
+def page_of(
+    runs: Sequence[RunRecord], title: str = "A study", notes: Sequence[str] = (), server: str = ""
+) -> str:
     tables = tabulate(runs)
-    return make_page(title, "some runs", tables, draw_all(tables), notes=notes, run_id="me")
+    return make_page(
+        title, "some runs", tables, draw_all(tables), notes=notes, run_id="me", tracking_ui=server
+    )
+
+
+def data_of(page: str) -> list[dict[str, Any]]:
+    """The tables as the page's scripts read them."""
+    found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert len(found) == 1
+    return list(json.loads(found[0]))
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +107,19 @@ def test_it_needs_nothing_from_elsewhere(study: str) -> None:
             assert own["target"] == "_blank"
             assert "noopener" in own["rel"]
     assert "default-src &#39;none&#39;" in study or "default-src 'none'" in study
-    for file in ("page.css", "page.js"):
+    for file in ("page.css", *SCRIPTS):
         text = (FOLDER / file).read_text()
-        for foreign in ("@import", "http", "localStorage", "sessionStorage", "cookie", "url("):
+        for foreign in (
+            "@import",
+            "http://",
+            "https://",
+            "fetch(",
+            "eval(",
+            "localStorage",
+            "sessionStorage",
+            "cookie",
+            "url(",
+        ):
             assert foreign not in text
 
 
@@ -111,7 +133,7 @@ def test_every_number_leads_to_its_runs_and_its_definition(study: str) -> None:
     for own in numbers:
         name = own["data-tip"].removeprefix("d-")
         assert METRICS[name].definition in html.unescape(study)
-        assert "run" in own["data-more"]
+        assert re.search(r"run \S+ · seeds \d+/\d+/\d+", own["data-more"])
     single = [own for own in numbers if "href" in own]
     assert {own["href"].rpartition("/")[2] for own in single} == {"lonely"}
 
@@ -119,7 +141,9 @@ def test_every_number_leads_to_its_runs_and_its_definition(study: str) -> None:
 def test_figures_have_words_and_tables(study: str) -> None:
     tree = Tree(study)
     figures = [own for own in tree.all("div") if own.get("role") == "img"]
-    assert len(figures) == len(tree.all("figure")) == 5
+    charts = [own for own in tree.all("div") if own.get("class") == "chart"]
+    assert all("arrow keys" in own["aria-label"] for own in charts)
+    assert len(figures) + len(charts) == len(tree.all("figure")) == 5 + 2
     assert all(len(own["aria-label"]) > 40 for own in figures)
     headings = [tag for tag, _ in tree.tags if re.fullmatch("h[1-6]", tag)]
     assert headings[0] == "h1"
@@ -137,7 +161,8 @@ def test_foreign_text_is_only_text() -> None:
     text = page_of(runs, title=EVIL, notes=[EVIL])
     tree = Tree(text)
     assert tree.open == []
-    assert len(tree.all("script")) == 1
+    assert len(tree.all("script")) == 3  # the data, the charts' libraries, the page's own
+    assert {row["label"] for table in data_of(text) for row in table["rows"]} > {f"ft (x={EVIL})"}
     assert not tree.all("img")
     assert not [own for _, own in tree.tags if any(name.startswith("on") for name in own)]
     assert EVIL in "".join(tree.texts)
@@ -148,6 +173,52 @@ def test_only_addresses_of_pages_become_links(url: str) -> None:
     tree = Tree(page_of([replace(make_run("a"), url=url)]))
     assert not [own for own in tree.all("a") if own["href"][:1] != "#"]
     assert "a" in "".join(tree.texts)
+
+
+def test_scripts_have_the_numbers_of_the_table() -> None:
+    (table,) = tabulate([*a_study(), make_run("worse", "ga", metrics={"RTE": float("nan")})])
+    (data,) = data_of(make_page("A study", "some runs", [table], [[]]))
+    shown = table.cells[table.cells["mean"].notna()]
+    numbers = [cell for cell in data["cells"] if cell["metric"] in set(shown["metric"])]
+    assert [cell["mean"] for cell in numbers] == shown["mean"].tolist()
+    for cell, own in zip(numbers, shown.itertuples(), strict=True):
+        assert data["rows"][cell["row"]]["label"] == own.row
+        assert data["originals"][cell["original"]]["label"] == own.original
+        assert cell["ends"] is None or cell["ends"][0] <= own.mean <= cell["ends"][1]
+    assert [one["label"] for one in data["metrics"]] == list(table.metrics)
+    assert {"UA", "gap", "forgetting", "utility"} <= set(data["axes"])
+    assert data["rows"][0] | {"colour": ""} == {
+        "label": "retrain", "markdown": "retrain", "latex": "retrain", "kind": "oracle",
+        "colour": "",
+    }  # fmt: skip
+
+
+def test_copies_of_the_page_are_written_as_the_files_are(study: str) -> None:
+    tables = tabulate(a_study())
+    markdown, latex = to_markdown(tables), to_latex(tables)
+    shown = [one for one in data_of(study)[0]["cells"] if one["metric"] in tables[0].metrics]
+    assert any("**" in one["markdown"] for one in shown)
+    assert all(one["markdown"] in markdown and one["latex"] in latex for one in shown)
+
+
+def test_links_can_be_led_to_another_server() -> None:
+    tree = Tree(page_of([make_run("a")]))
+    (link,) = {(own["href"], own["data-page"]) for own in tree.all("a") if "data-page" in own}
+    assert link == ("http://server/#/experiments/0/runs/a", "/#/experiments/0/runs/a")
+    said = [own for own in tree.all("p") if own.get("id") == "server"]
+    assert "data-said" not in said[0]
+    said = [own for own in Tree(page_of([make_run("a")], server="http://x")).all("p")
+            if own.get("id") == "server"]  # fmt: skip
+    assert "data-said" in said[0]
+
+
+def test_originals_have_the_gap_of_doing_nothing() -> None:
+    (table,) = tabulate([replace(run, metrics={**BEFORE, **run.metrics}) for run in a_study()])
+    known = _originals(table)
+    found = table.found("gap")
+    assert list(known["gap"]) == list(found[found["method"] == "nothing"]["mean"])
+    assert len(known) == 2
+    assert "gap" not in _originals(tabulate([make_run("a")])[0])
 
 
 def test_what_is_no_program_is_installed_with_it() -> None:
@@ -172,7 +243,7 @@ window.troubles = [];
 addEventListener("error", (e) => troubles.push(String(e.message)));
 addEventListener("securitypolicyviolation", (e) => troubles.push(e.violatedDirective));
 for (const kind of ["error", "warn"]) console[kind] = (...words) => troubles.push(words.join(" "));
-const use = () => {
+const use = async () => {
   const root = document.documentElement;
   const wide = root.scrollWidth - root.clientWidth;
   const sticksOut = (one) => one.getBoundingClientRect().right > root.clientWidth + 1
@@ -188,21 +259,38 @@ const use = () => {
     return [gap.getAttribute("aria-sort"), names().filter(Boolean)];
   };
   const up = sorted(), down = sorted();
+  const dots = () => document.querySelectorAll(".charts .dots path").length;
+  const drawn = dots();
+  const box = table.closest("section").querySelector(".bench input[value='1']");
+  box.click();
+  const fewer = [table.querySelectorAll(":scope > tbody > tr:not([hidden])").length, dots()];
+  box.click();
+  const finder = document.querySelector("#find-runs input");
+  finder.value = "l1_sparse 95";
+  finder.dispatchEvent(new Event("input"));
+  const runs = [...document.querySelectorAll("#runs tbody tr:not([hidden])")]
+    .map((one) => one.innerText);
+  const mark = document.querySelector(".charts .dots path");
+  mark.focus();
+  const said = document.getElementById("tip").textContent;
+  mark.blur();
   const number = table.querySelector("button.number");
   number.focus();
   const tip = document.getElementById("tip");
   const told = [tip.matches(":popover-open"), tip.textContent];
   number.click();
+  await new Promise((done) => setTimeout(done, 50));
   const opened = document.querySelectorAll(".runs:popover-open");
-  const box = opened[0]?.getBoundingClientRect();
-  const inside = box && box.left >= 0 && box.right <= root.clientWidth;
-  return { wide, overflowing, up, down, told, opened: opened.length, inside,
-    hacked: window.hacked ?? 0, scripts: document.scripts.length,
+  const place = opened[0]?.getBoundingClientRect(), at = number.getBoundingClientRect();
+  const inside = place && place.left >= 0 && place.right <= root.clientWidth;
+  const near = Math.min(Math.abs(place.top - at.bottom), Math.abs(at.top - place.bottom));
+  return { wide, overflowing, up, down, told, opened: opened.length, inside, near,
+    drawn, fewer, runs, said, hacked: window.hacked ?? 0, scripts: document.scripts.length,
     hint: !document.querySelector(".framed").hidden, width: innerWidth };
 };
-addEventListener("load", () => {
+addEventListener("load", async () => {
   let found = {};
-  try { found = use(); } catch (error) { troubles.push(String(error)); }
+  try { found = await use(); } catch (error) { troubles.push(String(error)); }
   parent.postMessage({ troubles, ...found }, "*");
 });
 </script>
@@ -257,5 +345,11 @@ def test_in_a_browser(width: int, tmp_path: Path) -> None:
     assert found["told"][0]
     assert METRICS["UA"].definition in found["told"][1]
     assert (found["opened"], found["inside"]) == (1, True)
-    assert (found["hacked"], found["scripts"]) == (0, 2)  # the page's own and the probe
+    assert found["near"] < 10
+    assert (found["hacked"], found["scripts"]) == (0, 4)  # the page's three and the probe
+    assert found["drawn"] > found["fewer"][1] > 0
+    assert found["fewer"][0] == 3
+    assert found["runs"]
+    assert all("l1_sparse" in one and "95" in one for one in found["runs"])
+    assert re.search(r"run \S+ · seeds", found["said"])
     assert found["hint"]  # that links are blocked there

@@ -11,18 +11,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from mu.evaluation.catalogue import metric
+from mu.evaluation.controls import NOTHING
+from mu.report import charts
 from mu.report.comparison.cautions import cautions
 from mu.report.comparison.cells import number
 from mu.report.comparison.figures import Drawing
 from mu.report.comparison.figures.drawing import row_styles
 from mu.report.comparison.formats import LEGEND
 from mu.report.comparison.oracles import ORACLE_METHOD
+from mu.report.comparison.page.data import as_json, axes_of, more, seeds
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import OF_ORIGINALS, Table
 from mu.run_record import Seeds
 
 FOLDER = Path(__file__).parent
-SHORT = 8  # letters of a run ID in a tip
+SCRIPTS = ("page.js", "bench.js", "charts.js")
 
 
 def make_page(
@@ -33,21 +36,23 @@ def make_page(
     *,
     notes: Sequence[str] = (),
     run_id: str = "",
+    tracking_ui: str = "",
 ) -> str:
     """The page of a comparison.
 
     Everything that comes from runs is foreign text: the template escapes it. ``lead``: what was
     compared, below the title. ``drawings``: of each table. ``notes``: remarks on the runs as a
-    whole. ``run_id``: of the comparison itself.
+    whole. ``run_id``: of the comparison itself. ``tracking_ui``: the server to which links to runs
+    lead even where another one shows the page. Charts are there where drawings are.
     """
     environment = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True,
     )  # fmt: skip
     environment.globals |= {
-        "cautions": cautions, "looks_of": row_styles, "more_of": _more, "number": number,
+        "cautions": cautions, "looks_of": row_styles, "more_of": more, "number": number,
         "originals_of": _originals, "summarise": summarise_table, "zip": zip,
-        "seeds_of": lambda table, run_id: Seeds(*table.runs.loc[run_id, list(Seeds._fields)]),
+        "axes_of": axes_of, "seeds_of": seeds,
     }  # fmt: skip
     return environment.get_template("page.html").render(
         title=title,
@@ -59,26 +64,19 @@ def make_page(
         definitions=_definitions(tables),
         legend=LEGEND,
         run_id=run_id,
+        tracking_ui=tracking_ui,
         css=Markup((FOLDER / "page.css").read_text()),
-        script=Markup((FOLDER / "page.js").read_text()),
+        data=as_json(tables),
+        charts=charts.scripts() if any(drawings) else "",
+        script=Markup("\n".join((FOLDER / one).read_text() for one in SCRIPTS)),
     )
 
 
 def _originals(table: Table) -> pd.DataFrame:
-    """What is known of the originals before unlearning."""
-    return table.originals[list(OF_ORIGINALS)].dropna(axis="columns", how="all")
-
-
-def _more(cell: Any) -> str:
-    """What a tip says of a number after its definition."""
-    words = []
-    ends = [number(cell.metric, end) for end in (cell.low, cell.high)]
-    if all(ends):
-        over = "seeds" if cell.runs > 1 else "samples"
-        words.append(f"95 % interval over {over}: {' to '.join(ends)}")
-    ids = ", ".join(run_id[:SHORT] for run_id in cell.run_ids)
-    words.append(f"run{'s' if cell.runs > 1 else ''} {ids}")
-    return "; ".join(words)
+    """What is known of the originals before unlearning; their gap is that of doing nothing."""
+    cells = table.found("gap").query(f"method == '{NOTHING}'")
+    gaps = cells.groupby("original")["mean"].first()
+    return table.originals[list(OF_ORIGINALS)].assign(gap=gaps).dropna(axis="columns", how="all")
 
 
 def _definitions(tables: Sequence[Table]) -> list[Any]:

@@ -1,4 +1,21 @@
 "use strict";
+document.documentElement.classList.add("live");
+const mu = { data: JSON.parse(document.getElementById("data").textContent) };
+
+// What is chosen, in the part of the address behind #?, so that a link says it.
+mu.state = new URLSearchParams(location.hash.startsWith("#?") ? location.hash.slice(2) : "");
+mu.keep = (name, values) => {
+  mu.state.delete(name);
+  for (const value of values) mu.state.append(name, value);
+  try {
+    history.replaceState(null, "", `#${mu.state.size ? "?" : ""}${mu.state}`);
+  } catch { /* a sandboxed frame has no address of its own */ }
+};
+
+// Every word that is looked for, in any order.
+mu.has = (text, query) =>
+  query.toLowerCase().split(/\s+/).every((word) => text.toLowerCase().includes(word));
+
 (() => {
   // Sorting: a header's button sorts the rows of each body, so that the oracle stays on top.
   const value = (row, column) => {
@@ -12,52 +29,132 @@
     if (!Number.isNaN(a.number) && !Number.isNaN(b.number)) return sign * (a.number - b.number);
     return sign * a.text.localeCompare(b.text, "en", { numeric: true });
   };
-  for (const table of document.querySelectorAll("table.sortable")) {
+  [...document.querySelectorAll("table.sortable")].forEach((table, place) => {
     const heads = [...table.tHead.querySelectorAll("th[scope=col]")];
+    const sort = (column, up) => {
+      heads.forEach((one) => one.setAttribute("aria-sort", "none"));
+      heads[column].setAttribute("aria-sort", up ? "ascending" : "descending");
+      for (const body of table.tBodies) {
+        const keyed = [...body.rows].map((row) => ({ row, key: value(row, column) }));
+        keyed.sort((a, b) => compare(a.key, b.key, up ? 1 : -1));
+        body.append(...keyed.map((one) => one.row));
+      }
+    };
     heads.forEach((head, column) => {
       head.setAttribute("aria-sort", "none");
       head.querySelector("button").addEventListener("click", () => {
         const up = head.getAttribute("aria-sort") !== "ascending";
-        heads.forEach((one) => one.setAttribute("aria-sort", "none"));
-        head.setAttribute("aria-sort", up ? "ascending" : "descending");
-        for (const body of table.tBodies) {
-          const keyed = [...body.rows].map((row) => ({ row, key: value(row, column) }));
-          keyed.sort((a, b) => compare(a.key, b.key, up ? 1 : -1));
-          body.append(...keyed.map((one) => one.row));
-        }
+        sort(column, up);
+        mu.keep(`sort${place}`, [`${column}${up ? "" : "-"}`]);
       });
     });
-  }
+    const kept = /^(\d{1,4})(-?)$/.exec(mu.state.get(`sort${place}`) ?? "");
+    if (kept && heads[kept[1]]) sort(Number(kept[1]), !kept[2]);
+  });
 
-  // A number's definition and runs, on hover and on focus.
-  const tip = document.getElementById("tip");
-  if (!tip.showPopover) return;
-  const hide = () => tip.matches(":popover-open") && tip.hidePopover();
-  const show = (owner) => {
-    const definition = document.getElementById(owner.dataset.tip);
-    if (!definition || document.querySelector(".runs:popover-open")) return;
-    const name = document.createElement("b");
-    name.textContent = owner.dataset.tip.slice(2);
-    const more = document.createElement("span");
-    more.textContent = owner.dataset.more ?? "";
-    tip.replaceChildren(name, definition.textContent, more);
-    hide();
-    tip.showPopover();
+  // All runs: those with the words that are looked for.
+  const runs = [...document.querySelectorAll("#runs tbody tr")];
+  const finder = document.getElementById("find-runs");
+  const input = finder.querySelector("input");
+  const find = () => {
+    for (const row of runs) row.hidden = !mu.has(row.textContent, input.value.trim());
+    const seen = runs.filter((row) => !row.hidden).length;
+    finder.querySelector("[role=status]").textContent = `${seen} of ${runs.length}`;
+  };
+  finder.hidden = false;
+  input.value = mu.state.get("runs") ?? "";
+  input.addEventListener("input", () => {
+    find();
+    mu.keep("runs", input.value ? [input.value] : []);
+  });
+  find();
+
+  // A tip, and the runs behind a number, stand beside what they are of.
+  const near = (box, owner) => {
     const at = owner.getBoundingClientRect();
-    const own = tip.getBoundingClientRect();
-    const left = Math.min(Math.max(8, at.left), document.documentElement.clientWidth - own.width - 8);
-    const below = at.bottom + 8;
+    const own = box.getBoundingClientRect();
+    const right = document.documentElement.clientWidth - own.width - 8;
+    const below = at.bottom + 6;
     const fits = below + own.height < window.innerHeight;
-    tip.style.left = `${Math.max(8, left)}px`;
-    tip.style.top = `${fits ? below : Math.max(8, at.top - own.height - 8)}px`;
+    box.style.left = `${Math.max(8, Math.min(at.left, right))}px`;
+    box.style.top = `${fits ? below : Math.max(8, at.top - own.height - 6)}px`;
+  };
+  const tip = document.getElementById("tip");
+  mu.hide = () => {};
+  mu.tip = () => {};
+  if (!tip.showPopover) return;
+  mu.hide = () => tip.matches(":popover-open") && tip.hidePopover();
+  let tipped = null;
+  mu.tip = (owner, title, ...lines) => {
+    mu.hide();
+    tipped = owner;
+    if (document.querySelector(".runs:popover-open")) return;
+    const parts = [title, ...lines].filter(Boolean).map((text, place) => {
+      const part = document.createElement(place ? "span" : "b");
+      part.textContent = text;
+      return part;
+    });
+    tip.replaceChildren(...parts);
+    tip.showPopover();
+    near(tip, owner);
+  };
+  const place = (number) => {
+    const cell = number.closest("td");
+    const [blocks, heads] = cell.closest("table").tHead.rows;
+    const width = heads.cells.length / (blocks.cells.length - 1);
+    const block = blocks.cells[1 + Math.floor((cell.cellIndex - 1) / width)];
+    return `${cell.parentElement.cells[0].dataset.value}, ${block.textContent}`;
+  };
+  const told = (owner) => {
+    const name = owner.dataset.tip.slice(2);
+    const definition = document.getElementById(owner.dataset.tip)?.textContent;
+    const title = owner.classList.contains("number") ? `${place(owner)}: ${name} ${owner.innerText}` : name;
+    mu.tip(owner, title.replace(/\s+/g, " "), owner.dataset.more, definition);
   };
   const owner = (event) => event.target.closest?.("[data-tip]");
   for (const kind of ["mouseover", "focusin"]) {
-    document.addEventListener(kind, (event) => owner(event) ? show(owner(event)) : hide());
+    document.addEventListener(kind, (event) => owner(event) && told(owner(event)));
   }
-  for (const kind of ["mouseout", "focusout", "click"]) document.addEventListener(kind, hide);
-  document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
-  document.addEventListener("scroll", hide, true);
+  for (const kind of ["mouseout", "focusout"]) {
+    document.addEventListener(kind, (event) => owner(event) && mu.hide());
+  }
+  document.addEventListener("click", mu.hide);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && mu.hide());
+  const opened = () => document.querySelector(".runs:popover-open");
+  const keepNear = () => {
+    if (tip.matches(":popover-open")) near(tip, tipped);
+    const runs = opened();
+    if (runs) near(runs, document.querySelector(`[popovertarget=${runs.id}]`));
+  };
+  document.addEventListener("toggle", (event) => event.target.matches(".runs") && keepNear(), true);
+  addEventListener("resize", keepNear);
+  document.addEventListener("scroll", (event) => {
+    if (event.target !== opened()) keepNear();
+  }, true);
+})();
 
+// Links to runs: at the server that shows this page, if one does, and where it was said else.
+(() => {
+  const pages = [...document.querySelectorAll("a[data-page]")];
+  // MLflow shows a page as a blob of its own server, and hands it out below these paths.
+  const blob = /^blob:(https?:\/\/[^/]+)/.exec(location.href)?.[1];
+  const above = blob && document.referrer.startsWith(`${blob}/`) ? document.referrer : blob;
+  const served = /^(https?:\/\/[^/]+(?:\/[^?#]*?)?)\/(?:ajax-api|get-artifact)\b/.exec(location.href);
+  const shown = blob ? above.split(/[?#]/)[0] : served?.[1];
+  const box = document.getElementById("server");
+  const input = box.querySelector("input");
+  const lead = (server) => {
+    for (const one of pages) one.href = server.replace(/\/+$/, "") + one.dataset.page;
+  };
+  if (!pages.length) return;
+  const written = pages[0].getAttribute("href").slice(0, -pages[0].dataset.page.length);
+  box.hidden = false;
+  input.value = "said" in box.dataset || !shown ? written : shown;
+  lead(input.value);
+  input.addEventListener("input", () => {
+    const valid = /^https?:\/\/[^/\s]+/.test(input.value) && URL.canParse(input.value);
+    box.querySelector("[role=status]").textContent = valid ? "" : "not an address of a web server";
+    if (valid) lead(input.value.trim());
+  });
   if (window.self !== window.top) document.querySelector(".framed").hidden = false;
 })();
