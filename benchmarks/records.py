@@ -1,7 +1,7 @@
 """Finished runs of a store, kept as a small file (:mod:`mu.tracking.saved_runs`), and back.
 
-python -m benchmarks.records save benchmarks/results/NAME.jsonl.gz
-python -m benchmarks.records load benchmarks/results/NAME.jsonl.gz
+python -m benchmarks.records save benchmarks/results/NAME.jsonl.xz
+python -m benchmarks.records load benchmarks/results/NAME.jsonl.xz
 """
 
 from __future__ import annotations

@@ -267,7 +267,7 @@ def test_a_grid_of_runs_saved_and_loaded_is_finished(
     swept: Store, empty_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    saved = tmp_path / "runs.jsonl.gz"
+    saved = tmp_path / "runs.jsonl.xz"
     assert saved_runs.save(swept, saved) == sum(COUNTS.values())
     path = copy_store(empty_store, tmp_path / "other")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
@@ -275,8 +275,8 @@ def test_a_grid_of_runs_saved_and_loaded_is_finished(
     assert saved_runs.load(other, saved) == (8, 0)
     assert saved_runs.load(other, saved) == (0, 8)
     assert made(other) == COUNTS
-    assert saved_runs.save(other, tmp_path / "again.jsonl.gz") == 8
-    assert saved_runs.load(swept, tmp_path / "again.jsonl.gz") == (0, 8)
+    assert saved_runs.save(other, tmp_path / "again.jsonl.xz") == 8
+    assert saved_runs.load(swept, tmp_path / "again.jsonl.xz") == (0, 8)
     assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     table = {words[0]: words[1:4] for words in lines if len(words) > 3}

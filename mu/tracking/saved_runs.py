@@ -9,10 +9,9 @@ and a sweep counts them as finished; what needs a network says that it is not th
 from __future__ import annotations
 
 import base64
-import gzip
 import json
+import lzma
 import tempfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,12 @@ MOST_PARAMS = 100  # of a request
 PREFIX = "mlflow."  # of MLflow's own tags, which it sets itself
 
 
+def _is_text(path: str) -> bool:
+    return path.endswith(".json")
+
+
 def small_artifacts(store: Store, run_id: str, folder: str = "") -> Iterator[tuple[str, str]]:
-    """Paths and packed bytes of a run's JSON files and mask, but for its progress."""
+    """Paths and contents of a run's JSON files and mask, but for its progress."""
     for one in store.client.list_artifacts(run_id, folder or None):
         if one.is_dir and one.path not in ("resume", "plots"):
             yield from small_artifacts(store, run_id, one.path)
@@ -39,7 +42,8 @@ def small_artifacts(store: Store, run_id: str, folder: str = "") -> Iterator[tup
                 content = Path(
                     store.client.download_artifacts(run_id, one.path, place)
                 ).read_bytes()
-            yield one.path, base64.b64encode(zlib.compress(content, 9)).decode()
+            text = content if _is_text(one.path) else base64.b64encode(content)
+            yield one.path, text.decode()
 
 
 def written(store: Store, run: Run) -> dict[str, Any]:
@@ -62,15 +66,14 @@ def save(store: Store, path: Path) -> int:
     runs = [run for entry in ENTRIES for run in store.find({tags.ENTRY: entry}, FINISHED)]
     runs.sort(key=lambda run: run.info.start_time)
     lines = [json.dumps(written(store, run)) for run in runs]
-    # Without name and time in it: the same runs give the same file.
-    with path.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
-        packed.write(("\n".join(lines) + "\n").encode())
+    with lzma.open(path, "wt", encoding="utf-8") as file:  # holds no time: same runs, same file
+        file.writelines(f"{line}\n" for line in lines)
     return len(lines)
 
 
 def load(store: Store, path: Path) -> tuple[int, int]:
     """Make the runs of a file; returns how many were made, and how many were there already."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
+    with lzma.open(path, "rt", encoding="utf-8") as file:
         saved = [json.loads(line) for line in file]
     ids = _here(store)
     ids |= {one["run_id"]: ids[origin(one)] for one in saved if origin(one) in ids}
@@ -111,11 +114,10 @@ def _fill(store: Store, one: Mapping[str, Any], ids: Mapping[str, str]) -> None:
     for start in range(0, len(params), MOST_PARAMS):
         client.log_batch(run_id, params=params[start : start + MOST_PARAMS])
     with tempfile.TemporaryDirectory() as place:
-        for path, packed in one["artifacts"].items():
-            content = zlib.decompress(base64.b64decode(packed))
+        for path, kept in one["artifacts"].items():
             file = Path(place) / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(here(content.decode()).encode() if path.endswith("json") else content)
+            file.write_bytes(here(kept).encode() if _is_text(path) else base64.b64decode(kept))
         client.log_artifacts(run_id, place)
     # The tags make the run known to mu, so they come last.
     known = {name: here(value) for name, value in one["tags"].items()} | {LOADED: origin(one)}
