@@ -152,8 +152,10 @@ def test_models_and_numbers_stay_as_they_are_and_a_seed_decides() -> None:
     one = case(masked(), retrained(FORGET))
     models = [one.model, one.oracle, one.original]
     before = [contents(model) for model in models]
-    other = depth(replace(one, run=Run(device="cpu", seed=5)))
-    assert depth(one) == found("masked") != other
+    assert depth(one) == found("masked")
+    # Steps are few, and two seeds may take as many.
+    others = (depth(replace(one, run=Run(device="cpu", seed=seed))) for seed in range(5, 10))
+    assert any(other != found("masked") for other in others)
     for model, values in zip(models, before, strict=True):
         assert contents(model) == values
 
