@@ -100,10 +100,16 @@ def tell_apart(names: Sequence[str], settings: Sequence[Settings]) -> list[str]:
     labels: list[str] = []
     for name, own in zip(names, settings, strict=True):
         same = [other for other, its in zip(settings, names, strict=True) if its == name]
+        values = {
+            field: {other.get(field, _UNSET) for other in same}
+            for field in sorted({field for other in same for field in other})
+        }
+        # A preset stands for all that it sets, and a method without one for its defaults.
+        by_preset = len(values.get("preset", ())) == len(same) > 1
         differ = [
             f"{field.removeprefix('prune_')}={_short(field, own.get(field, _UNSET))}"
-            for field in sorted({field for other in same for field in other})
-            if len({other.get(field, _UNSET) for other in same}) > 1
+            for field in (["preset"] if by_preset else values)
+            if len(values[field]) > 1 and not (by_preset and own.get(field, _UNSET) == _UNSET)
         ]
         label = f"{name} ({', '.join(differ)})" if differ else name
         labels.append(label if label not in labels else f"{label} #{len(labels) + 1}")

@@ -19,7 +19,7 @@ from scipy import stats
 
 from mu.alike import canonical
 from mu.report.comparison.cautions import RULES, cautions
-from mu.report.comparison.groups import DENSE, block_key
+from mu.report.comparison.groups import DENSE, block_key, tell_apart
 from mu.report.comparison.table import Table, tabulate
 from mu.run_record import RunRecord
 from tests.helpers import laws
@@ -505,3 +505,21 @@ def test_each_original_counts_once_and_the_spread_is_over_originals() -> None:
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
     alone = cell(only(runs[:3]), "ft", "UA")
     assert (alone.originals, alone.sd) == (1, pytest.approx(1.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ([{"lr": "0.1"}, {"preset": "paper", "lr": "1"}], ["ft", "ft (preset=paper)"]),
+        # One preset twice, with another rate: both have to be named.
+        (
+            [{"preset": "paper", "lr": "1"}, {"preset": "paper", "lr": "2"}],
+            ["ft (lr=1)", "ft (lr=2)"],
+        ),
+        ([{"lr": "0.1"}], ["ft"]),
+    ],
+)
+def test_a_preset_stands_for_what_it_sets(
+    settings: list[dict[str, str]], labels: list[str]
+) -> None:
+    assert tell_apart(["ft"] * len(settings), settings) == labels
