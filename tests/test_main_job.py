@@ -37,7 +37,10 @@ HAND_OVER = {
     "plots/training.png",
 }
 PRUNED = {*HAND_OVER, "plots/sparsity.png", "report/summary.md"}
-UNLEARNED = {*HAND_OVER, "forget/indices.npy", "plots/confidence.png", "plots/metrics.png"}
+UNLEARNED = {
+    *HAND_OVER, "forget/indices.npy", "plots/confidence.png", "plots/metrics.png",
+    "report/report.html",
+}  # fmt: skip
 FINGERPRINTS = {"mu.data", "mu.mask", "mu.weights", "mu.spec"}
 
 

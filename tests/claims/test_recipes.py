@@ -11,7 +11,8 @@ from mu.tasks.sweep.grid import Grid, load_yaml, read_grid
 
 PAPER = Path(__file__).parents[2] / "paper"
 CLAIMS = [PAPER / "claims.yaml", PAPER / "pruning_helps.yaml"]
-RECIPES = sorted({*PAPER.glob("*.yaml")} - {*CLAIMS})
+ONE_SEED = PAPER / "one_seed.yaml"  # goes with every recipe and scale
+RECIPES = sorted({*PAPER.glob("*.yaml")} - {*CLAIMS, ONE_SEED})
 SCALES = sorted(PAPER.glob("*/*.yaml"))
 
 
@@ -22,6 +23,9 @@ def test_each_recipe_goes_with_each_scale(recipe: Path, scale: Path) -> None:
     grid = Grid.of(load_yaml(read_grid(files), files))
     for one in grid.originals:
         assert {"dataset", "rate", "seed"} <= {*one}
+    first = Grid.of(load_yaml(read_grid(f"{files},{ONE_SEED}"), files))
+    assert {one["seed"] for one in first.originals} == {0}
+    assert len(first.originals) < len(grid.originals)
     assert "#" in recipe.read_text()[:1]
     assert "#" in scale.read_text()[:1]
 

@@ -139,7 +139,7 @@ def test_a_colour_needs_channels_that_make_one(channels):
 
 
 def test_an_unknown_position_is_refused():
-    with refused("unknown position 'bottom'", "bottom_left", "bottom_right"):
+    with refused("unknown position 'bottom'", "bottom_left"):
         Patch(position="bottom")
 
 
