@@ -96,11 +96,15 @@ def test_outputs_are_those_of_the_network_with_its_own_normalisation(
     checkpoint = import_original(path, digits, arch=arch).checkpoint
     samples = np.arange(100)
     data = checkpoint.spec.data.bind(digits)
-    found = predict(checkpoint.model, data.test_subset(samples), mu.Run(device="cpu")).logits
+    found = predict(
+        checkpoint.model, data.test_subset(samples), mu.Run(device="cpu", precision="fp32")
+    ).logits
     with torch.no_grad():
         expected = model(digits.test.pixels[:100].float() / 255).double()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    other = predict(checkpoint.model, digits.test_subset(samples), mu.Run(device="cpu")).logits
+    other = predict(
+        checkpoint.model, digits.test_subset(samples), mu.Run(device="cpu", precision="fp32")
+    ).logits
     assert not torch.allclose(other, expected, rtol=1e-2, atol=1e-2)
 
 

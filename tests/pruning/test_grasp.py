@@ -162,7 +162,7 @@ def test_the_second_derivatives_of_real_networks_exist(arch):
     """Attention's fused kernels and torch's own hardsigmoid have none."""
     model = build(arch, 16)
     mask = dense(model)
-    run = Run(device="cpu")
+    run = Run(device="cpu", precision="fp32")
 
     found = GraSP(samples=2).prune(model, mask, colour_images(16), run, keep=mask.kept // 20)
 

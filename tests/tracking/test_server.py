@@ -115,7 +115,7 @@ def test_a_hand_over_through_the_server(
 def test_mistakes_over_the_wire(
     remote: Store, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with refused("no run '0123'", remote.uri):
+    with refused("no run of the experiment begins with '0123'"):
         load_mask("0123")
     killed = hand_over(remote, checkpoint, status="KILLED")
     with refused(killed, "KILLED"):

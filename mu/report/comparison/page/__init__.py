@@ -25,7 +25,7 @@ from mu.report.comparison.table import OF_ORIGINALS, Table
 from mu.run_record import Seeds
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("page.js", "bench.js", "charts.js")
+SCRIPTS = ("page.js", "runs.js", "bench.js", "charts.js")
 
 
 def make_page(
