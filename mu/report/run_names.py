@@ -8,7 +8,7 @@ from mu.checkpoints import Spec
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 from mu.recipes.recipe import Recipe
 
-MOST = 30  # letters, of which MLflow's table shows nearly all
+MOST = 31  # letters, of which MLflow's table shows nearly all: `l1_sparse · class:0 · 95 % · s0`
 BETWEEN = " · "
 ID_SHOWN = 8  # digits of a run's ID that tell it from others
 

@@ -30,7 +30,9 @@ def test_names_are_short_and_hold_each_part(parts: list[str]) -> None:
 
 def test_the_longest_part_is_cut() -> None:
     made = run_name("l1_sparse", "a-very-long-name-of-a-request.csv:12", "95 %", "s1")
-    assert made == "l1_sparse · a-ver… · 95 % · s1"
+    assert made == "l1_sparse · a-very… · 95 % · s1"
+    whole = "l1_sparse", "class:0", "95 %", "s1"
+    assert run_name(*whole) == " · ".join(whole)  # the usual name fits
 
 
 def test_an_unlearning_is_told_by_method_forget_set_sparsity_and_seeds() -> None:
