@@ -22,8 +22,9 @@ from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.methods.base import unlearn
+from mu.rounding import rounded
 from mu.runs import Run
-from mu.tracking import Store, connect, rounded
+from mu.tracking import Store, connect
 from tests.conftest import copy_store, store_uri
 from tests.test_main_job import call, newest
 

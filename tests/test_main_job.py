@@ -20,7 +20,8 @@ from entrypoints import prune, unlearn
 from mu.cli.main import run as run_command
 from mu.evaluation.outputs import predict
 from mu.report import plots
-from mu.tracking import Store, rounded
+from mu.rounding import rounded
+from mu.tracking import Store
 from tests.conftest import PrunedStore
 from tests.processes import ROOT, run_python
 

@@ -16,9 +16,10 @@ import mu
 from entrypoints import evaluate, lira, transfer
 from mu.cli.main import run as run_command
 from mu.evaluation.outputs import predict
+from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks import resolve
-from mu.tracking import Store, connect, fetch_checkpoint, rounded
+from mu.tracking import Store, connect, fetch_checkpoint
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.test_entrypoints import PROGRAMS, Program, run_count
 from tests.test_main_job import FINGERPRINTS, HAND_OVER, call, files

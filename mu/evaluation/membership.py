@@ -18,7 +18,7 @@ USENIX Security: the scores; :mod:`mu.evaluation.reductions` has the formulas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -161,7 +161,15 @@ def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:
     return known.select(torch.isin(known.labels, outputs.forget.labels))
 
 
-def _private(outputs: SplitOutputs, seed: int) -> dict[str, tuple[Attack, Outputs, Outputs]]:
+def privacy(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
+    """``MIA_privacy_confidence`` alone, as :func:`membership` gives it; nothing of tiny sets."""
+    found = _private(outputs, seed, {MAIN: ATTACKS[MAIN]})
+    return {name: _accuracy(*pair) for name, pair in found.items()}
+
+
+def _private(
+    outputs: SplitOutputs, seed: int, attacks: Mapping[str, Fit] | None = None
+) -> dict[str, tuple[Attack, Outputs, Outputs]]:
     """Each attack fitted on one half, and held-out members and non-members; nothing without any."""
     size = min(len(outputs.retain), len(outputs.test)) // 2
     if not size:
@@ -172,7 +180,7 @@ def _private(outputs: SplitOutputs, seed: int) -> dict[str, tuple[Attack, Output
     )
     return {
         f"MIA_privacy_{name}": (fit(retain, test), held_retain, held_test)
-        for name, fit in _attacks(outputs).items()
+        for name, fit in (attacks or _attacks(outputs)).items()
     }
 
 

@@ -20,6 +20,7 @@ from mu.errors import UserError
 from mu.methods import make_method, method_class
 from mu.methods.fine_tuning import cleansing
 from mu.report import backdoor_plots
+from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks.attacks import attack_given, stated, stated_options
 from mu.tasks.base import make_run
@@ -30,7 +31,7 @@ from mu.tasks.prune import poisoned, requested_task, task_under_mask, train
 from mu.tasks.resolve import fetch_original, refuse_contradictions, stage_of, tracked_model
 from mu.tasks.suspects import Search
 from mu.tasks.unlearn import UnlearnPlan, dataset_of, interrupted_task
-from mu.tracking import Recorder, Store, find_original, rounded
+from mu.tracking import Recorder, Store, find_original
 
 STILL_IN = 20.0  # percent of attack success at which a note says so
 

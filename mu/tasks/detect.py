@@ -12,12 +12,13 @@ from mu.evaluation.planted import backdoor
 from mu.report import console
 from mu.report.markdown import escape, items, markdown_table, paragraphs
 from mu.report.run_names import ID_SHOWN, run_name
+from mu.rounding import rounded
 from mu.tasks.attacks import stated_options
 from mu.tasks.base import checked_device, make_run, record_rounding, run_task
 from mu.tasks.outputs import about, keep_results, log_data
 from mu.tasks.subject import network_of
 from mu.tasks.suspects import COLUMNS, Search, quality, rows_of
-from mu.tracking import Recorder, browse, connect, fingerprint_tag, rounded
+from mu.tracking import Recorder, browse, connect, fingerprint_tag
 
 FIRST = 5  # suspects that are printed
 ON_PAGE = 20  # that the run's page shows

@@ -27,6 +27,7 @@ from mu.report.alarms import Alarm, Result, alarms, alarms_of, tag_of, texts
 from mu.report.markdown import markdown_table, paragraphs
 from mu.report.metrics import main_names, number_cells, print_metrics
 from mu.report.run_names import ID_SHOWN, run_name
+from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks.attacks import stated_options
 from mu.tasks.base import checked_device, make_run, record_rounding, run_task
@@ -45,7 +46,6 @@ from mu.tracking import (
     log_to,
     read_each,
     read_run,
-    rounded,
 )
 
 

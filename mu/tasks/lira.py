@@ -32,6 +32,7 @@ from mu.report import console
 from mu.report import lira as page
 from mu.report.markdown import items, links_list, markdown_table, paragraphs
 from mu.report.run_names import brief_forget, run_name
+from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.lira_task import LiraTask
@@ -47,7 +48,6 @@ from mu.tracking import (
     connect,
     fetch_checkpoint,
     keep_document,
-    rounded,
 )
 from mu.tracking.artifacts import read
 

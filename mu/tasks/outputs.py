@@ -14,7 +14,8 @@ from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
 from mu.report import plots, prose
 from mu.report.console import say
-from mu.tracking import Recorder, fingerprint_tag, fingerprint_tags, rounded
+from mu.rounding import rounded
+from mu.tracking import Recorder, fingerprint_tag, fingerprint_tags
 from mu.tracking.serving import save_checkpoint
 
 

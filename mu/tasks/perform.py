@@ -28,6 +28,7 @@ from mu.report import console, plots, prose, run_page
 from mu.report.alarms import NAN, Alarm, Result, alarms, of_original, tag_of, texts, with_ending
 from mu.report.next_steps import next_steps
 from mu.report.verdict import SPREAD, verdict
+from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks.base import device_in_force, make_run, record_rounding, run_task
 from mu.tasks.depth import case_of, measured_depth
@@ -43,7 +44,6 @@ from mu.tracking import (
     browse,
     fingerprint_tags,
     keep_document,
-    rounded,
     run_checkpointer,
 )
 from mu.tracking.serving import save_checkpoint

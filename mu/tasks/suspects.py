@@ -23,11 +23,12 @@ from mu.detection.base import Detector, Suspects
 from mu.errors import UserError
 from mu.hyperparameters import typed_as
 from mu.report.contact_sheet import plot_suspects
+from mu.rounding import rounded
 from mu.run_record import SUSPECTS_FILE
 from mu.runs import Run
 from mu.tasks.outputs import write_csv
 from mu.tasks.problem import UnlearningProblem
-from mu.tracking import Recorder, fingerprint_tag, rounded
+from mu.tracking import Recorder, fingerprint_tag
 
 COLUMNS = ("rank", "sample", "file", "class", "score")
 

@@ -25,12 +25,13 @@ from mu.report import transfer as page
 from mu.report.alarms import tag_of, texts
 from mu.report.markdown import links_list, paragraphs
 from mu.report.run_names import run_name
+from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks.base import checked_device, device_in_force, make_run, record_rounding, run_task
 from mu.tasks.outputs import about, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import Models, Source, make_source
-from mu.tracking import Recorder, Store, browse, rounded
+from mu.tracking import Recorder, Store, browse
 from mu.training import Training
 from mu.training.loop import DivergedError
 from mu.transfer.checkpoint import check_target, transfer_training, transferred

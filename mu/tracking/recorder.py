@@ -17,6 +17,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 
 from mu.distributed.place import place
 from mu.errors import UserError
+from mu.rounding import rounded
 from mu.tags import EVALUATION, HEARTBEAT, HOST, PROCESS
 from mu.tracking.lease import HEARTBEAT_SECONDS
 from mu.tracking.run_files import RunFiles
@@ -234,9 +235,3 @@ def log_to(
             f"run {run_id} could not be added to ({reason(store.uri, error)}); its numbers are in "
             f"run {evaluation}"
         ) from error
-
-
-def rounded(value: float) -> float:
-    """Three digits after the point, and four significant ones below 1: what a table can show."""
-    value = float(value)
-    return round(value, 3) if abs(value) >= 1 else float(f"{value:.4g}")

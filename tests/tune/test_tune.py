@@ -19,11 +19,12 @@ from mu.cli.requests import DeviceOptions
 from mu.data import load_data
 from mu.data.images import ImageDataset, Images
 from mu.methods.steps.criterion import StopCriterion
+from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks import unlearn as unlearn_task
 from mu.tasks.resolve import problem_of
 from mu.tasks.tune import judge
-from mu.tracking import Store, choose_runs, connect, fetch_checkpoint, read_run, rounded
+from mu.tracking import Store, choose_runs, connect, fetch_checkpoint, read_run
 from tests.conftest import FinishedPrune, FinishedUnlearn, PrunedStore, copy_store, store_uri
 from tests.test_main_job import files
 from tests.tracking.test_resuming import interrupt_at

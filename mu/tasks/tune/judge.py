@@ -11,12 +11,13 @@ from mu import tags
 from mu.errors import UserError
 from mu.methods.steps.criterion import Standing, StopCriterion
 from mu.methods.stopping import RULE
+from mu.rounding import rounded
 from mu.tasks.base import make_run
 from mu.tasks.perform import forgotten, perform, train_oracle
 from mu.tasks.problem import UnlearningProblem, UnlearnTask
 from mu.tasks.resolve import oracle_of
 from mu.tasks.resume import continue_unlearning
-from mu.tracking import FINISHED, Recorder, Store, rounded, tracked
+from mu.tracking import FINISHED, Recorder, Store, tracked
 
 EXCESS, DROP, GAP = "tune_excess", "tune_drop", "tune_gap"  # metrics of trials
 Metrics = Mapping[str, float]

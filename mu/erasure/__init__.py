@@ -1,0 +1,1 @@
+"""A deletion request: which records it means, and whether a model has forgotten them."""
