@@ -19,6 +19,7 @@ from entrypoints import (
     claims,
     compare,
     dataset,
+    erase,
     evaluate,
     lira,
     prune,
@@ -42,6 +43,7 @@ PROGRAMS = {
     "lira": lira,
     "evaluate": evaluate,
     "transfer": transfer,
+    "erase": erase,
     "claims": claims,
     "compare": compare,
     "dataset": dataset,
@@ -118,6 +120,7 @@ def test_a_default_is_the_one_that_stands_in_the_code(entry: str) -> None:
         "lira": (options.LiraOptions, options.DeviceOptions),
         "evaluate": (options.EvaluateOptions, options.DeviceOptions),
         "transfer": (options.TransferOptions, options.DeviceOptions),
+        "erase": (options.EraseOptions, options.DeviceOptions),
         "sweep": (options.SweepOptions, options.DeviceOptions),
         "tune": (options.TuneOptions, options.DeviceOptions),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mu import __version__
-from mu.cli import completion, diffing, importing, listing, seeds, showing
+from mu.cli import completion, diffing, importing, listing, promoting, seeds, showing
 from mu.cli.main import run
 from mu.cli.options import Late
 from mu.tags import ENTRY, HOST
@@ -104,6 +104,7 @@ mu.add_command(seeds.command)
 mu.add_command(listing.command)
 mu.add_command(showing.command)
 mu.add_command(diffing.command)
+mu.add_command(promoting.command)
 mu.add_command(completion.command)
 
 

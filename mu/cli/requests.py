@@ -36,6 +36,8 @@ ENGINES = ("local", "processes", "ray")  # that perform the tasks of a sweep
 MOST_SPARSITIES = 100
 MOST_RUNS = 200  # that a sweep makes without yes=true
 MOST_TRIALS = 1000
+AUTO_METHOD = "auto"  # of erase: chosen by what was measured before
+REQUEST_KINDS = ("erasure", "withdrawal", "poison", "label_error", "disgorgement")
 CRITERION = "criterion"  # what tune goes by, unless it is another forget set
 TRANSFER_PREFIX = "transfer_"  # of the options of the training for the target
 
@@ -362,6 +364,59 @@ class EvaluateOptions(Hyperparameters):
     add: bool = setting(True, help="also add the metrics to the measured run")
     seed: int = seed_setting("of the samples of depth and their order")
     data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
+
+
+@dataclass(frozen=True)
+class EraseOptions(Hyperparameters):
+    """What a deletion request asks for, and what is handed over at its end."""
+
+    records: str | None = path_setting(
+        help="the records: csv with the columns subject,record, or a list; a record is a file "
+        "name, a pattern, the sha256 of a file's bytes, or a sample number"
+    )
+    subject: str | None = optional(help="only the records of that person, of the column subject")
+    model: str | None = optional(
+        help="the model in use: models:/NAME@ALIAS, models:/NAME/VERSION, or the ID of its run"
+    )
+    prune_run_id: str | None = optional(help="the run of the model, instead of model")
+    method: str = setting(
+        AUTO_METHOD,
+        help="how to unlearn: auto (what met the policy on the same original before, else "
+        f"retrain), {', '.join(METHODS)}",
+    )
+    kind: str = setting("erasure", help="what kind of request it is", choices=REQUEST_KINDS)
+    received: str | None = optional(
+        help="when the request was received: 2026-11-29 or 2026-11-29T09:30:00Z (default: now)"
+    )
+    policy: str | None = path_setting(
+        help="thresholds, a YAML file; those that it leaves out are the default ones"
+    )
+    key: str | None = path_setting(
+        help="private key that signs the evidence (mu keygen makes one); without it the evidence "
+        "is not signed"
+    )
+    out: str | None = path_setting(
+        help="a new folder for the evidence, which is kept in the run, too"
+    )
+    promote: str | None = optional(
+        help="alias of the registered model that is moved to the new version, if the evidence "
+        "holds: production"
+    )
+    purge: bool = setting(
+        False, help="whether leftovers that hold records are removed, not only listed"
+    )
+    oracle_run_id: str = changed(UnlearnOptions, "oracle_run_id", "find")
+    seed: int = changed(UnlearnOptions, "seed", 0)
+    data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.records is None:
+            raise UserError("give records=FILE, the records that are to be forgotten (see --help)")
+        if (self.model is None) == (self.prune_run_id is None):
+            raise UserError("give model=models:/NAME@ALIAS or prune_run_id=ID, one of them")
+        if self.subject is not None and not self.subject.strip():
+            raise UserError("subject is empty; name a person of the column subject")
 
 
 @dataclass(frozen=True)

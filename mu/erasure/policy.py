@@ -72,6 +72,12 @@ class Policy(Hyperparameters):
         help="near-copies of the records: forget them, or list them for a person to decide",
         choices=("forget", "list"),
     )
+    near_at: float = setting(
+        0.98,
+        help="cosine similarity of the features of two images from which on they are near-copies",
+        low=0.5,
+        high=1.0,
+    )
     requests: int = setting(
         10,
         help="unlearnings in a row after which the model is trained from scratch",

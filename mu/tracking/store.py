@@ -144,6 +144,10 @@ class Store:
         except MlflowException as error:
             raise failure(self.uri, error) from error
 
+    def alone(self) -> AbstractContextManager[Any]:
+        """Keep other processes from writing, as far as they ask; not those of a server."""
+        return _lock_of(self.uri)
+
     def artifacts(self, run_id: str, folder: str | None = None) -> list[str]:
         """Paths of the artifacts in a folder of a run."""
         with self.answers():

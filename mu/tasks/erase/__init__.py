@@ -1,0 +1,1 @@
+"""The entry erase: a deletion request, from its list of records to evidence."""

@@ -1,0 +1,108 @@
+"""The gate: which version an alias may stand for, and which models are not to be used any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mu.erasure.effect import FORGOTTEN, recompute
+from mu.errors import UserError
+from mu.evidence.bundle import ENVELOPE, MODEL, STATEMENT, Bundle
+from mu.evidence.statement import read_statement
+from mu.evidence.verify import checks
+from mu.tags import EVIDENCE, RETIRED
+from mu.tasks.erase.plan import ErasePlan
+from mu.tasks.erase.scope import Scope
+from mu.tasks.erase.statement import file_digests
+from mu.tracking import Store
+from mu.tracking.artifacts import read
+from mu.tracking.registered import Version, find_version, register, set_alias, tag_version
+
+BUNDLE_FILE = "evidence.zip"  # among the artifacts of an erasure
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether the new model may be used in place of the old one, and what was done about it."""
+
+    passed: bool
+    text: str
+    version: Version | None = None
+
+
+def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope: Scope) -> Gate:
+    """Register the new model and move the alias, if the evidence verifies and its verdict allows.
+
+    ``run_id``: of the unlearning; ``erasure``: of the erasure.
+    """
+    why = refusal(bundle)
+    if why:
+        return Gate(False, f"closed: {why}")
+    if plan.version is None:
+        return Gate(True, "open: the evidence verifies (no registered model was named)")
+    name, alias = plan.version.name, plan.options.promote
+    version = register(plan.store, run_id, name)
+    tag_version(plan.store, name, version.number, {EVIDENCE: erasure})
+    text = f"open: {name} version {version.number} is registered"
+    if alias is not None:
+        set_alias(plan.store, name, alias, version.number)
+        text += f", and {alias} stands for it"
+    elif plan.version.aliases:
+        shown = ", ".join(plan.version.aliases)
+        text += f"; {shown} still stands for version {plan.version.number} (-P promote=ALIAS)"
+    return Gate(True, text, version)
+
+
+def refusal(bundle: Bundle) -> str:
+    """Why a bundle does not let its model pass; empty if it does."""
+    signed = ENVELOPE in bundle.files
+    for check in checks(bundle, unsigned=not signed, recompute=recompute):
+        if not check.ok:
+            return f"the evidence does not verify ({check.name}: {check.detail})"
+    _, found = read_statement(bundle.files[STATEMENT])
+    verdict = found["verdict"]
+    if verdict["word"] != FORGOTTEN and not found["action"]["retrained"]:
+        return f"the verdict is {verdict['word']}"
+    if not verdict["usable"]:
+        return f"the model lost its use: {'; '.join(verdict['reasons'])}"
+    return ""
+
+
+def retire(store: Store, scope: Scope, erasure: str, *, target: bool) -> None:
+    """Mark every model that holds the records as not to be used, with its registered versions.
+
+    ``target``: whether the one that was to forget has a successor, too.
+    """
+    for one in scope.models:
+        if one.decision == "retire" or (one.decision in ("unlearn", "retrain") and target):
+            store.client.set_tag(one.run_id, RETIRED, erasure)
+            for version in one.versions:
+                tag_version(store, version.name, version.number, {RETIRED: erasure})
+
+
+def promote(store: Store, address: str, alias: str) -> str:
+    """Let an alias stand for a version; says what was done.
+
+    UserError that says why not, if an erasure retired the version, or its evidence does not hold.
+    """
+    version = find_version(store, address)
+    if erasure := version.tags.get(RETIRED):
+        raise UserError(
+            f"{version} holds records that erasure {erasure} removed, so {alias} is not moved to "
+            "it; take a version that was made without them"
+        )
+    text = "no erasure made it, so there is no evidence to check"
+    if erasure := version.tags.get(EVIDENCE):
+        bundle = Bundle.of_zip(read(store, store.run(erasure), BUNDLE_FILE))
+        if why := refusal(bundle) or _of_another(store, version, bundle):
+            raise UserError(f"{alias} is not moved to {version}: {why}; erase the records again")
+        text = f"the evidence of erasure {erasure} verifies"
+    set_alias(store, version.name, alias, version.number)
+    return f"{alias} stands for {version.uri}: {text}"
+
+
+def _of_another(store: Store, version: Version, bundle: Bundle) -> str:
+    """Why the evidence is not that of this version's files; empty if it is."""
+    subjects, _ = read_statement(bundle.files[STATEMENT])
+    there = file_digests(store, version.run_id)
+    wrong = [path for path, digest in there.items() if subjects.get(MODEL + path) != digest]
+    return f"its evidence is that of another {wrong[0]}" if wrong else ""

@@ -1,0 +1,213 @@
+"""The statement of an erasure: everything that its evidence says, as plain values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import distributions
+from typing import Any
+
+from mu import tags
+from mu.data.images import Indices
+from mu.erasure.effect import FORGET, Assessment
+from mu.erasure.records import Record
+from mu.methods import ORACLE_METHOD
+from mu.tasks.erase.identity import Sealer
+from mu.tasks.erase.method import unlearnings_before
+from mu.tasks.erase.plan import ErasePlan
+from mu.tasks.erase.scope import Scope
+from mu.tracking import Store, read_run
+from mu.tracking.artifacts import TAG_OF, read
+
+STATUSES = (*FORGET, "validation", "left_out", "test", "forgotten", "unknown")
+NAMES = {"weights": tags.WEIGHTS, "mask": tags.MASK, "spec": tags.SPEC}
+LIMITS = (
+    "A signature shows who states this about which bytes; it does not show that the statement is "
+    "true.",
+    "Weights alone cannot prove that a record was forgotten: the same weights can come about with "
+    "and without it (Thudi et al. 2022), and a dishonest provider can pass such tests (Zhang et "
+    "al. 2024).",
+    "What no test found may still be there: only the attacks that are named were tried.",
+    "Copies of the model outside this store, and the answers that it gave, are not known here.",
+)
+
+
+def utc(moment: datetime) -> str:
+    """A time in UTC, as RFC 3339 has it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def file_digests(store: Store, run_id: str) -> dict[str, str]:
+    """sha256 (hex) of the files of a run's network, by their paths."""
+    run = store.run(run_id)
+    return {path: hashlib.sha256(read(store, run, path)).hexdigest() for path in TAG_OF}
+
+
+def network(store: Store, run_id: str) -> dict[str, str]:
+    """A run and the sha256 of its network's files."""
+    digests = file_digests(store, run_id)
+    by_tag = {tag: digests[path] for path, tag in TAG_OF.items()}
+    return {"runId": run_id, **{name: by_tag[tag] for name, tag in NAMES.items()}}
+
+
+def environment() -> bytes:
+    """Python, the system, and every installed package with its version; JSON."""
+    packages = sorted({(one.name.lower(), one.version) for one in distributions() if one.name})
+    found = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": dict(packages),
+    }
+    return (json.dumps(found, indent=1) + "\n").encode()
+
+
+def record_rows(plan: ErasePlan, sealer: Sealer) -> list[dict[str, Any]]:
+    """A row for each record, copy and unknown entry: its keyed digest, status and what it is of.
+
+    ``number``, ``subject`` and ``text`` are for the sealed list only.
+    """
+    named = {int(one.number) for one in plan.records if one.number is not None}
+    found = [_row(plan, sealer, one) for one in _once(plan.records)]
+    for status, numbers in (("copy", plan.copies), ("near_copy", plan.near.numbers)):
+        found += _copy_rows(plan, sealer, status, numbers, named)
+    return sorted(found, key=lambda one: str(one["id"]))
+
+
+def _once(records: Sequence[Record]) -> list[Record]:
+    """Each image once, whoever named it; entries that name none by their text."""
+    return list({(one.number, one.text if one.number is None else ""): one for one in records}.values())
+
+
+def _row(plan: ErasePlan, sealer: Sealer, one: Record) -> dict[str, Any]:
+    digest = (
+        sealer.of_text(one.text)
+        if one.number is None
+        else sealer.of_sample(plan.dataset, one.number)
+    )
+    about = {"number": one.number, "file": one.file, "subject": one.subject, "text": one.text}
+    return {"id": digest, "status": one.status, **about}
+
+
+def _copy_rows(
+    plan: ErasePlan, sealer: Sealer, status: str, numbers: Indices, named: set[int]
+) -> list[dict[str, Any]]:
+    """Rows of copies that are forgotten; those that are kept are counted in the scope."""
+    forgotten = {int(one) for one in plan.split.forget}
+    return [
+        {
+            "id": sealer.of_sample(plan.dataset, int(number)),
+            "status": status,
+            "number": int(number),
+            "file": plan.dataset.manifest.train.names[number] if plan.dataset.manifest else None,
+            "subject": "",
+            "text": "",
+        }
+        for number in numbers
+        if int(number) in forgotten and int(number) not in named
+    ]
+
+
+def request_part(plan: ErasePlan, rows: Sequence[Mapping[str, Any]], list_sha256: str) -> Any:
+    """What was asked for, and what was found of it."""
+    counts = Counter(str(one["status"]) for one in rows)
+    return {
+        "id": plan.id,
+        "kind": plan.options.kind,
+        "receivedAt": utc(plan.received),
+        "dueAt": utc(plan.due),
+        "subjects": len({one.subject for one in plan.records}),
+        "entries": len({(one.line, one.text) for one in plan.records}),
+        "list": {"sha256": list_sha256},
+        "found": {status: counts.get(status, 0) for status in STATUSES},
+    }
+
+
+def scope_part(plan: ErasePlan, scope: Scope) -> dict[str, Any]:
+    """Data, copies, every model with its decision, masks, and leftovers."""
+    parts = plan.model.spec().split(plan.dataset)
+    return {
+        "data": {
+            "name": plan.dataset.name,
+            "fingerprint": plan.dataset.fingerprint,
+            "trainedOn": len(parts.train),
+            "splitSeed": plan.model.spec().recipe.split.split_seed,
+        },
+        "copies": {
+            "exact": len(plan.copies),
+            "near": len(plan.near.numbers),
+            "threshold": plan.policy.near_at,
+            "decision": plan.policy.copies,
+            "nearDecision": plan.policy.near_copies,
+        },
+        "models": [
+            {
+                "runId": one.run_id,
+                "name": one.name,
+                "entry": one.entry,
+                "records": one.records,
+                "decision": one.decision,
+                "reason": one.reason,
+                "weights": one.weights,
+                "versions": [
+                    {"name": v.name, "version": str(v.number), "aliases": list(v.aliases)}
+                    for v in one.versions
+                ],
+            }
+            for one in scope.models
+        ],
+        "masks": [
+            {"runId": one.run_id, "sawRecords": one.saw_records, "used": True, "why": one.reason}
+            for one in scope.masks
+        ],
+        "leftovers": [
+            {
+                "kind": one.kind,
+                "where": one.where,
+                "runId": one.run_id,
+                "removedAt": None if one.removed_at is None else utc(one.removed_at),
+                "note": one.note,
+            }
+            for one in scope.leftovers
+        ],
+    }
+
+
+def action_part(
+    plan: ErasePlan, run_id: str, oracle_id: str | None, times: tuple[datetime, datetime]
+) -> dict[str, Any]:
+    """What was done, to which bytes, by which program; ``run_id``: of the unlearning."""
+    store, run = plan.store, plan.store.run(run_id)
+    told = run.data.tags
+    return {
+        "method": plan.chosen.method.name,
+        "why": plan.chosen.why,
+        "settings": plan.chosen.method.as_dict(),
+        "seed": plan.options.seed,
+        "original": network(store, plan.model.run_id),
+        "model": network(store, run_id),
+        "oracle": None if oracle_id is None else network(store, oracle_id),
+        "startedAt": utc(times[0]),
+        "unlearnedAt": utc(times[1]),
+        "commit": told.get(tags.COMMIT, ""),
+        "dirty": told.get(tags.DIRTY) == "true",
+        "precision": told.get(tags.PRECISION, ""),
+        "threads": int(read_run(store, run_id).values.get("threads") or 1),
+        "processor": told.get(tags.PROCESSOR, ""),
+        "requestsBefore": unlearnings_before(plan.model.spec()),
+        "retrained": plan.chosen.method.name == ORACLE_METHOD,
+    }
+
+
+def predicate(parts: Mapping[str, Any], plan: ErasePlan, found: Assessment) -> dict[str, Any]:
+    """All of it; ``parts``: request, scope and action."""
+    return {
+        **parts,
+        "policy": plan.policy.as_dict(),
+        "effect": dict(found.effect),
+        "verdict": dict(found.verdict),
+        "limits": list(LIMITS),
+    }
