@@ -12,7 +12,17 @@ from mlflow.entities import Run as MlflowRun
 from mu.data.wrong_label_options import WrongLabelOptions
 from mu.errors import UserError
 from mu.run_record import RunRecord
-from mu.tags import DATA, ENTRY, ORACLE_KEY, POISON, SPEC, SUSPECTS, TRIAL, fingerprint_tag
+from mu.tags import (
+    DATA,
+    ENTRY,
+    ORACLE_KEY,
+    POISON,
+    RETIRED,
+    SPEC,
+    SUSPECTS,
+    TRIAL,
+    fingerprint_tag,
+)
 from mu.tracking.artifacts import UNLEARNED, check_network, read
 from mu.tracking.store import FINISHED, Store
 from mu.tracking.system_metrics import PREFIX as SYSTEM_METRICS
@@ -132,12 +142,13 @@ def find_original(
     ``given``: what the user gave explicitly, by the names of ``prune``'s parameters; what was not
     given may be anything. ``data``: fingerprint of the data that it must have been trained on,
     where that was given. ``poisoned``: whether these must have been poisoned, or must not. Planted
-    wrong labels are only in originals for which they were given.
+    wrong labels are only in originals for which they were given. What an erasure retired is not
+    taken: it holds records that were to be forgotten.
     """
     wanted = {ENTRY: "prune"} | ({} if data is None else {DATA: fingerprint_tag(data)})
     for run in store.find(wanted, FINISHED):
         params, tags = run.data.params, run.data.tags
-        if SPEC not in tags or (POISON in tags) != poisoned:
+        if SPEC not in tags or RETIRED in tags or (POISON in tags) != poisoned:
             continue
         if any(name in params and name not in given for name in WrongLabelOptions.names()):
             continue
