@@ -99,6 +99,8 @@ class Entry:
 
     text: str
     line: int
+    subject: str = ""  # whose it is, where the list says so
+    again: tuple[int, ...] = ()  # further lines that say the same
 
 
 def read_names(file: Path) -> list[Entry]:
