@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
 from mu.data.images import Indices
+from mu.data.lookup import Names, relative
 from mu.data.manifest import Manifest
 from mu.errors import UserError
 from mu.readers.arrays import read_npy
@@ -20,9 +21,21 @@ BETWEEN = re.compile(r"[,;\s]+")
 NAME_COLUMNS = ("file", "name", "path", "filename", "file_name", "image", "record")
 DIGEST_COLUMN = "sha256"
 COLUMNS = (DIGEST_COLUMN, *NAME_COLUMNS)  # in the order in which they are preferred
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_PATTERN = re.compile(r"[*?\[]")
+SUBJECT_COLUMN = "subject"
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+NUMBER = re.compile(r"-?\d{1,18}")
+_NUMBERS = re.compile(r"[-.\d,;\s]*")  # a line without anything else
 SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a list: what it says, and where it stands."""
+
+    text: str
+    line: int
+    subject: str = ""  # whose it is, where the list says so
+    again: tuple[int, ...] = ()  # further lines that say the same
 
 
 def read_indices(file: Path) -> Indices:
@@ -36,7 +49,13 @@ def read_indices(file: Path) -> Indices:
         raise UserError(f"{str(file)!r} is a folder; name the file of sample numbers in it")
     if not file.is_file():
         raise UserError(f"there is no index file {str(file)!r}")
-    return _of_npy(file) if file.suffix == ".npy" else _of_text(file)
+    if file.suffix == ".npy":
+        return _of_npy(file)
+    try:
+        lines = _lines(file)
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt ({error})") from error
+    return np.array([int(one.text) for one in _of_text(file, lines)], np.int64)
 
 
 def _of_npy(file: Path) -> Indices:
@@ -61,12 +80,12 @@ def _of_npy(file: Path) -> Indices:
     return whole
 
 
-def _of_text(file: Path) -> Indices:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{str(file)!r} is no text file; give npy, csv or txt ({error})") from error
-    found: list[int] = []
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8-sig").splitlines()
+
+
+def _of_text(file: Path, lines: Sequence[str]) -> list[Entry]:
+    found: list[Entry] = []
     rows = [[word for word in BETWEEN.split(line) if word] for line in lines]
     several = sum(bool(words) for words in rows) > 1
     for number, words in enumerate(rows, 1):
@@ -77,13 +96,13 @@ def _of_text(file: Path) -> Indices:
                 f"{where}: {' '.join(words)[:60]!r} has several columns; "
                 "write one sample number a line, or all in one line"
             )
-        found += [_number(word, where, first=not found) for word in words]
-    return np.array(found, np.int64)
+        found += [Entry(_number(word, where, first=not found), number) for word in words]
+    return found
 
 
-def _number(word: str, where: str, *, first: bool) -> int:
-    if re.fullmatch(r"-?\d{1,18}", word):
-        return int(word)
+def _number(word: str, where: str, *, first: bool) -> str:
+    if NUMBER.fullmatch(word):
+        return word
     hint = "write whole numbers without a point" if re.fullmatch(r"-?\d+\.\d*", word) else ""
     if first and word[:1].isalpha():
         hint = "where that is a header, remove the line"
@@ -93,35 +112,43 @@ def _number(word: str, where: str, *, first: bool) -> int:
 # --- names --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A line of a list: what it says, and where it stands."""
-
-    text: str
-    line: int
-
-
-def read_names(file: Path) -> list[Entry]:
+def read_names(file: Path, what: str = "files", *, numbers: bool = False) -> list[Entry]:
     """The entries of a list of names: one a line, or a CSV file with a column of names.
 
     UserError if the file is missing, is no text, or has several columns of which none is known.
+    ``what``: is listed, in messages. ``numbers``: whether it may be a list of sample numbers, too,
+    as :func:`read_indices` takes it.
     """
     if file.is_dir():
-        raise UserError(f"{str(file)!r} is a folder; name the file that lists the names")
+        raise UserError(f"{str(file)!r} is a folder; name the file that lists the {what}")
     if not file.is_file():
-        raise UserError(f"there is no list of files {str(file)!r}")
+        raise UserError(f"there is no list of {what} {str(file)!r}")
+    if numbers and file.suffix == ".npy":
+        found = [Entry(str(one), place) for place, one in enumerate(_of_npy(file).tolist(), 1)]
+    else:
+        found = _of_names(file, numbers)
+    if not found:
+        raise UserError(f"{str(file)!r} names no {what}; give at least one")
+    return found
+
+
+def _of_names(file: Path, numbers: bool) -> list[Entry]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = _lines(file)
+        if numbers and all(map(_NUMBERS.fullmatch, lines)):
+            return _of_text(file, lines)
         table = _of_table(file, lines)
     except (UnicodeDecodeError, OSError, csv.Error) as error:
         raise UserError(
             f"{str(file)!r} is no text file ({error}); write one name a line, or csv"
         ) from error
     entries = table or [Entry(line.strip(), n) for n, line in enumerate(lines, 1)]
-    found = [one for one in entries if one.text]
-    if not found:
-        raise UserError(f"{str(file)!r} names no files; give at least one")
-    return found
+    if empty := next((one for one in entries if one.subject and not one.text), None):
+        raise UserError(
+            f"{str(file)!r}, line {empty.line}: nothing is listed for {empty.subject!r}; name an "
+            "image, or remove the line"
+        )
+    return [one for one in entries if one.text]
 
 
 def _of_table(file: Path, lines: list[str]) -> list[Entry]:
@@ -131,12 +158,18 @@ def _of_table(file: Path, lines: list[str]) -> list[Entry]:
         names = [one.strip().lower() for one in next(csv.reader([header], delimiter=delimiter), [])]
         if column := next((one for one in COLUMNS if one in names), None):
             reader = csv.reader(lines, delimiter=delimiter)
-            place = names.index(column)
+            places = [names.index(one) for one in (column, SUBJECT_COLUMN) if one in names]
             rows = [(reader.line_num, row) for row in reader if row][1:]
-            if short := next((number for number, row in rows if len(row) <= place), None):
-                raise UserError(f"{str(file)!r}, line {short}: there is no column {column}")
-            return [Entry(row[place].strip(), number) for number, row in rows]
-        if file.suffix.lower() == ".csv" and len(names) > 1:
+            for number, row in rows:
+                if missing := [names[place] for place in places if len(row) <= place]:
+                    raise UserError(
+                        f"{str(file)!r}, line {number}: there is no column {missing[0]}"
+                    )
+            return [
+                Entry(row[places[0]].strip(), number, "".join(row[n].strip() for n in places[1:]))
+                for number, row in rows
+            ]
+        if SUBJECT_COLUMN in names or (file.suffix.lower() == ".csv" and len(names) > 1):
             raise UserError(
                 f"{str(file)!r} has the columns {', '.join(names)[:80]}; call the one with the "
                 f"names {NAME_COLUMNS[0]}, or {DIGEST_COLUMN} if it holds those"
@@ -154,7 +187,7 @@ def numbers_of(file: Path, manifest: Manifest, trained: Indices) -> Indices:
     several, or none that was trained on.
     """
     entries = read_names(file)
-    by_digest = {one.text.lower(): one for one in entries if _SHA256.fullmatch(one.text)}
+    by_digest = {one.text.lower(): one for one in entries if SHA256.fullmatch(one.text)}
     found: set[int] = set()
     lost: list[Entry] = []
     if by_digest:
@@ -162,9 +195,10 @@ def numbers_of(file: Path, manifest: Manifest, trained: Indices) -> Indices:
         lost += [entry for digest, entry in by_digest.items() if digest not in equal]
         for numbers in equal.values():
             found |= _kept(numbers, trained)
+    names = Names(manifest.train.names, manifest.root)
     for entry in entries:
         if entry.text.lower() not in by_digest:
-            named = _named(entry, manifest, trained, file)
+            named = _named(entry, names, manifest, trained, file)
             lost += [] if named else [entry]
             found |= named
     if lost:
@@ -172,26 +206,17 @@ def numbers_of(file: Path, manifest: Manifest, trained: Indices) -> Indices:
     return np.array(sorted(found), np.int64)
 
 
-def _named(entry: Entry, manifest: Manifest, trained: Indices, file: Path) -> set[int]:
-    text = _relative(entry.text, manifest.root)
-    if text in manifest.numbers:
-        return {manifest.numbers[text]}
-    ending = f"/{text}"
-    numbers = [n for name, n in manifest.numbers.items() if name.endswith(ending)]
+def _named(
+    entry: Entry, names: Names, manifest: Manifest, trained: Indices, file: Path
+) -> set[int]:
+    numbers = names.called(entry.text)
     if len(numbers) > 1:
-        names = ", ".join(manifest.train.names[n] for n in numbers[:SHOWN])
+        shown = ", ".join(manifest.train.names[n] for n in numbers[:SHOWN])
         raise UserError(
             f"{str(file)!r}, line {entry.line}: {entry.text!r} is the name of {len(numbers)} "
-            f"training images ({names}); write more of the path"
+            f"training images ({shown}); write more of the path"
         )
-    if numbers or not _PATTERN.search(text):
-        return set(numbers)
-    matching = [
-        number
-        for name, number in manifest.numbers.items()
-        if fnmatchcase(name, text) or fnmatchcase(name, f"*/{text}")
-    ]
-    return _kept(matching, trained)
+    return set(numbers) if numbers else _kept(names.fitting(entry.text), trained)
 
 
 def _kept(numbers: list[int], trained: Indices) -> set[int]:
@@ -200,15 +225,9 @@ def _kept(numbers: list[int], trained: Indices) -> set[int]:
     return chosen or set(numbers)
 
 
-def _relative(text: str, root: str) -> str:
-    """A path below the root as the manifest has it: parts between slashes, without the root."""
-    path = text.replace("\\", "/").removeprefix("./")
-    return path.removeprefix(root.rstrip("/") + "/") if path.startswith("/") else path
-
-
 def _not_found(file: Path, lost: list[Entry], manifest: Manifest) -> str:
     names = set(manifest.test.names)
-    tested = [one for one in lost if _relative(one.text, manifest.root) in names]
+    tested = [one for one in lost if relative(one.text, manifest.root) in names]
     shown = tested or lost
     listed = ", ".join(f"{one.text!r} (line {one.line})" for one in shown[:SHOWN])
     more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +67,6 @@ class Manifest:
     summary: str = ""  # what was read, in words
     # Paths of files that are no image of the data set, by the reason.
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    @cached_property
-    def numbers(self) -> dict[str, int]:
-        """The number of each training image, by its name."""
-        return {name: number for number, name in enumerate(self.train.names)}
 
 
 def listed(numbers: NDArray[np.int64], manifest: Manifest | None, most: int) -> str:

@@ -1,0 +1,100 @@
+"""Copies of records among everything that a model was trained on: exact ones, and near ones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mu.data.images import ImageDataset, Indices
+from mu.data.splits import Split
+from mu.erasure.pixels import pixel_digests, published
+from mu.errors import UserError
+from mu.models.head import features
+from mu.runs import Run
+
+DEFAULT_THRESHOLD = 0.995  # of near-copies: what it finds is said in :func:`near_copies`
+CHUNK = 2048  # samples whose features are held at a time, beside those of the records
+BLOCK = 4096  # records that these are compared with at a time
+
+
+class NearCopies(NamedTuple):
+    """Near-copies of records, the most alike first; arrays of shape (n_copies,)."""
+
+    numbers: Indices
+    similarity: NDArray[np.float64]  # to the record that each is most like
+    of: Indices  # sample number of that record
+
+
+def copies_of(numbers: Indices, dataset: ImageDataset, split: Split) -> Indices:
+    """Sample numbers of exact copies among what was trained on, sorted; without ``numbers``.
+
+    A copy has the bytes of a record's file, where the data set has files, or all its pixels.
+    """
+    images, others = published(dataset).train, np.setdiff1d(split.train, numbers)
+    wanted = {digest for _, digest in pixel_digests(images, numbers)}
+    found = np.array([n for n, one in pixel_digests(images, others) if one in wanted], np.int64)
+    if dataset.manifest is None:
+        return found
+    return np.union1d(found, dataset.manifest.train.copies(numbers, split.train))
+
+
+def near_copies(
+    numbers: Indices,
+    dataset: ImageDataset,
+    split: Split,
+    model: nn.Module,
+    run: Run,
+    threshold: float = DEFAULT_THRESHOLD,
+) -> NearCopies:
+    """Samples of what was trained on that a network takes for nearly the same as a record.
+
+    Two images are near-copies if the cosine similarity of what goes into the network's head is
+    ``threshold`` or more. ``model``: the original, which knows the records. Exact copies are among
+    them, unless they are in ``numbers``, which are left out.
+    """
+    records, others = np.unique(numbers), np.setdiff1d(split.train, numbers)
+    found: list[tuple[Indices, Tensor, Tensor]] = []
+    if len(records):
+        wanted = torch.cat([_directions(model, dataset, one, run) for one in _chunks(records)])
+    for chunk in _chunks(others) if len(records) else []:
+        best, place = _most_alike(_directions(model, dataset, chunk, run), wanted)
+        near = best >= threshold
+        found.append((chunk[near.numpy()], best[near], place[near]))
+    if not found:
+        none = np.array([], np.int64)
+        return NearCopies(none, np.array([], np.float64), none)
+    alike = np.concatenate([one.numpy() for _, one, _ in found]).astype(np.float64)
+    order = np.argsort(-alike, kind="stable")
+    places = np.concatenate([one.numpy() for _, _, one in found])
+    copies = np.concatenate([one for one, _, _ in found])
+    return NearCopies(copies[order], alike[order], records[places][order])
+
+
+def _chunks(numbers: Indices) -> list[Indices]:
+    return [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
+
+
+def _directions(model: nn.Module, dataset: ImageDataset, numbers: Indices, run: Run) -> Tensor:
+    """Features of length one, float32 of shape (n, n_features)."""
+    found = features(model, dataset.training_subset(numbers), run)
+    if not bool(torch.isfinite(found).all()):
+        raise UserError(
+            "near-copies cannot be looked for: the network's features are NaN or infinite; leave "
+            "near-copies out, or name another original"
+        )
+    return nn.functional.normalize(found, dim=1).float()
+
+
+def _most_alike(samples: Tensor, records: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest similarity of each sample to a record, and which that is."""
+    best, place = torch.full((len(samples),), -1.0), torch.zeros(len(samples), dtype=torch.int64)
+    for start in range(0, len(records), BLOCK):
+        alike, where = (samples @ records[start : start + BLOCK].T).max(1)
+        nearer = alike > best
+        best = torch.where(nearer, alike, best)
+        place = torch.where(nearer, where + start, place)
+    return best.clamp(max=1.0), place
