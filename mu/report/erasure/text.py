@@ -1,0 +1,73 @@
+"""Foreign text, dates and numbers as a page can show them: bounded, on one line, inert."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+MISSING = "not stated"
+JOINERS = "\u200c\u200d"  # letters of Persian and emoji are made with them
+MOST_MARKS = 2  # accents on one letter; piles of them cover the lines above and below
+UNSEEN = ("Cc", "Cf", "Cs", "Co")  # control, direction, half and private characters
+
+
+def plain(value: Any, longest: int) -> str:
+    """A text on one line, without unseen characters, no wider than ``longest`` Latin letters."""
+    if value is None:
+        return MISSING
+    spaced = " ".join(str(value).split())
+    text = "".join(_seen(spaced)) or MISSING
+    if _width(text) <= longest:
+        return text
+    while _width(text) > longest - 1:
+        text = text[:-1]
+    return f"{text.rstrip()}\u2026"
+
+
+def _seen(text: str) -> Iterator[str]:
+    marks = 0
+    for letter in text:
+        kind = unicodedata.category(letter)
+        marks = marks + 1 if kind.startswith("M") else 0
+        if marks <= MOST_MARKS and (kind not in UNSEEN or letter in JOINERS):
+            yield letter
+
+
+def _width(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+
+
+def moment(stamp: Any) -> datetime | None:
+    """A time as RFC 3339 writes it, or None."""
+    try:
+        found = datetime.fromisoformat(str(stamp))
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def day(stamp: Any) -> str:
+    """The day of a time, as people write it: ``5 March 2027``."""
+    found = moment(stamp)
+    return plain(stamp, 30) if found is None else f"{found.day} {found:%B} {found.year}"
+
+
+def late(done: Any, due: Any) -> bool:
+    """Whether something was done after the day it was due; False where either is not known."""
+    times = moment(done), moment(due)
+    return times[0] is not None and times[1] is not None and times[0] > times[1]
+
+
+def number(value: Any, places: int, unit: str = "") -> str:
+    """A number with its unit; a dash where there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "\u2013"
+    return f"{value:,.{places}f}{unit}"
+
+
+def count(many: int, one: str, several: str = "") -> str:
+    """How many of something: ``1 record``, ``2 records``."""
+    return f"{many:,} {one if many == 1 else several or one + 's'}"
