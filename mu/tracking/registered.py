@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
@@ -14,26 +13,13 @@ from mu.distributed.group import from_first
 from mu.errors import UserError, unknown
 from mu.file_names import CHECKPOINT_FOLDER
 from mu.model_names import SCHEME, checked_model_name, parsed_address
-from mu.tags import DATA, ENTRY, FORGET, MASK, ORACLE, SPEC, UPSTREAM, WEIGHTS
+from mu.tags import SPEC
 from mu.tracking.store import Store, failure
-from mu.tracking.view import run_path
+from mu.tracking.version_card import model_description, version_description, version_tags
 
-# What a version's tags take over from its run.
-KEPT_TAGS = (WEIGHTS, MASK, DATA, FORGET, UPSTREAM, ORACLE, ENTRY)
-KEPT_PARAMS = ("method", "forget")
-KEPT_METRICS = ("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap")
 PAGE = 100  # runs that are asked about at once
 MOST_NAMED = 1000
-MOST_LETTERS = 5000  # of a description, in a database
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
-_ABOUT_MODEL = """Networks of mu's runs; each version says how it was made.
-
-- In Python: `mu.load_model("models:/{name}@production")`, a torch module
-- As a service: `mlflow models serve -m models:/{name}@production --env-manager local`
-- In a further run: `mlflow run . -e unlearn -P prune_run_id=models:/{name}@production`
-
-`{name}/1` instead of `{name}@production` names a version by its number.
-"""
 
 
 @dataclass(frozen=True)
@@ -163,7 +149,7 @@ def _register(store: Store, run_id: str, name: str) -> Version:
             f"{run.info.artifact_uri}/{CHECKPOINT_FOLDER}",
             run_id,
             tags=version_tags(run),
-            description=described(run),
+            description=version_description(run),
         )
     return _version(made, store.client.get_registered_model(name))
 
@@ -173,47 +159,10 @@ def _make_model(store: Store, name: str) -> None:
         store.client.get_registered_model(name)
         return
     try:
-        store.client.create_registered_model(name, description=_ABOUT_MODEL.format(name=name))
+        store.client.create_registered_model(name, description=model_description(name))
     except MlflowException as error:  # another process was quicker
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def version_tags(run: MlflowRun) -> dict[str, str]:
-    """A version's tags: fingerprints, lineage, what was asked for, and numbers as they show."""
-    tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
-    return {
-        **{name: tags[name] for name in KEPT_TAGS if name in tags},
-        **{name: params[name] for name in KEPT_PARAMS if name in params},
-        **{name: f"{metrics[name]:g}" for name in KEPT_METRICS if name in metrics},
-    }
-
-
-def described(run: MlflowRun) -> str:
-    """A version in a sentence, with its numbers and links to its runs; Markdown."""
-    tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
-    numbers = [f"{name} {metrics[name]:g}" for name in KEPT_METRICS if name in metrics]
-    runs = {
-        tags.get(ENTRY, "run"): run.info.run_id,
-        "original" if "forget" in params else "upstream": tags.get(UPSTREAM),
-        "oracle": tags.get(ORACLE),
-    }
-    experiment = run.info.experiment_id
-    links = [f"- {r}: [{i}]({run_path(experiment, i)})" for r, i in runs.items() if i]
-    parts = [_in_a_sentence(params, metrics), ", ".join(numbers), "\n".join(links)]
-    return "\n\n".join(filter(None, parts))[:MOST_LETTERS]
-
-
-def _in_a_sentence(params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
-    network = f"a `{params.get('arch', '?')}` on `{params.get('dataset', '?')}`"
-    sparsity = metrics.get("sparsity", 0.0)
-    network += f", {sparsity:.1f} % sparse" if sparsity else ", dense"
-    if "forget" not in params:
-        return f"**Original**: {network}."
-    text = f"**{params.get('method', '?')}** made {network}, forget `{params['forget']}`."
-    return (
-        f"{text} Then it was trained on for `{params['target']}`." if "target" in params else text
-    )
 
 
 # --- how one is found ---------------------------------------------------------------------
