@@ -21,6 +21,7 @@ from mu.hyperparameters import (
     changed,
     optional,
     path_setting,
+    register_setting,
     seed_setting,
     setting,
 )
@@ -164,6 +165,7 @@ class PruneOptions(Hyperparameters):
     resume_run_id: str | None = optional(
         help="continue that interrupted run from its last finished epoch"
     )
+    register: str | None = register_setting()
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ class ImportOptions(Hyperparameters):
         "(default: the file's, else the data set's)"
     )
     std: str | None = optional(help="standard deviation of each channel, likewise")
+    register: str | None = register_setting()
 
     def normalisation(self) -> dict[str, tuple[float, ...] | None]:
         """Numbers by name, a number for each channel."""
@@ -250,6 +253,7 @@ class UnlearnOptions(ForgetOptions):
         help="continue that interrupted run from its last finished epoch; its options need not be "
         "given again"
     )
+    register: str | None = register_setting()
 
 
 @dataclass(frozen=True)
@@ -302,6 +306,7 @@ class BackdoorOptions(Hyperparameters):
     )
     seed: int = changed(UnlearnOptions, "seed", 0)
     resume_run_id: str | None = changed(UnlearnOptions, "resume_run_id", None)
+    register: str | None = register_setting()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -429,6 +434,7 @@ class TransferOptions(ForgetOptions):
         choices=tuple(TUNES),
     )
     seed: int = seed_setting("of the unlearning, the new head and the order of samples")
+    register: str | None = register_setting()
 
 
 @dataclass(frozen=True)

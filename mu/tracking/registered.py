@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from shlex import quote
 
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
@@ -13,7 +14,7 @@ from mu.distributed.group import from_first
 from mu.errors import UserError, unknown
 from mu.file_names import CHECKPOINT_FOLDER
 from mu.model_names import SCHEME, checked_model_name, parsed_address
-from mu.tags import SPEC
+from mu.tags import REGISTER, SPEC
 from mu.tracking.store import Store, failure
 from mu.tracking.version_card import model_description, version_description, version_tags
 
@@ -53,6 +54,23 @@ def register(store: Store, run_id: str, name: str) -> Version:
     """
     checked_model_name("register", name)
     return from_first(lambda: _register(store, run_id, name))
+
+
+def register_as_asked(store: Store, run_id: str) -> Version | None:
+    """:func:`register` a run that has ended well, if that was asked for when it was started.
+
+    UserError that says how to do it later: what goes wrong costs the version, not the run.
+    """
+    name = store.run(run_id).data.tags.get(REGISTER)
+    if name is None:
+        return None
+    try:
+        return register(store, run_id, name)
+    except UserError as error:
+        raise UserError(
+            f"run {run_id} has ended well, but it is no version of {name!r} ({error}); to make it "
+            f"one: mu register {run_id} {quote(name)}"
+        ) from error
 
 
 def find_version(store: Store, uri: str) -> Version:
@@ -102,6 +120,16 @@ def versions_of(store: Store, run_ids: Iterable[str]) -> list[Version]:
         return sorted(versions, key=lambda one: (one.name, one.number))
 
     return from_first(found)
+
+
+def registered_as(store: Store, run_id: str) -> dict[str, str]:
+    """The versions that a run made, in words, by address; for its last lines.
+
+    None where the store does not answer: the run has ended well.
+    """
+    with suppress(UserError):
+        return {one.uri: str(one) for one in versions_of(store, [run_id])}
+    return {}
 
 
 def set_alias(store: Store, name: str, alias: str, version: int) -> None:

@@ -43,11 +43,9 @@ def version_description(run: MlflowRun) -> str:
     """A version in a sentence, with its numbers and links to its runs; Markdown."""
     tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
     numbers = [f"{name} {metrics[name]:g}" for name in KEPT_METRICS if name in metrics]
-    runs = {
-        tags.get(ENTRY, "run"): run.info.run_id,
-        "original" if "forget" in params else "upstream": tags.get(UPSTREAM),
-        "oracle": tags.get(ORACLE),
-    }
+    source = "original" if "forget" in params and not _is_transfer(params) else "started from"
+    own = tags.get(ENTRY, "run")
+    runs = {own: run.info.run_id, source: tags.get(UPSTREAM), "oracle": tags.get(ORACLE)}
     experiment = run.info.experiment_id
     links = [f"- {r}: [{i}]({run_path(experiment, i)})" for r, i in runs.items() if i]
     parts = [_in_a_sentence(params, metrics), ", ".join(numbers), "\n".join(links)]
@@ -61,6 +59,10 @@ def _in_a_sentence(params: Mapping[str, str], metrics: Mapping[str, float]) -> s
     if "forget" not in params:
         return f"**Original**: {network}."
     text = f"**{params.get('method', '?')}** made {network}, forget `{params['forget']}`."
-    return (
-        f"{text} Then it was trained on for `{params['target']}`." if "target" in params else text
-    )
+    if _is_transfer(params):
+        text += f" Then it was trained on for `{params['target']}`."
+    return text
+
+
+def _is_transfer(params: Mapping[str, str]) -> bool:
+    return "tune" in params  # others may have ``target``, too: of an attack
