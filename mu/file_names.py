@@ -1,6 +1,7 @@
 """Where runs keep a network among their artifacts; read without torch."""
 
-WEIGHTS_FILE = "checkpoint/model.safetensors"
-SPEC_FILE = "checkpoint/spec.json"
+CHECKPOINT_FOLDER = "checkpoint"
+WEIGHTS_FILE = f"{CHECKPOINT_FOLDER}/model.safetensors"
+SPEC_FILE = f"{CHECKPOINT_FOLDER}/spec.json"
 MASK_FILE = "mask/mask.safetensors"
 MASK_SUMMARY_FILE = "mask/summary.json"

@@ -16,6 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self, get_args, get_type_hints
 
 from mu.errors import UserError, unknown
+from mu.model_names import checked_model_name
 from mu.readers.paths import checked_path
 
 LARGEST_SEED = 2**32 - 1  # what every library's generators take
@@ -61,7 +62,14 @@ def seed_setting(help: str) -> Any:
 
 def path_setting(*, help: str) -> Any:
     """A field that is None, or the path of a file or folder."""
-    return field(default=None, metadata={**optional(help=help).metadata, "path": True})
+    return field(default=None, metadata={**optional(help=help).metadata, "check": checked_path})
+
+
+def register_setting() -> Any:
+    """A field that is None, or the name of a registered model."""
+    help = "when the run has ended well, make its network a new version of that registered model"
+    check = checked_model_name
+    return field(default=None, metadata={**optional(help=help).metadata, "check": check})
 
 
 def searched(one: Any, low: float, high: float) -> Any:
@@ -181,8 +189,8 @@ def checked_value(
     if value is None and type(None) in get_args(annotation):
         return None
     checked = _typed(name, value, base_type(annotation))
-    if one.metadata.get("path"):
-        checked_path(name, checked)
+    if check := one.metadata.get("check"):
+        check(name, checked)
     _check_range(one, checked, name)
     return checked
 

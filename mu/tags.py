@@ -13,6 +13,7 @@ ENTRY: Final = "mu.entry"  # name of the entry point
 UPSTREAM: Final = "mu.upstream"  # the run whose network this one took
 ORACLE: Final = "mu.oracle"  # the oracle that this run was compared with
 EVALUATION: Final = "mu.evaluation"  # the run that last measured this one
+REGISTER: Final = "mu.register"  # the registered model that it is to be a version of
 RESUMED_AS: Final = "mu.resumed_as"  # of the launcher's empty run: the run that was resumed
 
 # What two runs have in common if these are the same: fingerprints.

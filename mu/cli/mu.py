@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mu import __version__
-from mu.cli import completion, diffing, importing, listing, promoting, seeds, showing
+from mu.cli import completion, diffing, importing, listing, promoting, registering, seeds, showing
 from mu.cli.main import run
 from mu.cli.options import Late
 from mu.tags import ENTRY, HOST
@@ -23,6 +23,7 @@ came of it.
   mu runs --entry unlearn --sort gap   the best unlearning first
   mu show ID                           one run, from its data to its oracle
   mu diff ID ID                        in what two runs differ
+  mu register ID NAME                  make a run a version of a registered model
   mu metrics                           what each number means
   mu doctor                            close runs whose process or machine is gone
   mu sync                              deliver what a store did not take
@@ -105,6 +106,7 @@ mu.add_command(listing.command)
 mu.add_command(showing.command)
 mu.add_command(diffing.command)
 mu.add_command(promoting.command)
+mu.add_command(registering.command)
 mu.add_command(completion.command)
 
 

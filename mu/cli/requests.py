@@ -21,6 +21,7 @@ from mu.hyperparameters import (
     changed,
     optional,
     path_setting,
+    register_setting,
     seed_setting,
     setting,
 )
@@ -166,6 +167,7 @@ class PruneOptions(Hyperparameters):
     resume_run_id: str | None = optional(
         help="continue that interrupted run from its last finished epoch"
     )
+    register: str | None = register_setting()
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ class ImportOptions(Hyperparameters):
         "(default: the file's, else the data set's)"
     )
     std: str | None = optional(help="standard deviation of each channel, likewise")
+    register: str | None = register_setting()
 
     def normalisation(self) -> dict[str, tuple[float, ...] | None]:
         """Numbers by name, a number for each channel."""
@@ -252,6 +255,7 @@ class UnlearnOptions(ForgetOptions):
         help="continue that interrupted run from its last finished epoch; its options need not be "
         "given again"
     )
+    register: str | None = register_setting()
 
 
 @dataclass(frozen=True)
@@ -304,6 +308,7 @@ class BackdoorOptions(Hyperparameters):
     )
     seed: int = changed(UnlearnOptions, "seed", 0)
     resume_run_id: str | None = changed(UnlearnOptions, "resume_run_id", None)
+    register: str | None = register_setting()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -484,6 +489,7 @@ class TransferOptions(ForgetOptions):
         choices=tuple(TUNES),
     )
     seed: int = seed_setting("of the unlearning, the new head and the order of samples")
+    register: str | None = register_setting()
 
 
 @dataclass(frozen=True)

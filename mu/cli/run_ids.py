@@ -1,4 +1,5 @@
-"""Run IDs that were shortened, made whole wherever one is named: tags and later runs name them so.
+"""Run IDs that were shortened, or typed as versions of registered models, made whole wherever one
+is named: tags and later runs name them so.
 
 Words such as ``auto``, and IDs that are whole, cost no look into the store.
 """
@@ -7,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from mu.cli.requests import Request
+from mu.model_names import SCHEME
 
 NAMES = ("run_id", "run_ids", "parent")  # how settings end that name runs
 LISTS = ("suspects:", "vulnerable:")  # how a forget set begins that names one
@@ -41,15 +43,32 @@ def with_whole_ids(value: Any, name: str = "") -> Any:
 def in_full(run_ids: str) -> str:
     """Run IDs, with commas between them, of which some may be shortened; words stay as they are.
 
-    UserError if no run's ID begins so, or several do.
+    ``models:/NAME/VERSION`` and ``models:/NAME@ALIAS`` are the run that made the version; a line
+    says which. UserError as of :func:`mu.tracking.registered.run_of`.
     """
-    if not any(map(_SHORTENED.fullmatch, run_ids.split(","))):
-        return run_ids
-    from mu.tracking import connect
-
-    store = lru_cache(connect)
     words = [word.strip() for word in run_ids.split(",")]
-    return ",".join(store().full_id(one) if _SHORTENED.fullmatch(one) else one for one in words)
+    if not any(map(_is_unclear, words)):
+        return run_ids
+    from mu.tracking import connect, run_of
+
+    store, found = lru_cache(connect), []
+    for word in words:
+        found.append(run_of(store(), word) if _is_unclear(word) else word)
+        if word.startswith(SCHEME):
+            _say_once(f"{word}: run {found[-1]}")
+    return ",".join(found)
+
+
+def _is_unclear(word: str) -> bool:
+    return word.startswith(SCHEME) or _SHORTENED.fullmatch(word) is not None
+
+
+@cache
+def _say_once(line: str) -> None:
+    """Say it, if this process has not said it before."""
+    from mu.report.console import say
+
+    say(line, error=True)
 
 
 def _forget_set(text: str, name: str) -> str:

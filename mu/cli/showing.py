@@ -43,7 +43,7 @@ def command(run_id: str) -> None:
     make_console(UNCUT).print(lineage(store, one))
     print_numbers(one)
     print_warnings(texts(alarms_of(one, one.oracle.metrics if one.oracle else {})))
-    if after := next_steps(one):
+    if after := next_steps(store, one):
         print_lines(after)
 
 
@@ -134,9 +134,10 @@ def numbers_of(
     return rows
 
 
-def next_steps(one: RunRecord) -> dict[str, str]:
+def next_steps(store: Store, one: RunRecord) -> dict[str, str]:
     """Commands that go on from a run, by what they are for."""
     from mu.report.next_steps import next_steps as next_steps_of
+    from mu.tracking import registered_as
     from mu.tracking.resuming import RESUMABLE
 
     run_id = one.run_id
@@ -147,4 +148,6 @@ def next_steps(one: RunRecord) -> dict[str, str]:
     steps = {}
     if one.entry in ("unlearn", "backdoor"):
         steps["evaluate"] = f"mlflow run . -e evaluate -P run_id={run_id}"
-    return steps | (next_steps_of(one.entry, run_id) if MASK in one.tags else {})
+    if MASK in one.tags:
+        steps |= next_steps_of(one.entry, run_id, registered_as(store, run_id))
+    return steps

@@ -10,8 +10,9 @@ from mu.devices import check_device_count
 from mu.distributed.place import place
 from mu.report.console import say
 from mu.runs import Run
-from mu.tags import PRECISION, PROCESSOR
+from mu.tags import PRECISION, PROCESSOR, REGISTER
 from mu.tracking import Recorder, Store, remove_progress, tracked
+from mu.tracking.registered import register_as_asked
 
 Value = TypeVar("Value")
 
@@ -24,19 +25,24 @@ def run_task(
     *,
     resume: str | None = None,
     parent: str | None = None,
+    register: str | None = None,
 ) -> tuple[str, Value]:
     """Do some work in a run of its own; gives the run's ID, and what ``work`` returned.
 
     What can be checked is checked before: a run that is open and then fails is FAILED. ``title``:
     the run's name in the runs table. ``work``: called once the run is open; what it writes into the
     recorder's folder is stored. ``resume``, ``parent``: IDs of the interrupted run that is
-    continued, and of the run that this one is made for.
+    continued, and of the run that this one is made for. ``register``: name of the registered model
+    that the run's network is to be a version of; a run that is continued has what it was given.
     """
     with tracked(store, entry, title, resume=resume, parent=parent) as recorder:
         # At once: it is needed to resume, if this process is killed.
         say(f"{entry} run {recorder.run_id}", error=True)
+        recorder.tags({REGISTER: register})
         value = work(recorder)
     remove_progress(recorder)
+    if register or resume:
+        register_as_asked(store, recorder.run_id)
     return recorder.run_id, value
 
 

@@ -156,7 +156,15 @@ def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
             print(f"poisoned original: run {original.run_id}, {made} ({what})")
         return plan.task(original, recorder)
 
-    return perform(plan.store, plan.title, begin, entry="backdoor", parent=parent, extra=_save)
+    return perform(
+        plan.store,
+        plan.title,
+        begin,
+        entry="backdoor",
+        parent=parent,
+        extra=_save,
+        register=plan.options.register,
+    )
 
 
 def resume(store: Store, options: BackdoorOptions, request: Request) -> Unlearned:
@@ -172,7 +180,15 @@ def resume(store: Store, options: BackdoorOptions, request: Request) -> Unlearne
             Search.of(task.extra).repeat(recorder, task.problem)
         return task
 
-    return perform(store, task.title, begin, entry="backdoor", resume=run_id, extra=_save)
+    return perform(
+        store,
+        task.title,
+        begin,
+        entry="backdoor",
+        resume=run_id,
+        extra=_save,
+        register=options.register,
+    )
 
 
 def _save(recorder: Recorder, done: Unlearned) -> None:

@@ -26,6 +26,7 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
     """Read and check the file, open a run, evaluate the network, and keep it as an original."""
     options = ImportOptions.of(request.entry)
     more: dict[str, Any] = {**options.as_dict(), **options.normalisation()}
+    register = more.pop("register")
     device = checked_device(DeviceOptions.of(request.device))
     weights = read_weight_file(file)
     published, settings = load_requested(request.original)
@@ -53,7 +54,7 @@ def import_checkpoint(request: Request, file: str) -> TrackedModel:
         return TrackedModel(recorder.run_id, checkpoint, metrics), warnings
 
     name = run_name("import", name_original(checkpoint.spec, checkpoint.mask.sparsity))
-    _, (original, warnings) = run_task(store, "prune", name, work)
+    _, (original, warnings) = run_task(store, "prune", name, work, register=register)
     console.print_notes(imported.notes)
     title = "recipe that Retrain repeats; give what differs"
     console.print_texts(title, Assumption._fields, imported.assumptions, "lll", plain=True)

@@ -44,6 +44,7 @@ from mu.tracking import (
     browse,
     fingerprint_tags,
     keep_document,
+    registered_as,
     run_checkpointer,
 )
 from mu.tracking.serving import save_checkpoint
@@ -61,8 +62,9 @@ def perform(
     resume: str | None = None,
     parent: str | None = None,
     extra: Callable[[Recorder, Unlearned], None] | None = None,
+    register: str | None = None,
 ) -> Unlearned:
-    """Unlearn in a run; for ``resume`` and ``parent`` see :func:`mu.tasks.base.run_task`.
+    """Unlearn in a run; for the last options but ``extra`` see :func:`mu.tasks.base.run_task`.
 
     ``begin`` gives the task once the run is open, since it may have to train an original;
     ``extra`` writes what this entry keeps in addition to what every unlearning does. An oracle
@@ -85,12 +87,21 @@ def perform(
             oracle = _oracle(store, task, recorder.run_id if nests else None)
             return _save(recorder, replace(done, oracle=oracle))
 
-    return run_task(store, entry, title, work, resume=resume, parent=parent)[1]
+    return run_task(store, entry, title, work, resume=resume, parent=parent, register=register)[1]
 
 
-def perform_task(store: Store, task: UnlearnTask, parent: str | None = None) -> Unlearned:
+def perform_task(
+    store: Store, task: UnlearnTask, parent: str | None = None, register: str | None = None
+) -> Unlearned:
     """:func:`perform` a task that is known, in the run that it continues, if it continues one."""
-    return perform(store, task.title, lambda _: task, resume=task.resume_run_id, parent=parent)
+    return perform(
+        store,
+        task.title,
+        lambda _: task,
+        resume=task.resume_run_id,
+        parent=parent,
+        register=register,
+    )
 
 
 def forgotten(
@@ -301,6 +312,6 @@ def print_unlearned(store: Store, done: Unlearned) -> None:
         lines["alpha"] = f"{done.run.metrics['alpha']:.3g}"
     if metrics["sparsity"] != rounded(sparsity):
         lines["sparsity"] = f"{metrics['sparsity']:.2f} %"
-    lines |= next_steps("unlearn", run_id)
+    lines |= next_steps("unlearn", run_id, registered_as(store, run_id))
     lines["browse"] = browse(store, "mu-backdoor" if "ASR" in metrics else "mu-unlearn")
     console.print_lines(lines)

@@ -48,6 +48,7 @@ from mu.tracking import (
     fetch_checkpoint,
     fingerprint_tag,
     keep_document,
+    registered_as,
     run_checkpointer,
     same_value,
 )
@@ -69,7 +70,7 @@ def prune(request: Request) -> TrackedModel:
     else:
         task = requested_task(request.original, device)
     store = connect()
-    original = train(store, task)
+    original = train(store, task, register=options.register)
     print_original(store, original)
     return original
 
@@ -214,12 +215,13 @@ def _interrupted_task(store: Store, run_id: str, request: Request) -> TrainTask:
     return TrainTask(dataset, spec.recipe, device, mask, mask_run_id, progress, run_id)
 
 
-def train(store: Store, task: TrainTask, parent: str | None = None) -> TrackedModel:
+def train(
+    store: Store, task: TrainTask, parent: str | None = None, register: str | None = None
+) -> TrackedModel:
     """Train and prune in a run of its own, for the run ``parent`` if there is one."""
     title = name_original(task.spec(), None if task.mask is None else task.mask.sparsity)
-    return run_task(
-        store, "prune", title, partial(_train, task), resume=task.resume_run_id, parent=parent
-    )[1]
+    work, resume = partial(_train, task), task.resume_run_id
+    return run_task(store, "prune", title, work, resume=resume, parent=parent, register=register)[1]
 
 
 def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
@@ -294,7 +296,7 @@ def print_original(
             **(about or {}),
             **numbers,
             "run": run_id,
-            **next_steps("prune", run_id, prose.forget_first(spec)),
+            **next_steps("prune", run_id, registered_as(store, run_id), prose.forget_first(spec)),
             "browse": browse(store, "mu-prune"),
         },
     )

@@ -21,7 +21,8 @@ from mu.training.progress import Progress
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-PLACES = ("data_dir", "workers", "resume_run_id")  # may differ from one process to the next
+# May differ from one process to the next.
+PLACES = ("data_dir", "workers", "resume_run_id", "register")
 
 
 @dataclass(frozen=True)

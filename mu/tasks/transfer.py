@@ -24,6 +24,7 @@ from mu.report import console, plots, prose
 from mu.report import transfer as page
 from mu.report.alarms import tag_of, texts
 from mu.report.markdown import links_list, paragraphs
+from mu.report.next_steps import next_steps
 from mu.report.run_names import run_name
 from mu.rounding import rounded
 from mu.runs import Run
@@ -31,7 +32,7 @@ from mu.tasks.base import checked_device, device_in_force, make_run, record_roun
 from mu.tasks.outputs import about, save_network, write_json
 from mu.tasks.problem import TrackedModel
 from mu.tasks.transfer_models import Models, Source, make_source
-from mu.tracking import Recorder, Store, browse
+from mu.tracking import Recorder, Store, browse, registered_as
 from mu.training import Training
 from mu.training.loop import DivergedError
 from mu.transfer.checkpoint import check_target, transfer_training, transferred
@@ -93,7 +94,8 @@ def transfer(request: Request) -> None:
     task = _make_task(request)
     store = task.source.store
     title = run_name("transfer", task.source.method_name, task.target.name)
-    _print(store, task, *run_task(store, "transfer", title, partial(_work, task)))
+    done = run_task(store, "transfer", title, partial(_work, task), register=task.options.register)
+    _print(store, task, *done)
 
 
 def _work(task: TransferTask, recorder: Recorder) -> Findings:
@@ -242,7 +244,7 @@ def _print(store: Store, task: TransferTask, run_id: str, found: Findings) -> No
             **found.models.links(),
             "transfer": run_id,
             "gain": page.gain_in_words(found.metrics),
-            "model": f'mu.load_model("{run_id}")',
+            **next_steps("transfer", run_id, registered_as(store, run_id)),
             "browse": browse(store, "mu-transfer"),
         }
     )

@@ -40,10 +40,10 @@ def unlearn(request: Request) -> Unlearned:
     if options.resume_run_id:
         store = connect()
         task = interrupted_task(store, "unlearn", options, request)
-        done = perform_task(store, task)
+        done = perform_task(store, task, register=options.register)
     else:
         plan = make_plan(options, request, device)
-        store, done = plan.store, run_plan(plan)
+        store, done = plan.store, run_plan(plan, register=options.register)
     print_unlearned(store, done)
     return done
 
@@ -146,9 +146,15 @@ def dataset_of(original: TrackedModel | TrainTask, given: Mapping[str, Any]) -> 
     return data_of(original.spec(), given)
 
 
-def run_plan(plan: UnlearnPlan, parent: str | None = None) -> Unlearned:
+def run_plan(
+    plan: UnlearnPlan, parent: str | None = None, register: str | None = None
+) -> Unlearned:
     """Do what was planned, in a run of its own, below ``parent`` like all that it trains."""
-    return perform(plan.store, plan.title, lambda _: plan.task(plan.trained(parent)), parent=parent)
+
+    def begin(_: Recorder) -> UnlearnTask:
+        return plan.task(plan.trained(parent))
+
+    return perform(plan.store, plan.title, begin, parent=parent, register=register)
 
 
 def method_of_interrupted(run_id: str, entry: str = "unlearn") -> str:

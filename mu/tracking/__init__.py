@@ -29,6 +29,7 @@ from mu.tracking.reader import (
     same_value,
 )
 from mu.tracking.recorder import Recorder, log_to
+from mu.tracking.registered import registered_as, run_of
 from mu.tracking.resuming import (
     fetch_document,
     find_progress,
@@ -48,6 +49,6 @@ __all__ = [
     "find_oracle", "find_original", "find_progress", "fingerprint_tag", "fingerprint_tags",
     "finished_run", "keep_document", "load_checkpoint", "load_mask", "load_model", "log_to",
     "of_experiment", "read_each", "read_list", "read_run", "read_unlearned", "record_of", "records",
-    "remove_progress", "resumable_run", "run_checkpointer", "run_url", "same_value",
-    "tracked", "view_url",
+    "registered_as", "remove_progress", "resumable_run", "run_checkpointer", "run_of",
+    "run_url", "same_value", "tracked", "view_url",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from mu.run_record import SUSPECTS_FILE
 from mu.tags import COMMIT, ENTRY, ERROR, MASK, SPEC, SUSPECTS, WEIGHTS, fingerprint_tag
 from mu.tracking.address import hidden
 from mu.tracking.lifecycle import commit_tags
+from mu.tracking.registered import run_of
 from mu.tracking.run_files import RunFiles
 from mu.tracking.store import Store, connect
 from mu.trust import NONE, Trusts, named, words
@@ -132,7 +133,7 @@ def load_checkpoint(run_id: str, tracking_uri: str | None = None, trust: str = "
     hold them, with commas, beside those of ``MU_TRUST``.
     """
     store = connect(tracking_uri)
-    return fetch_checkpoint(store, store.full_id(run_id), transferred=True, trust=trust)
+    return fetch_checkpoint(store, run_of(store, run_id), transferred=True, trust=trust)
 
 
 def fetch_checkpoint(
@@ -164,7 +165,7 @@ def load_model(run_id: str, tracking_uri: str | None = None, trust: str = "") ->
 def load_mask(run_id: str, tracking_uri: str | None = None) -> Mask:
     """The mask that a run logged; its weights are not fetched."""
     store = connect(tracking_uri)
-    return fetch_mask(store, store.full_id(run_id))
+    return fetch_mask(store, run_of(store, run_id))
 
 
 def fetch_mask(store: Store, run_id: str) -> Mask:

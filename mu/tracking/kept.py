@@ -18,6 +18,7 @@ from mu.readers.documents import read_json
 from mu.tags import ERROR, PROCESS
 from mu.tracking.address import shown
 from mu.tracking.recorder import Recorder
+from mu.tracking.registered import register_as_asked
 from mu.tracking.run_files import RunFiles
 from mu.tracking.store import Store
 from mu.tracking.telling import Entity, Teller
@@ -73,12 +74,14 @@ def deliver(store: Store, folder: Path) -> str:
         else:
             store.close(run_id, status, document["reason"])
     shutil.rmtree(folder)
+    version = register_as_asked(store, run_id) if status == "FINISHED" else None
     counts = {"file": len(files)} | {
         word: sum(isinstance(one, kind) for one in told)
         for word, kind in (("number", Metric), ("parameter", Param), ("tag", RunTag))
     }
     words = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for word, n in counts.items() if n)
-    return f"run {run_id}: delivered {words or 'its end'}; it is {status}"
+    registered = f" and {version}" if version else ""
+    return f"run {run_id}: delivered {words or 'its end'}; it is {status}{registered}"
 
 
 def _deliver_files(files: RunFiles, folder: Path, status: str) -> Iterator[str]:

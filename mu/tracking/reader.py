@@ -24,6 +24,7 @@ from mu.tags import (
     fingerprint_tag,
 )
 from mu.tracking.artifacts import UNLEARNED, check_network, read
+from mu.tracking.registered import run_of
 from mu.tracking.store import FINISHED, Store
 from mu.tracking.system_metrics import PREFIX as SYSTEM_METRICS
 from mu.tracking.view import run_url
@@ -67,11 +68,11 @@ def records(store: Store, tags: Mapping[str, str], *conditions: str) -> Iterator
 
 
 def read_run(store: Store, run_id: str) -> RunRecord:
-    """The run of that ID, or of its first digits, whatever its state.
+    """The run of that ID, or of its first digits, or of a registered version; whatever its state.
 
-    UserError if there is none, or several IDs begin so.
+    UserError as of :func:`mu.tracking.registered.run_of`.
     """
-    return record_of(store, store.run(store.full_id(run_id)))
+    return record_of(store, store.run(run_of(store, run_id)))
 
 
 def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED) -> RunRecord:
@@ -88,7 +89,7 @@ def read_unlearned(store: Store, run_id: str, entries: Sequence[str] = UNLEARNED
             f"run_id=auto: there is no finished {' or '.join(entries)} run; make one: "
             "mlflow run . -e unlearn"
         )
-    run = store.run(store.full_id(run_id))
+    run = store.run(run_of(store, run_id))
     entry = run.data.tags.get(ENTRY, "unknown")
     if entry not in entries:
         raise UserError(

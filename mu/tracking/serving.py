@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 
 from mu.checkpoints import Checkpoint, Spec, load_network
 from mu.errors import UserError
-from mu.file_names import SPEC_FILE
+from mu.file_names import CHECKPOINT_FOLDER
 from mu.tracking.recorder import Recorder
 
-FOLDER = Path(SPEC_FILE).parent.name  # among a run's artifacts
 BATCH_SIZE = 256
 # What a place that serves it has to have, beside mu itself.
 REQUIRED = ("mlflow", "numpy", "safetensors", "torch", "torchvision")
@@ -38,7 +37,7 @@ def save_checkpoint(recorder: Recorder, checkpoint: Checkpoint) -> dict[str, str
 
 def describe_model(folder: Path, spec: Spec) -> None:
     """Write what makes ``checkpoint/`` below ``folder`` a model of MLflow."""
-    place = folder / FOLDER
+    place = folder / CHECKPOINT_FOLDER
     requirements = place / "requirements.txt"
     lines = [f"{name}=={version(name).partition('+')[0]}" for name in REQUIRED]
     requirements.write_text("\n".join(["# beside mu itself", *lines, ""]))

@@ -223,7 +223,12 @@ def _view_path(experiment_id: str, key: str) -> str:
 
 def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str:
     """The address of one run's page, in machine-learning mode (see :func:`view_url`)."""
-    return f"{_server(tracking_uri)}/#/experiments/{experiment_id}/runs/{run_id}?{MODE}"
+    return f"{_server(tracking_uri)}/{run_path(experiment_id, run_id)}"
+
+
+def run_path(experiment_id: str, run_id: str) -> str:
+    """The same on the server that shows the link."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{MODE}"
 
 
 def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:

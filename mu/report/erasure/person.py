@@ -58,9 +58,7 @@ def _head(request: Mapping[str, Any]) -> Iterator[str]:
     yield "[name of the organisation]\n[address of the organisation]"
     yield "[name of the person]\n[address of the person]"
     yield "[date of this letter]"
-    yield (
-        f"Your request of {day(request['receivedAt'])}\nReference: {plain(request['id'], 60)}"
-    )
+    yield (f"Your request of {day(request['receivedAt'])}\nReference: {plain(request['id'], 60)}")
     yield "Dear [name of the person],"
 
 
@@ -72,10 +70,14 @@ def _asked(request: Mapping[str, Any]) -> Iterator[str]:
         f"We received this on {day(request['receivedAt'])}."
     )
     yield "WHAT WE FOUND"
-    listed = "\n".join(f"- {found[name]:,}: {text}" for name, text in FOUND.items() if found.get(name))
-    yield f"Of the {count(request['entries'], 'record')} that were named to us:\n{listed}" if (
-        listed
-    ) else "None of the records that were named to us could be found."
+    listed = "\n".join(
+        f"- {found[name]:,}: {text}" for name, text in FOUND.items() if found.get(name)
+    )
+    yield (
+        f"Of the {count(request['entries'], 'record')} that were named to us:\n{listed}"
+        if (listed)
+        else "None of the records that were named to us could be found."
+    )
     if found.get("unknown"):
         yield (
             "What we could not find we cannot remove. If you believe that we have it, please send "

@@ -15,7 +15,7 @@ from mu.methods.base import Method
 from mu.run_record import RunRecord
 from mu.tags import ORIGINAL_KEY
 from mu.tracking import Store, read_run
-from mu.tracking.choosing import unlearned_of
+from mu.tracking.reader import unlearned_of
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,5 @@ def _best(store: Store, run_id: str, policy: Policy, *, whole_classes: bool) -> 
 
 def _originals(run: RunRecord) -> set[str]:
     """Keys of the originals that a run descends from: runs that differ in nothing have one key."""
-    found, one = set(), run
-    while one is not None:
-        found |= {key} if (key := one.tags.get(ORIGINAL_KEY)) else set()
-        one = one.upstream  # type: ignore[assignment]
-    return found
+    own = {key} if (key := run.tags.get(ORIGINAL_KEY)) else set()
+    return own if run.upstream is None else own | _originals(run.upstream)

@@ -295,7 +295,9 @@ def _description(
         (name, *(f"{effect[role].get(name, float('nan')):.4g}" for role in ("before", "after")))
         for name in ("UA", "RA", "TA", "MIA")
     ]
-    runs = {"model": plan.model.run_id, "unlearned": run_id} | ({"oracle": oracle} if oracle else {})
+    runs = {"model": plan.model.run_id, "unlearned": run_id} | (
+        {"oracle": oracle} if oracle else {}
+    )
     return paragraphs(
         f"**Erasure** of {effect['forget']} records (request `{plan.id}`) by "
         f"`{plan.chosen.method.name}`: {plan.chosen.why}. Verdict: **{verdict['word']}**.",
@@ -311,7 +313,9 @@ def _print_found(plan: ErasePlan) -> None:
     """What the request names, record by record where it is not found or not trained on."""
     counts = Counter(one.status for one in plan.records)
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    console.say(f"records: {said}; exact copies {len(plan.copies)}, near-copies {len(plan.near.numbers)}")
+    console.say(
+        f"records: {said}; exact copies {len(plan.copies)}, near-copies {len(plan.near.numbers)}"
+    )
     others = [one for one in plan.records if one.status != "trained" or one.note]
     if others:
         lines = [[str(one.line), one.text, one.status, one.note] for one in others]
@@ -352,7 +356,9 @@ def _print(done: Erased, run_id: str) -> None:
             "verdict": f"{verdict['word']}: {'; '.join(verdict['reasons'])}",
             "records": counts,
             "leftovers": f"{len(left)} listed in the evidence, {removed} removed"
-            + ("" if done.plan.options.purge or not left else "; -P purge=true removes what mu may"),
+            + (
+                "" if done.plan.options.purge or not left else "; -P purge=true removes what mu may"
+            ),
             "not tested": "; ".join(effect["notTested"]),
             "unlearned": done.unlearned,
             **({"oracle": done.oracle} if done.oracle else {}),

@@ -25,12 +25,7 @@ from mu.tracking.artifacts import TAG_OF, read
 
 STATUSES = (*FORGET, "validation", "left_out", "test", "forgotten", "unknown")
 NAMES = {"weights": tags.WEIGHTS, "mask": tags.MASK, "spec": tags.SPEC}
-LIMITS = (
-    "A signature shows who states this about which bytes; it does not show that the statement is "
-    "true.",
-    "Weights alone cannot prove that a record was forgotten: the same weights can come about with "
-    "and without it (Thudi et al. 2022), and a dishonest provider can pass such tests (Zhang et "
-    "al. 2024).",
+LIMITS = (  # beside those that every page of evidence begins with
     "What no test found may still be there: only the attacks that are named were tried.",
     "Copies of the model outside this store, and the answers that it gave, are not known here.",
 )
@@ -79,7 +74,9 @@ def record_rows(plan: ErasePlan, sealer: Sealer) -> list[dict[str, Any]]:
 
 def _once(records: Sequence[Record]) -> list[Record]:
     """Each image once, whoever named it; entries that name none by their text."""
-    return list({(one.number, one.text if one.number is None else ""): one for one in records}.values())
+    return list(
+        {(one.number, one.text if one.number is None else ""): one for one in records}.values()
+    )
 
 
 def _row(plan: ErasePlan, sealer: Sealer, one: Record) -> dict[str, Any]:

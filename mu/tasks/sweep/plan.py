@@ -218,6 +218,11 @@ def _original(written: Mapping[str, Any]) -> dict[str, Any]:
     arguments = _arguments(written)
     groups = [*original_groups(arguments), *planted_groups(arguments), Group(PruneOptions)]
     given = typed("originals", groups, written)
+    if given.pop("register", None) is not None:
+        raise UserError(
+            "originals.register: a sweep registers none of its runs; leave it out, and register "
+            "the run that you choose: mu register ID NAME"
+        )
     if given.pop("resume_run_id", None) is not None:
         raise UserError(
             "originals.resume_run_id: interrupted originals are continued in any case; leave it out"
