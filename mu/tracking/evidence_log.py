@@ -1,8 +1,8 @@
 """The append-only log of evidence in the store: a line for each erasure, in their order.
 
-A line is the sha256 (hex) of a statement. Each run of ``erase`` holds the log as it was when the run
-added its own line, so that it takes the newest run alone to read it, and an older one to see that
-nothing was changed.
+A line is the sha256 (hex) of a statement. Each run of ``erase`` holds the log as it was when the
+run added its own line: the newest one is all that it takes to read it, and an older one shows
+whether anything was changed.
 """
 
 from __future__ import annotations

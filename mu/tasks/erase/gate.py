@@ -14,8 +14,8 @@ from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.scope import Scope
 from mu.tasks.erase.statement import file_digests
 from mu.tracking import Store
-from mu.tracking.artifacts import read
 from mu.tracking.registered import Version, find_version, register, set_alias, tag_version
+from mu.tracking.run_files import RunFiles
 
 BUNDLE_FILE = "evidence.zip"  # among the artifacts of an erasure
 
@@ -92,7 +92,8 @@ def promote(store: Store, address: str, alias: str) -> str:
         )
     text = "no erasure made it, so there is no evidence to check"
     if erasure := version.tags.get(EVIDENCE):
-        bundle = Bundle.of_zip(read(store, store.run(erasure), BUNDLE_FILE))
+        with RunFiles(store, erasure).fetched(BUNDLE_FILE) as file:
+            bundle = Bundle.read(file)
         if why := refusal(bundle) or _of_another(store, version, bundle):
             raise UserError(f"{alias} is not moved to {version}: {why}; erase the records again")
         text = f"the evidence of erasure {erasure} verifies"

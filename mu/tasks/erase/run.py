@@ -1,4 +1,4 @@
-"""The entry erase: find the records, let the model forget them, measure it, and hand over evidence."""
+"""The entry erase: find records, let the model forget them, measure it, hand over evidence."""
 
 from __future__ import annotations
 
@@ -295,9 +295,8 @@ def _description(
         (name, *(f"{effect[role].get(name, float('nan')):.4g}" for role in ("before", "after")))
         for name in ("UA", "RA", "TA", "MIA")
     ]
-    runs = {"model": plan.model.run_id, "unlearned": run_id} | (
-        {"oracle": oracle} if oracle else {}
-    )
+    runs = {"model": plan.model.run_id, "unlearned": run_id}
+    runs |= {"oracle": oracle} if oracle else {}
     return paragraphs(
         f"**Erasure** of {effect['forget']} records (request `{plan.id}`) by "
         f"`{plan.chosen.method.name}`: {plan.chosen.why}. Verdict: **{verdict['word']}**.",
@@ -313,14 +312,13 @@ def _print_found(plan: ErasePlan) -> None:
     """What the request names, record by record where it is not found or not trained on."""
     counts = Counter(one.status for one in plan.records)
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    console.say(
-        f"records: {said}; exact copies {len(plan.copies)}, near-copies {len(plan.near.numbers)}"
-    )
+    near = plan.near
+    copies = f"exact copies {len(plan.copies)}, near-copies {len(near.numbers)}"
+    console.say(f"records: {said}; {copies}")
     others = [one for one in plan.records if one.status != "trained" or one.note]
     if others:
         lines = [[str(one.line), one.text, one.status, one.note] for one in others]
         console.print_texts("", ["line", "record", "status", "note"], lines, "rlll", plain=True)
-    near = plan.near
     if len(near.numbers):
         word = "forgotten, too" if plan.policy.near_copies == "forget" else "kept"
         shown = [
@@ -349,23 +347,30 @@ def _print(done: Erased, run_id: str) -> None:
         rows["oracle"] = effect["oracle"]
     console.print_results(f"{effect['forget']} records forgotten", rows)
     counts = ", ".join(f"{n} {word}" for word, n in effect["records"].items())
-    left = [one for one in done.scope.leftovers if one.removed_at is None]
-    removed = len(done.scope.leftovers) - len(left)
     console.print_lines(
         {
             "verdict": f"{verdict['word']}: {'; '.join(verdict['reasons'])}",
             "records": counts,
-            "leftovers": f"{len(left)} listed in the evidence, {removed} removed"
-            + (
-                "" if done.plan.options.purge or not left else "; -P purge=true removes what mu may"
-            ),
+            "leftovers": _leftovers(done),
             "not tested": "; ".join(effect["notTested"]),
             "unlearned": done.unlearned,
             **({"oracle": done.oracle} if done.oracle else {}),
             "gate": done.gate.text,
-            "verify": f"mu verify {done.plan.options.out}"
-            if done.plan.options.out
-            else f"mlflow artifacts download -r {run_id} -a {BUNDLE_FILE} && mu verify {BUNDLE_FILE}",
+            "verify": _verify(done, run_id),
             "browse": browse(done.plan.store, run_id=run_id),
         }
     )
+
+
+def _leftovers(done: Erased) -> str:
+    left = [one for one in done.scope.leftovers if one.removed_at is None]
+    text = f"{len(left)} listed in the evidence, {len(done.scope.leftovers) - len(left)} removed"
+    if left and not done.plan.options.purge:
+        text += "; -P purge=true removes what mu may"
+    return text
+
+
+def _verify(done: Erased, run_id: str) -> str:
+    if done.plan.options.out is not None:
+        return f"mu verify {done.plan.options.out}"
+    return f"mlflow artifacts download -r {run_id} -a {BUNDLE_FILE} && mu verify {BUNDLE_FILE}"
