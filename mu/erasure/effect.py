@@ -4,8 +4,9 @@ The same functions make the evidence and verify it, and take nothing but the arr
 policy, and what cannot be computed from outputs (the depth of forgetting, what other oracles give).
 
 A record is *known* to a model where the model is at least as sure of its label as of all but a few
-percent (the policy's ``known_at``) of the test images of its class, which it never saw; where its
-class is forgotten as a whole, also where the model still gives it its class. Of images that were
+percent (the policy's ``known_at``) of the test images of its class, which it never saw. Where there
+are reference models, it is held against those that did not train on this very record (LiRA). Where
+its class is forgotten as a whole, it is also known if the model still gives it its class. Of images that were
 never trained on as many percent pass, too, so *residual* is said of all records together only where
 more of them are known than chance gives.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from mu.erasure.policy import Policy
+from mu.evaluation.attacks.exposure import exposure
 from mu.evaluation.attacks.rates import auc_interval
 from mu.evaluation.gap import gaps
 from mu.evaluation.known import as_sure
@@ -40,12 +42,24 @@ ROLES = {"original": "Before", "model": "After", "oracle": "Oracle"}  # and endi
 FORGET = ("trained", "copy", "near_copy")  # what is known of the records that are forgotten
 FEWEST = 10  # records of which an attack on all of them together can tell something
 ATTACK = "confidence of the label, against test images of the same class"
+WITH_REFERENCES = "LiRA, calibrated for each record by {count} reference models"
 NOT_TESTED = (
     "attacks that see gradients or train on the model's answers",
     "reconstruction of images from the weights",
 )
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """What reference models say of the records."""
+
+    margins: NDArray[np.float64]  # log-odds of the label, (n_references, n_records)
+    seen: NDArray[np.bool_]  # which of them trained on which record, of the same shape
+
+    def __len__(self) -> int:
+        return len(self.margins)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,21 +72,26 @@ class Evidence:
     retrained: bool = False  # whether the model was trained from scratch without the records
     depth: float | None = None
     oracle_spread: float | None = None
+    references: References | None = None
 
     def in_order(self, order: Sequence[int]) -> Evidence:
         """The same, with the records in another order."""
-        rows = torch.tensor(list(order), dtype=torch.long)
+        places = np.array(list(order), np.int64)
+        rows = torch.from_numpy(places)
         models = {
             role: SplitOutputs(one.forget.select(rows), one.retain, one.test, one.test_forgotten)
             for role, one in self.models.items()
         }
-        whole = self.whole[list(order)]
-        rest = (self.retrained, self.depth, self.oracle_spread)
-        return Evidence(models, self.seed, whole, *rest)
+        known = self.references
+        if known is not None:
+            known = References(known.margins[:, places], known.seen[:, places])
+        return replace(self, models=models, whole=self.whole[places], references=known)
 
     def to_bytes(self) -> bytes:
         """The outputs as npz: logits as float32, or the scores of sets too large to keep them."""
         arrays: dict[str, NDArray[Any]] = {"whole": self.whole, "seed": np.array(self.seed)}
+        if self.references is not None:
+            arrays |= {f"references/{n}": one for n, one in vars(self.references).items()}
         for role, model in self.models.items():
             for part, one in model.parts().items():
                 arrays[f"labels/{part}"] = one.labels.numpy()
@@ -97,9 +116,12 @@ class Evidence:
             models = {role: _outputs(arrays, role) for role in ROLES if _has(arrays, role)}
             depth, spread = effect.get("depth"), effect.get("oracleSpread")
             whole, seed = arrays["whole"].astype(bool), int(arrays["seed"])
+            known = None
+            if _has(arrays, "references"):
+                known = References(arrays["references/margins"], arrays["references/seen"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"outputs.npz is damaged ({error!r})") from error
-        return cls(models, seed, whole, retrained, depth, spread)
+        return cls(models, seed, whole, retrained, depth, spread, known)
 
 
 @dataclass(frozen=True)
@@ -129,7 +151,7 @@ def assess(evidence: Evidence, policy: Policy) -> Assessment:
         "gap": None if oracle is None else rounded(gaps(numbers["model"], oracle)["gap"]),
         "oracleSpread": evidence.oracle_spread,
         "depth": evidence.depth,
-        "attack": ATTACK,
+        "attack": _attack(evidence),
         "records": counts,
         "notTested": _not_tested(evidence),
     }
@@ -161,16 +183,22 @@ def _numbers(outputs: SplitOutputs, seed: int) -> dict[str, float]:
     return {name: rounded(one) for name, one in {**found, **privacy(outputs, seed=seed)}.items()}
 
 
+def _attack(evidence: Evidence) -> str:
+    known = evidence.references
+    return ATTACK if known is None else WITH_REFERENCES.format(count=len(known))
+
+
 def _records(evidence: Evidence, policy: Policy) -> list[dict[str, Any]]:
     """The rates of each record, and its verdict."""
-    rates = {role: _rates(one, policy) for role, one in evidence.models.items()}
+    rates = {role: _rates(one, evidence, policy) for role, one in evidence.models.items()}
     right = {role: one.forget.right.numpy() for role, one in evidence.models.items()}
     rows = []
     for place, whole in enumerate(evidence.whole):
         row: dict[str, Any] = {}
         for role, ending in ROLES.items():
-            rate = rates[role][place] if role in rates else math.nan
-            row[f"fpr{ending}"] = None if math.isnan(rate) else rounded(rate)
+            found = rates[role][:, place] if role in rates else (math.nan,) * 3
+            for name, rate in zip(("fpr", "fprLow", "fprHigh"), found, strict=True):
+                row[f"{name}{ending}"] = None if math.isnan(rate) else rounded(rate)
             row[f"right{ending}"] = bool(right[role][place]) if role in right else None
 
         def known(ending: str, row: Mapping[str, Any] = row, whole: bool = bool(whole)) -> bool:
@@ -186,7 +214,20 @@ def _records(evidence: Evidence, policy: Policy) -> list[dict[str, Any]]:
     return rows
 
 
-def _rates(outputs: SplitOutputs, policy: Policy) -> NDArray[np.float64]:
+def _rates(outputs: SplitOutputs, evidence: Evidence, policy: Policy) -> NDArray[np.float64]:
+    """Percent of what was not trained on of which a model is as sure as of each record; (3, n).
+
+    With the ends of the 95 % interval, where references give one.
+    """
+    margins, known = outputs.forget.score("margin").numpy(), evidence.references
+    if known is not None:
+        found = exposure(margins, known.margins, known.seen)
+        return np.stack([found.rate, found.low, found.high])
+    rates = _among_unseen(outputs, policy)
+    return np.stack([rates, np.full(len(rates), np.nan), np.full(len(rates), np.nan)])
+
+
+def _among_unseen(outputs: SplitOutputs, policy: Policy) -> NDArray[np.float64]:
     """Percent of unseen images, of its class where these are enough, it is as sure of; (n,)."""
     unseen = unseen_of_same_classes(outputs)
     fewest = math.ceil(100 / policy.known_at) if policy.known_at else 1
@@ -306,7 +347,9 @@ def _passed(effect: Mapping[str, Any]) -> str:
 
 
 def _not_tested(evidence: Evidence) -> list[str]:
-    left = [*NOT_TESTED, "an attack with reference models, calibrated for each record"]
+    left = [*NOT_TESTED]
+    if evidence.references is None:
+        left.append("an attack with reference models, calibrated for each record")
     if "oracle" not in evidence.models:
         left.append("the distance to a model trained without the records: there was none")
     if evidence.depth is None:

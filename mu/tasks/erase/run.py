@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ import numpy as np
 
 from mu import tags
 from mu.cli.requests import DeviceOptions, EraseOptions, Request, UnlearnOptions
-from mu.erasure.effect import FORGET, Evidence, assess
+from mu.erasure.effect import FORGET, Evidence, References, assess
+from mu.evaluation.attacks.exposure import FEWEST_REFERENCES
+from mu.evaluation.references import Kept
 from mu.evaluation.unlearning import predict_split
 from mu.evidence import log
 from mu.evidence.bundle import MODEL, STATEMENT, Bundle
@@ -26,7 +27,7 @@ from mu.evidence.dsse import key_id
 from mu.keys import unlearning_key
 from mu.report import console
 from mu.report.erasure import letter, page
-from mu.report.markdown import items, links_list, markdown_table, paragraphs
+from mu.report.markdown import links_list, markdown_table, paragraphs
 from mu.report.run_names import run_name
 from mu.report.verdict import SPREAD
 from mu.tasks.base import checked_device, make_run, run_task
@@ -40,7 +41,7 @@ from mu.tasks.outputs import keep_results, log_data
 from mu.tasks.problem import UnlearningProblem
 from mu.tasks.resolve import tracked_model
 from mu.tasks.unlearn import UnlearnPlan, run_plan
-from mu.tracking import FINISHED, Recorder, browse, connect, read_run
+from mu.tracking import FINISHED, Recorder, browse, connect, read_run, records
 from mu.tracking.evidence_log import append_line
 from mu.tracking.registered import Version, versions_of
 
@@ -74,10 +75,8 @@ def erase(request: Request) -> Erased:
 
 
 def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
-    started = datetime.now(UTC)
     _record(plan, recorder)
     run_id = _unlearned(plan, recorder.run_id)
-    ended = datetime.now(UTC)
     oracle = read_run(plan.store, run_id).oracle_run_id
     sealer = Sealer()
     rows = statement.record_rows(plan, sealer)
@@ -87,7 +86,7 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     parts = {
         "request": statement.request_part(plan, rows, _list_digest(plan)),
         "scope": statement.scope_part(plan, scope),
-        "action": statement.action_part(plan, run_id, oracle, (started, ended)),
+        "action": statement.action_part(plan, run_id, oracle),
     }
     predicate = statement.predicate(parts, plan, found)
     public = _public(rows, found.records)
@@ -170,6 +169,7 @@ def _evidence(
         retrained=plan.chosen.method.name == "retrain",
         depth=numbers.get("depth"),
         oracle_spread=numbers.get(SPREAD),
+        references=_references(plan, run_id),
     )
     places = {int(number): place for place, number in enumerate(plan.split.forget)}
     order = [places[one["number"]] for one in rows if one["status"] in FORGET]
@@ -177,6 +177,19 @@ def _evidence(
     content = evidence.in_order(order).to_bytes()
     effect = {"depth": evidence.depth, "oracleSpread": evidence.oracle_spread}
     return Evidence.from_bytes(content, effect, retrained=evidence.retrained)
+
+
+def _references(plan: ErasePlan, run_id: str) -> References | None:
+    """What the newest finished attack with reference models on this model says of the records."""
+    found = records(plan.store, {tags.ENTRY: "lira", tags.UPSTREAM: run_id}, FINISHED)
+    if (attack := next(iter(found), None)) is None:
+        return None
+    kept = Kept.read(attack.read, int(attack.params["references"]))
+    places = np.flatnonzero(np.isin(kept.samples, plan.split.forget))
+    if len(kept.seen) < FEWEST_REFERENCES or len(places) != len(plan.split.forget):
+        return None
+    console.say(f"references: those of run {attack.run_id}")
+    return References(kept.margins[:, places], kept.seen[:, places])
 
 
 def _scope(plan: ErasePlan, run_id: str) -> Scope:
@@ -300,7 +313,7 @@ def _description(
     return paragraphs(
         f"**Erasure** of {effect['forget']} records (request `{plan.id}`) by "
         f"`{plan.chosen.method.name}`: {plan.chosen.why}. Verdict: **{verdict['word']}**.",
-        items(verdict["reasons"]),
+        "\n".join(f"- {one}" for one in verdict["reasons"]),
         markdown_table(("", "before", "after"), rows, "lrr"),
         links_list(runs),
         f"The evidence is in `{BUNDLE_FOLDER}/`, and in one file, `{BUNDLE_FILE}`; `mu verify` "
@@ -342,7 +355,8 @@ def _print(done: Erased, run_id: str) -> None:
         "models of the store that hold the records, or descend from one that does",
         ["run", "entry", "records", "decision", "reason"], lines, "llrll", plain=True,
     )  # fmt: skip
-    rows = {"original": effect["before"], "unlearned": effect["after"]}
+    more = {name: effect[name] for name in ("gap", "depth") if effect[name] is not None}
+    rows = {"original": effect["before"], "unlearned": {**effect["after"], **more}}
     if effect["oracle"]:
         rows["oracle"] = effect["oracle"]
     console.print_results(f"{effect['forget']} records forgotten", rows)

@@ -7,7 +7,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import distributions
 from typing import Any
 
@@ -173,12 +173,11 @@ def scope_part(plan: ErasePlan, scope: Scope) -> dict[str, Any]:
     }
 
 
-def action_part(
-    plan: ErasePlan, run_id: str, oracle_id: str | None, times: tuple[datetime, datetime]
-) -> dict[str, Any]:
+def action_part(plan: ErasePlan, run_id: str, oracle_id: str | None) -> dict[str, Any]:
     """What was done, to which bytes, by which program; ``run_id``: of the unlearning."""
-    store, run = plan.store, plan.store.run(run_id)
-    told = run.data.tags
+    store, made = plan.store, read_run(plan.store, run_id)
+    told = made.tags
+    started = made.started.astimezone(UTC)
     return {
         "method": plan.chosen.method.name,
         "why": plan.chosen.why,
@@ -187,12 +186,12 @@ def action_part(
         "original": network(store, plan.model.run_id),
         "model": network(store, run_id),
         "oracle": None if oracle_id is None else network(store, oracle_id),
-        "startedAt": utc(times[0]),
-        "unlearnedAt": utc(times[1]),
+        "startedAt": utc(started),
+        "unlearnedAt": utc(started + timedelta(seconds=made.seconds or 0)),
         "commit": told.get(tags.COMMIT, ""),
         "dirty": told.get(tags.DIRTY) == "true",
         "precision": told.get(tags.PRECISION, ""),
-        "threads": int(read_run(store, run_id).values.get("threads") or 1),
+        "threads": int(made.values.get("threads") or 1),
         "processor": told.get(tags.PROCESSOR, ""),
         "requestsBefore": unlearnings_before(plan.model.spec()),
         "retrained": plan.chosen.method.name == ORACLE_METHOD,
