@@ -6,9 +6,9 @@ policy, and what cannot be computed from outputs (the depth of forgetting, what 
 A record is *known* to a model where the model is at least as sure of its label as of all but a few
 percent (the policy's ``known_at``) of the test images of its class, which it never saw. Where there
 are reference models, it is held against those that did not train on this very record (LiRA). Where
-its class is forgotten as a whole, it is also known if the model still gives it its class. Of images that were
-never trained on as many percent pass, too, so *residual* is said of all records together only where
-more of them are known than chance gives.
+its class is forgotten as a whole, it is also known if the model still gives it its class. Of images
+that were never trained on as many percent pass, too, so *residual* is said of all records together
+only where more of them are known than chance gives.
 """
 
 from __future__ import annotations

@@ -86,8 +86,11 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     parts = {
         "request": statement.request_part(plan, rows, _list_digest(plan)),
         "scope": statement.scope_part(plan, scope),
-        "action": statement.action_part(plan, run_id, oracle),
+        "action": (action := statement.action_part(plan, run_id, oracle)),
     }
+    if plan.options.received is None:  # it was done before for the same request, then
+        earlier = min(parts["request"]["receivedAt"], action["startedAt"])
+        parts["request"]["receivedAt"] = earlier
     predicate = statement.predicate(parts, plan, found)
     public = _public(rows, found.records)
     bundle = _bundle(plan, recorder, run_id, evidence, predicate, public)
