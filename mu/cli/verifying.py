@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mu.evidence.verify import Check
 
 NOT_VERIFIED = 1
-RECOMPUTE = "mu.erasure.effect:recompute"
+REDO = "mu.tasks.erase.deep:redo"
 LIMIT = (
     "It does not prove that the records were forgotten: weights alone cannot show that, and who "
     "made the bundle could have made up its outputs."
@@ -32,6 +32,7 @@ not.
 \b
   mu verify evidence.zip --key controller.pub.pem
   mu verify evidence/ --key controller.pub.pem --model model/    also: is it on this model?
+  mu verify evidence/ --deep       also, where the store is: does unlearning give this model?
 """
 
 
@@ -52,7 +53,23 @@ not.
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Artifacts of a run, or a checkpoint: must be the model that the evidence is on.",
 )
-def command(path: Path, keys: tuple[Path, ...], unsigned: bool, model: Path | None) -> None:
+@click.option(
+    "--deep", is_flag=True, help="Unlearn again from the original, in the store; compare the bits."
+)
+@click.option(
+    "--data-dir",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="With --deep: where the data is, if it has moved.",
+)
+def command(
+    path: Path,
+    keys: tuple[Path, ...],
+    unsigned: bool,
+    model: Path | None,
+    deep: bool,
+    data_dir: Path | None,
+) -> None:
     """Print what was checked, and what that proves."""
     from mu.evidence.bundle import ENVELOPE
     from mu.evidence.dsse import load_public_key
@@ -62,6 +79,8 @@ def command(path: Path, keys: tuple[Path, ...], unsigned: bool, model: Path | No
     bundle = verified_bundle(path, [load_public_key(one) for one in keys], unsigned=unsigned)
     if model is not None and not printed(model_check(bundle, model)).ok:
         fail(["model"])
+    if deep and not printed(_redone(bundle, data_dir)).ok:
+        fail(["deep"])
     say(f"It verifies. {_proof(ENVELOPE in bundle.files, bool(keys))} {LIMIT}")
 
 
@@ -75,10 +94,23 @@ def verified_bundle(path: Path, keys: Sequence[PublicKey], *, unsigned: bool = F
     except ValueError as error:
         printed(Check("files", False, one_line(str(error))))
         fail(["files"])
-    done = checks(bundle, keys=keys, unsigned=unsigned, recompute=load(RECOMPUTE))
+    from mu.erasure.effect import recompute  # loads torch
+
+    done = checks(bundle, keys=keys, unsigned=unsigned, recompute=recompute)
     if wrong := [check.name for check in map(printed, done) if not check.ok]:
         fail(wrong)
     return bundle
+
+
+def _redone(bundle: Bundle, data_dir: Path | None) -> Check:
+    """Whether the unlearning gives the same bits once more."""
+    from mu.evidence.bundle import STATEMENT
+    from mu.evidence.statement import read_statement
+    from mu.evidence.verify import Check
+
+    _, predicate = read_statement(bundle.files[STATEMENT])
+    why = load(REDO)(predicate, None if data_dir is None else str(data_dir))
+    return Check("deep", not why, why or "unlearning again gives the same weights, to the bit")
 
 
 def printed(check: Check) -> Check:

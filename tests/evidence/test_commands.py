@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from mu.cli.main import run
 from mu.cli.mu import mu
-from mu.cli.verifying import RECOMPUTE
+from mu.cli.verifying import REDO
 from mu.evidence.bundle import Bundle
 from mu.evidence.dsse import key_id, load_private_key, save_key
 from tests.evidence.made import KEY, MODEL, OTHER_KEY, made, recompute
@@ -18,13 +20,17 @@ from tests.evidence.made import KEY, MODEL, OTHER_KEY, made, recompute
 BUNDLE = made()
 
 
+def replaced(patch: pytest.MonkeyPatch, path: str, function: Callable[..., object]) -> None:
+    """Another function in place of that of a module, which is not loaded."""
+    name, _, attribute = path.partition(":")
+    module = ModuleType(name)
+    setattr(module, attribute, function)
+    patch.setitem(sys.modules, name, module)
+
+
 @pytest.fixture(autouse=True)
 def _stated_numbers_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The computation itself has tests of its own."""
-    name, _, attribute = RECOMPUTE.partition(":")
-    module = ModuleType(name)
-    setattr(module, attribute, recompute)
-    monkeypatch.setitem(sys.modules, name, module)
+    replaced(monkeypatch, "mu.erasure.effect:recompute", recompute)
 
 
 @pytest.fixture
@@ -142,3 +148,20 @@ def test_a_bundle_of_another_model(folder: Path, capsys: pytest.CaptureFixture[s
     assert call("verify", folder / "evidence", "--model", folder / "model") == 1
     assert "a bundle of another model: mask/mask.safetensors" in capsys.readouterr().out
     assert call("verify", folder / "evidence", "--model", folder / "nowhere") == 2
+
+
+def test_unlearning_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def redo(stated: Mapping[str, Any], data_dir: str | None) -> str:
+        asked.append((stated["action"]["method"], data_dir))
+        return "" if data_dir is None else "other weights came out"
+
+    replaced(monkeypatch, REDO, redo)
+    assert call("verify", folder / "evidence", "--deep") == 0
+    assert "unlearning again gives the same weights" in capsys.readouterr().out
+    assert call("verify", folder / "evidence", "--deep", "--data-dir", folder) == 1
+    assert "It does not verify (deep)" in capsys.readouterr().out
+    assert asked == [("l1_sparse", None), ("l1_sparse", str(folder))]
