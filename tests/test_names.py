@@ -18,6 +18,7 @@ from entrypoints import (
     tune,
     unlearn,
 )
+from mu.cli import signing, verifying
 from mu.cli.requests import ENGINES
 from mu.data import DATASETS
 from mu.data.triggers import TRIGGERS
@@ -70,6 +71,12 @@ def test_every_option_of_transfer_is_on_the_page():
     training = {name.removeprefix("transfer_") for name in own if name.startswith("transfer_")}
     assert {name for name in own if not name.startswith("transfer_")} <= NAMES
     assert training <= NAMES
+
+
+def test_every_option_of_the_commands_on_evidence_is_on_the_page():
+    commands = (verifying.command, signing.countersign, signing.keygen)
+    names = [name for one in commands for each in one.params for name in each.opts]
+    assert {name.lstrip("-").replace("-", "_") for name in names} <= NAMES
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,18 @@ from pathlib import Path
 import click
 
 from mu import __version__
-from mu.cli import completion, diffing, importing, listing, promoting, registering, seeds, showing
+from mu.cli import (
+    completion,
+    diffing,
+    importing,
+    listing,
+    promoting,
+    registering,
+    seeds,
+    showing,
+    signing,
+    verifying,
+)
 from mu.cli.main import run
 from mu.cli.options import Late
 from mu.tags import ENTRY, HOST
@@ -25,6 +36,7 @@ came of it.
   mu diff ID ID                        in what two runs differ
   mu register ID NAME                  make a run a version of a registered model
   mu metrics                           what each number means
+  mu verify evidence.zip               check the evidence of an erasure
   mu doctor                            close runs whose process or machine is gone
   mu sync                              deliver what a store did not take
 """
@@ -107,6 +119,9 @@ mu.add_command(showing.command)
 mu.add_command(diffing.command)
 mu.add_command(promoting.command)
 mu.add_command(registering.command)
+mu.add_command(verifying.command)
+mu.add_command(signing.keygen)
+mu.add_command(signing.countersign)
 mu.add_command(completion.command)
 
 

@@ -132,6 +132,11 @@ class Bundle:
             raise UserError(f"{path} cannot be read ({error.strerror}); give a bundle") from error
         if len(content) > LARGEST:
             raise ValueError(f"it has more than {LARGEST:,} bytes")
+        return cls.of_zip(content)
+
+    @classmethod
+    def of_zip(cls, content: bytes) -> Bundle:
+        """The bundle of a zip's bytes; a ValueError if :meth:`pack` did not write exactly these."""
         return cls(unpack(content))
 
 

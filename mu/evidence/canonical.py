@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 from typing import Any
 
@@ -19,12 +20,17 @@ def canonical(document: Any) -> bytes:
 def read_canonical(content: bytes) -> Any:
     """What a document holds; a ValueError if it is none, or is not spelled as mu spells it."""
     document = read_json(content)
-    if canonical(document) != content:
+    if not _is_canonical(content):
         raise ValueError(
             "it is not spelled as mu spells it (keys sorted and once, indented by one); "
             "it was changed after it was made"
         )
     return document
+
+
+@functools.lru_cache(maxsize=8)  # several checks read one document, and spelling it takes longest
+def _is_canonical(content: bytes) -> bool:
+    return canonical(read_json(content)) == content
 
 
 def encode_base64(content: bytes) -> str:

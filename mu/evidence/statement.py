@@ -42,11 +42,9 @@ def read_statement(content: bytes) -> tuple[dict[str, str], dict[str, Any]]:
     A ValueError that names the place if the statement is not as :func:`make_statement` writes it.
     """
     subjects = read_subjects(content)
-    document = read_canonical(content)
-    error = next(_errors(document), None)
-    if error is not None:
-        raise ValueError(error)
-    return subjects, document["predicate"]
+    if fault := _fault(content):
+        raise ValueError(fault)
+    return subjects, read_canonical(content)["predicate"]
 
 
 def read_subjects(content: bytes) -> dict[str, str]:
@@ -67,13 +65,15 @@ def read_subjects(content: bytes) -> dict[str, str]:
     return dict(pairs)
 
 
-def _errors(document: Any) -> Any:
-    """What is wrong with a statement, a line each, the first one being what helps most."""
+@functools.lru_cache(maxsize=4)  # one statement is read by several checks, and takes milliseconds
+def _fault(content: bytes) -> str:
+    """What most likely is wrong with a statement by the schema; empty if nothing is."""
     from jsonschema.exceptions import best_match
 
-    if (found := best_match(_validator().iter_errors(document))) is not None:
-        place = ".".join(map(str, found.absolute_path)) or "the statement"
-        yield f"{place}: {_short(found.message)}"
+    found = best_match(_validator().iter_errors(read_canonical(content)))
+    if found is None:
+        return ""
+    return f"{'.'.join(map(str, found.absolute_path)) or 'the statement'}: {_short(found.message)}"
 
 
 def _short(text: str) -> str:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from mu.evidence import log
 from mu.evidence.bundle import CONTENTS, STATEMENT, Bundle, sha256
 from mu.evidence.dsse import PrivateKey, new_key
 
-FILES = {name: f"{name}: what is in it\n".encode() * 3 for name in CONTENTS}
+RECORDS = [
+    {"id": "00" * 32, "status": "trained", "verdict": "forgotten", "fprAfter": 61.0},
+    {"id": "11" * 32, "status": "copy", "verdict": "forgotten", "fprAfter": None},
+]
+FILES = {
+    **{name: f"{name}: what is in it\n".encode() for name in CONTENTS},
+    "records.json": json.dumps(RECORDS, indent=1).encode(),
+}
 MODEL = {
     "checkpoint/model.safetensors": b"weights",
     "checkpoint/spec.json": b"{}",
@@ -87,10 +96,6 @@ PREDICATE: dict[str, Any] = {
     "verdict": {"word": "forgotten", "reasons": ["no record is found by the attack"]},
     "limits": ["weights alone cannot show that records were forgotten"],
 }
-RECORDS = [
-    {"id": "00" * 32, "status": "trained", "verdict": "forgotten", "fprAfter": 61.0},
-    {"id": "11" * 32, "status": "copy", "verdict": "forgotten", "fprAfter": 48.0},
-]
 
 
 def predicate(place: str = "", value: object = None) -> dict[str, Any]:
@@ -100,6 +105,14 @@ def predicate(place: str = "", value: object = None) -> dict[str, Any]:
         *parents, last = place.split(".")
         functools.reduce(lambda inside, name: inside[name], parents, found)[last] = value
     return found
+
+
+def recompute(files: Mapping[str, bytes], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Stands for the computation from outputs: what :data:`PREDICATE` has comes out."""
+    assert {*CONTENTS} <= {*files}
+    assert stated["effect"]
+    found = predicate()
+    return {"effect": found["effect"], "verdict": found["verdict"], "records": RECORDS}
 
 
 KEY, OTHER_KEY = new_key(), new_key()  # of the operator, and of an auditor
