@@ -54,7 +54,7 @@ def moment(stamp: Any) -> datetime | None:
 def day(stamp: Any) -> str:
     """The day of a time, as people write it: ``5 March 2027``."""
     found = moment(stamp)
-    return plain(stamp, 30) if found is None else f"{found.day} {found:%B} {found.year}"
+    return plain(stamp, 20) if found is None else f"{found.day} {found:%B} {found.year}"
 
 
 def late(done: Any, due: Any) -> bool:

@@ -40,6 +40,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attributes)))
+        self.said.append(" " if tag in ("td", "dd", "li", "small") else "")
 
     def handle_data(self, data: str) -> None:
         self.said.append(data)
@@ -172,12 +173,12 @@ def test_nothing_found() -> None:
 def test_texts_dates_and_numbers() -> None:
     assert plain("a\n b", 9) == "a b"
     assert plain("漢字漢字", 5) == "漢字…"
-    assert plain(None, 9) == plain("\u202e", 9) == "not stated"
+    assert plain(None, 12) == plain("\u202e", 12) == "not stated"
     assert day("2026-11-03T23:30:00-02:00") == "4 November 2026"
     assert day("soon") == "soon"
     assert late("2026-12-04T00:00:00Z", "2026-12-03T00:00:00Z")
     assert not late("soon", "2026-12-03T00:00:00Z")
-    assert number(float("nan"), 1) == number(None, 1) == "–"
+    assert number(float("nan"), 1) == number(None, 1) == "\u2013"
 
 
 @pytest.mark.slow
