@@ -32,13 +32,12 @@ class Line(NamedTuple):
 # In the order of their use: the first that are known are shown.
 MEASURES = (
     Measure("MIA_auc", "How surely an attack tells the records from pictures never used",
-            "0.5, which is guessing, or as the third model; 1 is always", 2, ""),
+            "as the third model; 0.5 is guessing, 1 always", 2, ""),
     Measure("UA", "Wrong answers on the records", "as the third model", 1, " %"),
     Measure("depth", "Training needed to bring the records back, in % of the third model's",
             "about 100 or more", 0, " %"),
     Measure("TA", "Right answers on new pictures", "not much lower than before", 1, " %"),
-    Measure("MIA_privacy_confidence", "Everybody else: how often an attack tells whether a record "
-            "was used", "50 %, which is guessing; not higher than before", 1, " %"),
+    Measure("MIA_privacy_confidence", "Other records: how often an attack tells if one was used", "not more than before; 50 % is guessing", 1, " %"),
     Measure("gap", "Distance to a model that never saw the records, in points",
             "no more than between two such models", 2, ""),
     Measure("RA", "Right answers on the records that stay", "as the third model", 1, " %"),

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 COMMON = FOLDER.parent / "comparison" / "page"
 
 # What fits on one sheet.
-MODELS, LEFTOVERS, LIMITS, REASONS, UNTESTED, SETTINGS = 5, 4, 4, 3, 5, 6
+MODELS, LEFTOVERS, LIMITS, REASONS, UNTESTED, SETTINGS = 4, 3, 3, 3, 4, 3
 NAME, SENTENCE = 34, 130
 DIGEST = 64  # hex digits of sha256
 
@@ -112,7 +112,7 @@ def _mask(masks: Iterable[Mapping[str, Any]]) -> tuple[str, bool]:
     """What is to be said of the masks in use, and whether it is a caution."""
     used = [one for one in masks if one["used"]]
     if not used:
-        return "None: no weights are fixed at zero.", False
+        return "The statement lists none that is in use.", False
     if any(one["sawRecords"] for one in used):
         return (
             "The choice of weights that are fixed at zero (the mask) was made with the records, "

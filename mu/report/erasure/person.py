@@ -58,7 +58,7 @@ def _head(request: Mapping[str, Any]) -> Iterator[str]:
     yield "[name of the organisation]\n[address of the organisation]"
     yield "[name of the person]\n[address of the person]"
     yield "[date of this letter]"
-    yield (f"Your request of {day(request['receivedAt'])}\nReference: {plain(request['id'], 60)}")
+    yield f"Your request of {day(request['receivedAt'])}\nReference: {plain(request['id'], 60)}"
     yield "Dear [name of the person],"
 
 
@@ -70,14 +70,9 @@ def _asked(request: Mapping[str, Any]) -> Iterator[str]:
         f"We received this on {day(request['receivedAt'])}."
     )
     yield "WHAT WE FOUND"
-    listed = "\n".join(
-        f"- {found[name]:,}: {text}" for name, text in FOUND.items() if found.get(name)
-    )
-    yield (
-        f"Of the {count(request['entries'], 'record')} that were named to us:\n{listed}"
-        if (listed)
-        else "None of the records that were named to us could be found."
-    )
+    told = [f"- {found[name]:,}: {text}" for name, text in FOUND.items() if found.get(name)]
+    named = f"{count(request['entries'], 'record was', 'records were')} named to us."
+    yield "\n".join([f"{named} What we found:", *told] if told else [f"{named} We found none."])
     if found.get("unknown"):
         yield (
             "What we could not find we cannot remove. If you believe that we have it, please send "
@@ -101,7 +96,7 @@ def _done(predicate: Mapping[str, Any]) -> Iterator[str]:
         yield _changed(predicate, action)
     if any(one["decision"] == "retire" for one in models):
         yield (
-            "Older models that learned from the records are taken out of use. [Say whether this "
+            "Other models that learned from the records are taken out of use. [Say whether this "
             "is done, or when it will be.]"
         )
     yield from _leftovers(predicate["scope"]["leftovers"])
@@ -115,7 +110,10 @@ def _changed(predicate: Mapping[str, Any], action: Mapping[str, Any]) -> str:
     replaced = [one for one in predicate["scope"]["models"] if one["decision"] in REPLACED]
     finished = day(action["unlearnedAt"])
     if action["method"] == RETRAIN:
-        text = f"We trained a new model from the beginning, without the records. It was finished on {finished}."
+        text = (
+            "We trained a new model from the beginning, without the records. It was finished on "
+            f"{finished}."
+        )
     else:
         text = (
             "We changed the model that had learned from the records, in order to remove what it "
@@ -147,8 +145,10 @@ def _meaning(predicate: Mapping[str, Any]) -> Iterator[str]:
     effect = predicate.get("effect") or {}
     word = predicate["verdict"]["word"]
     if word == "forgotten":
-        compared = " In them it is as far from the records as a model that never saw them, within "
-        compared += "limits that we set beforehand."
+        compared = (
+            " In them it knows the records no better than a model that never saw them, within "
+            "limits that we set beforehand."
+        )
         yield (
             "We tested whether the new model still shows traces of the records. It passed these "
             f"tests.{compared if effect.get('oracle') else ''}"
@@ -179,11 +179,13 @@ def _uncertain(predicate: Mapping[str, Any]) -> Iterator[str]:
             "are known today; other ways might find some."
         )
     else:
-        yield "We compared files and pictures. A picture that was changed a lot may not be found so."
+        yield (
+            "We compared files and pictures. A picture that was changed a lot may not be found so."
+        )
     if any(one["used"] and one["sawRecords"] for one in predicate["scope"].get("masks", ())):
         yield (
-            "One choice about how the model is built was made earlier with the help of the records, "
-            "and was kept. It may hold a small trace of them."
+            "One choice about how the model is built was made earlier with the help of the "
+            "records, and was kept. It may hold a small trace of them."
         )
     yield (
         "Copies that others received from us are not covered. [Name those to whom the records or "
@@ -195,8 +197,8 @@ def _end(request: Mapping[str, Any]) -> Iterator[str]:
     yield "WHOM TO ASK"
     yield (
         "Please write to [name and contact of the data protection officer] and give the reference "
-        f"{plain(request['id'], 60)}. We will send you, on request, the evidence that this letter is "
-        "based on. You may also complain to [supervisory authority]."
+        f"{plain(request['id'], 60)}. We will send you, on request, the evidence that this letter "
+        "is based on. You may also complain to [supervisory authority]."
     )
     yield "Yours sincerely,"
     yield "[name of the sender]\n[name of the organisation]"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 MISSING = "not stated"
 JOINERS = "\u200c\u200d"  # letters of Persian and emoji are made with them
+MOST_READ = 2000  # letters of a text that may be of any length
 MOST_MARKS = 2  # accents on one letter; piles of them cover the lines above and below
 UNSEEN = ("Cc", "Cf", "Cs", "Co")  # control, direction, half and private characters
 
@@ -18,13 +21,12 @@ def plain(value: Any, longest: int) -> str:
     """A text on one line, without unseen characters, no wider than ``longest`` Latin letters."""
     if value is None:
         return MISSING
-    spaced = " ".join(str(value).split())
+    spaced = " ".join(str(value)[:MOST_READ].split())
     text = "".join(_seen(spaced)) or MISSING
-    if _width(text) <= longest:
+    ends = list(accumulate(_width(letter) for letter in text))
+    if ends[-1] <= longest:
         return text
-    while _width(text) > longest - 1:
-        text = text[:-1]
-    return f"{text.rstrip()}\u2026"
+    return f"{text[: bisect_right(ends, longest - 1)].rstrip()}\u2026"
 
 
 def _seen(text: str) -> Iterator[str]:
@@ -36,8 +38,8 @@ def _seen(text: str) -> Iterator[str]:
             yield letter
 
 
-def _width(text: str) -> int:
-    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+def _width(letter: str) -> int:
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def moment(stamp: Any) -> datetime | None:
@@ -52,7 +54,7 @@ def moment(stamp: Any) -> datetime | None:
 def day(stamp: Any) -> str:
     """The day of a time, as people write it: ``5 March 2027``."""
     found = moment(stamp)
-    return plain(stamp, 30) if found is None else f"{found.day} {found:%B} {found.year}"
+    return plain(stamp, 20) if found is None else f"{found.day} {found:%B} {found.year}"
 
 
 def late(done: Any, due: Any) -> bool:

@@ -8,8 +8,8 @@ STANDING_LIMITS = (
     "does not show that the statement is true.",
     "Weights alone cannot prove forgetting: training with and without a record can give the same "
     "weights (Thudi et al. 2022).",
-    "Whoever provides the model can cheat a check of unlearning (Zhang et al. 2024). The tests here "
-    "are evidence if the provider is honest; running them again is better.",
+    "Whoever provides the model can cheat a check of unlearning (Zhang et al. 2024). The tests "
+    "here are evidence if the provider is honest; running them again is better.",
 )
 
 KINDS = {
