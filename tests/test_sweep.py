@@ -409,6 +409,7 @@ def changed(**parts: Any) -> dict[str, Any]:
         (changed(originals={"iterations": 3}), ("'iterations'",)),
         (changed(originals={"epochs": None}), ("epochs='none'",)),
         (changed(originals={"resume_run_id": "a" * 32}), ("resume_run_id", "leave it out")),
+        (changed(originals={"register": "digits"}), ("register", "mu register ID NAME")),
         (changed(originals={"train_size": 10**6}), ("train_size=1000000",)),
         (changed(originals={"seed": [0, -1]}), ("seed=-1",)),
         (changed(forget=["class:0", "class:11"]), ("'11'", "digits")),

@@ -178,6 +178,7 @@ def _register(store: Store, run_id: str, name: str) -> Version:
             run_id,
             tags=version_tags(run),
             description=version_description(run),
+            await_creation_for=0,  # it is ready at once, and MLflow would say that it waits
         )
     return _version(made, store.client.get_registered_model(name))
 
@@ -264,7 +265,8 @@ def _change(store: Store, change: Callable[[], None]) -> None:
             change()
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
-                raise UserError(str(error).splitlines()[0]) from error
+                why = str(error).removeprefix(f"{error.error_code}: ").splitlines()[0]
+                raise UserError(f"{why.rstrip('.')}; give another one") from error
             raise failure(store.uri, error) from error
 
     from_first(changed)

@@ -27,10 +27,11 @@ def task(request: Request) -> None:
     requests.append(request)
 
 
-def given(options: type[Hyperparameters], line: str) -> dict[str, Any]:
+def given(options: type[Hyperparameters], line: str | list[str]) -> dict[str, Any]:
     groups = {"entry": [Group(options)]}
     command = entry_command("it", "help", groups, "tests.cli.test_entry:task")
-    command.main(line.split(), standalone_mode=False)
+    words = line.split() if isinstance(line, str) else line
+    command.main(words, standalone_mode=False)
     return dict(requests[-1].entry)
 
 
