@@ -36,7 +36,7 @@ PREDICATE: dict[str, Any] = {
         "dueAt": "2026-12-03T09:00:00Z",
         "subjects": 1,
         "entries": 3,
-        "list": {"sha256": sha256(b"list")},
+        "list": {"hmacSha256": sha256(b"list")},
         "found": {
             **dict.fromkeys(("near_copy", "validation", "left_out", "test", "forgotten"), 0),
             "trained": 1,

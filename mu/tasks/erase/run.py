@@ -84,7 +84,7 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     scope = _scope(plan, run_id)
     found = assess(evidence, plan.policy)
     parts = {
-        "request": statement.request_part(plan, rows, _list_digest(plan)),
+        "request": statement.request_part(plan, rows, sealer.of_list(_list(plan))),
         "scope": statement.scope_part(plan, scope),
         "action": (action := statement.action_part(plan, run_id, oracle)),
     }
@@ -265,8 +265,8 @@ def _seal(path: Path, sealer: Sealer, rows: Sequence[Mapping[str, Any]]) -> None
     path.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
 
 
-def _list_digest(plan: ErasePlan) -> str:
-    return hashlib.sha256(Path(str(plan.options.records)).expanduser().read_bytes()).hexdigest()
+def _list(plan: ErasePlan) -> bytes:
+    return Path(str(plan.options.records)).expanduser().read_bytes()
 
 
 def _json(values: Any) -> bytes:

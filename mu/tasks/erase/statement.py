@@ -108,7 +108,7 @@ def _copy_rows(
     ]
 
 
-def request_part(plan: ErasePlan, rows: Sequence[Mapping[str, Any]], list_sha256: str) -> Any:
+def request_part(plan: ErasePlan, rows: Sequence[Mapping[str, Any]], list_digest: str) -> Any:
     """What was asked for, and what was found of it."""
     counts = Counter(str(one["status"]) for one in rows)
     return {
@@ -118,7 +118,7 @@ def request_part(plan: ErasePlan, rows: Sequence[Mapping[str, Any]], list_sha256
         "dueAt": utc(plan.due),
         "subjects": len({one.subject for one in plan.records}),
         "entries": len({(one.line, one.text) for one in plan.records}),
-        "list": {"sha256": list_sha256},
+        "list": {"hmacSha256": list_digest},
         "found": {status: counts.get(status, 0) for status in STATUSES},
     }
 
