@@ -52,7 +52,7 @@ def kept_folders() -> list[Path]:
     return sorted(one.parent for one in found if one.stat().st_uid == os.getuid())
 
 
-def run_of(folder: Path) -> str:
+def kept_run(folder: Path) -> str:
     """ID of the run that a folder holds something of; UserError if that cannot be read."""
     return str(_read(folder)["run_id"])
 

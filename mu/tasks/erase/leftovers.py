@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,12 +19,13 @@ from mu.errors import UserError
 from mu.evaluation.references import FOLDER as REFERENCES
 from mu.readers.documents import read_json
 from mu.report.contact_sheet import MOST_SUSPECTS
+from mu.report.run_page.pictures import shown_samples
 from mu.run_record import RunRecord
 from mu.tags import DATA, SPEC, SUSPECTS, fingerprint_tag
 from mu.tasks.erase.lineage import Lineage
 from mu.tasks.records import RECORDS_FILE
 from mu.tracking import Store
-from mu.tracking.kept import kept_folders, run_of
+from mu.tracking.kept import kept_folders, kept_run
 from mu.tracking.resuming import DOCUMENT_FILE
 from mu.tracking.run_files import RunFiles
 from mu.tracking.store import reason
@@ -33,7 +33,6 @@ from mu.training.progress import FOLDER as PROGRESS
 
 WHOLE = {PROGRESS: "progress", REFERENCES: "references"}  # folders that training leaves
 PAGE = "report/report.html"
-_SHOWN = re.compile(rb'<li id="[a-z]-(\d{1,18})"')  # a record on the page of a run
 RUNNING = "the run is RUNNING, and it may still need it"
 GC = "mlflow gc removes it once the run is deleted"
 
@@ -134,7 +133,7 @@ def _shows(run: RunRecord, numbers: Indices) -> bool:
         content = run.read(PAGE)
     except UserError:  # other runs have a folder of this name, too
         return False
-    return bool({int(one) for one in _SHOWN.findall(content)} & set(numbers.tolist()))
+    return bool(shown_samples(content) & set(numbers.tolist()))
 
 
 def _suspected(run: RunRecord, numbers: Indices) -> dict[str, str]:
@@ -159,7 +158,7 @@ def _forgets(run: RunRecord, numbers: Indices) -> bool:
 def _undelivered(mine: set[str]) -> Iterator[Leftover]:
     for folder in kept_folders():
         with suppress(UserError):
-            if (run_id := run_of(folder)) in mine:
+            if (run_id := kept_run(folder)) in mine:
                 note = f"mu sync {folder} delivers it and removes the folder"
                 yield Leftover("undelivered", str(folder), run_id, False, note)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +16,20 @@ from mu.errors import UserError
 from mu.methods.retrain import Retrain
 from mu.recipes.recipe import Recipe
 from mu.run_record import RunRecord
-from mu.tags import DATA, fingerprint_tag
+from mu.tags import DATA, VERDICT, WEIGHTS, fingerprint_tag
 from mu.tracking.artifacts import TRANSFERRED
+
+
+class Forgetting(NamedTuple):
+    """How records were forgotten without a retraining."""
+
+    method: str
+    run_id: str
+    verdict: str  # what that came to, in a word; empty where there was no oracle to tell
+
+    def __str__(self) -> str:
+        verdict = f", {self.verdict}" if self.verdict else ""
+        return f"forgotten by {self.method} in run {self.run_id} (not retrained{verdict})"
 
 
 @dataclass(frozen=True)
@@ -24,9 +37,9 @@ class Knowledge:
     """What a network has to do with the records; counts of these."""
 
     trained: int = 0  # those that it was trained on and has not forgotten
-    # forgotten, without: those that were forgotten, by method and run; and those that it was
+    # forgotten, without: those that were forgotten, by how and by which run; and those that it was
     # retrained without, by run.
-    forgotten: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    forgotten: Mapping[Forgetting, int] = field(default_factory=dict)
     without: Mapping[str, int] = field(default_factory=dict)
     validation: int = 0
     left_out: int = 0
@@ -93,8 +106,9 @@ class Lineage:
         inside = np.intersect1d(self.numbers, whole.train)
         removed = np.intersect1d(inside, run.spec.removed)
         forgotten, without = self._how(run, removed)
+        gone = sum(forgotten.values()) + sum(without.values())
         return Knowledge(
-            len(inside) - len(removed),
+            len(inside) - gone,
             forgotten,
             without,
             len(np.intersect1d(self.numbers, whole.val)),
@@ -103,23 +117,25 @@ class Lineage:
 
     def _how(
         self, run: RunRecord, removed: Indices
-    ) -> tuple[Mapping[tuple[str, str], int], Mapping[str, int]]:
+    ) -> tuple[Mapping[Forgetting, int], Mapping[str, int]]:
         """By which runs the records were removed that a network no longer has, step by step back.
 
-        A retraining goes without all that was removed before it, however that was.
+        A retraining goes without all that was removed before it, however that was. A method that
+        left all weights as they were has removed nothing.
         """
-        forgotten, without = Counter[tuple[str, str]](), Counter[str]()
+        forgotten, without = Counter[Forgetting](), Counter[str]()
         one: RunRecord | None = run
         seen: set[str] = set()
         while one is not None and len(removed) and one.run_id not in seen:
             seen.add(one.run_id)
-            method, before = (*one.spec.history, "an unknown method")[-1], self.upstream(one)
+            method, before = last_step(one), self.upstream(one)
             if method == Retrain.name:
                 without[one.run_id] += len(removed)
                 break
             earlier = np.intersect1d(removed, self._removed(before))
-            if len(earlier) < len(removed):
-                forgotten[method, one.run_id] += len(removed) - len(earlier)
+            if len(earlier) < len(removed) and not _unchanged(one, before):
+                how = Forgetting(method, one.run_id, one.tags.get(VERDICT, ""))
+                forgotten[how] += len(removed) - len(earlier)
             removed, one = earlier, before
         return dict(forgotten), dict(without)
 
@@ -136,6 +152,11 @@ class Lineage:
         if key not in self._splits:
             self._splits[key] = recipe.split_of(self._labels)
         return self._splits[key]
+
+
+def _unchanged(run: RunRecord, before: RunRecord | None) -> bool:
+    weights = run.tags.get(WEIGHTS)
+    return before is not None and weights is not None and weights == before.tags.get(WEIGHTS)
 
 
 def last_step(run: RunRecord) -> str:

@@ -133,10 +133,7 @@ def _parts(known: Knowledge, total: int) -> Iterator[str]:
     """What the records are to a network; how many of them, unless all are the same."""
     if known.trained:
         yield f"trained on {known.trained} of the {total} records"
-    others = {
-        f"forgotten by {method} in run {run_id}, not retrained": count
-        for (method, run_id), count in known.forgotten.items()
-    }
+    others = {str(how): count for how, count in known.forgotten.items()}
     others |= {f"retrained without them in run {one}": n for one, n in known.without.items()}
     others |= {"in its validation part alone": known.validation}
     others |= {"left out of its training": known.left_out}
