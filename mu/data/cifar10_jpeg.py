@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mu.cache import cache_folder
-from mu.data.files.cache import file_digest, load_cached, store_cached
+from mu.data.files.cache import cached_file, file_digest, load_cached, store_cached
 from mu.data.files.decode import decode
 from mu.data.files.parts import class_folders, labelled
 from mu.data.files.tree import ImageTree
@@ -25,6 +24,7 @@ from mu.data.torchvision_sets import CIFAR10_STATISTICS
 from mu.errors import UserError
 from mu.readers.arrays import read_npz
 
+NAME = "cifar10_jpeg"
 TAR_NAME = "cifar10-jpeg.tar.xz"
 ORDER_NAME = "cifar10-order.npz"
 SIZE = 32
@@ -47,7 +47,7 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
     )
     summary = f"{len(train):,} training and {len(test):,} test images in {tar}"
     return ImageDataset(
-        "cifar10_jpeg",
+        NAME,
         train,
         test,
         CLASSES,
@@ -59,7 +59,7 @@ def read(data_dir: Path | None = None, image_size: int | None = None) -> ImageDa
 
 def _part(tar: Path, digest: str, part: str, order: np.ndarray | None) -> tuple[Images, PartFiles]:
     """One part class by class (cached), then in the official order where that is known."""
-    cache = cache_folder() / f"cifar10_jpeg-{digest[:16]}-{part}.npy"
+    cache = cached_file(NAME, digest, part)
     found = load_cached(cache)
     if found is None or found.dtype != CACHED or found.ndim != 1:
         tree = ImageTree(tar)

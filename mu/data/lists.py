@@ -142,7 +142,9 @@ def _of_names(file: Path, numbers: bool) -> list[Entry]:
         raise UserError(
             f"{str(file)!r} is no text file ({error}); write one name a line, or csv"
         ) from error
-    entries = table or [Entry(line.strip(), n) for n, line in enumerate(lines, 1)]
+    entries = table
+    if entries is None:
+        entries = [Entry(line.strip(), number) for number, line in enumerate(lines, 1)]
     if empty := next((one for one in entries if one.subject and not one.text), None):
         raise UserError(
             f"{str(file)!r}, line {empty.line}: nothing is listed for {empty.subject!r}; name an "
@@ -151,8 +153,8 @@ def _of_names(file: Path, numbers: bool) -> list[Entry]:
     return [one for one in entries if one.text]
 
 
-def _of_table(file: Path, lines: list[str]) -> list[Entry]:
-    """The entries of a CSV file; none where it has no header, and so is a plain list."""
+def _of_table(file: Path, lines: list[str]) -> list[Entry] | None:
+    """The entries of a CSV file; None where it has no header, and so is a plain list."""
     header = next((line for line in lines if line.strip()), "")
     for delimiter in (",", ";", "\t"):
         names = [one.strip().lower() for one in next(csv.reader([header], delimiter=delimiter), [])]
@@ -174,7 +176,7 @@ def _of_table(file: Path, lines: list[str]) -> list[Entry]:
                 f"{str(file)!r} has the columns {', '.join(names)[:80]}; call the one with the "
                 f"names {NAME_COLUMNS[0]}, or {DIGEST_COLUMN} if it holds those"
             )
-    return []
+    return None
 
 
 def numbers_of(file: Path, manifest: Manifest, trained: Indices) -> Indices:

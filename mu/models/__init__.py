@@ -31,6 +31,7 @@ ARCHITECTURES = {
 TORCHVISION = "torchvision:"
 # The beginnings of names whose networks take square images only.
 SQUARE = ("vit_tiny", "swin_t", f"{TORCHVISION}vit_", f"{TORCHVISION}maxvit_")
+FITTED = ("fastnet",)  # whose initial weights are fitted, in part, to training images
 STEMS = ("auto", "cifar", "imagenet")
 LARGEST_CIFAR_STEM = 64
 

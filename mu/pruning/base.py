@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mu.errors import UserError
 from mu.hyperparameters import changed, setting
@@ -35,6 +35,9 @@ class Pruner(Registered, ABC):
 
     A pruner overrides the defaults of those below where its paper has others.
     """
+
+    # What the mask depends on: ``weights``, training ``data`` too, or ``nothing`` but the seed.
+    looks_at: ClassVar[str] = "weights"
 
     rate: float = setting(
         0.95,
@@ -120,6 +123,8 @@ class Pruner(Registered, ABC):
 @dataclass(frozen=True)
 class ProbingPruner(Pruner, ABC):
     """A pruner that differentiates the loss on training samples, by default before training."""
+
+    looks_at = "data"
 
     when: str = changed(Pruner, "when", "initial")
     samples: int = setting(256, help="training samples to look at, evenly over the classes", low=1)

@@ -25,6 +25,7 @@ class Random(Pruner):
     """Keep weights drawn at random, each with the same chance, whatever its layer."""
 
     name = "random"
+    looks_at = "nothing"
 
     when: str = changed(Pruner, "when", "initial")
 

@@ -15,7 +15,15 @@ from mu.tracking.artifacts import (
     load_mask,
     load_model,
 )
-from mu.tracking.choosing import Chosen, below, choose_runs, derived, of_experiment, read_each
+from mu.tracking.choosing import (
+    Chosen,
+    below,
+    choose_runs,
+    derived,
+    every_run,
+    of_experiment,
+    read_each,
+)
 from mu.tracking.doctor import close_dead_runs, close_runs_below, close_runs_of
 from mu.tracking.lifecycle import tracked
 from mu.tracking.reader import (
@@ -45,10 +53,10 @@ from mu.tracking.view import browse, browsed_at, run_url, view_url
 __all__ = [
     "FINISHED", "UNFINISHED", "UNLEARNED", "Chosen", "Recorder", "Stopped", "Store", "below",
     "browse", "browsed_at", "checkpoint_of", "choose_runs", "close_dead_runs", "close_runs_below",
-    "close_runs_of", "connect", "derived", "fetch_checkpoint", "fetch_document", "fetch_mask",
-    "find_oracle", "find_original", "find_progress", "fingerprint_tag", "fingerprint_tags",
-    "finished_run", "keep_document", "load_checkpoint", "load_mask", "load_model", "log_to",
-    "of_experiment", "read_each", "read_list", "read_run", "read_unlearned", "record_of", "records",
-    "registered_as", "remove_progress", "resumable_run", "run_checkpointer", "run_of",
-    "run_url", "same_value", "tracked", "view_url",
+    "close_runs_of", "connect", "derived", "every_run", "fetch_checkpoint", "fetch_document",
+    "fetch_mask", "find_oracle", "find_original", "find_progress", "fingerprint_tag",
+    "fingerprint_tags", "finished_run", "keep_document", "load_checkpoint", "load_mask",
+    "load_model", "log_to", "of_experiment", "read_each", "read_list", "read_run", "read_unlearned",
+    "record_of", "records", "registered_as", "remove_progress", "resumable_run", "run_checkpointer",
+    "run_of", "run_url", "same_value", "tracked", "view_url",
 ]  # fmt: skip

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
+from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
+from mlflow.store.entities.paged_list import PagedList
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mu.alike import check_ids
+from mu.distributed.group import from_first
 from mu.errors import UserError, unknown
 from mu.readers.documents import read_json
 from mu.run_record import RunRecord
-from mu.tags import DATA, FORGET, UPSTREAM
+from mu.tags import DATA, ENTRY, FORGET, UPSTREAM
 from mu.tracking.artifacts import UNLEARNED
-from mu.tracking.reader import read_run, read_unlearned, records, unlearned_of
+from mu.tracking.reader import read_run, read_unlearned, record_of, records, unlearned_of
 from mu.tracking.store import FINISHED, Store, active
 
+One = TypeVar("One")
 SWEEP_FILE = "sweep.json"  # every task of a sweep and its run
 MAKE_ONE = "make one: mlflow run . -e unlearn -P method=l1_sparse -P oracle_run_id=train"
 
@@ -33,6 +39,37 @@ def of_experiment(store: Store, name: str) -> Store:
     if found is None:
         raise unknown("experiment", name, [one.name for one in known])
     return replace(store, experiment_id=active(found))
+
+
+def every_run(store: Store, *, deleted: bool = False) -> Iterator[RunRecord]:
+    """All runs of mu in all experiments of the store; or those that were deleted, and are kept.
+
+    A deleted run is there, with its artifacts, until ``mlflow gc`` removes it.
+    """
+    view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+    places = _pages(store, lambda token: store.client.search_experiments(view, page_token=token))
+    ids = [str(one.experiment_id) for one in places]
+    kept = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+
+    def page(token: str | None) -> PagedList[MlflowRun]:
+        return store.client.search_runs(ids, f"tags.`{ENTRY}` LIKE '%'", kept, page_token=token)
+
+    return (record_of(store, run) for run in _pages(store, page))
+
+
+def _pages(store: Store, page: Callable[[str | None], PagedList[One]]) -> Iterator[One]:
+    """What all pages hold; UserError if the store does not answer."""
+
+    def asked(token: str | None) -> PagedList[One]:
+        with store.answers():
+            return page(token)
+
+    token = None
+    while True:
+        found = from_first(partial(asked, token))  # the store may change between ranks
+        yield from found
+        if not (token := found.token):
+            return
 
 
 def below(store: Store, run_id: str) -> list[RunRecord]:

@@ -52,6 +52,11 @@ def kept_folders() -> list[Path]:
     return sorted(one.parent for one in found if one.stat().st_uid == os.getuid())
 
 
+def kept_run(folder: Path) -> str:
+    """ID of the run that a folder holds something of; UserError if that cannot be read."""
+    return str(_read(folder)["run_id"])
+
+
 def deliver(store: Store, folder: Path) -> str:
     """Deliver what a folder holds, end its run, and remove the folder; says what was delivered.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from glob import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mlflow.artifacts import download_artifacts
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -86,10 +86,28 @@ class RunFiles:
             if one != path:
                 self._repository.delete_artifacts(one)
 
+    def names(self, folder: str = "") -> list[str]:
+        """Names of the files and folders in a folder of them, sorted; none where it is missing."""
+        if self.local is not None:
+            place = self.local / folder
+            return sorted(one.name for one in place.iterdir()) if place.is_dir() else []
+        found = self._store.client.list_artifacts(self._run_id, folder or None)
+        return sorted(Path(one.path).name for one in found)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it, if it is there."""
+        place = PurePosixPath(path)
+        if place.name not in self.names(
+            "" if place.parent == PurePosixPath() else str(place.parent)
+        ):
+            return
+        if self.local is None:
+            self._repository.delete_artifacts(path)
+        elif (self.local / path).is_dir():
+            shutil.rmtree(self.local / path)
+        else:
+            (self.local / path).unlink()
+
     def remove_progress(self) -> None:
         """Remove all that is kept to resume the run."""
-        if self.local is not None:
-            if (self.local / FOLDER).exists():
-                shutil.rmtree(self.local / FOLDER)
-        elif self._store.client.list_artifacts(self._run_id, FOLDER):
-            self._repository.delete_artifacts(FOLDER)
+        self.remove(FOLDER)

@@ -22,6 +22,7 @@ from mu.report.comparison.page import FOLDER as OF_COMPARISON
 from mu.report.run_page import COMMON, FOLDER, make_page, percent
 from mu.report.run_page.classes import MOST
 from mu.report.run_page.facts import RunFacts
+from mu.report.run_page.pictures import shown_samples
 from mu.runs import Run
 from mu.tasks.problem import TrackedModel, Unlearned, UnlearningProblem, UnlearnTask
 from mu.tasks.run_page import BEST_KNOWN, CHANGED, SPACED, facts_of
@@ -110,6 +111,11 @@ def test_what_is_shown_is_what_was_measured(of_class: RunFacts, page: str) -> No
     assert (np.diff(records.confidence["unlearned"]) <= 1e-12).all()
     assert set(records.labels.tolist()) == {1}
     assert page.count("<img ") == len(records.images) + len(of_class.retain.images)
+
+
+def test_a_finished_page_tells_whose_pictures_it_has(of_class: RunFacts, page: str) -> None:
+    shown = {*of_class.forget.numbers.tolist(), *of_class.retain.numbers.tolist()}
+    assert shown_samples(page.encode()) == shown
 
 
 def test_points_have_the_answers_of_their_samples(of_class: RunFacts) -> None:
