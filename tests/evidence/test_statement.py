@@ -16,7 +16,7 @@ WRONG = {
     "request.receivedAt": "2026-11-03T09:00:00+01:00",
     "request.entries": 0,
     "request.found.trained": -1,
-    "request.list.sha256": "0F" * 32,
+    "request.list.hmacSha256": "0F" * 32,
     "scope.data.trainedOn": 1.5,
     "scope.copies.threshold": 2,
     "scope.models": [{}],
