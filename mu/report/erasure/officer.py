@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 COMMON = FOLDER.parent / "comparison" / "page"
 
 # What fits on one sheet.
-MODELS, LEFTOVERS, LIMITS, REASONS, UNTESTED, SETTINGS = 4, 3, 3, 3, 4, 3
+MODELS, LEFTOVERS, LIMITS, REASONS, UNTESTED, SETTINGS = 4, 3, 3, 3, 6, 3
 NAME, SENTENCE = 34, 130
 DIGEST = 64  # hex digits of sha256
 

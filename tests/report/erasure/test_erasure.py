@@ -78,7 +78,10 @@ def test_before_after_and_a_model_that_never_saw_are_told_apart() -> None:
 
 
 def test_what_is_bad_is_said() -> None:
-    text = read("residual", signed_by=None)
+    predicate, records = sample("residual")
+    predicate["verdict"]["usable"] = False
+    text = Reader(page(predicate, records, None)).text
+    assert "lost more of its use" in text
     assert "after the due day" in text
     assert "with changes that no commit holds" in text
     assert "Not forgotten: a trace remains." in text
