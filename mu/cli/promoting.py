@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from mu.registry import load
+
+PROMOTE = "mu.tasks.erase.gate:promote"
 HELP = """Let ALIAS stand for VERSION, a registered model's: models:/cats/3.
 
 A version that an erasure made is taken only if its evidence verifies and its verdict allows it; one
@@ -19,7 +22,6 @@ that an erasure retired, since it holds records that were to be forgotten, is re
 @click.argument("alias", metavar="ALIAS")
 def command(version: str, alias: str) -> None:
     """Move it."""
-    from mu.tasks.erase.gate import promote
     from mu.tracking import connect
 
-    click.echo(promote(connect(), version, alias))
+    click.echo(load(PROMOTE)(connect(), version, alias))

@@ -162,7 +162,10 @@ def recompute(files: Mapping[str, bytes], predicate: Mapping[str, Any]) -> dict[
     """``effect``, ``verdict`` and the assessed ``records`` once more, from a bundle's files."""
     retrained = predicate["action"]["method"] == "retrain"
     evidence = Evidence.from_bytes(files["outputs.npz"], predicate["effect"], retrained=retrained)
-    found = assess(evidence, Policy.of(predicate["policy"], owner="the policy"))
+    policy = Policy.of(predicate["policy"], owner="the policy")
+    if files["policy.yaml"].decode() != policy.to_text():
+        raise ValueError("policy.yaml has other thresholds than the statement")
+    found = assess(evidence, policy)
     records = iter(found.records)
     stated = read_json(files["records.json"])
     again = [{**one, **(next(records, {}) if one["status"] in FORGET else {})} for one in stated]

@@ -14,7 +14,7 @@ from mu.distributed.group import from_first
 from mu.errors import UserError, unknown
 from mu.file_names import CHECKPOINT_FOLDER
 from mu.model_names import SCHEME, checked_model_name, parsed_address
-from mu.tags import REGISTER, SPEC
+from mu.tags import REGISTER, RETIRED, SPEC
 from mu.tracking.store import Store, failure
 from mu.tracking.version_card import model_description, version_description, version_tags
 
@@ -95,11 +95,17 @@ def find_version(store: Store, uri: str) -> Version:
 def run_of(store: Store, text: str) -> str:
     """The whole ID of a run: of which the first digits are given, or the version that it made.
 
-    UserError as of :meth:`Store.full_id` and :func:`find_version`.
+    UserError as of :meth:`Store.full_id` and :func:`find_version`, and if an alias stands for a
+    version that an erasure retired: who names it by its number means it.
     """
     if not text.startswith(SCHEME):
         return store.full_id(text)
     version = find_version(store, text)
+    if (erasure := version.tags.get(RETIRED)) and parsed_address(text).alias is not None:
+        raise UserError(
+            f"{text}: {version} holds records that erasure {erasure} removed; move the alias to a "
+            f"version without them: mu promote {SCHEME}{version.name}/NUMBER ALIAS"
+        )
     if not version.run_id:
         raise UserError(f"{text}: {version} names no run that made it; give a version of mu's")
     return version.run_id

@@ -93,7 +93,10 @@ def promote(store: Store, address: str, alias: str) -> str:
     text = "no erasure made it, so there is no evidence to check"
     if erasure := version.tags.get(EVIDENCE):
         with RunFiles(store, erasure).fetched(BUNDLE_FILE) as file:
-            bundle = Bundle.read(file)
+            try:
+                bundle = Bundle.read(file)
+            except ValueError as error:
+                raise UserError(f"{BUNDLE_FILE} of run {erasure} is damaged: {error}") from error
         if why := refusal(bundle) or _of_another(store, version, bundle):
             raise UserError(f"{alias} is not moved to {version}: {why}; erase the records again")
         text = f"the evidence of erasure {erasure} verifies"
