@@ -22,6 +22,7 @@ def bundle(found: Evidence, stated: Mapping[str, Any], rows: list[dict[str, Any]
         **FILES,
         "outputs.npz": found.to_bytes(),
         "records.json": json.dumps(rows, indent=1).encode(),
+        "policy.yaml": Policy().to_text().encode(),
     }
     return logged(Bundle.make(files, SUBJECTS, stated, KEY), KEY)
 
@@ -53,6 +54,7 @@ def test_real_numbers_come_out_and_false_ones_are_named() -> None:
         (bundle(found, better, rows), "effect.after.UA"),
         (bundle(spared, stated, rows), "records.json[0]."),
         (bundle(found, {**stated, "policy": {"known_at": "all"}}, rows), "cannot be computed"),
+        (bundle(found, {**stated, "policy": {"known_at": 4.0}}, rows), "policy.yaml has other"),
     ):
         wrong = [check for check in checks(one, recompute=recompute) if not check.ok]
         assert [check.name for check in wrong] == ["recomputed"]
