@@ -362,7 +362,7 @@ def _print(done: Erased, run_id: str) -> None:
     rows = {"original": effect["before"], "unlearned": {**effect["after"], **more}}
     if effect["oracle"]:
         rows["oracle"] = effect["oracle"]
-    console.print_results(f"{effect['forget']} records forgotten", rows)
+    console.print_results(f"{effect['forget']} records", rows)
     counts = ", ".join(f"{n} {word}" for word, n in effect["records"].items())
     console.print_lines(
         {
