@@ -67,6 +67,7 @@ class RunRecord:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     url: str = ""  # of the run's page; empty where it is not known
+    artifacts: str = field(default="", kw_only=True)  # the address of where they lie
     reads: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
     finds: Callable[[str], RunRecord] | None = field(default=None, repr=False, compare=False)
     known: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -59,6 +59,7 @@ def record_of(store: Store, run: MlflowRun) -> RunRecord:
         run_url(store.pages or store.uri, info.experiment_id, info.run_id),
         partial(read, store, run),
         lambda run_id: record_of(store, store.run(run_id)),
+        artifacts=str(info.artifact_uri),
     )
 
 

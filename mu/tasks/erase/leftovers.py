@@ -90,7 +90,8 @@ def _of_run(
     store: Store, run: RunRecord, dataset: ImageDataset, numbers: Indices
 ) -> Iterator[Leftover]:
     """What a run on this data keeps."""
-    there, idle = set(RunFiles(store, run.run_id).names()), run.status != "RUNNING"
+    kept = RunFiles(store, run.run_id, run.artifacts or None)
+    there, idle = set(kept.names()), run.status != "RUNNING"
     found = {name: kind for name, kind in WHOLE.items() if name in there}
     found |= _naming(run, there, numbers)
     for where, kind in found.items():
