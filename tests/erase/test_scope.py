@@ -12,6 +12,7 @@ from mu import tags
 from mu.data import load_data
 from mu.file_names import SPEC_FILE
 from mu.pruning import PRUNERS
+from mu.report.verdict import BAD
 from mu.tasks.erase.scope import scope_of
 from mu.tracking import Store, artifacts, connect
 from mu.tracking.saved_runs import LOADED
@@ -71,11 +72,17 @@ def test_a_method_that_changed_nothing_has_forgotten_nothing(family: Family) -> 
         assert decided(family.store)[run_id] == ("retire", 4, "trained on 4 of the 4 records")
 
 
-def test_how_an_unlearning_was_judged_is_said(family: Family) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "decision"),
+    [("shallow", "retire"), ("useless", "retire"), ("partial", "not_affected")],
+)
+def test_what_an_unlearning_only_hid_is_retired(
+    family: Family, verdict: str, decision: str
+) -> None:
     run_id = family.unlearned(family.original(), "ft", RECORDS)
-    family.store.client.set_tag(run_id, tags.VERDICT, "shallow")
-    why = f"forgotten by ft in run {run_id} (not retrained, shallow)"
-    assert decided(family.store)[run_id] == ("not_affected", 0, why)
+    family.store.client.set_tag(run_id, tags.VERDICT, verdict)
+    why = f"forgotten by ft in run {run_id} (not retrained, {verdict})"
+    assert decided(family.store)[run_id] == (decision, 0, why)
 
 
 def test_what_was_forgotten_before_a_retraining_it_was_retrained_without(family: Family) -> None:
@@ -225,9 +232,10 @@ def test_a_real_store(finished_unlearn: FinishedUnlearn, tmp_path, monkeypatch) 
     found = {one.run_id: one for one in scope.models}
     assert found[finished_unlearn.original].decision == "unlearn"
     assert found[finished_unlearn.other].decision == "retire"
-    for run_id in (*finished_unlearn.unlearned, *finished_unlearn.oracles):
-        assert found[run_id].decision == "not_affected"
+    assert {found[one].decision for one in finished_unlearn.oracles} == {"not_affected"}
     for run_id in finished_unlearn.unlearned:
+        failed = store.run(run_id).data.tags.get(tags.VERDICT) in BAD
+        assert found[run_id].decision == ("retire" if failed else "not_affected")
         assert found[run_id].reason.startswith(f"forgotten by ft in run {run_id} (not retrained, ")
     assert {found[one].reason for one in finished_unlearn.oracles} == {
         f"retrained without them in run {one}" for one in finished_unlearn.oracles

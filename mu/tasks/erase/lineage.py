@@ -15,6 +15,7 @@ from mu.data.splits import Split
 from mu.errors import UserError
 from mu.methods.retrain import Retrain
 from mu.recipes.recipe import Recipe
+from mu.report.verdict import BAD
 from mu.run_record import RunRecord
 from mu.tags import DATA, VERDICT, WEIGHTS, fingerprint_tag
 from mu.tracking.artifacts import TRANSFERRED
@@ -48,8 +49,12 @@ class Knowledge:
 
     @property
     def may_hold(self) -> bool:
-        """Whether the network was trained on a record, or nothing shows that it was not."""
-        return bool(self.trained or self.unclear)
+        """Whether the network knows a record, or nothing shows that it does not.
+
+        What an unlearning with a bad verdict hid, or did not remove, counts as known.
+        """
+        failed = any(one.verdict in BAD for one in self.forgotten)
+        return bool(self.trained or self.unclear or failed)
 
 
 class Lineage:
