@@ -9,8 +9,9 @@ without all records forgotten so far, on these: gap, records that are still know
 test accuracy, and seconds that the unlearning took in all. Beside it what doing nothing gives.
 
 The method is ``ft`` by the paper's settings: by mu's own rule most methods leave a network as it is
-that does not show ten records of the digits at all. By default the policy lets any number of requests pass, so that the drift shows. With ``--policy
-true`` it is the default one, which retrains after ten requests or when the gap grows.
+that does not show ten records of the digits at all. By default the policy lets any number of
+requests pass, so that the drift shows. With ``--policy true`` it is the default one, which retrains
+after ten requests or when the gap grows.
 """
 
 from __future__ import annotations
