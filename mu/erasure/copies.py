@@ -16,7 +16,6 @@ from mu.errors import UserError
 from mu.models.head import features
 from mu.runs import Run
 
-DEFAULT_THRESHOLD = 0.995  # of near-copies: what it finds is said in :func:`near_copies`
 CHUNK = 2048  # samples whose features are held at a time, beside those of the records
 BLOCK = 4096  # records that these are compared with at a time
 
@@ -48,7 +47,7 @@ def near_copies(
     split: Split,
     model: nn.Module,
     run: Run,
-    threshold: float = DEFAULT_THRESHOLD,
+    threshold: float,
 ) -> NearCopies:
     """Samples of what was trained on that a network takes for nearly the same as a record.
 

@@ -209,10 +209,10 @@ def _records(evidence: Evidence, policy: Policy) -> list[dict[str, Any]]:
             member = rate is not None and rate <= policy.known_at
             return member or (whole and row[f"right{ending}"])
 
-        row["verdict"] = NO_BASELINE if not known("Before") else FORGOTTEN
-        if known("Before") and known("After"):
+        row |= {f"known{ending}": known(ending) for ending in ("Before", "After")}
+        row["verdict"] = NO_BASELINE if not row["knownBefore"] else FORGOTTEN
+        if row["knownBefore"] and row["knownAfter"]:
             row["verdict"] = RESIDUAL
-        row["knownAfter"] = known("After")
         rows.append(row)
     return rows
 
@@ -259,7 +259,7 @@ def _verdict(
     left = _left(evidence, policy, effect, records)
     if left:
         word, reasons = RESIDUAL, left
-    elif not _had_baseline(evidence, policy, effect, records):
+    elif not _shown("Before", evidence, policy, effect, records):
         word = NO_BASELINE
         reasons = ["the original could not be shown to know the records, so nothing can be shown"]
     else:
@@ -269,43 +269,15 @@ def _verdict(
     return {"word": word, "reasons": [*reasons, *lost], "usable": not lost}
 
 
-def _had_baseline(
-    evidence: Evidence,
-    policy: Policy,
-    effect: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
-) -> bool:
-    """Whether the original knew the records: some, beyond chance, or all of them together."""
-    before = [one["verdict"] != NO_BASELINE for one in records]
-    plain = [known for known, whole in zip(before, evidence.whole, strict=True) if not whole]
-    if any(known for known, whole in zip(before, evidence.whole, strict=True) if whole):
-        return True
-    return effect["before"].get("MIA_auc_lo", 0.0) > 0.5 or _beyond_chance(plain, policy)
-
-
 def _left(
     evidence: Evidence,
     policy: Policy,
     effect: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    """What shows that the model still knows the records."""
-    after, found = effect["after"], []
-    plain = [one["knownAfter"] for one, w in zip(records, evidence.whole, strict=True) if not w]
-    if _beyond_chance(plain, policy):
-        found.append(
-            f"{sum(plain)} of {len(plain)} records are known, more than the {policy.known_at:g} % "
-            "that images never seen would give"
-        )
-    named = [one["rightAfter"] for one, w in zip(records, evidence.whole, strict=True) if w]
-    theirs = [one["rightOracle"] for one, w in zip(records, evidence.whole, strict=True) if w]
-    share = 100 * sum(named) / len(named) if named else 0.0
-    allowed = 100 * sum(one is True for one in theirs) / len(theirs) if theirs else 0.0
-    if share > allowed + policy.named:
-        found.append(f"{share:.1f} % of the records of forgotten classes are given their class")
-    low, high = after.get("MIA_auc_lo", 0.5), after.get("MIA_auc_hi", 0.5)
-    if low > policy.auc:
-        found.append(f"the records together look trained on (AUC at least {low:.2f})")
+    """What shows that the model still knows the records, or hides them."""
+    found = _shown("After", evidence, policy, effect, records)
+    high = effect["after"].get("MIA_auc_hi", 0.5)
     if high < 1 - policy.auc:
         found.append(f"the records together stand out as forgotten (AUC at most {high:.2f})")
     if evidence.retrained:
@@ -318,6 +290,36 @@ def _left(
             f"depth {effect['depth']:.0f} %: what was forgotten is back soon, so it is hidden "
             "rather than removed"
         )
+    return found
+
+
+def _shown(
+    ending: str,
+    evidence: Evidence,
+    policy: Policy,
+    effect: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """What shows that the original (``Before``) or the model (``After``) knows the records.
+
+    Both are held against the same bounds, so that a model that changed nothing never passes.
+    """
+    rows, found = list(zip(records, evidence.whole, strict=True)), []
+    plain = [bool(one[f"known{ending}"]) for one, whole in rows if not whole]
+    if _beyond_chance(plain, policy):
+        found.append(
+            f"{sum(plain)} of {len(plain)} records are known, more than the {policy.known_at:g} % "
+            "that images never seen would give"
+        )
+    named = [one[f"right{ending}"] for one, whole in rows if whole]
+    theirs = [one["rightOracle"] for one, whole in rows if whole]
+    share = 100 * sum(named) / len(named) if named else 0.0
+    allowed = 100 * sum(one is True for one in theirs) / len(theirs) if theirs else 0.0
+    if share > allowed + policy.named:
+        found.append(f"{share:.1f} % of the records of forgotten classes are given their class")
+    low = effect[ending.lower()].get("MIA_auc_lo", 0.5)
+    if low > policy.auc:
+        found.append(f"the records together look trained on (AUC at least {low:.2f})")
     return found
 
 

@@ -73,7 +73,7 @@ class Policy(Hyperparameters):
         choices=("forget", "list"),
     )
     near_at: float = setting(
-        0.98,
+        0.995,
         help="cosine similarity of the features of two images from which on they are near-copies",
         low=0.5,
         high=1.0,

@@ -104,8 +104,8 @@ def test_exact_copies_are_near_copies_and_nothing_has_none():
     found = near_copies(np.array([3]), dataset, ALL, model, RUN, 0.9999999)
     assert (found.numbers.tolist()[0], found.of.tolist()[0]) == (7, 3)
     assert found.similarity[0] == pytest.approx(1.0)
-    assert len(near_copies(NONE, dataset, ALL, model, RUN).numbers) == 0
-    assert len(near_copies(np.arange(60), dataset, ALL, model, RUN).numbers) == 0
+    assert len(near_copies(NONE, dataset, ALL, model, RUN, 0.99).numbers) == 0
+    assert len(near_copies(np.arange(60), dataset, ALL, model, RUN, 0.99).numbers) == 0
 
 
 def test_features_that_are_no_numbers_are_refused():
@@ -114,4 +114,4 @@ def test_features_that_are_no_numbers_are_refused():
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     with refused("near-copies cannot be looked for", "NaN"):
-        near_copies(np.array([3]), dataset, ALL, model, RUN)
+        near_copies(np.array([3]), dataset, ALL, model, RUN, 0.99)

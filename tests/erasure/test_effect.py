@@ -94,6 +94,14 @@ def test_the_verdict(before, after, word):
     assert assess(evidence(before, after), POLICY).verdict["word"] == word
 
 
+@laws(20)
+@given(sure=st.floats(0, 8), count=st.integers(1, 40), seed=st.integers(0, 99))
+def test_a_model_that_changed_nothing_never_passes(sure, count, seed):
+    found = evidence(sure, 0.0, count=count, seed=seed)
+    same = replace(found, models=dict.fromkeys(found.models, found.models["original"]))
+    assert assess(same, POLICY).verdict["word"] != FORGOTTEN
+
+
 def test_what_stands_out_as_forgotten_is_no_success():
     reasons = assess(evidence(7.0, -3.0), POLICY).verdict["reasons"]
     assert any("stand out as forgotten" in one for one in reasons)

@@ -44,10 +44,14 @@ REPLACED = ("unlearn", "retrain")
 LEFTOVERS = {
     "progress": "state of a training that can go on",
     "references": "reference models of attacks",
+    "records": "list of sample numbers",
+    "names": "list of file names",
+    "thumbnails": "small pictures of records",
+    "checkpoint": "weights of another model",
+    "deleted_run": "run that was deleted, but not removed",
+    "undelivered": "files that were not delivered to the store",
     "cache": "cached data",
     "dataset_copy": "copy of the data set",
-    "thumbnails": "small pictures of records",
-    "export": "exported model",
 }
 
 VERDICTS = {

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mu.erasure.effect import FORGOTTEN, recompute
+import numpy as np
+
+from mu.erasure.effect import FORGOTTEN, NO_BASELINE, recompute
 from mu.errors import UserError
 from mu.evidence.bundle import ENVELOPE, MODEL, STATEMENT, Bundle
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
-from mu.tags import EVIDENCE, RETIRED
+from mu.tags import DATA, ENTRY, EVIDENCE, RETIRED, fingerprint_tag
 from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.scope import Scope
 from mu.tasks.erase.statement import file_digests
-from mu.tracking import Store
+from mu.tracking import FINISHED, Store, read_run, records
 from mu.tracking.registered import Version, find_version, register, set_alias, tag_version
 from mu.tracking.run_files import RunFiles
 
@@ -34,7 +36,7 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope:
 
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
-    why = refusal(bundle)
+    why = refusal(bundle) or _brought_back(plan, run_id)
     if why:
         return Gate(False, f"closed: {why}")
     if plan.version is None:
@@ -60,10 +62,33 @@ def refusal(bundle: Bundle) -> str:
             return f"the evidence does not verify ({check.name}: {check.detail})"
     _, found = read_statement(bundle.files[STATEMENT])
     verdict = found["verdict"]
-    if verdict["word"] != FORGOTTEN and not found["action"]["retrained"]:
+    # A model that was trained without the records needs no proof that the original knew them.
+    passing = (FORGOTTEN, NO_BASELINE) if found["action"]["retrained"] else (FORGOTTEN,)
+    if verdict["word"] not in passing:
         return f"the verdict is {verdict['word']}"
     if not verdict["usable"]:
-        return f"the model lost its use: {'; '.join(verdict['reasons'])}"
+        return f"the model lost its use: {verdict['reasons'][-1]}"  # what was lost stands last
+    return ""
+
+
+def _brought_back(plan: ErasePlan, run_id: str) -> str:
+    """Why the new model would bring back what was removed before; empty if it does not.
+
+    It can where a retired model was named: it holds what other requests were about.
+    """
+    if RETIRED not in plan.store.run(plan.model.run_id).data.tags:
+        return ""
+    held = read_run(plan.store, run_id).spec.split(plan.dataset).train
+    same = {ENTRY: "erase", DATA: fingerprint_tag(plan.dataset.fingerprint)}
+    for one in records(plan.store, same, FINISHED):
+        made = one.upstream
+        if made is None or (made.upstream is not None and RETIRED not in made.upstream.tags):
+            continue  # nothing is known of it, or its gate stayed closed
+        if np.isin(made.forget_indices, held).any():
+            return (
+                f"its original is retired, and it holds records that erasure {one.run_id} removed; "
+                "name the model in use, or those records, too"
+            )
     return ""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -31,7 +32,12 @@ from mu.tracking.run_files import RunFiles
 from mu.tracking.store import reason
 from mu.training.progress import FOLDER as PROGRESS
 
-WHOLE = {PROGRESS: "progress", REFERENCES: "references"}  # folders that training leaves
+Kind = Literal[
+    "progress", "references", "records", "names", "thumbnails", "checkpoint", "deleted_run",
+    "undelivered", "cache", "dataset_copy",
+]  # fmt: skip
+# Folders that training leaves.
+WHOLE: Mapping[str, Kind] = {PROGRESS: "progress", REFERENCES: "references"}
 PAGE = "report/report.html"
 RUNNING = "the run is RUNNING, and it may still need it"
 GC = "mlflow gc removes it once the run is deleted"
@@ -41,9 +47,7 @@ GC = "mlflow gc removes it once the run is deleted"
 class Leftover:
     """Something that is left beside the networks."""
 
-    # ``progress``, ``references``, ``records``, ``thumbnails``, ``names``, ``checkpoint``,
-    # ``deleted_run``, ``undelivered``, ``cache`` or ``dataset_copy``.
-    kind: str
+    kind: Kind
     where: str  # an artifact's path in its run, or a path on this machine
     run_id: str | None
     removable: bool  # whether mu may remove it
@@ -107,9 +111,9 @@ def _of_run(
             yield Leftover("names", "forget/files.csv", run.run_id, False, note)
 
 
-def _naming(run: RunRecord, there: set[str], numbers: Indices) -> dict[str, str]:
+def _naming(run: RunRecord, there: set[str], numbers: Indices) -> dict[str, Kind]:
     """Artifacts that name or show one of the records, and what they are."""
-    found = {}
+    found: dict[str, Kind] = {}
     if RECORDS_FILE in there and _lists(run, RECORDS_FILE, numbers):
         found[RECORDS_FILE] = "records"
     if "report" in there and _shows(run, numbers):
@@ -137,7 +141,7 @@ def _shows(run: RunRecord, numbers: Indices) -> bool:
     return bool(shown_samples(content) & set(numbers.tolist()))
 
 
-def _suspected(run: RunRecord, numbers: Indices) -> dict[str, str]:
+def _suspected(run: RunRecord, numbers: Indices) -> dict[str, Kind]:
     try:
         named = np.isin(run.suspects, numbers)
     except UserError:

@@ -96,7 +96,7 @@ def make_plan(
     copies = copies_of(numbers, dataset, parts)
     run = make_run(device)
     known = np.union1d(numbers, copies)
-    near = near_copies(known, dataset, parts, model.checkpoint.model, run)
+    near = near_copies(known, dataset, parts, model.checkpoint.model, run, policy.near_at)
     forget = known if policy.copies == COPIES[0] else numbers
     if policy.near_copies == "forget":
         forget = np.union1d(forget, near.numbers)
