@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from mu.errors import UserError
 from mu.evidence.bundle import ENVELOPE, MODEL, STATEMENT, Bundle
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
+from mu.model_names import SCHEME
 from mu.tags import DATA, ENTRY, EVIDENCE, RETIRED, fingerprint_tag
 from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.scope import Scope
@@ -36,7 +38,7 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope:
 
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
-    why = refusal(bundle) or _brought_back(plan, run_id)
+    why = refusal(bundle) or _brought_back(plan, run_id) or _overtaken(plan)
     if why:
         return Gate(False, f"closed: {why}")
     if plan.version is None:
@@ -68,6 +70,22 @@ def refusal(bundle: Bundle) -> str:
         return f"the verdict is {verdict['word']}"
     if not verdict["usable"]:
         return f"the model lost its use: {verdict['reasons'][-1]}"  # what was lost stands last
+    return ""
+
+
+def _overtaken(plan: ErasePlan) -> str:
+    """Why the alias is not this erasure's to move any more; empty if it is."""
+    alias, started = plan.options.promote, plan.version
+    if alias is None or started is None:
+        return ""
+    address = f"{SCHEME}{started.name}@{alias}"
+    with suppress(UserError):  # there is no such alias yet
+        now = find_version(plan.store, address)
+        if now.number != started.number:
+            return (
+                f"{alias} stands for {now} by now, and this erasure started from version "
+                f"{started.number}; erase the records from {address}"
+            )
     return ""
 
 

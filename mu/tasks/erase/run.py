@@ -369,6 +369,7 @@ def _print(done: Erased, run_id: str) -> None:
             "verdict": f"{verdict['word']}: {'; '.join(verdict['reasons'])}",
             "records": counts,
             "leftovers": _leftovers(done),
+            **({"mask": text} if (text := _masks(done)) else {}),
             "not tested": "; ".join(effect["notTested"]),
             "unlearned": done.unlearned,
             **({"oracle": done.oracle} if done.oracle else {}),
@@ -376,6 +377,17 @@ def _print(done: Erased, run_id: str) -> None:
             "verify": _verify(done, run_id),
             "browse": browse(done.plan.store, run_id=run_id),
         }
+    )
+
+
+def _masks(done: Erased) -> str:
+    """What to do about masks that were found with the records."""
+    saw = [one for one in done.scope.masks if one.saw_records]
+    if not saw:
+        return ""
+    return (
+        f"that of run {saw[0].run_id} was found with the records and is kept ({saw[0].reason}); "
+        "-P method=retrain -P mask_from=retain finds one without them"
     )
 
 
