@@ -28,6 +28,7 @@ FORGET: Final = "mu.forget"  # the sample numbers of the forget set
 POISON: Final = "mu.poison"  # trigger, target and samples, of a run on poisoned data
 SUSPECTS: Final = "mu.suspects"  # of a run that suspects samples: their list
 LOG_PLACE: Final = "mu.log_place"  # of an erasure: its place in the log of evidence, from 0
+GATE: Final = "mu.gate"  # of an erasure: open, or closed where its model may not be used
 EVIDENCE: Final = "mu.evidence"  # of a registered version: the erasure that shows it
 RETIRED: Final = "mu.retired"  # the erasure since which the run's network is not to be used
 IMPORTED: Final = "mu.imported"  # the file that an original was imported from

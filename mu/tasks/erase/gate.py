@@ -13,7 +13,7 @@ from mu.evidence.bundle import ENVELOPE, MODEL, STATEMENT, Bundle
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
 from mu.model_names import SCHEME
-from mu.tags import DATA, ENTRY, EVIDENCE, RETIRED, fingerprint_tag
+from mu.tags import DATA, ENTRY, EVIDENCE, GATE, RETIRED, fingerprint_tag
 from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.scope import Scope
 from mu.tasks.erase.statement import file_digests
@@ -22,15 +22,24 @@ from mu.tracking.registered import Version, find_version, register, set_alias, t
 from mu.tracking.run_files import RunFiles
 
 BUNDLE_FILE = "evidence.zip"  # among the artifacts of an erasure
+OPEN, CLOSED = "open", "closed"
 
 
 @dataclass(frozen=True)
 class Gate:
     """Whether the new model may be used in place of the old one, and what was done about it."""
 
-    passed: bool
+    word: str  # OPEN or CLOSED
     text: str
     version: Version | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the new model may be used."""
+        return self.word == OPEN
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.text}"
 
 
 def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope: Scope) -> Gate:
@@ -40,20 +49,20 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope:
     """
     why = refusal(bundle) or _brought_back(plan, run_id) or _overtaken(plan)
     if why:
-        return Gate(False, f"closed: {why}")
+        return Gate(CLOSED, why)
     if plan.version is None:
-        return Gate(True, "open: the evidence verifies (no registered model was named)")
+        return Gate(OPEN, "the evidence verifies (no registered model was named)")
     name, alias = plan.version.name, plan.options.promote
     version = register(plan.store, run_id, name)
     tag_version(plan.store, name, version.number, {EVIDENCE: erasure})
-    text = f"open: {name} version {version.number} is registered"
+    text = f"{name} version {version.number} is registered"
     if alias is not None:
         set_alias(plan.store, name, alias, version.number)
         text += f", and {alias} stands for it"
     elif plan.version.aliases:
         shown = ", ".join(plan.version.aliases)
         text += f"; {shown} still stands for version {plan.version.number} (-P promote=ALIAS)"
-    return Gate(True, text, version)
+    return Gate(OPEN, text, version)
 
 
 def refusal(bundle: Bundle) -> str:
@@ -97,12 +106,9 @@ def _brought_back(plan: ErasePlan, run_id: str) -> str:
     if RETIRED not in plan.store.run(plan.model.run_id).data.tags:
         return ""
     held = read_run(plan.store, run_id).spec.split(plan.dataset).train
-    same = {ENTRY: "erase", DATA: fingerprint_tag(plan.dataset.fingerprint)}
+    same = {ENTRY: "erase", GATE: OPEN, DATA: fingerprint_tag(plan.dataset.fingerprint)}
     for one in records(plan.store, same, FINISHED):
-        made = one.upstream
-        if made is None or (made.upstream is not None and RETIRED not in made.upstream.tags):
-            continue  # nothing is known of it, or its gate stayed closed
-        if np.isin(made.forget_indices, held).any():
+        if one.upstream is not None and np.isin(one.upstream.forget_indices, held).any():
             return (
                 f"its original is retired, and it holds records that erasure {one.run_id} removed; "
                 "name the model in use, or those records, too"

@@ -103,6 +103,7 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     recorder.metrics(_metrics(predicate))
     keep_results(recorder, _metrics(predicate), _description(plan, run_id, oracle, predicate))
     gate = open_gate(plan, run_id, recorder.run_id, bundle, scope)
+    recorder.tags({tags.GATE: gate.word})
     retire(plan.store, scope, recorder.run_id, target=gate.passed)
     if plan.options.out is not None:
         bundle.write(Path(plan.options.out).expanduser())
@@ -373,7 +374,7 @@ def _print(done: Erased, run_id: str) -> None:
             "not tested": "; ".join(effect["notTested"]),
             "unlearned": done.unlearned,
             **({"oracle": done.oracle} if done.oracle else {}),
-            "gate": done.gate.text,
+            "gate": str(done.gate),
             "verify": _verify(done, run_id),
             "browse": browse(done.plan.store, run_id=run_id),
         }

@@ -1,0 +1,174 @@
+"""The gate: an alias is moved by a verdict that allows it, and never back to what was retired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import mu
+from mu import tags
+from mu.erasure import effect
+from mu.tasks.erase import run as module
+from mu.tasks.erase.gate import promote
+from mu.tracking import Store, find_original
+from mu.tracking.registered import find_version, register, set_alias, tag_version
+from mu.tracking.run_files import RunFiles
+from tests.erase.conftest import (
+    METHOD,
+    MODEL,
+    PERSONS,
+    Erased,
+    call,
+    listed,
+    newest_erasure,
+    write_request,
+)
+from tests.helpers import flipped, refused
+
+FIRST, SECOND = f"models:/{MODEL}/1", f"models:/{MODEL}/2"
+PRODUCTION = f"models:/{MODEL}@production"
+
+
+@pytest.fixture
+def world(erased: Erased, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Erased:
+    """The test's own copy: version 1 is retired, and production stands for version 2."""
+    return erased.copied(tmp_path / "store", monkeypatch)
+
+
+def production(store: Store) -> int:
+    return find_version(store, PRODUCTION).number
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets every assessment, made or verified, come to a verdict."""
+    assess = effect.assess
+
+    def be(word: str, *, usable: bool = True) -> None:
+        verdict = {"word": word, "reasons": ["so it is", "it is worse"], "usable": usable}
+        judged = lambda *about: replace(assess(*about), verdict=verdict)
+        monkeypatch.setattr(effect, "assess", judged)
+        monkeypatch.setattr(module, "assess", judged)
+
+    return be
+
+
+# --- an erasure opens it, or does not -----------------------------------------------------
+
+
+def test_an_erasure_that_passes_moves_the_alias_and_retires_the_old_version(world: Erased) -> None:
+    store = world.store
+    new, old = find_version(store, PRODUCTION), find_version(store, FIRST)
+    assert (new.number, new.tags[tags.EVIDENCE]) == (2, world.first)
+    assert tags.RETIRED not in new.tags
+    assert old.tags[tags.RETIRED] == world.second  # by its scope; before, by the first one
+    assert tags.RETIRED in store.run(world.original).data.tags
+    gates = [store.run(one).data.tags[tags.GATE] for one in (world.first, world.second)]
+    assert gates == ["open", "closed"]
+    assert find_original(store, {}) is None  # the only one is retired
+
+
+@pytest.mark.parametrize(
+    ("word", "usable", "why"),
+    [
+        ("residual", True, "the verdict is residual"),
+        ("no_baseline", True, "the verdict is no_baseline"),
+        ("forgotten", False, "the model lost its use: it is worse"),
+    ],
+)
+def test_it_stays_closed(
+    word, usable, why, registered, erased, judge, tmp_path, monkeypatch, capsys
+):
+    world = registered.copied(tmp_path / "store", monkeypatch)
+    judge(word, usable=usable)
+    one = write_request(tmp_path / "request.csv", listed(PERSONS)[:3])
+    line = ("--records", one, "--model", PRODUCTION, "--promote", "production")
+    assert call(*line, "--method", "ga", "--epochs", 1) == 0
+    assert f"closed: {why}" in capsys.readouterr().out
+    version = find_version(world.store, PRODUCTION)
+    assert (version.number, version.aliases) == (1, ("production",))
+    assert tags.RETIRED not in version.tags
+    assert tags.RETIRED not in world.store.run(world.original).data.tags
+    with refused("has no version 2"):
+        find_version(world.store, SECOND)
+
+
+@pytest.mark.parametrize(("word", "opens"), [("no_baseline", True), ("residual", False)])
+def test_a_retrained_model_needs_no_baseline(
+    word, opens, registered, judge, tmp_path, monkeypatch
+) -> None:
+    world = registered.copied(tmp_path / "store", monkeypatch)
+    judge(word)
+    one = write_request(tmp_path / "request.csv", listed(PERSONS)[:3])
+    assert call("--records", one, "--model", PRODUCTION, "--promote", "production") == 0
+    assert newest_erasure(world.store).data.params["method"] == "retrain"
+    assert production(world.store) == (2 if opens else 1)
+
+
+def test_a_retired_original_brings_nothing_back(world: Erased, tmp_path, judge, capsys) -> None:
+    judge("forgotten")
+    other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
+    line = ("--model", FIRST, "--promote", "production", "--method", "ga", "--epochs", 1)
+    assert call("--records", other, *line) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"closed: its original is retired, and it holds records that erasure {world.first}" in said
+    )
+    assert production(world.store) == 2
+    # The same request once more, as after an attack with references, brings none back.
+    again = ("--records", world.request, "--model", FIRST, "--policy", world.policy, *METHOD)
+    assert call(*again, "--promote", "production") == 0
+    assert production(world.store) == 2
+    assert find_version(world.store, PRODUCTION).tags[tags.EVIDENCE] != world.first
+
+
+# --- an alias is moved by hand ------------------------------------------------------------
+
+
+def test_a_retired_version_is_refused_by_its_alias_and_taken_by_its_number(world: Erased) -> None:
+    store = world.store
+    with refused("faces version 1 holds records that erasure", "removed, so production"):
+        promote(store, FIRST, "production")
+    assert production(store) == 2
+    set_alias(store, MODEL, "old", 1)
+    with refused(f"models:/{MODEL}@old", "holds records that erasure", "mu promote"):
+        mu.load_model(f"models:/{MODEL}@old")
+    assert mu.load_model(FIRST) is not None
+    assert mu.load_model(PRODUCTION) is not None
+
+
+def test_a_version_moves_with_its_evidence_and_one_of_no_erasure_without(world: Erased) -> None:
+    store = world.store
+    done = promote(store, SECOND, "staging")
+    assert done == f"staging stands for {SECOND}: the evidence of erasure {world.first} verifies"
+    assert find_version(store, f"models:/{MODEL}@staging").number == 2
+    made = store.run(world.second).data.tags[tags.UPSTREAM]
+    third = register(store, made, MODEL)
+    assert "no erasure made it" in promote(store, third.uri, "staging")
+
+
+def test_evidence_of_another_model_is_refused(world: Erased) -> None:
+    store = world.store
+    third = register(store, store.run(world.second).data.tags[tags.UPSTREAM], MODEL)
+    tag_version(store, MODEL, third.number, {tags.EVIDENCE: world.first})
+    with refused("production is not moved", "its evidence is that of another checkpoint/"):
+        promote(store, third.uri, "production")
+    assert production(store) == 2
+
+
+@pytest.mark.parametrize("place", [100, -100, 2000])
+def test_damaged_evidence_is_refused(world: Erased, place: int) -> None:
+    store = world.store
+    with RunFiles(store, world.first).fetched("evidence.zip") as file:
+        content = file.read_bytes()
+    other = store.client.create_run(store.experiment_id).info.run_id
+    damaged = flipped(content, place % len(content))
+    RunFiles(store, other).put("evidence.zip", damaged)
+    tag_version(store, MODEL, 2, {tags.EVIDENCE: other})
+    with refused(f"evidence.zip of run {other} is damaged"):
+        promote(store, SECOND, "staging")
+    with refused("unknown alias", "'staging'"):
+        find_version(store, f"models:/{MODEL}@staging")
