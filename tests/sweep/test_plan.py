@@ -154,7 +154,7 @@ def test_each_split_has_forget_sets_of_its_own() -> None:
 def test_labels_say_what_differs() -> None:
     labels = [task.label for task in small_plan(originals=2, methods=2)]
     assert labels[0] == "seed=0"
-    assert labels[2] == "ft epochs=0 class:0 seed=0, seed=0"
+    assert labels[2] == "ft epochs=0 class:0 seed=0, original seed=0"
     assert len(set(labels)) == len(labels)
     assert small_plan(originals=1)[0].label == "the original"
 

@@ -47,7 +47,7 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope:
 
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
-    why = refusal(bundle) or _brought_back(plan, run_id) or _overtaken(plan)
+    why = refusal(bundle) or _brought_back(plan, run_id) or _overtaken(plan, run_id)
     if why:
         return Gate(CLOSED, why)
     if plan.version is None:
@@ -82,7 +82,7 @@ def refusal(bundle: Bundle) -> str:
     return ""
 
 
-def _overtaken(plan: ErasePlan) -> str:
+def _overtaken(plan: ErasePlan, run_id: str) -> str:
     """Why the alias is not this erasure's to move any more; empty if it is."""
     alias, started = plan.options.promote, plan.version
     if alias is None or started is None:
@@ -90,7 +90,7 @@ def _overtaken(plan: ErasePlan) -> str:
     address = f"{SCHEME}{started.name}@{alias}"
     with suppress(UserError):  # there is no such alias yet
         now = find_version(plan.store, address)
-        if now.number != started.number:
+        if now.number != started.number and now.run_id != run_id:
             return (
                 f"{alias} stands for {now} by now, and this erasure started from version "
                 f"{started.number}; erase the records from {address}"

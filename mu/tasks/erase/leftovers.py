@@ -146,7 +146,9 @@ def _suspected(run: RunRecord, numbers: Indices) -> dict[str, Kind]:
         named = np.isin(run.suspects, numbers)
     except UserError:
         named = np.ones(1, bool)
-    sheet = {"suspects/sheet.png": "thumbnails"} if named[:MOST_SUSPECTS].any() else {}
+    sheet: dict[str, Kind] = {}
+    if named[:MOST_SUSPECTS].any():
+        sheet = {"suspects/sheet.png": "thumbnails"}
     return {**sheet, "suspects/suspects.csv": "records"} if named.any() else {}
 
 

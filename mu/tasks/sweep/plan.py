@@ -99,13 +99,14 @@ def make_plan(
     def tasks() -> Iterator[Task]:
         for original in originals:
             title = title_of(original.settings) or "the original"
+            of_what = f"original {title}" if title_of(original.settings) else title
             what: Settings = {"settings": original.settings}
             yield Task(original.key, "original", title, original, (), what)
             for forget, forget_set in original.forget_sets.items():
                 needs, about = [original.key], {"forget": forget, "forget_set": forget_set}
                 if oracle is not None:
                     what = {**about, "method": "retrain", "settings": oracle, "seed": None}
-                    task = _after(original, "oracle", f"oracle of {forget}, {title}", needs, what)
+                    task = _after(original, "oracle", f"oracle of {forget}, {of_what}", needs, what)
                     needs.append(task.key)
                     yield task
                 for (number, (name, settings)), seed in combined:
@@ -113,7 +114,7 @@ def make_plan(
                         continue
                     what = {**about, "method": name, "settings": settings, "seed": seed}
                     how = f"{name} {how_of[name](settings)}".strip()
-                    label = f"{how} {forget} seed={seed}, {title}"
+                    label = f"{how} {forget} seed={seed}, {of_what}"
                     yield _after(original, "cell", label, needs, what)
 
     found: dict[str, Task] = {}
