@@ -504,6 +504,11 @@ def test_prune_makes_the_original_that_backdoor_does(planted: Planted) -> None:
     assert original.forget_sets.keys() == {"poison"}
 
 
+def test_the_poisoned_network_is_kept_as_it_was_before_the_cleansing(planted: Planted) -> None:
+    folder = Path(planted.store.client.download_artifacts(planted.run_id, "poisoned"))
+    assert mu.Checkpoint.load(folder).fingerprint == load_checkpoint(planted.original).fingerprint
+
+
 def plan(settings: dict[str, object]) -> Plan:
     document = {"originals": settings, "forget": "poison", "methods": "ft"}
     return plan_of(Grid.of(document), DeviceOptions.of({}), connect)

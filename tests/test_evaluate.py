@@ -10,8 +10,13 @@ import pytest
 
 from entrypoints import evaluate
 from mu.cli.main import run as run_command
+from mu.cli.requests import DeviceOptions
 from mu.evaluation.catalogue import metric
-from mu.tracking import Store, connect
+from mu.evaluation.distance.klom import klom_by_part
+from mu.evaluation.unlearning import predict_split
+from mu.runs import Run
+from mu.tasks.resolve import problem_of
+from mu.tracking import Store, connect, load_checkpoint, read_run, rounded
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
 from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import files
@@ -64,6 +69,17 @@ def test_everything_is_measured_logged_and_added(unlearned: Unlearned, program: 
     again = {name: value for name, value in own.items() if name in before}
     assert {"UA", "RA", "TA", "MIA", "gap", "gap_lo", "MIA_privacy_entropy", "tow"} <= set(again)
     assert again == {name: before[name] for name in again}
+    problem = problem_of(store, read_run(store, subject), DeviceOptions(device="cpu"), None)
+    by_hand = klom_by_part(
+        *(
+            [
+                predict_split(load_checkpoint(one).model, problem.split, Run(device="cpu"))
+                for one in ids
+            ]
+            for ids in (unlearned.runs, unlearned.oracles[::-1])
+        )
+    )
+    assert {name: own[name] for name in by_hand} == {n: rounded(v) for n, v in by_hand.items()}
     assert own["UA_oracle"] == store.run(unlearned.oracles[1]).data.metrics["UA"]
     assert "relearn_steps" in out
     assert "report/summary.md" in set(files(store, newest(store)))

@@ -110,3 +110,6 @@ def test_evaluate_draws_them_alike_whatever_its_seed(made: Made) -> None:
     shared = {"MIA_privacy_confidence", "MIA_auc_lo", "gap_hi"}
     assert shared <= found.keys()
     assert {name: found[name] for name in shared} == {name: logged[name] for name in shared}
+    own = made.oracle.data.metrics
+    for name in ("MIA_privacy_confidence", "MIA_auc"):
+        assert found[f"{name}_oracle"] == own[name]

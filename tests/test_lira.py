@@ -454,6 +454,12 @@ def test_references_unlearn_with_the_runs_own_hyperparameters(target: Target) ->
     assert (method.as_dict()["epochs"], method.as_dict()["batch_size"]) == (1, 16)
 
 
+def test_the_samples_under_attack_are_drawn_by_the_seed_that_is_given(target: Target) -> None:
+    options = LiraOptions(unlearn_run_id=target.unlearned, references=2, seed=SEED)
+    task = lira_task._make_task(target.store, options, DeviceOptions(device="cpu"))
+    assert task.challenge.seed == SEED != task.problem.evaluation_seed
+
+
 def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
     assert call("--unlearn_run_id", target.oracle, "--references", "2", "--device", "cpu") == 0
     run = newest(target.store)

@@ -15,15 +15,19 @@ from PIL import Image
 
 from entrypoints import backdoor, evaluate
 from mu.checkpoints import Checkpoint, DataSpec, Spec
-from mu.cli.requests import DeviceOptions, Request
+from mu.cli.requests import DeviceOptions, Request, UnlearnOptions
 from mu.data import imagefolder
+from mu.data.forget_request import ForgetRequest
+from mu.data.forget_split import ForgetSplit
 from mu.data.manifest import Manifest, PartFiles
 from mu.detection.base import Suspects
 from mu.masks import Mask
+from mu.methods import make_method
 from mu.runs import Run
 from mu.tasks import cleanse
-from mu.tasks.problem import UnlearningProblem
+from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.suspects import Search
+from mu.tasks.unlearn import UnlearnPlan
 from mu.tracking import Store, connect
 from tests.conftest import Workshop, copy_store, store_uri
 from tests.helpers import make_dataset, make_recipe
@@ -412,3 +416,21 @@ def test_exact_copies_of_suspects_are_forgotten_too_or_kept_and_an_interruption_
     problem = UnlearningProblem("id", checkpoint, dataset, split, "spectral", DeviceOptions())
     again.repeat(None, problem)  # type: ignore[arg-type]
     assert saved
+
+
+def test_what_was_noted_as_suspects_were_sought_is_a_note_of_the_unlearning() -> None:
+    dataset = make_dataset(train=30)
+    recipe = make_recipe(dataset)
+    checkpoint = Checkpoint(recipe.model.build(0), Mask({}), Spec(DataSpec.of(dataset), recipe))
+    original = TrackedModel("id", checkpoint)
+    split = checkpoint.spec.forget_split(dataset, ForgetRequest.parse("class:0"))
+
+    def select(_: Checkpoint, run: Run, __: object) -> ForgetSplit:
+        run.note("nobody stands out")
+        return split
+
+    options, device = UnlearnOptions(oracle_run_id="none"), DeviceOptions(device="cpu")
+    plan = UnlearnPlan(
+        None, options, make_method("ft", {}), device, dataset, original, "spectral", select, {}
+    )  # type: ignore[arg-type]
+    assert plan.task(original).notes == ["nobody stands out"]

@@ -275,6 +275,7 @@ def test_a_grid_of_runs_saved_and_loaded_is_finished(
     assert saved_runs.load(other, saved) == (8, 0)
     assert saved_runs.load(other, saved) == (0, 8)
     assert made(other) == COUNTS
+    assert results(other) == results(swept)
     assert saved_runs.save(other, tmp_path / "again.jsonl.xz") == 8
     assert saved_runs.load(swept, tmp_path / "again.jsonl.xz") == (0, 8)
     assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
@@ -282,6 +283,20 @@ def test_a_grid_of_runs_saved_and_loaded_is_finished(
     table = {words[0]: words[1:4] for words in lines if len(words) > 3}
     assert table["originals"] == table["oracles"] == ["2", "2", "0"]
     assert table["unlearnings"] == ["4", "4", "0"]
+
+
+def results(store: Store) -> list[tuple[dict[str, float], dict[str, str]]]:
+    """Numbers and tags of all runs but sweeps, without what is of the store."""
+    own = {"mu.upstream", "mu.oracle", saved_runs.LOADED}
+    found = [
+        (
+            run.data.metrics,
+            {n: v for n, v in run.data.tags.items() if n.startswith("mu.") and n not in own},
+        )
+        for run in runs(store)
+        if run.data.tags["mu.entry"] != "sweep"
+    ]
+    return sorted(found, key=lambda one: [sorted(part.items()) for part in one])
 
 
 def test_a_dry_run_in_an_empty_store_knows_no_times(
@@ -542,7 +557,8 @@ def test_what_needs_a_failed_original_is_not_tried(store: Store, tmp_path: Path)
 def test_an_interrupted_sweep_goes_on(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    line = ("--grid", write(tmp_path, SMALL))
+    # Of an unlearning that is continued the rounding is as it began, or it is another one.
+    line = ("--grid", write(tmp_path, SMALL), "--threads", "2")
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, unlearning, "_unlearn", 2)  # after the oracle's
         assert call(*line) == 128 + signal.SIGINT

@@ -151,7 +151,9 @@ def test_runs_record_it_and_no_key_depends_on_it(store: Store) -> None:
         run = newest(store, "tags.`mu.entry` = 'prune'")
         assert run.data.params["threads"] == recorded
         config = store.client.download_artifacts(run.info.run_id, "config.json")
-        assert json.loads(Path(config).read_text())["threads"] == int(recorded)
+        kept = json.loads(Path(config).read_text())
+        assert kept["threads"] == int(recorded)
+        assert kept["precision"] == run.data.params["precision"] != "auto"
         keys.append(run.data.tags["mu.original_key"])
     assert keys[0] == keys[1]
 

@@ -244,6 +244,13 @@ def test_a_failed_run_says_why_and_how_to_go_on(store, family, capsys):
     assert f"-P resume_run_id={family['failed']}" in text
 
 
+def test_what_makes_the_numbers_worth_little_is_said(store, capsys):
+    oracle = made(store, "unlearn", metrics={"RA": 60.0}, tags={"mu.oracle_key": "k"})
+    metrics = {"RA": 98.0, "RA_before": 99.5, "gap": 10.0}
+    text = shown(capsys, made(store, "unlearn", metrics=metrics, tags={"mu.oracle": oracle}))
+    assert "warning: the oracle has RA 60.0 % on its training data, the original 99.5 %" in text
+
+
 def test_names_of_runs_are_no_markup(store, family, capsys):
     assert "l1_sparse [red]class:0" in shown(capsys, family["l1"])
 

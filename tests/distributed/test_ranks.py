@@ -38,6 +38,12 @@ def test_one_alone_has_all_and_hears_only_itself():
     assert ALONE.suffix == ""
 
 
+def test_no_two_ranks_draw_alike_and_the_first_draws_as_one_alone():
+    suffixes = [Ranks(rank, 3).suffix for rank in range(3)]
+    assert suffixes[0] == ALONE.suffix
+    assert len({*suffixes}) == 3
+
+
 def subset(count: int) -> Subset:
     images = make_images([number % 3 for number in range(count)])
     numbered = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8)

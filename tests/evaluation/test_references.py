@@ -22,12 +22,14 @@ from mu.evaluation import challenge as challenge_module
 from mu.evaluation.attacks.rates import rates
 from mu.evaluation.challenge import FEWEST, Challenge, default_retained
 from mu.evaluation.memorisation import most_memorised
+from mu.evaluation.outputs import Outputs
 from mu.evaluation.records import Records, exposed_shares, mean_memorisations, records_of
 from mu.evaluation.references import (
     Kept,
     Reference,
     View,
     attack,
+    attack_all,
     make_reference,
     save_models,
     view_arrays,
@@ -282,6 +284,26 @@ def test_a_kept_reference_is_the_same():
     assert same(found.unlearned, made.unlearned)
     assert torch.equal(found.trained["bystanders"].labels, made.trained["bystanders"].labels)
     assert Reference.from_bytes(make(1).to_bytes(), game, 1, unlearned=False).unlearned is None
+
+
+def test_ulira_asks_the_references_that_have_unlearned():
+    game, _ = challenge_of(make_dataset(train=60, test=40), range(12))
+
+    def view(seed: int) -> View:
+        draws = torch.Generator().manual_seed(seed)
+        return {
+            part: Outputs(torch.randn(len(one), 4, generator=draws).double(), one.labels)
+            for part, one in game.parts().items()
+        }
+
+    references = [Reference(game.seen(n), view(n), view(10 + n)) for n in range(4)]
+    views = {"original": view(20), "unlearned": view(21)}
+    found = attack_all(views, references, 12, 1.0)
+    seen = np.stack([one.seen["attacked"] for one in references])
+    for kind, asked in (("lira", "trained"), ("ulira", "unlearned")):
+        looks = [getattr(one, asked) for one in references]
+        expected = attack(views["unlearned"], looks, seen, gamma=1.0)["lira"]
+        assert np.array_equal(np.concatenate(found[kind]["unlearned"]), expected)
 
 
 def packed(arrays: Any) -> bytes:

@@ -186,8 +186,10 @@ def test_whatever_is_said_again_and_agrees_is_accepted(
 ) -> None:
     said = "--rate 3e-1 --stem auto --rounds 2 --precision auto --dataset digits --rewind_epoch 1"
     again = [*said.split(), "--arch", DROPPING, "--train_size", "none", "--profile", "imp"]
+    interrupted.store.client.set_tag(interrupted.run_id, "mu.resumed", "2")  # not the first time
     assert interrupted.resume(*again) == 0
-    whole.check(interrupted.store, interrupted.run_id)
+    run = whole.check(interrupted.store, interrupted.run_id)
+    assert run.data.tags["mu.resumed"] == "3"
 
 
 @pytest.mark.slow

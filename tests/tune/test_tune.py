@@ -18,10 +18,12 @@ from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions
 from mu.data import load_data
 from mu.data.images import ImageDataset, Images
+from mu.methods import make_method
 from mu.methods.steps.criterion import StopCriterion
 from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks import unlearn as unlearn_task
+from mu.tasks.problem import UnlearnTask
 from mu.tasks.resolve import problem_of
 from mu.tasks.tune import judge
 from mu.tracking import Store, choose_runs, connect, fetch_checkpoint, read_run
@@ -207,6 +209,23 @@ def test_the_upper_bound_is_by_the_oracle_of_another_set(
     everything = {run.run_id for run in choose_runs(store, None, None, None).runs}
     assert not everything & new
     assert new <= {run.run_id for run in choose_runs(store, None, parent.info.run_id, None).runs}
+
+
+def test_a_run_that_was_compared_with_another_oracle_is_no_trial(
+    finished_unlearn: FinishedUnlearn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = connect(store_uri(finished_unlearn.path))
+    made = read_run(store, finished_unlearn.unlearned[0])
+    problem = problem_of(store, made, DeviceOptions(device="cpu"), None)
+    method = make_method("ft", {"lr": 0.1, "epochs": 1})
+    task = UnlearnTask(problem, method, made.seeds.unlearning)
+    found = {}
+    for oracle in finished_unlearn.oracles:
+        monkeypatch.setattr(judge, "oracle_of", lambda *_, known=oracle: known)
+        result = judge.ByOracle(store, problem, "parent").found(task)
+        found[oracle] = None if result is None else result.run_id
+    other = next(one for one in finished_unlearn.oracles if one != made.oracle_run_id)
+    assert found == {made.oracle_run_id: made.run_id, other: None}
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,13 @@ def test_what_is_shown_is_what_was_measured(of_class: RunFacts, page: str) -> No
     assert sorted(records.ranks) == list(range(1, records.total + 1))
     assert (np.diff(records.confidence["unlearned"]) <= 1e-12).all()
     assert set(records.labels.tolist()) == {1}
+    right = []
+    for role, label in (("original", "original"), ("unlearned", "ft")):
+        row = of_class.rows[label]
+        right.append(np.trace(of_class.confusions[role]))
+        assert right[-1] == pytest.approx((45 * row["TA"] + 15 * row["TA_forgotten"]) / 100)
+    assert right[0] != right[1], "or this says nothing"
+    assert any(of_class.layers["unlearned"].values()), "how far it moved, not the original"
     assert page.count("<img ") == len(records.images) + len(of_class.retain.images)
 
 
