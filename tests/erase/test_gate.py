@@ -125,6 +125,18 @@ def test_a_retired_original_brings_nothing_back(world: Erased, tmp_path, judge, 
     assert find_version(world.store, PRODUCTION).tags[tags.EVIDENCE] != world.first
 
 
+def test_an_alias_that_stands_for_another_version_by_now_is_left_alone(
+    world: Erased, tmp_path: Path, judge: Callable[..., None], capsys
+) -> None:
+    judge("forgotten")
+    set_alias(world.store, MODEL, "canary", 1)
+    other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
+    line = ("--model", SECOND, "--promote", "canary", "--method", "ga", "--epochs", 1)
+    assert call("--records", other, *line) == 0
+    assert f"closed: canary stands for {MODEL} version 1 (canary) by now" in capsys.readouterr().out
+    assert find_version(world.store, f"models:/{MODEL}@canary").number == 1
+
+
 # --- an alias is moved by hand ------------------------------------------------------------
 
 
