@@ -10,6 +10,8 @@ import pytest
 
 import mu
 from mu import tags
+from mu.cli.main import run as run_command
+from mu.cli.mu import mu as mu_command
 from mu.erasure import effect
 from mu.tasks.erase import run as module
 from mu.tasks.erase.gate import promote
@@ -27,6 +29,7 @@ from tests.erase.conftest import (
     write_request,
 )
 from tests.helpers import flipped, refused
+from tests.test_entrypoints import one_line
 
 FIRST, SECOND = f"models:/{MODEL}/1", f"models:/{MODEL}/2"
 PRODUCTION = f"models:/{MODEL}@production"
@@ -150,6 +153,16 @@ def test_a_retired_version_is_refused_by_its_alias_and_taken_by_its_number(world
         mu.load_model(f"models:/{MODEL}@old")
     assert mu.load_model(FIRST) is not None
     assert mu.load_model(PRODUCTION) is not None
+
+
+def test_the_command_says_in_one_line_why_not(world: Erased, capsys) -> None:
+    for version, status in ((FIRST, 2), (SECOND, 0)):
+        with pytest.raises(SystemExit) as ended:
+            run_command(lambda _: mu_command, ["promote", version, "staging"])
+        assert ended.value.code == status
+    said = capsys.readouterr()
+    one_line(said.err, "faces version 1 holds records that erasure", "staging is not moved")
+    assert said.out.startswith(f"staging stands for {SECOND}: the evidence of erasure")
 
 
 def test_a_version_moves_with_its_evidence_and_one_of_no_erasure_without(world: Erased) -> None:
