@@ -34,6 +34,7 @@ GIVEN = {
     "evaluate": "run_id={unlearned} metrics=ece,gap",
     "transfer": "unlearn_run_id={unlearned} target=tests.transfer.targets:bright transfer_epochs=1",
     "claims": "claims={folder}/claims.yaml",
+    "erase": "records={folder}/request.csv prune_run_id={original} method=ga",
     "compare": "run_ids={unlearned}",
     "sweep": "grid={folder}/grid.yaml",
     "tune": "prune_run_id={original} method=ga forget=class:3 trials=2",
@@ -87,6 +88,7 @@ def test_an_entry(
     fork_what_is_launched(monkeypatch)
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM]))
+    (tmp_path / "request.csv").write_text("\n".join(["record", *map(str, range(60))]))
     names = {
         "original": finished_unlearn.original,
         "unlearned": finished_unlearn.unlearned[0],

@@ -10,6 +10,7 @@ from entrypoints import (
     claims,
     compare,
     dataset,
+    erase,
     evaluate,
     lira,
     prune,
@@ -18,11 +19,12 @@ from entrypoints import (
     tune,
     unlearn,
 )
-from mu.cli import signing, verifying
+from mu.cli import promoting, signing, verifying
 from mu.cli.requests import ENGINES
 from mu.data import DATASETS
 from mu.data.triggers import TRIGGERS
 from mu.detection import DETECTORS
+from mu.erasure.policy import Policy
 from mu.evaluation.catalogue import METRICS
 from mu.evaluation.measurements import GROUPS
 from mu.methods import METHODS
@@ -53,7 +55,7 @@ def test_every_option_of_prune_is_on_the_page():
     assert options(prune.build([])) <= NAMES
 
 
-@pytest.mark.parametrize("entry", [evaluate, lira, dataset, claims, compare, sweep])
+@pytest.mark.parametrize("entry", [evaluate, lira, erase, dataset, claims, compare, sweep])
 def test_every_option_of_the_measuring_entries_is_on_the_page(entry):
     assert options(entry.build([])) <= NAMES
 
@@ -73,8 +75,14 @@ def test_every_option_of_transfer_is_on_the_page():
     assert training <= NAMES
 
 
+def test_every_threshold_of_a_policy_is_on_its_page():
+    page = (Path(__file__).parents[1] / "docs" / "erasure.md").read_text()
+    for name, default in Policy().as_dict().items():
+        assert f"| `{name}` | {default} | " in page
+
+
 def test_every_option_of_the_commands_on_evidence_is_on_the_page():
-    commands = (verifying.command, signing.countersign, signing.keygen)
+    commands = (verifying.command, signing.countersign, signing.keygen, promoting.command)
     names = [name for one in commands for each in one.params for name in each.opts]
     assert {name.lstrip("-").replace("-", "_") for name in names} <= NAMES
 

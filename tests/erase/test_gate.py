@@ -10,6 +10,8 @@ import pytest
 
 import mu
 from mu import tags
+from mu.cli.main import run as run_command
+from mu.cli.mu import mu as mu_command
 from mu.erasure import effect
 from mu.tasks.erase import run as module
 from mu.tasks.erase.gate import promote
@@ -27,6 +29,7 @@ from tests.erase.conftest import (
     write_request,
 )
 from tests.helpers import flipped, refused
+from tests.test_entrypoints import one_line
 
 FIRST, SECOND = f"models:/{MODEL}/1", f"models:/{MODEL}/2"
 PRODUCTION = f"models:/{MODEL}@production"
@@ -125,6 +128,18 @@ def test_a_retired_original_brings_nothing_back(world: Erased, tmp_path, judge, 
     assert find_version(world.store, PRODUCTION).tags[tags.EVIDENCE] != world.first
 
 
+def test_an_alias_that_stands_for_another_version_by_now_is_left_alone(
+    world: Erased, tmp_path: Path, judge: Callable[..., None], capsys
+) -> None:
+    judge("forgotten")
+    set_alias(world.store, MODEL, "canary", 1)
+    other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
+    line = ("--model", SECOND, "--promote", "canary", "--method", "ga", "--epochs", 1)
+    assert call("--records", other, *line) == 0
+    assert f"closed: canary stands for {MODEL} version 1 (canary) by now" in capsys.readouterr().out
+    assert find_version(world.store, f"models:/{MODEL}@canary").number == 1
+
+
 # --- an alias is moved by hand ------------------------------------------------------------
 
 
@@ -138,6 +153,16 @@ def test_a_retired_version_is_refused_by_its_alias_and_taken_by_its_number(world
         mu.load_model(f"models:/{MODEL}@old")
     assert mu.load_model(FIRST) is not None
     assert mu.load_model(PRODUCTION) is not None
+
+
+def test_the_command_says_in_one_line_why_not(world: Erased, capsys) -> None:
+    for version, status in ((FIRST, 2), (SECOND, 0)):
+        with pytest.raises(SystemExit) as ended:
+            run_command(lambda _: mu_command, ["promote", version, "staging"])
+        assert ended.value.code == status
+    said = capsys.readouterr()
+    one_line(said.err, "faces version 1 holds records that erasure", "staging is not moved")
+    assert said.out.startswith(f"staging stands for {SECOND}: the evidence of erasure")
 
 
 def test_a_version_moves_with_its_evidence_and_one_of_no_erasure_without(world: Erased) -> None:

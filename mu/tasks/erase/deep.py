@@ -11,6 +11,7 @@ from mu.errors import UserError
 from mu.methods.base import unlearn
 from mu.tasks.base import make_run
 from mu.tasks.erase.statement import NAMES, network
+from mu.tasks.listed import ranked
 from mu.tasks.resolve import problem_of
 from mu.tracking import connect, read_run
 
@@ -34,7 +35,8 @@ def redo(predicate: Mapping[str, Any], data_dir: str | None = None) -> str:
         raise UserError(f"run {made.run_id} started from {problem.run_id}, not as is stated")
     checkpoint = copy.deepcopy(problem.checkpoint)
     run = make_run(device, seed=action["seed"])
-    unlearn(made.make_method(), checkpoint, problem.split, run)
+    method = made.make_method()
+    unlearn(method, checkpoint, ranked(lambda: store, method, problem.split), run)
     if checkpoint.fingerprint == action["model"]["weights"]:
         return ""
     here = run.processor

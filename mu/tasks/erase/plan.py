@@ -27,10 +27,12 @@ from mu.erasure.records import (
 )
 from mu.errors import UserError
 from mu.evidence.dsse import load_private_key
+from mu.methods import ORACLE_METHOD
 from mu.model_names import SCHEME
 from mu.readers.paths import checked_path
 from mu.tasks.base import make_run
 from mu.tasks.erase.method import Chosen, choose
+from mu.tasks.listed import ranked
 from mu.tasks.problem import TrackedModel
 from mu.tasks.resolve import data_of, tracked_model
 from mu.tracking import Store
@@ -66,6 +68,11 @@ class ErasePlan:
     def due(self) -> datetime:
         """When the request is to be answered."""
         return self.received + timedelta(days=self.policy.days)
+
+    @property
+    def retrains(self) -> bool:
+        """Whether the model is trained from scratch."""
+        return self.chosen.method.name == ORACLE_METHOD
 
     @property
     def request_name(self) -> str:
@@ -110,6 +117,7 @@ def make_plan(
         (model.run_id, spec),
         whole_classes=bool(split.forgotten_classes),
     )
+    split = ranked(lambda: store, chosen.method, split)
     chosen.method.check(split)
     return ErasePlan(
         str(uuid.uuid4()), store, options, policy, key, received, model, version, dataset,

@@ -39,7 +39,7 @@ from mu.tasks.erase.plan import ErasePlan, make_plan
 from mu.tasks.erase.scope import Scope, scope_of
 from mu.tasks.outputs import keep_results, log_data
 from mu.tasks.problem import UnlearningProblem
-from mu.tasks.resolve import tracked_model
+from mu.tasks.resolve import check_oracle_run, oracle_of, tracked_model
 from mu.tasks.unlearn import UnlearnPlan, run_plan
 from mu.tracking import FINISHED, Recorder, browse, connect, read_run, records
 from mu.tracking.evidence_log import append_line
@@ -67,6 +67,7 @@ def erase(request: Request) -> Erased:
     options = EraseOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     plan = make_plan(connect(), options, request, device)
+    check_oracle_run(plan.store, options.oracle_run_id, _problem(plan))
     _print_found(plan)
     title = run_name("erase", f"{len(plan.split.forget)} records", plan.id[:8])
     run_id, done = run_task(plan.store, "erase", title, partial(_work, plan))
@@ -77,7 +78,7 @@ def erase(request: Request) -> Erased:
 def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     _record(plan, recorder)
     run_id = _unlearned(plan, recorder.run_id)
-    oracle = read_run(plan.store, run_id).oracle_run_id
+    oracle = _oracle(plan, run_id)
     sealer = Sealer()
     rows = statement.record_rows(plan, sealer)
     evidence = _evidence(plan, run_id, oracle, rows)
@@ -119,8 +120,9 @@ def _unlearned(plan: ErasePlan, parent: str) -> str:
     key = unlearning_key(
         problem.network, plan.split.fingerprint, plan.chosen.method, plan.options.seed
     )
+    needs_oracle = plan.options.oracle_run_id == "train" and not plan.retrains
     for run in plan.store.find({tags.UNLEARNING: key, tags.ENTRY: "unlearn"}, FINISHED):
-        if plan.options.oracle_run_id != "train" or tags.ORACLE in run.data.tags:
+        if tags.ORACLE in run.data.tags or not needs_oracle:
             console.say(f"unlearned: run {run.info.run_id}, which did exactly this before")
             return str(run.info.run_id)
     options = UnlearnOptions(
@@ -142,6 +144,14 @@ def _unlearned(plan: ErasePlan, parent: str) -> str:
         {},
     )
     return run_plan(unlearning.checked(), parent).run_id
+
+
+def _oracle(plan: ErasePlan, run_id: str) -> str | None:
+    """The oracle to compare with, which may be younger than the unlearning; none for one itself."""
+    wanted = "none" if plan.retrains else plan.options.oracle_run_id
+    linked = read_run(plan.store, run_id).oracle_run_id
+    asked = "find" if wanted == "train" else wanted
+    return oracle_of(plan.store, asked, lambda: _problem(plan), linked, run_id)
 
 
 def _problem(plan: ErasePlan) -> UnlearningProblem:
@@ -170,7 +180,7 @@ def _evidence(
         models,
         _problem(plan).evaluation_seed,
         whole,
-        retrained=plan.chosen.method.name == "retrain",
+        retrained=plan.retrains,
         depth=numbers.get("depth"),
         oracle_spread=numbers.get(SPREAD),
         references=_references(plan, run_id),

@@ -15,7 +15,6 @@ from mu import tags
 from mu.data.images import Indices
 from mu.erasure.effect import FORGET, Assessment
 from mu.erasure.records import Record
-from mu.methods import ORACLE_METHOD
 from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.method import unlearnings_before
 from mu.tasks.erase.plan import ErasePlan
@@ -194,7 +193,7 @@ def action_part(plan: ErasePlan, run_id: str, oracle_id: str | None) -> dict[str
         "threads": int(made.values.get("threads") or 1),
         "processor": told.get(tags.PROCESSOR, ""),
         "requestsBefore": unlearnings_before(plan.model.spec()),
-        "retrained": plan.chosen.method.name == ORACLE_METHOD,
+        "retrained": plan.retrains,
     }
 
 
