@@ -107,10 +107,15 @@ def registered(empty_store: Path, workshop: Workshop) -> World:
     return World(folder, folder / "mlflow.db", original, folder / "key.pem")
 
 
-# Two persons; of the first one a record in the validation part, one with a copy, and one twice.
+# Two persons with one record of both; of the first one a record in the validation part, one with
+# a copy, and one twice.
 PERSONS = {
     "Quillon Abernathy": [f"0-zero/{NAME.format(n)}" for n in (0, 1, 2, 3, 5, 1)],
-    "Zenobia Thistlewood": [f"1-one/{NAME.format(n)}" for n in range(6)] + ["nowhere.png"],
+    "Zenobia Thistlewood": [
+        f"0-zero/{NAME.format(2)}",
+        *(f"1-one/{NAME.format(n)}" for n in range(6)),
+        "nowhere.png",
+    ],
 }
 LATER = {"Zenobia Thistlewood": [f"1-one/{NAME.format(n)}" for n in (0, 9, 10, 11)]}
 # What these few images allow: known is what is surer than half of what was never seen.

@@ -7,6 +7,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import distributions
 from typing import Any
@@ -72,10 +73,14 @@ def record_rows(plan: ErasePlan, sealer: Sealer) -> list[dict[str, Any]]:
 
 
 def _once(records: Sequence[Record]) -> list[Record]:
-    """Each image once, whoever named it; entries that name none by their text."""
-    return list(
-        {(one.number, one.text if one.number is None else ""): one for one in records}.values()
-    )
+    """Each image once, with all whose records it is; entries that name none by their text."""
+    found: dict[tuple[int | None, str], Record] = {}
+    for one in records:
+        key = (one.number, one.text if one.number is None else "")
+        first = found.setdefault(key, one)
+        if one.subject != first.subject:
+            found[key] = replace(first, subject=f"{first.subject}; {one.subject}")
+    return list(found.values())
 
 
 def _row(plan: ErasePlan, sealer: Sealer, one: Record) -> dict[str, Any]:
