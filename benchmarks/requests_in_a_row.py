@@ -29,7 +29,8 @@ import numpy as np
 from mu.cli.requests import DeviceOptions, Request
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import Indices
-from mu.erasure.effect import Evidence, assess
+from mu.erasure.effect import assess
+from mu.erasure.outputs import Evidence
 from mu.erasure.policy import Policy
 from mu.errors import UserError
 from mu.evaluation.unlearning import predict_split

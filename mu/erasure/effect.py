@@ -13,32 +13,27 @@ only where more of them are known than chance gives.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
+from mu.erasure.outputs import ROLES, Evidence
 from mu.erasure.policy import Policy
+from mu.erasure.verdict import FORGOTTEN, NO_BASELINE, RESIDUAL, verdict_of
 from mu.evaluation.attacks.exposure import exposure
 from mu.evaluation.attacks.rates import auc_interval
 from mu.evaluation.gap import gaps
 from mu.evaluation.known import as_sure
 from mu.evaluation.membership import privacy, unseen_of_same_classes
-from mu.evaluation.outputs import Outputs, SplitOutputs
-from mu.evaluation.reductions import REDUCTIONS
+from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure
-from mu.readers.arrays import read_npz
 from mu.readers.documents import read_json
 from mu.rounding import rounded
 
-FORGOTTEN, RESIDUAL, NO_BASELINE = "forgotten", "residual", "no_baseline"
-ROLES = {"original": "Before", "model": "After", "oracle": "Oracle"}  # and endings of numbers
 FORGET = ("trained", "copy", "near_copy")  # what is known of the records that are forgotten
 FEWEST = 10  # records of which an attack on all of them together can tell something
 ATTACK = "confidence of the label, against test images of the same class"
@@ -47,81 +42,6 @@ NOT_TESTED = (
     "attacks that see gradients or train on the model's answers",
     "reconstruction of images from the weights",
 )
-
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class References:
-    """What reference models say of the records."""
-
-    margins: NDArray[np.float64]  # log-odds of the label, (n_references, n_records)
-    seen: NDArray[np.bool_]  # which of them trained on which record, of the same shape
-
-    def __len__(self) -> int:
-        return len(self.margins)
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """Outputs of the models, and what cannot be computed from them."""
-
-    models: Mapping[str, SplitOutputs]  # by role: original, model and, where there is one, oracle
-    seed: int  # of the attacks' samples
-    whole: NDArray[np.bool_]  # which records are of classes that are forgotten as a whole, (n,)
-    retrained: bool = False  # whether the model was trained from scratch without the records
-    depth: float | None = None
-    oracle_spread: float | None = None
-    references: References | None = None
-
-    def in_order(self, order: Sequence[int]) -> Evidence:
-        """The same, with the records in another order."""
-        places = np.array(list(order), np.int64)
-        rows = torch.from_numpy(places)
-        models = {
-            role: SplitOutputs(one.forget.select(rows), one.retain, one.test, one.test_forgotten)
-            for role, one in self.models.items()
-        }
-        known = self.references
-        if known is not None:
-            known = References(known.margins[:, places], known.seen[:, places])
-        return replace(self, models=models, whole=self.whole[places], references=known)
-
-    def to_bytes(self) -> bytes:
-        """The outputs as npz: logits as float32, or the scores of sets too large to keep them."""
-        arrays: dict[str, NDArray[Any]] = {"whole": self.whole, "seed": np.array(self.seed)}
-        if self.references is not None:
-            arrays |= {f"references/{n}": one for n, one in vars(self.references).items()}
-        for role, model in self.models.items():
-            for part, one in model.parts().items():
-                arrays[f"labels/{part}"] = one.labels.numpy()
-                if one.has_logits:
-                    arrays[f"{role}/{part}/logits"] = one.logits.float().numpy()
-                    continue
-                arrays[f"{role}/{part}/classes"] = np.array(one.classes)
-                for name in REDUCTIONS:
-                    arrays[f"{role}/{part}/{name}"] = one.score(name).numpy()
-        file = io.BytesIO()
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        return file.getvalue()
-
-    @classmethod
-    def from_bytes(cls, content: bytes, effect: Mapping[str, Any], *, retrained: bool) -> Evidence:
-        """Read what :meth:`to_bytes` gave; ``effect``: the statement's, for what outputs lack.
-
-        ValueError if it is damaged.
-        """
-        arrays = read_npz(content)
-        try:
-            models = {role: _outputs(arrays, role) for role in ROLES if _has(arrays, role)}
-            depth, spread = effect.get("depth"), effect.get("oracleSpread")
-            whole, seed = arrays["whole"].astype(bool), int(arrays["seed"])
-            known = None
-            if _has(arrays, "references"):
-                known = References(arrays["references/margins"], arrays["references/seen"])
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"outputs.npz is damaged ({error!r})") from error
-        return cls(models, seed, whole, retrained, depth, spread, known)
 
 
 @dataclass(frozen=True)
@@ -155,7 +75,7 @@ def assess(evidence: Evidence, policy: Policy) -> Assessment:
         "records": counts,
         "notTested": _not_tested(evidence),
     }
-    return Assessment(effect, records, _verdict(evidence, policy, effect, records))
+    return Assessment(effect, records, verdict_of(evidence, policy, effect, records))
 
 
 def recompute(files: Mapping[str, bytes], predicate: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,112 +165,6 @@ def _among_unseen(outputs: SplitOutputs, policy: Policy) -> NDArray[np.float64]:
     return found
 
 
-# --- the verdict --------------------------------------------------------------------------
-
-
-def _verdict(
-    evidence: Evidence,
-    policy: Policy,
-    effect: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """The word, the reasons for it, and whether the model kept its use."""
-    lost = _lost(policy, effect)
-    left = _left(evidence, policy, effect, records)
-    if left:
-        word, reasons = RESIDUAL, left
-    elif not _shown("Before", evidence, policy, effect, records):
-        word = NO_BASELINE
-        reasons = ["the original could not be shown to know the records, so nothing can be shown"]
-    else:
-        word, reasons = FORGOTTEN, [_passed(effect)]
-    if evidence.retrained:
-        reasons.append("the model was trained from scratch without the records")
-    return {"word": word, "reasons": [*reasons, *lost], "usable": not lost}
-
-
-def _left(
-    evidence: Evidence,
-    policy: Policy,
-    effect: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
-) -> list[str]:
-    """What shows that the model still knows the records, or hides them."""
-    found = _shown("After", evidence, policy, effect, records)
-    high = effect["after"].get("MIA_auc_hi", 0.5)
-    if high < 1 - policy.auc:
-        found.append(f"the records together stand out as forgotten (AUC at most {high:.2f})")
-    if evidence.retrained:
-        return found
-    spread = effect["oracleSpread"] or 0.0
-    if effect["gap"] is not None and effect["gap"] > max(policy.gap, spread):
-        found.append(f"the gap to a model without the records is {effect['gap']:.2f} points")
-    if effect["depth"] is not None and effect["depth"] < policy.depth:
-        found.append(
-            f"depth {effect['depth']:.0f} %: what was forgotten is back soon, so it is hidden "
-            "rather than removed"
-        )
-    return found
-
-
-def _shown(
-    ending: str,
-    evidence: Evidence,
-    policy: Policy,
-    effect: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
-) -> list[str]:
-    """What shows that the original (``Before``) or the model (``After``) knows the records.
-
-    Both are held against the same bounds, so that a model that changed nothing never passes.
-    """
-    rows, found = list(zip(records, evidence.whole, strict=True)), []
-    plain = [bool(one[f"known{ending}"]) for one, whole in rows if not whole]
-    if _beyond_chance(plain, policy):
-        found.append(
-            f"{sum(plain)} of {len(plain)} records are known, more than the {policy.known_at:g} % "
-            "that images never seen would give"
-        )
-    named = [one[f"right{ending}"] for one, whole in rows if whole]
-    theirs = [one["rightOracle"] for one, whole in rows if whole]
-    share = 100 * sum(named) / len(named) if named else 0.0
-    allowed = 100 * sum(one is True for one in theirs) / len(theirs) if theirs else 0.0
-    if share > allowed + policy.named:
-        found.append(f"{share:.1f} % of the records of forgotten classes are given their class")
-    low = effect[ending.lower()].get("MIA_auc_lo", 0.5)
-    if low > policy.auc:
-        found.append(f"the records together look trained on (AUC at least {low:.2f})")
-    return found
-
-
-def _beyond_chance(known: Sequence[bool], policy: Policy) -> bool:
-    """Whether more records are known than images that were never seen would be."""
-    if not known or not any(known):
-        return False
-    test = binomtest(sum(known), len(known), policy.known_at / 100, alternative="greater")
-    return bool(test.pvalue < policy.significance)
-
-
-def _lost(policy: Policy, effect: Mapping[str, Any]) -> list[str]:
-    """What the model lost besides the records."""
-    before, after, found = effect["before"], effect["after"], []
-    if (fallen := before["TA"] - after["TA"]) > policy.utility:
-        found.append(f"the accuracy on test images fell by {fallen:.1f} points")
-    name = "MIA_privacy_confidence"
-    if name in before and (risen := after[name] - before[name]) > policy.privacy:
-        found.append(f"an attack on the records that stay does better by {risen:.1f} points")
-    return found
-
-
-def _passed(effect: Mapping[str, Any]) -> str:
-    counts = effect["records"]
-    shown = counts[FORGOTTEN] + counts[RESIDUAL]
-    return (
-        f"the original knew {shown} of {effect['forget']} records; of the model no test shows that "
-        "it knows more of them than of images that it never saw"
-    )
-
-
 def _not_tested(evidence: Evidence) -> list[str]:
     left = [*NOT_TESTED]
     if evidence.references is None:
@@ -362,30 +176,3 @@ def _not_tested(evidence: Evidence) -> list[str]:
     if len(evidence.whole) < FEWEST:
         left.append(f"an attack on all records together: it takes {FEWEST} of them")
     return left
-
-
-# --- arrays -------------------------------------------------------------------------------
-
-
-def _has(arrays: Arrays, role: str) -> bool:
-    return any(name.startswith(f"{role}/") for name in arrays)
-
-
-def _outputs(arrays: Arrays, role: str) -> SplitOutputs:
-    parts = {
-        name.split("/")[1]: _part(arrays, role, name.split("/")[1])
-        for name in arrays
-        if name.startswith(f"{role}/")
-    }
-    return SplitOutputs(
-        parts["forget"], parts["retain"], parts["test"], parts.get("test_forgotten")
-    )
-
-
-def _part(arrays: Arrays, role: str, part: str) -> Outputs:
-    labels = torch.from_numpy(arrays[f"labels/{part}"].astype(np.int64))
-    logits = arrays.get(f"{role}/{part}/logits")
-    if logits is not None:
-        return Outputs(torch.from_numpy(logits).double(), labels)
-    scores = {name: torch.from_numpy(arrays[f"{role}/{part}/{name}"]) for name in REDUCTIONS}
-    return Outputs(None, labels, scores, int(arrays[f"{role}/{part}/classes"]))

@@ -28,6 +28,7 @@ from mu.evidence.dsse import load_private_key
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
 from mu.report.erasure.words import LEFTOVERS
+from mu.tasks.erase import evidence
 from mu.tasks.erase import run as module
 from mu.tasks.erase.deep import redo
 from mu.tasks.erase.leftovers import Kind
@@ -216,7 +217,7 @@ def test_an_interrupted_erasure_takes_the_unlearning_that_is_done(
     out = tmp_path / "evidence"
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where what was written is kept
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_evidence", lambda *_: 1 / 0)
+        patch.setattr(module, "evidence_of", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             call(*line, "--out", out)
     assert newest_erasure(world.store).info.status == "FAILED"
@@ -236,7 +237,7 @@ def test_reference_models_calibrate_the_records(erased: Erased, tmp_path, monkey
     with pytest.raises(SystemExit) as ended:
         run_command(lira.build, line)
     assert ended.value.code == 0
-    monkeypatch.setattr(module, "FEWEST_REFERENCES", 2)
+    monkeypatch.setattr(evidence, "FEWEST_REFERENCES", 2)
     own = ("--model", f"models:/{MODEL}/1", "--policy", world.policy, *METHOD)
     assert call("--records", world.request, *own, "--purge", "true") == 0
     run_id = newest_erasure(world.store).info.run_id

@@ -10,8 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mu.erasure.effect import FORGOTTEN, NO_BASELINE, RESIDUAL, Evidence, References, assess
+from mu.erasure.effect import assess
+from mu.erasure.outputs import Evidence, References
 from mu.erasure.policy import Policy
+from mu.erasure.verdict import FORGOTTEN, NO_BASELINE, RESIDUAL
 from mu.evaluation.attacks.exposure import exposure
 from mu.evaluation.outputs import Outputs, SplitOutputs
 from mu.rounding import rounded

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mu.erasure.effect import Evidence, assess, recompute
+from mu.erasure.effect import assess, recompute
+from mu.erasure.outputs import Evidence
 from mu.erasure.policy import Policy
 from mu.evidence.bundle import Bundle
 from mu.evidence.verify import checks

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mu.erasure.effect import FORGOTTEN, NO_BASELINE, recompute
+from mu.erasure.effect import recompute
+from mu.erasure.verdict import FORGOTTEN, NO_BASELINE
 from mu.errors import UserError
 from mu.evidence.bundle import ENVELOPE, MODEL, STATEMENT, Bundle
 from mu.evidence.statement import read_statement

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from mu.readers.paths import checked_path
 from mu.tasks.base import make_run
 from mu.tasks.erase.method import Chosen, choose
 from mu.tasks.listed import ranked
-from mu.tasks.problem import TrackedModel
+from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import data_of, tracked_model
 from mu.tracking import Store
 from mu.tracking.registered import Version, find_version
@@ -73,6 +74,19 @@ class ErasePlan:
     def retrains(self) -> bool:
         """Whether the model is trained from scratch."""
         return self.chosen.method.name == ORACLE_METHOD
+
+    @cached_property
+    def problem(self) -> UnlearningProblem:
+        """What the model is to forget."""
+        forget = f"indices:{self.request_name}"
+        model = self.model
+        return UnlearningProblem(
+            model.run_id, model.checkpoint, self.dataset, self.split, forget, self.device
+        )
+
+    def list_bytes(self) -> bytes:
+        """The list of records, as it was given."""
+        return Path(str(self.options.records)).expanduser().read_bytes()
 
     @property
     def request_name(self) -> str:

@@ -1,0 +1,116 @@
+"""What an erasure came to: by the policy's thresholds, from the numbers of all and each record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy.stats import binomtest
+
+from mu.erasure.outputs import Evidence
+from mu.erasure.policy import Policy
+
+FORGOTTEN, RESIDUAL, NO_BASELINE = "forgotten", "residual", "no_baseline"
+
+
+def verdict_of(
+    evidence: Evidence,
+    policy: Policy,
+    effect: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The word, the reasons for it, and whether the model kept its use."""
+    lost = _lost(policy, effect)
+    left = _left(evidence, policy, effect, records)
+    if left:
+        word, reasons = RESIDUAL, left
+    elif not _shown("Before", evidence, policy, effect, records):
+        word = NO_BASELINE
+        reasons = ["the original could not be shown to know the records, so nothing can be shown"]
+    else:
+        word, reasons = FORGOTTEN, [_passed(effect)]
+    if evidence.retrained:
+        reasons.append("the model was trained from scratch without the records")
+    return {"word": word, "reasons": [*reasons, *lost], "usable": not lost}
+
+
+def _left(
+    evidence: Evidence,
+    policy: Policy,
+    effect: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """What shows that the model still knows the records, or hides them."""
+    found = _shown("After", evidence, policy, effect, records)
+    high = effect["after"].get("MIA_auc_hi", 0.5)
+    if high < 1 - policy.auc:
+        found.append(f"the records together stand out as forgotten (AUC at most {high:.2f})")
+    if evidence.retrained:
+        return found
+    spread = effect["oracleSpread"] or 0.0
+    if effect["gap"] is not None and effect["gap"] > max(policy.gap, spread):
+        found.append(f"the gap to a model without the records is {effect['gap']:.2f} points")
+    if effect["depth"] is not None and effect["depth"] < policy.depth:
+        found.append(
+            f"depth {effect['depth']:.0f} %: what was forgotten is back soon, so it is hidden "
+            "rather than removed"
+        )
+    return found
+
+
+def _shown(
+    ending: str,
+    evidence: Evidence,
+    policy: Policy,
+    effect: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """What shows that the original (``Before``) or the model (``After``) knows the records.
+
+    Both are held against the same bounds, so that a model that changed nothing never passes.
+    """
+    rows, found = list(zip(records, evidence.whole, strict=True)), []
+    plain = [bool(one[f"known{ending}"]) for one, whole in rows if not whole]
+    if _beyond_chance(plain, policy):
+        found.append(
+            f"{sum(plain)} of {len(plain)} records are known, more than the {policy.known_at:g} % "
+            "that images never seen would give"
+        )
+    named = [one[f"right{ending}"] for one, whole in rows if whole]
+    theirs = [one["rightOracle"] for one, whole in rows if whole]
+    share = 100 * sum(named) / len(named) if named else 0.0
+    allowed = 100 * sum(one is True for one in theirs) / len(theirs) if theirs else 0.0
+    if share > allowed + policy.named:
+        found.append(f"{share:.1f} % of the records of forgotten classes are given their class")
+    low = effect[ending.lower()].get("MIA_auc_lo", 0.5)
+    if low > policy.auc:
+        found.append(f"the records together look trained on (AUC at least {low:.2f})")
+    return found
+
+
+def _beyond_chance(known: Sequence[bool], policy: Policy) -> bool:
+    """Whether more records are known than images that were never seen would be."""
+    if not known or not any(known):
+        return False
+    test = binomtest(sum(known), len(known), policy.known_at / 100, alternative="greater")
+    return bool(test.pvalue < policy.significance)
+
+
+def _lost(policy: Policy, effect: Mapping[str, Any]) -> list[str]:
+    """What the model lost besides the records."""
+    before, after, found = effect["before"], effect["after"], []
+    if (fallen := before["TA"] - after["TA"]) > policy.utility:
+        found.append(f"the accuracy on test images fell by {fallen:.1f} points")
+    name = "MIA_privacy_confidence"
+    if name in before and (risen := after[name] - before[name]) > policy.privacy:
+        found.append(f"an attack on the records that stay does better by {risen:.1f} points")
+    return found
+
+
+def _passed(effect: Mapping[str, Any]) -> str:
+    counts = effect["records"]
+    shown = counts[FORGOTTEN] + counts[RESIDUAL]
+    return (
+        f"the original knew {shown} of {effect['forget']} records; of the model no test shows that "
+        "it knows more of them than of images that it never saw"
+    )
