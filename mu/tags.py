@@ -28,8 +28,9 @@ FORGET: Final = "mu.forget"  # the sample numbers of the forget set
 POISON: Final = "mu.poison"  # trigger, target and samples, of a run on poisoned data
 SUSPECTS: Final = "mu.suspects"  # of a run that suspects samples: their list
 LOG_PLACE: Final = "mu.log_place"  # of an erasure: its place in the log of evidence, from 0
-GATE: Final = "mu.gate"  # of an erasure: open, or closed where its model may not be used
-EVIDENCE: Final = "mu.evidence"  # of a registered version: the erasure that shows it
+# Of an erasure, and of the run whose network it measured: whether that may be used.
+GATE: Final = "mu.gate"
+EVIDENCE: Final = "mu.evidence"  # of a run or a registered version: the erasure that measured it
 RETIRED: Final = "mu.retired"  # the erasure since which the run's network is not to be used
 IMPORTED: Final = "mu.imported"  # the file that an original was imported from
 

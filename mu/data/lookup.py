@@ -23,13 +23,19 @@ class Names:
             self._by_last.setdefault(_last(name), []).append(number)
 
     def called(self, text: str) -> list[int]:
-        """The image with just this path; where there is none, all whose paths end with it."""
+        """The image with just this path; where there is none, all whose paths end with it.
+
+        Or, where there is none of these either, the one whose path the text ends with.
+        """
         text = relative(text, self._root)
         if text in self._numbers:
             return [self._numbers[text]]
         ending = f"/{text}"
         near = self._by_last.get(_last(text), [])
-        return [number for number in near if self._names[number].endswith(ending)]
+        if found := [number for number in near if self._names[number].endswith(ending)]:
+            return found
+        # A path from further up: photos/train/ants/1.jpg, where the folder is photos.
+        return [number for number in near if ending.endswith(f"/{self._names[number]}")]
 
     def fitting(self, text: str) -> list[int]:
         """All images that a pattern with ``*``, ``?`` or ``[...]`` fits; none if it is none."""

@@ -11,6 +11,7 @@ from mu.erasure.outputs import Evidence
 from mu.erasure.policy import Policy
 
 FORGOTTEN, RESIDUAL, NO_BASELINE = "forgotten", "residual", "no_baseline"
+OPEN, CLOSED = "open", "closed"  # the gate: whether the model may be used in place of the old one
 
 
 def verdict_of(
@@ -22,7 +23,7 @@ def verdict_of(
     """The word, the reasons for it, and whether the model kept its use."""
     lost = _lost(policy, effect)
     left = _left(evidence, policy, effect, records)
-    if left:
+    if left and not evidence.retrained:
         word, reasons = RESIDUAL, left
     elif not _shown("Before", evidence, policy, effect, records):
         word = NO_BASELINE
@@ -31,6 +32,7 @@ def verdict_of(
         word, reasons = FORGOTTEN, [_passed(effect)]
     if evidence.retrained:
         reasons.append("the model was trained from scratch without the records")
+        reasons += [f"{one}: by chance, or since similar images stay" for one in left]
     return {"word": word, "reasons": [*reasons, *lost], "usable": not lost}
 
 
@@ -102,7 +104,9 @@ def _lost(policy: Policy, effect: Mapping[str, Any]) -> list[str]:
     if (fallen := before["TA"] - after["TA"]) > policy.utility:
         found.append(f"the accuracy on test images fell by {fallen:.1f} points")
     name = "MIA_privacy_confidence"
-    if name in before and (risen := after[name] - before[name]) > policy.privacy:
+    risen = after.get(name, 0.0) - before.get(name, 0.0)
+    # More than the policy lets pass, and more than other samples would change.
+    if risen > policy.privacy and after[f"{name}_lo"] > before[f"{name}_hi"]:
         found.append(f"an attack on the records that stay does better by {risen:.1f} points")
     return found
 

@@ -105,12 +105,7 @@ def membership(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
     samples.
     """
     found = {_name(name): efficacy(outputs, name, seed=seed) for name in _attacks(outputs)}
-    private = _private(outputs, seed)
-    found |= {name: _accuracy(*pair) for name, pair in private.items()}
-    if private:
-        name = f"MIA_privacy_{MAIN}"
-        held_out = sum(len(part) for part in private[name][1:])
-        found[f"{name}_lo"], found[f"{name}_hi"] = wilson(found[name], held_out)
+    found |= _accuracies(_private(outputs, seed))
     found["MIA_lo"], found["MIA_hi"] = wilson(found["MIA"], len(outputs.forget))
     return {**found, **against_unseen(outputs, [MAIN], seed=seed)}
 
@@ -162,9 +157,18 @@ def unseen_of_same_classes(outputs: SplitOutputs) -> Outputs:
 
 
 def privacy(outputs: SplitOutputs, *, seed: int) -> dict[str, float]:
-    """``MIA_privacy_confidence`` alone, as :func:`membership` gives it; nothing of tiny sets."""
-    found = _private(outputs, seed, {MAIN: ATTACKS[MAIN]})
-    return {name: _accuracy(*pair) for name, pair in found.items()}
+    """``MIA_privacy_confidence`` with its interval, as :func:`membership`; nothing of tiny sets."""
+    return _accuracies(_private(outputs, seed, {MAIN: ATTACKS[MAIN]}))
+
+
+def _accuracies(private: Mapping[str, tuple[Attack, Outputs, Outputs]]) -> dict[str, float]:
+    """How often each attack is right, with the interval of the main one."""
+    found = {name: _accuracy(*pair) for name, pair in private.items()}
+    if private:
+        name = f"MIA_privacy_{MAIN}"
+        held_out = sum(len(part) for part in private[name][1:])
+        found[f"{name}_lo"], found[f"{name}_hi"] = wilson(found[name], held_out)
+    return found
 
 
 def _private(

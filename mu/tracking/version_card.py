@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from mlflow.entities import Run as MlflowRun
 
-from mu.tags import DATA, ENTRY, FORGET, MASK, ORACLE, UPSTREAM, WEIGHTS
+from mu.tags import DATA, ENTRY, EVIDENCE, FORGET, MASK, ORACLE, RETIRED, UPSTREAM, WEIGHTS
 from mu.tracking.view import run_path
 
 # What a version's tags take over from its run.
-KEPT_TAGS = (WEIGHTS, MASK, DATA, FORGET, UPSTREAM, ORACLE, ENTRY)
+KEPT_TAGS = (WEIGHTS, MASK, DATA, FORGET, UPSTREAM, ORACLE, ENTRY, EVIDENCE, RETIRED)
 KEPT_PARAMS = ("method", "forget")
 KEPT_METRICS = ("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap")
 MOST_LETTERS = 5000  # of a description, in a database

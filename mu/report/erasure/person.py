@@ -71,7 +71,8 @@ def _asked(request: Mapping[str, Any]) -> Iterator[str]:
     )
     yield "WHAT WE FOUND"
     told = [f"- {found[name]:,}: {text}" for name, text in FOUND.items() if found.get(name)]
-    named = f"{count(request['entries'], 'record was', 'records were')} named to us."
+    named = f"{count(request['entries'], 'record was', 'records were')} named to us, "
+    named += "by name or pattern."
     yield "\n".join([f"{named} What we found:", *told] if told else [f"{named} We found none."])
     if found.get("unknown"):
         yield (
@@ -166,8 +167,8 @@ def _meaning(predicate: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         yield (
-            "The old model already showed no trace of the records that our tests can measure. So "
-            "we cannot show you that something is gone. We did the steps above all the same."
+            "Our tests could not show that the old model knew the records. So we cannot show you "
+            "that something is gone. We did the steps above all the same."
         )
 
 

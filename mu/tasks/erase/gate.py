@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mu.erasure.effect import recompute
-from mu.erasure.verdict import FORGOTTEN, NO_BASELINE
+from mu.erasure.verdict import CLOSED, FORGOTTEN, NO_BASELINE, OPEN
 from mu.errors import UserError
 from mu.evidence.bundle import ENVELOPE, MODEL, STATEMENT, Bundle
 from mu.evidence.statement import read_statement
@@ -23,7 +23,6 @@ from mu.tracking.registered import Version, find_version, register, set_alias, t
 from mu.tracking.run_files import RunFiles
 
 BUNDLE_FILE = "evidence.zip"  # among the artifacts of an erasure
-OPEN, CLOSED = "open", "closed"
 
 
 @dataclass(frozen=True)
@@ -135,13 +134,14 @@ def promote(store: Store, address: str, alias: str) -> str:
     UserError that says why not, if an erasure retired the version, or its evidence does not hold.
     """
     version = find_version(store, address)
-    if erasure := version.tags.get(RETIRED):
+    told = {**store.run(version.run_id).data.tags, **version.tags} if version.run_id else {}
+    if erasure := told.get(RETIRED):
         raise UserError(
             f"{version} holds records that erasure {erasure} removed, so {alias} is not moved to "
             "it; take a version that was made without them"
         )
     text = "no erasure made it, so there is no evidence to check"
-    if erasure := version.tags.get(EVIDENCE):
+    if erasure := told.get(EVIDENCE):
         with RunFiles(store, erasure).fetched(BUNDLE_FILE) as file:
             try:
                 bundle = Bundle.read(file)

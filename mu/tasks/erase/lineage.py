@@ -12,12 +12,13 @@ import numpy as np
 
 from mu.data.images import ImageDataset, Indices
 from mu.data.splits import Split
+from mu.erasure.verdict import CLOSED
 from mu.errors import UserError
 from mu.methods.retrain import Retrain
 from mu.recipes.recipe import Recipe
 from mu.report.verdict import BAD
 from mu.run_record import RunRecord
-from mu.tags import DATA, VERDICT, WEIGHTS, fingerprint_tag
+from mu.tags import DATA, EVIDENCE, GATE, VERDICT, WEIGHTS, fingerprint_tag
 from mu.tracking.artifacts import TRANSFERRED
 
 
@@ -27,10 +28,12 @@ class Forgetting(NamedTuple):
     method: str
     run_id: str
     verdict: str  # what that came to, in a word; empty where there was no oracle to tell
+    erasure: str = ""  # the erasure that found records in it, and closed its gate
 
     def __str__(self) -> str:
         verdict = f", {self.verdict}" if self.verdict else ""
-        return f"forgotten by {self.method} in run {self.run_id} (not retrained{verdict})"
+        text = f"forgotten by {self.method} in run {self.run_id} (not retrained{verdict})"
+        return f"{text}, but erasure {self.erasure} lets it not pass" if self.erasure else text
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Knowledge:
 
         What an unlearning with a bad verdict hid, or did not remove, counts as known.
         """
-        failed = any(one.verdict in BAD for one in self.forgotten)
+        failed = any(one.verdict in BAD or one.erasure for one in self.forgotten)
         return bool(self.trained or self.unclear or failed)
 
 
@@ -139,7 +142,8 @@ class Lineage:
                 break
             earlier = np.intersect1d(removed, self._removed(before))
             if len(earlier) < len(removed) and not _unchanged(one, before):
-                how = Forgetting(method, one.run_id, one.tags.get(VERDICT, ""))
+                closed = one.tags.get(EVIDENCE, "?") if one.tags.get(GATE) == CLOSED else ""
+                how = Forgetting(method, one.run_id, one.tags.get(VERDICT, ""), closed)
                 forgotten[how] += len(removed) - len(earlier)
             removed, one = earlier, before
         return dict(forgotten), dict(without)

@@ -83,6 +83,8 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
         bundle.write(Path(plan.options.out).expanduser())
     gate = open_gate(plan, run_id, recorder.run_id, bundle, scope)
     recorder.tags({tags.GATE: gate.word})
+    for name, value in {tags.GATE: gate.word, tags.EVIDENCE: recorder.run_id}.items():
+        plan.store.client.set_tag(run_id, name, value)
     retire(plan.store, scope, recorder.run_id, target=gate.passed)
     return Erased(plan, run_id, oracle, scope, bundle, predicate, gate)
 

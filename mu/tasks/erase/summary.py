@@ -9,14 +9,17 @@ from typing import Any
 
 from mu.evidence.bundle import Bundle
 from mu.report import console
+from mu.report.alarms import alarms_of, texts
 from mu.report.markdown import links_list, markdown_table, paragraphs
 from mu.tasks.erase.gate import BUNDLE_FILE, Gate
 from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.scope import Scope
 from mu.tasks.outputs import log_data
-from mu.tracking import Recorder, browse
+from mu.tasks.suspects import name_of
+from mu.tracking import Recorder, browse, read_run
 
 BUNDLE_FOLDER = "evidence"
+MOST_SHOWN = 10  # near-copies, and leftovers
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,23 @@ def print_found(plan: ErasePlan) -> None:
         lines = [[str(one.line), one.text, one.status, one.note] for one in others]
         console.print_texts("", ["line", "record", "status", "note"], lines, "rlll", plain=True)
     if len(near.numbers):
-        word = "forgotten, too" if plan.policy.near_copies == "forget" else "kept"
-        shown = [
-            [str(number), str(of), f"{value:.3f}"]
-            for number, value, of in zip(near.numbers, near.similarity, near.of, strict=True)
-        ][:10]
-        console.print_texts(
-            f"near-copies, {word} (policy: near_copies={plan.policy.near_copies})",
-            ["sample", "of", "similarity"], shown, "rrr", plain=True,
-        )  # fmt: skip
+        _print_near(plan)
     console.say(f"method: {plan.chosen.method.name} ({plan.chosen.why})")
+
+
+def _print_near(plan: ErasePlan) -> None:
+    """The near-copies that are most alike, with the names of their files."""
+    near, numbers = plan.near, [*zip(plan.near.numbers, plan.near.of, strict=True)]
+    rows = [
+        [*(f"{one} {name_of(plan.dataset, int(one))}".strip() for one in pair), f"{value:.4f}"]
+        for pair, value in zip(numbers[:MOST_SHOWN], near.similarity, strict=False)
+    ]
+    word = "forgotten, too" if plan.policy.near_copies == "forget" else "kept"
+    console.print_texts(
+        f"near-copies, {word} (policy: near_copies={plan.policy.near_copies}, "
+        f"near_at={plan.policy.near_at:g}); the first {len(rows)} of {len(numbers)}",
+        ["sample", "of", "similarity"], rows, "llr", plain=True,
+    )  # fmt: skip
 
 
 def print_erased(done: Erased, run_id: str) -> None:
@@ -119,8 +129,11 @@ def print_erased(done: Erased, run_id: str) -> None:
     rows = {"original": effect["before"], "unlearned": {**effect["after"], **more}}
     if effect["oracle"]:
         rows["oracle"] = effect["oracle"]
-    console.print_results(f"{effect['forget']} records", rows)
+    console.print_results(f"records to forget: {effect['forget']}", rows)
     counts = ", ".join(f"{n} {word}" for word, n in effect["records"].items())
+    _print_leftovers(done)
+    made = read_run(done.plan.store, done.unlearned)
+    console.print_warnings(texts(alarms_of(made, made.oracle.metrics if made.oracle else {})))
     console.print_lines(
         {
             "verdict": f"{verdict['word']}: {'; '.join(verdict['reasons'])}",
@@ -135,6 +148,15 @@ def print_erased(done: Erased, run_id: str) -> None:
             "browse": browse(done.plan.store, run_id=run_id),
         }
     )
+
+
+def _print_leftovers(done: Erased) -> None:
+    """What is left beside the networks."""
+    left = [one for one in done.scope.leftovers if one.removed_at is None]
+    rows = [[one.kind, (one.run_id or "-")[:8], one.where, one.note] for one in left[:MOST_SHOWN]]
+    if rows:
+        title = f"leftovers, the first {len(rows)} of {len(left)}"
+        console.print_texts(title, ["kind", "run", "where", "note"], rows, "llll", plain=True)
 
 
 def _masks(done: Erased) -> str:

@@ -81,7 +81,7 @@ def test_what_is_bad_is_said() -> None:
     predicate, records = sample("residual")
     predicate["verdict"]["usable"] = False
     text = Reader(page(predicate, records, None)).text
-    assert "lost more of its use" in text
+    assert "may not be used, by the policy" in text
     assert "after the due day" in text
     assert "with changes that no commit holds" in text
     assert "Not forgotten: a trace remains." in text
