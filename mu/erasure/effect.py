@@ -124,12 +124,9 @@ def _records(evidence: Evidence, policy: Policy) -> list[dict[str, Any]]:
                 row[f"{name}{ending}"] = None if math.isnan(rate) else rounded(rate)
             row[f"right{ending}"] = bool(right[role][place]) if role in right else None
 
-        def known(ending: str, row: Mapping[str, Any] = row, whole: bool = bool(whole)) -> bool:
-            rate = row[f"fpr{ending}"]
-            member = rate is not None and rate <= policy.known_at
-            return member or (whole and row[f"right{ending}"])
-
-        row |= {f"known{ending}": known(ending) for ending in ("Before", "After")}
+            if role in rates:
+                member = bool(found[0] <= policy.known_at)
+                row[f"known{ending}"] = member or bool(whole and right[role][place])
         row["verdict"] = NO_BASELINE if not row["knownBefore"] else FORGOTTEN
         if row["knownBefore"] and row["knownAfter"]:
             row["verdict"] = RESIDUAL

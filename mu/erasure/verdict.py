@@ -45,7 +45,7 @@ def _left(
     """What shows that the model still knows the records, or hides them."""
     found = _shown("After", evidence, policy, effect, records)
     high = effect["after"].get("MIA_auc_hi", 0.5)
-    if high < 1 - policy.auc:
+    if high < min(1 - policy.auc, _of_oracle(effect)):
         found.append(f"the records together stand out as forgotten (AUC at most {high:.2f})")
     if evidence.retrained:
         return found
@@ -72,11 +72,13 @@ def _shown(
     Both are held against the same bounds, so that a model that changed nothing never passes.
     """
     rows, found = list(zip(records, evidence.whole, strict=True)), []
-    plain = [bool(one[f"known{ending}"]) for one, whole in rows if not whole]
-    if _beyond_chance(plain, policy):
+    plain = [one[f"known{ending}"] for one, whole in rows if not whole]
+    never = [one.get("knownOracle", False) for one, whole in rows if not whole]
+    chance = max(policy.known_at, 100 * sum(never) / max(len(never), 1))
+    if _beyond_chance(plain, chance, policy):
         found.append(
-            f"{sum(plain)} of {len(plain)} records are known, more than the {policy.known_at:g} % "
-            "that images never seen would give"
+            f"{sum(plain)} of {len(plain)} records are known, more than the {chance:.3g} % that a "
+            "model that never saw them would know"
         )
     named = [one[f"right{ending}"] for one, whole in rows if whole]
     theirs = [one["rightOracle"] for one, whole in rows if whole]
@@ -85,16 +87,24 @@ def _shown(
     if share > allowed + policy.named:
         found.append(f"{share:.1f} % of the records of forgotten classes are given their class")
     low = effect[ending.lower()].get("MIA_auc_lo", 0.5)
-    if low > policy.auc:
+    if low > max(policy.auc, _of_oracle(effect)):
         found.append(f"the records together look trained on (AUC at least {low:.2f})")
     return found
 
 
-def _beyond_chance(known: Sequence[bool], policy: Policy) -> bool:
-    """Whether more records are known than images that were never seen would be."""
+def _of_oracle(effect: Mapping[str, Any]) -> float:
+    """How well the attack tells the records in an oracle, which never saw them; 0.5 without one.
+
+    It is not 0.5 where test images differ from training images, as those of other writers do.
+    """
+    return float((effect["oracle"] or {}).get("MIA_auc", 0.5))
+
+
+def _beyond_chance(known: Sequence[bool], chance: float, policy: Policy) -> bool:
+    """Whether more records are known than so many percent of them, by chance."""
     if not known or not any(known):
         return False
-    test = binomtest(sum(known), len(known), policy.known_at / 100, alternative="greater")
+    test = binomtest(sum(known), len(known), chance / 100, alternative="greater")
     return bool(test.pvalue < policy.significance)
 
 

@@ -163,3 +163,13 @@ def test_lost_use_is_said():
     verdict = assess(replace(found, models={**found.models, "model": worse}), POLICY).verdict
     assert not verdict["usable"]
     assert any("accuracy on test images fell" in one for one in verdict["reasons"])
+
+
+def test_what_an_oracle_shows_too_is_no_knowledge():
+    """As where test images are of another kind than training images."""
+    first = evidence(8.0, 6.0)
+    assert assess(first, POLICY).verdict["word"] == RESIDUAL
+    beside = replace(first, models={**first.models, "oracle": first.models["model"]})
+    found = assess(beside, POLICY)
+    assert found.verdict["word"] != RESIDUAL
+    assert all(row["knownOracle"] == row["knownAfter"] for row in found.records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -119,7 +120,8 @@ def print_erased(done: Erased, run_id: str) -> None:
     effect, verdict = done.predicate["effect"], done.predicate["verdict"]
     models = done.scope.models
     lines = [
-        [one.run_id[:8], one.entry, str(one.records), one.decision, one.reason] for one in models
+        [one.run_id[:8], one.entry, str(one.records), one.decision, _short(one.reason)]
+        for one in models
     ]
     console.print_texts(
         "models of the store that hold the records, or descend from one that does",
@@ -148,6 +150,11 @@ def print_erased(done: Erased, run_id: str) -> None:
             "browse": browse(done.plan.store, run_id=run_id),
         }
     )
+
+
+def _short(text: str) -> str:
+    """With the first digits of each run ID alone, by which a run is found everywhere."""
+    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{24}\b", r"\1", text)
 
 
 def _print_leftovers(done: Erased) -> None:
