@@ -78,7 +78,8 @@ def lineage(store: Store, one: RunRecord) -> Tree:
         branch = branch.add(Text(in_words(step), style="bold" if step is one else ""))
     if one.oracle:
         branch.add(Text(f"compared with {in_words(one.oracle)}"))
-    made = derived(store, one)
+    above = {step.run_id for step in chain}
+    made = [step for step in derived(store, one) if step.run_id not in above]
     for step in made[:MOST_DERIVED]:
         branch.add(Text(in_words(step)))
     if len(made) > MOST_DERIVED:

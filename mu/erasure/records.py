@@ -184,9 +184,15 @@ def refuse_nothing_to_do(records: Sequence[Record]) -> None:
         return
     counts = Counter(one.status for one in records)
     words = ", ".join(f"{counts[one]} {one}" for one in get_args(Status) if counts[one])
+    remedy = "check the list, or name the model that was trained on them"
+    if counts["forgotten"]:
+        remedy = (
+            "the evidence of those that are forgotten is in the runs that erased them: mu runs "
+            "--entry erase"
+        )
     raise UserError(
         f"the model was trained on none of the {len(records)} records ({words}), so there is "
-        "nothing to forget; check the list, or name the model that was trained on them"
+        f"nothing to forget; {remedy}"
     )
 
 
