@@ -14,9 +14,10 @@ from mu.cli.requests import DeviceOptions
 from mu.evaluation.catalogue import metric
 from mu.evaluation.distance.klom import klom_by_part
 from mu.evaluation.unlearning import predict_split
+from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks.resolve import problem_of
-from mu.tracking import Store, connect, load_checkpoint, read_run, rounded
+from mu.tracking import Store, connect, load_checkpoint, read_run
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
 from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import files
