@@ -14,11 +14,13 @@ only where more of them are known than chance gives.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.stats
 from numpy.typing import NDArray
 
 from mu.erasure.outputs import ROLES, Evidence
@@ -35,6 +37,7 @@ from mu.readers.documents import read_json
 from mu.rounding import rounded
 
 FORGET = ("trained", "copy", "near_copy")  # what is known of the records that are forgotten
+DRAWS = 20_000  # by which the number of records that are known by chance is drawn
 FEWEST = 10  # records of which an attack on all of them together can tell something
 ATTACK = "confidence of the label, against test images of the same class"
 WITH_REFERENCES = "LiRA, calibrated for each record by {count} reference models"
@@ -61,7 +64,7 @@ def assess(evidence: Evidence, policy: Policy) -> Assessment:
     for one in records:
         counts[one["verdict"]] += 1
     oracle = numbers.get("oracle")
-    effect = {
+    effect: dict[str, Any] = {
         "forget": len(evidence.whole),
         "retain": len(evidence.models["model"].retain),
         "test": len(evidence.models["model"].test),
@@ -73,6 +76,7 @@ def assess(evidence: Evidence, policy: Policy) -> Assessment:
         "depth": evidence.depth,
         "attack": _attack(evidence),
         "records": counts,
+        "chance": _chances(evidence, policy, records),
         "notTested": _not_tested(evidence),
     }
     return Assessment(effect, records, verdict_of(evidence, policy, effect, records))
@@ -88,6 +92,11 @@ def recompute(files: Mapping[str, bytes], predicate: Mapping[str, Any]) -> dict[
     found = assess(evidence, policy)
     records = iter(found.records)
     stated = read_json(files["records.json"])
+    counts = Counter(one["status"] for one in stated)
+    if sum(counts[status] for status in FORGET) != len(found.records):
+        raise ValueError("records.json and outputs.npz are of different numbers of records")
+    if any(counts[name] != many for name, many in predicate["request"]["found"].items()):
+        raise ValueError("request.found does not count the records of records.json")
     again = [{**one, **(next(records, {}) if one["status"] in FORGET else {})} for one in stated]
     return {"effect": found.effect, "verdict": found.verdict, "records": again}
 
@@ -143,23 +152,70 @@ def _rates(outputs: SplitOutputs, evidence: Evidence, policy: Policy) -> NDArray
     if known is not None:
         found = exposure(margins, known.margins, known.seen)
         return np.stack([found.rate, found.low, found.high])
-    rates = _among_unseen(outputs, policy)
+    rates = _among_unseen(outputs, evidence, policy)
     return np.stack([rates, np.full(len(rates), np.nan), np.full(len(rates), np.nan)])
 
 
-def _among_unseen(outputs: SplitOutputs, policy: Policy) -> NDArray[np.float64]:
-    """Percent of unseen images, of its class where these are enough, it is as sure of; (n,)."""
+def _among_unseen(outputs: SplitOutputs, evidence: Evidence, policy: Policy) -> NDArray[np.float64]:
+    """Percent of unseen images that a model is as sure of, each record counted among them; (n,).
+
+    So that of a record that is no different from m unseen images it is at most p with a probability
+    of at most p percent, however few they are.
+    """
     unseen = unseen_of_same_classes(outputs)
-    fewest = math.ceil(100 / policy.known_at) if policy.known_at else 1
-    labels, of_unseen = outputs.forget.labels.numpy(), unseen.labels.numpy()
     margins, others = (one.score("margin").numpy() for one in (outputs.forget, unseen))
-    found = np.full(len(labels), np.nan)
-    for label in np.unique(labels):
-        rows, same = labels == label, others[of_unseen == label]
-        pool = same if len(same) >= fewest else others
-        if len(pool) >= fewest:
-            found[rows] = as_sure(margins[rows], pool)
+    found = np.full(len(margins), np.nan)
+    for rows, pool in _pools(evidence, policy):
+        count = np.rint(as_sure(margins[rows], others[pool]) / 100 * len(pool))
+        found[rows] = 100 * (count + 1) / (len(pool) + 1)
     return found
+
+
+def _pools(evidence: Evidence, policy: Policy) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Places of records, and of the unseen images that they are compared with.
+
+    Those of their class, where these are enough to tell ``known_at``; else those of all classes.
+    """
+    outputs = evidence.models["model"]
+    labels, unseen = outputs.forget.labels.numpy(), unseen_of_same_classes(outputs).labels.numpy()
+    fewest = math.ceil(100 / policy.known_at) if policy.known_at else 1
+    same = {one: np.flatnonzero(unseen == one) for one in np.unique(labels).tolist()}
+    found = [
+        (np.flatnonzero(labels == one), pool) for one, pool in same.items() if len(pool) >= fewest
+    ]
+    few = [one for one, pool in same.items() if len(pool) < fewest]
+    if few and len(unseen) >= fewest:
+        found.append((np.flatnonzero(np.isin(labels, few)), np.arange(len(unseen))))
+    return found
+
+
+def _chances(
+    evidence: Evidence, policy: Policy, records: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
+    """Probability of so many known records, or more, if they were no different from unseen images.
+
+    Records of a class that is forgotten as a whole are not among them. All records of a class are
+    held against the same few images, so their number varies more than a binomial's: it is drawn,
+    with the share that lies above those images (a beta distribution).
+    """
+    plain = ~evidence.whole
+    known = {
+        name: sum(one[f"known{name}"] for one, p in zip(records, plain, strict=True) if p)
+        for name in ("Before", "After")
+    }
+    if evidence.references is not None:
+        of_many = scipy.stats.binom(int(plain.sum()), policy.known_at / 100)
+        return {name.lower(): rounded(of_many.sf(many - 1)) for name, many in known.items()}
+    draws, counts = np.random.default_rng([evidence.seed, 9]), np.zeros(DRAWS, np.int64)
+    for rows, pool in _pools(evidence, policy):
+        above = math.floor(policy.known_at / 100 * (len(pool) + 1) + 1e-9) - 1
+        if above >= 0:
+            share = draws.beta(above + 1, len(pool) - above, DRAWS)
+            counts += draws.binomial(int(plain[rows].sum()), share)
+    return {
+        name.lower(): rounded((1 + int((counts >= many).sum())) / (DRAWS + 1))
+        for name, many in known.items()
+    }
 
 
 def _not_tested(evidence: Evidence) -> list[str]:

@@ -73,12 +73,12 @@ def _shown(
     """
     rows, found = list(zip(records, evidence.whole, strict=True)), []
     plain = [one[f"known{ending}"] for one, whole in rows if not whole]
-    never = [one.get("knownOracle", False) for one, whole in rows if not whole]
-    chance = max(policy.known_at, 100 * sum(never) / max(len(never), 1))
-    if _beyond_chance(plain, chance, policy):
+    never = [one.get("knownOracle") for one, whole in rows if not whole]
+    chance = effect["chance"][ending.lower()]
+    if chance <= policy.significance and _more_than_oracle(plain, never, policy):
         found.append(
-            f"{sum(plain)} of {len(plain)} records are known, more than the {chance:.3g} % that a "
-            "model that never saw them would know"
+            f"{sum(plain)} of {len(plain)} records are known, more than chance gives of images "
+            f"that were never seen (p {chance:.2g})"
         )
     named = [one[f"right{ending}"] for one, whole in rows if whole]
     theirs = [one["rightOracle"] for one, whole in rows if whole]
@@ -100,12 +100,15 @@ def _of_oracle(effect: Mapping[str, Any]) -> float:
     return float((effect["oracle"] or {}).get("MIA_auc", 0.5))
 
 
-def _beyond_chance(known: Sequence[bool], chance: float, policy: Policy) -> bool:
-    """Whether more records are known than so many percent of them, by chance."""
-    if not known or not any(known):
+def _more_than_oracle(known: Sequence[bool], oracle: Sequence[bool | None], policy: Policy) -> bool:
+    """Whether more records are known than an oracle knows, by a sign test; yes without one."""
+    if None in oracle:
+        return True
+    ours = sum(one and not other for one, other in zip(known, oracle, strict=True))
+    theirs = sum(bool(other) and not one for one, other in zip(known, oracle, strict=True))
+    if not ours:
         return False
-    test = binomtest(sum(known), len(known), chance / 100, alternative="greater")
-    return bool(test.pvalue < policy.significance)
+    return bool(binomtest(ours, ours + theirs, alternative="greater").pvalue <= policy.significance)
 
 
 def _lost(policy: Policy, effect: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,9 @@ whether anything was changed.
 
 from __future__ import annotations
 
+import random
+import time
+
 from mlflow.entities import Run as MlflowRun
 
 from mu.errors import UserError
@@ -16,6 +19,7 @@ from mu.tracking.run_files import RunFiles
 from mu.tracking.store import Store
 
 LOG_FILE = "evidence_log.txt"
+PAUSE = 0.5  # seconds, at most, before the next try
 TRIES = 20  # at a place that another process takes at the same time
 
 
@@ -39,7 +43,8 @@ def append_line(store: Store, run_id: str, line: str) -> list[str]:
     """Add a line for a run; gives the log with that line as its last one.
 
     A store that is a file or a database is locked meanwhile. Of two processes that take one place
-    of a server's, one gives way. UserError as of :func:`log_lines`.
+    of a server's, who comes second gives way; both, if they came at once. UserError as of
+    :func:`log_lines`.
     """
     for _ in range(TRIES):
         with store.alone():
@@ -48,9 +53,10 @@ def append_line(store: Store, run_id: str, line: str) -> list[str]:
             RunFiles(store, run_id).put(LOG_FILE, "".join(f"{one}\n" for one in lines).encode())
             store.client.set_tag(run_id, LOG_PLACE, str(place))
             taken = [run.info.run_id for run in _holders(store).get(place, [])]
-        if min(taken, default=run_id) == run_id:
+        if taken in ([], [run_id]):
             return lines
         store.client.delete_tag(run_id, LOG_PLACE)
+        time.sleep(random.uniform(0, PAUSE))
     raise UserError("the log of evidence is being written to by others all the time; try again")
 
 

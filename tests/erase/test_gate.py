@@ -67,7 +67,7 @@ def test_an_erasure_that_passes_moves_the_alias_and_retires_the_old_version(worl
     new, old = find_version(store, PRODUCTION), find_version(store, FIRST)
     assert (new.number, new.tags[tags.EVIDENCE]) == (2, world.first)
     assert tags.RETIRED not in new.tags
-    assert old.tags[tags.RETIRED] == world.second  # by its scope; before, by the first one
+    assert old.tags[tags.RETIRED] == world.first  # the gate of the second one is closed
     assert tags.RETIRED in store.run(world.original).data.tags
     gates = [store.run(one).data.tags[tags.GATE] for one in (world.first, world.second)]
     assert gates == ["open", "closed"]

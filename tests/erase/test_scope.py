@@ -50,7 +50,7 @@ def test_a_lineage_and_what_becomes_of_each(family: Family) -> None:
     assert decided(family.store, [original]) == {
         original: ("unlearn", 4, seen),
         sparse: ("retire", 4, seen),
-        other: ("not_affected", 0, "trained on other data"),
+        other: ("not_affected", 0, "trained on data of another fingerprint"),
         unlearned: ("retire", 1, f"trained on 1 of the 4 records, {by_ft}"),
         twice: ("not_affected", 0, f"{by_ga}, {by_ft}"),
         oracle: ("not_affected", 0, f"retrained without them in run {oracle}"),

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mu.erasure.effect import assess
+from mu.erasure.effect import _chances, _records, assess
 from mu.erasure.outputs import Evidence, References
 from mu.erasure.policy import Policy
 from mu.erasure.verdict import FORGOTTEN, NO_BASELINE, RESIDUAL
@@ -49,11 +49,11 @@ def evidence(before: float, after: float, *, count: int = 30, seed: int = 0, **m
 
 
 def by_hand(one: SplitOutputs, place: int) -> float:
-    """Percent of test images of the record's class of which the network is at least as sure."""
+    """Percent of the record and test images of its class of which the network is as sure."""
     margins = one.test.score("margin").tolist()
     label, mine = int(one.forget.labels[place]), float(one.forget.score("margin")[place])
     same = [m for m, its in zip(margins, one.test.labels.tolist(), strict=True) if its == label]
-    return 100 * sum(m >= mine for m in same) / len(same)
+    return 100 * (sum(m >= mine for m in same) + 1) / (len(same) + 1)
 
 
 @laws(20)
@@ -173,3 +173,14 @@ def test_what_an_oracle_shows_too_is_no_knowledge():
     found = assess(beside, POLICY)
     assert found.verdict["word"] != RESIDUAL
     assert all(row["knownOracle"] == row["knownAfter"] for row in found.records)
+
+
+def test_chance_is_what_it_is_said_to_be():
+    """Records that are no different from unseen images seem known as often as is stated."""
+    found = [evidence(2.0, 2.0, seed=seed) for seed in range(80)]
+    rows = [_records(one, POLICY) for one in found]
+    chances = [_chances(one, POLICY, its)["after"] for one, its in zip(found, rows, strict=True)]
+    assert np.mean(np.array(chances) <= 0.05) <= 0.1
+    assert np.mean(np.array(chances) <= 0.5) >= 0.2
+    sure = evidence(2.0, 6.0)
+    assert _chances(sure, POLICY, _records(sure, POLICY))["after"] < 0.001

@@ -36,8 +36,11 @@ def test_real_numbers_come_out_and_false_ones_are_named() -> None:
         for place, one in enumerate(whole.records)
     ]
     rows.insert(3, {"id": "f" * 64, "status": "unknown", "verdict": None})
+    plain = predicate()
+    counted = {**dict.fromkeys(plain["request"]["found"], 0), "trained": len(rows) - 1}
     stated = {
-        **predicate(),
+        **plain,
+        "request": {**plain["request"], "found": {**counted, "unknown": 1}},
         "policy": policy.as_dict(),
         "effect": dict(whole.effect),
         "verdict": dict(whole.verdict),

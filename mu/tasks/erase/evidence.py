@@ -15,6 +15,7 @@ import numpy as np
 from mu import tags
 from mu.erasure.effect import FORGET
 from mu.erasure.outputs import Evidence, References
+from mu.errors import UserError
 from mu.evaluation.attacks.exposure import FEWEST_REFERENCES
 from mu.evaluation.references import Kept
 from mu.evaluation.unlearning import predict_split
@@ -69,7 +70,10 @@ def _references(plan: ErasePlan, run_id: str) -> References | None:
     found = records(plan.store, {tags.ENTRY: "lira", tags.UPSTREAM: run_id}, FINISHED)
     if (attack := next(iter(found), None)) is None:
         return None
-    kept = Kept.read(attack.read, int(attack.params["references"]))
+    try:
+        kept = Kept.read(attack.read, int(attack.params["references"]))
+    except (UserError, ValueError):  # they were removed since
+        return None
     places = np.flatnonzero(np.isin(kept.samples, plan.split.forget))
     if len(kept.seen) < FEWEST_REFERENCES or len(places) != len(plan.split.forget):
         return None

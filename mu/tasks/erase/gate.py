@@ -13,6 +13,7 @@ from mu.errors import UserError
 from mu.evidence.bundle import ENVELOPE, MODEL, STATEMENT, Bundle
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
+from mu.methods import ORACLE_METHOD
 from mu.model_names import SCHEME
 from mu.tags import DATA, ENTRY, EVIDENCE, GATE, RETIRED, fingerprint_tag
 from mu.tasks.erase.plan import ErasePlan
@@ -47,7 +48,12 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope:
 
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
-    why = refusal(bundle) or _brought_back(plan, run_id) or _overtaken(plan, run_id)
+    why = (
+        refusal(bundle)
+        or _retired(plan.store, run_id)
+        or _brought_back(plan, run_id)
+        or _overtaken(plan, run_id)
+    )
     if why:
         return Gate(CLOSED, why)
     if plan.version is None:
@@ -65,6 +71,14 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope:
     return Gate(OPEN, text, version)
 
 
+def passing(*, retrained: bool) -> tuple[str, ...]:
+    """Verdicts that let a model pass.
+
+    One that was trained without the records needs no proof that the original knew them.
+    """
+    return (FORGOTTEN, NO_BASELINE) if retrained else (FORGOTTEN,)
+
+
 def refusal(bundle: Bundle) -> str:
     """Why a bundle does not let its model pass; empty if it does."""
     signed = ENVELOPE in bundle.files
@@ -72,14 +86,18 @@ def refusal(bundle: Bundle) -> str:
         if not check.ok:
             return f"the evidence does not verify ({check.name}: {check.detail})"
     _, found = read_statement(bundle.files[STATEMENT])
-    verdict = found["verdict"]
-    # A model that was trained without the records needs no proof that the original knew them.
-    passing = (FORGOTTEN, NO_BASELINE) if found["action"]["retrained"] else (FORGOTTEN,)
-    if verdict["word"] not in passing:
+    verdict, retrained = found["verdict"], found["action"]["method"] == ORACLE_METHOD
+    if verdict["word"] not in passing(retrained=retrained):
         return f"the verdict is {verdict['word']}"
     if not verdict["usable"]:
         return f"the model lost its use: {verdict['reasons'][-1]}"  # what was lost stands last
     return ""
+
+
+def _retired(store: Store, run_id: str) -> str:
+    """Why a model is not to be used, since another erasure found its records in it."""
+    erasure = store.run(run_id).data.tags.get(RETIRED)
+    return f"erasure {erasure} retired it meanwhile; erase the records of both" if erasure else ""
 
 
 def _overtaken(plan: ErasePlan, run_id: str) -> str:
@@ -116,13 +134,10 @@ def _brought_back(plan: ErasePlan, run_id: str) -> str:
     return ""
 
 
-def retire(store: Store, scope: Scope, erasure: str, *, target: bool) -> None:
-    """Mark every model that holds the records as not to be used, with its registered versions.
-
-    ``target``: whether the one that was to forget has a successor, too.
-    """
+def retire(store: Store, scope: Scope, erasure: str) -> None:
+    """Mark every model that holds the records as not to be used, with its registered versions."""
     for one in scope.models:
-        if one.decision == "retire" or (one.decision in ("unlearn", "retrain") and target):
+        if one.decision in ("unlearn", "retire"):
             store.client.set_tag(one.run_id, RETIRED, erasure)
             for version in one.versions:
                 tag_version(store, version.name, version.number, {RETIRED: erasure})

@@ -16,6 +16,7 @@ from mu.cli.requests import DeviceOptions, EraseOptions, Request
 from mu.data import COPIES
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Indices
+from mu.distributed.place import place
 from mu.erasure.copies import NearCopies, copies_of, near_copies
 from mu.erasure.policy import Policy
 from mu.erasure.records import (
@@ -64,6 +65,7 @@ class ErasePlan:
     near: NearCopies
     chosen: Chosen
     device: DeviceOptions
+    listed: bytes  # the list of records, as it was given
 
     @property
     def due(self) -> datetime:
@@ -84,10 +86,6 @@ class ErasePlan:
             model.run_id, model.checkpoint, self.dataset, self.split, forget, self.device
         )
 
-    def list_bytes(self) -> bytes:
-        """The list of records, as it was given."""
-        return Path(str(self.options.records)).expanduser().read_bytes()
-
     @property
     def request_name(self) -> str:
         """Of the request, where a file's name might say too much."""
@@ -98,6 +96,8 @@ def make_plan(
     store: Store, options: EraseOptions, request: Request, device: DeviceOptions
 ) -> ErasePlan:
     """Check what was requested, and find the records and their copies."""
+    if device.devices > 1 or place().size > 1:
+        raise UserError("erase works in one process; leave devices out")
     policy = Policy.of_file(options.policy)
     key = None if options.key is None else load_private_key(Path(options.key))
     received = received_at(options.received)
@@ -110,7 +110,8 @@ def make_plan(
         )
     spec = model.spec()
     dataset = data_of(spec, {"data_dir": options.data_dir})
-    entries = read_request(Path(str(options.records)), options.subject)
+    file = Path(str(options.records)).expanduser()
+    entries, listed = read_request(file, options.subject), file.read_bytes()
     records = resolve(entries, dataset, spec)
     refuse_nothing_to_do(records)
     numbers, parts = trained_numbers(records), spec.split(dataset)
@@ -135,7 +136,7 @@ def make_plan(
     chosen.method.check(split)
     return ErasePlan(
         str(uuid.uuid4()), store, options, policy, key, received, model, version, dataset,
-        records, split, copies, near, chosen, device,
+        records, split, copies, near, chosen, device, listed,
     )  # fmt: skip
 
 

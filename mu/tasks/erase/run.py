@@ -15,7 +15,7 @@ from mu.report.run_names import run_name
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.erase import statement
 from mu.tasks.erase.evidence import evidence_of, make_bundle, public_rows, seal
-from mu.tasks.erase.gate import BUNDLE_FILE, open_gate, retire
+from mu.tasks.erase.gate import BUNDLE_FILE, open_gate, passing, retire
 from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.leftovers import purge
 from mu.tasks.erase.plan import ErasePlan, make_plan
@@ -58,21 +58,24 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     sealer = Sealer()
     rows = statement.record_rows(plan, sealer)
     evidence = evidence_of(plan, run_id, oracle, rows)
-    scope = _scope(plan, run_id)
     found = assess(evidence, plan.policy)
+    scope = _scope(plan, run_id, found.verdict["word"])
     parts = {
-        "request": statement.request_part(plan, rows, sealer.of_list(plan.list_bytes())),
+        "request": statement.request_part(plan, rows, sealer.of_list(plan.listed)),
         "scope": statement.scope_part(plan, scope),
         "action": (action := statement.action_part(plan, run_id, oracle)),
     }
     if plan.options.received is None:  # it was done before for the same request, then
-        earlier = min(parts["request"]["receivedAt"], action["startedAt"])
-        parts["request"]["receivedAt"] = earlier
-    predicate = statement.predicate(parts, plan, found)
+        request = parts["request"]
+        request["receivedAt"] = min(request["receivedAt"], action["startedAt"])
+    before = statement.measured_before(plan, run_id)
+    predicate = statement.predicate(parts, plan, found, before)
     public = public_rows(rows, found.records)
     bundle = make_bundle(plan, recorder, run_id, evidence, predicate, public)
     bundle.write(recorder.folder / BUNDLE_FOLDER)
-    (recorder.folder / BUNDLE_FILE).write_bytes(bundle.pack())
+    packed = bundle.pack()
+    (recorder.folder / BUNDLE_FILE).write_bytes(packed)
+    recorder.files.put(BUNDLE_FILE, packed)  # before any alias is moved, whatever comes after
     seal(recorder.folder / SEALED_FILE, sealer, rows)
     recorder.tags(
         {tags.VERDICT: predicate["verdict"]["word"], tags.UPSTREAM: run_id, tags.ORACLE: oracle}
@@ -85,7 +88,9 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     recorder.tags({tags.GATE: gate.word})
     for name, value in {tags.GATE: gate.word, tags.EVIDENCE: recorder.run_id}.items():
         plan.store.client.set_tag(run_id, name, value)
-    retire(plan.store, scope, recorder.run_id, target=gate.passed)
+    if gate.passed:
+        others = replace(scope, models=[one for one in scope.models if one.run_id != run_id])
+        retire(plan.store, others, recorder.run_id)
     return Erased(plan, run_id, oracle, scope, bundle, predicate, gate)
 
 
@@ -132,13 +137,23 @@ def _oracle(plan: ErasePlan, run_id: str) -> str | None:
     return oracle_of(plan.store, asked, lambda: plan.problem, linked, run_id)
 
 
-def _scope(plan: ErasePlan, run_id: str) -> Scope:
+def _scope(plan: ErasePlan, run_id: str, word: str) -> Scope:
     """Every model that the records went into, and what is left of them, removed if requested."""
     found = scope_of(plan.store, plan.dataset, plan.split.forget, [plan.model.run_id])
     made = versions_of(plan.store, [one.run_id for one in found.models])
     by_run: dict[str, list[Version]] = {}
     for one in made:
         by_run.setdefault(one.run_id, []).append(one)
-    models = [replace(one, versions=by_run.get(one.run_id, [])) for one in found.models]
+    passes = word in passing(retrained=plan.retrains)
+    judged = {"decision": "not_affected" if passes else "retire"}
+    judged["reason"] = f"the model of this request ({plan.chosen.method.name}): {word}"
+    models = [
+        replace(
+            one,
+            versions=by_run.get(one.run_id, []),
+            **(judged if one.run_id == run_id else {}),  # type: ignore[arg-type]
+        )
+        for one in found.models
+    ]
     left = purge(plan.store, found.leftovers) if plan.options.purge else found.leftovers
     return replace(found, models=models, leftovers=left)

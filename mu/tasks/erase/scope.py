@@ -125,7 +125,7 @@ def in_words(known: Knowledge, total: int) -> str:
     """Why a network is affected, or is not; ``total``: how many records there are."""
     if known.unclear:
         return f"{known.unclear}, so nothing shows that it did not see the records"
-    found = ", ".join(_parts(known, total)) or "trained on other data"
+    found = ", ".join(_parts(known, total)) or "trained on data of another fingerprint"
     return found if known.via is None else f"descends from run {known.via}: {found}"
 
 

@@ -202,12 +202,29 @@ def action_part(plan: ErasePlan, run_id: str, oracle_id: str | None) -> dict[str
     }
 
 
-def predicate(parts: Mapping[str, Any], plan: ErasePlan, found: Assessment) -> dict[str, Any]:
-    """All of it; ``parts``: request, scope and action."""
+def measured_before(plan: ErasePlan, run_id: str) -> list[str]:
+    """That an earlier erasure judged the same model, and whether by other thresholds."""
+    earlier = plan.store.run(run_id).data.tags.get(tags.EVIDENCE)
+    if earlier is None:
+        return []
+    run = plan.store.run(earlier)
+    same = all(
+        run.data.params.get(f"policy_{name}") == str(value)
+        for name, value in plan.policy.as_dict().items()
+    )
+    thresholds = "the same thresholds" if same else "other thresholds"
+    word = run.data.tags.get(tags.VERDICT, "unknown")
+    return [f"This model was judged before, by {thresholds}: {word} (erasure {earlier})."]
+
+
+def predicate(
+    parts: Mapping[str, Any], plan: ErasePlan, found: Assessment, limits: Sequence[str]
+) -> dict[str, Any]:
+    """All of it; ``parts``: request, scope and action; ``limits``: beside those of all evidence."""
     return {
         **parts,
         "policy": plan.policy.as_dict(),
         "effect": dict(found.effect),
         "verdict": dict(found.verdict),
-        "limits": list(LIMITS),
+        "limits": [*limits, *LIMITS],
     }
