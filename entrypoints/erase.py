@@ -40,4 +40,4 @@ def build(arguments: Sequence[str]) -> click.Command:
 
 
 if __name__ == "__main__":
-    run(build)
+    run(build, launches=False)  # what it signs and logs is of one process

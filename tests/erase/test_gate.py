@@ -28,6 +28,7 @@ from tests.erase.conftest import (
     newest_erasure,
     write_request,
 )
+from tests.erase.test_erase import predicate_of
 from tests.helpers import flipped, refused
 from tests.test_entrypoints import one_line
 
@@ -125,7 +126,11 @@ def test_a_retired_original_brings_nothing_back(world: Erased, tmp_path, judge, 
     again = ("--records", world.request, "--model", FIRST, "--policy", world.policy, *METHOD)
     assert call(*again, "--promote", "production") == 0
     assert production(world.store) == 2
-    assert find_version(world.store, PRODUCTION).tags[tags.EVIDENCE] != world.first
+    newest = find_version(world.store, PRODUCTION).tags[tags.EVIDENCE]
+    assert newest != world.first
+    first = predicate_of(world.store, newest)["limits"][0]
+    assert first.startswith("This model was judged before, by the same thresholds: ")
+    assert first.endswith(f"(erasure {world.first}).")
 
 
 def test_an_alias_that_stands_for_another_version_by_now_is_left_alone(

@@ -74,6 +74,7 @@ MISTAKES: dict[str, tuple[dict[str, str | None], tuple[str, ...]]] = {
     "no YAML": ({"policy": "broken.yaml"}, ("broken.yaml", "no YAML")),
     "method": ({"method": "retrian"}, ("method 'retrian'", "did you mean retrain")),
     "oracle": ({"oracle_run_id": "1" * 32}, ("1" * 32,)),
+    "processes": ({"devices": "2"}, ("erase works in one process",)),
     "kind": ({"kind": "erasur"}, ("kind 'erasur'", "did you mean erasure")),
 }
 PLACES = ("records", "key", "out", "policy")
