@@ -69,8 +69,9 @@ class Policy(Hyperparameters):
     )
     near_copies: str = setting(
         "list",
-        help="near-copies of the records: forget them, or list them for a person to decide",
-        choices=("forget", "list"),
+        help="near-copies of the records: forget them, list them for a person to decide, or skip "
+        "the search, which takes a network with a head",
+        choices=("forget", "list", "skip"),
     )
     near_at: float = setting(
         0.995,

@@ -75,8 +75,8 @@ def write_request(path: Path, rows: Iterable[tuple[str, str]]) -> Path:
 
 def call(*arguments: object) -> int:
     """Run the entry in this process; its exit status."""
+    given = [str(one) for one in (*arguments, "--device", "cpu")]
     with pytest.raises(SystemExit) as ended:
-        given = [str(one) for one in (*arguments, "--device", "cpu")]
         run_command(erase.build, given, launches=False)
     assert isinstance(ended.value.code, int)
     return ended.value.code

@@ -43,31 +43,33 @@ class Gate:
         return f"{self.word}: {self.text}"
 
 
-def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle, scope: Scope) -> Gate:
+def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle) -> Gate:
     """Register the new model and move the alias, if the evidence verifies and its verdict allows.
 
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
-    why = (
-        refusal(bundle)
-        or _retired(plan.store, run_id)
-        or _brought_back(plan, run_id)
-        or _overtaken(plan, run_id)
-    )
-    if why:
+    if why := refusal(bundle) or _brought_back(plan, run_id):
         return Gate(CLOSED, why)
-    if plan.version is None:
-        return Gate(OPEN, "the evidence verifies (no registered model was named)")
-    name, alias = plan.version.name, plan.options.promote
+    with plan.store.alone():  # another erasure may be at its gate, too
+        if why := _retired(plan.store, run_id) or _overtaken(plan, run_id):
+            return Gate(CLOSED, why)
+        if plan.version is None:
+            return Gate(OPEN, "the evidence verifies (no registered model was named)")
+        return _registered(plan, plan.version, run_id, erasure)
+
+
+def _registered(plan: ErasePlan, old: Version, run_id: str, erasure: str) -> Gate:
+    """Make the model a version, and move the alias if one was named."""
+    name, alias = old.name, plan.options.promote
     version = register(plan.store, run_id, name)
     tag_version(plan.store, name, version.number, {EVIDENCE: erasure})
     text = f"{name} version {version.number} is registered"
     if alias is not None:
         set_alias(plan.store, name, alias, version.number)
         text += f", and {alias} stands for it"
-    elif plan.version.aliases:
-        shown = ", ".join(plan.version.aliases)
-        text += f"; {shown} still stands for version {plan.version.number} (-P promote=ALIAS)"
+    elif old.aliases:
+        shown = ", ".join(old.aliases)
+        text += f"; {shown} still stands for version {old.number} (-P promote=ALIAS)"
     return Gate(OPEN, text, version)
 
 

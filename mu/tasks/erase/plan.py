@@ -118,7 +118,12 @@ def make_plan(
     copies = copies_of(numbers, dataset, parts)
     run = make_run(device)
     known = np.union1d(numbers, copies)
-    near = near_copies(known, dataset, parts, model.checkpoint.model, run, policy.near_at)
+    near = NearCopies(np.array([], np.int64), np.array([]), np.array([], np.int64))
+    if policy.near_copies != "skip":
+        try:
+            near = near_copies(known, dataset, parts, model.checkpoint.model, run, policy.near_at)
+        except UserError as error:
+            raise UserError(f"{error}; or give a policy with near_copies: skip") from error
     forget = known if policy.copies == COPIES[0] else numbers
     if policy.near_copies == "forget":
         forget = np.union1d(forget, near.numbers)

@@ -84,7 +84,7 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     keep_results(recorder, metrics_of(predicate), describe(plan, run_id, oracle, predicate))
     if plan.options.out is not None:  # before the gate: evidence first
         bundle.write(Path(plan.options.out).expanduser())
-    gate = open_gate(plan, run_id, recorder.run_id, bundle, scope)
+    gate = open_gate(plan, run_id, recorder.run_id, bundle)
     recorder.tags({tags.GATE: gate.word})
     for name, value in {tags.GATE: gate.word, tags.EVIDENCE: recorder.run_id}.items():
         plan.store.client.set_tag(run_id, name, value)

@@ -140,7 +140,7 @@ def scope_part(plan: ErasePlan, scope: Scope) -> dict[str, Any]:
         "copies": {
             "exact": len(plan.copies),
             "near": len(plan.near.numbers),
-            "threshold": plan.policy.near_at,
+            "threshold": plan.policy.near_at if plan.policy.near_copies != "skip" else None,
             "decision": plan.policy.copies,
             "nearDecision": plan.policy.near_copies,
         },
