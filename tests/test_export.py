@@ -21,6 +21,7 @@ from mu.cli.requests import Request
 from mu.report.model_card import LOAD
 from mu.tags import ENTRY, RETIRED, UPSTREAM
 from mu.tasks.export import export
+from mu.tasks.prune import prune
 from mu.tracking import Store, connect
 from mu.tracking.registered import register, set_alias
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
@@ -179,6 +180,20 @@ def test_a_mistake_is_one_line_and_leaves_no_run(
     assert all(text in said[-1] for text in texts), said
     assert len(here.exports()) == 1
     assert [one.name for one in (tmp_path / "full").iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_a_network_that_cannot_be_traced(
+    compact: bool, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch = "tests.compact.networks:conditional"
+    settings = {"arch": arch, "rate": 0.5, "epochs": 1, "train_size": 50, "batch_size": 25}
+    prune(Request(original=settings, device={"device": "cpu"}))
+    (run,) = store.find({ENTRY: "prune"})
+    assert call(run.info.run_id, "--compact", str(compact), "--trust", arch) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert ("torch.fx" if compact else "torch.export") in last
+    assert list(store.find({ENTRY: "export"})) == []
 
 
 def test_a_missing_package_is_named_with_the_extra(
