@@ -11,7 +11,7 @@ Why own rules over torch.fx, and not Torch-Pruning's dependency graph (measured 
 torch 2.14): that graph says which slices belong together, but knows no constants, which are most
 of the work here, and couples all branches of a residual sum. It fails at fastnet's normalisation
 without weights, and at the first layers of vit_tiny and swin_t. It is 5,600 lines; the rules here
-are 500, and whatever they do not know stays as it is.
+are 650, and whatever they do not know stays as it is.
 """
 
 FORMATS = ("torch", "safetensors", "onnx")  # of the files that hold the network
