@@ -32,9 +32,9 @@ def save(
     The file is read again for that, as others will. ``images``: two, as the network takes them.
     UserError if the network does not go into that format, or a package is missing.
     """
-    return {"torch": _torch, "safetensors": _safetensors, "onnx": _onnx}[format](
-        network, images, folder, opset
-    )
+    write = {"torch": _torch, "safetensors": _safetensors, "onnx": _onnx}[format]
+    with _quiet():
+        return write(network, images, folder, opset)
 
 
 def check_packages(format: str) -> None:
@@ -84,24 +84,22 @@ def _safetensors(
 
 def _onnx(network: nn.Module, images: Tensor, folder: Path, opset: int) -> tuple[Path, Answers]:
     path = folder / "model.onnx"
-    with _quiet():
-        program = _exported(network, images)
-        try:
-            names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
-            torch.onnx.export(
-                program, f=path, opset_version=opset, external_data=False, dynamo=True, **names
-            )
-            importlib.import_module("onnx").checker.check_model(str(path), full_check=True)
-            found = importlib.import_module("onnx").load(str(path), load_external_data=False)
-            session = importlib.import_module("onnxruntime").InferenceSession(
-                str(path), providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # of three packages, with classes of their own
-            why = " ".join(str(error).split())[:160]
-            raise UserError(
-                f"opset={opset}: this network does not go into ONNX so ({why}); give another opset "
-                "or format=torch"
-            ) from error
+    onnx, runtime = (importlib.import_module(name) for name in PACKAGES[:2])
+    program = _exported(network, images)
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
+    try:
+        torch.onnx.export(
+            program, f=path, opset_version=opset, external_data=False, dynamo=True, **names
+        )
+        onnx.checker.check_model(str(path), full_check=True)
+        found = onnx.load(str(path), load_external_data=False)
+        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # of three packages, with classes of their own
+        why = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"opset={opset}: this network does not go into ONNX so ({why}); give another opset or "
+            "format=torch"
+        ) from error
     written = next(one.version for one in found.opset_import if not one.domain)
     if written != opset:
         raise UserError(f"opset={opset}: torch writes {written} instead; give opset={written}")
