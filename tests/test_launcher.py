@@ -39,6 +39,7 @@ GIVEN = {
     "sweep": "grid={folder}/grid.yaml",
     "tune": "prune_run_id={original} method=ga forget=class:3 trials=2",
     "dataset": "source=digits out={folder}/digits.lmdb",
+    "export": "run_id={unlearned} format=safetensors out={folder}/export",
 }
 GRID = {
     "originals": {"rate": 0, "epochs": 1, "train_size": 100},

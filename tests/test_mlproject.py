@@ -21,6 +21,7 @@ from entrypoints import (
     dataset,
     erase,
     evaluate,
+    export,
     lira,
     prune,
     sweep,
@@ -49,6 +50,7 @@ PROGRAMS = {
     "dataset": dataset,
     "sweep": sweep,
     "tune": tune,
+    "export": export,
 }
 each_entry = pytest.mark.parametrize("entry", PROJECT["entry_points"])
 
@@ -117,6 +119,7 @@ def test_a_default_is_the_one_that_stands_in_the_code(entry: str) -> None:
         "claims": (options.ClaimsOptions,),
         "compare": (options.CompareOptions,),
         "dataset": (options.DatasetOptions,),
+        "export": (options.ExportOptions,),
         "lira": (options.LiraOptions, options.DeviceOptions),
         "evaluate": (options.EvaluateOptions, options.DeviceOptions),
         "transfer": (options.TransferOptions, options.DeviceOptions),

@@ -12,6 +12,7 @@ from entrypoints import (
     dataset,
     erase,
     evaluate,
+    export,
     lira,
     prune,
     sweep,
@@ -55,7 +56,7 @@ def test_every_option_of_prune_is_on_the_page():
     assert options(prune.build([])) <= NAMES
 
 
-@pytest.mark.parametrize("entry", [evaluate, lira, erase, dataset, claims, compare, sweep])
+@pytest.mark.parametrize("entry", [evaluate, lira, erase, dataset, export, claims, compare, sweep])
 def test_every_option_of_the_measuring_entries_is_on_the_page(entry):
     assert options(entry.build([])) <= NAMES
 

@@ -24,15 +24,18 @@ def entry_command(
     groups: Mapping[str, Sequence[Group]],
     task: str,
     arguments: Sequence[click.Argument] = (),
+    *,
+    reads: bool = False,
 ) -> click.Command:
     """A command that hands what was given to a task.
 
-    One that computes reads checkpoints, so it has the option ``trust`` as well. ``groups``: of
+    One that computes reads checkpoints, so it has the option ``trust`` as well, and so has one that
+    ``reads`` them without a device. ``groups``: of
     options, by the field of :class:`~mu.cli.requests.Request` that they fill. ``task``: import path
     of the function that is called with the request, and with the values of the positional
     ``arguments``; it is imported only then, with torch and MLflow.
     """
-    trust = [Group(TrustOptions)] if "device" in groups else []
+    trust = [Group(TrustOptions)] if reads or "device" in groups else []
 
     def action(values: Mapping[str, Any]) -> None:
         allow(given_settings(trust, values).get("trust"), *_functions(values))

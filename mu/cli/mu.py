@@ -11,6 +11,7 @@ from mu import __version__
 from mu.cli import (
     completion,
     diffing,
+    exporting,
     importing,
     listing,
     promoting,
@@ -35,6 +36,7 @@ came of it.
   mu show ID                           one run, from its data to its oracle
   mu diff ID ID                        in what two runs differ
   mu register ID NAME                  make a run a version of a registered model
+  mu export ID --out FOLDER            its network as files, without what is dead in it
   mu metrics                           what each number means
   mu verify evidence.zip               check the evidence of an erasure
   mu doctor                            close runs whose process or machine is gone
@@ -113,6 +115,7 @@ def metrics(markdown: bool) -> None:
 
 
 mu.add_command(Late("import", importing.SHORT_HELP, importing.build))
+mu.add_command(Late("export", exporting.SHORT_HELP, exporting.build))
 mu.add_command(seeds.command)
 mu.add_command(listing.command)
 mu.add_command(showing.command)

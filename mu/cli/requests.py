@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mu.compact import FORMATS, OPSET
 from mu.data import COPIES, DATASETS, DEFAULT_DATASET
 from mu.data.triggers import TRIGGERS
 from mu.detection import DETECTORS
@@ -543,6 +544,33 @@ class DatasetOptions(Hyperparameters):
         high=2**44,
     )
     verify: str | None = path_setting(help="the file to check, byte by byte")
+
+
+@dataclass(frozen=True)
+class ExportOptions(Hyperparameters):
+    """What to export, and as what."""
+
+    run_id: str | None = optional(
+        help="run that holds the network: prune, unlearn, backdoor or transfer; or "
+        "models:/NAME@ALIAS"
+    )
+    format: str = setting(
+        FORMATS[0],
+        help="torch (a program of torch.export), safetensors (weights, and how to build the "
+        "network), onnx",
+        choices=FORMATS,
+    )
+    compact: bool = setting(
+        True, help="remove what the mask has killed; the logits stay the same to rounding"
+    )
+    out: str | None = path_setting(help="a new folder for the files; the run keeps them, too")
+    opset: int | None = optional(help=f"of format=onnx (default: {OPSET})", low=OPSET)
+    data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.opset is not None and self.format != "onnx":
+            raise UserError(f"opset={self.opset}: only format=onnx has one; leave it out")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.data.images import ImageDataset
+from mu.errors import UserError
+from mu.readers.paths import checked_path
 from mu.report import plots, prose
 from mu.report.console import say
 from mu.rounding import rounded
@@ -88,6 +90,15 @@ def links(original: str, unlearned: str, oracle: str | None) -> dict[str, str]:
     """Run IDs by role."""
     found = {"original": original, "unlearned": unlearned}
     return found | ({"oracle": oracle} if oracle else {})
+
+
+def check_out(out: str | None) -> None:
+    """UserError if the folder for what a run hands over holds anything already, or is none."""
+    if out is None:
+        return
+    path = checked_path("out", out)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"out={out} is there already and is not empty; name a new folder")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from mu.tracking.store import RUNNING, Store
 # Of MLproject. The launcher's runs of other projects say nothing of their process.
 ENTRY_POINTS = (
     *("prune", "unlearn", "backdoor", "lira", "evaluate"),
-    *("transfer", "erase", "compare", "claims", "sweep", "tune", "dataset"),
+    *("transfer", "erase", "compare", "claims", "sweep", "tune", "dataset", "export"),
 )
 
 

@@ -183,6 +183,18 @@ def test_files_of_images_that_were_built_of_this_data(family: Family, tmp_path) 
     ]  # fmt: skip
 
 
+def test_exports_of_networks_that_hold_them(family: Family, tmp_path: Path) -> None:
+    holds, other = family.original(), family.original(OTHER)
+    ids = []
+    for source in (holds, other):
+        ids.append(run_of(family.store, "export", {"export/model.onnx": b"weights"}, out=tmp_path))
+        family.store.client.set_tag(ids[-1], tags.UPSTREAM, source)
+    assert kinds(family.store) == {
+        ("checkpoint", "export", ids[0], False),
+        ("checkpoint", str(tmp_path), ids[0], False),
+    }
+
+
 # --- removing -----------------------------------------------------------------------------
 
 

@@ -70,6 +70,7 @@ def leftovers_of(
         for run in gone
         if (lineage.knows(run).may_hold if SPEC in run.tags else _is_about(run, dataset))
     ]
+    found += [one for run in runs for one in _exported(run, lineage)]
     found += _undelivered({run.run_id for run in mine})
     again = "made again when the data set is loaded, while its archive is there"
     found += [Leftover("cache", str(o), None, True, again) for o in cached_files(dataset.name)]
@@ -186,6 +187,20 @@ def _copy(run: RunRecord, dataset: ImageDataset) -> Iterator[Leftover]:
         note = "remove it, and its .sha256, yourself; dataset builds one without the records"
         missing = "" if place.exists() else "not found on this machine; "
         yield Leftover("dataset_copy", str(place), run.run_id, False, missing + note)
+
+
+def _exported(run: RunRecord, lineage: Lineage) -> Iterator[Leftover]:
+    """The files that an export made of a network that holds the records."""
+    source = lineage.upstream(run)
+    if run.entry != "export" or source is None or not lineage.knows(source).may_hold:
+        return
+    what = "weights of an exported network"
+    yield Leftover("checkpoint", "export", run.run_id, False, f"{what}; {GC}")
+    if (out := run.params.get("out", "none")) != "none":
+        place = Path(out).expanduser().absolute()
+        missing = "" if place.exists() else "not found on this machine; "
+        note = f"{missing}{what}; remove it yourself, and wherever it was copied to"
+        yield Leftover("checkpoint", str(place), run.run_id, False, note)
 
 
 # --- removing -----------------------------------------------------------------------------

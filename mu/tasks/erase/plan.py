@@ -31,10 +31,10 @@ from mu.errors import UserError
 from mu.evidence.dsse import load_private_key
 from mu.methods import ORACLE_METHOD
 from mu.model_names import SCHEME
-from mu.readers.paths import checked_path
 from mu.tasks.base import make_run
 from mu.tasks.erase.method import Chosen, choose
 from mu.tasks.listed import ranked
+from mu.tasks.outputs import check_out
 from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.resolve import data_of, tracked_model
 from mu.tracking import Store
@@ -171,12 +171,3 @@ def received_at(text: str | None) -> datetime:
             "correct the time, or the clock"
         )
     return found
-
-
-def check_out(out: str | None) -> None:
-    """UserError if the folder for the evidence holds anything already, or is none."""
-    if out is None:
-        return
-    path = checked_path("out", out)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"out={out} is there already and is not empty; name a new folder")

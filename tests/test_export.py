@@ -1,0 +1,207 @@
+"""The command mu export and the entry export: files that others load, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mlflow.entities import Run as MlflowRun
+
+import mu
+from entrypoints import export as entry
+from mu.cli.main import run as run_command
+from mu.cli.mu import mu as command
+from mu.cli.requests import Request
+from mu.report.model_card import LOAD
+from mu.tags import ENTRY, RETIRED, UPSTREAM
+from mu.tasks.export import export
+from mu.tasks.prune import prune
+from mu.tracking import Store, connect
+from mu.tracking.registered import register, set_alias
+from tests.conftest import FinishedUnlearn, copy_store, store_uri
+from tests.test_main_job import files
+
+# What a user's program has: no mu, and only what the card says that it needs.
+ELSEWHERE = """
+import sys
+
+sys.modules["mu"] = None
+import numpy
+
+images = numpy.load("images.npy")
+if {tensors}:
+    import torch
+
+    images = torch.from_numpy(images)
+else:
+    sys.modules["torch"] = None
+{lines}
+numpy.save("logits.npy", numpy.asarray(logits))
+"""
+
+
+@dataclass(frozen=True)
+class Here:
+    store: Store
+    original: str
+    unlearned: str
+
+    def exports(self) -> list[MlflowRun]:
+        return list(self.store.find({ENTRY: "export"}))
+
+
+@pytest.fixture
+def here(
+    finished_unlearn: FinishedUnlearn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Here:
+    path = copy_store(finished_unlearn.path, tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
+    return Here(connect(), finished_unlearn.original, finished_unlearn.unlearned[0])
+
+
+def call(*line: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda _: command, ["export", *line])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("kind", ["torch", "safetensors", "onnx"])
+def test_the_lines_of_the_card_load_the_file_without_mu(
+    kind: str, here: Here, tmp_path: Path
+) -> None:
+    if kind == "onnx":
+        for name in ("onnx", "onnxruntime", "onnxscript"):
+            pytest.importorskip(name)
+    folder = tmp_path / "files"
+    assert call(here.unlearned[:10], "--format", kind, "--out", str(folder)) == 0
+    card = (folder / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert lines.strip() == LOAD[kind]
+    images = np.random.default_rng(0).normal(size=(3, 1, 8, 8)).astype(np.float32)
+    np.save(folder / "images.npy", images)
+    program = ELSEWHERE.format(tensors=kind != "onnx", lines=lines)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        wanted = mu.load_model(here.unlearned)(torch.from_numpy(images)).numpy()
+    assert np.allclose(np.load(folder / "logits.npy"), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_run_keeps_files_numbers_and_lineage(
+    here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = export(Request(entry={"run_id": here.unlearned, "format": "safetensors"}))
+    found = here.store.run(run_id)
+    assert found.data.tags[UPSTREAM] == here.unlearned
+    numbers = found.data.metrics
+    assert 0 < numbers["params_compact"] <= numbers["params"] == 77_754
+    assert 0 < numbers["macs_compact"] <= numbers["macs"]
+    assert numbers["max_difference"] < 1e-5
+    names = ("README.md", "load_model.py", "model.json", "model.safetensors")
+    assert {f"export/{name}" for name in names} <= {*files(here.store, run_id)}
+    assert run_id in capsys.readouterr().out
+
+
+def test_the_card_says_what_was_forgotten(here: Here, tmp_path: Path) -> None:
+    out = str(tmp_path / "files")
+    export(Request(entry={"run_id": here.unlearned, "format": "safetensors", "out": out}))
+    card = (tmp_path / "files" / "README.md").read_text()
+    count = len(mu.load_checkpoint(here.unlearned).spec.removed)
+    assert f"| ft | `class:3` | {count} | `{here.unlearned}` |" in card
+    assert f"prune `{here.original}` → unlearn `{here.unlearned}`" in card
+    assert "| UA |" in card
+    assert "measured, not proved" in card
+
+
+def test_a_registered_model_by_its_alias_and_whole(
+    here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register(here.store, here.original, "digits")
+    set_alias(here.store, "digits", "production", 1)
+    line = ("models:/digits@production", "--format", "safetensors", "--compact", "no")
+    assert call(*line) == 0
+    (run,) = here.exports()
+    assert run.data.tags[UPSTREAM] == here.original
+    assert "params_compact" not in run.data.metrics
+    assert run.data.metrics["max_difference"] < 1e-6
+
+
+def test_the_entry_point_takes_the_run_as_an_option(here: Here) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(entry.build, ["--run_id", here.original, "--format=safetensors"])
+    assert ended.value.code == 0
+    assert len(here.exports()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "texts"),
+    [
+        (["{unlearned}", "--out", "{full}"], ["is there already and is not empty"]),
+        (["{unlearned}", "--format", "onnx", "--opset", "9"], ["opset=9", "at least 18"]),
+        (["{unlearned}", "--opset", "18"], ["opset=18", "format=onnx"]),
+        (["{unlearned}", "--format", "onxn"], ["'onxn'", "onnx"]),
+        (["{export}"], ["entry export", "holds no network"]),
+        (["{unlearned}", "--run-id", "{original}"], ["give one run"]),
+        (["{retired}"], ["is retired", "erasure e7a5"]),
+        (["models:/none@production"], ["no registered model"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_run(
+    line: list[str],
+    texts: list[str],
+    here: Here,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "model.onnx").write_text("another export")
+    made = here.store.client.create_run(here.store.experiment_id, tags={ENTRY: "export"})
+    here.store.client.set_terminated(made.info.run_id, "FINISHED")
+    here.store.client.set_tag(here.original, RETIRED, "e7a5")
+    names = {
+        "unlearned": here.unlearned,
+        "original": here.original,
+        "retired": here.original,
+        "export": made.info.run_id,
+        "full": tmp_path / "full",
+    }
+    assert call(*(word.format(**names) for word in line)) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith("error: ")
+    assert all(text in said[-1] for text in texts), said
+    assert len(here.exports()) == 1
+    assert [one.name for one in (tmp_path / "full").iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_a_network_that_cannot_be_traced(
+    compact: bool, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch = "tests.compact.networks:conditional"
+    settings = {"arch": arch, "rate": 0.5, "epochs": 1, "train_size": 50, "batch_size": 25}
+    prune(Request(original=settings, device={"device": "cpu"}))
+    (run,) = store.find({ENTRY: "prune"})
+    assert call(run.info.run_id, "--compact", str(compact), "--trust", arch) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert ("torch.fx" if compact else "torch.export") in last
+    assert list(store.find({ENTRY: "export"})) == []
+
+
+def test_a_missing_package_is_named_with_the_extra(
+    here: Here, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert call(here.unlearned, "--format", "onnx") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "needs the package onnx" in line
+    assert "[export]" in line
+    assert here.exports() == []
