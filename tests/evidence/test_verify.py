@@ -242,6 +242,7 @@ def later(days: float) -> str:
             "scope.leftovers[0].removedAt",
         ),
     ],
+    ids=["received", "started", "ahead", "none", "leftover"],  # a time of now is no name of a test
 )
 def test_times_that_cannot_be(place: str, value: object, words: str) -> None:
     found = wrong(made(place=place, value=value))
