@@ -88,7 +88,8 @@ def test_nothing_in_it_is_pickled(pruned, tmp_path):
             tracking_uri=pruned.store.uri,
         )
     )  # fmt: skip
-    names = {path.name for path in folder.iterdir()}
+    # MLflow puts the last into the folder of whichever version it loads from a local store.
+    names = {path.name for path in folder.iterdir()} - {"registered_model_meta"}
     assert names == {"MLmodel", "model.safetensors", "spec.json", "requirements.txt"}
     assert "python_function" in (folder / "MLmodel").read_text()
     assert "torch==" in (folder / "requirements.txt").read_text()
