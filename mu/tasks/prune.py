@@ -239,7 +239,9 @@ def _train(task: TrainTask, recorder: Recorder) -> TrackedModel:
     recorder.params(settings)
     log_data(recorder, dataset)
     planted = fingerprint_tag(poison.fingerprint) if poison else None
-    recorder.tags({tags.ORIGINAL_KEY: fingerprint_tag(spec.fingerprint), tags.POISON: planted})
+    data, key = (fingerprint_tag(one) for one in (dataset.fingerprint, spec.fingerprint))
+    # At once: who asks for records to be forgotten meanwhile must find it.
+    recorder.tags({tags.DATA: data, tags.ORIGINAL_KEY: key, tags.POISON: planted})
     run = make_run(task.device, recorder, task.recipe.seed)
     run.place(task.recipe.model.build(task.recipe.seed), dataset.shape)
     record_rounding(recorder, run, resumed=task.resume_run_id is not None)
