@@ -144,16 +144,14 @@ def _scope(plan: ErasePlan, run_id: str, word: str) -> Scope:
     by_run: dict[str, list[Version]] = {}
     for one in made:
         by_run.setdefault(one.run_id, []).append(one)
-    passes = word in passing(retrained=plan.retrains)
-    judged = {"decision": "not_affected" if passes else "retire"}
-    judged["reason"] = f"the model of this request ({plan.chosen.method.name}): {word}"
-    models = [
-        replace(
-            one,
-            versions=by_run.get(one.run_id, []),
-            **(judged if one.run_id == run_id else {}),  # type: ignore[arg-type]
+    models = [replace(one, versions=by_run.get(one.run_id, [])) for one in found.models]
+    place = next((n for n, one in enumerate(models) if one.run_id == run_id), None)
+    if place is not None:  # it is judged by the evidence, which is newer than its tags
+        passes = word in passing(retrained=plan.retrains)
+        models[place] = replace(
+            models[place],
+            decision="not_affected" if passes else "retire",
+            reason=f"the model of this request ({plan.chosen.method.name}): {word}",
         )
-        for one in found.models
-    ]
     left = purge(plan.store, found.leftovers) if plan.options.purge else found.leftovers
     return replace(found, models=models, leftovers=left)
