@@ -114,7 +114,7 @@ def test_runs_that_were_really_made(
     assert "ft is nearest to the oracle" in note
     assert "| ft |" in note
     assert "report/report.html" in out
-    assert f"/runs/{newest(store)}" in out
+    assert f"/runs/{newest(store)}/artifacts/report/report.html?" in out  # opens the page
     # Once more: the comparison is not compared itself.
     assert program("compare")[0] == 0
     assert store.run(newest(store)).data.metrics["runs"] == 3

@@ -76,7 +76,8 @@ from mu.cli.main import run
 from mu.cli.mu import mu
 
 first, second = sys.argv[1:]
-for line in (["runs"], ["show", first], ["diff", first, second], ["show", "abcdef12"], ["rns"]):
+lines = (["runs"], ["show", first], ["diff", first, second], ["show", "abcdef12"], ["rns"])
+for line in (*lines, ["runs", "--best"]):
     try:
         run(lambda _: mu, line)
     except SystemExit as ended:
@@ -94,7 +95,7 @@ def test_commands_that_look_at_runs_load_no_torch(store: Store) -> None:
         runs.append(recorder.run_id)
     done = run_python("-c", LOOKING, *runs, new=True)
     said = [line for line in done.stderr.splitlines() if line[:1].isdigit()]
-    assert said == ["0", "0", "0", "2", "2"], REMEDY
+    assert said == ["0", "0", "0", "2", "2", "2"], REMEDY
 
 
 def test_what_loads_something_heavy_is_named(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ was unlearned: setting its output aside is enough, and five of its images bring 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-
-from mu.evaluation.outputs import Outputs, SplitOutputs
+if TYPE_CHECKING:  # who asks for the names alone does not wait for torch
+    from mu.evaluation.outputs import Outputs, SplitOutputs
 
 NOTHING, LOGIT_MASK = "nothing", "logit_mask"
 CONTROLS = (NOTHING, LOGIT_MASK)
@@ -22,6 +22,8 @@ def logit_masked(outputs: SplitOutputs, classes: Sequence[int]) -> SplitOutputs 
 
     None where a part is too large to keep its logits, or no class is masked.
     """
+    import torch
+
     if not classes or not outputs.has_logits:
         return None
 
@@ -30,6 +32,6 @@ def logit_masked(outputs: SplitOutputs, classes: Sequence[int]) -> SplitOutputs 
         return part.changed(lambda logits: logits.index_fill(1, columns, MASKED), part.labels)
 
     parts = {name: masked(part) for name, part in outputs.parts().items()}
-    return SplitOutputs(
+    return type(outputs)(
         parts["forget"], parts["retain"], parts["test"], parts.get("test_forgotten")
     )

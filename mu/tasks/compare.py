@@ -59,7 +59,7 @@ def compare(request: Request) -> None:
         print(LEGEND)
     console.print_notes(chosen.notes)
     lines = {"runs": str(chosen.count), "comparison": run_id, "page": PAGE}
-    console.print_lines({**lines, "browse": browse(store, run_id=run_id)})
+    console.print_lines({**lines, "browse": browse(store, run_id=run_id, artifact=PAGE)})
 
 
 def _lead(chosen: Chosen, tables: Sequence[Table]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
@@ -29,6 +29,8 @@ from mu.tracking.store import FINISHED, Store
 from mu.tracking.system_metrics import PREFIX as SYSTEM_METRICS
 from mu.tracking.view import run_url
 
+Finds = Callable[[str], RunRecord]
+
 # Lists of samples that runs hold: the tag that tells such a run, and its value if it matters; what
 # is listed; and the remedy where there is none.
 LISTS = {
@@ -42,8 +44,8 @@ LISTS = {
 }  # fmt: skip
 
 
-def record_of(store: Store, run: MlflowRun) -> RunRecord:
-    """What is known of a run of the store."""
+def record_of(store: Store, run: MlflowRun, finds: Finds | None = None) -> RunRecord:
+    """What is known of a run of the store; ``finds`` reads the runs that it names."""
     info, tags = run.info, dict(run.data.tags)
     start, end = info.start_time, info.end_time
     return RunRecord(
@@ -58,14 +60,25 @@ def record_of(store: Store, run: MlflowRun) -> RunRecord:
         tags,
         run_url(store.pages or store.uri, info.experiment_id, info.run_id),
         partial(read, store, run),
-        lambda run_id: record_of(store, store.run(run_id)),
+        finds or _reads_once(store),
         artifacts=str(info.artifact_uri),
     )
 
 
 def records(store: Store, tags: Mapping[str, str], *conditions: str) -> Iterator[RunRecord]:
     """Runs of the experiment with these tags, newest first; see :meth:`Store.find`."""
-    return (record_of(store, run) for run in store.find(tags, *conditions))
+    finds = _reads_once(store)  # many are of few originals and oracles
+    return (record_of(store, run, finds) for run in store.find(tags, *conditions))
+
+
+def _reads_once(store: Store) -> Finds:
+    """What reads a run by its ID, each once."""
+
+    @cache
+    def finds(run_id: str) -> RunRecord:
+        return record_of(store, store.run(run_id), finds)
+
+    return finds
 
 
 def read_run(store: Store, run_id: str) -> RunRecord:

@@ -221,21 +221,30 @@ def _view_path(experiment_id: str, key: str) -> str:
     return f"/experiments/{experiment_id}/runs?{MODE}&viewStateShareKey={key}"
 
 
-def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str:
-    """The address of one run's page, in machine-learning mode (see :func:`view_url`)."""
-    return f"{_server(tracking_uri)}/{run_path(experiment_id, run_id)}"
+def run_url(tracking_uri: str, experiment_id: str, run_id: str, artifact: str = "") -> str:
+    """The address of a run's page, or of one of its artifacts, in machine-learning mode.
+
+    See :func:`view_url`.
+    """
+    return f"{_server(tracking_uri)}/{run_path(experiment_id, run_id, artifact)}"
 
 
-def run_path(experiment_id: str, run_id: str) -> str:
+def run_path(experiment_id: str, run_id: str, artifact: str = "") -> str:
     """The same on the server that shows the link."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}?{MODE}"
+    inside = f"/artifacts/{artifact}" if artifact else ""
+    return f"#/experiments/{experiment_id}/runs/{run_id}{inside}?{MODE}"
 
 
-def browse(store: Store, view: str | None = None, *, run_id: str | None = None) -> str:
-    """How to see the runs of a view, or one run: the link, and what serves a local store."""
+def browse(
+    store: Store, view: str | None = None, *, run_id: str | None = None, artifact: str = ""
+) -> str:
+    """How to see the runs of a view, or one run, or an artifact of it.
+
+    The link, and what serves a local store.
+    """
     address = store.pages or store.uri
     place = address, store.experiment_id
-    url = run_url(*place, run_id) if run_id else view_url(*place, str(view))
+    url = run_url(*place, run_id, artifact) if run_id else view_url(*place, str(view))
     if address.startswith("http"):
         return url
     address = shown(store.uri)  # where that is not all of it, the variable holds the rest

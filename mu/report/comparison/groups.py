@@ -12,7 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from mu.alike import canonical, canonical_items
+from mu.data.ranges import to_ranges
 from mu.pruning import PRUNERS, pruner_class
 from mu.report.comparison.oracles import USUAL, mask_from
 from mu.report.palette import method_rank
@@ -143,5 +146,5 @@ def common_settings(shared: Settings, runs: Sequence[RunRecord]) -> dict[str, st
         found["data"] = _short("data", shared["data"])
     for place, name in enumerate(Seeds._fields):
         seeds = sorted({run.seeds[place] for run in runs})
-        found[f"{name} seed{'s' if len(seeds) > 1 else ''}"] = ", ".join(map(str, seeds))
+        found[f"{name} seed{'s' if len(seeds) > 1 else ''}"] = to_ranges(np.array(seeds))
     return found

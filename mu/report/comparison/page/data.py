@@ -53,7 +53,7 @@ def more(table: Table, cell: Any) -> str:
 
 def seeds(table: Table, run_id: str) -> str:
     """Its seeds in the order of :class:`Seeds`, short."""
-    return "/".join(str(one) for one in table.runs.loc[run_id, list(Seeds._fields)])
+    return "/".join(str(table.runs.at[run_id, name]) for name in Seeds._fields)
 
 
 def axes_of(table: Table) -> list[str]:
