@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from mu.checkpoints import Spec
 from mu.recipes.profile import DEFAULT_PROFILE, profile
-from mu.recipes.recipe import Recipe
+
+if TYPE_CHECKING:  # looking at runs loads no torch
+    from mu.checkpoints import Spec
+    from mu.recipes.recipe import Recipe
 
 MOST = 31  # letters, of which MLflow's table shows nearly all: `l1_sparse · class:0 · 95 % · s0`
 BETWEEN = " · "
