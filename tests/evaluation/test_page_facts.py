@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 import numpy as np
 import pytest
 import torch
@@ -131,6 +135,32 @@ def test_axes_are_those_of_the_original_for_both():
     # The best plane of all: what is left over is what the other singular values hold.
     values = torch.linalg.svdvals(before - before.mean(0)).square()
     assert found.shares[0] == pytest.approx(float(values[:2].sum() / values.sum()))
+
+
+class _Umap:
+    """Stands for UMAP, which takes seconds to load: the first axes, stretched."""
+
+    def __init__(self, n_components: int, random_state: int, n_jobs: int) -> None:
+        self.axes = n_components
+
+    def fit(self, features):
+        self.embedding_ = self.transform(features)
+        return self
+
+    def transform(self, features):
+        return 2 * features[:, : self.axes]
+
+
+def test_umap_is_taken_where_it_is_installed(monkeypatch):
+    module = ModuleType("umap")
+    module.__dict__.update(UMAP=_Umap, __spec__=ModuleSpec("umap", None))
+    monkeypatch.setitem(sys.modules, "umap", module)
+    before = torch.randn(60, 7)
+    found = embed(before, before + 1)
+    assert found.shares is None
+    assert np.allclose(found.before, 2 * before[:, :2])
+    assert np.allclose(found.after, found.before + 2)
+    assert embed(before[:9], before[:9]).shares is not None  # too few to have neighbours
 
 
 def test_features_of_one_dimension_or_none_that_differ_have_places():
