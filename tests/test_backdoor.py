@@ -6,6 +6,8 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,23 +18,25 @@ import mu
 from entrypoints import backdoor, evaluate, prune
 from mu import tags
 from mu.cli.main import run as run_command
-from mu.cli.requests import DeviceOptions, Request
+from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
+from mu.data.forget_split import ForgetSplit
 from mu.data.poison import Poison, PoisonedDataset
 from mu.data.poison_options import PoisonOptions
 from mu.data.splits import SplitSpec
 from mu.errors import UserError
-from mu.methods import method_class
+from mu.methods import make_method, method_class
 from mu.methods.fine_tuning import cleansing
 from mu.report import backdoor_plots
+from mu.runs import Run
 from mu.tasks import backdoor as backdoor_task
 from mu.tasks import cleanse
-from mu.tasks.problem import TrainTask
-from mu.tasks.prune import requested_task
+from mu.tasks.problem import TrackedModel, TrainTask, Unlearned, UnlearningProblem, UnlearnTask
+from mu.tasks.prune import poisoned, requested_task
 from mu.tasks.sweep.grid import Grid
 from mu.tasks.sweep.plan import Plan, plan_of
 from mu.tracking import Store, connect, fingerprint_tag, load_checkpoint
 from tests.conftest import copy_store, store_uri
-from tests.helpers import make_dataset, make_recipe
+from tests.helpers import make_checkpoint, make_dataset, make_recipe
 from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import files
 
@@ -265,6 +269,43 @@ def test_the_images_to_poison_are_drawn_by_the_seed_of_the_split() -> None:
 
     made = cleanse._poisoned(task, Request(poison={"poison": "random:20"}))
     assert made.spec().data.poison == drawn(1) != drawn(3)
+
+
+def test_a_backdoor_run_that_is_named_is_its_poisoned_original(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {tags.ENTRY: "backdoor", tags.UPSTREAM: "poisoned"}
+    run = SimpleNamespace(data=SimpleNamespace(tags=told))
+    store: Any = SimpleNamespace(run=lambda _: run)
+    monkeypatch.setattr(cleanse, "fetch_original", lambda *_: make_checkpoint(make_dataset()))
+    options = BackdoorOptions(prune_run_id="cleansed")
+    found = cleanse._original(store, options, Request(), DeviceOptions())
+    assert isinstance(found, TrackedModel)
+    assert found.run_id == "poisoned"
+
+
+def test_what_is_kept_of_a_cleansing_is_of_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    task = poisoned(
+        TrainTask(clean := make_dataset(), make_recipe(clean)), {"poison": "random:10"}, {}
+    )
+    before, after = (make_checkpoint(clean, seed=seed) for seed in (1, 2))
+    parts = task.spec().split(task.dataset)
+    others = np.setdiff1d(parts.train, task.dataset.poisoned)
+    suspects = np.concatenate([task.dataset.poisoned[:2], others[:6]])
+    split = ForgetSplit.of(task.dataset, parts, suspects)
+    device = DeviceOptions(device="cpu")
+    problem = UnlearningProblem("id", before, task.dataset, split, "spectral", device)
+    unlearning = UnlearnTask(problem, make_method("ft", {}), 0, extra={"suspects": "spectral"})
+    done: Any = Unlearned("id", unlearning, after, {"ASR": 0.0}, Run(device="cpu"), None)  # type: ignore[arg-type]
+    drawn: list[Any] = []
+    monkeypatch.setattr(backdoor_plots, "plot_trigger", lambda *_: None)
+    monkeypatch.setattr(backdoor_plots, "plot_predictions", lambda *given: drawn.extend(given[1:3]))
+    recorder: Any = SimpleNamespace(folder=tmp_path)
+    cleanse._save(recorder, done)
+    assert drawn == [before.model, after.model]
+    assert (done.metrics["suspects_precision"], done.metrics["suspects_recall"]) == (25, 20)
 
 
 def test_the_rate_of_a_round_comes_to_the_sparsity_after_all_rounds_that_are_given() -> None:

@@ -70,6 +70,7 @@ def test_oracles_know_their_own_and_others_beside_them(runs: FinishedUnlearn) ->
             own = name if name == "relearn_lr" else f"{name}_oracle"
             assert found[own] == its[name]
         assert {"relearn_steps", "probe_acc", "cka_oracle", "cka_original"} <= set(found)
+        assert found["speedup"] == pytest.approx(its["RTE"] / found["RTE"], rel=0.01)
     keys = {store.run(one).data.tags[tags.DEPTH] for one in (*runs.unlearned, *runs.oracles)}
     assert len(keys) == 1
     # No oracle, nothing to compare with.

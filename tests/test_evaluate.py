@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from mu.evaluation.distance.klom import klom_by_part
 from mu.evaluation.unlearning import predict_split
 from mu.rounding import rounded
 from mu.runs import Run
+from mu.tasks import evaluate as evaluate_task
 from mu.tasks.resolve import problem_of
 from mu.tracking import Store, connect, load_checkpoint, read_run
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
@@ -107,6 +110,14 @@ def test_only_what_is_asked_for_is_measured_and_a_run_can_be_left_as_it_is(
     assert kept["model"] == {name: found[name] for name in ("ece", "gap", "gap_lo", "gap_hi")}
     assert store.run(subject).data.metrics == before.metrics
     assert store.run(subject).data.tags == before.tags
+
+
+def test_warnings_are_of_what_was_measured_now(unlearned: Unlearned) -> None:
+    subject = SimpleNamespace(run_id=unlearned.runs[0], is_original=False)
+    now: Any = SimpleNamespace(store=unlearned.store, subject=subject, oracle_id=None)
+    wide = {"MIA": 50.0, "MIA_lo": 0.0, "MIA_hi": 100.0}
+    found = [{one.rule for one in evaluate_task._alarms(now, one, {})} for one in ({}, wide)]
+    assert found[1] - found[0] == {"forget_set"}
 
 
 @pytest.mark.slow

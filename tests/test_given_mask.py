@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mlflow.entities import Run as MlflowRun
 
 import mu
-from mu.cli.requests import Request
+from mu.cli.requests import DeviceOptions, Request
+from mu.data.ranges import to_ranges
+from mu.data.splits import SplitSpec
 from mu.masks import Mask
 from mu.originals.train import train_original
 from mu.runs import Run
 from mu.tags import ORIGINAL_KEY, fingerprint_tag
+from mu.tasks import prune as prune_task
 from mu.tasks.prune import prune
 from mu.tracking import Store, connect
 from tests.conftest import Workshop, copy_store, store_uri
@@ -119,6 +124,18 @@ def test_another_profile_brings_its_training_and_nothing_else(
         "mask_run_id",
         "rewind_epoch",
     }
+
+
+def test_the_list_of_the_samples_trained_on_comes_with_the_mask(
+    store: Store, upstream: MlflowRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = mu.load_checkpoint(upstream.info.run_id)
+    listed = {"trained_on": to_ranges(np.arange(5, 900)), "split": SplitSpec(val_share=0.1)}
+    recipe = replace(checkpoint.spec.recipe, **listed)
+    checkpoint.spec = replace(checkpoint.spec, recipe=recipe)
+    monkeypatch.setattr(prune_task, "fetch_checkpoint", lambda *_: checkpoint)
+    task = prune_task.task_under_mask(store, upstream.info.run_id, {}, DeviceOptions(device="cpu"))
+    assert task.spec().split(task.dataset).train.tolist() == [*range(5, 900)]
 
 
 def test_a_mask_may_be_handed_on_again(store: Store, upstream: MlflowRun) -> None:

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,11 @@ from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.data import load_data
 from mu.data.forget_request import ForgetRequest
+from mu.errors import UserError
+from mu.evaluation import references as attacks
 from mu.evaluation.attacks.likelihood import lira as likelihood_ratio
 from mu.evaluation.attacks.rates import rates
+from mu.runs import Run
 from mu.tasks import lira as lira_task
 from mu.tasks import resume
 from mu.tasks.listed import forget_split
@@ -458,6 +462,22 @@ def test_the_samples_under_attack_are_drawn_by_the_seed_that_is_given(target: Ta
     options = LiraOptions(unlearn_run_id=target.unlearned, references=2, seed=SEED)
     task = lira_task._make_task(target.store, options, DeviceOptions(device="cpu"))
     assert task.challenge.seed == SEED != task.problem.evaluation_seed
+
+
+def test_the_gamma_that_is_given_is_that_of_the_attack(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = LiraOptions(unlearn_run_id=target.unlearned, references=2, gamma=2.5)
+    task = lira_task._make_task(target.store, options, DeviceOptions(device="cpu"))
+    recorder: Any = SimpleNamespace(folder=Path())
+
+    def attack_all(_views: object, _references: object, members: int, gamma: float) -> None:
+        raise UserError(f"{members} members, gamma={gamma}")
+
+    monkeypatch.setattr(lira_task, "_view", lambda *_: None)
+    monkeypatch.setattr(attacks, "attack_all", attack_all)
+    with refused(f"{FORGOTTEN} members, gamma=2.5"):
+        lira_task._attack(recorder, task, [], Run(device="cpu"))
 
 
 def test_a_retrain_has_no_method_to_watch(target: Target) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mu.data.manifest import Manifest, PartFiles
 from mu.evaluation.attacks.exposure import Exposure
-from mu.evaluation.records import Records
+from mu.evaluation.records import Records, exposed_shares
 from mu.report import lira as lira_page
 from mu.tasks.records import WORST, notes_on, rows_of, worst
 from tests.helpers import make_dataset
@@ -87,6 +87,15 @@ def test_shares_of_exposed_records_are_shown_by_model(capsys: pytest.CaptureFixt
     assert "retained" not in out
     lira_page.print_exposed({"original": {"lira_auc": 0.5}})
     assert capsys.readouterr().out == ""
+
+
+def test_1_percent_is_not_given_where_it_cannot_be_resolved() -> None:
+    given = exposed_shares(parts(), "unlearned")
+    assert {"exposed_at_1", "exposed_at_1_retain_hi", "exposed_at_1_unseen_lo"} <= set(given)
+    assert exposed_shares(parts(99), "unlearned") == {}
+    few = parts()
+    few["unseen"] = replace(few["unseen"], seen=few["unseen"].seen[:6])
+    assert exposed_shares(few, "unlearned") == {}
 
 
 def test_what_cannot_be_told_is_said() -> None:

@@ -15,12 +15,16 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 import mu
 from entrypoints import evaluate, lira, transfer
 from mu.cli.main import run as run_command
+from mu.cli.requests import DeviceOptions, Request, TransferOptions
+from mu.errors import UserError
 from mu.evaluation.outputs import predict
 from mu.rounding import rounded
 from mu.runs import Run
-from mu.tasks import resolve
+from mu.tasks import export as export_task
+from mu.tasks import resolve, transfer_models
 from mu.tracking import Store, connect, fetch_checkpoint
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.helpers import refused
 from tests.test_entrypoints import PROGRAMS, Program, run_count
 from tests.test_main_job import FINGERPRINTS, HAND_OVER, call, files
 from tests.transfer.targets import bright
@@ -207,6 +211,13 @@ def test_a_finished_unlearn_run_gives_the_same_without_its_source(
     assert done.oracle.info.run_id in out
 
 
+def test_it_is_warned_of_an_oracle_that_does_not_fit(done: Done) -> None:
+    done.store.client.log_metric(done.oracle.info.run_id, "RA", 1.0, step=1000)
+    options = TransferOptions(unlearn_run_id=done.unlearned.info.run_id)
+    source = transfer_models.make_source(options, Request(), DeviceOptions(device="cpu"))
+    assert "oracle_fit" in {one.rule for one in source.models("").alarms}
+
+
 def test_what_agrees_with_the_run_may_be_said_again(done: Done, program: Program) -> None:
     line = f"transfer --unlearn_run_id {done.unlearned.info.run_id} {TO_BRIGHT}"
     said = (
@@ -311,6 +322,16 @@ def test_a_transferred_network_is_no_original(done: Done, program: Program) -> N
     program.refuses(f"transfer --unlearn_run_id {run_id} {TO_BRIGHT}", run_id, "unlearned nothing")
     program.refuses(f"lira --unlearn_run_id {run_id}", run_id, "unlearned nothing")
     assert run_count(done.store) == count
+
+
+def test_it_can_be_exported(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(checkpoint: mu.Checkpoint, *_: object) -> None:
+        raise UserError(f"the network of {checkpoint.spec.data.name}")
+
+    monkeypatch.setattr(export_task, "data_of", lambda *_: None)
+    monkeypatch.setattr(export_task, "_make", make)
+    with refused(BRIGHT):
+        export_task.export(Request(entry={"run_id": done.transfer.info.run_id}))
 
 
 # --- mistakes -----------------------------------------------------------------------------

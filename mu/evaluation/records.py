@@ -104,9 +104,9 @@ def _part(name: str, samples: Indices, game: Game, rows: slice) -> Records:
     return Records(name, samples, exposures, game.right[:, rows], game.seen[:, rows])
 
 
-def exposed_shares(parts: Mapping[str, Records], model: str, references: int) -> dict[str, float]:
+def exposed_shares(parts: Mapping[str, Records], model: str) -> dict[str, float]:
     """``exposed_at_1`` of a model, and the like; none where 1 % cannot be resolved."""
-    if not resolved(references, len(parts["unseen"].samples)):
+    if not resolved(*parts["unseen"].seen.shape):
         return {}
     return {name: value for one in parts.values() for name, value in one.exposed(model).items()}
 

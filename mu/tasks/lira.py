@@ -202,7 +202,7 @@ def _attack(recorder: Recorder, task: LiraTask, references: list[Reference], run
         name: _rounded(
             {
                 **attacks.attack_rates(scores, name, task.options.seed),
-                **exposed_shares(parts, name, len(references)),
+                **exposed_shares(parts, name),
             }
         )
         for name in views

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from mu.cli.requests import Request
 from mu.tasks.claims.document import read_claims
+from mu.tasks.claims.run import claims
 from mu.tasks.sweep.grid import Grid, load_yaml, read_grid
+from tests.helpers import refused
 
 PAPER = Path(__file__).parents[2] / "paper"
 CLAIMS = [PAPER / "claims.yaml", PAPER / "pruning_helps.yaml"]
@@ -34,3 +37,8 @@ def test_each_recipe_goes_with_each_scale(recipe: Path, scale: Path) -> None:
 def test_the_claims_are_of_recipes_that_are_there(path: Path) -> None:
     for claim in read_claims(path):
         assert path.parent / claim.grid in RECIPES
+
+
+def test_the_scale_that_is_given_goes_with_the_recipes() -> None:
+    with refused("nowhere.yaml"):
+        claims(Request(entry={"claims": str(CLAIMS[0]), "scale": "nowhere.yaml"}))

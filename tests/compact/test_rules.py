@@ -50,6 +50,13 @@ def test_what_nothing_reads_is_removed():
     small(model, one=6, two=6)
 
 
+def test_a_normalisation_keeps_its_epsilon():
+    model = chain()
+    model.norm.eps = 0.5
+    model.two.weight.data[:, [1, 4]] = 0
+    small(model, one=6, two=6)
+
+
 def test_a_constant_goes_into_a_new_bias():
     model = positive(chain())
     kill(model.one, [0, 2, 5])

@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -32,7 +33,7 @@ from mu.tasks.erase import evidence
 from mu.tasks.erase import run as module
 from mu.tasks.erase.deep import redo
 from mu.tasks.erase.leftovers import Kind
-from mu.tracking import Store
+from mu.tracking import Store, read_run
 from mu.tracking.evidence_log import log_lines
 from tests.erase.conftest import (
     METHOD,
@@ -237,6 +238,9 @@ def test_reference_models_calibrate_the_records(erased: Erased, tmp_path, monkey
     with pytest.raises(SystemExit) as ended:
         run_command(lira.build, line)
     assert ended.value.code == 0
+    forgotten = SimpleNamespace(forget=read_run(world.store, made).forget_indices)
+    plan: Any = SimpleNamespace(store=world.store, split=forgotten)
+    assert evidence._references(plan, made) is None, "two show no spread"
     monkeypatch.setattr(evidence, "FEWEST_REFERENCES", 2)
     own = ("--model", f"models:/{MODEL}/1", "--policy", world.policy, *METHOD)
     assert call("--records", world.request, *own, "--purge", "true") == 0

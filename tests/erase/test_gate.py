@@ -160,6 +160,12 @@ def test_a_retired_version_is_refused_by_its_alias_and_taken_by_its_number(world
     assert mu.load_model(PRODUCTION) is not None
 
 
+def test_what_is_said_of_a_run_holds_for_a_version_that_does_not_say_it(world: Erased) -> None:
+    world.store.client.delete_model_version_tag(MODEL, "1", tags.RETIRED)
+    with refused("faces version 1 holds records that erasure", "removed, so production"):
+        promote(world.store, FIRST, "production")
+
+
 def test_the_command_says_in_one_line_why_not(world: Erased, capsys) -> None:
     for version, status in ((FIRST, 2), (SECOND, 0)):
         with pytest.raises(SystemExit) as ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,11 @@ def test_the_records_of_one_person_and_their_copies(plan) -> None:
     trained = dict.fromkeys((0, 1, 2, 3), "trained")
     assert statuses(found) == {**trained, COPY: "copy", 5: "validation"}
     assert len(plan(subject=None).split.forget) == 10
+
+
+def test_it_is_due_as_the_policy_says(plan) -> None:
+    found = plan(days=3, near_copies="skip")
+    assert found.due - found.received == timedelta(days=3)
 
 
 def test_copies_are_kept_where_the_policy_says_so(plan) -> None:

@@ -17,7 +17,7 @@ from mu.tasks.erase.scope import scope_of
 from mu.tracking import Store, artifacts, connect
 from mu.tracking.saved_runs import LOADED
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
-from tests.erase.made import DATA, OTHER, RECORDS, SPLIT, Family
+from tests.erase.made import DATA, ORIGINAL, OTHER, RECORDS, SPLIT, Family
 from tests.helpers import refused
 
 
@@ -195,6 +195,10 @@ def test_other_masks_of_originals(family: Family) -> None:
         False, "found by omp in a training without the records",
     )  # fmt: skip
     assert saw(family.store, family.original(pruning={"rate": 0.0})) == (False, "nothing is pruned")
+    fitted = replace(ORIGINAL.spec.recipe.model, arch="fastnet")  # its initial weights, to images
+    assert saw(
+        family.store, family.original(model=fitted, pruning={"rate": 0.5, "when": "initial"})
+    )[0]
     imported = family.original(given_mask="0" * 64)
     assert "given from elsewhere" in saw(family.store, imported)[1]
     family.store.client.set_tag(imported, tags.UPSTREAM, original)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mu.erasure.effect import _chances, _records, assess
 from mu.erasure.outputs import Evidence, References
 from mu.erasure.policy import Policy
-from mu.erasure.verdict import FORGOTTEN, NO_BASELINE, RESIDUAL
+from mu.erasure.verdict import FORGOTTEN, NO_BASELINE, RESIDUAL, _lost
 from mu.evaluation.attacks.exposure import exposure
 from mu.evaluation.outputs import Outputs, SplitOutputs
 from mu.rounding import rounded
@@ -184,3 +184,13 @@ def test_chance_is_what_it_is_said_to_be():
     assert np.mean(np.array(chances) <= 0.5) >= 0.2
     sure = evidence(2.0, 6.0)
     assert _chances(sure, POLICY, _records(sure, POLICY))["after"] < 0.001
+
+
+@pytest.mark.parametrize(
+    ("rate", "low", "lost"), [(60, 55, False), (60, 57, True), (54, 57, False)]
+)
+def test_records_that_stay_are_told_better_where_that_is_no_chance(rate, low, lost):
+    name = "MIA_privacy_confidence"
+    before = {"TA": 90.0, name: 50.0, f"{name}_lo": 48.0, f"{name}_hi": 56.0}
+    after = {"TA": 90.0, name: rate, f"{name}_lo": low, f"{name}_hi": 65.0}
+    assert bool(_lost(POLICY, {"before": before, "after": after})) is lost

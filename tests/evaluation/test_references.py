@@ -23,7 +23,7 @@ from mu.evaluation.attacks.rates import rates
 from mu.evaluation.challenge import FEWEST, Challenge, default_retained
 from mu.evaluation.memorisation import most_memorised
 from mu.evaluation.outputs import Outputs
-from mu.evaluation.records import Records, exposed_shares, mean_memorisations, records_of
+from mu.evaluation.records import Records, mean_memorisations, records_of
 from mu.evaluation.references import (
     Kept,
     Reference,
@@ -519,10 +519,3 @@ def test_retained_records_are_as_exposed_in_the_oracle_as_in_the_original():
     one = records()["retain"]
     for name in ("original", "oracle", "unlearned"):
         assert one.exposed(name)["exposed_at_1_retain_lo"] > 1
-
-
-@pytest.mark.slow
-def test_1_percent_is_not_given_where_it_cannot_be_resolved():
-    assert exposed_shares(records(), "unlearned", 6) == {}
-    given = exposed_shares(records(), "unlearned", 8)
-    assert {"exposed_at_1", "exposed_at_1_retain_hi", "exposed_at_1_unseen_lo"} <= set(given)

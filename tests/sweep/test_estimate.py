@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mu.tasks.sweep.find import Load, estimate
+from mu.tasks.sweep.report import Board
+from mu.tasks.sweep.schedule import Schedule
+from tests.sweep.plans import small_plan
 
 ON = {"dataset": "digits", "arch": "resnet_mini"}
 
@@ -28,3 +31,9 @@ def test_the_most_similar_count_and_of_them_the_median() -> None:
     pasts += [Load("ft", far, seconds=500.0)] * 5
     assert estimate(Load("ft", near), pasts) == 2.0
     assert estimate(Load("ft", {**ON, "batch_size": "16"}), pasts) == 500.0  # none is nearer
+
+
+def test_what_is_left_is_done_by_so_many_at_a_time() -> None:
+    plan = small_plan()
+    board = Board(Schedule(plan, 0), {task.key: 60.0 for task in plan}, jobs=4)
+    assert board._seconds_left() == pytest.approx(15.0 * len(plan))

@@ -26,13 +26,15 @@ import mu.tracking.resuming as resuming
 from entrypoints.prune import build
 from mu.checkpoints import Checkpoint
 from mu.cli.main import run as run_command
+from mu.runs import Run
 from mu.tasks import prune as prune_task
+from mu.tasks.problem import TrainTask
 from mu.tracking import Store, connect, find_original, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking.run_files import RunFiles
 from mu.training.progress import FOLDER, progress_files
 from tests.conftest import copy_store, store_uri
-from tests.helpers import mostly_slow
+from tests.helpers import make_dataset, make_recipe, mostly_slow
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
 from tests.test_launcher import fork_what_is_launched
@@ -310,6 +312,17 @@ def test_data_that_moved_is_named_and_data_that_changed_is_refused(
     program.refuses([*resume, "--data_dir", str(other)], repr(str(other)), "is not what")
     assert newest(store).info.status == "KILLED"
     assert program([*resume, "--data_dir", str(tmp_path / "moved")])[0] == 0
+
+
+def test_the_time_that_earlier_processes_took_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, dataset = Run(device="cpu"), make_dataset()
+
+    def trained(*_: Any, **__: Any) -> None:
+        run.seconds_before = 1000.0
+
+    monkeypatch.setattr(prune_task, "train_original", trained)
+    task = TrainTask(dataset, make_recipe(dataset))
+    assert prune_task._trained(task, run, None)[1] >= 1000  # type: ignore[arg-type]
 
 
 # --- stores that fail ---------------------------------------------------------------------

@@ -10,14 +10,17 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from mu.checkpoints import Checkpoint
+from mu.cli.requests import Request, UnlearnOptions
 from mu.data import load_data
 from mu.digests import digest_of
+from mu.errors import UserError
 from mu.methods import METHODS
 from mu.tasks import perform
 from mu.tasks import unlearn as unlearn_task
@@ -26,6 +29,7 @@ from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
 from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
+from tests.helpers import refused
 from tests.processes import PATIENCE, ROOT, python
 from tests.test_entrypoints import Program
 from tests.test_main_job import UNLEARNED, call, newest
@@ -120,6 +124,23 @@ def interrupted(pruned: PrunedStore) -> Interrupted:
 @pytest.fixture
 def program(capsys: pytest.CaptureFixture[str]) -> Program:
     return Program(capsys)
+
+
+def test_data_is_where_it_is_named_rather_than_where_it_was(
+    pruned: PrunedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"prune_run_id": pruned.run_id, "method": "ft", "settings": {}, "data_dir": "then"}
+
+    def data_of(_: object, given: dict[str, str]) -> None:
+        raise UserError(f"data in {given['data_dir']}")
+
+    for name, found in (("interrupted", SimpleNamespace(document=kept)), ("resumed_on", None)):
+        monkeypatch.setattr(unlearn_task, name, lambda *_, found=found: found)
+    monkeypatch.setattr(unlearn_task, "data_of", data_of)
+    options = UnlearnOptions(resume_run_id="interrupted")
+    for given, place in (({"data_dir": "now"}, "now"), ({}, "then")):
+        with refused(f"data in {place}"):
+            unlearn_task.interrupted_task(pruned.store, "unlearn", options, Request(original=given))
 
 
 # --- gone on with in this process ---------------------------------------------------------

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from mlflow.entities import Run as MlflowRun
 
 from entrypoints import sweep, tune, unlearn
 from mu.cli.main import run as run_command
-from mu.cli.requests import DeviceOptions
+from mu.cli.requests import DeviceOptions, TuneOptions
 from mu.data import load_data
 from mu.data.images import ImageDataset, Images
 from mu.methods import make_method
@@ -26,6 +27,8 @@ from mu.tasks import unlearn as unlearn_task
 from mu.tasks.problem import UnlearnTask
 from mu.tasks.resolve import problem_of
 from mu.tasks.tune import judge
+from mu.tasks.tune import run as tune_task
+from mu.tasks.tune.trials import Space
 from mu.tracking import Store, choose_runs, connect, fetch_checkpoint, read_run
 from tests.conftest import FinishedPrune, FinishedUnlearn, PrunedStore, copy_store, store_uri
 from tests.test_main_job import files
@@ -209,6 +212,16 @@ def test_the_upper_bound_is_by_the_oracle_of_another_set(
     everything = {run.run_id for run in choose_runs(store, None, None, None).runs}
     assert not everything & new
     assert new <= {run.run_id for run in choose_runs(store, None, parent.info.run_id, None).runs}
+
+
+def test_the_retain_set_may_lose_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    drops: list[float] = []
+    monkeypatch.setattr(tune_task, "ByCriterion", lambda *given: drops.append(given[-1]))
+    space = Space(make_method("ga", {"max_accuracy_drop": 3.0}), {}, (), 0, 1)
+    plan: Any = SimpleNamespace(store=None)
+    problem: Any = None
+    tune_task.Tuning(TuneOptions(method="ga"), space, plan, None).judge(problem, "parent")
+    assert drops == [3.0]
 
 
 def test_a_run_that_was_compared_with_another_oracle_is_no_trial(

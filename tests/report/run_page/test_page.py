@@ -16,6 +16,8 @@ import pytest
 from mu.cli.requests import DeviceOptions
 from mu.data.forget_request import ForgetRequest
 from mu.evaluation.case import Case, Model
+from mu.evaluation.membership import Calls
+from mu.evaluation.outputs import SplitOutputs
 from mu.evaluation.unlearning import measure, predict_split
 from mu.methods import make_method
 from mu.report.comparison.page import FOLDER as OF_COMPARISON
@@ -95,6 +97,18 @@ def test_it_needs_nothing_from_elsewhere_and_no_script_but_its_own(page: str) ->
     assert "unsafe" not in scripts
     assert scripts.count("sha256-") == len(tree.all("script")) - 1  # but the data
     assert COMMON == OF_COMPARISON
+
+
+def test_members_are_those_of_the_unlearned_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter([False, True, False])  # of the original, of this one, of the oracle
+
+    def of(outputs: SplitOutputs, seed: int) -> Calls:
+        return Calls(np.full(len(outputs.forget), next(calls)), None)
+
+    monkeypatch.setattr(Calls, "of", of)
+    member = facts("class:1").forget.member
+    assert member is not None
+    assert member.all()
 
 
 def test_what_is_shown_is_what_was_measured(of_class: RunFacts, page: str) -> None:
