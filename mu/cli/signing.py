@@ -27,12 +27,12 @@ a key of your own. What was signed, and who signed before, stays the same.
 @click.argument("path", type=click.Path(path_type=Path))
 def keygen(path: Path) -> None:
     """Write both files, and say what each is for."""
-    from mu.evidence.dsse import key_id, new_key, save_key
-    from mu.report.console import print_lines
+    from mu.evidence.signing import key_id, new_key, save_key
+    from mu.report.console import print_wrapped
 
     key = new_key()
     public = save_key(path, key)
-    print_lines(
+    print_wrapped(
         {
             "private": f"{path}: signs (-P key={path}); give it to nobody, and keep a copy safe",
             "public": f"{public}: verifies (mu verify ... --key {public}); give it to everybody",
@@ -51,8 +51,8 @@ def keygen(path: Path) -> None:
 def countersign(path: Path, key: Path) -> None:
     """Print the checks, and write the envelope anew."""
     from mu.evidence.bundle import write_envelope
-    from mu.evidence.dsse import key_id, load_private_key
-    from mu.report.console import say
+    from mu.evidence.signing import key_id, load_private_key
+    from mu.report.console import say, wrapped
 
     private = load_private_key(key)
     bundle = verified_bundle(path, [])
@@ -61,4 +61,4 @@ def countersign(path: Path, key: Path) -> None:
     except ValueError as error:
         raise UserError(f"{path}: {error}; give another key") from error
     write_envelope(path, signed)
-    say(f"{path} is signed by key {key_id(private.public_key())}, too.")
+    say(wrapped(f"{path} is signed by key {key_id(private.public_key())}, too."))

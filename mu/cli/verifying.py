@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mu.evidence.bundle import Bundle
-    from mu.evidence.dsse import PublicKey
+    from mu.evidence.signing import PublicKey
     from mu.evidence.verify import Check
 
 NOT_VERIFIED = 1
@@ -32,6 +32,7 @@ not.
 \b
   mu verify evidence.zip --key controller.pub.pem
   mu verify evidence/ --key controller.pub.pem --model model/    also: is it on this model?
+  mu verify evidence/ --after old/evidence/      also: did the log only grow since that one?
   mu verify evidence/ --deep       also, where the store is: does unlearning give this model?
 """
 
@@ -54,6 +55,12 @@ not.
     help="Artifacts of a run, or a checkpoint: must be the model that the evidence is on.",
 )
 @click.option(
+    "--after",
+    metavar="OLDER",
+    type=click.Path(path_type=Path),
+    help="An older bundle of the same store, which you have: the log must have grown from its.",
+)
+@click.option(
     "--deep", is_flag=True, help="Unlearn again from the original, in the store; compare the bits."
 )
 @click.option(
@@ -67,39 +74,50 @@ def command(
     keys: tuple[Path, ...],
     unsigned: bool,
     model: Path | None,
+    after: Path | None,
     deep: bool,
     data_dir: Path | None,
 ) -> None:
     """Print what was checked, and what that proves."""
     from mu.evidence.bundle import ENVELOPE
-    from mu.evidence.dsse import load_public_key
     from mu.evidence.model_files import model_check
-    from mu.report.console import say
+    from mu.evidence.signing import load_public_key
+    from mu.evidence.verify import after_check
+    from mu.report.console import say, wrapped
 
     bundle = verified_bundle(path, [load_public_key(one) for one in keys], unsigned=unsigned)
     if model is not None and not printed(model_check(bundle, model)).ok:
         fail(["model"])
+    if after is not None and not printed(after_check(bundle, _read(after, "after"))).ok:
+        fail(["after"])
     if deep and not printed(_redone(bundle, data_dir)).ok:
         fail(["deep"])
-    say(f"It verifies. {_proof(ENVELOPE in bundle.files, bool(keys))} {LIMIT}")
+    say(wrapped(f"It verifies. {_proof(ENVELOPE in bundle.files, bool(keys))} {LIMIT}"))
 
 
 def verified_bundle(path: Path, keys: Sequence[PublicKey], *, unsigned: bool = False) -> Bundle:
     """The bundle, if it verifies; else the process ends. Each check is printed."""
-    from mu.evidence.bundle import Bundle
-    from mu.evidence.verify import Check, checks
+    from mu.evidence.verify import checks
 
-    try:
-        bundle = Bundle.read(path)
-    except ValueError as error:
-        printed(Check("files", False, one_line(str(error))))
-        fail(["files"])
+    bundle = _read(path)
     from mu.erasure.effect import recompute  # loads torch
 
     done = checks(bundle, keys=keys, unsigned=unsigned, recompute=recompute)
     if wrong := [check.name for check in map(printed, done) if not check.ok]:
         fail(wrong)
     return bundle
+
+
+def _read(path: Path, name: str = "files") -> Bundle:
+    """The bundle of a folder or a zip; else the process ends, and a check of that name is wrong."""
+    from mu.evidence.bundle import Bundle
+    from mu.evidence.verify import Check
+
+    try:
+        return Bundle.read(path)
+    except ValueError as error:
+        printed(Check(name, False, one_line(str(error))))
+        fail([name])
 
 
 def _redone(bundle: Bundle, data_dir: Path | None) -> Check:
@@ -115,9 +133,9 @@ def _redone(bundle: Bundle, data_dir: Path | None) -> Check:
 
 def printed(check: Check) -> Check:
     """A check in a line."""
-    from mu.report.console import print_lines
+    from mu.report.console import say, wrapped
 
-    print_lines({f"{check.name:<10}": f"{'ok' if check.ok else 'WRONG':<5}  {check.detail}"})
+    say(wrapped(check.detail, f"  {check.name:<10}  {'ok' if check.ok else 'WRONG':<5}  "))
     return check
 
 

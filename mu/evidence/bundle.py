@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from mu.errors import UserError
-from mu.evidence.dsse import PrivateKey, countersign, public_pem, sign
+from mu.evidence.dsse import countersign, sign, verified
 from mu.evidence.packing import LARGEST, MOST_FILES, check_names, pack, unpack
+from mu.evidence.signing import PrivateKey, public_pem
 from mu.evidence.statement import make_statement
 from mu.readers.paths import checked_path
 
 STATEMENT, ENVELOPE, LOG = "statement.json", "statement.dsse.json", "log.json"
 PUBLIC_KEY = "public_key.pem"
+BUNDLE_FOLDER, BUNDLE_FILE = "evidence", "evidence.zip"  # among the artifacts of an erasure
 UNLISTED = (STATEMENT, ENVELOPE, LOG)  # they cannot hold their own digests
 # What the statement rests on, and what people read: the statement has their digests.
 CONTENTS = (
@@ -70,6 +72,11 @@ class Bundle:
         if key:
             found[ENVELOPE] = sign(statement, key)
         return cls(found)
+
+    @property
+    def signers(self) -> list[str]:
+        """Key IDs of who signed it, none if nobody did; a ValueError if a signature is wrong."""
+        return verified(self.files[ENVELOPE])[1] if ENVELOPE in self.files else []
 
     def with_log(self, entry: bytes) -> Bundle:
         """The bundle with its place in the log."""

@@ -11,39 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mu.evidence.canonical import canonical, decode_base64, encode_base64, read_canonical
-from mu.evidence.signing import (
-    PrivateKey,
-    PublicKey,
-    check_signature,
-    key_id,
-    load_private_key,
-    load_public_key,
-    new_key,
-    public_pem,
-    read_public_key,
-    save_key,
-    sign_message,
-)
+from mu.evidence.signing import PrivateKey, PublicKey, check_signature, key_id, sign_message
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MOST_SIGNATURES = 64
-
-__all__ = [
-    "PAYLOAD_TYPE",
-    "PrivateKey",
-    "PublicKey",
-    "countersign",
-    "key_id",
-    "load_private_key",
-    "load_public_key",
-    "new_key",
-    "pae",
-    "public_pem",
-    "read_public_key",
-    "save_key",
-    "sign",
-    "verified",
-]
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:

@@ -26,8 +26,9 @@ from mu.evidence.bundle import (
     sha256,
 )
 from mu.evidence.differences import differences
-from mu.evidence.dsse import PublicKey, key_id, read_public_key, verified
-from mu.evidence.log import check_entry, leaf_of
+from mu.evidence.dsse import verified
+from mu.evidence.log import Log, difference, line_of, read_log
+from mu.evidence.signing import PublicKey, key_id, read_public_key
 from mu.evidence.statement import read_statement, read_subjects
 from mu.readers.documents import read_json
 
@@ -166,16 +167,38 @@ def _signatures(bundle: Bundle, keys: Sequence[PublicKey], unsigned: bool) -> st
 
 
 def _log(bundle: Bundle) -> str:
+    return str(_log_of(bundle))
+
+
+def _log_of(bundle: Bundle) -> Log:
+    """The log of a bundle, as it was when the bundle's line was added."""
     try:
-        index, head = check_entry(bundle.files.get(LOG, b""), leaf_of(bundle.files[STATEMENT]))
+        log = read_log(bundle.files.get(LOG, b""))
     except ValueError as error:
         raise ValueError(f"{LOG}: {error}") from error
-    signed = ENVELOPE in bundle.files
-    if signed and head.signer not in verified(bundle.files[ENVELOPE])[1]:
-        raise ValueError(f"{LOG}: its head is not signed by a key that signed the statement")
-    if not signed and head.signer is not None:
-        raise ValueError(f"{LOG}: its head is signed, and the statement is not: it was removed")
-    return f"entry {index + 1} of {head.size}, root {head.root.hex()[:16]}..."
+    if log.lines[-1] != line_of(bundle.files.get(STATEMENT, b"")):
+        raise ValueError(f"{LOG}: its last line is not the sha256 of {STATEMENT}")
+    signers = bundle.signers
+    if signers and log.signer not in signers:
+        raise ValueError(f"{LOG}: its root is not signed by a key that signed the statement")
+    if not signers and log.signer is not None:
+        raise ValueError(f"{LOG}: its root is signed, and the statement is not: it was removed")
+    return log
+
+
+def after_check(bundle: Bundle, older: Bundle) -> Check:
+    """Whether the log of a bundle that was checked only grew since an older bundle was made."""
+
+    def grown() -> str:
+        try:
+            before = _log_of(older)
+        except ValueError as error:
+            raise ValueError(f"the older bundle: {error}") from error
+        if wrong := difference(_log_of(bundle).lines, before.lines):
+            raise ValueError(f"the log was rewritten, or the bundles are of two logs: {wrong}")
+        return f"the log begins with the older one, of {len(before.lines)}, and only grew"
+
+    return _check("after", grown)
 
 
 def _times(predicate: Predicate, now: datetime) -> str:

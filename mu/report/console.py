@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -17,6 +18,7 @@ WHERE_KNOWN = ("MIA_auc", *OF_PLANTED)
 LAST = ("gap", "depth", "RTE")
 WIDTH = 120  # letters, off a terminal
 UNCUT = 300  # wide enough that nothing is cut
+NARROW = 80  # letters of a line of words
 Rows = Sequence[Mapping[str, float]] | Mapping[str, Mapping[str, float]]  # or by label
 Texts = tuple[list[str], list[list[str]], str]  # columns, rows and layout of a table
 _SILENT = ContextVar("silent", default=False)
@@ -106,6 +108,29 @@ def print_lines(values: Mapping[str, str]) -> None:
     width = max(map(len, values))
     for name, value in values.items():
         make_console().print(f"  {name:<{width}}  {value}", soft_wrap=True)
+
+
+def wrapped(text: str, first: str = "") -> str:
+    """Words in lines of at most 80 letters; a longer one, as an ID or a path, stays whole.
+
+    ``first``: what the first line begins with; the others are indented by as much.
+    """
+    return textwrap.fill(
+        text,
+        NARROW,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def print_wrapped(values: Mapping[str, str], commands: Collection[str] = ()) -> None:
+    """Aligned name-value lines, wrapped; ``commands``: names of those that are to be copied."""
+    width = max(map(len, values))
+    for name, value in values.items():
+        first = f"  {name:<{width}}  "
+        say(f"{first}{value}" if name in commands else wrapped(value, first))
 
 
 def print_notes(notes: Sequence[str]) -> None:

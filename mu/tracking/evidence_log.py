@@ -1,8 +1,8 @@
 """The append-only log of evidence in the store: a line for each erasure, in their order.
 
 A line is the sha256 (hex) of a statement. Each run of ``erase`` holds the log as it was when the
-run added its own line: the newest one is all that it takes to read it, and an older one shows
-whether anything was changed.
+run added its own line: the newest one is all that it takes to read it. Its bundle has the same
+lines, with their root, signed if the bundle is; what was changed since is found by that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 from mlflow.entities import Run as MlflowRun
 
 from mu.errors import UserError
+from mu.evidence.bundle import BUNDLE_FOLDER, LOG
+from mu.evidence.log import difference, read_log
 from mu.tags import ENTRY, LOG_PLACE
 from mu.tracking.artifacts import read
 from mu.tracking.run_files import RunFiles
@@ -29,14 +31,38 @@ def log_lines(store: Store) -> list[str]:
     if not holders:
         return []
     newest = max(holders)
-    run = holders[newest][0]
-    lines = read(store, run, LOG_FILE).decode(errors="replace").split()
+    run_id = holders[newest][0].info.run_id
+    lines = read(store, holders[newest][0], LOG_FILE).decode(errors="replace").split()
     if len(lines) != newest + 1:
+        why = f"has {len(lines)} lines instead of {newest + 1}"
+    else:
+        why = _changed(store, [holders[place][0] for place in sorted(holders, reverse=True)], lines)
+    if why:
         raise UserError(
-            f"{LOG_FILE} of run {run.info.run_id} has {len(lines)} lines instead of {newest + 1}: "
-            "it was changed, so nothing is added; put the file back as it was"
+            f"{LOG_FILE} of run {run_id} {why}: it was changed, so nothing is added; put the file "
+            "back as it was"
         )
     return lines
+
+
+def _changed(store: Store, holders: list[MlflowRun], lines: list[str]) -> str:
+    """In what the lines differ from those of the newest bundle; empty if in nothing.
+
+    ``holders``: the newest first; one that was interrupted has no bundle.
+    """
+    path = f"{BUNDLE_FOLDER}/{LOG}"
+    for run in holders:
+        if path in store.artifacts(run.info.run_id, BUNDLE_FOLDER):
+            where = f"{path} of run {run.info.run_id}"
+            try:
+                wrong = difference(lines, read_log(read(store, run, path)).lines)
+            except ValueError as error:
+                raise UserError(
+                    f"{where} was changed ({error}), so nothing is added to the log; put the file "
+                    "back as it was"
+                ) from error
+            return f"is not as {where} has it ({wrong})" if wrong else ""
+    return ""
 
 
 def append_line(store: Store, run_id: str, line: str) -> list[str]:

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from entrypoints import erase
 from mu.cli.main import run as run_command
 from mu.cli.requests import Request
-from mu.evidence.dsse import new_key, save_key
+from mu.evidence.signing import new_key, save_key
 from mu.tasks.prune import prune
 from mu.tracking import Store, connect
 from mu.tracking.registered import register, set_alias

@@ -25,7 +25,7 @@ from mu.erasure.effect import recompute
 from mu.evidence import log
 from mu.evidence.bundle import MODEL as OF_MODEL
 from mu.evidence.bundle import Bundle
-from mu.evidence.dsse import load_private_key
+from mu.evidence.signing import load_private_key
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
 from mu.report.erasure.words import LEFTOVERS

@@ -10,7 +10,7 @@ from typing import Any
 
 from mu.evidence import log
 from mu.evidence.bundle import CONTENTS, STATEMENT, Bundle, sha256
-from mu.evidence.dsse import PrivateKey, new_key
+from mu.evidence.signing import PrivateKey, new_key
 
 RECORDS = [
     {"id": "00" * 32, "status": "trained", "verdict": "forgotten", "fprAfter": 61.0},
@@ -116,12 +116,11 @@ def recompute(files: Mapping[str, bytes], stated: Mapping[str, Any]) -> dict[str
 
 
 KEY, OTHER_KEY = new_key(), new_key()  # of the operator, and of an auditor
-BEFORE = [log.leaf_of(b"%d" % number) for number in range(3)]  # in the log
+BEFORE = [log.line_of(b"%d" % number) for number in range(3)]  # in the log
 
 
 def logged(bundle: Bundle, key: PrivateKey | None) -> Bundle:
-    leaves = [*BEFORE, log.leaf_of(bundle.files[STATEMENT])]
-    return bundle.with_log(log.entry(leaves, len(BEFORE), key))
+    return bundle.with_log(log.make_log([*BEFORE, log.line_of(bundle.files[STATEMENT])], key))
 
 
 def made(key: PrivateKey | None = KEY, place: str = "", value: object = None) -> Bundle:

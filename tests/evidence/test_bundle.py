@@ -12,8 +12,9 @@ import pytest
 
 from mu.errors import UserError
 from mu.evidence.bundle import ENVELOPE, LOG, PUBLIC_KEY, STATEMENT, Bundle, write_envelope
-from mu.evidence.dsse import key_id, public_pem, verified
+from mu.evidence.dsse import verified
 from mu.evidence.packing import unpack
+from mu.evidence.signing import key_id, public_pem
 from mu.evidence.statement import read_statement
 from tests.evidence.made import FILES, KEY, OTHER_KEY, SUBJECTS, made, predicate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 from mu.cli.main import run
 from mu.cli.mu import mu
 from mu.cli.verifying import REDO
-from mu.evidence.bundle import Bundle
-from mu.evidence.dsse import key_id, load_private_key, save_key
-from tests.evidence.made import KEY, MODEL, OTHER_KEY, made, recompute
+from mu.evidence import log
+from mu.evidence.bundle import STATEMENT, Bundle
+from mu.evidence.signing import key_id, load_private_key, save_key
+from tests.evidence.made import BEFORE, KEY, MODEL, OTHER_KEY, made, recompute
 
 BUNDLE = made()
 
@@ -65,16 +67,17 @@ def test_a_key_is_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("name", ["evidence", "evidence.zip"])
 def test_a_bundle_verifies(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("verify", folder / name) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[:-1]] == [
-        [name, "ok"]
+    said = capsys.readouterr().out
+    assert re.findall(r"^  (\w+) +(ok|WRONG) ", said, re.MULTILINE) == [
+        (name, "ok")
         for name in (
             "files", "digests", "statement", "signatures", "log", "times", "recomputed", "verdict",
         )
     ]  # fmt: skip
-    assert lines[-1].startswith("It verifies. Somebody whose key is shown above states this")
-    assert "only --key can tell" in lines[-1]
-    assert "It does not prove that the records were forgotten" in lines[-1]
+    end = " ".join(said[said.index("It verifies.") :].split())
+    assert end.startswith("It verifies. Somebody whose key is shown above states this")
+    assert "only --key can tell" in end
+    assert "It does not prove that the records were forgotten" in end
     assert call("verify", folder / name, "--key", folder / "key.pub.pem") == 0
     assert "Who has the given key states this" in capsys.readouterr().out
 
@@ -119,12 +122,11 @@ def test_a_bundle_without_a_signature(folder: Path, capsys: pytest.CaptureFixtur
 def test_an_auditor_signs_too(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / name
     assert call("countersign", path, "--key", folder / "auditor.pem") == 0
-    assert f"{path} is signed by key {key_id(OTHER_KEY.public_key())}, too." in (
-        capsys.readouterr().out
-    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{path} is signed by key {key_id(OTHER_KEY.public_key())}, too." in said
     keys = [word for one in ("key", "auditor") for word in ("--key", folder / f"{one}.pub.pem")]
     assert call("verify", path, *keys) == 0
-    assert capsys.readouterr().out.count("as given") == 2
+    assert " ".join(capsys.readouterr().out.split()).count("as given") == 2
     before = Bundle.read(path)
     assert call("countersign", path, "--key", folder / "auditor.pem") == 2
     assert "by this key already" in capsys.readouterr().err
@@ -148,6 +150,36 @@ def test_a_bundle_of_another_model(folder: Path, capsys: pytest.CaptureFixture[s
     assert call("verify", folder / "evidence", "--model", folder / "model") == 1
     assert "a bundle of another model: mask/mask.safetensors" in capsys.readouterr().out
     assert call("verify", folder / "evidence", "--model", folder / "nowhere") == 2
+
+
+def test_a_log_that_was_rewritten_since_an_older_bundle(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [*BEFORE, log.line_of(BUNDLE.files[STATEMENT])]
+    newer = made(KEY, "request.entries", 4)
+    own = log.line_of(newer.files[STATEMENT])
+    for name, before in (("grown", lines), ("rewritten", [*lines[1:], lines[0]])):
+        newer.with_log(log.make_log([*before, own], KEY)).write(folder / name)
+    assert call("verify", folder / "grown", "--after", folder / "evidence.zip") == 0
+    assert "the log begins with the older one, of 4, and only grew" in capsys.readouterr().out
+    for name, older in (("rewritten", "evidence"), ("evidence", "grown")):
+        assert call("verify", folder / name, "--after", folder / older) == 1
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"line {1 if name == 'rewritten' else 5} is" in said
+        assert "It does not verify (after)" in said
+    (folder / "evidence.zip").write_bytes(b"PK")
+    assert call("verify", folder / "grown", "--after", folder / "evidence.zip") == 1
+    assert call("verify", folder / "grown", "--after", folder / "nowhere") == 2
+
+
+def test_no_line_of_words_is_wider_than_a_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("verify", folder / "evidence")
+    call("keygen", folder / "new.pem")
+    call("countersign", folder / "evidence", "--key", folder / "auditor.pem")
+    wide = [line for line in capsys.readouterr().out.splitlines() if len(line) > 80]
+    assert [line for line in wide if len(line.split()) > 2] == []  # a name, and an ID or a path
 
 
 def test_unlearning_again(

@@ -14,17 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mu.errors import UserError
 from mu.evidence.canonical import canonical
-from mu.evidence.dsse import (
-    countersign,
+from mu.evidence.dsse import countersign, pae, sign, verified
+from mu.evidence.signing import (
     key_id,
     load_private_key,
     load_public_key,
     new_key,
-    pae,
     public_pem,
     save_key,
-    sign,
-    verified,
 )
 from tests.evidence.made import KEY, OTHER_KEY
 

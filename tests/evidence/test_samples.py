@@ -6,7 +6,7 @@ import pytest
 
 from mu.erasure.effect import recompute
 from mu.evidence.bundle import STATEMENT, Bundle
-from mu.evidence.dsse import load_public_key
+from mu.evidence.signing import load_public_key
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
 

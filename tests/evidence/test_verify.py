@@ -13,8 +13,9 @@ import pytest
 from mu.evidence import log
 from mu.evidence.bundle import ENVELOPE, LOG, PUBLIC_KEY, STATEMENT, UNLISTED, Bundle
 from mu.evidence.differences import differences
-from mu.evidence.dsse import key_id, new_key, public_pem, sign
+from mu.evidence.dsse import sign
 from mu.evidence.model_files import model_check
+from mu.evidence.signing import key_id, new_key, public_pem
 from mu.evidence.verify import Check, checks
 from tests.evidence.made import (
     FILES,
@@ -57,7 +58,7 @@ def test_a_whole_bundle() -> None:
     assert list(said) == NAMES
     assert "7d444840" in said["statement"]
     assert said["signatures"] == f"by key {key_id(KEY.public_key())} (nobody said whose)"
-    assert said["log"].startswith("entry 4 of 4, root ")
+    assert said["log"].startswith("line 4 of 4, root ")
     assert said["verdict"] == "forgotten: no record is found by the attack"
     said = details(SIGNED, keys=[KEY.public_key()])
     assert said["signatures"] == f"by key {key_id(KEY.public_key())} (as given)"
@@ -176,7 +177,7 @@ CHANGED: dict[str, tuple[Callable[[], Files], str, str]] = {
     "another's log": (
         lambda: {**SIGNED.files, LOG: ELSEWHERE.files[LOG]},
         "log",
-        "not entry 3 of the log",
+        "its last line is not the sha256",
     ),
     "a log without a signature": (
         lambda: logged(SIGNED, None).files,
@@ -189,10 +190,12 @@ CHANGED: dict[str, tuple[Callable[[], Files], str, str]] = {
         "not signed by a key that signed the statement",
     ),
     "only the log signed": (lambda: logged(UNSIGNED, KEY).files, "log", "it was removed"),
-    "a number after the log's": (
-        lambda: SIGNED.with_log(log.entry([b"other"], 0, KEY)).files,
+    "a line after its own": (
+        lambda: SIGNED.with_log(
+            log.make_log([log.line_of(SIGNED.files[STATEMENT]), log.line_of(b"other")], KEY)
+        ).files,
         "log",
-        "not entry 0 of the log",
+        "its last line is not the sha256",
     ),
 }
 

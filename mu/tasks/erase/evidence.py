@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from mu.evaluation.references import Kept
 from mu.evaluation.unlearning import predict_split
 from mu.evidence import log
 from mu.evidence.bundle import MODEL, STATEMENT, Bundle
-from mu.evidence.dsse import key_id
+from mu.evidence.signing import key_id
 from mu.report import console
 from mu.report.erasure import letter, page
 from mu.report.verdict import SPREAD
@@ -102,10 +101,8 @@ def make_bundle(
     digests = statement.file_digests(plan.store, run_id)
     subjects = {f"{MODEL}{path}": one for path, one in digests.items()}
     bundle = Bundle.make(files, subjects, predicate, plan.key)
-    line = hashlib.sha256(bundle.files[STATEMENT]).hexdigest()
-    lines = append_line(plan.store, recorder.run_id, line)
-    leaves = [bytes.fromhex(one) for one in lines]
-    return bundle.with_log(log.entry(leaves, len(leaves) - 1, plan.key))
+    lines = append_line(plan.store, recorder.run_id, log.line_of(bundle.files[STATEMENT]))
+    return bundle.with_log(log.make_log(lines, plan.key))
 
 
 def public_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ import numpy as np
 from mu.erasure.effect import recompute
 from mu.erasure.verdict import CLOSED, FORGOTTEN, NO_BASELINE, OPEN
 from mu.errors import UserError
-from mu.evidence.bundle import ENVELOPE, MODEL, STATEMENT, Bundle
+from mu.evidence.bundle import BUNDLE_FILE, MODEL, STATEMENT, Bundle
+from mu.evidence.signing import PublicKey, key_id
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
 from mu.methods import ORACLE_METHOD
@@ -22,8 +24,6 @@ from mu.tasks.erase.statement import file_digests
 from mu.tracking import FINISHED, Store, read_run, records
 from mu.tracking.registered import Version, find_version, register, set_alias, tag_version
 from mu.tracking.run_files import RunFiles
-
-BUNDLE_FILE = "evidence.zip"  # among the artifacts of an erasure
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,20 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle) -> Gat
 
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
-    if why := refusal(bundle) or _brought_back(plan, run_id):
+    keys = [] if plan.key is None else [plan.key.public_key()]
+    if why := refusal(bundle, keys) or _brought_back(plan, run_id):
         return Gate(CLOSED, why)
     with plan.store.alone():  # another erasure may be at its gate, too
         if why := _retired(plan.store, run_id) or _overtaken(plan, run_id):
             return Gate(CLOSED, why)
         if plan.version is None:
-            return Gate(OPEN, "the evidence verifies (no registered model was named)")
-        return _registered(plan, plan.version, run_id, erasure)
+            return Gate(OPEN, f"the evidence verifies{_signed(bundle, keys)} (no registered model)")
+        version, text = _registered(plan, plan.version, run_id, erasure)
+        return Gate(OPEN, f"{text}; its evidence verifies{_signed(bundle, keys)}", version)
 
 
-def _registered(plan: ErasePlan, old: Version, run_id: str, erasure: str) -> Gate:
-    """Make the model a version, and move the alias if one was named."""
+def _registered(plan: ErasePlan, old: Version, run_id: str, erasure: str) -> tuple[Version, str]:
+    """Make the model a version, and move the alias if one was named; says what was done."""
     name, alias = old.name, plan.options.promote
     version = register(plan.store, run_id, name)
     tag_version(plan.store, name, version.number, {EVIDENCE: erasure})
@@ -70,7 +72,7 @@ def _registered(plan: ErasePlan, old: Version, run_id: str, erasure: str) -> Gat
     elif old.aliases:
         shown = ", ".join(old.aliases)
         text += f"; {shown} still stands for version {old.number} (-P promote=ALIAS)"
-    return Gate(OPEN, text, version)
+    return version, text
 
 
 def passing(*, retrained: bool) -> tuple[str, ...]:
@@ -81,12 +83,19 @@ def passing(*, retrained: bool) -> tuple[str, ...]:
     return (FORGOTTEN, NO_BASELINE) if retrained else (FORGOTTEN,)
 
 
-def refusal(bundle: Bundle) -> str:
-    """Why a bundle does not let its model pass; empty if it does."""
-    signed = ENVELOPE in bundle.files
-    for check in checks(bundle, unsigned=not signed, recompute=recompute):
+def refusal(bundle: Bundle, keys: Sequence[PublicKey] = ()) -> str:
+    """Why a bundle does not let its model pass; empty if it does.
+
+    ``keys``: of which one must have signed it; without any, also a bundle that nobody signed
+    passes.
+    """
+    for check in checks(bundle, unsigned=True, recompute=recompute):
         if not check.ok:
             return f"the evidence does not verify ({check.name}: {check.detail})"
+    signers = bundle.signers
+    if keys and not {*signers} & {*map(key_id, keys)}:
+        by = f"by key {' and '.join(signers)}, and by no given one" if signers else "by nobody"
+        return f"the evidence is signed {by}"
     _, found = read_statement(bundle.files[STATEMENT])
     verdict, retrained = found["verdict"], found["action"]["method"] == ORACLE_METHOD
     if verdict["word"] not in passing(retrained=retrained):
@@ -94,6 +103,15 @@ def refusal(bundle: Bundle) -> str:
     if not verdict["usable"]:
         return f"the model lost its use: {verdict['reasons'][-1]}"  # what was lost stands last
     return ""
+
+
+def _signed(bundle: Bundle, keys: Sequence[PublicKey]) -> str:
+    """What is known of a bundle that :func:`refusal` lets pass: who signed it."""
+    if keys:
+        return ", signed by a key that was given"
+    if not (signers := bundle.signers):
+        return "; it is not signed, so anybody can have made it"
+    return f"; it is signed by key {' and '.join(signers)}, and nobody checked whose that is"
 
 
 def _retired(store: Store, run_id: str) -> str:
@@ -145,10 +163,12 @@ def retire(store: Store, scope: Scope, erasure: str) -> None:
                 tag_version(store, version.name, version.number, {RETIRED: erasure})
 
 
-def promote(store: Store, address: str, alias: str) -> str:
+def promote(store: Store, address: str, alias: str, keys: Sequence[PublicKey] = ()) -> str:
     """Let an alias stand for a version; says what was done.
 
-    UserError that says why not, if an erasure retired the version, or its evidence does not hold.
+    ``keys``: of which one must have signed the version's evidence; without any, any will do, and
+    none. UserError that says why not, if an erasure retired the version, or its evidence does not
+    hold.
     """
     version = find_version(store, address)
     told = {**store.run(version.run_id).data.tags, **version.tags} if version.run_id else {}
@@ -157,6 +177,11 @@ def promote(store: Store, address: str, alias: str) -> str:
             f"{version} holds records that erasure {erasure} removed, so {alias} is not moved to "
             "it; take a version that was made without them"
         )
+    if keys and EVIDENCE not in told:
+        raise UserError(
+            f"{alias} is not moved to {version}: no erasure made it, so there is no evidence that "
+            "a key could have signed; leave --key out"
+        )
     text = "no erasure made it, so there is no evidence to check"
     if erasure := told.get(EVIDENCE):
         with RunFiles(store, erasure).fetched(BUNDLE_FILE) as file:
@@ -164,9 +189,10 @@ def promote(store: Store, address: str, alias: str) -> str:
                 bundle = Bundle.read(file)
             except ValueError as error:
                 raise UserError(f"{BUNDLE_FILE} of run {erasure} is damaged: {error}") from error
-        if why := refusal(bundle) or _of_another(store, version, bundle):
+        if why := refusal(bundle, keys) or _of_another(store, version, bundle):
             raise UserError(f"{alias} is not moved to {version}: {why}; erase the records again")
-        text = f"the evidence of erasure {erasure} verifies"
+        unchecked = "" if keys else " (--key PUBLIC.pem)"
+        text = f"the evidence of erasure {erasure} verifies{_signed(bundle, keys)}{unchecked}"
     set_alias(store, version.name, alias, version.number)
     return f"{alias} stands for {version.uri}: {text}"
 

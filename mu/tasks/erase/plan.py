@@ -28,7 +28,7 @@ from mu.erasure.records import (
     trained_numbers,
 )
 from mu.errors import UserError
-from mu.evidence.dsse import load_private_key
+from mu.evidence.signing import load_private_key
 from mu.methods import ORACLE_METHOD
 from mu.model_names import SCHEME
 from mu.tasks.base import make_run

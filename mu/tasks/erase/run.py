@@ -9,19 +9,19 @@ from pathlib import Path
 from mu import tags
 from mu.cli.requests import DeviceOptions, EraseOptions, Request, UnlearnOptions
 from mu.erasure.effect import assess
+from mu.evidence.bundle import BUNDLE_FILE, BUNDLE_FOLDER
 from mu.keys import unlearning_key
 from mu.report import console
 from mu.report.run_names import run_name
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.erase import statement
 from mu.tasks.erase.evidence import evidence_of, make_bundle, public_rows, seal
-from mu.tasks.erase.gate import BUNDLE_FILE, open_gate, passing, retire
+from mu.tasks.erase.gate import open_gate, passing, retire
 from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.leftovers import purge
 from mu.tasks.erase.plan import ErasePlan, make_plan
 from mu.tasks.erase.scope import Scope, scope_of
 from mu.tasks.erase.summary import (
-    BUNDLE_FOLDER,
     Erased,
     describe,
     log_request,

@@ -8,18 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mu.evidence.bundle import Bundle
+from mu.evidence.bundle import BUNDLE_FILE, BUNDLE_FOLDER, Bundle
 from mu.report import console
 from mu.report.alarms import alarms_of, texts
 from mu.report.markdown import links_list, markdown_table, paragraphs
-from mu.tasks.erase.gate import BUNDLE_FILE, Gate
+from mu.tasks.erase.gate import Gate
 from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.scope import Scope
 from mu.tasks.outputs import log_data
 from mu.tasks.suspects import name_of
 from mu.tracking import Recorder, browse, read_run
 
-BUNDLE_FOLDER = "evidence"
 MOST_SHOWN = 10  # near-copies, and leftovers
 
 
