@@ -134,7 +134,9 @@ def rows(count: int, size: int, method: str, policy: Path | None, seed: int) -> 
 
 def _quietly(request: Request) -> Erased:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return erase(request)
+        done = erase(request)
+    assert done is not None, "the requests are of different records"
+    return done
 
 
 def main() -> None:

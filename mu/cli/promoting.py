@@ -34,8 +34,8 @@ that an erasure retired, since it holds records that were to be forgotten, is re
 def command(version: str, alias: str, keys: tuple[Path, ...]) -> None:
     """Move it."""
     from mu.evidence.signing import load_public_key
-    from mu.report.console import say, wrapped
+    from mu.report.console import print_words
     from mu.tracking import connect
 
     given = [load_public_key(one) for one in keys]
-    say(wrapped(load(PROMOTE)(connect(), version, alias, given)))
+    print_words(load(PROMOTE)(connect(), version, alias, given))

@@ -17,10 +17,10 @@ option register=NAME does at the end of a run.
 @click.argument("name", metavar="NAME")
 def command(run_id: str, name: str) -> None:
     """Do it, and say which version it is."""
-    from mu.report.console import say, wrapped
+    from mu.report.console import print_words
     from mu.tracking import connect
     from mu.tracking.registered import register, run_of
 
     store = connect()
     version = register(store, run_of(store, run_id), name)
-    say(wrapped(f"run {version.run_id}: {version}; {version.uri}"))
+    print_words(f"run {version.run_id}: {version}; {version.uri}")

@@ -52,7 +52,7 @@ def countersign(path: Path, key: Path) -> None:
     """Print the checks, and write the envelope anew."""
     from mu.evidence.bundle import write_envelope
     from mu.evidence.signing import key_id, load_private_key
-    from mu.report.console import say, wrapped
+    from mu.report.console import print_words
 
     private = load_private_key(key)
     bundle = verified_bundle(path, [])
@@ -61,4 +61,4 @@ def countersign(path: Path, key: Path) -> None:
     except ValueError as error:
         raise UserError(f"{path}: {error}; give another key") from error
     write_envelope(path, signed)
-    say(wrapped(f"{path} is signed by key {key_id(private.public_key())}, too."))
+    print_words(f"{path} is signed by key {key_id(private.public_key())}, too.")

@@ -83,7 +83,7 @@ def command(
     from mu.evidence.model_files import model_check
     from mu.evidence.signing import load_public_key
     from mu.evidence.verify import after_check
-    from mu.report.console import say, wrapped
+    from mu.report.console import print_words
 
     bundle = verified_bundle(path, [load_public_key(one) for one in keys], unsigned=unsigned)
     if model is not None and not printed(model_check(bundle, model)).ok:
@@ -92,7 +92,7 @@ def command(
         fail(["after"])
     if deep and not printed(_redone(bundle, data_dir)).ok:
         fail(["deep"])
-    say(wrapped(f"It verifies. {_proof(ENVELOPE in bundle.files, bool(keys))} {LIMIT}"))
+    print_words(f"It verifies. {_proof(ENVELOPE in bundle.files, bool(keys))} {LIMIT}")
 
 
 def verified_bundle(path: Path, keys: Sequence[PublicKey], *, unsigned: bool = False) -> Bundle:
@@ -133,17 +133,17 @@ def _redone(bundle: Bundle, data_dir: Path | None) -> Check:
 
 def printed(check: Check) -> Check:
     """A check in a line."""
-    from mu.report.console import say, wrapped
+    from mu.report.console import print_words
 
-    say(wrapped(check.detail, f"  {check.name:<10}  {'ok' if check.ok else 'WRONG':<5}  "))
+    print_words(check.detail, f"  {check.name:<10}  {'ok' if check.ok else 'WRONG':<5}  ")
     return check
 
 
 def fail(wrong: Sequence[str]) -> NoReturn:
     """Say that a bundle does not verify, and end the process."""
-    from mu.report.console import say
+    from mu.report.console import print_words
 
-    say(f"It does not verify ({', '.join(wrong)}), so it proves nothing.")
+    print_words(f"It does not verify ({', '.join(wrong)}), so it proves nothing.")
     sys.exit(NOT_VERIFIED)
 
 

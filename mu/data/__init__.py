@@ -49,6 +49,7 @@ def called(path: str, *arguments: Any) -> Any:
 
 DEFAULT_DATASET = "digits"
 COPIES = ("forget", "keep")  # what may become of exact copies of forgotten files
+IN_FILES = ("indices", "files")  # kinds of forget sets that are lists in files of their own
 DIGITS = {"epochs": 20, "batch_size": 64, "lr": 0.1, "schedule": "one_cycle", "augment": "none"}
 # Of each data set: the file that reads it, and the defaults that suit it.
 _published = partial(in_module, "mu.data.torchvision_sets")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mu.data import COPIES
+from mu.data import COPIES, IN_FILES
 from mu.data.class_names import Named, labels_of
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Indices
@@ -93,7 +93,7 @@ class ForgetRequest:
             return made(share=percent / 100)
         if kind in LISTS and (found := LISTS[kind][0].fullmatch(rest)):
             return made(run_id=found["run"], count=int(found["count"]) if found["count"] else None)
-        if kind in ("indices", "files") and rest:
+        if kind in IN_FILES and rest:
             return made(file=checked_path(option, rest))
         raise UserError(f"{option}={text!r} is not understood; write one of {SPELLINGS}")
 

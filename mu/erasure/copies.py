@@ -41,6 +41,24 @@ def copies_of(numbers: Indices, dataset: ImageDataset, split: Split) -> Indices:
     return np.union1d(found, dataset.manifest.train.copies(numbers, split.train))
 
 
+def copied_from(copies: Indices, numbers: Indices, dataset: ImageDataset) -> dict[int, list[int]]:
+    """Of which records each of their exact copies is one."""
+    records = _digests(numbers, dataset)
+    return {
+        copy: [number for number, own in records.items() if own & digests]
+        for copy, digests in _digests(copies, dataset).items()
+    }
+
+
+def _digests(numbers: Indices, dataset: ImageDataset) -> dict[int, set[str]]:
+    """sha256 of each sample's pixels, and of its file where it has one."""
+    found = {number: {one} for number, one in pixel_digests(published(dataset).train, numbers)}
+    if dataset.manifest is not None:
+        for number, own in found.items():
+            own.add(dataset.manifest.train.digest(number))
+    return found
+
+
 def near_copies(
     numbers: Indices,
     dataset: ImageDataset,

@@ -44,17 +44,28 @@ class Evidence:
     references: References | None = None
 
     def in_order(self, order: Sequence[int]) -> Evidence:
-        """The same, with the records in another order."""
+        """The same, with the records in another order, and the retain set sorted by its outputs.
+
+        So no order says which sample numbers they have.
+        """
         places = np.array(list(order), np.int64)
-        rows = torch.from_numpy(places)
+        rows, others = torch.from_numpy(places), self._sorted_retain()
         models = {
-            role: SplitOutputs(one.forget.select(rows), one.retain, one.test, one.test_forgotten)
+            role: SplitOutputs(
+                one.forget.select(rows), one.retain.select(others), one.test, one.test_forgotten
+            )
             for role, one in self.models.items()
         }
         known = self.references
         if known is not None:
             known = References(known.margins[:, places], known.seen[:, places])
         return replace(self, models=models, whole=self.whole[places], references=known)
+
+    def _sorted_retain(self) -> torch.Tensor:
+        columns = [next(iter(self.models.values())).retain.labels.numpy()]
+        for one in self.models.values():
+            columns += [*_columns(one.retain)]
+        return torch.from_numpy(np.lexsort(columns[::-1]))
 
     def to_bytes(self) -> bytes:
         """The outputs as npz: logits as float32, or the scores of sets too large to keep them."""
@@ -91,6 +102,13 @@ class Evidence:
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"outputs.npz is damaged ({error!r})") from error
         return cls(models, seed, whole, retrained, depth, spread, known)
+
+
+def _columns(outputs: Outputs) -> Sequence[NDArray[Any]]:
+    """All that is kept of a set, a column for each number."""
+    if outputs.has_logits:
+        return [*outputs.logits.float().numpy().T]
+    return [outputs.score(name).numpy() for name in REDUCTIONS]
 
 
 def _has(arrays: Arrays, role: str) -> bool:

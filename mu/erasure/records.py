@@ -187,8 +187,8 @@ def refuse_nothing_to_do(records: Sequence[Record]) -> None:
     remedy = "check the list, or name the model that was trained on them"
     if counts["forgotten"]:
         remedy = (
-            "the evidence of those that are forgotten is in the runs that erased them: mu runs "
-            "--entry erase"
+            "of those that are forgotten there is no evidence in the store; name the model that "
+            "was trained on them, and it is made"
         )
     raise UserError(
         f"the model was trained on none of the {len(records)} records ({words}), so there is "

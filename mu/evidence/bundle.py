@@ -25,7 +25,6 @@ UNLISTED = (STATEMENT, ENVELOPE, LOG)  # they cannot hold their own digests
 # What the statement rests on, and what people read: the statement has their digests.
 CONTENTS = (
     "environment.json",
-    "letter.txt",
     "outputs.npz",
     "page.html",
     "policy.yaml",

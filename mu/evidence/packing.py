@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 
 LARGEST = 2**31 - 1  # bytes of all files of a bundle
-MOST_FILES = 1_000
+MOST_FILES = 100_000  # one is a letter, of each person of a batch
 _LOCAL, _CENTRAL, _END = b"PK\3\4", b"PK\1\2", b"PK\5\6"
 _VERSION, _UTF8, _STORED, _TIME, _DATE = 20, 0x0800, 0, 0, (1 << 5) | 1  # 1980-01-01
 _UNIX = 3 << 8

@@ -110,12 +110,12 @@ def print_lines(values: Mapping[str, str]) -> None:
         make_console().print(f"  {name:<{width}}  {value}", soft_wrap=True)
 
 
-def wrapped(text: str, first: str = "") -> str:
+def print_words(text: str, first: str = "") -> None:
     """Words in lines of at most 80 letters; a longer one, as an ID or a path, stays whole.
 
     ``first``: what the first line begins with; the others are indented by as much.
     """
-    return textwrap.fill(
+    lines = textwrap.fill(
         text,
         NARROW,
         initial_indent=first,
@@ -123,14 +123,17 @@ def wrapped(text: str, first: str = "") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+    make_console().print(lines, soft_wrap=True)
 
 
 def print_wrapped(values: Mapping[str, str], commands: Collection[str] = ()) -> None:
-    """Aligned name-value lines, wrapped; ``commands``: names of those that are to be copied."""
+    """:func:`print_lines`, of words; ``commands``: names of those that are to be copied."""
     width = max(map(len, values))
     for name, value in values.items():
-        first = f"  {name:<{width}}  "
-        say(f"{first}{value}" if name in commands else wrapped(value, first))
+        if name in commands:
+            print_lines({f"{name:<{width}}": value})
+        else:
+            print_words(value, f"  {name:<{width}}  ")
 
 
 def print_notes(notes: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from mu.data import IN_FILES
 from mu.recipes.profile import DEFAULT_PROFILE, profile
 
 if TYPE_CHECKING:  # looking at runs loads no torch
@@ -80,6 +81,6 @@ def percent(recipe: Recipe, sparsity: float | None = None) -> str:
 def brief_forget(request: str, count: int | None = None) -> str:
     """A forget set in a few letters: of a list its file and length, of a run its ID's beginning."""
     kind, _, rest = request.partition(":")
-    if kind in ("indices", "files"):
+    if kind in IN_FILES:
         return PurePath(rest).name + (f":{count}" if count else "")
     return ":".join(part[:ID_SHOWN] if len(part) == 32 else part for part in request.split(":"))

@@ -27,7 +27,8 @@ from mu.evidence.bundle import MODEL as OF_MODEL
 from mu.evidence.bundle import Bundle
 from mu.evidence.signing import load_private_key
 from mu.evidence.statement import read_statement
-from mu.evidence.verify import checks
+from mu.evidence.verify import after_check, checks
+from mu.report.erasure import person
 from mu.report.erasure.words import LEFTOVERS
 from mu.tasks.erase import evidence
 from mu.tasks.erase import run as module
@@ -35,6 +36,7 @@ from mu.tasks.erase.deep import redo
 from mu.tasks.erase.leftovers import Kind
 from mu.tracking import Store, read_run
 from mu.tracking.evidence_log import log_lines
+from mu.tracking.run_files import RunFiles
 from tests.erase.conftest import (
     METHOD,
     MODEL,
@@ -49,6 +51,7 @@ from tests.erase.conftest import (
 from tests.test_main_job import runs
 
 SCHEMA = Path(log.__file__).with_name("data_erasure.schema.json")
+FOUND = [person.FOUND[status] for status in ("trained", "copy", "validation", "unknown")]
 UNLEARNINGS = "tags.`mu.entry` = 'unlearn'"
 
 
@@ -137,8 +140,10 @@ def test_the_sealed_list_says_which_digest_is_which_record(
             content = (registered.folder / "photographs" / row["file"]).read_bytes()
             text = f"sample {row['number']} {hashlib.sha256(content).hexdigest()}"
         assert row["id"] == hmac.new(key, text.encode(), "sha256").hexdigest()
-    # A copy is nobody's, and one record is of both.
-    assert {row["subject"] for row in rows} == {*PERSONS, "; ".join(PERSONS), ""}
+    # A copy is of whose record it is one, and one record is of both.
+    assert {row["subject"] for row in rows} == {*PERSONS, "; ".join(PERSONS)}
+    (copy,) = (row for row in rows if row["status"] == "copy")
+    assert copy["subject"] == next(iter(PERSONS))
 
 
 def test_what_the_run_keeps(erased: Erased) -> None:
@@ -180,13 +185,11 @@ def test_the_log_grows_by_a_line_for_each(erased: Erased) -> None:
         "0", "1",
     ]  # fmt: skip
     assert artifact(store, erased.first, "evidence_log.txt").read_text().split() == lines[:1]
-    heads = []
-    for run_id, line in zip((erased.first, erased.second), lines, strict=True):
-        files = bundle_of(store, run_id).files
-        assert line == hashlib.sha256(files["statement.json"]).hexdigest()
-        heads.append(log.check_entry(files["log.json"], log.leaf_of(files["statement.json"]))[1])
-    path = log.consistency_path([bytes.fromhex(one) for one in lines], 1)
-    assert log.is_consistent(*heads, path)
+    older, newer = (bundle_of(store, one) for one in (erased.first, erased.second))
+    for bundle, line in zip((older, newer), lines, strict=True):
+        assert line == hashlib.sha256(bundle.files["statement.json"]).hexdigest()
+    assert after_check(newer, older).ok
+    assert "line 2 is missing" in after_check(older, newer).detail
 
 
 def test_a_bundle_without_a_key_says_that_it_is_not_signed(erased: Erased) -> None:
@@ -252,6 +255,50 @@ def test_reference_models_calibrate_the_records(erased: Erased, tmp_path, monkey
     removed = {one["kind"] for one in left if one["removedAt"]}
     assert {"references", "records"} <= removed
     assert all(one.ok for one in checks(bundle_of(world.store, run_id), unsigned=True))
+
+
+def test_a_request_that_was_answered_before_makes_no_bundle(
+    erased: Erased, tmp_path, monkeypatch, capsys
+) -> None:
+    world = erased.copied(tmp_path / "store", monkeypatch)
+    before = {one.info.run_id for one in runs(world.store)}
+    line = ("--records", world.request, "--model", f"models:/{MODEL}@production", "--out")
+    assert call(*line, tmp_path / "evidence") == 0
+    said = capsys.readouterr().out
+    flowing = " ".join(said.split())
+    assert "10 forgotten, 2 validation, 1 unknown; earlier erasures removed them" in flowing
+    assert f"erasure {world.first} verdict forgotten, gate open" in flowing
+    command = f"mlflow artifacts download -r {world.first} -a evidence.zip -d . && mu verify"
+    assert command in said
+    assert not (tmp_path / "evidence").exists()
+    assert {one.info.run_id for one in runs(world.store)} == before
+    RunFiles(world.store, world.first).remove("evidence.zip")
+    assert call(*line, tmp_path / "evidence") == 2
+    assert "no evidence in the store; name the model" in capsys.readouterr().err
+
+
+def test_each_person_has_a_letter_of_the_own_records_alone(erased: Erased) -> None:
+    files = Bundle.read(erased.out).files
+    rows = sealed_of(erased.store, erased.first)
+    whose = {row["subject"]: row["letter"] for row in rows if ";" not in row["subject"]}
+    assert {*whose.values()} == {name for name in files if name.startswith("letter")}
+    assert whose.keys() == PERSONS.keys()
+    one, other = (" ".join(files[whose[who]].decode().split()) for who in PERSONS)
+    # One record is of both persons, and one of the first has a copy.
+    for text, counts in ((one, (4, 1, 1, 0)), (other, (6, 0, 1, 1))):
+        for count, words in zip(counts, FOUND, strict=True):
+            assert (f"- {count}: {words}" in text) is bool(count), (words, text)
+    assert "5 records were named to us" in one
+    assert "8 records were named to us" in other
+
+
+def test_no_name_of_the_list_is_kept(erased: Erased) -> None:
+    store = erased.store
+    for run in runs(store):
+        kept = {**run.data.tags, **run.data.params, "name": run.info.run_name}
+        assert [name for name, value in kept.items() if "request-a" in value] == []
+    names = {one["name"] for one in predicate_of(store, erased.second)["scope"]["models"]}
+    assert "rl · list" in names
 
 
 def test_a_person_who_is_all_of_a_class(registered: World, tmp_path, monkeypatch) -> None:

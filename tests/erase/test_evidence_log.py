@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mu import tags
+from mu.evidence.log import make_log
+from mu.evidence.signing import new_key
 from mu.tracking import Store, evidence_log
 from mu.tracking.evidence_log import LOG_FILE, append_line, log_lines
 from mu.tracking.run_files import RunFiles
@@ -39,6 +41,24 @@ def test_nothing_is_added_to_a_log_that_was_changed(store, erasures, change) -> 
     with refused(LOG_FILE, erasures[1], "instead of 2", "put the file back"):
         append_line(store, erasures[2], "b" * 64)
     assert tags.LOG_PLACE not in store.run(erasures[2]).data.tags
+
+
+def test_a_line_that_was_changed_is_named(store, erasures) -> None:
+    lines = [str(number) * 64 for number in range(2)]
+    for run_id, line in zip(erasures, lines, strict=False):
+        append_line(store, run_id, line)
+    first, second, last = erasures
+    own = f"evidence/log.json of run {first}"  # the second was interrupted before its bundle
+    RunFiles(store, first).put("evidence/log.json", make_log(lines[:1], new_key()))
+    assert log_lines(store) == lines
+    RunFiles(store, second).put(LOG_FILE, f"{'a' * 64}\n{lines[1]}\n".encode())
+    with refused(LOG_FILE, second, f"is not as {own}", f"line 1 is {'a' * 16}...", "put the file"):
+        append_line(store, last, "b" * 64)
+    content = make_log(lines, new_key()).replace(b"1" * 64, b"2" * 64)
+    RunFiles(store, second).put("evidence/log.json", content)
+    with refused(f"evidence/log.json of run {second} was changed", "root is not that"):
+        append_line(store, last, "b" * 64)
+    assert tags.LOG_PLACE not in store.run(last).data.tags
 
 
 def test_of_several_at_once_each_has_a_place_of_its_own(store, erasures) -> None:

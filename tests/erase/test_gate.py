@@ -13,6 +13,7 @@ from mu import tags
 from mu.cli.main import run as run_command
 from mu.cli.mu import mu as mu_command
 from mu.erasure import effect
+from mu.evidence.signing import key_id, load_private_key, new_key, public_name, save_key
 from mu.tasks.erase import run as module
 from mu.tasks.erase.gate import promote
 from mu.tracking import Store, find_original
@@ -117,7 +118,7 @@ def test_a_retired_original_brings_nothing_back(world: Erased, tmp_path, judge, 
     other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
     line = ("--model", FIRST, "--promote", "production", "--method", "ga", "--epochs", 1)
     assert call("--records", other, *line) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert (
         f"closed: its original is retired, and it holds records that erasure {world.first}" in said
     )
@@ -141,7 +142,8 @@ def test_an_alias_that_stands_for_another_version_by_now_is_left_alone(
     other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
     line = ("--model", SECOND, "--promote", "canary", "--method", "ga", "--epochs", 1)
     assert call("--records", other, *line) == 0
-    assert f"closed: canary stands for {MODEL} version 1 (canary) by now" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"closed: canary stands for {MODEL} version 1 (canary) by now" in said
     assert find_version(world.store, f"models:/{MODEL}@canary").number == 1
 
 
@@ -174,12 +176,17 @@ def test_the_command_says_in_one_line_why_not(world: Erased, capsys) -> None:
     said = capsys.readouterr()
     one_line(said.err, "faces version 1 holds records that erasure", "staging is not moved")
     assert said.out.startswith(f"staging stands for {SECOND}: the evidence of erasure")
+    assert max(map(len, said.out.splitlines())) <= 80
 
 
 def test_a_version_moves_with_its_evidence_alone(world: Erased) -> None:
     store = world.store
     done = promote(store, SECOND, "staging")
-    assert done == f"staging stands for {SECOND}: the evidence of erasure {world.first} verifies"
+    start = f"staging stands for {SECOND}: the evidence of erasure {world.first} verifies"
+    own = key_id(load_private_key(world.key).public_key())
+    assert done == f"{start}; it is signed by key {own}, and nobody checked whose that is " + (
+        "(--key PUBLIC.pem)"
+    )
     assert find_version(store, f"models:/{MODEL}@staging").number == 2
     made = store.run(world.second).data.tags[tags.UPSTREAM]
     third = register(store, made, MODEL)
@@ -188,6 +195,42 @@ def test_a_version_moves_with_its_evidence_alone(world: Erased) -> None:
     retired = register(store, find_version(store, FIRST).run_id, "others")
     with refused("others version 1 holds records that erasure"):
         promote(store, retired.uri, "staging")
+
+
+def test_a_key_that_was_given_must_have_signed(world: Erased, tmp_path: Path, capsys) -> None:
+    store, strange = world.store, save_key(tmp_path / "strange.pem", new_key())
+    own = load_private_key(world.key).public_key()
+    given = public_name(world.key)
+
+    def call_promote(version: str, *keys: Path) -> int:
+        line = [word for key in keys for word in ("--key", str(key))]
+        with pytest.raises(SystemExit) as ended:
+            run_command(lambda _: mu_command, ["promote", version, "staging", *line])
+        return int(ended.value.code or 0)
+
+    assert call_promote(SECOND, strange) == 2
+    why = f"the evidence is signed by key {key_id(own)}, and by no given one"
+    one_line(capsys.readouterr().err, "staging is not moved", why)
+    with refused("unknown alias", "'staging'"):
+        find_version(store, f"models:/{MODEL}@staging")
+    assert call_promote(SECOND, strange, given) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.endswith("verifies, signed by a key that was given")
+    store.client.delete_tag(world.original, tags.RETIRED)
+    plain = register(store, world.original, "plain")
+    with refused("no erasure made it", "no evidence that a key could have signed"):
+        promote(store, plain.uri, "staging", [own])
+
+
+def test_evidence_that_nobody_signed(world: Erased, tmp_path: Path, judge, capsys) -> None:
+    judge("forgotten")
+    other, word = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")]), "is not signed"
+    assert call("--records", other, "--model", SECOND, "--method", "ga", "--epochs", 1) == 0
+    assert f"its evidence verifies; it {word}" in " ".join(capsys.readouterr().out.split())
+    third = f"models:/{MODEL}/3"
+    with refused("staging is not moved", "the evidence is signed by nobody"):
+        promote(world.store, third, "staging", [load_private_key(world.key).public_key()])
+    assert f"it {word}, so anybody can have made it" in promote(world.store, third, "staging")
 
 
 def test_evidence_of_another_model_is_refused(world: Erased) -> None:

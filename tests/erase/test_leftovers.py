@@ -16,12 +16,12 @@ import pytest
 from mu import tags
 from mu.data.manifest import Manifest, PartFiles
 from mu.tags import fingerprint_tag
-from mu.tasks.erase.leftovers import Leftover, purge
+from mu.tasks.erase.leftovers import UNKNOWN, Leftover, purge
 from mu.tasks.erase.scope import scope_of
 from mu.tracking import Store, tracked
 from mu.tracking.kept import KEPT_FILE
 from mu.tracking.run_files import RunFiles
-from tests.erase.made import DATA, OTHER, RECORDS, SPLIT, Family
+from tests.erase.made import DATA, ORIGINAL, OTHER, RECORDS, SPLIT, Family
 from tests.test_main_job import files
 
 MINE = {tags.DATA: fingerprint_tag(DATA.fingerprint)}
@@ -89,6 +89,47 @@ def test_what_runs_keep_of_these_records(family: Family) -> None:
     }
 
 
+def stopped(store: Store, entry: str, document: object) -> str:
+    """A run that was interrupted in a training, and what it was to do."""
+    run_id = run_of(store, entry, {"resume/job.json": json.dumps(document).encode()})
+    store.client.update_run(run_id, status="KILLED")
+    return put(store, run_id, {"resume/round-000.safetensors": b"x"})
+
+
+def attacked(store: Store, **numbers: list[int]) -> str:
+    file = io.BytesIO()
+    np.savez(file, **numbers)  # type: ignore[arg-type]
+    return run_of(store, "lira", {"references/models.npz": file.getvalue()})
+
+
+def test_progress_and_references_are_those_made_of_these_records(family: Family) -> None:
+    store, spec, original = family.store, ORIGINAL.spec, family.original()
+    mine, others = RECORDS.tolist(), SPLIT.train[8:].tolist()
+    trained = [
+        stopped(store, "prune", {"spec": spec.as_dict()}),
+        stopped(store, "unlearn", {"prune_run_id": original, "method": "ft", "indices": mine}),
+        stopped(
+            store, "unlearn", {"prune_run_id": original, "method": "Retrain", "indices": others}
+        ),
+    ]
+    stopped(store, "prune", {"spec": spec.without(RECORDS, "ft").as_dict()})
+    stopped(store, "unlearn", {"prune_run_id": original, "method": "retrain", "indices": mine})
+    put(store, family.original(), {"resume/job.json": b"{}"})  # no network is in it
+    unknown = stopped(store, "unlearn", {"prune_run_id": "gone", "method": "ft", "indices": mine})
+    references = [
+        attacked(store, forget=mine[:1], population=[0]),
+        attacked(store, forget=others, retained=mine, population=[]),
+    ]
+    attacked(store, forget=others, population=[99])
+    damaged = run_of(store, "lira", {"references/000.npz": b"x"})
+    assert {(one.kind, one.run_id, one.note) for one in left(store)} == {
+        *(("progress", one, "") for one in trained),
+        ("progress", unknown, UNKNOWN),
+        *(("references", one, "") for one in references),
+        ("references", damaged, UNKNOWN),
+    }
+
+
 def test_a_table_that_cannot_be_read_counts_as_one_that_names_them(family: Family) -> None:
     run_id = run_of(family.store, "lira", {"records.csv": b"who\n1\n"})
     assert kinds(family.store) == {("records", "records.csv", run_id, True)}
@@ -100,7 +141,8 @@ def test_an_original_that_was_stopped_says_in_its_progress_whose_it_is(family: F
         with tracked(store, "prune", "small") as recorder:
             pass
         document = {"spec": {"data": {"fingerprint": dataset.fingerprint}}}
-        put(store, recorder.run_id, {"resume/job.json": json.dumps(document).encode()})
+        contents = {"resume/job.json": json.dumps(document).encode(), "resume/a": b"x"}
+        put(store, recorder.run_id, contents)
         store.client.update_run(recorder.run_id, status="KILLED")
         if dataset is DATA:
             mine = recorder.run_id

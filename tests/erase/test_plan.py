@@ -31,7 +31,9 @@ def plan(registered: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / "policy.yaml").write_text(yaml.safe_dump(policy))
         given = {"records": str(request), "prune_run_id": registered.original, "subject": subject}
         options = EraseOptions.of({**given, "policy": str(tmp_path / "policy.yaml")})
-        return make_plan(connect(), options, Request(), DeviceOptions(device="cpu"))
+        plan = make_plan(connect(), options, Request(), DeviceOptions(device="cpu"))
+        assert isinstance(plan, ErasePlan)
+        return plan
 
     return made
 

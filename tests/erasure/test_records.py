@@ -224,7 +224,9 @@ def test_nothing_to_do_counts_what_there_is(request_of):
     dataset = data()
     entries = request_of(f"{TESTED[0]}\nx\ny\n1\n", name="l.txt")
     records = resolve(entries, dataset, spec_of(dataset, removed=(1,)))
-    with refused("none of the 4 records (1 test, 1 forgotten, 2 unknown)", "mu runs --entry erase"):
+    with refused(
+        "none of the 4 records (1 test, 1 forgotten, 2 unknown)", "no evidence in the store"
+    ):
         refuse_nothing_to_do(records)
     with refused("check the list"):
         refuse_nothing_to_do([one for one in records if one.status != "forgotten"])

@@ -17,7 +17,7 @@ RECORDS = [
     {"id": "11" * 32, "status": "copy", "verdict": "forgotten", "fprAfter": None},
 ]
 FILES = {
-    **{name: f"{name}: what is in it\n".encode() for name in CONTENTS},
+    **{name: f"{name}: what is in it\n".encode() for name in (*CONTENTS, "letter.txt")},
     "records.json": json.dumps(RECORDS, indent=1).encode(),
 }
 MODEL = {

@@ -191,9 +191,11 @@ CHANGED: dict[str, tuple[Callable[[], Files], str, str]] = {
     ),
     "only the log signed": (lambda: logged(UNSIGNED, KEY).files, "log", "it was removed"),
     "a line after its own": (
-        lambda: SIGNED.with_log(
-            log.make_log([log.line_of(SIGNED.files[STATEMENT]), log.line_of(b"other")], KEY)
-        ).files,
+        lambda: (
+            SIGNED.with_log(
+                log.make_log([log.line_of(SIGNED.files[STATEMENT]), log.line_of(b"other")], KEY)
+            ).files
+        ),
         "log",
         "its last line is not the sha256",
     ),

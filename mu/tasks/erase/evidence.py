@@ -22,7 +22,7 @@ from mu.evidence import log
 from mu.evidence.bundle import MODEL, STATEMENT, Bundle
 from mu.evidence.signing import key_id
 from mu.report import console
-from mu.report.erasure import letter, page
+from mu.report.erasure import page
 from mu.report.verdict import SPREAD
 from mu.tasks.base import make_run
 from mu.tasks.erase import statement
@@ -76,7 +76,7 @@ def _references(plan: ErasePlan, run_id: str) -> References | None:
     places = np.flatnonzero(np.isin(kept.samples, plan.split.forget))
     if len(kept.seen) < FEWEST_REFERENCES or len(places) != len(plan.split.forget):
         return None
-    console.say(f"references: those of run {attack.run_id}")
+    console.print_words(f"references: those of run {attack.run_id}")
     return References(kept.margins[:, places], kept.seen[:, places])
 
 
@@ -87,6 +87,7 @@ def make_bundle(
     evidence: Evidence,
     predicate: Mapping[str, Any],
     public: Sequence[Mapping[str, Any]],
+    letters: Mapping[str, bytes],
 ) -> Bundle:
     """The signed bundle, with its place in the store's log."""
     signer = None if plan.key is None else key_id(plan.key.public_key())
@@ -96,7 +97,7 @@ def make_bundle(
         "policy.yaml": plan.policy.to_text().encode(),
         "environment.json": statement.environment(),
         "page.html": page(predicate, public, signer).encode(),
-        "letter.txt": letter(predicate).encode(),
+        **letters,
     }
     digests = statement.file_digests(plan.store, run_id)
     subjects = {f"{MODEL}{path}": one for path, one in digests.items()}
@@ -120,14 +121,21 @@ def public_rows(
     ]
 
 
-def seal(path: Path, sealer: Sealer, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write which record each digest stands for, and the key: for the run, never for the bundle."""
+def seal(
+    path: Path, sealer: Sealer, rows: Sequence[Mapping[str, Any]], letters: Mapping[str, str]
+) -> None:
+    """Write which record each digest stands for, and the key: for the run, never for the bundle.
+
+    ``letters``: the file of each subject's.
+    """
     text = io.StringIO()
-    names = ("id", "status", "number", "file", "subject", "text")
-    writer = csv.DictWriter(text, ("key", *names))
+    names = ("id", "status", "number", "file", "text")
+    writer = csv.DictWriter(text, ("key", *names, "subject", "letter"))
     writer.writeheader()
     for place, row in enumerate(rows):
         shown = {name: row[name] for name in names}
+        shown["subject"] = "; ".join(row["subjects"])
+        shown["letter"] = "; ".join(letters[one] for one in row["subjects"])
         writer.writerow({"key": "" if place else sealer.key.hex(), **shown})
     path.parent.mkdir(exist_ok=True)
     path.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")

@@ -29,6 +29,10 @@ class Sealer:
         """HMAC-SHA256 (hex) of an entry of the request that names no training image."""
         return self._digest(f"entry {text}")
 
+    def of_subject(self, subject: str) -> str:
+        """HMAC-SHA256 (hex) of whose records they are."""
+        return self._digest(f"subject {subject}")
+
     def of_list(self, content: bytes) -> str:
         """HMAC-SHA256 (hex) of the request's list; its plain sha256 could be found by trying."""
         return hmac.new(self.key, b"list " + content, "sha256").hexdigest()

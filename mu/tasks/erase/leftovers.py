@@ -24,6 +24,7 @@ from mu.report.run_page.pictures import shown_samples
 from mu.run_record import RunRecord
 from mu.tags import DATA, SPEC, SUSPECTS, fingerprint_tag
 from mu.tasks.erase.lineage import Lineage
+from mu.tasks.erase.made_of import made_of
 from mu.tasks.records import RECORDS_FILE
 from mu.tracking import Store
 from mu.tracking.kept import kept_folders, kept_run
@@ -40,6 +41,7 @@ Kind = Literal[
 WHOLE: Mapping[str, Kind] = {PROGRESS: "progress", REFERENCES: "references"}
 PAGE = "report/report.html"
 RUNNING = "the run is RUNNING, and it may still need it"
+UNKNOWN = "nothing shows whether it was made of the records"
 GC = "mlflow gc removes it once the run is deleted"
 
 
@@ -64,7 +66,7 @@ def leftovers_of(
 ) -> list[Leftover]:
     """Everything that is left of the records of a lineage; ``gone``: runs that were deleted."""
     mine = [run for run in runs if _is_about(run, dataset)]
-    found = [one for run in mine for one in _of_run(store, run, dataset, lineage.numbers)]
+    found = [one for run in mine for one in _of_run(store, run, dataset, lineage)]
     found += [
         Leftover("deleted_run", "all of it", run.run_id, False, GC)
         for run in gone
@@ -92,15 +94,17 @@ def _is_about(run: RunRecord, dataset: ImageDataset) -> bool:
 
 
 def _of_run(
-    store: Store, run: RunRecord, dataset: ImageDataset, numbers: Indices
+    store: Store, run: RunRecord, dataset: ImageDataset, lineage: Lineage
 ) -> Iterator[Leftover]:
     """What a run on this data keeps."""
-    kept = RunFiles(store, run.run_id, run.artifacts or None)
+    kept, numbers = RunFiles(store, run.run_id, run.artifacts or None), lineage.numbers
     there, idle = set(kept.names()), run.status != "RUNNING"
-    found = {name: kind for name, kind in WHOLE.items() if name in there}
-    found |= _naming(run, there, numbers)
-    for where, kind in found.items():
-        yield Leftover(kind, where, run.run_id, idle, "" if idle else RUNNING)
+    found = dict.fromkeys(_naming(run, there, numbers).items(), "")
+    for where, kind in WHOLE.items():
+        if where in there and (made := made_of(run, where, kept, lineage)) is not False:
+            found[where, kind] = "" if made else UNKNOWN
+    for (where, kind), note in found.items():
+        yield Leftover(kind, where, run.run_id, idle, note if idle else RUNNING)
     if "poisoned" in there:
         note = f"weights of the poisoned original; {GC}"
         yield Leftover("checkpoint", "poisoned", run.run_id, False, note)

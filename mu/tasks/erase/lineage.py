@@ -18,6 +18,7 @@ from mu.methods.retrain import Retrain
 from mu.recipes.recipe import Recipe
 from mu.report.verdict import BAD
 from mu.run_record import RunRecord
+from mu.spec import Spec
 from mu.tags import DATA, EVIDENCE, GATE, VERDICT, WEIGHTS, fingerprint_tag
 from mu.tracking.artifacts import TRANSFERRED
 
@@ -90,6 +91,11 @@ class Lineage:
     def upstream(self, run: RunRecord) -> RunRecord | None:
         """The run that it started from, if the store still has it."""
         return self.runs.get(run.upstream_run_id or "")
+
+    def trains(self, spec: Spec) -> bool:
+        """Whether a training by this spec uses one of the records."""
+        used = np.setdiff1d(self._split(spec.recipe).train, np.array(spec.removed, np.int64))
+        return bool(np.isin(self.numbers, used).any())
 
     def _found(self, run: RunRecord) -> Knowledge:
         if run.entry == TRANSFERRED:

@@ -32,6 +32,7 @@ from mu.evidence.signing import load_private_key
 from mu.methods import ORACLE_METHOD
 from mu.model_names import SCHEME
 from mu.tasks.base import make_run
+from mu.tasks.erase.before import Answered, answered_before
 from mu.tasks.erase.method import Chosen, choose
 from mu.tasks.listed import ranked
 from mu.tasks.outputs import check_out
@@ -94,8 +95,11 @@ class ErasePlan:
 
 def make_plan(
     store: Store, options: EraseOptions, request: Request, device: DeviceOptions
-) -> ErasePlan:
-    """Check what was requested, and find the records and their copies."""
+) -> ErasePlan | Answered:
+    """Check what was requested, and find the records and their copies.
+
+    Or the erasures that forgot all of them, where nothing is left to do.
+    """
     if device.devices > 1 or place().size > 1:
         raise UserError("erase works in one process; leave devices out")
     policy = Policy.of_file(options.policy)
@@ -113,6 +117,8 @@ def make_plan(
     file = Path(str(options.records)).expanduser()
     entries, listed = read_request(file, options.subject), file.read_bytes()
     records = resolve(entries, dataset, spec)
+    if answered := answered_before(store, model.run_id, records):
+        return answered
     refuse_nothing_to_do(records)
     numbers, parts = trained_numbers(records), spec.split(dataset)
     copies = copies_of(numbers, dataset, parts)

@@ -15,10 +15,12 @@ from mu.report import console
 from mu.report.run_names import run_name
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.erase import statement
+from mu.tasks.erase.before import Answered, judged_before
 from mu.tasks.erase.evidence import evidence_of, make_bundle, public_rows, seal
 from mu.tasks.erase.gate import open_gate, passing, retire
 from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.leftovers import purge
+from mu.tasks.erase.letters import letter_names, letters
 from mu.tasks.erase.plan import ErasePlan, make_plan
 from mu.tasks.erase.scope import Scope, scope_of
 from mu.tasks.erase.summary import (
@@ -26,6 +28,7 @@ from mu.tasks.erase.summary import (
     describe,
     log_request,
     metrics_of,
+    print_answered,
     print_erased,
     print_found,
 )
@@ -38,11 +41,14 @@ from mu.tracking.registered import Version, versions_of
 SEALED_FILE = "sealed/records.csv"
 
 
-def erase(request: Request) -> Erased:
-    """Answer a deletion request."""
+def erase(request: Request) -> Erased | None:
+    """Answer a deletion request; None if earlier erasures did, and nothing is left to forget."""
     options = EraseOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
     plan = make_plan(connect(), options, request, device)
+    if isinstance(plan, Answered):
+        print_answered(plan)
+        return None
     check_oracle_run(plan.store, options.oracle_run_id, plan.problem)
     print_found(plan)
     title = run_name("erase", f"{len(plan.split.forget)} records", plan.id[:8])
@@ -68,15 +74,17 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     if plan.options.received is None:  # it was done before for the same request, then
         request = parts["request"]
         request["receivedAt"] = min(request["receivedAt"], action["startedAt"])
-    before = statement.measured_before(plan, run_id)
+    before = judged_before(plan.store, run_id, plan.policy)
     predicate = statement.predicate(parts, plan, found, before)
     public = public_rows(rows, found.records)
-    bundle = make_bundle(plan, recorder, run_id, evidence, predicate, public)
+    names = letter_names(plan, sealer)
+    written = letters(names, plan, predicate, rows, public)
+    bundle = make_bundle(plan, recorder, run_id, evidence, predicate, public, written)
     bundle.write(recorder.folder / BUNDLE_FOLDER)
     packed = bundle.pack()
     (recorder.folder / BUNDLE_FILE).write_bytes(packed)
     recorder.files.put(BUNDLE_FILE, packed)  # before any alias is moved, whatever comes after
-    seal(recorder.folder / SEALED_FILE, sealer, rows)
+    seal(recorder.folder / SEALED_FILE, sealer, rows, names)
     recorder.tags(
         {tags.VERDICT: predicate["verdict"]["word"], tags.UPSTREAM: run_id, tags.ORACLE: oracle}
     )
@@ -106,7 +114,7 @@ def _unlearned(plan: ErasePlan, parent: str) -> str:
     needs_oracle = plan.options.oracle_run_id == "train" and not plan.retrains
     for run in plan.store.find({tags.UNLEARNING: key, tags.ENTRY: "unlearn"}, FINISHED):
         if tags.ORACLE in run.data.tags or not needs_oracle:
-            console.say(f"unlearned: run {run.info.run_id}, which did exactly this before")
+            console.print_words(f"unlearned: run {run.info.run_id}, which did exactly this before")
             return str(run.info.run_id)
     options = UnlearnOptions(
         prune_run_id=plan.model.run_id,

@@ -5,19 +5,21 @@ Networks of other data are in it too, so that the list is whole: they are not af
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mu.data import IN_FILES
 from mu.data.images import ImageDataset, Indices
 from mu.errors import UserError
+from mu.report.run_names import run_name
 from mu.run_record import RunRecord
 from mu.tags import WEIGHTS
 from mu.tasks.erase.leftovers import Leftover, leftovers_of
 from mu.tasks.erase.lineage import Knowledge, Lineage
 from mu.tasks.erase.masks import mask_saw
 from mu.tracking import Store, every_run
-from mu.tracking.artifacts import ORIGINALS
+from mu.tracking.artifacts import ORIGINALS, UNLEARNED
 from mu.tracking.saved_runs import LOADED
 
 Decision = Literal["unlearn", "retire", "not_affected"]
@@ -31,7 +33,6 @@ class ScopedModel:
     name: str
     entry: str
     records: int  # of the records, those that it was trained on and has not forgotten
-    descends_from: str | None  # the run whose network it took, where it is that which saw them
     decision: Decision
     reason: str
     weights: str  # fingerprint of the weights, as the run's tag has it
@@ -61,19 +62,12 @@ def scope_of(
     dataset: ImageDataset,
     numbers: Indices,
     targets: Sequence[str],
-    versions: Mapping[str, Sequence[Any]] | None = None,
 ) -> Scope:
     """The scope of a request for these sample numbers, over all experiments of the store.
 
     Specs are read of runs on this data alone, and no weights. UserError if a target holds no
-    network, or the store does not answer.
-
-    Parameters
-    ----------
-    targets
-        Whole IDs of the runs that are to be unlearned.
-    versions
-        Registered ones by run ID.
+    network, or the store does not answer. ``targets``: whole IDs of the runs that are to be
+    unlearned.
     """
     runs = {run.run_id: run for run in every_run(store)}
     gone = {run.run_id: run for run in every_run(store, deleted=True)}
@@ -86,7 +80,7 @@ def scope_of(
     lineage = Lineage({**gone, **runs}, dataset, numbers)
     return Scope(
         [
-            _model(run, lineage, run.run_id in targets, (versions or {}).get(run.run_id, ()))
+            _model(run, lineage, is_target=run.run_id in targets)
             for run in sorted(runs.values(), key=lambda one: one.age)
             if run.holds_network or _is_made(run, lineage)
         ],
@@ -100,9 +94,7 @@ def _is_made(run: RunRecord, lineage: Lineage) -> bool:
     return run.status == "RUNNING" and run.entry in ORIGINALS and lineage.is_of_data(run)
 
 
-def _model(
-    run: RunRecord, lineage: Lineage, is_target: bool, versions: Sequence[Any]
-) -> ScopedModel:
+def _model(run: RunRecord, lineage: Lineage, *, is_target: bool) -> ScopedModel:
     known, total = Knowledge(), len(lineage.numbers)
     if not run.holds_network:
         why = "it is RUNNING on this data; wait for its end, or stop it, and ask again"
@@ -114,11 +106,14 @@ def _model(
         known = lineage.knows(run)
         decision = ("unlearn" if is_target else "retire") if known.may_hold else "not_affected"
         why = in_words(known, total)
-    descends = known.via if known.may_hold else None
     weights = run.tags.get(WEIGHTS, "")
-    return ScopedModel(
-        run.run_id, run.name, run.entry, known.trained, descends, decision, why, weights, versions
-    )
+    return ScopedModel(run.run_id, _name(run), run.entry, known.trained, decision, why, weights)
+
+
+def _name(run: RunRecord) -> str:
+    """The run's name; of one that forgot a list only how: a list's name may be a person's."""
+    listed = run.entry in UNLEARNED and run.forget_request.partition(":")[0] in IN_FILES
+    return run_name(run.params.get("method", run.entry), "list") if listed else run.name
 
 
 def in_words(known: Knowledge, total: int) -> str:

@@ -6,16 +6,15 @@ import hashlib
 import json
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import distributions
 from typing import Any
 
 from mu import tags
-from mu.data.images import Indices
+from mu.erasure.copies import copied_from
 from mu.erasure.effect import FORGET, Assessment
-from mu.erasure.records import Record
+from mu.erasure.records import Record, trained_numbers
 from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.method import unlearnings_before
 from mu.tasks.erase.plan import ErasePlan
@@ -63,24 +62,17 @@ def environment() -> bytes:
 def record_rows(plan: ErasePlan, sealer: Sealer) -> list[dict[str, Any]]:
     """A row for each record, copy and unknown entry: its keyed digest, status and what it is of.
 
-    ``number``, ``subject`` and ``text`` are for the sealed list only.
+    Each image once; entries that name none by their text. ``number``, ``text`` and ``subjects``,
+    all whose record or copy it is, are for the sealed list only.
     """
-    named = {int(one.number) for one in plan.records if one.number is not None}
-    found = [_row(plan, sealer, one) for one in _once(plan.records)]
-    for status, numbers in (("copy", plan.copies), ("near_copy", plan.near.numbers)):
-        found += _copy_rows(plan, sealer, status, numbers, named)
-    return sorted(found, key=lambda one: str(one["id"]))
-
-
-def _once(records: Sequence[Record]) -> list[Record]:
-    """Each image once, with all whose records it is; entries that name none by their text."""
-    found: dict[tuple[int | None, str], Record] = {}
-    for one in records:
+    found: dict[tuple[int | None, str], dict[str, Any]] = {}
+    for one in plan.records:
         key = (one.number, one.text if one.number is None else "")
-        first = found.setdefault(key, one)
-        if one.subject != first.subject:
-            found[key] = replace(first, subject=f"{first.subject}; {one.subject}")
-    return list(found.values())
+        row = found.setdefault(key, _row(plan, sealer, one))
+        if one.subject not in row["subjects"]:
+            row["subjects"].append(one.subject)
+    rows = [*found.values(), *_copy_rows(plan, sealer, [*found.values()])]
+    return sorted(rows, key=lambda one: str(one["id"]))
 
 
 def _row(plan: ErasePlan, sealer: Sealer, one: Record) -> dict[str, Any]:
@@ -89,41 +81,51 @@ def _row(plan: ErasePlan, sealer: Sealer, one: Record) -> dict[str, Any]:
         if one.number is None
         else sealer.of_sample(plan.dataset, one.number)
     )
-    about = {"number": one.number, "file": one.file, "subject": one.subject, "text": one.text}
+    about = {"number": one.number, "file": one.file, "subjects": [one.subject], "text": one.text}
     return {"id": digest, "status": one.status, **about}
 
 
 def _copy_rows(
-    plan: ErasePlan, sealer: Sealer, status: str, numbers: Indices, named: set[int]
-) -> list[dict[str, Any]]:
+    plan: ErasePlan, sealer: Sealer, rows: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
     """Rows of copies that are forgotten; those that are kept are counted in the scope."""
-    forgotten = {int(one) for one in plan.split.forget}
-    return [
-        {
-            "id": sealer.of_sample(plan.dataset, int(number)),
-            "status": status,
-            "number": int(number),
-            "file": plan.dataset.manifest.train.names[number] if plan.dataset.manifest else None,
-            "subject": "",
-            "text": "",
-        }
-        for number in numbers
-        if int(number) in forgotten and int(number) not in named
-    ]
+    forgotten, manifest = {int(one) for one in plan.split.forget}, plan.dataset.manifest
+    owners = {row["number"]: row["subjects"] for row in rows if row["number"] is not None}
+    exact = copied_from(plan.copies, trained_numbers(plan.records), plan.dataset)
+    near = {int(one): [int(of)] for one, of in zip(plan.near.numbers, plan.near.of, strict=True)}
+    for status, sources in (("copy", exact), ("near_copy", near)):
+        for number, of in sources.items():
+            owners[number] = sorted({who for one in of for who in owners[one]})
+            if number in forgotten:
+                yield {
+                    "id": sealer.of_sample(plan.dataset, number),
+                    "status": status,
+                    "number": number,
+                    "file": manifest.train.names[number] if manifest else None,
+                    "subjects": owners[number],
+                    "text": "",
+                }
+
+
+def asked(records: Sequence[Record], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many entries there are, and what was found of them."""
+    counts = Counter(str(one["status"]) for one in rows)
+    return {
+        "entries": len({(one.line, one.text) for one in records}),
+        "found": {status: counts.get(status, 0) for status in STATUSES},
+    }
 
 
 def request_part(plan: ErasePlan, rows: Sequence[Mapping[str, Any]], list_digest: str) -> Any:
     """What was asked for, and what was found of it."""
-    counts = Counter(str(one["status"]) for one in rows)
     return {
         "id": plan.id,
         "kind": plan.options.kind,
         "receivedAt": utc(plan.received),
         "dueAt": utc(plan.due),
         "subjects": len({one.subject for one in plan.records}),
-        "entries": len({(one.line, one.text) for one in plan.records}),
         "list": {"hmacSha256": list_digest},
-        "found": {status: counts.get(status, 0) for status in STATUSES},
+        **asked(plan.records, rows),
     }
 
 
@@ -200,21 +202,6 @@ def action_part(plan: ErasePlan, run_id: str, oracle_id: str | None) -> dict[str
         "requestsBefore": unlearnings_before(plan.model.spec()),
         "retrained": plan.retrains,
     }
-
-
-def measured_before(plan: ErasePlan, run_id: str) -> list[str]:
-    """That an earlier erasure judged the same model, and whether by other thresholds."""
-    earlier = plan.store.run(run_id).data.tags.get(tags.EVIDENCE)
-    if earlier is None:
-        return []
-    run = plan.store.run(earlier)
-    same = all(
-        run.data.params.get(f"policy_{name}") == str(value)
-        for name, value in plan.policy.as_dict().items()
-    )
-    thresholds = "the same thresholds" if same else "other thresholds"
-    word = run.data.tags.get(tags.VERDICT, "unknown")
-    return [f"This model was judged before, by {thresholds}: {word} (erasure {earlier})."]
 
 
 def predicate(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mu import tags
+from mu.erasure.records import Record
 from mu.evidence.bundle import BUNDLE_FILE, BUNDLE_FOLDER, Bundle
 from mu.report import console
 from mu.report.alarms import alarms_of, texts
 from mu.report.markdown import links_list, markdown_table, paragraphs
+from mu.tasks.erase.before import Answered
 from mu.tasks.erase.gate import Gate
 from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.scope import Scope
@@ -85,47 +88,71 @@ def describe(plan: ErasePlan, run_id: str, oracle: str | None, predicate: Mappin
 
 def print_found(plan: ErasePlan) -> None:
     """What the request names, record by record where it is not found or not trained on."""
-    counts = Counter(one.status for one in plan.records)
-    said = ", ".join(f"{count} {status}" for status, count in counts.items())
     near = plan.near
     copies = f"exact copies {len(plan.copies)}, near-copies {len(near.numbers)}"
-    console.say(f"records: {said}; {copies}")
-    others = [one for one in plan.records if one.status != "trained" or one.note]
-    if others:
-        lines = [[str(one.line), one.text, one.status, one.note] for one in others]
-        console.print_texts("", ["line", "record", "status", "note"], lines, "rlll", plain=True)
+    _print_records(plan.records, copies)
     if len(near.numbers):
         _print_near(plan)
-    console.say(f"method: {plan.chosen.method.name} ({plan.chosen.why})")
+    console.print_words(f"method: {plan.chosen.method.name} ({plan.chosen.why})")
+
+
+def _print_records(records: Sequence[Record], more: str) -> None:
+    counts = Counter(one.status for one in records)
+    console.print_words(
+        f"records: {', '.join(f'{count} {status}' for status, count in counts.items())}; {more}"
+    )
+    others = [one for one in records if one.status != "trained" or one.note]
+    if others:
+        about = [
+            " ".join(filter(None, (one.status, one.note and f"({one.note})"))) for one in others
+        ]
+        lines = [
+            f"line {one.line}: {text}: {one.text}" for one, text in zip(others, about, strict=True)
+        ]
+        for line in lines:
+            console.print_words(line, "  ")
+
+
+def print_answered(done: Answered) -> None:
+    """That nothing is left to do, and where the evidence of the erasures that did it is."""
+    _print_records(done.records, "earlier erasures removed them, so nothing is left to forget")
+    for one in done.erasures:
+        word, gate = (one.tags.get(tag, "unknown") for tag in (tags.VERDICT, tags.GATE))
+        lines = {
+            "erasure": one.run_id,
+            "verdict": f"{word}, gate {gate}",
+            "verify": fetch(one.run_id),
+        }
+        console.print_wrapped(lines, ("verify",))
+
+
+def fetch(run_id: str) -> str:
+    """The command that takes the bundle of an erasure from the store, and checks it."""
+    return f"mlflow artifacts download -r {run_id} -a {BUNDLE_FILE} -d . && mu verify {BUNDLE_FILE}"
 
 
 def _print_near(plan: ErasePlan) -> None:
     """The near-copies that are most alike, with the names of their files."""
     near, numbers = plan.near, [*zip(plan.near.numbers, plan.near.of, strict=True)]
-    rows = [
-        [*(f"{one} {name_of(plan.dataset, int(one))}".strip() for one in pair), f"{value:.4f}"]
-        for pair, value in zip(numbers[:MOST_SHOWN], near.similarity, strict=False)
-    ]
     word = "forgotten, too" if plan.policy.near_copies == "forget" else "kept"
-    console.print_texts(
+    shown = [*zip(numbers, near.similarity, strict=True)][:MOST_SHOWN]
+    console.print_words(
         f"near-copies, {word} (policy: near_copies={plan.policy.near_copies}, "
-        f"near_at={plan.policy.near_at:g}); the first {len(rows)} of {len(numbers)}",
-        ["sample", "of", "similarity"], rows, "llr", plain=True,
-    )  # fmt: skip
+        f"near_at={plan.policy.near_at:g}); the first {len(shown)} of {len(numbers)}:"
+    )
+    for pair, value in shown:
+        one, of = (f"{n} {name_of(plan.dataset, int(n))}".strip() for n in pair)
+        console.print_words(f"{one}, nearly {of}", f"  {value:.4f}  ")
 
 
 def print_erased(done: Erased, run_id: str) -> None:
     """What the run prints when it is done."""
     effect, verdict = done.predicate["effect"], done.predicate["verdict"]
-    models = done.scope.models
-    lines = [
-        [one.run_id[:8], one.entry, str(one.records), one.decision, _short(one.reason)]
-        for one in models
-    ]
-    console.print_texts(
-        "models of the store that hold the records, or descend from one that does",
-        ["run", "entry", "records", "decision", "reason"], lines, "llrll", plain=True,
-    )  # fmt: skip
+    console.print_words("models of the store, and what becomes of each:")
+    console.print_wrapped({
+        f"{one.run_id[:8]} {one.entry}": f"{one.decision}: {_short(one.reason)}"
+        for one in done.scope.models
+    })  # fmt: skip
     more = {name: effect[name] for name in ("gap", "depth") if effect[name] is not None}
     rows = {"original": effect["before"], "unlearned": {**effect["after"], **more}}
     if effect["oracle"]:
@@ -134,21 +161,21 @@ def print_erased(done: Erased, run_id: str) -> None:
     counts = ", ".join(f"{n} {word}" for word, n in effect["records"].items())
     _print_leftovers(done)
     made = read_run(done.plan.store, done.unlearned)
-    console.print_warnings(texts(alarms_of(made, made.oracle.metrics if made.oracle else {})))
-    console.print_lines(
-        {
-            "verdict": f"{verdict['word']}: {'; '.join(verdict['reasons'])}",
-            "records": counts,
-            "leftovers": _leftovers(done),
-            **({"mask": text} if (text := _masks(done)) else {}),
-            "not tested": "; ".join(effect["notTested"]),
-            "unlearned": done.unlearned,
-            **({"oracle": done.oracle} if done.oracle else {}),
-            "gate": str(done.gate),
-            "verify": _verify(done, run_id),
-            "browse": browse(done.plan.store, run_id=run_id),
-        }
-    )
+    for text in texts(alarms_of(made, made.oracle.metrics if made.oracle else {})):
+        console.print_words(text, "warning: ")
+    lines = {
+        "verdict": f"{verdict['word']}: {'; '.join(verdict['reasons'])}",
+        "records": counts,
+        "leftovers": _leftovers(done),
+        **({"mask": text} if (text := _masks(done)) else {}),
+        "not tested": "; ".join(effect["notTested"]),
+        "unlearned": done.unlearned,
+        **({"oracle": done.oracle} if done.oracle else {}),
+        "gate": str(done.gate),
+        "verify": _verify(done, run_id),
+        "browse": browse(done.plan.store, run_id=run_id),
+    }
+    console.print_wrapped(lines, ("verify", "browse"))
 
 
 def _short(text: str) -> str:
@@ -159,10 +186,11 @@ def _short(text: str) -> str:
 def _print_leftovers(done: Erased) -> None:
     """What is left beside the networks."""
     left = [one for one in done.scope.leftovers if one.removed_at is None]
-    rows = [[one.kind, (one.run_id or "-")[:8], one.where, one.note] for one in left[:MOST_SHOWN]]
-    if rows:
-        title = f"leftovers, the first {len(rows)} of {len(left)}"
-        console.print_texts(title, ["kind", "run", "where", "note"], rows, "llll", plain=True)
+    if left:
+        console.print_words(f"leftovers, the first {len(left[:MOST_SHOWN])} of {len(left)}:")
+    for one in left[:MOST_SHOWN]:
+        where = f"run {one.run_id[:8]}, {one.where}" if one.run_id else one.where
+        console.print_words("; ".join(filter(None, (where, one.note))), f"  {one.kind}: ")
 
 
 def _masks(done: Erased) -> str:
@@ -185,6 +213,5 @@ def _leftovers(done: Erased) -> str:
 
 
 def _verify(done: Erased, run_id: str) -> str:
-    if done.plan.options.out is not None:
-        return f"mu verify {done.plan.options.out}"
-    return f"mlflow artifacts download -r {run_id} -a {BUNDLE_FILE} && mu verify {BUNDLE_FILE}"
+    out = done.plan.options.out
+    return fetch(run_id) if out is None else f"mu verify {out}"
