@@ -36,7 +36,6 @@ from mu.tasks.erase.deep import redo
 from mu.tasks.erase.leftovers import Kind
 from mu.tracking import Store, read_run
 from mu.tracking.evidence_log import log_lines
-from mu.tracking.run_files import RunFiles
 from tests.erase.conftest import (
     METHOD,
     MODEL,
@@ -272,7 +271,7 @@ def test_a_request_that_was_answered_before_makes_no_bundle(
     assert command in said
     assert not (tmp_path / "evidence").exists()
     assert {one.info.run_id for one in runs(world.store)} == before
-    RunFiles(world.store, world.first).remove("evidence.zip")
+    monkeypatch.setattr("mu.tasks.erase.before.BUNDLE_FILE", "gone.zip")
     assert call(*line, tmp_path / "evidence") == 2
     assert "no evidence in the store; name the model" in capsys.readouterr().err
 

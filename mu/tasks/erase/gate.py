@@ -22,8 +22,8 @@ from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.scope import Scope
 from mu.tasks.erase.statement import file_digests
 from mu.tracking import FINISHED, Store, read_run, records
+from mu.tracking.artifacts import read
 from mu.tracking.registered import Version, find_version, register, set_alias, tag_version
-from mu.tracking.run_files import RunFiles
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle) -> Gat
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
     keys = [] if plan.key is None else [plan.key.public_key()]
-    if why := refusal(bundle, keys) or _brought_back(plan, run_id):
+    if why := refusal(bundle) or _strange(bundle, keys) or _brought_back(plan, run_id):
         return Gate(CLOSED, why)
     with plan.store.alone():  # another erasure may be at its gate, too
         if why := _retired(plan.store, run_id) or _overtaken(plan, run_id):
@@ -83,19 +83,11 @@ def passing(*, retrained: bool) -> tuple[str, ...]:
     return (FORGOTTEN, NO_BASELINE) if retrained else (FORGOTTEN,)
 
 
-def refusal(bundle: Bundle, keys: Sequence[PublicKey] = ()) -> str:
-    """Why a bundle does not let its model pass; empty if it does.
-
-    ``keys``: of which one must have signed it; without any, also a bundle that nobody signed
-    passes.
-    """
+def refusal(bundle: Bundle) -> str:
+    """Why a bundle does not let its model pass, whoever signed it; empty if it does."""
     for check in checks(bundle, unsigned=True, recompute=recompute):
         if not check.ok:
             return f"the evidence does not verify ({check.name}: {check.detail})"
-    signers = bundle.signers
-    if keys and not {*signers} & {*map(key_id, keys)}:
-        by = f"by key {' and '.join(signers)}, and by no given one" if signers else "by nobody"
-        return f"the evidence is signed {by}"
     _, found = read_statement(bundle.files[STATEMENT])
     verdict, retrained = found["verdict"], found["action"]["method"] == ORACLE_METHOD
     if verdict["word"] not in passing(retrained=retrained):
@@ -105,8 +97,17 @@ def refusal(bundle: Bundle, keys: Sequence[PublicKey] = ()) -> str:
     return ""
 
 
+def _strange(bundle: Bundle, keys: Sequence[PublicKey]) -> str:
+    """Why a bundle is not by one of the keys; empty if it is, or none is given."""
+    signers = bundle.signers
+    if not keys or {*signers} & {*map(key_id, keys)}:
+        return ""
+    by = f"by key {' and '.join(signers)}, and by no given one" if signers else "by nobody"
+    return f"the evidence is signed {by}"
+
+
 def _signed(bundle: Bundle, keys: Sequence[PublicKey]) -> str:
-    """What is known of a bundle that :func:`refusal` lets pass: who signed it."""
+    """What is known of who signed a bundle that may pass."""
     if keys:
         return ", signed by a key that was given"
     if not (signers := bundle.signers):
@@ -180,21 +181,29 @@ def promote(store: Store, address: str, alias: str, keys: Sequence[PublicKey] = 
     if keys and EVIDENCE not in told:
         raise UserError(
             f"{alias} is not moved to {version}: no erasure made it, so there is no evidence that "
-            "a key could have signed; leave --key out"
+            "a key could have signed; take a version of an erasure, or leave --key out"
         )
     text = "no erasure made it, so there is no evidence to check"
     if erasure := told.get(EVIDENCE):
-        with RunFiles(store, erasure).fetched(BUNDLE_FILE) as file:
-            try:
-                bundle = Bundle.read(file)
-            except ValueError as error:
-                raise UserError(f"{BUNDLE_FILE} of run {erasure} is damaged: {error}") from error
-        if why := refusal(bundle, keys) or _of_another(store, version, bundle):
+        bundle = _stored(store, erasure)
+        if why := refusal(bundle) or _of_another(store, version, bundle):
             raise UserError(f"{alias} is not moved to {version}: {why}; erase the records again")
+        if why := _strange(bundle, keys):
+            raise UserError(
+                f"{alias} is not moved to {version}: {why}; give the public key of who should "
+                "have signed it, or erase the records again with -P key=FILE"
+            )
         unchecked = "" if keys else " (--key PUBLIC.pem)"
         text = f"the evidence of erasure {erasure} verifies{_signed(bundle, keys)}{unchecked}"
     set_alias(store, version.name, alias, version.number)
     return f"{alias} stands for {version.uri}: {text}"
+
+
+def _stored(store: Store, erasure: str) -> Bundle:
+    try:
+        return Bundle.of_zip(read(store, store.run(erasure), BUNDLE_FILE))
+    except ValueError as error:
+        raise UserError(f"{BUNDLE_FILE} of run {erasure} is damaged: {error}") from error
 
 
 def _of_another(store: Store, version: Version, bundle: Bundle) -> str:
