@@ -153,9 +153,8 @@ def _reopen(store: Store, run_id: str, own: Mapping[str, str]) -> str:
     UserError if another process is quicker.
     """
     with store.answers():
-        if launched := os.environ.pop("MLFLOW_RUN_ID", None):
+        if launched := name_launched_run(store, f"resumes {run_id[:8]}"):
             store.client.set_tag(launched, RESUMED_AS, run_id)
-            store.client.set_tag(launched, "mlflow.runName", f"resumes {run_id[:8]}")
         start = time.monotonic()
         run = store.run(run_id)
         tags = run.data.tags
@@ -223,6 +222,13 @@ def _end_badly(recorder: Recorder, error: BaseException) -> None:
             keep(recorder, status, why)
     except OSError as full:
         recorder.warn("what was not delivered is lost", full)
+
+
+def name_launched_run(store: Store, name: str) -> str | None:
+    """Say by its name why the run that MLflow's launcher opened stays empty; gives its ID."""
+    if run_id := os.environ.pop("MLFLOW_RUN_ID", None):
+        store.client.set_tag(run_id, "mlflow.runName", name)
+    return run_id
 
 
 def fail_launched_run(reason: str) -> None:

@@ -262,7 +262,11 @@ def test_a_request_that_was_answered_before_makes_no_bundle(
     world = erased.copied(tmp_path / "store", monkeypatch)
     before = {one.info.run_id for one in runs(world.store)}
     line = ("--records", world.request, "--model", f"models:/{MODEL}@production", "--out")
-    assert call(*line, tmp_path / "evidence") == 0
+    launched = world.store.client.create_run(world.store.experiment_id).info.run_id
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_RUN_ID", launched)
+        assert call(*line, tmp_path / "evidence") == 0
+    assert world.store.run(launched).info.run_name == f"answered by {world.first[:8]}"
     said = capsys.readouterr().out
     flowing = " ".join(said.split())
     assert "10 forgotten, 2 validation, 1 unknown; earlier erasures removed them" in flowing
@@ -270,7 +274,7 @@ def test_a_request_that_was_answered_before_makes_no_bundle(
     command = f"mlflow artifacts download -r {world.first} -a evidence.zip -d . && mu verify"
     assert command in said
     assert not (tmp_path / "evidence").exists()
-    assert {one.info.run_id for one in runs(world.store)} == before
+    assert {one.info.run_id for one in runs(world.store)} == {*before, launched}
     monkeypatch.setattr("mu.tasks.erase.before.BUNDLE_FILE", "gone.zip")
     assert call(*line, tmp_path / "evidence") == 2
     assert "no evidence in the store; name the model" in capsys.readouterr().err

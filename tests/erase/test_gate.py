@@ -215,7 +215,7 @@ def test_a_key_that_was_given_must_have_signed(world: Erased, tmp_path: Path, ca
         find_version(store, f"models:/{MODEL}@staging")
     assert call_promote(SECOND, strange, given) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert said.endswith("verifies, signed by a key that was given")
+    assert said.endswith("verifies, signed by a given key")
     store.client.delete_tag(world.original, tags.RETIRED)
     plain = register(store, world.original, "plain")
     with refused("no erasure made it", "no evidence that a key could have signed"):

@@ -109,7 +109,7 @@ def _strange(bundle: Bundle, keys: Sequence[PublicKey]) -> str:
 def _signed(bundle: Bundle, keys: Sequence[PublicKey]) -> str:
     """What is known of who signed a bundle that may pass."""
     if keys:
-        return ", signed by a key that was given"
+        return ", signed by the given key" if len(keys) == 1 else ", signed by a given key"
     if not (signers := bundle.signers):
         return "; it is not signed, so anybody can have made it"
     return f"; it is signed by key {' and '.join(signers)}, and nobody checked whose that is"

@@ -36,6 +36,7 @@ from mu.tasks.outputs import keep_results
 from mu.tasks.resolve import check_oracle_run, oracle_of
 from mu.tasks.unlearn import UnlearnPlan, run_plan
 from mu.tracking import FINISHED, Recorder, connect, read_run
+from mu.tracking.lifecycle import name_launched_run
 from mu.tracking.registered import Version, versions_of
 
 SEALED_FILE = "sealed/records.csv"
@@ -45,9 +46,11 @@ def erase(request: Request) -> Erased | None:
     """Answer a deletion request; None if earlier erasures did, and nothing is left to forget."""
     options = EraseOptions.of(request.entry)
     device = checked_device(DeviceOptions.of(request.device))
-    plan = make_plan(connect(), options, request, device)
+    store = connect()
+    plan = make_plan(store, options, request, device)
     if isinstance(plan, Answered):
         print_answered(plan)
+        name_launched_run(store, f"answered by {plan.erasures[0].run_id[:8]}")
         return None
     check_oracle_run(plan.store, options.oracle_run_id, plan.problem)
     print_found(plan)

@@ -96,26 +96,22 @@ def print_found(plan: ErasePlan) -> None:
     console.print_words(f"method: {plan.chosen.method.name} ({plan.chosen.why})")
 
 
-def _print_records(records: Sequence[Record], more: str) -> None:
+def _print_records(records: Sequence[Record], more: str, plain: str = "trained") -> None:
+    """How many there are of each status, and each whose status is not ``plain``."""
     counts = Counter(one.status for one in records)
     console.print_words(
         f"records: {', '.join(f'{count} {status}' for status, count in counts.items())}; {more}"
     )
-    others = [one for one in records if one.status != "trained" or one.note]
-    if others:
-        about = [
-            " ".join(filter(None, (one.status, one.note and f"({one.note})"))) for one in others
-        ]
-        lines = [
-            f"line {one.line}: {text}: {one.text}" for one, text in zip(others, about, strict=True)
-        ]
-        for line in lines:
-            console.print_words(line, "  ")
+    for one in records:
+        if one.status != plain or one.note:
+            note = f" ({one.note})" if one.note else ""
+            console.print_words(f"line {one.line}, {one.text}: {one.status}{note}", "  ")
 
 
 def print_answered(done: Answered) -> None:
     """That nothing is left to do, and where the evidence of the erasures that did it is."""
-    _print_records(done.records, "earlier erasures removed them, so nothing is left to forget")
+    what = "earlier erasures removed them, so nothing is left to forget"
+    _print_records(done.records, what, "forgotten")
     for one in done.erasures:
         word, gate = (one.tags.get(tag, "unknown") for tag in (tags.VERDICT, tags.GATE))
         lines = {
