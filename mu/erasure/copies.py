@@ -89,13 +89,18 @@ def near_copies(
         near = best >= threshold
         found.append((chunk[near.numpy()], best[near], place[near]))
     if not found:
-        none = np.array([], np.int64)
-        return NearCopies(none, np.array([], np.float64), none)
+        return no_near_copies()
     alike = np.concatenate([one.numpy() for _, one, _ in found]).astype(np.float64)
     order = np.argsort(-alike, kind="stable")
     places = np.concatenate([one.numpy() for _, _, one in found])
     copies = np.concatenate([one for one, _, _ in found])
     return NearCopies(copies[order], alike[order], records[places][order])
+
+
+def no_near_copies() -> NearCopies:
+    """None found, or none looked for."""
+    none = np.array([], np.int64)
+    return NearCopies(none, np.array([], np.float64), none)
 
 
 def _chunks(numbers: Indices) -> list[Indices]:

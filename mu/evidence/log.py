@@ -28,7 +28,7 @@ class Log:
     signer: str | None = None  # key ID
 
     def __str__(self) -> str:
-        return f"line {len(self.lines)} of {len(self.lines)}, root {self.root[:16]}..."
+        return f"line {len(self.lines)}, the last one, root {self.root[:16]}..."
 
 
 def line_of(statement: bytes) -> str:

@@ -71,7 +71,7 @@ def test_the_commands_by_hand_verify_a_bundle(tmp_path: Path) -> None:
     done = by_hand()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("Verified OK") == 2
-    assert done.stdout.count(": OK") == len(CONTENTS) + 1
+    assert done.stdout.count(": OK") == len(CONTENTS) + 2
     page = tmp_path / "evidence" / "page.html"
     page.write_text("another")
     assert by_hand().returncode == 1

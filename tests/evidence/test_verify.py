@@ -58,7 +58,7 @@ def test_a_whole_bundle() -> None:
     assert list(said) == NAMES
     assert "7d444840" in said["statement"]
     assert said["signatures"] == f"by key {key_id(KEY.public_key())} (nobody said whose)"
-    assert said["log"].startswith("line 4 of 4, root ")
+    assert said["log"].startswith("line 4, the last one, root ")
     assert said["verdict"] == "forgotten: no record is found by the attack"
     said = details(SIGNED, keys=[KEY.public_key()])
     assert said["signatures"] == f"by key {key_id(KEY.public_key())} (as given)"

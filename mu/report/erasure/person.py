@@ -88,19 +88,20 @@ def _touched(predicate: Mapping[str, Any]) -> bool:
 def _done(predicate: Mapping[str, Any]) -> Iterator[str]:
     yield "WHAT WE DID"
     action, models = predicate.get("action"), predicate["scope"]["models"]
-    if not _touched(predicate):
+    if not _touched(predicate):  # perhaps those of others in the same batch
         yield (
             "Our image recognition did not learn from these records, so there was nothing to "
-            "remove from it, and we did not change it."
+            "remove from it."
         )
-    elif action:
-        yield _changed(predicate, action)
-    if any(one["decision"] == "retire" for one in models):
-        yield (
-            "Other models that learned from the records are taken out of use. [Say whether this "
-            "is done, or when it will be.]"
-        )
-    yield from _leftovers(predicate["scope"]["leftovers"])
+    else:
+        if action:
+            yield _changed(predicate, action)
+        if any(one["decision"] == "retire" for one in models):
+            yield (
+                "Other models that learned from the records are taken out of use. [Say whether "
+                "this is done, or when it will be.]"
+            )
+        yield from _leftovers(predicate["scope"]["leftovers"])
     yield (
         "This letter is about what our image recognition learned. [Say what happens to the records "
         "themselves, in all places where you keep them, and when.]"
@@ -183,7 +184,8 @@ def _uncertain(predicate: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "We compared files and pictures. A picture that was changed a lot may not be found so."
         )
-    if any(one["used"] and one["sawRecords"] for one in predicate["scope"].get("masks", ())):
+    masks = predicate["scope"].get("masks", ()) if _touched(predicate) else ()
+    if any(one["used"] and one["sawRecords"] for one in masks):
         yield (
             "One choice about how the model is built was made earlier with the help of the "
             "records, and was kept. It may hold a small trace of them."

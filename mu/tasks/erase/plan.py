@@ -17,7 +17,7 @@ from mu.data import COPIES
 from mu.data.forget_split import ForgetSplit
 from mu.data.images import ImageDataset, Indices
 from mu.distributed.place import place
-from mu.erasure.copies import NearCopies, copies_of, near_copies
+from mu.erasure.copies import NearCopies, copies_of, near_copies, no_near_copies
 from mu.erasure.policy import Policy
 from mu.erasure.records import (
     Record,
@@ -124,7 +124,7 @@ def make_plan(
     copies = copies_of(numbers, dataset, parts)
     run = make_run(device)
     known = np.union1d(numbers, copies)
-    near = NearCopies(np.array([], np.int64), np.array([]), np.array([], np.int64))
+    near = no_near_copies()
     if policy.near_copies != "skip":
         try:
             near = near_copies(known, dataset, parts, model.checkpoint.model, run, policy.near_at)

@@ -159,6 +159,15 @@ def test_the_letter_says_what_happened_in_plain_words(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 76
 
 
+def test_a_person_of_a_batch_whose_records_were_not_trained_on() -> None:
+    predicate, _ = sample("passing")
+    predicate["request"]["found"] = dict.fromkeys(STATUSES, 0) | {"validation": 2}
+    flowing = " ".join(letter(predicate).split())
+    assert "did not learn from these records" in flowing
+    for others in ("We changed", "taken out of use", "WHAT IT MEANS", "working copies"):
+        assert others not in flowing
+
+
 def test_nothing_found() -> None:
     predicate, _ = copy.deepcopy(sample("no_baseline"))
     predicate |= {"action": None, "effect": None}
