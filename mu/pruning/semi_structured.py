@@ -61,6 +61,6 @@ def _places(sizes: Tensor, group: int) -> Tensor:
         return sizes * 0
     rows = sizes.movedim(1, -1)
     filled = pad(rows, (0, -rows.shape[-1] % group), value=-2.0)  # after all that are there
-    order = filled.unflatten(-1, (-1, group)).argsort(dim=-1, descending=True, stable=True)
-    places = order.argsort(dim=-1).flatten(-2)[..., : rows.shape[-1]]
+    order = filled.reshape(-1, group).argsort(dim=-1, descending=True, stable=True)
+    places = order.argsort(dim=-1).reshape(filled.shape)[..., : rows.shape[-1]]
     return places.movedim(-1, 1)
