@@ -24,7 +24,7 @@ def folded(network: fx.GraphModule) -> fx.GraphModule:
     modules = dict(network.named_modules())
     calls = Counter(node.target for node in network.graph.nodes if node.op == "call_module")
     for node in list(network.graph.nodes):
-        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        norm: Any = modules.get(str(node.target)) if node.op == "call_module" else None
         if type(norm) not in FOLDS or norm.running_mean is None:
             continue
         kind, fuse = FOLDS[type(norm)]

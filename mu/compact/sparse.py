@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from mu.compact.latency import Latency, layer_latencies
 from mu.compact.standalone import SparseConv2d, SparseLinear
 
+LAYERS = (nn.Conv2d, nn.Linear)
 DENSE, CSR = "dense", "csr"
 MARGIN = 0.9  # of the dense layer's time: what saves less may be noise
 Timer = Callable[
@@ -24,19 +25,22 @@ Timer = Callable[
 
 def choose(
     network: fx.GraphModule, images: Tensor, threads: int, timer: Timer = layer_latencies
-) -> dict[str, str]:
-    """The faster kind of each convolution and linear layer, for as many images as are given.
+) -> list[str]:
+    """The layers that are faster if they are sparse, for as many images as are given.
 
     Both kinds are timed within passes of the whole network, which is dense and sparse in turn.
     """
-    layers = [name for name, one in network.named_modules() if isinstance(one, LAYERS)]
-    able = [name for name in layers if _can_be_sparse(network.get_submodule(name))]
+    able = [name for name in _called(network) if _can_be_sparse(network.get_submodule(name))]
     if not able:
-        return dict.fromkeys(layers, DENSE)
+        return []
     networks = {DENSE: network, CSR: with_sparse(network, able)}
     found = timer(networks, able, images, threads)
-    faster = {one for one in able if found[CSR][one].median < MARGIN * found[DENSE][one].median}
-    return {name: CSR if name in faster else DENSE for name in layers}
+    return [one for one in able if is_faster(found[CSR][one], found[DENSE][one])]
+
+
+def is_faster(sparse: Latency, dense: Latency) -> bool:
+    """Whether it is so beyond noise: a layer, or a network as a whole."""
+    return sparse.median < MARGIN * dense.median
 
 
 def with_sparse(network: fx.GraphModule, layers: Iterable[str]) -> fx.GraphModule:
@@ -47,17 +51,32 @@ def with_sparse(network: fx.GraphModule, layers: Iterable[str]) -> fx.GraphModul
     return network
 
 
-LAYERS = (nn.Conv2d, nn.Linear)
+def kinds_of(network: nn.Module) -> dict[str, str]:
+    """The kind of each convolution and linear layer."""
+    return {
+        name: CSR if isinstance(one, SparseLinear) else DENSE
+        for name, one in network.named_modules()
+        if isinstance(one, (*LAYERS, SparseLinear))
+    }
+
+
+def _called(network: fx.GraphModule) -> list[str]:
+    """The layers that the graph calls, and of which it takes nothing else, as their weight."""
+    nodes = network.graph.nodes
+    taken = {str(one.target).rpartition(".")[0] for one in nodes if one.op == "get_attr"}
+    called = dict.fromkeys(str(one.target) for one in nodes if one.op == "call_module")
+    return [name for name in called if name not in taken]
 
 
 def _can_be_sparse(layer: nn.Module) -> bool:
     """Whether there are zeros to leave out, and the sparse layer can do what this one does."""
-    weight = layer.get_parameter("weight")
+    if not isinstance(layer, LAYERS):
+        return False
+    weight = layer.weight
     if not 0 < int(weight.count_nonzero()) < weight.numel():
         return False
     if isinstance(layer, nn.Linear):
         return True
-    assert isinstance(layer, nn.Conv2d)
     is_padded_plainly = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     return is_padded_plainly and layer.groups == 1 and set(layer.dilation) == {1}
 

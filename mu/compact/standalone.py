@@ -50,6 +50,9 @@ class SparseLinear(nn.Module):
     torch.sparse (docs/export.md of mu has the figures).
     """
 
+    values: torch.Tensor
+    columns: torch.Tensor
+    starts: torch.Tensor
     bias: torch.Tensor | None
 
     def __init__(
