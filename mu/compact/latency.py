@@ -1,4 +1,8 @@
-"""How long a pass takes: warm, several networks in turn in one process, median and quartiles."""
+"""How long a pass takes: warm, several networks in turn in one process, median and quartiles.
+
+With one thread its processor time is measured, so that other programs on the machine count less;
+with several the clock on the wall.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from torch import Tensor, nn
 WARM, LEAST, MOST = 2, 7, 100  # rounds that are not counted; that are, at least and at most
 SECONDS = 1.0  # for each network: no further round begins then
 MILLISECONDS = 1e3
+Clock = Callable[[], float]
 
 
 class Latency(NamedTuple):
@@ -35,12 +40,13 @@ def latencies(
 ) -> dict[str, Latency]:
     """The latency of each network on these images; each round has a pass of all of them."""
     found: dict[str, list[float]] = {name: [] for name in networks}
+    clock = _clock(threads)
 
     def in_turn() -> None:
         for name, network in networks.items():
-            before = time.perf_counter()
+            before = clock()
             network(images)
-            found[name].append(time.perf_counter() - before)
+            found[name].append(clock() - before)
 
     _rounds(in_turn, threads, seconds * len(networks))
     return {name: _summary(times[WARM:]) for name, times in found.items()}
@@ -63,7 +69,8 @@ def layer_latencies(
     with contextlib.ExitStack() as stack:
         for name, network in networks.items():
             for layer, times in found[name].items():
-                stack.enter_context(_timed(network.get_submodule(layer), times))
+                timed = _timed(network.get_submodule(layer), times, _clock(threads))
+                stack.enter_context(timed)
 
         def in_turn() -> None:
             for network in networks.values():
@@ -77,15 +84,15 @@ def layer_latencies(
 
 
 @contextlib.contextmanager
-def _timed(layer: nn.Module, times: list[float]) -> Iterator[None]:
+def _timed(layer: nn.Module, times: list[float], clock: Clock) -> Iterator[None]:
     """Note how long each call of a layer takes."""
     begun = [0.0]
 
     def before(*_: Any) -> None:
-        begun[0] = time.perf_counter()
+        begun[0] = clock()
 
     def after(*_: Any) -> None:
-        times.append(time.perf_counter() - begun[0])
+        times.append(clock() - begun[0])
 
     hooks = [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
     try:
@@ -114,6 +121,10 @@ def computing_with(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _clock(threads: int) -> Clock:
+    return time.thread_time if threads == 1 else time.perf_counter
 
 
 def _summary(times: Sequence[float]) -> Latency:

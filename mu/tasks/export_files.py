@@ -87,7 +87,7 @@ def make(
     images, ending = _images(dataset), "_compact" if done else "_exported"
     return Made(
         {
-            **_numbers(checkpoint, done, example),
+            **_numbers(checkpoint, done, network, example),
             f"file_mb{ending}": file.path.stat().st_size / MEGABYTE,
             "latency_ms": times["run"].median,
             f"latency_ms{ending}": times["file"].median,
@@ -125,14 +125,16 @@ def _sparse_if_faster(
     return _File(folder / sparse.path.name, sparse.answers, network)
 
 
-def _numbers(checkpoint: Checkpoint, done: Compaction | None, example: Tensor) -> dict[str, float]:
-    """How large the network is, and the compact one, where there is one."""
+def _numbers(
+    checkpoint: Checkpoint, done: Compaction | None, network: nn.Module, example: Tensor
+) -> dict[str, float]:
+    """How large the run's network is, and the compact one, where there is one."""
     with tempfile.TemporaryDirectory(prefix="mu-") as scratch:
         checkpoint.save(Path(scratch))
         found = {"file_mb": (Path(scratch) / WEIGHTS_FILE).stat().st_size / MEGABYTE}
-    networks = {"": checkpoint.model} | ({"_compact": done.network} if done else {})
-    for suffix, network in networks.items():
-        found |= {f"{n}{suffix}": float(v) for n, v in sizes(network, example)._asdict().items()}
+    networks = {"": checkpoint.model} | ({"_compact": network} if done else {})
+    for suffix, one in networks.items():
+        found |= {f"{n}{suffix}": float(v) for n, v in sizes(one, example)._asdict().items()}
     if done:
         found |= dict(zip(("channels", "channels_compact"), map(float, done.channels), strict=True))
     return found
