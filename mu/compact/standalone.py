@@ -46,8 +46,8 @@ ATTRIBUTES = {"shape", "ndim"}
 class SparseLinear(nn.Module):
     """A linear layer that holds and multiplies ``nonzero`` weights alone, by rows (CSR).
 
-    The product is that of torch's embedding bags, weighted sums of rows, which are faster than
-    torch.sparse (docs/export.md of mu has the figures).
+    The product is that of torch's embedding bags, weighted sums of rows: they take plain tensors,
+    so every file can hold them, and are as fast as torch.sparse or faster.
     """
 
     values: torch.Tensor
