@@ -47,7 +47,7 @@ class SparseLinear(nn.Module):
     """A linear layer that holds and multiplies ``nonzero`` weights alone, by rows (CSR).
 
     The product is that of torch's embedding bags, weighted sums of rows: they take plain tensors,
-    so every file can hold them, and are as fast as torch.sparse or faster.
+    so every file can hold them, and are about as fast as torch.sparse.
     """
 
     values: torch.Tensor
