@@ -32,8 +32,8 @@ LINE = "| {:<18} | {:<8} | {:>15} | {:>25} | {:>27} | {:>10.1e} |"
 
 
 @torch.no_grad()
-def measured(arch: str, pruner: str) -> str:
-    """A line of the table."""
+def pruned(arch: str, pruner: str, rate: float = RATE) -> nn.Module:
+    """A network with fresh weights under its mask, in evaluation mode."""
     spec, draws = ModelSpec(arch, CLASSES, 3), torch.Generator().manual_seed(0)
     model = spec.build(0)
     for module in model.modules():
@@ -45,8 +45,15 @@ def measured(arch: str, pruner: str) -> str:
     images = Images(pixels, torch.arange(64) % CLASSES)
     data = Subset(images, np.arange(64), (0.5,) * 3, (0.25,) * 3)
     dense = Mask.dense(model, prunable(model, "body", head_name(model, spec)))
-    make_pruner(pruner, {"rate": RATE}).prune(model, dense, data, Run(device="cpu")).apply(model)
-    batch = torch.randn(8, 3, 32, 32, generator=draws)
+    make_pruner(pruner, {"rate": rate}).prune(model, dense, data, Run(device="cpu")).apply(model)
+    return model
+
+
+@torch.no_grad()
+def measured(arch: str, pruner: str) -> str:
+    """A line of the table."""
+    model = pruned(arch, pruner)
+    batch = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     done = compact(model, batch[:2], arch)
     before, after = sizes(model, batch), sizes(done.network, batch)
     difference = float((model(batch) - done.network(batch)).abs().max())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,15 @@ from entrypoints import export as entry
 from mu.cli.main import run as run_command
 from mu.cli.mu import mu as command
 from mu.cli.requests import Request
+from mu.compact.sparse import choose
 from mu.report.model_card import LOAD
 from mu.tags import ENTRY, RETIRED, UPSTREAM
+from mu.tasks import export_files
 from mu.tasks.export import export
 from mu.tasks.prune import prune
 from mu.tracking import Store, connect
 from mu.tracking.registered import register, set_alias
+from tests.compact.test_sparse import times
 from tests.conftest import FinishedUnlearn, copy_store, store_uri
 from tests.test_main_job import files
 
@@ -72,15 +77,8 @@ def call(*line: str) -> int:
     return ended.value.code
 
 
-@pytest.mark.parametrize("kind", ["torch", "safetensors", "onnx"])
-def test_the_lines_of_the_card_load_the_file_without_mu(
-    kind: str, here: Here, tmp_path: Path
-) -> None:
-    if kind == "onnx":
-        for name in ("onnx", "onnxruntime", "onnxscript"):
-            pytest.importorskip(name)
-    folder = tmp_path / "files"
-    assert call(here.unlearned[:10], "--format", kind, "--out", str(folder)) == 0
+def assert_runs_elsewhere(folder: Path, kind: str, run_id: str) -> None:
+    """By the lines of the card, without mu, with the answers of the run's network."""
     card = (folder / "README.md").read_text()
     (lines,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     assert lines.strip() == LOAD[kind]
@@ -92,8 +90,20 @@ def test_the_lines_of_the_card_load_the_file_without_mu(
     )
     assert done.returncode == 0, done.stderr
     with torch.no_grad():
-        wanted = mu.load_model(here.unlearned)(torch.from_numpy(images)).numpy()
+        wanted = mu.load_model(run_id)(torch.from_numpy(images)).numpy()
     assert np.allclose(np.load(folder / "logits.npy"), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["torch", "safetensors", "onnx"])
+def test_the_lines_of_the_card_load_the_file_without_mu(
+    kind: str, here: Here, tmp_path: Path
+) -> None:
+    if kind == "onnx":
+        for name in ("onnx", "onnxruntime", "onnxscript"):
+            pytest.importorskip(name)
+    folder = tmp_path / "files"
+    assert call(here.unlearned[:10], "--format", kind, "--out", str(folder)) == 0
+    assert_runs_elsewhere(folder, kind, here.unlearned)
 
 
 def test_the_run_keeps_files_numbers_and_lineage(
@@ -106,9 +116,33 @@ def test_the_run_keeps_files_numbers_and_lineage(
     assert 0 < numbers["params_compact"] <= numbers["params"] == 77_754
     assert 0 < numbers["macs_compact"] <= numbers["macs"]
     assert numbers["max_difference"] < 1e-5
+    assert numbers["latency_ms"] > 0 < numbers["latency_ms_compact"]
     names = ("README.md", "load_model.py", "model.json", "model.safetensors")
     assert {f"export/{name}" for name in names} <= {*files(here.store, run_id)}
     assert run_id in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pays", [True, False])
+@pytest.mark.parametrize("kind", ["torch", "safetensors"])
+def test_sparse_layers_are_kept_if_the_file_is_faster(
+    kind: str, pays: bool, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_given_times = partial(choose, timer=times(sparse=1.0, dense=2.0))
+    monkeypatch.setattr(export_files, "choose", by_given_times)
+    monkeypatch.setattr(export_files, "is_faster", lambda sparse, dense: pays)
+    folder = tmp_path / "files"
+    line = ("--format", kind, "--sparse-layers", "yes", "--out", str(folder))
+    assert call(here.unlearned, *line) == 0
+    (run,) = here.exports()
+    artifact = here.store.client.download_artifacts(run.info.run_id, "config.json", str(tmp_path))
+    kinds = json.loads(Path(artifact).read_text())["layers"]
+    assert ("csr" in kinds.values()) is pays
+    assert kinds["fc"] == "dense"  # it is not pruned
+    assert ("Layers that stay sparse" in (folder / "README.md").read_text()) is pays
+    if kind == "safetensors":
+        layers = json.loads((folder / "model.json").read_text())["layers"].values()
+        assert ("SparseConv2d" in {name for name, _ in layers}) is pays
+    assert_runs_elsewhere(folder, kind, here.unlearned)
 
 
 def test_the_card_says_what_was_forgotten(here: Here, tmp_path: Path) -> None:
@@ -149,6 +183,12 @@ def test_the_entry_point_takes_the_run_as_an_option(here: Here) -> None:
         (["{unlearned}", "--format", "onnx", "--opset", "9"], ["opset=9", "at least 18"]),
         (["{unlearned}", "--opset", "18"], ["opset=18", "format=onnx"]),
         (["{unlearned}", "--format", "onxn"], ["'onxn'", "onnx"]),
+        (
+            ["{unlearned}", "--sparse-layers", "yes", "--format", "onnx"],
+            ["sparse_layers=true", "format=safetensors"],
+        ),
+        (["{unlearned}", "--sparse-layers", "yes", "--compact", "no"], ["compact=true"]),
+        (["{unlearned}", "--batch-size", "0"], ["batch_size", "at least 1"]),
         (["{export}"], ["entry export", "holds no network"]),
         (["{unlearned}", "--run-id", "{original}"], ["give one run"]),
         (["{retired}"], ["is retired", "erasure e7a5"]),

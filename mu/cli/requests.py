@@ -563,6 +563,15 @@ class ExportOptions(Hyperparameters):
     compact: bool = setting(
         True, help="remove what the mask has killed; the logits stay the same to rounding"
     )
+    sparse_layers: bool = setting(
+        False,
+        help="keep layers sparse that are faster so on this machine, by timing; format=torch or "
+        "safetensors",
+    )
+    batch_size: int = setting(1, help="images of a pass that is timed", low=1, high=10_000)
+    threads: int = setting(
+        1, help="threads that it computes with on the CPU", low=1, high=MOST_PROCESSES
+    )
     out: str | None = path_setting(help="a new folder for the files; the run keeps them, too")
     opset: int | None = optional(help=f"of format=onnx (default: {OPSET})", low=OPSET)
     data_dir: str | None = path_setting(help="folder or file of the data, if it has moved")
@@ -571,6 +580,13 @@ class ExportOptions(Hyperparameters):
         super().__post_init__()
         if self.opset is not None and self.format != "onnx":
             raise UserError(f"opset={self.opset}: only format=onnx has one; leave it out")
+        if self.sparse_layers and self.format == "onnx":
+            raise UserError(
+                "sparse_layers=true: ONNX has no layer whose weights are sparse; give format=torch "
+                "or format=safetensors"
+            )
+        if self.sparse_layers and not self.compact:
+            raise UserError("sparse_layers=true needs compact=true, which is the default")
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,11 @@ from torch import Tensor, fx, nn
 
 from mu.compact import OPSET, standalone
 from mu.compact.portable import described
+from mu.compact.sparse import kinds_of
 from mu.errors import UserError
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+LAYERS_FILE = "layers.json"  # inside model.pt2: which layers are sparse
 Answers = Callable[[Tensor], Tensor]
 
 
@@ -51,7 +53,8 @@ def check_packages(format: str) -> None:
 
 def _torch(network: nn.Module, images: Tensor, folder: Path, _opset: int) -> tuple[Path, Answers]:
     path = folder / "model.pt2"
-    torch.export.save(_exported(network, images), path)
+    kinds = json.dumps(kinds_of(network))
+    torch.export.save(_exported(network, images), path, extra_files={LAYERS_FILE: kinds})
     return path, torch.export.load(path).module()
 
 
@@ -93,7 +96,9 @@ def _onnx(network: nn.Module, images: Tensor, folder: Path, opset: int) -> tuple
         )
         onnx.checker.check_model(str(path), full_check=True)
         found = onnx.load(str(path), load_external_data=False)
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of three packages, with classes of their own
         why = " ".join(str(error).split())[:160]
         raise UserError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from mu.compact.standalone import ATTRIBUTES, FUNCTIONS, METHODS, OF_SWIN, SWIN
+from mu.compact.standalone import ATTRIBUTES, FUNCTIONS, METHODS, OF_SWIN, OWN, SWIN
 from mu.errors import UserError
 from mu.tensors import plain
 
@@ -55,8 +55,12 @@ def _target(node: fx.Node) -> str:
 
 def _layer(module: nn.Module) -> tuple[str, dict[str, Any]]:
     """The class of a layer of torch.nn, and what it has to be built with to be this one."""
-    kind = next(one for one in type(module).mro() if one.__module__.startswith("torch.nn"))
-    if getattr(nn, kind.__name__, None) is not kind:
+    kind = next(
+        one
+        for one in type(module).mro()
+        if one.__module__.startswith("torch.nn") or OWN.get(one.__name__) is one
+    )
+    if {**vars(nn), **OWN}.get(kind.__name__) is not kind:
         raise _refused(f"a layer of the class {type(module).__name__}")
     settings = {}
     for name, parameter in inspect.signature(kind).parameters.items():

@@ -1,7 +1,8 @@
 """Builds the network of model.json with the weights of model.safetensors.
 
 Needs torch and safetensors alone (networks with windows of attention, as Swin: torchvision, too).
-Nothing but the layers and functions that are named here is ever called.
+Nothing but the layers and functions that are named here is ever called. Two layers are its own:
+those whose weights are stored and multiplied as sparse matrices (CSR).
 
     from load_model import load
     model = load("FOLDER")
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import operator
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,81 @@ METHODS = {
     *("unsqueeze", "relu", "sigmoid", "tanh", "transpose"),
 }
 ATTRIBUTES = {"shape", "ndim"}
+
+
+class SparseLinear(nn.Module):
+    """A linear layer that holds and multiplies ``nonzero`` weights alone, by rows (CSR).
+
+    The product is that of torch's embedding bags, weighted sums of rows: they take plain tensors,
+    so every file can hold them, and are about as fast as torch.sparse.
+    """
+
+    values: torch.Tensor
+    columns: torch.Tensor
+    starts: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __init__(
+        self, in_features: int, out_features: int, nonzero: int, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.nonzero = nonzero
+        self.register_buffer("values", torch.zeros(nonzero))
+        self.register_buffer("columns", torch.zeros(nonzero, dtype=torch.int32))
+        self.register_buffer("starts", torch.zeros(out_features + 1, dtype=torch.int32))
+        self.register_buffer("bias", torch.zeros(out_features) if bias else None)
+
+    def product(self, columns: torch.Tensor) -> torch.Tensor:
+        """The weights times (features, n), and the bias: (outputs, n)."""
+        result = functional.embedding_bag(
+            self.columns,
+            columns,
+            self.starts,
+            mode="sum",
+            per_sample_weights=self.values,
+            include_last_offset=True,
+        )
+        return result if self.bias is None else result + self.bias.unsqueeze(1)
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        """As nn.Linear."""
+        columns = signal.to(self.values.dtype).flatten(0, -2).t().contiguous()
+        return self.product(columns).t().reshape(*signal.shape[:-1], self.out_features)
+
+
+class SparseConv2d(SparseLinear):
+    """A convolution of the same kind, on unfolded images."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        nonzero: int,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels * math.prod(kernel_size), out_channels, nonzero, bias)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        """As nn.Conv2d; a view of the strided windows is copied, far faster than nn.Unfold."""
+        signal = signal.to(self.values.dtype)
+        if any(self.padding):
+            y, x = self.padding
+            signal = functional.pad(signal, (x, x, y, y))
+        for dim in (0, 1):
+            signal = signal.unfold(2 + dim, self.kernel_size[dim], self.stride[dim])
+        count, _, height, width = signal.shape[:4]
+        columns = signal.permute(1, 4, 5, 0, 2, 3).reshape(self.in_features, -1)
+        result = self.product(columns).view(self.out_channels, count, height, width)
+        return result.transpose(0, 1)
+
+
+OWN = {"SparseLinear": SparseLinear, "SparseConv2d": SparseConv2d}
 
 
 def load(folder: str | Path = ".") -> fx.GraphModule:
@@ -70,7 +147,7 @@ def build(document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> fx.Grap
 
 
 def _layer(kind: str, settings: dict[str, Any]) -> nn.Module:
-    found = getattr(nn, kind, None)
+    found = OWN.get(kind, getattr(nn, kind, None))
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ValueError(f"{kind!r} is no layer of torch.nn")
     absent = settings.get("absent", ())

@@ -12,6 +12,12 @@ from mu.run_record import RunRecord
 from mu.spec import Spec
 
 SHOWN = ("UA", "RA", "TA", "MIA", "MIA_auc", "ASR", "gap", "depth", "target_acc")
+SIZES = {  # with their digits
+    "params": ("weights", ",.0f"),
+    "macs": ("multiply-adds", ",.0f"),
+    "file_mb": ("MB", ".3f"),
+    "latency_ms": ("ms", ".3f"),
+}
 LOAD = {
     "torch": """import torch
 model = torch.export.load("model.pt2").module()
@@ -50,6 +56,7 @@ class Exported(NamedTuple):
     metrics: Mapping[str, float]  # of the export
     format: str
     images: int  # on which the logits were compared
+    timing: str  # how the latency was measured
 
 
 def model_card(one: Exported) -> str:
@@ -82,6 +89,7 @@ def model_card(one: Exported) -> str:
         "## Numbers",
         _numbers(one),
         _sizes(one),
+        one.timing,
         "## Limits",
         _limits(one),
     )
@@ -116,13 +124,12 @@ def _numbers(one: Exported) -> str:
 def _sizes(one: Exported) -> str:
     """Before and after, where something was removed or could have been."""
     found, rows = one.metrics, []
-    for name, words in {"params": "weights", "macs": "multiply-adds", "file_mb": "MB"}.items():
-        after = found.get(f"{name}_compact")
-        digits = ".3f" if name == "file_mb" else ",.0f"
+    for name, (words, digits) in SIZES.items():
+        after = found.get(f"{name}_compact", found.get(f"{name}_exported"))
         rows.append(
             [words, f"{found[name]:{digits}}", "" if after is None else f"{after:{digits}}"]
         )
-    return markdown_table(["", "of the run", "compact"], rows, "lrr")
+    return markdown_table(["", "of the run", "of the file"], rows, "lrr")
 
 
 def _limits(one: Exported) -> str:
@@ -130,7 +137,8 @@ def _limits(one: Exported) -> str:
         f"The file's logits differ from those of the run's network by at most "
         f"{one.metrics['max_difference']:.1e} on {one.images} test images (fp32, CPU); its "
         "accuracy on other images than those of the data set was not measured.",
-        "Zeros that are left are stored and multiplied as any other weight.",
+        "Zeros that are left in layers that are not sparse are stored and multiplied as any other "
+        "weight.",
     ]
     if one.forgotten:
         lines.append(
