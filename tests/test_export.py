@@ -22,7 +22,7 @@ from mu.cli.mu import mu as command
 from mu.cli.requests import Request
 from mu.compact.sparse import choose
 from mu.report.model_card import LOAD
-from mu.tags import ENTRY, RETIRED, UPSTREAM
+from mu.tags import ENTRY, EVALUATION, RETIRED, UPSTREAM
 from mu.tasks import export_files
 from mu.tasks.export import export
 from mu.tasks.prune import prune
@@ -119,6 +119,9 @@ def test_the_run_keeps_files_numbers_and_lineage(
     assert numbers["latency_ms"] > 0 < numbers["latency_ms_compact"]
     names = ("README.md", "load_model.py", "model.json", "model.safetensors")
     assert {f"export/{name}" for name in names} <= {*files(here.store, run_id)}
+    told = here.store.run(here.unlearned).data
+    assert told.metrics["latency_ms_compact"] == numbers["latency_ms_compact"]
+    assert (told.tags[EVALUATION], "max_difference" in told.metrics) == (run_id, False)
     assert run_id in capsys.readouterr().out
 
 

@@ -224,4 +224,4 @@ def _add(
     elif oracle_id and not subject.oracle_run_id:
         store.client.set_tag(run_id, tags.ORACLE, oracle_id)
         store.client.set_tag(run_id, tags.WARNINGS, tag_of(warnings))
-    log_to(store, run_id, found, recorder.folder / "plots", recorder.run_id)
+    log_to(store, run_id, found, recorder.run_id, recorder.folder / "plots")

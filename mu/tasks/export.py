@@ -33,11 +33,13 @@ from mu.tracking import (
     connect,
     fetch_checkpoint,
     fingerprint_tag,
+    log_to,
     read_run,
 )
 from mu.tracking.artifacts import UNLEARNED
 
 FOLDER = "export"  # of the run's artifacts
+DIFFERENCE = "max_difference"  # says how exact the file is, and nothing of the network
 
 
 def export(request: Request, run: str | None = None) -> str:
@@ -77,6 +79,8 @@ def export(request: Request, run: str | None = None) -> str:
 
         title = run_name("export", options.format, source.name)
         own_id, _ = run_task(store, "export", title, work)
+    told = {name: value for name, value in made.metrics.items() if name != DIFFERENCE}
+    log_to(store, run_id, told, own_id)  # where `compare` looks
     _print(store, own_id, options, made)
     return own_id
 
@@ -148,7 +152,7 @@ def _print(store: Store, run_id: str, options: ExportOptions, made: Made) -> Non
     before, after = made.latencies
     lines["latency"] = f"{after}; the run's network {before}"
     lines["difference"] = (
-        f"{numbers['max_difference']:.1e}, the largest between logits on {made.images} test images"
+        f"{numbers[DIFFERENCE]:.1e}, the largest between logits on {made.images} test images"
     )
     if options.out:
         lines["folder"] = options.out

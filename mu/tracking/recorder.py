@@ -211,13 +211,17 @@ class Recorder:
 
 
 def log_to(
-    store: Store, run_id: str, values: Mapping[str, float], plots: Path, evaluation: str
+    store: Store,
+    run_id: str,
+    values: Mapping[str, float],
+    measured_by: str,
+    plots: Path | None = None,
 ) -> None:
     """Add numbers and plots to a finished run; it stays finished.
 
     Numbers that are there with the same value are left as they are. Plots go to the run's folder
-    ``evaluation/``, and the tag ``mu.evaluation`` names the run that measured them. UserError if
-    the store refuses; what was measured is in the evaluation's own run.
+    ``evaluation/``, and the tag ``mu.evaluation`` names the run that measured them,
+    ``measured_by``. UserError if the store refuses; what was measured is in that run.
     """
     present = store.run(run_id).data.metrics
     now = int(time.time() * 1000)
@@ -227,11 +231,11 @@ def log_to(
         if present.get(name) != rounded(value)
     ]
     try:
-        if plots.is_dir():
+        if plots is not None and plots.is_dir():
             store.client.log_artifacts(run_id, str(plots), "evaluation")
-        store.client.log_batch(run_id, metrics=new, tags=[RunTag(EVALUATION, evaluation)])
+        store.client.log_batch(run_id, metrics=new, tags=[RunTag(EVALUATION, measured_by)])
     except Exception as error:
         raise UserError(
             f"run {run_id} could not be added to ({reason(store.uri, error)}); its numbers are in "
-            f"run {evaluation}"
+            f"run {measured_by}"
         ) from error

@@ -45,8 +45,11 @@ from mu.report.verdict import BAD, MEANINGS, verdict
 from mu.run_record import RunRecord
 from mu.tags import COMMIT, DIRTY
 
-# The paper's order; what is left of planted labels only where some were planted.
-COLUMNS = ("UA", "MIA", "MIA_auc", "RA", "TA", "ASR", "IC_err", "Fgt", "gap", "depth", "RTE")
+# The paper's order; of what follows TA, what a run has.
+COLUMNS = (
+    *("UA", "MIA", "MIA_auc", "RA", "TA", "ASR", "IC_err", "Fgt", "gap", "depth", "RTE"),
+    *("latency_ms_compact", "file_mb_compact"),  # of networks that were exported
+)
 OF_ORIGINALS = ("UA", "MIA", "RA", "TA", "ASR", "IC_err", "Fgt")
 _LOGGED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
 

@@ -45,6 +45,24 @@ def test_all_that_there_is_material_for(study: Table) -> None:
     ]
 
 
+def test_the_gap_against_the_latency_of_exported_networks() -> None:
+    runs = a_study()
+    for place, run in enumerate(runs):
+        if run.method in ("ft", "l1_sparse"):
+            run.metrics["latency_ms_compact"] = 4.0 - place / 10
+    (table,) = tabulate(runs)
+    (drawing,) = (one for one in draw_all([table])[0] if one.name == "latency")
+    assert drawing.header == ("method", "original", "latency", "gap", "on the front")
+    gaps = {(row, kind): gap for row, kind, _, gap, _ in drawing.rows}
+    assert gaps["l1_sparse", "dense"] == "1.12"
+    assert {row for row, _ in gaps} == {"ft", "l1_sparse"}
+    front = [(float(x), float(y)) for *_, x, y, word in drawing.rows if word == "yes"]
+    assert front
+    assert all(
+        any(x <= float(one[2]) and y <= float(one[3]) for x, y in front) for one in drawing.rows
+    )
+
+
 def test_names_are_apart_where_there_are_several_groups(study: Table) -> None:
     names = [one.name for own in draw_all([study, study]) for one in own]
     assert len(set(names)) == len(names)
@@ -108,9 +126,9 @@ POINTS = st.lists(
 def test_the_pareto_front(points: list[Point]) -> None:
     def dominated(one: Point) -> bool:
         return any(
-            other.forgetting <= one.forgetting
-            and other.utility <= one.utility
-            and (other.forgetting, other.utility) != (one.forgetting, one.utility)
+            other.across <= one.across
+            and other.up <= one.up
+            and (other.across, other.up) != (one.across, one.up)
             for other in points
         )
 
@@ -121,7 +139,7 @@ def test_the_pareto_front(points: list[Point]) -> None:
 
 def test_distances_and_closeness(study: Table) -> None:
     point = next(one for one in points_of(study) if one.label == "ft" and one.block == 0)
-    assert (point.forgetting, point.utility) == (40.25, 0.0)
+    assert (point.across, point.up) == (40.25, 0.0)
     own = closeness(study, "dense")
     assert list(own) == ["ft", "l1_sparse"]
     assert own["ft"] == pytest.approx([60, 100, 100, 59.5, 100 * (1 - 2.5 / 8)])

@@ -9,7 +9,7 @@ from mu.report.comparison.figures.drawing import Drawing
 from mu.report.comparison.figures.gap_bars import gap_bars
 from mu.report.comparison.figures.over_sparsity import backdoor_curve, metrics_over_sparsity
 from mu.report.comparison.figures.radar import radars
-from mu.report.comparison.figures.trade_off import trade_off
+from mu.report.comparison.figures.trade_off import speed, trade_off
 from mu.report.comparison.table import Table
 
 __all__ = ["Drawing", "draw_all"]
@@ -22,6 +22,7 @@ def draw_all(tables: Sequence[Table]) -> list[list[Drawing]]:
         own = [
             *gap_bars(table),
             *trade_off(table),
+            *speed(table),
             *metrics_over_sparsity(table),
             *backdoor_curve(table),
             *radars(table),

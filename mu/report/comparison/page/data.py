@@ -119,8 +119,7 @@ def _cells(table: Table) -> Iterator[dict[str, Any]]:
 def _traded(table: Table) -> Iterator[dict[str, Any]]:
     rows = list(table.rows)
     for point in points_of(table):
-        for name in TRADED:
-            mean = getattr(point, name)
+        for name, mean in zip(TRADED, (point.across, point.up), strict=True):
             yield {
                 "row": rows.index(point.label),
                 "original": point.block,
