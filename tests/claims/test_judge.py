@@ -116,11 +116,20 @@ def test_a_claim_of_all_methods_is_one_of_each_that_has_such_runs() -> None:
     assert [(one.claim.claim, one.word) for one in found] == [("it: ft", FAIL), ("it: ga", PASS)]
 
 
-def test_nothing_is_judged_from_a_part_of_the_runs() -> None:
-    runs = [run(0, rate=0, gap=4), run(0, rate=1, gap=1), run(1, rate=0, gap=4), run(1, rate=1)]
-    found = only(claim(falls={"rate": [0, 1]}), runs)
-    assert (found.word, found.missing, found.margin) == (NOT_RUN, (1, 2), None)
-    assert only(claim(metric="depth", at_most={"value": 1}), runs).word == NOT_RUN
+def test_runs_that_are_missing_leave_out_their_pair_of_original_and_forget_set() -> None:
+    falling = claim(falls={"rate": [0, 1]})
+    whole = [run(0, rate=0, gap=4), run(0, rate=1, gap=1)]
+    half = [run(1, rate=0, gap=4), run(1, rate=1)]
+    found = only(falling, [*whole, *half])
+    assert (found.word, found.margin, found.pairs) == (PASS, 3, (1, 2))
+    assert not found.is_certain
+    other = [run(0, rate=rate, forget="class:1", gap=gap) for rate, gap in ((0, 1), (1, 9))]
+    assert only(falling, [*whole, *half, *other]).margin == pytest.approx((3 - 8) / 2)
+    assert only(falling, half).word == NOT_RUN
+    assert only(claim(metric="depth", at_most={"value": 1}), whole).word == NOT_RUN
+    seeds = [run(seed, rate=rate, gap=4 - rate - seed / 9) for seed in (0, 1, 2) for rate in (0, 1)]
+    assert only(falling, seeds).is_certain
+    assert not only(falling, [*seeds, run(3, rate=0, gap=1), run(3, rate=1)]).is_certain
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Whether a claim holds: a margin for each original, positive where it does, and their mean.
 
 The runs of an original, whatever the class, the forget set and the seed of unlearning, are averaged
-first, so that the interval is over originals.
+first, so that the interval is over originals. Where some runs are not there, a claim is judged by
+the pairs of original and forget set of which all are.
 """
 
 from __future__ import annotations
@@ -60,12 +61,17 @@ class Verdict:
     low: float | None = None  # ends of its 95 % interval over originals
     high: float | None = None
     originals: int = 0
-    missing: tuple[int, int] = (0, 0)  # runs that are not there, of how many
+    pairs: tuple[int, int] = (0, 0)  # of original and forget set: whole ones, of how many
 
     @property
     def is_certain(self) -> bool:
-        """Whether the interval holds no zero, so that other originals would hardly turn it."""
-        return self.low is not None and self.high is not None and self.low * self.high > 0
+        """Whether all runs are there and the interval holds no zero.
+
+        Then other originals would hardly turn it.
+        """
+        if self.low is None or self.high is None or self.pairs[0] < self.pairs[1]:
+            return False
+        return self.low * self.high > 0
 
 
 class _NotRunError(Exception):
@@ -90,9 +96,8 @@ class Cells:
         if not chosen:
             words = " ".join(f"{key}={value}" for key, value in wanted.items())
             raise UserError(f"{self.claim.claim!r}: {self.claim.grid} has no run with {words}")
-        missing = sum(one.metrics is None or name not in one.metrics for one in chosen)
-        if missing:
-            raise _NotRunError(missing, len(chosen))
+        if any(one.metrics is None or name not in one.metrics for one in chosen):
+            raise _NotRunError
         of_seed: dict[str, list[float]] = {}
         for one in chosen:
             assert one.metrics is not None
@@ -122,17 +127,45 @@ def judge(claim: Claim, runs: Sequence[Measured]) -> Iterator[Verdict]:
 
 def _verdict(claim: Claim, cells: Cells) -> Verdict:
     name, how = claim.test
-    try:
-        margins, found = TESTS[name](cells, **how)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{claim.claim!r}: {name} does not go with {dict(how)}: {error}") from error
-    except _NotRunError as error:
-        return Verdict(claim, cells.preset, NOT_RUN, missing=(error.args[0], error.args[1]))
+    whole, pairs = _whole(cells)
+    if not whole:
+        return Verdict(claim, cells.preset, NOT_RUN, pairs=pairs)
+    margins, found = TESTS[name](replace(cells, runs=whole), **how)
     summary = summarise(list(margins))
     word = PASS if summary.mean >= 0 else FAIL
-    return Verdict(
-        claim, cells.preset, word, found, summary.mean, summary.low, summary.high, summary.count
-    )
+    numbers = summary.mean, summary.low, summary.high, summary.count
+    return Verdict(claim, cells.preset, word, found, *numbers, pairs)
+
+
+def _whole(cells: Cells) -> tuple[list[Measured], tuple[int, int]]:
+    """The runs of pairs of original and forget set of which all that the claim needs are there.
+
+    And how many such pairs there are, of how many; UserError if the grid plans none.
+    """
+    claim, (name, how) = cells.claim, cells.claim.test
+    of_pair: dict[tuple[str, str], list[Measured]] = {}
+    for one in cells.runs:
+        pair = _text(one.settings.get("seed")), _text(one.settings.get("forget"))
+        of_pair.setdefault(pair, []).append(one)
+    found: list[Measured] = []
+    whole, planned, unplanned = 0, 0, None
+    for own in of_pair.values():
+        try:
+            TESTS[name](replace(cells, runs=own), **how)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{claim.claim!r}: {name} does not go with {dict(how)}: {error}"
+            ) from error
+        except _NotRunError:
+            planned += 1
+        except UserError as error:  # the claim is of other forget sets
+            unplanned = error
+        else:
+            planned, whole = planned + 1, whole + 1
+            found += own
+    if not planned:
+        raise unplanned or UserError(f"{claim.claim!r}: {claim.grid} plans no runs")
+    return found, (whole, planned)
 
 
 def falls(cells: Cells, *, tolerance: float = 0.0, **over: Sequence[Any]) -> tuple[Values, str]:

@@ -56,7 +56,10 @@ def claims(request: Request) -> None:
         sys.exit(1)
 
 
-UNCERTAIN = "?: the margin's interval holds 0, or there is one original only; more could turn it"
+UNCERTAIN = (
+    "?: the margin's interval holds 0, there is one original only, or runs are missing; more could "
+    "turn it. (1 of 9): of so many pairs of original and forget set all runs are there"
+)
 METRICS = {"claims_passed": PASS, "claims_failed": FAIL, "claims_not_run": NOT_RUN}
 
 
@@ -93,13 +96,13 @@ def cells(one: Verdict) -> list[str]:
     """A row of the table."""
     settings = "defaults" if one.preset == "none" else f"preset={one.preset}"
     if one.margin is None:
-        missing, of = one.missing
-        return [one.claim.claim, one.claim.published, settings, f"{missing} of {of} runs missing",
-                "-", one.word]  # fmt: skip
+        return [one.claim.claim, one.claim.published, settings, "-", "-", one.word]
     bounds = "" if one.low is None else f" ({one.low:.2f} to {one.high:.2f})"
     margin = f"{one.margin:+.2f}{bounds}"
     word = one.word if one.is_certain else f"{one.word}?"
-    return [one.claim.claim, one.claim.published, settings, one.found, margin, word]
+    whole, planned = one.pairs
+    found = one.found if whole == planned else f"{one.found} ({whole} of {planned})"
+    return [one.claim.claim, one.claim.published, settings, found, margin, word]
 
 
 def _escaped(one: Verdict) -> Sequence[str]:
@@ -121,4 +124,5 @@ def document(one: Verdict) -> dict[str, object]:
         "low": one.low,
         "high": one.high,
         "originals": one.originals,
+        "pairs": one.pairs,
     }
