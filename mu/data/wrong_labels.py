@@ -36,12 +36,8 @@ _SPELLING = re.compile(rf"{CANARY}:[1-9]\d*|{CONFUSION}:\d+,\d+:[1-9]\d*")
 class WrongLabels(Planted):
     """Which training samples are given which label that is not theirs.
 
-    Parameters
-    ----------
-    request
-        What ``forget`` calls them: ``canary:20``, or ``confusion:3,5:20``.
-    labels
-        The planted labels, one for each of ``indices``.
+    ``request``: what ``forget`` calls them: ``canary:20``, or ``confusion:3,5:20``. ``labels``: the
+    planted labels, one for each of ``indices``.
     """
 
     labels: tuple[int, ...]
@@ -53,15 +49,8 @@ class WrongLabels(Planted):
         """Draw the samples and their labels; None where no wrong labels are wanted.
 
         UserError if there are not so many samples, or the classes do not exist or are not two.
-
-        Parameters
-        ----------
-        dataset
-            As published.
-        split
-            Only its ``train`` part is changed.
-        seed
-            Of the draws; the split's seed.
+        ``dataset``: as published. ``split``: only its ``train`` part is changed. ``seed``: of the
+        draws; the split's seed.
         """
         request = _request(options, dataset)
         if request is None:
