@@ -7,7 +7,7 @@ import io
 import json
 import re
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,6 @@ from PIL import Image
 from scipy.stats import t as student
 
 from entrypoints import lira
-from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.data import load_data
 from mu.data.forget_request import ForgetRequest
@@ -37,6 +36,7 @@ from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Recorder, Store, connect, fetch_checkpoint, reader, tracked
 from mu.tracking.run_files import RunFiles
+from tests.commands import call
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, ROOT, python
@@ -87,24 +87,14 @@ def finished(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def target(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
-    path = copy_store(finished, tmp_path / "store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    return target_in(connect())
+def target(finished: Path, copied: Callable[[Path], Store]) -> Target:
+    return target_in(copied(finished))
 
 
 def target_in(store: Store) -> Target:
     oracle = newest(store, "params.method = 'retrain'").info.run_id
     unlearned = newest(store, "params.method = 'ft' and tags.`mu.entry` = 'unlearn'")
     return Target(store, unlearned.data.tags["mu.upstream"], oracle, unlearned.info.run_id)
-
-
-def call(*arguments: str) -> int:
-    """Run the entry point in this process; its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        run_command(lira.build, arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def newest_lira(store: Store) -> str:
@@ -150,7 +140,7 @@ def attacked(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = copy_store(finished, tmp_path_factory.mktemp("whole-attack"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-        assert call(*QUICK) == 0
+        assert call("lira", *QUICK) == 0
     return path
 
 
@@ -166,7 +156,7 @@ def test_an_attack_end_to_end(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = target.store
-    assert call("--unlearn_run_id", target.unlearned, *QUICK) == 0
+    assert call("lira", "--unlearn_run_id", target.unlearned, *QUICK) == 0
     said = capsys.readouterr()
     run_id = newest_lira(store)
     assert Whole.of(store, run_id) == whole  # auto had taken the same run, and all repeats
@@ -330,10 +320,9 @@ def test_every_record_has_its_rate_of_false_positives_and_its_memorisation(attac
         assert metrics[name] == pytest.approx(mean, abs=1e-3)
 
 
-def attack_to_use(attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def attack_to_use(attacked: Path, copied: Callable[[Path], Store]) -> Store:
     """The test's own store with a finished attack."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(attacked, tmp_path / "mine")))
-    return connect()
+    return copied(attacked)
 
 
 def meant(store: Store, forget: str) -> list[int]:
@@ -481,7 +470,8 @@ def test_the_gamma_that_is_given_is_that_of_the_attack(
 
 
 def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
-    assert call("--unlearn_run_id", target.oracle, "--references", "2", "--device", "cpu") == 0
+    line = ("--unlearn_run_id", target.oracle, "--references", "2", "--device", "cpu")
+    assert call("lira", *line) == 0
     run = newest(target.store)
     assert not [name for name in run.data.metrics if name.startswith("ulira")]
     assert not [name for name in run.data.metrics if name.endswith("_oracle")]
@@ -500,12 +490,12 @@ def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
 def test_without_an_oracle(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
     store = target.store
     line = ("--references", "2", "--device", "cpu")
-    assert call("--oracle_run_id", "none", *line) == 0
+    assert call("lira", "--oracle_run_id", "none", *line) == 0
     assert not [name for name in newest(store).data.metrics if name.endswith("_oracle")]
     assert "no oracle to compare with" in capsys.readouterr().out
     # The one of the run's tag is gone; another one of the same fingerprint is found.
     store.client.set_tag(target.unlearned, "mu.oracle", "0" * 32)
-    assert call(*line) == 0
+    assert call("lira", *line) == 0
     assert newest(store).data.tags["mu.oracle"] == target.oracle
 
 
@@ -514,7 +504,7 @@ def test_what_is_given_by_name_arrives(target: Target) -> None:
     line = ("--unlearn_run_id", target.unlearned, "--references", "2", "--device", "cpu")
     found = []
     for extra in ((), ("--seed", "3"), ("--gamma", "2"), ("--oracle_run_id", target.oracle)):
-        assert call(*line, *extra) == 0
+        assert call("lira", *line, *extra) == 0
         found.append(newest(target.store).data.metrics)
     plain, seeded, wider, given = found
     assert seeded["lira_auc"] != plain["lira_auc"]
@@ -539,7 +529,7 @@ PLACES = {
 def interrupted_at(owner: Any, name: str, number: int, *line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, owner, name, number)
-        assert call(*line) == 128 + signal.SIGINT
+        assert call("lira", *line) == 128 + signal.SIGINT
 
 
 def interrupted(references: int, *line: str) -> None:
@@ -569,7 +559,7 @@ def test_interrupted_anywhere_again_and_again_it_ends_as_if_nothing_had_happened
         assert f"-P resume_run_id={run_id}" in capsys.readouterr().err
         assert len(KEPT & set(files(store, run_id))) == kept
         line = ("--resume_run_id", run_id, "--device", "cpu")
-    assert call(*line) == 0
+    assert call("lira", *line) == 0
     assert trained == [0, *range(REFERENCES)], "each is trained once, but the one that was not kept"
     assert Whole.of(store, run_id) == whole
     assert store.run(run_id).data.tags["mu.resumed"] == str(len(PLACES))
@@ -587,7 +577,7 @@ def test_an_attack_that_an_earlier_version_began_attacks_no_retained_samples(
         return {n: v for n, v in kept(*arguments).items() if n != "retain_sample"}
 
     monkeypatch.setattr(resume, "fetch_document", earlier)
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("lira", "--resume_run_id", run_id, "--device", "cpu") == 0
     metrics = target.store.run(run_id).data.metrics
     assert "memorisation" in metrics
     assert "memorisation_retain" not in metrics
@@ -606,7 +596,7 @@ def test_a_kept_reference_that_is_damaged_is_trained_again(
     content = (folder / "001.npz").read_bytes()
     (folder / "001.npz").write_bytes(content[:-100])
     (folder / "002.npz").write_bytes(content)  # of another number
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("lira", "--resume_run_id", run_id, "--device", "cpu") == 0
     errors = capsys.readouterr().err
     assert "references/001.npz is trained again" in errors
     assert "references/002.npz is trained again: it saw other samples" in errors
@@ -623,7 +613,7 @@ def test_a_store_that_does_not_take_references_costs_only_the_way_back(
         raise OSError("the disk is full")
 
     monkeypatch.setattr(RunFiles, "put", full)
-    assert call(*QUICK) == 0
+    assert call("lira", *QUICK) == 0
     assert capsys.readouterr().err.count("progress waits to be kept: the disk is full") == 1
     assert Whole.of(target.store, newest_lira(target.store)) == whole
 
@@ -641,7 +631,7 @@ def test_a_killed_process_is_gone_on_with(target: Target, whole: Whole) -> None:
     assert target.store.run(run_id).info.status == "RUNNING"
     kept = KEPT & set(files(target.store, run_id))
     sent = len(target.store.client.get_metric_history(run_id, "reference_s"))
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("lira", "--resume_run_id", run_id, "--device", "cpu") == 0
     assert Whole.of(target.store, run_id, lost=range(sent, len(kept))) == whole
 
 
@@ -656,7 +646,7 @@ class Refusing:
 
     def __call__(self, line: str, *texts: str) -> str:
         self._capsys.readouterr()
-        assert call(*line.split()) == 2
+        assert call("lira", *line.split()) == 2
         said = self._capsys.readouterr()
         assert said.out == ""
         assert said.err.startswith("error: ")
@@ -776,7 +766,7 @@ def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     refuses(f"{start} --unlearn_run_id {target.original}", "unlearn_run_id=")
     refuses(f"--resume_run_id {target.unlearned}", "a run of unlearn, not of lira")
     assert store.run(run_id).info.status == "KILLED"
-    assert call(*start.split(), "--references", "4") == 0
+    assert call("lira", *start.split(), "--references", "4") == 0
     kept = json.loads(artifact(store, run_id, "config.json").read_text())
     assert kept["gamma"] == 2, "the run's, not the default"
     refuses(start, run_id, "is FINISHED")
@@ -807,5 +797,5 @@ def test_the_project_declares_the_defaults() -> None:
 
 
 def test_help_tells_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("--help") == 0
+    assert call("lira", "--help") == 0
     assert "references" in capsys.readouterr().out

@@ -28,11 +28,11 @@ from mu.tracking import Store, connect, load_checkpoint, sender, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
 from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
+from tests.commands import Program, call
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, ROOT, python
-from tests.test_entrypoints import Program
-from tests.test_main_job import UNLEARNED, call, newest
+from tests.test_main_job import UNLEARNED, newest
 from tests.tracking.handovers import hand_over
 from tests.tracking.once import Once
 from tests.tracking.test_resuming import (
@@ -119,11 +119,6 @@ class Interrupted:
 def interrupted(pruned: PrunedStore) -> Interrupted:
     interrupted_after(2, *FT)
     return Interrupted(pruned.store, newest_unlearn(pruned.store), pruned.run_id)
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(capsys)
 
 
 def test_data_is_where_it_is_named_rather_than_where_it_was(

@@ -21,10 +21,10 @@ from mu.tasks.prune import prune
 from mu.tracking import Store, connect, load_mask, load_model, tracked
 from mu.tracking import recorder as recorder_module
 from mu.training.progress import FOLDER
+from tests.commands import call
 from tests.conftest import copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, environment, python, run_python, start
-from tests.test_main_job import call
 from tests.tracking.handovers import hand_over, small_checkpoint
 from tests.tracking.test_resuming_unlearn import interrupted_after
 
