@@ -52,7 +52,7 @@ class WrongLabels(Planted):
         ``dataset``: as published. ``split``: only its ``train`` part is changed. ``seed``: of the
         draws; the split's seed.
         """
-        request = _request(options, dataset)
+        request = _request(options)
         if request is None:
             return None
         if request.kind == CANARY:
@@ -119,7 +119,7 @@ def spelled(settings: Mapping[str, Any], data: Named) -> dict[str, Any]:
     return {**settings, OPTIONS[CONFUSION]: meant}
 
 
-def _request(options: WrongLabelOptions, dataset: ImageDataset) -> ForgetRequest | None:
+def _request(options: WrongLabelOptions) -> ForgetRequest | None:
     if options.canaries is not None and options.confusion is not None:
         raise UserError(
             f"canaries={options.canaries} and confusion={options.confusion}: plant one of them, so "
