@@ -15,12 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from mlflow.artifacts import download_artifacts
 from PIL import Image
 from scipy.stats import t as student
 
-from entrypoints import lira
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.data import load_data
 from mu.data.forget_request import ForgetRequest
@@ -36,7 +34,7 @@ from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Recorder, Store, connect, fetch_checkpoint, reader, tracked
 from mu.tracking.run_files import RunFiles
-from tests.commands import call
+from tests.commands import Program, call
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, ROOT, python
@@ -320,11 +318,6 @@ def test_every_record_has_its_rate_of_false_positives_and_its_memorisation(attac
         assert metrics[name] == pytest.approx(mean, abs=1e-3)
 
 
-def attack_to_use(attacked: Path, copied: Callable[[Path], Store]) -> Store:
-    """The test's own store with a finished attack."""
-    return copied(attacked)
-
-
 def meant(store: Store, forget: str) -> list[int]:
     """The samples that a request means, of the original that was attacked."""
     target = target_in(store)
@@ -335,9 +328,9 @@ def meant(store: Store, forget: str) -> list[int]:
 
 @pytest.mark.slow
 def test_the_most_memorised_records_of_a_run_are_forgotten(
-    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, copied: Callable[[Path], Store]
 ) -> None:
-    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    store = copied(attacked)
     run_id, target = newest_lira(store), target_in(store)
     memorised = {n: row["memorisation"] for n, row in by_hand(store, run_id).items()}
     own = {"forget": f"vulnerable:12:{run_id[:9]}", "method": "ft", "oracle_run_id": "none"}
@@ -353,9 +346,9 @@ def test_the_most_memorised_records_of_a_run_are_forgotten(
 
 @pytest.mark.slow
 def test_rum_routes_by_the_memorisation_that_a_run_tells(
-    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, copied: Callable[[Path], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    store = copied(attacked)
     run_id, target = newest_lira(store), target_in(store)
     memorised = {n: row["memorisation"] for n, row in by_hand(store, run_id).items()}
     given = {"lira_run_id": run_id, "middle": "ft:epochs=1:lr=0.01", "high": "nothing"}
@@ -379,10 +372,10 @@ def test_rum_routes_by_the_memorisation_that_a_run_tells(
 
 @pytest.mark.slow
 def test_of_an_earlier_run_the_forgotten_records_are_known(
-    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, copied: Callable[[Path], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It attacked no retained samples; its files lack what tells of them."""
-    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    store = copied(attacked)
     run_id = newest_lira(store)
     contents = {
         path: {n: one for n, one in arrays(store, run_id, path).items() if "retained" not in n}
@@ -411,9 +404,9 @@ def test_of_an_earlier_run_the_forgotten_records_are_known(
 
 @pytest.mark.slow
 def test_runs_that_know_no_memorised_samples_are_refused(
-    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, copied: Callable[[Path], Store]
 ) -> None:
-    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    store = copied(attacked)
     run_id, target = newest_lira(store), target_in(store)
     with refused(f"run {target.unlearned} (entry unlearn)", "memorised", "-e lira"):
         meant(store, f"vulnerable:3:{target.unlearned}")
@@ -638,27 +631,13 @@ def test_a_killed_process_is_gone_on_with(target: Target, whole: Whole) -> None:
 # --- mistakes -----------------------------------------------------------------------------
 
 
-class Refusing:
-    """Runs the entry point and reads the one line with which it refuses."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, line: str, *texts: str) -> str:
-        self._capsys.readouterr()
-        assert call("lira", *line.split()) == 2
-        said = self._capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith("error: ")
-        assert said.err.count("\n") == 1
-        for text in texts:
-            assert text in said.err
-        return said.err
+Refuses = Callable[..., str]
 
 
 @pytest.fixture
-def refuses(capsys: pytest.CaptureFixture[str]) -> Refusing:
-    return Refusing(capsys)
+def refuses(program: Program) -> Refuses:
+    """The one line with which the entry refuses a line of options."""
+    return lambda line, *texts: program.refuses(f"lira {line}", *texts)
 
 
 @pytest.mark.parametrize(
@@ -674,7 +653,7 @@ def refuses(capsys: pytest.CaptureFixture[str]) -> Refusing:
     ],
 )
 def test_refused_before_a_store_is_opened(
-    refuses: Refusing, line: str, texts: tuple[str, ...], tmp_path: Path,
+    refuses: Refuses, line: str, texts: tuple[str, ...], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(tmp_path / "mlflow.db"))
@@ -686,7 +665,7 @@ def count(store: Store) -> int:
     return len(list(store.search("")))
 
 
-def test_runs_that_cannot_be_attacked(refuses: Refusing, target: Target) -> None:
+def test_runs_that_cannot_be_attacked(refuses: Refuses, target: Target) -> None:
     store, start = target.store, "--unlearn_run_id"
     failed = hand_over(store, entry="unlearn", status="FAILED")
     before = count(store)
@@ -699,12 +678,12 @@ def test_runs_that_cannot_be_attacked(refuses: Refusing, target: Target) -> None
     assert count(store) == before
 
 
-def test_nothing_to_attack(refuses: Refusing, pruned: PrunedStore) -> None:
+def test_nothing_to_attack(refuses: Refuses, pruned: PrunedStore) -> None:
     refuses("--device cpu", "no finished unlearn run", "mlflow run . -e unlearn")
     assert count(pruned.store) == 1
 
 
-def test_a_forget_set_that_is_too_small(refuses: Refusing, target: Target) -> None:
+def test_a_forget_set_that_is_too_small(refuses: Refuses, target: Target) -> None:
     own = {"forget": "random:1", "method": "ft", "prune_run_id": target.original}
     unlearn(Request(entry=own, method={"epochs": 1}, device={"device": "cpu"}))
     refuses("--device cpu", "at least 10 forgotten samples", "there are 1;")
@@ -731,7 +710,7 @@ def own_target(
     return Target(store, finished_prune.run_id, "none", newest(store).info.run_id)
 
 
-def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> None:
+def test_hand_overs_that_are_damaged(refuses: Refuses, own_target: Target) -> None:
     line = f"--unlearn_run_id {own_target.unlearned} --device cpu"
     config = json.loads(artifact(own_target.store, own_target.unlearned, "config.json").read_text())
     for other in (
@@ -756,7 +735,7 @@ def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> N
 
 
 @pytest.mark.slow
-def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
+def test_runs_that_cannot_be_resumed(refuses: Refuses, target: Target) -> None:
     store = target.store
     interrupted(2, "--gamma", "2")
     run_id = newest_lira(store)
@@ -779,23 +758,5 @@ def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
 
 def test_names_are_on_the_page() -> None:
     page = set(re.findall(r"`([^`]+)`", (ROOT / "docs" / "names.md").read_text()))
-    assert {option.name for option in lira.build([]).params} <= page
     plain = {name for name in NUMBERS if not re.search(r"_(lo|hi|before|oracle)$", name)}
     assert {*plain, "lira", "reference_s", "plots/roc.png", "references/models.npz"} <= page
-
-
-def test_the_project_declares_the_defaults() -> None:
-    entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["lira"]
-    declared = {name: one["default"] for name, one in entry["parameters"].items()}
-    known = {**LiraOptions().as_dict(), **DeviceOptions().as_dict()}
-    assert {name: known[name] for name in declared} == declared
-    words = entry["command"].split()
-    passed = [(words[place - 1], word) for place, word in enumerate(words) if "{" in word]
-    assert passed == [(f"--{name}", f"{{{name}}}") for name in declared]
-    given = [str(declared.get(word.strip("{}"), word)) for word in words[3:]]
-    lira.build(given).make_context("lira", given)
-
-
-def test_help_tells_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("lira", "--help") == 0
-    assert "references" in capsys.readouterr().out

@@ -81,26 +81,14 @@ def poisoned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Poisoned:
     def make() -> None:
-        line = ("--dataset", "imagefolder", "--data_dir", str(images), "--device", "cpu")
-        training = (
-            "--arch",
-            "resnet_mini",
-            "--epochs",
-            "10",
-            "--batch_size",
-            "32",
-            "--augment",
-            "none",
-        )
-        assert call("prune", *line, *training, "--rate", "0") == 0
+        line = f"--dataset imagefolder --data_dir {images} --device cpu --arch resnet_mini --rate 0"
+        line += " --epochs 10 --batch_size 32 --augment none"
+        assert call("prune", *line.split()) == 0
 
-    images = workshop.folder(
-        "poisoned-folder",
-        lambda one: (
-            one.joinpath("names").write_text("\n".join(sorted(make_folder(one / "images"))))
-            and None
-        ),
-    )
+    def draw(folder: Path) -> None:
+        (folder / "names").write_text("\n".join(sorted(make_folder(folder / "images"))))
+
+    images = workshop.folder("poisoned-folder", draw)
     stamped = set((images / "names").read_text().split())
     images = images / "images"
     monkeypatch.setattr(imagefolder, "read", READ)

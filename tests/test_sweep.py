@@ -287,14 +287,6 @@ def results(store: Store) -> list[tuple[dict[str, float], dict[str, str]]]:
     return sorted(found, key=lambda one: [sorted(part.items()) for part in one])
 
 
-def test_a_dry_run_in_an_empty_store_knows_no_times(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call("sweep", "--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
-    assert capsys.readouterr().out.count("unknown") == 3
-    assert runs(store) == []
-
-
 def test_all_is_every_method_where_it_can_forget(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -215,13 +215,6 @@ def test_zeros_are_a_mask_from_one_percent_on(digits: ImageDataset, tmp_path: Pa
     assert same(weights_in(few), with_zeros(model, enough - 1))
 
 
-def test_a_dense_file_is_a_dense_original(digits: ImageDataset, tmp_path: Path) -> None:
-    imported = import_original(as_plain(tmp_path, dict(network().state_dict())), digits)
-    recipe = imported.checkpoint.spec.recipe
-    assert imported.checkpoint.mask.is_dense
-    assert (recipe.pruning["rate"], recipe.given_mask) == (0.0, None)
-
-
 def test_the_rate_is_that_of_the_mask(digits: ImageDataset, tmp_path: Path) -> None:
     path = as_plain(tmp_path, dict(paper_network(share=1 - 0.8**3).state_dict()))
     rounds: dict[str, Any] = {"pruner": "imp", "rounds": 3}

@@ -103,8 +103,9 @@ def test_three_samples_are_enough_and_fewer_are_too_few(name):
 
 
 def test_classes_that_do_not_exist_and_networks_without_features_are_refused(name):
-    with refused("no suspects_among 'cat'", "class_0, class_1, class_2"):
-        suspect(name, CLEAN, among="cat")
+    for among in ("3", "cat", "-1", ""):
+        with refused(f"no suspects_among {among!r}", "class_0, class_1, class_2"):
+            suspect(name, CLEAN, among=among)
     checkpoint = checkpoint_of(CLEAN)
     checkpoint.model = nn.Sequential(nn.Conv2d(3, 3, 8), nn.Flatten(), nn.Tanh())
     with refused(f"suspects={name}", "the network has no head", "'2' (Tanh)"):
