@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from mu.training.progress import FOLDER, progress_files
 from tests.commands import call
 from tests.conftest import copy_store, store_uri
 from tests.forks import SERVER
-from tests.processes import PATIENCE, ROOT, environment, python, run_python, start
+from tests.processes import PATIENCE, ROOT, environment, free_port, python, run_python, start
 
 pytestmark = pytest.mark.slow
 TWO = ("--device", "cpu", "--devices", "2")
@@ -216,12 +215,6 @@ class Machine:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**environment(), **self.variables, **extra},
         )  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

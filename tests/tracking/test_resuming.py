@@ -184,18 +184,6 @@ def test_whatever_is_said_again_and_agrees_is_accepted(
     assert run.data.tags["mu.resumed"] == "3"
 
 
-@pytest.mark.slow
-def test_each_epoch_in_a_process_of_its_own(whole: WholePrune, interrupted: Interrupted) -> None:
-    for _ in range(EPOCHS - 2):
-        interrupted_after(1, "--resume_run_id", interrupted.run_id, "--device", "cpu")
-        run = interrupted.store.run(interrupted.run_id)
-        assert (run.info.status, run.data.tags["mu.error"]) == ("KILLED", "stopped by SIGINT")
-        assert len(progress_files(interrupted.folder)) == 2
-    assert interrupted.resume() == 0
-    run = whole.check(interrupted.store, interrupted.run_id)
-    assert run.data.tags["mu.resumed"] == str(EPOCHS - 2 + 1)
-
-
 PLACES = {
     "while the test set is passed after a round": (prune_task, "predict", 2),
     "when training is over": (prune_task, "train_original", 1),
@@ -380,16 +368,6 @@ def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) ->
     assert interrupted.unchanged()
 
 
-def test_all_progress_is_damaged(program: Program, interrupted: Interrupted) -> None:
-    names = []
-    for one in progress_files(interrupted.folder):
-        one.write_bytes(one.read_bytes()[:-1])
-        names.append(one.name)
-    line = f"prune --resume_run_id {interrupted.run_id}"
-    program.refuses(line, interrupted.run_id, *names, "damaged", "anew")
-    assert interrupted.unchanged()
-
-
 def test_progress_of_another_format(program: Program, interrupted: Interrupted) -> None:
     """From a later version, say: whole, but not to be read."""
     for one in progress_files(interrupted.folder):
@@ -453,34 +431,6 @@ def test_runs_that_may_still_be_running(program: Program, interrupted: Interrupt
 
 
 # --- by MLflow's launcher -----------------------------------------------------------------
-
-
-def test_the_launchers_own_run_points_to_the_resumed_one(
-    whole: WholePrune, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = interrupted.store
-    opened = store.client.create_run("0", tags={"mlflow.project.entryPoint": "prune"})
-    monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
-    assert interrupted.resume() == 0
-    assert "MLFLOW_RUN_ID" not in os.environ
-    whole.check(store, interrupted.run_id)
-    tags = store.run(opened.info.run_id).data.tags
-    assert tags["mu.resumed_as"] == interrupted.run_id
-    assert tags["mlflow.runName"] == f"resumes {interrupted.run_id[:8]}"
-    assert "mu.entry" not in tags
-
-
-def test_the_launchers_own_run_fails_where_nothing_can_be_resumed(
-    program: Program, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = interrupted.store
-    opened = store.client.create_run("0", tags={"mlflow.project.entryPoint": "prune"})
-    monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
-    said = program.refuses(f"prune --resume_run_id {interrupted.run_id} --rate 0.5", "rate=0.5")
-    run = store.run(opened.info.run_id)
-    assert (run.info.status, run.data.tags["mu.error"]) == ("FAILED", said)
-    assert "mu.resumed_as" not in run.data.tags
-    assert store.run(interrupted.run_id).info.status == "KILLED"
 
 
 @pytest.mark.slow

@@ -463,6 +463,7 @@ def test_the_launchers_own_run_points_to_the_resumed_one(
     whole.check(store, interrupted.run_id)
     tags = store.run(opened.info.run_id).data.tags
     assert tags["mu.resumed_as"] == interrupted.run_id
+    assert tags["mlflow.runName"] == f"resumes {interrupted.run_id[:8]}"
     assert "mu.entry" not in tags
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -181,13 +180,9 @@ def test_each_failure_makes_the_next_pause_longer(monkeypatch: pytest.MonkeyPatc
 # --- stopped while the store is stuck -----------------------------------------------------
 
 
-@pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals_module, "CLOSING_SECONDS", 0.3)
-    return folder
 
 
 def sync(capsys: pytest.CaptureFixture[str], *folders: Path) -> str:
