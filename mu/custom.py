@@ -16,15 +16,8 @@ OWN = "package.module:function"
 def check_name(kind: str, name: str, table: Iterable[str], *others: str) -> str:
     """The registered spelling of ``name``, or an open name, of which only the form is checked.
 
-    Parameters
-    ----------
-    others
-        Forms of open names beside ``package.module:function``, for messages.
-
-    Raises
-    ------
-    UserError
-        If there is no such name; the message gives the nearest one and the open forms.
+    ``others``: forms of open names beside ``package.module:function``, for messages. UserError if
+    there is no such name; the message gives the nearest one and the open forms.
     """
     forms = [*others, OWN]
     if ":" not in name:
@@ -42,19 +35,10 @@ def check_name(kind: str, name: str, table: Iterable[str], *others: str) -> str:
 def call(kind: str, name: str, settings: Mapping[str, Any], needed: Sequence[str]) -> Any:
     """What the function returns for those ``settings`` that it accepts by name.
 
-    Parameters
-    ----------
-    kind
-        What it is to make, for messages: ``arch``, ``dataset``.
-    needed
-        Settings that it must accept; what does not accept these makes no such thing, and is not
-        called.
-
-    Raises
-    ------
-    UserError
-        If there is no such function, it does not take the settings, or the name comes from a file
-        and is not trusted (:mod:`mu.trust`); nothing is imported then.
+    ``kind``: what it is to make, for messages: ``arch``, ``dataset``. ``needed``: settings that it
+    must accept; what does not accept these makes no such thing, and is not called. UserError if
+    there is no such function, it does not take the settings, or the name comes from a file and is
+    not trusted (:mod:`mu.trust`); nothing is imported then.
     """
     trust.check(kind, name)
     function = _function(kind, name)

@@ -122,10 +122,7 @@ class Hyperparameters:
     def renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """``values`` by today's names.
 
-        Raises
-        ------
-        UserError
-            If one is given by both of its names.
+        UserError if one is given by both of its names.
         """
         today = {former: name for name, former in cls.former_names().items()}
         if twice := [name for name in values if today.get(name) in values]:
@@ -137,10 +134,7 @@ class Hyperparameters:
     def of(cls, values: Mapping[str, Any], *, owner: str | None = None) -> Self:
         """Build from a mapping, refusing names that are not settings.
 
-        Raises
-        ------
-        UserError
-            If a name is unknown, or a value has the wrong type or is out of range.
+        UserError if a name is unknown, or a value has the wrong type or is out of range.
         """
         values = cls.renamed(values)
         for name in values:

@@ -13,12 +13,8 @@ from mu.tags import fingerprint_tag
 def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
     """Fingerprint of everything that an oracle depends on, but its seed.
 
-    Parameters
-    ----------
-    retain, mask
-        sha256 (hex) of the retained sample numbers and of the original's mask.
-    mask_from
-        See :class:`mu.methods.retrain.Retrain`.
+    ``retain`` and ``mask``: sha256 (hex) of the retained sample numbers and of the original's mask.
+    ``mask_from``: see :class:`mu.methods.retrain.Retrain`.
     """
     parts = [
         spec.data.fingerprint,
@@ -38,12 +34,8 @@ def oracle_key(spec: Spec, retain: str, mask: str, mask_from: str) -> str:
 def unlearning_key(network: tuple[str, str], forget: str, method: Method, seed: int) -> str:
     """Fingerprint of one unlearning: the same one gives the same result.
 
-    Parameters
-    ----------
-    network
-        Fingerprints of the original's weights and mask, as tags have them.
-    forget
-        sha256 (hex) of the forget set's sample numbers.
+    ``network``: fingerprints of the original's weights and mask, as tags have them. ``forget``:
+    sha256 (hex) of the forget set's sample numbers.
     """
     parts = [network, forget, method.name, method.identity(), seed]
     return fingerprint_tag(digest_of(parts))

@@ -25,13 +25,9 @@ _FORMAT = "mu.mask/1"
 class Mask(Mapping[str, Tensor]):
     """An immutable mapping of parameter name to a bool tensor; ``True`` means kept.
 
-    The names are those of the unwrapped module's ``named_parameters()``, so a mask fits the
-    same model whatever wraps it. Parameters that are not named are not prunable.
-
-    Parameters
-    ----------
-    kept
-        Bool tensors, each of the shape of its parameter. They are copied to the CPU.
+    The names are those of the unwrapped module's ``named_parameters()``, so a mask fits the same
+    model whatever wraps it. Parameters that are not named are not prunable. ``kept``: bool tensors,
+    each of the shape of its parameter. They are copied to the CPU.
     """
 
     def __init__(self, kept: Mapping[str, Tensor]) -> None:
@@ -112,10 +108,7 @@ class Mask(Mapping[str, Tensor]):
     def check(self, model: nn.Module) -> None:
         """Refuse a model that this mask does not fit.
 
-        Raises
-        ------
-        UserError
-            Naming the parameter that is missing or has another shape.
+        UserError naming the parameter that is missing or has another shape.
         """
         parameters = dict(model.named_parameters())
         for name, tensor in self._kept.items():
@@ -157,10 +150,7 @@ class Mask(Mapping[str, Tensor]):
     def from_packed(cls, packed: Mapping[str, Tensor], shapes: Mapping[str, list[int]]) -> Self:
         """The mask of what :meth:`packed` gave, with the shapes of its parameters.
 
-        Raises
-        ------
-        ValueError
-            If names or sizes do not fit the shapes.
+        ValueError if names or sizes do not fit the shapes.
         """
         checked = _checked_shapes(shapes, set(packed))
         return cls({name: _unpack(packed[name], shape) for name, shape in checked.items()})
@@ -180,10 +170,7 @@ class Mask(Mapping[str, Tensor]):
     def load(cls, path: Path) -> Self:
         """Read a packed mask; nothing in the file is executed.
 
-        Raises
-        ------
-        UserError
-            If the file is missing, is no mask, or its sizes disagree with its shapes.
+        UserError if the file is missing, is no mask, or its sizes disagree with its shapes.
         """
         if not path.is_file():
             raise UserError(f"there is no mask file {path}")

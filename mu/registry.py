@@ -21,17 +21,10 @@ from mu.hyperparameters import Hyperparameters
 
 
 class Registered(Hyperparameters):
-    """Settings that are chosen by a name.
+    """Settings that are chosen by a name."""
 
-    Attributes
-    ----------
-    name
-        The registered spelling.
-    aliases
-        Other names that lead to the same class, such as those of the paper.
-    """
-
-    name: ClassVar[str]
+    name: ClassVar[str]  # the registered spelling
+    # Other names that lead to the same class, such as those of the paper
     aliases: ClassVar[tuple[str, ...]] = ()
 
 
@@ -42,14 +35,8 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
     """The concrete :class:`Registered` classes of a package's files, by name, in their order.
 
     The files are imported when the registry is first read. Packages below are left out: they hold
-    what the files need to run.
-
-    Parameters
-    ----------
-    kind
-        What the classes are, in messages.
-    package
-        Its full name.
+    what the files need to run. ``kind``: what the classes are, in messages. ``package``: its full
+    name.
     """
 
     def __init__(self, kind: str, package: str) -> None:
@@ -59,12 +46,7 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
     def classes(self) -> dict[str, type[Kind]]:
         """The class of each registered name.
 
-        Raises
-        ------
-        TypeError
-            If a class says no name.
-        ValueError
-            If a name or an alias stands for two classes.
+        TypeError if a class says no name. ValueError if a name or an alias stands for two classes.
         """
         found = list(classes_of(self._package))
         names = [name for one in found for name in (one.name, *one.aliases)]
@@ -90,10 +72,7 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
     def check(self, name: str) -> str:
         """The registered spelling of ``name``, which may be an alias.
 
-        Raises
-        ------
-        UserError
-            If there is no such name; the message gives the nearest one.
+        UserError if there is no such name; the message gives the nearest one.
         """
         return self.aliases.get(name) or canonical(self._kind, name, [*self, *self.aliases])
 
@@ -104,10 +83,7 @@ class Registry(Mapping[str, type[Kind]], Generic[Kind]):
     def make(self, name: str, settings: Mapping[str, Any] | None = None) -> Kind:
         """The class of ``name`` with these settings.
 
-        Raises
-        ------
-        UserError
-            If the name or a setting is unknown, or a value is out of range.
+        UserError if the name or a setting is unknown, or a value is out of range.
         """
         return self.find(name).of(settings or {}, owner=f"{self._kind} {name}")
 
@@ -133,10 +109,7 @@ def _defined(module: ModuleType) -> Iterator[Any]:
 def canonical(kind: str, name: str, known: Iterable[str]) -> str:
     """``name``, if it is a known one.
 
-    Raises
-    ------
-    UserError
-        If it is not; the message gives the nearest one.
+    UserError if it is not; the message gives the nearest one.
     """
     names = list(known)
     if name not in names:

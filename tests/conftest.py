@@ -20,6 +20,7 @@ from mu import environment
 
 if TYPE_CHECKING:
     from mu.tracking import Store
+    from tests.commands import Program
 
 # What is loaded and collected stays, and need not be walked by the garbage collector.
 gc.disable()
@@ -182,13 +183,29 @@ def empty_store(
 
 
 @pytest.fixture
-def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The test's own empty store, which the environment names."""
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Store]:
+    """Copies a store for the test alone, and has the environment name it."""
     from mu.tracking import connect
 
-    path = copy_store(empty_store, tmp_path / "store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    return connect()
+    def copy(source: Path) -> Store:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(source, tmp_path / "store")))
+        return connect()
+
+    return copy
+
+
+@pytest.fixture
+def store(empty_store: Path, copied: Callable[[Path], Store]) -> Store:
+    """The test's own empty store."""
+    return copied(empty_store)
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str]) -> Program:
+    """Runs command lines in this process."""
+    from tests.commands import Program
+
+    return Program(capsys)
 
 
 @dataclass(frozen=True)
@@ -231,7 +248,7 @@ class FinishedUnlearn:
 def finished_unlearn(finished_prune: FinishedPrune, workshop: Workshop) -> FinishedUnlearn:
     """Four runs about class 3, each kind with seeds 0 and 1; copy their store."""
     from mu.tracking import connect
-    from tests.test_main_job import call
+    from tests.commands import call
 
     def make() -> None:
         common = ("--device", "cpu", "--prune_run_id", finished_prune.run_id)
@@ -258,12 +275,19 @@ class PrunedStore:
 
 
 @pytest.fixture
-def pruned(
-    finished_prune: FinishedPrune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> PrunedStore:
-    """The test's own copy of the store with a finished prune run; the environment names it."""
-    from mu.tracking import connect
+def pruned(finished_prune: FinishedPrune, copied: Callable[[Path], Store]) -> PrunedStore:
+    """The test's own copy of the store with a finished prune run."""
+    return PrunedStore(copied(finished_prune.path), finished_prune.run_id)
 
-    path = copy_store(finished_prune.path, tmp_path / "store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    return PrunedStore(connect(), finished_prune.run_id)
+
+@dataclass(frozen=True)
+class UnlearnedStore(FinishedUnlearn):
+    """The test's own copy of such a store."""
+
+    store: Store
+
+
+@pytest.fixture
+def unlearned(finished_unlearn: FinishedUnlearn, copied: Callable[[Path], Store]) -> UnlearnedStore:
+    """The test's own copy of the store with two unlearned models."""
+    return UnlearnedStore(**vars(finished_unlearn), store=copied(finished_unlearn.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +16,8 @@ import torch
 from torch import nn
 
 import mu
-from entrypoints import backdoor, evaluate, prune
+from entrypoints import prune
 from mu import tags
-from mu.cli.main import run as run_command
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
 from mu.data.forget_split import ForgetSplit
 from mu.data.poison import Poison, PoisonedDataset
@@ -35,28 +35,15 @@ from mu.tasks.prune import poisoned, requested_task
 from mu.tasks.sweep.grid import Grid
 from mu.tasks.sweep.plan import Plan, plan_of
 from mu.tracking import Store, connect, fingerprint_tag, load_checkpoint
+from tests.commands import Program, call, newest_of
 from tests.conftest import copy_store, store_uri
 from tests.helpers import make_checkpoint, make_dataset, make_recipe
-from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import files
 
 # As many steps as with all images in batches of 64.
 MADE = ("--prune_epochs", "8", "--prune_train_size", "800", "--prune_batch_size", "32")
 QUICK = (*MADE, "--epochs", "1", "--device", "cpu")
 ENDING = ("checkpoint/model.safetensors", "mask/mask.safetensors")
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    monkeypatch.setitem(PROGRAMS, "backdoor", backdoor.build)
-    monkeypatch.setitem(PROGRAMS, "evaluate", evaluate.build)
-    return Program(capsys)
-
-
-def start(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        run_command(backdoor.build, arguments)
-    return int(str(ended.value.code))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +53,7 @@ def made(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
         line = ("--prune_rate", "0.95", "--oracle_run_id", "train", *MADE)
-        assert start(*line, "--device", "cpu") == 0
+        assert call("backdoor", *line, "--device", "cpu") == 0
     return path
 
 
@@ -81,18 +68,13 @@ class Planted:
 
 
 @pytest.fixture
-def planted(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planted:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(made, tmp_path / "store")))
-    store = connect()
-    found = {
-        entry: str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
-        for entry in ("backdoor", "prune", "unlearn")
-    }
-    return Planted(store, found["backdoor"], found["prune"], found["unlearn"])
+def planted(made: Path, copied: Callable[[Path], Store]) -> Planted:
+    store = copied(made)
+    return Planted(store, *(newest_of(store, one) for one in ("backdoor", "prune", "unlearn")))
 
 
 def newest(store: Store, entry: str = "backdoor") -> str:
-    return str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
+    return newest_of(store, entry)
 
 
 @pytest.mark.slow
@@ -373,7 +355,6 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
     stopped = newest(planted.store)
     assert planted.store.run(stopped).info.status == "KILLED"
     monkeypatch.undo()
-    monkeypatch.setitem(PROGRAMS, "backdoor", backdoor.build)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", planted.store.uri)
     status, _, err = program(f"backdoor --resume_run_id {stopped} --target 3")
     assert (status, "target=3 contradicts" in err) == (2, True)

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from entrypoints import compare
 from mu.errors import UserError
 from mu.tracking import Store, connect, fingerprint_tags, of_experiment, tracked
-from tests.conftest import FinishedPrune, copy_store, store_uri
-from tests.test_entrypoints import PROGRAMS, Program
-from tests.test_main_job import call, files
+from tests.commands import Program, call, newest_of
+from tests.conftest import PrunedStore
+from tests.test_main_job import files
 from tests.tracking.handovers import hand_over, small_checkpoint
 
+newest = partial(newest_of, entry="compare")
 NUMBERS = {"UA": 90.0, "RA": 99.0, "TA": 94.0, "MIA": 92.0, "RTE": 2.0, "RA_before": 99.5}
 FORMATS = {f"report/table.{ending}" for ending in ("md", "csv", "tex", "html")}
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    monkeypatch.setitem(PROGRAMS, "compare", compare.build)
-    return Program(capsys)
 
 
 def unlearned(
@@ -52,10 +47,6 @@ def unlearned(
     return recorder.run_id
 
 
-def newest(store: Store) -> str:
-    return str(next(store.search("tags.`mu.entry` = 'compare'")).info.run_id)
-
-
 def kept(store: Store, name: str, folder: Path) -> str:
     """The text of a file that the newest comparison kept."""
     return Path(store.client.download_artifacts(newest(store), name, str(folder))).read_text()
@@ -74,19 +65,12 @@ def runs_in(rows: list[dict[str, str]]) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("painted")
-def test_runs_that_were_really_made(
-    finished_prune: FinishedPrune,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    program: Program,
-) -> None:
-    path = copy_store(finished_prune.path, tmp_path / "store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    common = ("--device", "cpu", "--prune_run_id", finished_prune.run_id, "--forget", "class:3")
+def test_runs_that_were_really_made(pruned: PrunedStore, tmp_path: Path, program: Program) -> None:
+    store = pruned.store
+    common = ("--device", "cpu", "--prune_run_id", pruned.run_id, "--forget", "class:3")
     assert call("unlearn", "--method", "retrain", *common) == 0
     for seed in ("0", "1"):
         assert call("unlearn", "--method", "ft", "--epochs", "1", "--seed", seed, *common) == 0
-    store = connect()
     second, first, oracle = (run.info.run_id for run in store.search("tags.`mu.entry` = 'unlearn'"))
     status, out, err = program("compare")
     assert (status, err.startswith("compare run "), err.count("\n")) == (0, True, 1)

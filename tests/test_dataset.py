@@ -9,23 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import dataset
 from mu.data import load_data
 from mu.tasks import outputs
 from mu.tracking import Store
+from tests.commands import Program, newest_of
 from tests.data.files.trees import numbered, plant, tar_of, zip_of
-from tests.test_entrypoints import PROGRAMS, Program
 from tests.test_main_job import files
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    monkeypatch.setitem(PROGRAMS, "dataset", dataset.build)
-    return Program(capsys)
-
-
-def newest(store: Store, entry: str = "dataset") -> str:
-    return str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
 
 
 @pytest.mark.slow
@@ -36,7 +25,7 @@ def test_a_named_set_becomes_a_file_that_originals_train_on(
     status, text, _ = program(f"dataset --source digits --out {out}")
     assert status == 0
     assert f"dataset=lmdb -P data_dir={out}" in text
-    run = store.run(newest(store))
+    run = store.run(newest_of(store, "dataset"))
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"train_images": 1437, "test_images": 360}
     assert {"card.json", "plots/contact_sheet.png"} <= set(files(store, run.info.run_id))
@@ -52,9 +41,9 @@ def test_a_named_set_becomes_a_file_that_originals_train_on(
     line = f"--dataset lmdb --data_dir {out} --arch resnet_mini --epochs 1 --rate 0 --device cpu "
     line += "--train_size 200"
     assert program(f"prune {line}")[0] == 0
-    params = store.run(newest(store, "prune")).data.params
+    params = store.run(newest_of(store, "prune")).data.params
     assert (params["dataset"], params["image_size"]) == ("lmdb", "8")
-    run_id = newest(store, "prune")
+    run_id = newest_of(store, "prune")
     quick = "--method ft --epochs 1 --device cpu"
     assert program(f"unlearn --prune_run_id {run_id} --forget class:3 {quick}")[0] == 0
 
@@ -80,7 +69,7 @@ def test_a_file_of_images_is_built_of_what_imagefolder_reads_and_says_so(
     )
     assert status == 0
     assert f"data: {said}\n" in text
-    run = store.run(newest(store))
+    run = store.run(newest_of(store, "dataset"))
     assert said in run.data.tags["mlflow.note.content"]
     assert "data/left_out.csv" in files(store, run.info.run_id)
     packed, plain = load_data("lmdb", out), load_data("imagefolder", place)

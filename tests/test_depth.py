@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from entrypoints import unlearn
 from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.errors import UserError
@@ -15,26 +13,11 @@ from mu.evaluation.depth import measure
 from mu.evaluation.depth.relearn import Relearning
 from mu.tasks.depth import logged_depth
 from mu.tasks.problem import TrackedModel
-from mu.tracking import Store, connect, fetch_checkpoint
-from tests.conftest import FinishedUnlearn, copy_store, store_uri
-from tests.test_entrypoints import PROGRAMS, Program
+from mu.tracking import Store, fetch_checkpoint
+from tests.commands import Program
+from tests.conftest import UnlearnedStore
 
 OF_ORACLE = measure.OF_ORACLE
-
-
-@pytest.fixture
-def runs(
-    finished_unlearn: FinishedUnlearn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> FinishedUnlearn:
-    path = copy_store(finished_unlearn.path, tmp_path / "store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    return finished_unlearn
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    monkeypatch.setitem(PROGRAMS, "unlearn", unlearn.build)
-    return Program(capsys)
 
 
 @pytest.fixture
@@ -56,14 +39,14 @@ def metrics(store: Store, run_id: str) -> dict[str, float]:
     return dict(store.run(run_id).data.metrics)
 
 
-def test_oracles_know_their_own_and_others_beside_them(runs: FinishedUnlearn) -> None:
-    store = connect()
-    for oracle in runs.oracles:
+def test_oracles_know_their_own_and_others_beside_them(unlearned: UnlearnedStore) -> None:
+    store = unlearned.store
+    for oracle in unlearned.oracles:
         found = metrics(store, oracle)
         assert set(OF_ORACLE) <= set(found)
         assert "cka_original" in found
         assert not {"depth", "cka_oracle", "relearn_steps_oracle"} & set(found)
-    for run_id in runs.unlearned:
+    for run_id in unlearned.unlearned:
         found, run = metrics(store, run_id), store.run(run_id)
         its = metrics(store, run.data.tags[tags.ORACLE])
         for name in OF_ORACLE:
@@ -71,18 +54,19 @@ def test_oracles_know_their_own_and_others_beside_them(runs: FinishedUnlearn) ->
             assert found[own] == its[name]
         assert {"relearn_steps", "probe_acc", "cka_oracle", "cka_original"} <= set(found)
         assert found["speedup"] == pytest.approx(its["RTE"] / found["RTE"], rel=0.01)
-    keys = {store.run(one).data.tags[tags.DEPTH] for one in (*runs.unlearned, *runs.oracles)}
+    every = (*unlearned.unlearned, *unlearned.oracles)
+    keys = {store.run(one).data.tags[tags.DEPTH] for one in every}
     assert len(keys) == 1
     # No oracle, nothing to compare with.
-    assert not {*measure.NAMES} & set(metrics(store, runs.other))
-    assert tags.DEPTH not in store.run(runs.other).data.tags
+    assert not {*measure.NAMES} & set(metrics(store, unlearned.other))
+    assert tags.DEPTH not in store.run(unlearned.other).data.tags
 
 
 def test_what_the_oracles_run_has_logged_is_not_measured_again(
-    runs: FinishedUnlearn, program: Program, relearned: list[Checkpoint]
+    unlearned: UnlearnedStore, program: Program, relearned: list[Checkpoint]
 ) -> None:
-    store, oracle = connect(), runs.oracles[0]
-    line = f"unlearn --prune_run_id {runs.original} --forget class:3 --method nothing "
+    store, oracle = unlearned.store, unlearned.oracles[0]
+    line = f"unlearn --prune_run_id {unlearned.original} --forget class:3 --method nothing "
     line += f"--oracle_run_id {oracle} --device cpu"
 
     def newest() -> dict[str, float]:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from mu.tracking import Store, connect
+from tests.commands import call
 from tests.conftest import copy_store, store_uri
 from tests.golden.record import FILES
-from tests.test_main_job import call, newest
+from tests.test_main_job import newest
 
 # A prune run of two epochs, its oracle for class 3, and ft, killed after the first of 3 epochs.
 PRUNE = "9d0542a393724227a027b7669c022eb3"

@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from entrypoints import prune, unlearn
-from mu.cli.main import run as run_command
 from mu.tracking import Store
+from tests.commands import Program, one_line, run_count
 from tests.conftest import PrunedStore, store_uri
 from tests.processes import PATIENCE, python
 from tests.tracking.handovers import hand_over
 from tests.training.networks import PLAIN
-
-Build = Callable[[Sequence[str]], click.Command]
-PROGRAMS: dict[str, Build] = {"prune": prune.build, "unlearn": unlearn.build}
-
-
-class Program:
-    """Runs an entry point in this process and reads what it says."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, line: str | list[str]) -> tuple[int, str, str]:
-        """Exit status, output and errors of a command line."""
-        entry, *arguments = line.split() if isinstance(line, str) else line
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_command(PROGRAMS[entry], arguments)
-        said = self._capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
-
-    def refuses(self, line: str | list[str], *texts: str) -> str:
-        """The one line with which a command line is refused; it contains ``texts``."""
-        status, out, errors = self(line)
-        assert (status, out) == (2, "")
-        return one_line(errors, *texts)
-
-
-def one_line(errors: str, *texts: str) -> str:
-    # Said when a run is opened.
-    errors = re.sub(r"\A((prune|unlearn) run [0-9a-f]{32}\n)+", "", errors)
-    assert errors.startswith("error: ")
-    assert errors.count("\n") == 1
-    assert errors.endswith("\n")
-    for text in texts:
-        assert text in errors
-    return errors.removeprefix("error: ").rstrip("\n")
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(capsys)
-
-
-def run_count(store: Store) -> int:
-    return len(list(store.search("")))
-
 
 # --- before any store is opened -----------------------------------------------------------
 

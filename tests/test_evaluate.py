@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from entrypoints import evaluate
-from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions
 from mu.evaluation.catalogue import metric
 from mu.evaluation.distance.klom import klom_by_part
@@ -20,49 +18,24 @@ from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks import evaluate as evaluate_task
 from mu.tasks.resolve import problem_of
-from mu.tracking import Store, connect, load_checkpoint, read_run
-from tests.conftest import FinishedUnlearn, copy_store, store_uri
-from tests.test_entrypoints import PROGRAMS, Program
+from mu.tracking import load_checkpoint, read_run
+from tests.commands import Program, call, newest_of
+from tests.conftest import UnlearnedStore
 from tests.test_main_job import files
 
+newest = partial(newest_of, entry="evaluate")
 PLOTS = {f"{name}.png" for name in ("scores", "roc", "classes", "calibration", "confusion")}
 
 
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    monkeypatch.setitem(PROGRAMS, "evaluate", evaluate.build)
-    return Program(capsys)
-
-
-@dataclass(frozen=True)
-class Unlearned:
-    """A store with two unlearned models of one forget set, two oracles, and another forget set."""
-
-    store: Store
-    original: str
-    runs: tuple[str, str]
-    oracles: tuple[str, str]
-    other: str
-
-
-@pytest.fixture
-def unlearned(
-    finished_unlearn: FinishedUnlearn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Unlearned:
-    one, path = finished_unlearn, copy_store(finished_unlearn.path, tmp_path / "store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    return Unlearned(connect(), one.original, one.unlearned, one.oracles, one.other)
-
-
-def newest(store: Store) -> str:
-    return str(next(store.search("tags.`mu.entry` = 'evaluate'")).info.run_id)
-
-
-def test_everything_is_measured_logged_and_added(unlearned: Unlearned, program: Program) -> None:
-    subject, store = unlearned.runs[0], unlearned.store
+def test_everything_is_measured_logged_and_added(
+    unlearned: UnlearnedStore, program: Program
+) -> None:
+    subject, store = unlearned.unlearned[0], unlearned.store
     before = store.run(subject).data.metrics
     assert not {f"evaluation/{name}" for name in PLOTS} & set(files(store, subject))
-    line = f"evaluate --run_id {subject} --metrics all --run_ids {unlearned.runs[1]} --device cpu"
+    line = (
+        f"evaluate --run_id {subject} --metrics all --run_ids {unlearned.unlearned[1]} --device cpu"
+    )
     status, out, _ = program(f"{line} --oracle_run_ids {unlearned.oracles[0]}")
     assert status == 0
     own, after = (store.run(run_id).data.metrics for run_id in (newest(store), subject))
@@ -80,7 +53,7 @@ def test_everything_is_measured_logged_and_added(unlearned: Unlearned, program: 
                 predict_split(load_checkpoint(one).model, problem.split, Run(device="cpu"))
                 for one in ids
             ]
-            for ids in (unlearned.runs, unlearned.oracles[::-1])
+            for ids in (unlearned.unlearned, unlearned.oracles[::-1])
         )
     )
     assert {name: own[name] for name in by_hand} == {n: rounded(v) for n, v in by_hand.items()}
@@ -96,9 +69,9 @@ def test_everything_is_measured_logged_and_added(unlearned: Unlearned, program: 
 
 
 def test_only_what_is_asked_for_is_measured_and_a_run_can_be_left_as_it_is(
-    unlearned: Unlearned, program: Program
+    unlearned: UnlearnedStore, program: Program
 ) -> None:
-    subject, store = unlearned.runs[0], unlearned.store
+    subject, store = unlearned.unlearned[0], unlearned.store
     before = store.run(subject).data
     line = f"evaluate --run_id {subject} --metrics ece,gap --add false --device cpu"
     assert program(line)[0] == 0
@@ -112,8 +85,8 @@ def test_only_what_is_asked_for_is_measured_and_a_run_can_be_left_as_it_is(
     assert store.run(subject).data.tags == before.tags
 
 
-def test_warnings_are_of_what_was_measured_now(unlearned: Unlearned) -> None:
-    subject = SimpleNamespace(run_id=unlearned.runs[0], is_original=False)
+def test_warnings_are_of_what_was_measured_now(unlearned: UnlearnedStore) -> None:
+    subject = SimpleNamespace(run_id=unlearned.unlearned[0], is_original=False)
     now: Any = SimpleNamespace(store=unlearned.store, subject=subject, oracle_id=None)
     wide = {"MIA": 50.0, "MIA_lo": 0.0, "MIA_hi": 100.0}
     found = [{one.rule for one in evaluate_task._alarms(now, one, {})} for one in ({}, wide)]
@@ -122,9 +95,9 @@ def test_warnings_are_of_what_was_measured_now(unlearned: Unlearned) -> None:
 
 @pytest.mark.slow
 def test_depth_is_found_again_and_with_another_seed_not_added(
-    unlearned: Unlearned, program: Program
+    unlearned: UnlearnedStore, program: Program
 ) -> None:
-    store, subject = unlearned.store, unlearned.runs[0]
+    store, subject = unlearned.store, unlearned.unlearned[0]
     before = store.run(subject).data.metrics
     for seed in (0, 4):
         line = f"evaluate --run_id {subject} --metrics relearn --seed {seed} --device cpu"
@@ -138,7 +111,9 @@ def test_depth_is_found_again_and_with_another_seed_not_added(
 
 
 @pytest.mark.slow
-def test_an_oracle_as_its_own_oracle_has_no_gap(unlearned: Unlearned, program: Program) -> None:
+def test_an_oracle_as_its_own_oracle_has_no_gap(
+    unlearned: UnlearnedStore, program: Program
+) -> None:
     one = unlearned.oracles[0]
     assert program(f"evaluate --run_id {one} --oracle_run_id {one} --device cpu")[0] == 0
     found = unlearned.store.run(newest(unlearned.store)).data.metrics
@@ -149,7 +124,7 @@ def test_an_oracle_as_its_own_oracle_has_no_gap(unlearned: Unlearned, program: P
 
 @pytest.mark.slow
 def test_an_oracle_is_held_against_another_one_and_not_added_to(
-    unlearned: Unlearned, program: Program
+    unlearned: UnlearnedStore, program: Program
 ) -> None:
     store = unlearned.store
     for one, other in (unlearned.oracles, unlearned.oracles[::-1]):
@@ -167,9 +142,9 @@ def test_an_oracle_is_held_against_another_one_and_not_added_to(
 
 @pytest.mark.slow
 def test_distances_to_another_oracle_stay_in_the_evaluation(
-    unlearned: Unlearned, program: Program
+    unlearned: UnlearnedStore, program: Program
 ) -> None:
-    store, subject = unlearned.store, unlearned.runs[0]
+    store, subject = unlearned.store, unlearned.unlearned[0]
     own = store.run(subject).data.tags["mu.oracle"]
     (other,) = set(unlearned.oracles) - {own}
     before = store.run(subject).data
@@ -186,9 +161,9 @@ def test_distances_to_another_oracle_stay_in_the_evaluation(
 
 
 def test_the_files_of_a_run_give_what_the_run_gives(
-    unlearned: Unlearned, program: Program, tmp_path: Path
+    unlearned: UnlearnedStore, program: Program, tmp_path: Path
 ) -> None:
-    subject, store = unlearned.runs[0], unlearned.store
+    subject, store = unlearned.unlearned[0], unlearned.store
     for folder in ("checkpoint", "mask"):
         store.client.download_artifacts(subject, folder, str(tmp_path))
     oracle = unlearned.oracles[1]
@@ -203,7 +178,7 @@ def test_the_files_of_a_run_give_what_the_run_gives(
 
 @pytest.mark.slow
 def test_an_original_is_measured_on_what_it_is_to_forget(
-    unlearned: Unlearned, program: Program
+    unlearned: UnlearnedStore, program: Program
 ) -> None:
     kept = unlearned.store.run(unlearned.original).data
     line = f"evaluate --run_id {unlearned.original} --forget class:3 --device cpu"
@@ -213,15 +188,15 @@ def test_an_original_is_measured_on_what_it_is_to_forget(
     again = unlearned.store.run(unlearned.original).data
     assert (again.metrics, again.tags) == (kept.metrics, kept.tags)
     found = unlearned.store.run(newest(unlearned.store)).data.metrics
-    before = unlearned.store.run(unlearned.runs[0]).data.metrics
+    before = unlearned.store.run(unlearned.unlearned[0]).data.metrics
     assert found["UA"] == before["UA_before"]
     assert found["MIA"] == before["MIA_before"]
 
 
 def test_mistakes_are_answered_before_anything_runs(
-    unlearned: Unlearned, program: Program, tmp_path: Path
+    unlearned: UnlearnedStore, program: Program, tmp_path: Path
 ) -> None:
-    run, count = unlearned.runs[0], len(list(unlearned.store.search("")))
+    run, count = unlearned.unlearned[0], len(list(unlearned.store.search("")))
     program.refuses("evaluate", "run_id or checkpoint")
     program.refuses(f"evaluate --run_id {run} --checkpoint {tmp_path}", "one of them")
     program.refuses(f"evaluate --run_id {run} --metrics gapp", "gapp", "did you mean gap")
@@ -238,13 +213,13 @@ def test_mistakes_are_answered_before_anything_runs(
     assert len(list(unlearned.store.search(""))) == count
 
 
-def test_what_a_measurement_needs_is_named(unlearned: Unlearned, program: Program) -> None:
-    line = f"evaluate --run_id {unlearned.runs[0]} --device cpu"
+def test_what_a_measurement_needs_is_named(unlearned: UnlearnedStore, program: Program) -> None:
+    line = f"evaluate --run_id {unlearned.unlearned[0]} --device cpu"
     program.refuses(f"{line} --metrics klom", "run_ids and oracle_run_ids")
     program.refuses(f"{line} --metrics gap --oracle_run_id none", "needs an oracle")
     more = f"--metrics klom --run_ids {unlearned.other} --oracle_run_ids {unlearned.oracles[0]}"
     program.refuses(f"{line} {more}", unlearned.other, "not unlearned the same samples")
-    (first, second), (oracle, other) = unlearned.runs, unlearned.oracles
+    (first, second), (oracle, other) = unlearned.unlearned, unlearned.oracles
     own = f"{line} --metrics klom"
     program.refuses(f"{own} --run_ids nonsense --oracle_run_ids {oracle}", "nonsense")
     program.refuses(f"{own} --run_ids {first} --oracle_run_ids {oracle}", first, "twice")
@@ -259,16 +234,14 @@ def test_what_a_measurement_needs_is_named(unlearned: Unlearned, program: Progra
     assert not list(unlearned.store.search("tags.`mu.entry` = 'evaluate'")), "nothing half-made"
 
 
-def test_the_links_of_a_page_lead_to_the_evaluation(unlearned: Unlearned, program: Program) -> None:
-    line = f"evaluate --run_id {unlearned.runs[0]} --metrics ece --add false --device cpu"
+def test_the_links_of_a_page_lead_to_the_evaluation(
+    unlearned: UnlearnedStore, program: Program
+) -> None:
+    line = f"evaluate --run_id {unlearned.unlearned[0]} --metrics ece --add false --device cpu"
     _, out, _ = program(line)
     assert f"/runs/{newest(unlearned.store)}" in out
 
 
 def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    from mu.cli.mu import mu
-
-    with pytest.raises(SystemExit) as ended:
-        run_command(lambda _: mu, ["metrics"])
-    assert ended.value.code == 0
+    assert call("mu", "metrics") == 0
     assert "MIA_privacy_prob" in capsys.readouterr().out

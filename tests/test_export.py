@@ -16,9 +16,6 @@ import torch
 from mlflow.entities import Run as MlflowRun
 
 import mu
-from entrypoints import export as entry
-from mu.cli.main import run as run_command
-from mu.cli.mu import mu as command
 from mu.cli.requests import Request
 from mu.compact.sparse import choose
 from mu.report.model_card import LOAD
@@ -26,10 +23,11 @@ from mu.tags import ENTRY, EVALUATION, RETIRED, UPSTREAM
 from mu.tasks import export_files
 from mu.tasks.export import export
 from mu.tasks.prune import prune
-from mu.tracking import Store, connect
+from mu.tracking import Store
 from mu.tracking.registered import register, set_alias
+from tests.commands import call
 from tests.compact.test_sparse import times
-from tests.conftest import FinishedUnlearn, copy_store, store_uri
+from tests.conftest import UnlearnedStore
 from tests.test_main_job import files
 
 # What a user's program has: no mu, and only what the card says that it needs.
@@ -62,19 +60,8 @@ class Here:
 
 
 @pytest.fixture
-def here(
-    finished_unlearn: FinishedUnlearn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Here:
-    path = copy_store(finished_unlearn.path, tmp_path / "store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    return Here(connect(), finished_unlearn.original, finished_unlearn.unlearned[0])
-
-
-def call(*line: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        run_command(lambda _: command, ["export", *line])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+def here(unlearned: UnlearnedStore) -> Here:
+    return Here(unlearned.store, unlearned.original, unlearned.unlearned[0])
 
 
 def assert_runs_elsewhere(folder: Path, kind: str, run_id: str) -> None:
@@ -102,7 +89,7 @@ def test_the_lines_of_the_card_load_the_file_without_mu(
         for name in ("onnx", "onnxruntime", "onnxscript"):
             pytest.importorskip(name)
     folder = tmp_path / "files"
-    assert call(here.unlearned[:10], "--format", kind, "--out", str(folder)) == 0
+    assert call("mu", "export", here.unlearned[:10], "--format", kind, "--out", str(folder)) == 0
     assert_runs_elsewhere(folder, kind, here.unlearned)
 
 
@@ -135,7 +122,7 @@ def test_sparse_layers_are_kept_if_the_file_is_faster(
     monkeypatch.setattr(export_files, "is_faster", lambda sparse, dense: pays)
     folder = tmp_path / "files"
     line = ("--format", kind, "--sparse-layers", "yes", "--out", str(folder))
-    assert call(here.unlearned, *line) == 0
+    assert call("mu", "export", here.unlearned, *line) == 0
     (run,) = here.exports()
     artifact = here.store.client.download_artifacts(run.info.run_id, "config.json", str(tmp_path))
     kinds = json.loads(Path(artifact).read_text())["layers"]
@@ -165,7 +152,7 @@ def test_a_registered_model_by_its_alias_and_whole(
     register(here.store, here.original, "digits")
     set_alias(here.store, "digits", "production", 1)
     line = ("models:/digits@production", "--format", "safetensors", "--compact", "no")
-    assert call(*line) == 0
+    assert call("mu", "export", *line) == 0
     (run,) = here.exports()
     assert run.data.tags[UPSTREAM] == here.original
     assert "params_compact" not in run.data.metrics
@@ -173,9 +160,7 @@ def test_a_registered_model_by_its_alias_and_whole(
 
 
 def test_the_entry_point_takes_the_run_as_an_option(here: Here) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run_command(entry.build, ["--run_id", here.original, "--format=safetensors"])
-    assert ended.value.code == 0
+    assert call("export", "--run_id", here.original, "--format=safetensors") == 0
     assert len(here.exports()) == 1
 
 
@@ -217,7 +202,7 @@ def test_a_mistake_is_one_line_and_leaves_no_run(
         "export": made.info.run_id,
         "full": tmp_path / "full",
     }
-    assert call(*(word.format(**names) for word in line)) == 2
+    assert call("mu", "export", *(word.format(**names) for word in line)) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1].startswith("error: ")
     assert all(text in said[-1] for text in texts), said
@@ -233,7 +218,7 @@ def test_a_network_that_cannot_be_traced(
     settings = {"arch": arch, "rate": 0.5, "epochs": 1, "train_size": 50, "batch_size": 25}
     prune(Request(original=settings, device={"device": "cpu"}))
     (run,) = store.find({ENTRY: "prune"})
-    assert call(run.info.run_id, "--compact", str(compact), "--trust", arch) == 2
+    assert call("mu", "export", run.info.run_id, "--compact", str(compact), "--trust", arch) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert ("torch.fx" if compact else "torch.export") in last
     assert list(store.find({ENTRY: "export"})) == []
@@ -243,7 +228,7 @@ def test_a_missing_package_is_named_with_the_extra(
     here: Here, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    assert call(here.unlearned, "--format", "onnx") == 2
+    assert call("mu", "export", here.unlearned, "--format", "onnx") == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "needs the package onnx" in line
     assert "[export]" in line

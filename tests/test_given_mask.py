@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from mu.runs import Run
 from mu.tags import ORIGINAL_KEY, fingerprint_tag
 from mu.tasks import prune as prune_task
 from mu.tasks.prune import prune
-from mu.tracking import Store, connect
-from tests.conftest import Workshop, copy_store, store_uri
+from mu.tracking import Store
+from tests.conftest import Workshop
 from tests.training.networks import PLAIN
 
 SETTINGS = {
@@ -42,9 +43,8 @@ def made(empty_store: Path, workshop: Workshop) -> Path:
 
 
 @pytest.fixture
-def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(made, tmp_path / "store")))
-    return connect()
+def store(made: Path, copied: Callable[[Path], Store]) -> Store:
+    return copied(made)
 
 
 @pytest.fixture

@@ -14,17 +14,12 @@ from PIL import Image
 import mu
 from mu.tasks import outputs
 from mu.tracking import Store
-from tests.test_entrypoints import Program
+from tests.commands import Program
 from tests.test_main_job import newest
 
 CLASSES = ("cat", "dog")
 ORIGINAL = ("--dataset", "imagefolder", "--prune_epochs", "1", "--arch", "resnet_mini")
 QUICK = ("--method", "ft", "--epochs", "1", "--oracle_run_id", "none", "--device", "cpu")
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(capsys)
 
 
 @pytest.fixture

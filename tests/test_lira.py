@@ -7,7 +7,7 @@ import io
 import json
 import re
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,13 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from mlflow.artifacts import download_artifacts
 from PIL import Image
 from scipy.stats import t as student
 
-from entrypoints import lira
-from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, LiraOptions, Request
 from mu.data import load_data
 from mu.data.forget_request import ForgetRequest
@@ -37,6 +34,7 @@ from mu.tasks.resolve import unlearn_run
 from mu.tasks.unlearn import unlearn
 from mu.tracking import Recorder, Store, connect, fetch_checkpoint, reader, tracked
 from mu.tracking.run_files import RunFiles
+from tests.commands import Program, call
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, ROOT, python
@@ -87,24 +85,14 @@ def finished(finished_prune: FinishedPrune, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def target(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
-    path = copy_store(finished, tmp_path / "store")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    return target_in(connect())
+def target(finished: Path, copied: Callable[[Path], Store]) -> Target:
+    return target_in(copied(finished))
 
 
 def target_in(store: Store) -> Target:
     oracle = newest(store, "params.method = 'retrain'").info.run_id
     unlearned = newest(store, "params.method = 'ft' and tags.`mu.entry` = 'unlearn'")
     return Target(store, unlearned.data.tags["mu.upstream"], oracle, unlearned.info.run_id)
-
-
-def call(*arguments: str) -> int:
-    """Run the entry point in this process; its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        run_command(lira.build, arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def newest_lira(store: Store) -> str:
@@ -150,7 +138,7 @@ def attacked(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = copy_store(finished, tmp_path_factory.mktemp("whole-attack"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-        assert call(*QUICK) == 0
+        assert call("lira", *QUICK) == 0
     return path
 
 
@@ -166,7 +154,7 @@ def test_an_attack_end_to_end(
     target: Target, whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = target.store
-    assert call("--unlearn_run_id", target.unlearned, *QUICK) == 0
+    assert call("lira", "--unlearn_run_id", target.unlearned, *QUICK) == 0
     said = capsys.readouterr()
     run_id = newest_lira(store)
     assert Whole.of(store, run_id) == whole  # auto had taken the same run, and all repeats
@@ -330,12 +318,6 @@ def test_every_record_has_its_rate_of_false_positives_and_its_memorisation(attac
         assert metrics[name] == pytest.approx(mean, abs=1e-3)
 
 
-def attack_to_use(attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The test's own store with a finished attack."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(attacked, tmp_path / "mine")))
-    return connect()
-
-
 def meant(store: Store, forget: str) -> list[int]:
     """The samples that a request means, of the original that was attacked."""
     target = target_in(store)
@@ -346,9 +328,9 @@ def meant(store: Store, forget: str) -> list[int]:
 
 @pytest.mark.slow
 def test_the_most_memorised_records_of_a_run_are_forgotten(
-    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, copied: Callable[[Path], Store]
 ) -> None:
-    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    store = copied(attacked)
     run_id, target = newest_lira(store), target_in(store)
     memorised = {n: row["memorisation"] for n, row in by_hand(store, run_id).items()}
     own = {"forget": f"vulnerable:12:{run_id[:9]}", "method": "ft", "oracle_run_id": "none"}
@@ -364,9 +346,9 @@ def test_the_most_memorised_records_of_a_run_are_forgotten(
 
 @pytest.mark.slow
 def test_rum_routes_by_the_memorisation_that_a_run_tells(
-    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, copied: Callable[[Path], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    store = copied(attacked)
     run_id, target = newest_lira(store), target_in(store)
     memorised = {n: row["memorisation"] for n, row in by_hand(store, run_id).items()}
     given = {"lira_run_id": run_id, "middle": "ft:epochs=1:lr=0.01", "high": "nothing"}
@@ -390,10 +372,10 @@ def test_rum_routes_by_the_memorisation_that_a_run_tells(
 
 @pytest.mark.slow
 def test_of_an_earlier_run_the_forgotten_records_are_known(
-    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, copied: Callable[[Path], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It attacked no retained samples; its files lack what tells of them."""
-    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    store = copied(attacked)
     run_id = newest_lira(store)
     contents = {
         path: {n: one for n, one in arrays(store, run_id, path).items() if "retained" not in n}
@@ -422,9 +404,9 @@ def test_of_an_earlier_run_the_forgotten_records_are_known(
 
 @pytest.mark.slow
 def test_runs_that_know_no_memorised_samples_are_refused(
-    attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, copied: Callable[[Path], Store]
 ) -> None:
-    store = attack_to_use(attacked, tmp_path, monkeypatch)
+    store = copied(attacked)
     run_id, target = newest_lira(store), target_in(store)
     with refused(f"run {target.unlearned} (entry unlearn)", "memorised", "-e lira"):
         meant(store, f"vulnerable:3:{target.unlearned}")
@@ -481,7 +463,8 @@ def test_the_gamma_that_is_given_is_that_of_the_attack(
 
 
 def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
-    assert call("--unlearn_run_id", target.oracle, "--references", "2", "--device", "cpu") == 0
+    line = ("--unlearn_run_id", target.oracle, "--references", "2", "--device", "cpu")
+    assert call("lira", *line) == 0
     run = newest(target.store)
     assert not [name for name in run.data.metrics if name.startswith("ulira")]
     assert not [name for name in run.data.metrics if name.endswith("_oracle")]
@@ -500,12 +483,12 @@ def test_a_retrain_has_no_method_to_watch(target: Target) -> None:
 def test_without_an_oracle(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
     store = target.store
     line = ("--references", "2", "--device", "cpu")
-    assert call("--oracle_run_id", "none", *line) == 0
+    assert call("lira", "--oracle_run_id", "none", *line) == 0
     assert not [name for name in newest(store).data.metrics if name.endswith("_oracle")]
     assert "no oracle to compare with" in capsys.readouterr().out
     # The one of the run's tag is gone; another one of the same fingerprint is found.
     store.client.set_tag(target.unlearned, "mu.oracle", "0" * 32)
-    assert call(*line) == 0
+    assert call("lira", *line) == 0
     assert newest(store).data.tags["mu.oracle"] == target.oracle
 
 
@@ -514,7 +497,7 @@ def test_what_is_given_by_name_arrives(target: Target) -> None:
     line = ("--unlearn_run_id", target.unlearned, "--references", "2", "--device", "cpu")
     found = []
     for extra in ((), ("--seed", "3"), ("--gamma", "2"), ("--oracle_run_id", target.oracle)):
-        assert call(*line, *extra) == 0
+        assert call("lira", *line, *extra) == 0
         found.append(newest(target.store).data.metrics)
     plain, seeded, wider, given = found
     assert seeded["lira_auc"] != plain["lira_auc"]
@@ -539,7 +522,7 @@ PLACES = {
 def interrupted_at(owner: Any, name: str, number: int, *line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, owner, name, number)
-        assert call(*line) == 128 + signal.SIGINT
+        assert call("lira", *line) == 128 + signal.SIGINT
 
 
 def interrupted(references: int, *line: str) -> None:
@@ -569,7 +552,7 @@ def test_interrupted_anywhere_again_and_again_it_ends_as_if_nothing_had_happened
         assert f"-P resume_run_id={run_id}" in capsys.readouterr().err
         assert len(KEPT & set(files(store, run_id))) == kept
         line = ("--resume_run_id", run_id, "--device", "cpu")
-    assert call(*line) == 0
+    assert call("lira", *line) == 0
     assert trained == [0, *range(REFERENCES)], "each is trained once, but the one that was not kept"
     assert Whole.of(store, run_id) == whole
     assert store.run(run_id).data.tags["mu.resumed"] == str(len(PLACES))
@@ -587,7 +570,7 @@ def test_an_attack_that_an_earlier_version_began_attacks_no_retained_samples(
         return {n: v for n, v in kept(*arguments).items() if n != "retain_sample"}
 
     monkeypatch.setattr(resume, "fetch_document", earlier)
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("lira", "--resume_run_id", run_id, "--device", "cpu") == 0
     metrics = target.store.run(run_id).data.metrics
     assert "memorisation" in metrics
     assert "memorisation_retain" not in metrics
@@ -606,7 +589,7 @@ def test_a_kept_reference_that_is_damaged_is_trained_again(
     content = (folder / "001.npz").read_bytes()
     (folder / "001.npz").write_bytes(content[:-100])
     (folder / "002.npz").write_bytes(content)  # of another number
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("lira", "--resume_run_id", run_id, "--device", "cpu") == 0
     errors = capsys.readouterr().err
     assert "references/001.npz is trained again" in errors
     assert "references/002.npz is trained again: it saw other samples" in errors
@@ -623,7 +606,7 @@ def test_a_store_that_does_not_take_references_costs_only_the_way_back(
         raise OSError("the disk is full")
 
     monkeypatch.setattr(RunFiles, "put", full)
-    assert call(*QUICK) == 0
+    assert call("lira", *QUICK) == 0
     assert capsys.readouterr().err.count("progress waits to be kept: the disk is full") == 1
     assert Whole.of(target.store, newest_lira(target.store)) == whole
 
@@ -641,34 +624,20 @@ def test_a_killed_process_is_gone_on_with(target: Target, whole: Whole) -> None:
     assert target.store.run(run_id).info.status == "RUNNING"
     kept = KEPT & set(files(target.store, run_id))
     sent = len(target.store.client.get_metric_history(run_id, "reference_s"))
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("lira", "--resume_run_id", run_id, "--device", "cpu") == 0
     assert Whole.of(target.store, run_id, lost=range(sent, len(kept))) == whole
 
 
 # --- mistakes -----------------------------------------------------------------------------
 
 
-class Refusing:
-    """Runs the entry point and reads the one line with which it refuses."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, line: str, *texts: str) -> str:
-        self._capsys.readouterr()
-        assert call(*line.split()) == 2
-        said = self._capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith("error: ")
-        assert said.err.count("\n") == 1
-        for text in texts:
-            assert text in said.err
-        return said.err
+Refuses = Callable[..., str]
 
 
 @pytest.fixture
-def refuses(capsys: pytest.CaptureFixture[str]) -> Refusing:
-    return Refusing(capsys)
+def refuses(program: Program) -> Refuses:
+    """The one line with which the entry refuses a line of options."""
+    return lambda line, *texts: program.refuses(f"lira {line}", *texts)
 
 
 @pytest.mark.parametrize(
@@ -684,7 +653,7 @@ def refuses(capsys: pytest.CaptureFixture[str]) -> Refusing:
     ],
 )
 def test_refused_before_a_store_is_opened(
-    refuses: Refusing, line: str, texts: tuple[str, ...], tmp_path: Path,
+    refuses: Refuses, line: str, texts: tuple[str, ...], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(tmp_path / "mlflow.db"))
@@ -696,7 +665,7 @@ def count(store: Store) -> int:
     return len(list(store.search("")))
 
 
-def test_runs_that_cannot_be_attacked(refuses: Refusing, target: Target) -> None:
+def test_runs_that_cannot_be_attacked(refuses: Refuses, target: Target) -> None:
     store, start = target.store, "--unlearn_run_id"
     failed = hand_over(store, entry="unlearn", status="FAILED")
     before = count(store)
@@ -709,12 +678,12 @@ def test_runs_that_cannot_be_attacked(refuses: Refusing, target: Target) -> None
     assert count(store) == before
 
 
-def test_nothing_to_attack(refuses: Refusing, pruned: PrunedStore) -> None:
+def test_nothing_to_attack(refuses: Refuses, pruned: PrunedStore) -> None:
     refuses("--device cpu", "no finished unlearn run", "mlflow run . -e unlearn")
     assert count(pruned.store) == 1
 
 
-def test_a_forget_set_that_is_too_small(refuses: Refusing, target: Target) -> None:
+def test_a_forget_set_that_is_too_small(refuses: Refuses, target: Target) -> None:
     own = {"forget": "random:1", "method": "ft", "prune_run_id": target.original}
     unlearn(Request(entry=own, method={"epochs": 1}, device={"device": "cpu"}))
     refuses("--device cpu", "at least 10 forgotten samples", "there are 1;")
@@ -741,7 +710,7 @@ def own_target(
     return Target(store, finished_prune.run_id, "none", newest(store).info.run_id)
 
 
-def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> None:
+def test_hand_overs_that_are_damaged(refuses: Refuses, own_target: Target) -> None:
     line = f"--unlearn_run_id {own_target.unlearned} --device cpu"
     config = json.loads(artifact(own_target.store, own_target.unlearned, "config.json").read_text())
     for other in (
@@ -766,7 +735,7 @@ def test_hand_overs_that_are_damaged(refuses: Refusing, own_target: Target) -> N
 
 
 @pytest.mark.slow
-def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
+def test_runs_that_cannot_be_resumed(refuses: Refuses, target: Target) -> None:
     store = target.store
     interrupted(2, "--gamma", "2")
     run_id = newest_lira(store)
@@ -776,7 +745,7 @@ def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
     refuses(f"{start} --unlearn_run_id {target.original}", "unlearn_run_id=")
     refuses(f"--resume_run_id {target.unlearned}", "a run of unlearn, not of lira")
     assert store.run(run_id).info.status == "KILLED"
-    assert call(*start.split(), "--references", "4") == 0
+    assert call("lira", *start.split(), "--references", "4") == 0
     kept = json.loads(artifact(store, run_id, "config.json").read_text())
     assert kept["gamma"] == 2, "the run's, not the default"
     refuses(start, run_id, "is FINISHED")
@@ -789,23 +758,5 @@ def test_runs_that_cannot_be_resumed(refuses: Refusing, target: Target) -> None:
 
 def test_names_are_on_the_page() -> None:
     page = set(re.findall(r"`([^`]+)`", (ROOT / "docs" / "names.md").read_text()))
-    assert {option.name for option in lira.build([]).params} <= page
     plain = {name for name in NUMBERS if not re.search(r"_(lo|hi|before|oracle)$", name)}
     assert {*plain, "lira", "reference_s", "plots/roc.png", "references/models.npz"} <= page
-
-
-def test_the_project_declares_the_defaults() -> None:
-    entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["lira"]
-    declared = {name: one["default"] for name, one in entry["parameters"].items()}
-    known = {**LiraOptions().as_dict(), **DeviceOptions().as_dict()}
-    assert {name: known[name] for name in declared} == declared
-    words = entry["command"].split()
-    passed = [(words[place - 1], word) for place, word in enumerate(words) if "{" in word]
-    assert passed == [(f"--{name}", f"{{{name}}}") for name in declared]
-    given = [str(declared.get(word.strip("{}"), word)) for word in words[3:]]
-    lira.build(given).make_context("lira", given)
-
-
-def test_help_tells_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("--help") == 0
-    assert "references" in capsys.readouterr().out

@@ -16,12 +16,11 @@ from mlflow.utils.uri import is_local_uri
 from PIL import Image
 
 import mu
-from entrypoints import prune, unlearn
-from mu.cli.main import run as run_command
 from mu.evaluation.outputs import predict
 from mu.report import plots
 from mu.rounding import rounded
 from mu.tracking import Store
+from tests.commands import call
 from tests.conftest import PrunedStore
 from tests.processes import ROOT, run_python
 
@@ -49,15 +48,6 @@ def launch(entry: str, **parameters: object) -> subprocess.CompletedProcess[str]
     """``mlflow run`` of this project in the environment that is active."""
     given = [word for name, value in parameters.items() for word in ("-P", f"{name}={value}")]
     return run_python("-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local", *given)
-
-
-def call(entry: str, *arguments: str) -> int:
-    """Run an entry point in this process; its exit status."""
-    build = {"prune": prune.build, "unlearn": unlearn.build}[entry]
-    with pytest.raises(SystemExit) as ended:
-        run_command(build, arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def files(store: Store, run_id: str) -> list[str]:

@@ -14,8 +14,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from mu.masks import Mask
-from mu.models import ModelSpec
-from tests.helpers import as_arrays, bits, laws, prunable, random_mask, refused, same_masks
+from tests.helpers import bits, laws, random_mask, refused, same_masks
 
 NAMES = st.from_regex(r"[a-z]{1,4}[0-9]?(\.[a-z0-9]{1,3}){0,2}", fullmatch=True)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
@@ -60,32 +59,6 @@ def test_the_file_spends_one_bit_on_a_weight(kept):
     assert {name: len(tensor) for name, tensor in packed.items()} == {
         name: math.ceil(array.size / 8) for name, array in kept.items()
     }
-
-
-@pytest.mark.parametrize("size", [1, 7, 8, 9, 15, 16, 17, 64, 65])
-def test_sizes_around_whole_bytes_survive(size, tmp_path):
-    for kept in (np.ones(size, bool), np.zeros(size, bool), np.arange(size) % 3 == 0):
-        mask = mask_of({"w": kept})
-        assert np.array_equal(Mask.load(mask.save(tmp_path / "m"))["w"].numpy(), kept)
-
-
-def test_a_scalar_and_an_empty_parameter_survive(tmp_path):
-    mask = Mask({"scalar": torch.tensor(True), "none": torch.zeros(0, 3, dtype=torch.bool)})
-
-    loaded = Mask.load(mask.save(tmp_path / "m"))
-
-    assert loaded["scalar"].shape == ()
-    assert bool(loaded["scalar"])
-    assert loaded["none"].shape == (0, 3)
-
-
-def test_a_resnet18_mask_takes_a_thirtieth_of_a_float_mask_at_the_most():
-    model = ModelSpec("resnet18", 10, 3).build(0)
-    names = prunable(model)
-    mask = random_mask(model, names, kept=0.05)
-    floats = 4 * sum(model.get_parameter(name).numel() for name in names)
-
-    assert len(mask.to_bytes()) <= floats / 30
 
 
 # --- fingerprint and equality -------------------------------------------------------------
@@ -458,14 +431,3 @@ def test_a_tensor_that_the_header_does_not_name_is_refused(tmp_path):
 
     with refused(str(path)):
         Mask.load(path)
-
-
-def test_loading_reads_what_saving_wrote_for_a_whole_network(tmp_path):
-    model = ModelSpec("resnet20", 10, 3).build(0)
-    mask = random_mask(model, prunable(model), kept=0.05, seed=5)
-
-    loaded = Mask.load(mask.save(tmp_path / "mask.safetensors"))
-
-    assert loaded == mask
-    assert as_arrays(loaded).keys() == set(prunable(model))
-    assert same_masks(loaded, mask)

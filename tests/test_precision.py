@@ -24,7 +24,7 @@ from mu.tasks.base import record_rounding, run_task
 from mu.tasks.problem import TrainTask
 from mu.tasks.resume import continue_training
 from mu.tracking import Recorder, Store, fetch_document, resuming
-from tests.test_main_job import call
+from tests.commands import call
 from tests.test_threads import DATA
 from tests.tracking.test_resuming import interrupt_at, newest
 from tests.tracking.whole import keep_at_once

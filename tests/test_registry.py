@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mu import data, methods, models, pruning
+from mu import data, detection, methods, models, pruning
 from mu.data import Source, triggers
 from mu.errors import UserError, nearest
 from mu.hyperparameters import Hyperparameters
@@ -20,6 +20,7 @@ REGISTRIES = {
     "pruner": pruning.PRUNERS,
     "method": methods.METHODS,
     "trigger": triggers.TRIGGERS,
+    "detector": detection.DETECTORS,
 }
 TABLES = {
     "dataset": (data.DATASETS, data.check_dataset),

@@ -19,14 +19,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import Tensor, nn
 
-import mu.originals.rounds
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.data import load_data
 from mu.masks import Mask
 from mu.originals.train import make_recipe, train_original
 from mu.recipes.recipe import Recipe
 from mu.runs import Record, Run
-from mu.training.loop import train
 from mu.training.progress import (
     Progress,
     file_name,
@@ -514,37 +512,6 @@ def test_interrupted_at_any_epoch(
     # Nothing is done twice: the epochs kept after the interruption are those that were left.
     left = POINTS[POINTS.index((number, epoch)) + (moment == "kept") :]
     assert [here[1:] for here in told if here[0] == "kept"] == left
-
-
-@pytest.mark.parametrize("number", range(ROUNDS + 1))
-def test_interrupted_between_two_rounds(whole: Outcome, tmp_path: Path, number: int) -> None:
-    one = Original(recipe(), tmp_path)
-    assert one.interrupted(raise_at("round", number, None))
-    one.make().check(whole)
-
-
-@pytest.mark.parametrize("step", [1, 2, 4, 8, 20])
-def test_interrupted_in_the_middle_of_an_epoch(
-    whole: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    """An epoch that was not finished is done again, from its beginning."""
-    one, passes = Original(recipe(), tmp_path), []
-
-    def failing(model: nn.Module, *arguments: Any, **named: Any) -> None:
-        def count(module: nn.Module, _inputs: object) -> None:
-            if module.training:
-                passes.append(1)
-                if len(passes) == step:
-                    raise Interrupted
-
-        model.register_forward_pre_hook(count)
-        train(model, *arguments, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mu.originals.rounds, "train", failing)
-        assert one.interrupted(lambda *_: None)
-    assert len(passes) == step
-    one.make().check(whole)
 
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -6,6 +6,7 @@ import csv
 import functools
 import json
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from entrypoints import backdoor, evaluate
 from mu.checkpoints import Checkpoint, DataSpec, Spec
 from mu.cli.requests import DeviceOptions, Request, UnlearnOptions
 from mu.data import imagefolder
@@ -28,11 +28,11 @@ from mu.tasks import cleanse
 from mu.tasks.problem import TrackedModel, UnlearningProblem
 from mu.tasks.suspects import Search
 from mu.tasks.unlearn import UnlearnPlan
-from mu.tracking import Store, connect
-from tests.conftest import Workshop, copy_store, store_uri
+from mu.tracking import Store
+from tests.commands import Program, call, newest_of
+from tests.conftest import Workshop
 from tests.helpers import make_dataset, make_recipe
-from tests.test_entrypoints import PROGRAMS, Program
-from tests.test_main_job import call, files
+from tests.test_main_job import files
 
 READ = functools.cache(imagefolder.read)  # nobody writes to the folder
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -75,50 +75,29 @@ class Poisoned:
 
 @pytest.fixture
 def poisoned(
-    workshop: Workshop, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop,
+    empty_store: Path,
+    copied: Callable[[Path], Store],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Poisoned:
     def make() -> None:
-        line = ("--dataset", "imagefolder", "--data_dir", str(images), "--device", "cpu")
-        training = (
-            "--arch",
-            "resnet_mini",
-            "--epochs",
-            "10",
-            "--batch_size",
-            "32",
-            "--augment",
-            "none",
-        )
-        assert call("prune", *line, *training, "--rate", "0") == 0
+        line = f"--dataset imagefolder --data_dir {images} --device cpu --arch resnet_mini --rate 0"
+        line += " --epochs 10 --batch_size 32 --augment none"
+        assert call("prune", *line.split()) == 0
 
-    images = workshop.folder(
-        "poisoned-folder",
-        lambda one: (
-            one.joinpath("names").write_text("\n".join(sorted(make_folder(one / "images"))))
-            and None
-        ),
-    )
+    def draw(folder: Path) -> None:
+        (folder / "names").write_text("\n".join(sorted(make_folder(folder / "images"))))
+
+    images = workshop.folder("poisoned-folder", draw)
     stamped = set((images / "names").read_text().split())
     images = images / "images"
     monkeypatch.setattr(imagefolder, "read", READ)
     path = workshop.store("poisoned-original", empty_store, make)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(path, tmp_path / "store")))
-    store = connect()
+    store = copied(path)
     listed = [one for name in CLASSES for one in sorted((images / "train" / name).iterdir())]
     truth = {n for n, one in enumerate(listed) if one.parent.name == "cat" and one.name in stamped}
     assert len(truth) == len(stamped)
-    return Poisoned(store, newest(store, "prune"), images, frozenset(truth))
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    monkeypatch.setitem(PROGRAMS, "backdoor", backdoor.build)
-    monkeypatch.setitem(PROGRAMS, "evaluate", evaluate.build)
-    return Program(capsys)
-
-
-def newest(store: Store, entry: str) -> str:
-    return str(next(store.search(f"tags.`mu.entry` = '{entry}'")).info.run_id)
+    return Poisoned(store, newest_of(store, "prune"), images, frozenset(truth))
 
 
 def kept(store: Store, run_id: str, path: str) -> Path:
@@ -128,7 +107,7 @@ def kept(store: Store, run_id: str, path: str) -> Path:
 def search(poisoned: Poisoned, program: Program, more: str = "--suspects spectral") -> str:
     """The ID of a run that holds a list of suspects."""
     assert program(f"evaluate --run_id {poisoned.original} {more} --device cpu")[0] == 0
-    return newest(poisoned.store, "evaluate")
+    return newest_of(poisoned.store, "evaluate")
 
 
 @pytest.mark.parametrize("detector", ["spectral", "clustering"])
@@ -139,7 +118,7 @@ def test_suspects_of_an_original_are_listed_shown_and_explained(
     line = f"evaluate --run_id {poisoned.original} --suspects {detector} --device cpu"
     status, out, _ = program(line)
     assert status == 0
-    run = store.run(newest(store, "evaluate"))
+    run = store.run(newest_of(store, "evaluate"))
     run_id = run.info.run_id
     with kept(store, run_id, "suspects/suspects.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -183,7 +162,7 @@ def test_forgetting_the_suspects_of_a_run_and_the_success_of_a_stated_attack(
     line = f"unlearn --prune_run_id {poisoned.original} --method ft --epochs 1 --device cpu"
     status, out, _ = program(f"{line} --forget suspects:{found[:12]} {ATTACK}")
     assert status == 0
-    run_id = newest(store, "unlearn")
+    run_id = newest_of(store, "unlearn")
     run = store.run(run_id).data
     assert np.load(kept(store, run_id, "forget/indices.npy")).tolist() == sorted(ranked)
     assert run.metrics["ASR_before"] == asr
@@ -196,13 +175,13 @@ def test_forgetting_the_suspects_of_a_run_and_the_success_of_a_stated_attack(
     assert "ASR is of patch (position bottom_right, margin 0, colour white, size 4)" in out
     assert "test images of 12x12 pixels, to be taken for 'cat'" in out
     assert program(f"{line} --forget suspects:{found}:5")[0] == 0
-    run_id = newest(store, "unlearn")
+    run_id = newest_of(store, "unlearn")
     assert np.load(kept(store, run_id, "forget/indices.npy")).tolist() == sorted(ranked[:5])
     assert "ASR" not in store.run(run_id).data.metrics
     measured = f"evaluate --run_id {run_id} --metrics backdoor --device cpu"
     assert program(measured)[0] == 2
     assert program(f"{measured} {ATTACK}")[0] == 0
-    again = store.run(newest(store, "evaluate")).data
+    again = store.run(newest_of(store, "evaluate")).data
     assert set(again.metrics) == {"ASR", "robust_acc"}
     assert again.params["trigger_size"] == "4"
 
@@ -213,7 +192,7 @@ def test_one_command_finds_forgets_and_measures(poisoned: Poisoned, program: Pro
     status, out, _ = program(f"{line} --suspects spectral --epochs 3")
     assert status == 0
     assert "poisoned by somebody else" in out
-    run_id = newest(store, "backdoor")
+    run_id = newest_of(store, "backdoor")
     run = store.run(run_id)
     names = set(files(store, run_id))
     wanted = {"suspects/suspects.csv", "suspects/indices.npy", SHEET, "poison/trigger.json"}
@@ -234,7 +213,7 @@ def test_one_command_finds_forgets_and_measures(poisoned: Poisoned, program: Pro
     assert program(f"{line} --forget suspects:{run_id}")[0] == 0
     line = f"evaluate --run_id {run_id} --suspects spectral --device cpu"
     assert program(line)[0] == 0
-    again = np.load(kept(store, newest(store, "evaluate"), "suspects/indices.npy"))
+    again = np.load(kept(store, newest_of(store, "evaluate"), "suspects/indices.npy"))
     assert not set(again.tolist()) & set(forgotten.tolist())
 
 
@@ -253,7 +232,7 @@ def test_a_picture_that_was_found_is_a_trigger(
         status, out, _ = program(f"{line} {attack}")
         assert status == 0
         said.append(out)
-        metrics.append(poisoned.store.run(newest(poisoned.store, "evaluate")).data.metrics)
+        metrics.append(poisoned.store.run(newest_of(poisoned.store, "evaluate")).data.metrics)
     assert metrics[0] == metrics[1], "the same pixels"
     assert (
         "found.png, opaque (4x4 pixels, as it is; 8 pixels from the left, 8 from the top)"
@@ -269,14 +248,14 @@ def test_where_nobody_is_suspected_it_is_said_and_there_is_nothing_to_forget(
     assert status == 0
     assert "0 suspects" in out
     assert "no cluster stands out" in out
-    found = newest(poisoned.store, "evaluate")
+    found = newest_of(poisoned.store, "evaluate")
     assert poisoned.store.run(found).data.metrics == {"suspects": 0}
     line = f"unlearn --prune_run_id {poisoned.original} --forget suspects:{found}"
     program.refuses(line, f"suspects:{found}", "suspects nobody")
     line = f"backdoor --prune_run_id {poisoned.original} {strict} {ATTACK} --device cpu"
     status, _, err = program(line)
     assert (status, "suspects nobody" in err) == (2, True)
-    assert poisoned.store.run(newest(poisoned.store, "backdoor")).info.status == "FAILED"
+    assert poisoned.store.run(newest_of(poisoned.store, "backdoor")).info.status == "FAILED"
 
 
 @pytest.mark.slow
@@ -286,11 +265,11 @@ def test_what_mu_poisoned_itself_is_judged_by_the_truth(
     line = "backdoor --prune_epochs 1 --prune_rate 0 --prune_train_size 300 --method ft"
     line += " --epochs 1 --device cpu --suspects clustering --suspects_silhouette -1"
     assert program(line)[0] == 0
-    run_id = newest(poisoned.store, "backdoor")
-    original = newest(poisoned.store, "prune")
+    run_id = newest_of(poisoned.store, "backdoor")
+    original = newest_of(poisoned.store, "prune")
     line = f"evaluate --run_id {original} --suspects clustering --suspects_silhouette -1"
     assert program(f"{line} --device cpu")[0] == 0
-    own = poisoned.store.run(newest(poisoned.store, "evaluate")).data.metrics
+    own = poisoned.store.run(newest_of(poisoned.store, "evaluate")).data.metrics
     other = poisoned.store.run(run_id).data.metrics
     for name in ("suspects_precision", "suspects_recall"):
         assert own[name] == other[name]
@@ -357,7 +336,7 @@ def test_samples_that_another_original_never_saw_are_refused(
     found = search(poisoned, program)
     line = f"prune --dataset imagefolder --data_dir {poisoned.folder} --epochs 1 --rate 0"
     assert program(f"{line} --train_size 100 --device cpu")[0] == 0
-    other = newest(poisoned.store, "prune")
+    other = newest_of(poisoned.store, "prune")
     line = f"unlearn --prune_run_id {other} --forget suspects:{found}"
     program.refuses(line, "not trained on", "train_size")
 
@@ -369,7 +348,7 @@ def test_an_interrupted_run_of_a_stated_attack_goes_on_with_it(
     store = poisoned.store
     line = f"backdoor --prune_run_id {poisoned.original} {ATTACK} --suspects spectral --epochs 2"
     assert program(f"{line} --device cpu")[0] == 0
-    whole = store.run(newest(store, "backdoor")).data
+    whole = store.run(newest_of(store, "backdoor")).data
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -377,7 +356,7 @@ def test_an_interrupted_run_of_a_stated_attack_goes_on_with_it(
     with monkeypatch.context() as patch:
         patch.setattr(cleanse, "_save", stop)
         assert program(f"{line} --device cpu")[0] == 130
-    stopped = newest(store, "backdoor")
+    stopped = newest_of(store, "backdoor")
     program.refuses(f"backdoor --resume_run_id {stopped} --target ant", "target=0 contradicts")
     program.refuses(f"backdoor --resume_run_id {stopped} --trigger_size 2", "trigger_size=2")
     assert program(f"backdoor --resume_run_id {stopped} --device cpu")[0] == 0

@@ -25,8 +25,6 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import claims, prune, sweep, unlearn
-from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, Request
 from mu.methods import METHODS
 from mu.tags import ORIGINAL_KEY, UNLEARNING
@@ -37,6 +35,7 @@ from mu.tasks.sweep import perform
 from mu.tasks.sweep import run as sweep_run
 from mu.tracking import Store, connect, load_checkpoint, saved_runs
 from mu.trust import words
+from tests.commands import call
 from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow, refused
 from tests.processes import PATIENCE, python
@@ -58,14 +57,6 @@ def write(folder: Path, document: dict[str, Any], name: str = "grid.yaml") -> st
     path = folder / name
     path.write_text(yaml.safe_dump(document))
     return str(path)
-
-
-def call(*arguments: str, build: Any = sweep.build) -> int:
-    """Run an entry point in this process; its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        run_command(build, arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def runs(store: Store) -> list[MlflowRun]:
@@ -122,18 +113,15 @@ def finished_sweep(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) 
     path = copy_store(empty_store, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-        assert call("--grid", write(folder, GRID)) == 0
+        assert call("sweep", "--grid", write(folder, GRID)) == 0
         (run,) = sweeps(connect())
     return Swept(path, run.info.run_id)
 
 
 @pytest.fixture
-def swept(finished_sweep: Swept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def swept(finished_sweep: Swept, copied: Callable[[Path], Store]) -> Store:
     """The test's own copy of a store with a finished sweep."""
-    monkeypatch.setenv(
-        "MLFLOW_TRACKING_URI", store_uri(copy_store(finished_sweep.path, tmp_path / "store"))
-    )
-    return connect()
+    return copied(finished_sweep.path)
 
 
 # --- a whole sweep ------------------------------------------------------------------------
@@ -203,7 +191,7 @@ def test_claims_are_judged_by_the_runs_of_a_grid(
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump(listed))
     line = ("--claims", str(path), "--scale", scale)
-    assert call(*line, build=claims.build) == 1
+    assert call("claims", *line) == 1
     shown = capsys.readouterr().out
     assert "1 PASS, 1 FAIL, 1 NOT RUN" in shown
     (run,) = swept.search("tags.`mu.entry` = 'claims'")
@@ -217,7 +205,7 @@ def test_claims_are_judged_by_the_runs_of_a_grid(
     assert f" {mean:.2f} " in line_of
 
     path.write_text(yaml.safe_dump(listed[:1]))
-    assert call(*line, build=claims.build) == 0
+    assert call("claims", *line) == 0
     with refused("claims=", "cannot be read"):
         claims_run.claims(Request(entry={"claims": str(tmp_path / "nowhere.yaml")}))
     path.write_text("claims: []")
@@ -235,7 +223,7 @@ def test_a_second_start_makes_nothing(
     swept: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     again = {**GRID, "methods": [{"ft": {"epochs": 1}}, "ga"]}  # the same, written otherwise
-    assert call("--grid", write(tmp_path, again)) == 0
+    assert call("sweep", "--grid", write(tmp_path, again)) == 0
     assert made(swept) == {**COUNTS, "sweep": 2}
     newest, first = sweeps(swept)
     assert newest.info.status == "FINISHED"
@@ -253,7 +241,7 @@ def test_a_dry_run_opens_nothing_and_says_what_is_there(
 ) -> None:
     before = made(swept)
     larger = {**GRID, "originals": {**ORIGINALS, "rate": [0, 0.5, 0.6]}, "seed": [0, 1]}
-    assert call("--grid", write(tmp_path, larger), "--dry_run", "true") == 0
+    assert call("sweep", "--grid", write(tmp_path, larger), "--dry_run", "true") == 0
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     table = {words[0]: words[1:] for words in lines if words}
     assert table["originals"][:3] == ["3", "2", "1"]
@@ -278,7 +266,7 @@ def test_a_grid_of_runs_saved_and_loaded_is_finished(
     assert results(other) == results(swept)
     assert saved_runs.save(other, tmp_path / "again.jsonl.xz") == 8
     assert saved_runs.load(swept, tmp_path / "again.jsonl.xz") == (0, 8)
-    assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
+    assert call("sweep", "--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     table = {words[0]: words[1:4] for words in lines if len(words) > 3}
     assert table["originals"] == table["oracles"] == ["2", "2", "0"]
@@ -299,19 +287,11 @@ def results(store: Store) -> list[tuple[dict[str, float], dict[str, str]]]:
     return sorted(found, key=lambda one: [sorted(part.items()) for part in one])
 
 
-def test_a_dry_run_in_an_empty_store_knows_no_times(
-    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
-    assert capsys.readouterr().out.count("unknown") == 3
-    assert runs(store) == []
-
-
 def test_all_is_every_method_where_it_can_forget(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = {**GRID, "forget": ["class:0", "random:5"], "methods": "all"}
-    assert call("--grid", write(tmp_path, document), "--dry_run", "true") == 0
+    assert call("sweep", "--grid", write(tmp_path, document), "--dry_run", "true") == 0
     shown = capsys.readouterr().out
     methods = {*METHODS} - {"retrain", "nothing", "logit_mask"}
     of_classes = sorted(name for name in methods if METHODS[name].classes_only)
@@ -333,7 +313,7 @@ def test_a_run_with_odd_parameters_is_no_ground_for_an_estimate(
             store.client.log_param(run.info.run_id, name, value)
         store.client.log_metric(run.info.run_id, "train_s", 1.0)
         store.client.set_terminated(run.info.run_id)
-    assert call("--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
+    assert call("sweep", "--grid", write(tmp_path, GRID), "--dry_run", "true") == 0
     assert capsys.readouterr().out.count("unknown") == 3
 
 
@@ -345,12 +325,13 @@ def test_runs_of_the_single_entries_are_found_wherever_they_were_made(
     store: Store, tmp_path: Path
 ) -> None:
     line = ("--epochs", "2", "--train_size", "120", "--rate", "0.5", "--device", "cpu")
-    assert call(*line, build=prune.build) == 0
+    assert call("prune", *line) == 0
     (original,) = runs(store)
     line = ("--prune_run_id", original.info.run_id, "--device", "cpu", "--method", "ga")
-    assert call(*line, "--oracle_run_id", "train", build=unlearn.build) == 0
+    assert call("unlearn", *line, "--oracle_run_id", "train") == 0
     before = {run.info.run_id for run in runs(store)}
-    assert call("--grid", write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0.5}})) == 0
+    grid = write(tmp_path, {**GRID, "originals": {**ORIGINALS, "rate": 0.5}})
+    assert call("sweep", "--grid", grid) == 0
     assert made(store) == {"prune": 1, "retrain": 1, "ga": 1, "ft": 1, "sweep": 1}
     (parent,) = sweeps(store)
     assert before < {one["run_id"] for one in tasks(store, parent)}
@@ -362,14 +343,14 @@ def test_runs_of_the_single_entries_are_found_wherever_they_were_made(
 def test_unlearnings_that_were_not_compared_are_made_again_where_an_oracle_is_wanted(
     store: Store, tmp_path: Path
 ) -> None:
-    assert call("--grid", write(tmp_path, {**SMALL, "oracle": "none"})) == 0
+    assert call("sweep", "--grid", write(tmp_path, {**SMALL, "oracle": "none"})) == 0
     assert made(store) == {"prune": 1, "ga": 1, "sweep": 1}
-    assert call("--grid", write(tmp_path, SMALL)) == 0
+    assert call("sweep", "--grid", write(tmp_path, SMALL)) == 0
     assert made(store) == {"prune": 1, "ga": 2, "retrain": 1, "sweep": 2}
-    assert call("--grid", write(tmp_path, {**SMALL, "oracle": "none"})) == 0
+    assert call("sweep", "--grid", write(tmp_path, {**SMALL, "oracle": "none"})) == 0
     assert made(store) == {"prune": 1, "ga": 2, "retrain": 1, "sweep": 3}
     retain = {**SMALL, "oracle": {"mask_from": "retain"}}
-    assert call("--grid", write(tmp_path, retain)) == 0
+    assert call("sweep", "--grid", write(tmp_path, retain)) == 0
     assert made(store) == {"prune": 1, "ga": 3, "retrain": 2, "sweep": 4}
 
 
@@ -377,14 +358,14 @@ def test_unlearnings_that_were_not_compared_are_made_again_where_an_oracle_is_wa
 def test_retrain_with_the_seed_of_the_oracle_is_the_oracle(swept: Store, tmp_path: Path) -> None:
     grid = {**GRID, "methods": ["retrain"], "seed": [0, 4]}
     grid["originals"] = {**ORIGINALS, "rate": 0}
-    assert call("--grid", write(tmp_path, grid)) == 0
+    assert call("sweep", "--grid", write(tmp_path, grid)) == 0
     assert made(swept)["retrain"] == COUNTS["retrain"] + 1
     kept = tasks(swept, sweeps(swept)[0])
     (oracle,) = [one["run_id"] for one in kept if one["kind"] == "oracle"]
     same, other = [one["run_id"] for one in kept if one["kind"] == "cell"]
     assert same == oracle != other
     # Though the other one is newer, cells are still compared with the oracle of that seed.
-    assert call("--grid", write(tmp_path, grid)) == 0
+    assert call("sweep", "--grid", write(tmp_path, grid)) == 0
     (again,) = [one["run_id"] for one in tasks(swept, sweeps(swept)[0]) if one["kind"] == "oracle"]
     assert again == oracle
 
@@ -397,7 +378,7 @@ def test_originals_may_be_trained_under_the_mask_of_a_run(swept: Store, tmp_path
         "methods": ["ga"],
         "device": "cpu",
     }
-    assert call("--grid", write(tmp_path, grid)) == 0
+    assert call("sweep", "--grid", write(tmp_path, grid)) == 0
     assert made(swept)["prune"] == COUNTS["prune"] + 2
     with refused("mask_from=retain", "mask_run_id"):
         sweep_run.sweep(
@@ -505,7 +486,7 @@ def test_many_runs_are_made_only_if_that_is_meant(
 def test_numbers_are_read_as_the_command_line_reads_them(store: Store, tmp_path: Path) -> None:
     # YAML takes 1e-2 for a text.
     grid = changed(originals={**ORIGINALS, "rate": "5e-1", "lr": "1e-2"}, methods=[])
-    assert call("--grid", write(tmp_path, grid), "--dry_run", "true") == 0
+    assert call("sweep", "--grid", write(tmp_path, grid), "--dry_run", "true") == 0
 
 
 # --- what fails ---------------------------------------------------------------------------
@@ -517,7 +498,7 @@ def test_an_unlearning_that_fails_is_tried_again_and_reported_and_the_others_go_
     bad = {"ft": {"epochs": 1, "lr": [0.01, 1e30]}}
     grid = changed(methods=[bad, "ga"], originals={**ORIGINALS, "rate": 0})
     line = ("--grid", write(tmp_path, grid))
-    assert call(*line) == 2
+    assert call("sweep", *line) == 2
     said = capsys.readouterr()
     assert "is tried again" in said.out
     assert said.err.strip().splitlines()[-1].startswith("error: 1 of 5 runs of the sweep")
@@ -530,7 +511,7 @@ def test_an_unlearning_that_fails_is_tried_again_and_reported_and_the_others_go_
     assert "lower lr" in failed["error"]
     assert "report/failures.txt" in set(files(store, parent.info.run_id))
     # The same command tries just that one again, in the same run.
-    assert call(*line, "--retries", "0") == 2
+    assert call("sweep", *line, "--retries", "0") == 2
     (parent,) = sweeps(store)
     assert parent.data.tags["mu.resumed"] == "1"
     assert made(store)["ga"] == 1
@@ -540,7 +521,7 @@ def test_an_unlearning_that_fails_is_tried_again_and_reported_and_the_others_go_
 @pytest.mark.slow
 def test_what_needs_a_failed_original_is_not_tried(store: Store, tmp_path: Path) -> None:
     grid = changed(originals={**ORIGINALS, "rate": 0, "lr": [0.1, 1e30]})
-    assert call("--grid", write(tmp_path, grid), "--retries", "0") == 2
+    assert call("sweep", "--grid", write(tmp_path, grid), "--retries", "0") == 2
     (parent,) = sweeps(store)
     states = Counter((one["kind"], one["state"]) for one in tasks(store, parent))
     assert states == {
@@ -561,15 +542,14 @@ def test_an_interrupted_sweep_goes_on(
     line = ("--grid", write(tmp_path, SMALL), "--threads", "2")
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, unlearning, "_unlearn", 2)  # after the oracle's
-        assert call(*line) == 128 + signal.SIGINT
+        assert call("sweep", *line) == 128 + signal.SIGINT
     (parent,) = sweeps(store)
     assert parent.info.status == "KILLED"
     unfinished = [run.info.run_id for run in runs(store) if run.info.status != "FINISHED"]
     assert len(unfinished) == 2
     monkeypatch.chdir(tmp_path)
-    assert (
-        call(*(line if by == "the same command" else ("--resume_run_id", parent.info.run_id))) == 0
-    )
+    again = line if by == "the same command" else ("--resume_run_id", parent.info.run_id)
+    assert call("sweep", *again) == 0
     assert [run.info.run_id for run in sweeps(store)] == [parent.info.run_id]
     # The unlearning was continued in its run, too.
     assert made(store) == {"prune": 1, "retrain": 1, "ga": 1, "sweep": 1}
@@ -589,8 +569,8 @@ def test_an_original_goes_on_from_its_last_epoch(
     line = ("--grid", write(tmp_path, {**SMALL, "methods": []}))
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, resuming.RunCheckpointer, "save", 1)
-        assert call(*line) == 128 + signal.SIGINT
-    assert call(*line) == 0
+        assert call("sweep", *line) == 128 + signal.SIGINT
+    assert call("sweep", *line) == 0
     (original,) = store.search("tags.`mu.entry` = 'prune'")
     assert original.data.tags["mu.resumed"] == "1"
 
@@ -602,8 +582,8 @@ def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run
     line = ("--grid", write(tmp_path, {**SMALL, "methods": []}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prune_task, "train_original", interrupted)
-        assert call(*line) == 128 + signal.SIGINT
-    assert call(*line) == 0
+        assert call("sweep", *line) == 128 + signal.SIGINT
+    assert call("sweep", *line) == 0
     assert made(store) == finished(store)
     assert made(store)["prune"] == 1
 
@@ -611,7 +591,7 @@ def test_an_original_that_was_stopped_in_its_first_epoch_starts_again_in_its_run
 def test_another_grid_does_not_go_on_in_that_run(store: Store, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, unlearning, "_unlearn", 1)
-        assert call("--grid", write(tmp_path, GRID)) == 128 + signal.SIGINT
+        assert call("sweep", "--grid", write(tmp_path, GRID)) == 128 + signal.SIGINT
     (parent,) = sweeps(store)
     other = write(tmp_path, {**GRID, "seed": 3}, "other.yaml")
     with refused("another grid"):
@@ -689,7 +669,7 @@ def test_a_stopped_sweep_ends_killed_with_no_process_left_and_goes_on(
         assert time.monotonic() < end
         time.sleep(0.1)
     assert {run.info.status for run in runs(swept)} == {"FINISHED", "KILLED"}
-    assert call("--grid", grid) == 0
+    assert call("sweep", "--grid", grid) == 0
     assert finished(swept) == DONE
     assert finished_once(swept)
 

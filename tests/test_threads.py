@@ -26,9 +26,10 @@ from mu.runs import Run
 from mu.tasks.base import record_rounding, run_task
 from mu.tasks.problem import TrainTask
 from mu.tracking import Recorder, Store, connect
+from tests.commands import call
 from tests.conftest import copy_store, store_uri
 from tests.processes import ROOT, environment
-from tests.test_main_job import call, newest
+from tests.test_main_job import newest
 
 DATA = load_data("digits")
 SHORT = ("--prune_epochs", "2", "--prune_train_size", "100")

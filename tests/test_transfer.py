@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,6 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 import mu
-from entrypoints import evaluate, lira, transfer
-from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, Request, TransferOptions
 from mu.errors import UserError
 from mu.evaluation.outputs import predict
@@ -22,23 +21,16 @@ from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks import export as export_task
 from mu.tasks import resolve, transfer_models
-from mu.tracking import Store, connect, fetch_checkpoint
+from mu.tracking import Store, fetch_checkpoint
+from tests.commands import Program, call, run_count
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.helpers import refused
-from tests.test_entrypoints import PROGRAMS, Program, run_count
-from tests.test_main_job import FINGERPRINTS, HAND_OVER, call, files
+from tests.test_main_job import FINGERPRINTS, HAND_OVER, files
 from tests.transfer.targets import bright
 
 BRIGHT = "tests.transfer.targets:bright"
 TO_BRIGHT = f"--target {BRIGHT} --transfer_epochs 2 --device cpu"
 FT = "--method ft --epochs 1 --forget class:3,4"
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    for name, entry in {"transfer": transfer, "evaluate": evaluate, "lira": lira}.items():
-        monkeypatch.setitem(PROGRAMS, name, entry.build)
-    return Program(capsys)
 
 
 @dataclass(frozen=True)
@@ -67,26 +59,17 @@ def made(
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
         chosen = ("--method", "ft", "--epochs", "1", "--forget", "random:20", "--device", "cpu")
         assert call("unlearn", *chosen, *common) == 0
-        with (
-            said.open("w") as file,
-            redirect_stdout(file),
-            pytest.raises(SystemExit) as ended,
-        ):
-            run_command(transfer.build, [*line.split(), *common])
-        assert ended.value.code == 0
+        with said.open("w") as file, redirect_stdout(file):
+            assert call("transfer", *line.split(), *common) == 0
     return path, said
 
 
 @pytest.fixture
 def done(
-    made: tuple[Path, Path],
-    finished_prune: FinishedPrune,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    made: tuple[Path, Path], finished_prune: FinishedPrune, copied: Callable[[Path], Store]
 ) -> Done:
     path, said = made
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(path, tmp_path / "store")))
-    store = connect()
+    store = copied(path)
     (run,) = store.search("tags.`mu.entry` = 'transfer'")
     (oracle,) = store.search("params.method = 'retrain'")
     first, beside = store.search("tags.`mu.entry` = 'unlearn' and params.method = 'ft'")

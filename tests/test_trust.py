@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 
 import mu
-from entrypoints import evaluate, prune, sweep, unlearn
 from mu.checkpoints import Checkpoint, Spec
-from mu.cli.main import run
 from mu.data import load_data
 from mu.file_names import SPEC_FILE
 from mu.masks import Mask
@@ -76,12 +74,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "downloaded"
 
 
-def ends(entry: Any, line: str, capsys: pytest.CaptureFixture[str]) -> tuple[Any, str]:
-    with pytest.raises(SystemExit) as ended:
-        run(entry.build, line.split())
-    return ended.value.code, capsys.readouterr().err
-
-
 # --- folders ------------------------------------------------------------------------------
 
 
@@ -91,27 +83,21 @@ def test_a_network_of_a_folder_is_not_built_by_its_function(folder, executed):
     assert not executed()
 
 
-def test_evaluate_refuses_a_folder_that_names_a_network(store, folder, executed, capsys):
-    status, errors = ends(evaluate, f"--checkpoint {folder} --forget class:0", capsys)
-
-    assert (status, errors.count("\n")) == (2, 1)
-    assert "arch=stranger:net" in errors
+def test_evaluate_refuses_a_folder_that_names_a_network(store, folder, executed, program):
+    program.refuses(f"evaluate --checkpoint {folder} --forget class:0", "arch=stranger:net")
     assert not executed()
 
 
-def test_evaluate_refuses_a_folder_that_names_a_data_set(store, tmp_path, executed, capsys):
+def test_evaluate_refuses_a_folder_that_names_a_data_set(store, tmp_path, executed, program):
     with_names(dataset="stranger:data").save(tmp_path / "downloaded")
-    line = f"--checkpoint {tmp_path / 'downloaded'} --forget class:0"
-    status, errors = ends(evaluate, line, capsys)
-
-    assert (status, errors.count("\n")) == (2, 1)
-    assert "dataset=stranger:data" in errors
+    line = f"evaluate --checkpoint {tmp_path / 'downloaded'} --forget class:0"
+    program.refuses(line, "dataset=stranger:data")
     assert not executed()
 
 
-def test_evaluate_imports_what_its_option_trusts(store, folder, executed, capsys):
+def test_evaluate_imports_what_its_option_trusts(store, folder, executed, program):
     line = f"--checkpoint {folder} --forget class:0 --trust stranger:net"
-    _, errors = ends(evaluate, line, capsys)
+    _, _, errors = program(f"evaluate {line}")
 
     assert executed()
     assert "trust" not in errors  # the made-up data has no reader, so it ends there
@@ -211,20 +197,15 @@ def test_none_trusts_no_run_by_its_tags(run_id, executed, monkeypatch):
 
 
 @pytest.mark.parametrize("option", ["--prune_run_id", "--oracle_run_id"])
-def test_unlearn_refuses_the_run_of_another(option, run_id, store, executed, capsys):
+def test_unlearn_refuses_the_run_of_another(option, run_id, store, executed, program):
     store.client.set_tag(run_id, "mlflow.user", "mallory")
-    status, errors = ends(unlearn, f"{option} {run_id} --forget class:0 --method ft", capsys)
-
-    assert (status, errors.count("\n")) == (2, 1)
+    program.refuses(f"unlearn {option} {run_id} --forget class:0 --method ft")
     assert not executed()
 
 
-def test_a_mask_of_another_does_not_bring_its_network(run_id, store, executed, capsys):
+def test_a_mask_of_another_does_not_bring_its_network(run_id, store, executed, program):
     store.client.set_tag(run_id, "mlflow.user", "mallory")
-    status, errors = ends(prune, f"--mask_run_id {run_id}", capsys)
-
-    assert (status, errors.count("\n")) == (2, 1)
-    assert "arch=stranger:net" in errors
+    program.refuses(f"prune --mask_run_id {run_id}", "arch=stranger:net")
     assert not executed()
 
 
@@ -237,24 +218,18 @@ def interrupted(store: Store, entry: str, document: dict[str, Any]) -> str:
     return recorder.run_id
 
 
-def test_an_interrupted_prune_run_of_another_is_not_continued(store, executed, capsys):
+def test_an_interrupted_prune_run_of_another_is_not_continued(store, executed, program):
     spec = with_names(dataset="stranger:data").spec.as_dict()
     document = {"spec": json.loads(json.dumps(spec)), "mask_run_id": None, "precision": "auto"}
-    status, errors = ends(prune, f"--resume_run_id {interrupted(store, 'prune', document)}", capsys)
-
-    assert (status, errors.count("\n")) == (2, 1)
-    assert "dataset=stranger:data" in errors
+    line = f"prune --resume_run_id {interrupted(store, 'prune', document)}"
+    program.refuses(line, "dataset=stranger:data")
     assert not executed()
 
 
-def test_an_interrupted_sweep_of_another_is_not_continued(store, executed, capsys):
+def test_an_interrupted_sweep_of_another_is_not_continued(store, executed, program):
     document = {"grid": "originals: {dataset: 'stranger:data'}", "device": {}}
-    status, errors = ends(
-        sweep, f"--resume_run_id {interrupted(store, 'sweep', document)} --dry_run true", capsys
-    )
-
-    assert (status, errors.count("\n")) == (2, 1)
-    assert "dataset=stranger:data" in errors
+    line = f"sweep --resume_run_id {interrupted(store, 'sweep', document)} --dry_run true"
+    program.refuses(line, "dataset=stranger:data")
     assert not executed()
 
 
@@ -267,10 +242,10 @@ def test_what_a_trusted_network_is_saved_as_names_it_as_text(folder, store, monk
     assert "runs_code_of: stranger:net" in Path(model).read_text()
 
 
-def test_a_network_that_the_user_names_too_is_imported(run_id, store, executed, capsys):
+def test_a_network_that_the_user_names_too_is_imported(run_id, store, executed, program):
     store.client.set_tag(run_id, "mlflow.user", "mallory")
     line = f"--prune_run_id {run_id} --arch stranger:net --forget class:0 --method ft"
-    _, errors = ends(unlearn, line, capsys)
+    _, _, errors = program(f"unlearn {line}")
 
     assert executed()
     assert "trust" not in errors

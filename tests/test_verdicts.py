@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mu.cli.main import run as run_command
-from mu.cli.mu import mu as mu_command
 from mu.tracking import Store, connect
+from tests.commands import call
 from tests.conftest import copy_store, store_uri
-from tests.test_main_job import call, newest
+from tests.test_main_job import newest
 
 pytestmark = pytest.mark.slow
 LINES = {
@@ -79,23 +78,18 @@ def test_the_ranking_has_controls_and_verdicts(
     judged: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", judged.uri)
-    with pytest.raises(SystemExit) as ended:
-        run_command(lambda _: mu_command, ["runs", "--best"])
-    assert ended.value.code == 0
+    assert call("mu", "runs", "--best") == 0
     printed = capsys.readouterr().out
     assert re.search(r"^ff .*destroyed", printed, re.MULTILINE)
     assert re.search(r"^nothing ", printed, re.MULTILINE)
-    with pytest.raises(SystemExit) as ended:
-        run_command(lambda _: mu_command, ["runs", "--best", "--sort", "gap"])
-    assert ended.value.code == 2
+    assert call("mu", "runs", "--best", "--sort", "gap") == 2
 
 
 def test_mu_show_says_it(
     judged: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", judged.uri)
-    with pytest.raises(SystemExit):
-        run_command(lambda _: mu_command, ["show", run_of(judged, "nothing").info.run_id])
+    assert call("mu", "show", run_of(judged, "nothing").info.run_id) == 0
     assert re.search(r"verdict +useless", capsys.readouterr().out)
 
 

@@ -8,29 +8,15 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import compare, evaluate, unlearn
-from mu.cli.importing import build as build_import
 from mu.cli.showing import command as show
 from mu.evaluation.controls import CONTROLS
 from mu.tasks.perform import oracles_gap
 from mu.tracking import Store, connect
+from tests.commands import Program
 from tests.conftest import FinishedUnlearn, PrunedStore, store_uri
 from tests.test_compare import kept
-from tests.test_entrypoints import PROGRAMS, Program
 
 WORDS = "it was not trained as well as the original"
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
-    for name, build in {
-        "compare": compare.build,
-        "evaluate": evaluate.build,
-        "import": build_import,
-        "unlearn": unlearn.build,
-    }.items():
-        monkeypatch.setitem(PROGRAMS, name, build)
-    return Program(capsys)
 
 
 def newest(store: Store, query: str) -> MlflowRun:

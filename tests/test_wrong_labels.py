@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,23 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from entrypoints import evaluate, prune, sweep, unlearn
-from mu.cli.main import run as run_command
 from mu.data import load_data
 from mu.data.planted import PlantedDataset
-from mu.tracking import Store, connect, find_original, load_checkpoint
-from tests.conftest import Workshop, copy_store, store_uri
+from mu.tracking import Store, find_original, load_checkpoint
+from tests.commands import call
+from tests.conftest import Workshop
 
 ORIGINAL = ("--prune_epochs", "2", "--prune_train_size", "300", "--prune_rate", "0")
 DEVICE = ("--device", "cpu")
 FT = ("--method", "ft", "--epochs", "1")
-BUILDS = {"unlearn": unlearn, "evaluate": evaluate, "prune": prune, "sweep": sweep}
-
-
-def start(entry: str, *arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        run_command(BUILDS[entry].build, arguments)
-    return int(str(ended.value.code))
 
 
 @dataclass(frozen=True)
@@ -46,16 +39,14 @@ def folder(empty_store: Path, workshop: Workshop) -> Path:
 
     def make() -> None:
         line = ("--forget", "confusion:5,3:9", "--oracle_run_id", "train", *ORIGINAL, *FT)
-        assert start("unlearn", *line, *DEVICE) == 0
+        assert call("unlearn", *line, *DEVICE) == 0
 
     return workshop.store("wrong-labels", empty_store, make)
 
 
 @pytest.fixture
-def made(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
-    path = copy_store(folder, tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri(path))
-    store = connect()
+def made(folder: Path, copied: Callable[[Path], Store]) -> Made:
+    store = copied(folder)
     runs = {run.data.params["method"]: run for run in store.find({"mu.entry": "unlearn"})}
     tags = runs["ft"].data.tags
     return Made(store, runs["ft"].info.run_id, tags["mu.upstream"], tags["mu.oracle"])
@@ -118,14 +109,14 @@ def test_the_original_is_found_again_however_its_classes_are_written(
     made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ("--forget", "confusion:3,5:9", "--method", "ga", "--epochs", "1", "--lr", "0.01")
-    assert start("unlearn", *line, *DEVICE) == 0
+    assert call("unlearn", *line, *DEVICE) == 0
     assert f"original: run {made.original}" in capsys.readouterr().out
     assert find_original(made.store, {}) is None, "who wants clean data must not get these"
     assert find_original(made.store, {}, poisoned=True) is None
 
 
 def test_evaluate_knows_it_from_the_spec(made: Made) -> None:
-    assert start("evaluate", "--run_id", made.unlearned, "--metrics", "planted", *DEVICE) == 0
+    assert call("evaluate", "--run_id", made.unlearned, "--metrics", "planted", *DEVICE) == 0
     found = next(iter(made.store.find({"mu.entry": "evaluate"}))).data.metrics
     logged = made.store.run(made.unlearned).data.metrics
     for name in ("IC_err", "Fgt", "UA_poison"):
@@ -147,7 +138,7 @@ def test_evaluate_knows_it_from_the_spec(made: Made) -> None:
 def test_what_the_original_does_not_have_is_refused_in_one_line(
     made: Made, capsys: pytest.CaptureFixture[str], line: tuple[str, ...], said: str
 ) -> None:
-    assert start("unlearn", "--prune_run_id", made.original, *line, *DEVICE) == 2
+    assert call("unlearn", "--prune_run_id", made.original, *line, *DEVICE) == 2
     error = capsys.readouterr().err.strip()
     assert said in error
     assert "\n" not in error
@@ -165,7 +156,7 @@ def test_what_the_original_does_not_have_is_refused_in_one_line(
 def test_what_cannot_be_planted_is_refused_before_a_run_is_opened(
     store: Store, capsys: pytest.CaptureFixture[str], line: tuple[str, ...], said: str
 ) -> None:
-    assert start("unlearn", *line, *DEVICE) == 2
+    assert call("unlearn", *line, *DEVICE) == 2
     error = capsys.readouterr().err.strip()
     assert said in error
     assert "\n" not in error
@@ -178,11 +169,11 @@ def test_a_grid_names_what_is_planted(
     settings = {"epochs": 2, "train_size": 300, "rate": 0, "confusion": "3,5:9"}
     grid = {"originals": settings, "forget": ["confusion:3,5:9"], "methods": [], "device": "cpu"}
     (tmp_path / "grid.yaml").write_text(json.dumps(grid))
-    assert start("sweep", "--grid", str(tmp_path / "grid.yaml"), "--dry_run", "true") == 0
+    assert call("sweep", "--grid", str(tmp_path / "grid.yaml"), "--dry_run", "true") == 0
     counts = re.findall(r"│ (\w+) +│ +(\d+) │ +(\d+) │ +(\d+) │", capsys.readouterr().out)
     assert ("originals", "1", "1", "0") in counts
     assert ("oracles", "1", "1", "0") in counts
     grid["forget"] = ["canary:9"]
     (tmp_path / "grid.yaml").write_text(json.dumps(grid))
-    assert start("sweep", "--grid", str(tmp_path / "grid.yaml"), "--dry_run", "true") == 2
+    assert call("sweep", "--grid", str(tmp_path / "grid.yaml"), "--dry_run", "true") == 2
     assert "confusion:3,5:9" in capsys.readouterr().err

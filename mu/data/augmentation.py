@@ -8,22 +8,14 @@ RANDOM, ALTERNATE = "random", "alternate"
 
 
 class Augmentation(NamedTuple):
-    """What is done to each image, each time that it is trained on.
+    """What is done to each image, each time that it is trained on."""
 
-    Attributes
-    ----------
-    padding
-        Pixels by which it is shifted at the most, in each direction.
-    reflects
-        Whether what comes into view is the image reflected at its edge, not zeros.
-    mirrors
-        ``random``: with probability one half. ``alternate``: so in the first epoch, and then in
-        every other epoch the opposite way (Jordan 2024, arXiv:2404.00498, section 3.6): any two
-        epochs that follow each other show both. None: never.
-    """
-
-    padding: int = 0
+    padding: int = 0  # pixels by which it is shifted at the most, in each direction
+    # Whether what comes into view is the image reflected at its edge, not zeros
     reflects: bool = False
+    # ``random``: with probability one half. ``alternate``: so in the first epoch, and then in every
+    # other epoch the opposite way (Jordan 2024, arXiv:2404.00498, section 3.6): any two epochs that
+    # follow each other show both. None: never.
     mirrors: str | None = None
 
 

@@ -238,10 +238,6 @@ def _source(
         return _Both(first, length, images.more.to(device), rows)
     if isinstance(images, Images):
         return _Resident(images.pixels[rows].to(device), augment)
-    return _stream(images, rows, augment, ranks)
-
-
-def _stream(images: ImageSet, rows: Tensor, augment: str, ranks: int) -> Stream:
     from mu.data.streaming import Stream, StreamedImages  # torchvision is not needed elsewhere
 
     assert isinstance(images, StreamedImages)

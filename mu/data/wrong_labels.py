@@ -36,12 +36,8 @@ _SPELLING = re.compile(rf"{CANARY}:[1-9]\d*|{CONFUSION}:\d+,\d+:[1-9]\d*")
 class WrongLabels(Planted):
     """Which training samples are given which label that is not theirs.
 
-    Parameters
-    ----------
-    request
-        What ``forget`` calls them: ``canary:20``, or ``confusion:3,5:20``.
-    labels
-        The planted labels, one for each of ``indices``.
+    ``request``: what ``forget`` calls them: ``canary:20``, or ``confusion:3,5:20``. ``labels``: the
+    planted labels, one for each of ``indices``.
     """
 
     labels: tuple[int, ...]
@@ -53,17 +49,10 @@ class WrongLabels(Planted):
         """Draw the samples and their labels; None where no wrong labels are wanted.
 
         UserError if there are not so many samples, or the classes do not exist or are not two.
-
-        Parameters
-        ----------
-        dataset
-            As published.
-        split
-            Only its ``train`` part is changed.
-        seed
-            Of the draws; the split's seed.
+        ``dataset``: as published. ``split``: only its ``train`` part is changed. ``seed``: of the
+        draws; the split's seed.
         """
-        request = _request(options, dataset)
+        request = _request(options)
         if request is None:
             return None
         if request.kind == CANARY:
@@ -130,7 +119,7 @@ def spelled(settings: Mapping[str, Any], data: Named) -> dict[str, Any]:
     return {**settings, OPTIONS[CONFUSION]: meant}
 
 
-def _request(options: WrongLabelOptions, dataset: ImageDataset) -> ForgetRequest | None:
+def _request(options: WrongLabelOptions) -> ForgetRequest | None:
     if options.canaries is not None and options.confusion is not None:
         raise UserError(
             f"canaries={options.canaries} and confusion={options.confusion}: plant one of them, so "

@@ -198,14 +198,8 @@ def attack_all(
 ) -> dict[str, dict[str, Pair]]:
     """Scores of members and of non-members, by attack and model.
 
-    Parameters
-    ----------
-    views
-        By model; the references that have unlearned (``ulira``) attack ``unlearned`` alone.
-    members
-        How many of the samples under attack are; they come first.
-    gamma
-        Of RMIA.
+    ``views``: by model; the references that have unlearned (``ulira``) attack ``unlearned`` alone.
+    ``members``: how many of the samples under attack are; they come first. ``gamma``: of RMIA.
     """
     seen = np.stack([one.seen["attacked"] for one in references])
     trained = [one.trained for one in references]
@@ -237,14 +231,9 @@ def attack(
 ) -> dict[str, Scores]:
     """Scores of the samples under attack, by attack (``lira``, ``rmia``), of shape (n_samples,).
 
-    Parameters
-    ----------
-    target
-        What the network under attack says.
-    references
-        What the references say: as trained, or once they have unlearned (U-LiRA).
-    seen
-        Bool of shape (n_references, n_samples).
+    ``target``: what the network under attack says. ``references``: what the references say: as
+    trained, or once they have unlearned (U-LiRA). ``seen``: bool of shape (n_references,
+    n_samples).
     """
 
     def of_all(part: str, score: str) -> Scores:

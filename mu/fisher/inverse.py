@@ -102,14 +102,9 @@ class Samples:
 def woodbury(samples: Samples, vector: Tensor, damping: float, rows: int | None = None) -> Tensor:
     """F^-1 v by solving an m by m system.
 
-    Parameters
-    ----------
-    vector
-        v, of shape (free weights,).
-    damping
-        lambda, as a multiple of the mean of the diagonal of the Fisher information.
-    rows
-        How many gradients are held at a time, by default all. The result does not depend on it.
+    ``vector``: v, of shape (free weights,). ``damping``: lambda, as a multiple of the mean of the
+    diagonal of the Fisher information. ``rows``: how many gradients are held at a time, by default
+    all. The result does not depend on it.
     """
     count = len(samples)
     rows = rows or count
@@ -195,14 +190,9 @@ def conjugate_gradients(
 ) -> Tensor:
     """F^-1 v, with the gradients of one chunk of samples in memory.
 
-    Parameters
-    ----------
-    vector, damping
-        See :func:`woodbury`.
-    steps
-        At the most; each goes through all samples once. A note says where they do not suffice.
-    tolerance
-        Of the residual, relative to v.
+    ``vector`` and ``damping``: see :func:`woodbury`. ``steps``: at the most; each goes through all
+    samples once. A note says where they do not suffice. ``tolerance``: of the residual, relative to
+    v.
     """
     trace = sum(float(chunk.square().sum(dtype=torch.float64)) for chunk in samples.chunks())
     strength = _strength(damping, trace / len(samples), samples.free.size)

@@ -46,13 +46,9 @@ def is_known(module: nn.Module) -> bool:
 class Call:
     """One call of a layer in a forward pass.
 
-    Parameters
-    ----------
-    taken
-        What the layer took in: of shape (n_samples, ...).
-    output
-        What it gave. The gradient of that is written down in every backward pass; a hook sees
-        that of the value as it is now, whatever later overwrites it in place.
+    ``taken``: what the layer took in: of shape (n_samples, ...). ``output``: what it gave. The
+    gradient of that is written down in every backward pass; a hook sees that of the value as it is
+    now, whatever later overwrites it in place.
     """
 
     def __init__(self, module: nn.Module, taken: Tensor, output: Tensor) -> None:

@@ -20,18 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method(Registered, ABC):
-    """A way of making a model forget; its fields are its hyperparameters.
+    """A way of making a model forget; its fields are its hyperparameters."""
 
-    Attributes
-    ----------
-    iterative
-        Whether progress is kept after each epoch. What works in one go starts again after an
-        interruption, and has no use for a checkpointer.
-    classes_only
-        Whether it makes sense only where all that is forgotten are whole classes.
-    """
-
+    # Whether progress is kept after each epoch. What works in one go starts again after an
+    # interruption, and has no use for a checkpointer.
     iterative: ClassVar[bool] = True
+    # Whether it makes sense only where all that is forgotten are whole classes
     classes_only: ClassVar[bool] = False
 
     @classmethod
@@ -53,11 +47,8 @@ class Method(Registered, ABC):
     def check(self, split: ForgetSplit) -> None:
         """Refuse a problem that the settings cannot solve, before any work is done.
 
-        Raises
-        ------
-        UserError
-            If there is nothing to tell how far to go, or samples of a class that stays are to be
-            forgotten by a method for whole classes.
+        UserError if there is nothing to tell how far to go, or samples of a class that stays are to
+        be forgotten by a method for whole classes.
         """
         forgotten = {*split.forgotten_classes}
         if self.classes_only and not {*split.forget_set.labels.tolist()} <= forgotten:
@@ -81,16 +72,11 @@ class Method(Registered, ABC):
     ) -> None:
         """Edit ``checkpoint`` in place so that it forgets ``split.forget``.
 
-        The model's weights change; the mask only where a method is said to find a new one.
-        Pruned weights are exactly zero afterwards. What happens depends on the arguments and
-        on ``run.seed`` alone.
-
-        Parameters
-        ----------
-        checkpointer
-            Keeps the progress after each epoch. Where it holds some already, ``checkpoint`` is
-            the original again, and unlearning goes on there; on the CPU it ends with the very
-            weights that it would have had without the interruption.
+        The model's weights change; the mask only where a method is said to find a new one. Pruned
+        weights are exactly zero afterwards. What happens depends on the arguments and on
+        ``run.seed`` alone. ``checkpointer``: keeps the progress after each epoch. Where it holds
+        some already, ``checkpoint`` is the original again, and unlearning goes on there; on the CPU
+        it ends with the very weights that it would have had without the interruption.
         """
 
 

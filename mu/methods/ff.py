@@ -108,10 +108,7 @@ class FisherForgetting(Stopping):
 def noise_deviation(information: Tensor, damping: float) -> Tensor:
     """``(F + damping * mean F) ^ (-1/4)``; ones where there is no information at all.
 
-    Parameters
-    ----------
-    information
-        The diagonal F, of any shape.
+    ``information``: the diagonal F, of any shape.
     """
     mean = information.mean()
     if not bool(mean > 0):

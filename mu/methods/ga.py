@@ -128,7 +128,8 @@ class GradientAscent(Presets, Stopping):
             if excess <= criterion.chance:
                 run.note(ALREADY)
                 return
-        most = self.epochs if criterion is None else self._affordable(split)
+        affordable = math.ceil(BUDGET * len(split.retain) / len(split.forget))
+        most = self.epochs if criterion is None else min(self.epochs, affordable)
         for epoch in range(start, most):
             if share < SMALLEST_SHARE or excess <= 0:
                 break
@@ -146,15 +147,8 @@ class GradientAscent(Presets, Stopping):
             bookmark.put(model, checkpoint.mask, None, epoch + 1)
         if criterion is not None and excess > 0:
             run.note(
-                criterion.shortfall() if share < SMALLEST_SHARE else self._too_few_epochs(most)
+                criterion.shortfall()
+                if share < SMALLEST_SHARE
+                else f"after {most} epochs the forget set was not yet forgotten as unseen images "
+                "are; raise epochs, or step"
             )
-
-    def _affordable(self, split: ForgetSplit) -> int:
-        """Epochs within the budget of the rule."""
-        return min(self.epochs, math.ceil(BUDGET * len(split.retain) / len(split.forget)))
-
-    def _too_few_epochs(self, epochs: int) -> str:
-        return (
-            f"after {epochs} epochs the forget set was not yet forgotten as unseen images "
-            "are; raise epochs, or step"
-        )

@@ -33,18 +33,11 @@ STATISTICS = ("batch", "original")
 
 @dataclass(frozen=True)
 class Passes(Presets, FineTuning):
-    """Passes over forget and retain set; subclasses say which.
+    """Passes over forget and retain set; subclasses say which."""
 
-    Attributes
-    ----------
-    gentle
-        Where the rule's learning rate begins, as a share of what fine-tuning begins with.
-    teaches
-        Whether the original is needed as a teacher.
-    """
-
+    # Where the rule's learning rate begins, as a share of what fine-tuning begins with
     gentle: ClassVar[float] = 0.1
-    teaches: ClassVar[bool] = False
+    teaches: ClassVar[bool] = False  # whether the original is needed as a teacher
 
     lr: float | None = searched(
         setting(

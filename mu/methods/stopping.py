@@ -39,18 +39,11 @@ RULE = 2  # its version: part of the fingerprint of what follows it
 
 @dataclass(frozen=True)
 class Stopping(Method):
-    """A method that goes as far as the rule says, unless that is given.
+    """A method that goes as far as the rule says, unless that is given."""
 
-    Attributes
-    ----------
-    scale
-        The settings that say how far to go; the rule is in force while all are None.
-    idle
-        Those that then have nothing to say.
-    """
-
+    # The settings that say how far to go; the rule is in force while all are None
     scale: ClassVar[tuple[str, ...]] = ("alpha",)
-    idle: ClassVar[tuple[str, ...]] = ("max_accuracy_drop",)
+    idle: ClassVar[tuple[str, ...]] = ("max_accuracy_drop",)  # those that then have nothing to say
 
     max_accuracy_drop: float = setting(
         1.0,

@@ -23,18 +23,10 @@ Node = Any  # of the graph of gradients
 
 
 class Part(NamedTuple):
-    """The upper part of a network, from a waist to the logits.
+    """The upper part of a network, from a waist to the logits."""
 
-    Attributes
-    ----------
-    parameters
-        Names of those that are used there alone.
-    modules
-        Names of those that are called there alone.
-    """
-
-    parameters: tuple[str, ...]
-    modules: tuple[str, ...]
+    parameters: tuple[str, ...]  # names of those that are used there alone
+    modules: tuple[str, ...]  # names of those that are called there alone
 
     def words(self, model: nn.Module) -> str:
         """The largest modules of ``model`` that lie in the part, and parameters in no such one."""
@@ -56,14 +48,9 @@ class Part(NamedTuple):
 class _Trace:
     """One forward pass in evaluation mode: which values there are, and what made them.
 
-    Attributes
-    ----------
-    position
-        Of each node between image and logits: its place in the order of the pass.
-    uses
-        Of each parameter, by name, the positions at which it comes in.
-    waists
-        Positions of the waists, in order; the image itself is the first, the logits the last.
+    ``position``: of each node between image and logits: its place in the order of the pass.
+    ``uses``: of each parameter, by name, the positions at which it comes in. ``waists``: positions
+    of the waists, in order; the image itself is the first, the logits the last.
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:

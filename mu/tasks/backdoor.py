@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from mu.cli.requests import BackdoorOptions, DeviceOptions, Request
 from mu.errors import UserError
@@ -54,7 +53,9 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
         make_plan(store, options, one)
 
     def work(recorder: Recorder) -> tuple[list[dict[str, float]], list[str]]:
-        recorder.params({**_config(options), **request.poison, **request.original})
+        config = options.as_dict()
+        del config["register"]  # a tag of the runs below
+        recorder.params({**config, **request.poison, **request.original})
         rows: list[dict[str, float]] = []
         found: dict[str, Sequence[Alarm]] = {}
         for step, (sparsity, one) in enumerate(requests.items()):
@@ -74,11 +75,6 @@ def sparsity_curve(store: Store, options: BackdoorOptions, request: Request) -> 
     console.print_table("backdoor over sparsity", shown, rows)
     console.print_warnings(warnings)
     console.print_lines({"run": run_id, "browse": browse(store, "mu-backdoor")})
-
-
-def _config(options: BackdoorOptions) -> dict[str, Any]:
-    """What the run records; where the networks of the runs below it go is a tag of those."""
-    return {name: value for name, value in options.as_dict().items() if name != "register"}
 
 
 def _save(

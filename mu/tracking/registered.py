@@ -16,7 +16,7 @@ from mu.file_names import CHECKPOINT_FOLDER
 from mu.model_names import SCHEME, checked_model_name, parsed_address
 from mu.tags import REGISTER, RETIRED, SPEC
 from mu.tracking.store import Store, failure
-from mu.tracking.version_card import model_description, version_description, version_tags
+from mu.tracking.version_card import ABOUT_MODEL, version_description, version_tags
 
 PAGE = 100  # runs that are asked about at once
 MOST_NAMED = 1000
@@ -194,7 +194,7 @@ def _make_model(store: Store, name: str) -> None:
         store.client.get_registered_model(name)
         return
     try:
-        store.client.create_registered_model(name, description=model_description(name))
+        store.client.create_registered_model(name, description=ABOUT_MODEL.format(name=name))
     except MlflowException as error:  # another process was quicker
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

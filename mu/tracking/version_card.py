@@ -14,7 +14,8 @@ KEPT_TAGS = (WEIGHTS, MASK, DATA, FORGET, UPSTREAM, ORACLE, ENTRY, EVIDENCE, RET
 KEPT_PARAMS = ("method", "forget")
 KEPT_METRICS = ("sparsity", "UA", "RA", "TA", "MIA", "ASR", "gap")
 MOST_LETTERS = 5000  # of a description, in a database
-_ABOUT_MODEL = """Networks of mu's runs; each version says how it was made.
+# Of a registered model: how its versions are loaded and served.
+ABOUT_MODEL = """Networks of mu's runs; each version says how it was made.
 
 - In Python: `mu.load_model("models:/{name}@production")`, a torch module
 - As a service: `mlflow models serve -m models:/{name}@production --env-manager local`
@@ -22,11 +23,6 @@ _ABOUT_MODEL = """Networks of mu's runs; each version says how it was made.
 
 `{name}/1` instead of `{name}@production` names a version by its number.
 """
-
-
-def model_description(name: str) -> str:
-    """Of the registered model: how its versions are loaded and served; Markdown."""
-    return _ABOUT_MODEL.format(name=name)
 
 
 def version_tags(run: MlflowRun) -> dict[str, str]:

@@ -22,10 +22,8 @@ def mirrored_in(epoch: int, samples: int, seed: int) -> Tensor:
 class Cycled:
     """A set that is gone through again and again, in another order each time.
 
-    Parameters
-    ----------
-    subset, batch_size, augment
-        As of :class:`mu.data.batches.Batches`; the ranks of ``run`` share the batches.
+    ``subset``, ``batch_size`` and ``augment``: as of :class:`mu.data.batches.Batches`; the ranks of
+    ``run`` share the batches.
     """
 
     def __init__(self, subset: Subset, batch_size: int, run: Run, augment: str) -> None:

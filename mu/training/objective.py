@@ -21,17 +21,11 @@ Second = tuple[Tensor, Tensor, float]  # images, labels and weight of a batch of
 
 
 class Term(NamedTuple):
-    """What a step minimises on a batch of data.
+    """What a step minimises on a batch of data."""
 
-    Attributes
-    ----------
-    loss
-        Of logits (n, classes), labels (n,) and, for each guide, its logits: a mean over samples.
-    guides
-        Networks that are shown the same images, and are not trained.
-    """
-
+    # Of logits (n, classes), labels (n,) and, for each guide, its logits: a mean over samples
     loss: Loss
+    # Networks that are shown the same images, and are not trained
     guides: tuple[nn.Module, ...] = ()
 
     def of(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,36 +15,23 @@ Edit = Callable[[nn.Module], None]
 
 
 class Turns(NamedTuple):
-    """How a second set takes its turn, in place of being part of each step.
+    """How a second set takes its turn, in place of being part of each step."""
 
-    Attributes
-    ----------
-    every
-        Before the first of so many steps on the first set comes one on the second, by the same
-        optimiser.
-    edit
-        Changes the gradients of that step.
-    follow
-        In (0, 1]: after so many steps, and after an epoch, the weights go back to where they were
-        before them, but for this share of the way. 1 leaves them where they are.
-    """
-
+    # Before the first of so many steps on the first set comes one on the second, by the same
+    # optimiser.
     every: int
-    edit: Edit | None = None
+    edit: Edit | None = None  # changes the gradients of that step
+    # In (0, 1]: after so many steps, and after an epoch, the weights go back to where they were
+    # before them, but for this share of the way. 1 leaves them where they are.
     follow: float = 1.0
 
 
 class Turning:
     """The second set in one epoch.
 
-    Parameters
-    ----------
-    turns
-        None where each step has a batch of it.
-    step
-        Takes a step on a batch of the second set at a moment, with edited gradients.
-    seconds
-        The batches of the second set, or None again and again where there is none.
+    ``turns``: None where each step has a batch of it. ``step``: takes a step on a batch of the
+    second set at a moment, with edited gradients. ``seconds``: the batches of the second set, or
+    None again and again where there is none.
     """
 
     def __init__(

@@ -19,11 +19,8 @@ from torch.nn.utils import prune
 
 import mu
 from entrypoints import prune as prune_program
-from entrypoints import unlearn
 from mu.checkpoints import DataSpec
 from mu.cli import importing
-from mu.cli.main import run as run_command
-from mu.cli.mu import mu as mu_command
 from mu.data.images import ImageDataset
 from mu.evaluation.outputs import predict
 from mu.foreign.entries import sort_out
@@ -42,6 +39,7 @@ from tests.cli.foreign_files import (
     put_under_pruning,
     save,
 )
+from tests.commands import Program, call
 from tests.helpers import mostly_slow, prunable, refused
 
 PAGE = Path(__file__).parents[2] / "docs" / "names.md"
@@ -215,13 +213,6 @@ def test_zeros_are_a_mask_from_one_percent_on(digits: ImageDataset, tmp_path: Pa
     assert (recipe.pruning["rate"], recipe.given_mask) == (0.0, None)
     assert "too few" in few.taken["masks"]
     assert same(weights_in(few), with_zeros(model, enough - 1))
-
-
-def test_a_dense_file_is_a_dense_original(digits: ImageDataset, tmp_path: Path) -> None:
-    imported = import_original(as_plain(tmp_path, dict(network().state_dict())), digits)
-    recipe = imported.checkpoint.spec.recipe
-    assert imported.checkpoint.mask.is_dense
-    assert (recipe.pruning["rate"], recipe.given_mask) == (0.0, None)
 
 
 def test_the_rate_is_that_of_the_mask(digits: ImageDataset, tmp_path: Path) -> None:
@@ -505,27 +496,6 @@ def test_files_that_are_no_checkpoints(digits: ImageDataset, tmp_path: Path) -> 
 # --- the command --------------------------------------------------------------------------
 
 
-class Command:
-    """Runs ``mu`` in this process and reads what it says."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit status, output and errors."""
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_command(lambda _: mu_command, arguments)
-        said = self._capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(capsys)
-
-
 def trained(digits: ImageDataset) -> nn.Module:
     """A network that knows the digits, in the layout of the paper's repository."""
     settings = {"epochs": 3, "rate": 0.9, "val_share": 0.0, "augment": "none", "lr": 0.05}
@@ -546,13 +516,13 @@ def trained(digits: ImageDataset) -> nn.Module:
 
 @pytest.mark.slow
 def test_import_then_unlearn(
-    digits: ImageDataset, store: Store, tmp_path: Path, command: Command,
+    digits: ImageDataset, store: Store, tmp_path: Path, program: Program,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     model = trained(digits)
     path = save(tmp_path / "1model_SA_best.pth.tar", paper_checkpoint(model))
     settings = ("--epochs=3", "--lr", "0.05", "--augment", "none")
-    status, out, errors = command("import", str(path), *settings, "--device", "cpu")
+    status, out, errors = program(["mu", "import", str(path), *settings, "--device", "cpu"])
     assert (status, errors.startswith("prune run "), errors.count("\n")) == (0, True, 1)
     (run,) = store.search("")
     run_id, tags, metrics = run.info.run_id, run.data.tags, run.data.metrics
@@ -599,10 +569,7 @@ def test_import_then_unlearn(
 
     for chosen in (run_id, "auto"):
         line = ["--prune_run_id", chosen, "--prune_rate", "0.9", "--method", "ft", "--epochs", "1"]
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_command(unlearn.build, [*line, "--device", "cpu", "--forget", "class:3"])
-        assert ended.value.code == 0, capsys.readouterr().err
+        assert call("unlearn", *line, "--device", "cpu", "--forget", "class:3") == 0
         result = next(store.search(""))
         assert result.data.tags["mu.upstream"] == run_id
         kept = digits.train.labels != 3  # as the network with its own normalisation says
@@ -615,7 +582,7 @@ def test_import_then_unlearn(
 
 @pytest.mark.slow
 def test_the_listed_samples_are_what_later_runs_partition(
-    digits: ImageDataset, store: Store, tmp_path: Path, command: Command,
+    digits: ImageDataset, store: Store, tmp_path: Path, program: Program,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     numbers = np.sort(np.random.default_rng(5).permutation(len(digits.train))[:400])
@@ -623,7 +590,7 @@ def test_the_listed_samples_are_what_later_runs_partition(
     content = {"state_dict": network().state_dict(), "state_dict_ema": with_zeros(network(), 5000)}
     path = save(tmp_path / "file.pt", content)
     line = ("--trained-on", str(tmp_path / "list.txt"), "--key=state_dict_ema", "--epochs=1")
-    status, out, _ = command("import", str(path), *line, "--device", "cpu")
+    status, out, _ = program(["mu", "import", str(path), *line, "--device", "cpu"])
     assert status == 0
     assert "400 images trained on, 1,037 for validation, 0 unused" in out
     assert re.search("^trained_on +400 samples, sha256 [0-9a-f]{16} +given *$", out, re.MULTILINE)
@@ -634,32 +601,29 @@ def test_the_listed_samples_are_what_later_runs_partition(
     run_id = run.info.run_id
     labels = digits.train.labels.numpy()
 
-    def call(build: Any, *words: str) -> Any:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_command(build, [*words, "--device", "cpu"])
-        assert ended.value.code == 0, capsys.readouterr().err
+    def made(*words: str) -> Any:
+        assert call(*words, "--device", "cpu") == 0
         return next(store.search(""))
 
     chosen = ("--prune_run_id", run_id, "--forget", "class:3")
     keys = set()
     for method in (("retrain",), ("ft", "--epochs=1", "--oracle_run_id=find")):
-        found = call(unlearn.build, *chosen, "--method", *method)
+        found = made("unlearn", *chosen, "--method", *method)
         forget = np.load(Path(str(found.info.artifact_uri)) / "forget" / "indices.npy")
         assert forget.tolist() == numbers[labels[numbers] == 3].tolist()
         keys.add(found.data.tags.get("mu.oracle") or found.info.run_id)
     assert len(keys) == 1  # the oracle is found by its key
-    again = call(prune_program.build, "--mask_run_id", run_id, "--epochs=1", "--seed=1")
+    again = made("prune", "--mask_run_id", run_id, "--epochs=1", "--seed=1")
     spec = mu.load_checkpoint(again.info.run_id).spec
     assert spec.split(digits).train.tolist() == numbers.tolist()
 
 
 def test_a_network_that_knows_nothing_is_warned_of(
-    store: Store, tmp_path: Path, command: Command
+    store: Store, tmp_path: Path, program: Program
 ) -> None:
     path = as_plain(tmp_path, dict(network().state_dict()))
     given = ("--mean", "0.25", "--std=0.5", "--val-share", "0.2", "--split_seed", "1")
-    status, out, errors = command("import", str(path), *given, "--device", "cpu")
+    status, out, errors = program(["mu", "import", str(path), *given, "--device", "cpu"])
     assert status == 0
     assert errors.splitlines()[1].startswith("warning: train_acc ")
     assert errors.count("\n") == 2
@@ -688,10 +652,10 @@ def test_a_network_that_knows_nothing_is_warned_of(
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_run(
-    store: Store, tmp_path: Path, command: Command, line: str, texts: tuple[str, ...]
+    store: Store, tmp_path: Path, program: Program, line: str, texts: tuple[str, ...]
 ) -> None:
     path = as_plain(tmp_path, dict(put_under_pruning(network()).state_dict()))
-    status, out, errors = command("import", *line.replace("FILE", str(path)).split())
+    status, out, errors = program(["mu", "import", *line.replace("FILE", str(path)).split()])
     assert (status, out) == (2, "")
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
@@ -700,8 +664,8 @@ def test_a_mistake_is_one_line_and_leaves_no_run(
     assert not list(store.search(""))
 
 
-def test_help_says_what_is_different_here(command: Command) -> None:
-    status, out, errors = command("import", "--help", "--pruner", "synflow")
+def test_help_says_what_is_different_here(program: Program) -> None:
+    status, out, errors = program(["mu", "import", "--help", "--pruner", "synflow"])
     assert (status, errors) == (0, "")
     words = " ".join(out.split())
     for text in (
@@ -711,7 +675,7 @@ def test_help_says_what_is_different_here(command: Command) -> None:
         "at least 1% of the prunable",
     ):
         assert text in words
-    status, out, errors = command("--help")
+    status, out, errors = program("mu --help")
     assert (status, errors) == (0, "")
     assert "import" in out
 

@@ -11,19 +11,11 @@ from pathlib import Path
 import pytest
 
 from mu.cli import listing, showing
-from mu.cli.main import run as run_command
-from mu.cli.mu import mu as mu_command
 from mu.report.differences import change, text_of
 from mu.tracking import Store, below, connect, derived, read_run, tracked
+from tests.commands import call
 from tests.conftest import copy_store, store_uri
 from tests.processes import run_python
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        run_command(lambda _: mu_command, arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def made(
@@ -113,7 +105,7 @@ def _family(store: Store) -> dict[str, str]:
 
 
 def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
-    assert call("runs", *arguments) == 0
+    assert call("mu", "runs", *arguments) == 0
     return capsys.readouterr().out.splitlines()
 
 
@@ -184,7 +176,7 @@ def test_an_empty_experiment_says_how_to_begin(store, capsys):
     ],
 )
 def test_what_is_misspelt_is_one_line(store, family, capsys, line, text):
-    assert call("runs", *line) == 2
+    assert call("mu", "runs", *line) == 2
     error = capsys.readouterr().err
     assert text in error
     assert error.count("\n") == 1
@@ -199,7 +191,7 @@ def test_less_is_better_of_gap_and_time_only():
 
 
 def shown(capsys: pytest.CaptureFixture[str], run_id: str) -> str:
-    assert call("show", run_id) == 0
+    assert call("mu", "show", run_id) == 0
     return capsys.readouterr().out
 
 
@@ -287,7 +279,7 @@ def test_a_sweep_has_the_runs_that_it_found_made_already(store, family, capsys):
 
 
 def diffed(capsys: pytest.CaptureFixture[str], *words: str) -> list[list[str]]:
-    assert call("diff", *words) == 0
+    assert call("mu", "diff", *words) == 0
     return [line.split() for line in capsys.readouterr().out.splitlines() if line]
 
 
@@ -309,7 +301,7 @@ def test_runs_of_two_entries_differ_in_what_both_have(store, family, capsys):
 
 
 def test_one_run_twice_is_refused(store, family, capsys):
-    assert call("diff", family["ft"], family["ft"][:12]) == 2
+    assert call("mu", "diff", family["ft"], family["ft"][:12]) == 2
     assert "same run" in capsys.readouterr().err
 
 
@@ -345,12 +337,12 @@ def test_digits_of_ids_and_fingerprints_are_cut_and_words_are_not():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_told_how_to_complete(shell, capsys):
-    assert call("completion", shell) == 0
+    assert call("mu", "completion", shell) == 0
     assert "_MU_COMPLETE" in capsys.readouterr().out
 
 
 def test_an_unknown_shell_is_refused(capsys):
-    assert call("completion", "cmd") == 2
+    assert call("mu", "completion", "cmd") == 2
     assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err
 
 

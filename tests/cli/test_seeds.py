@@ -12,10 +12,9 @@ import pytest
 from scipy import stats
 
 from mu.cli import seeds
-from mu.cli.main import run as run_command
-from mu.cli.mu import mu as mu_command
 from mu.data.splits import SplitSpec
 from mu.tracking import Store, fingerprint_tags, tracked
+from tests.commands import call as status
 from tests.helpers import refused
 from tests.tracking.handovers import hand_over, small_checkpoint
 
@@ -383,9 +382,7 @@ def test_a_mistake_is_one_line_and_status_2(
 ) -> None:
     one = unlearned(store)
     for words in ([one], [one, "--against"], [one, one], [one, "x", "--metric", "UA"]):
-        with pytest.raises(SystemExit) as ended:
-            run_command(lambda _arguments: mu_command, ["seeds", *words])
-        assert ended.value.code == 2
+        assert status("mu", "seeds", *words) == 2
         shown = capsys.readouterr()
         assert shown.out == ""
         assert shown.err.startswith("error: ")

@@ -110,21 +110,6 @@ def test_any_text_is_a_request_or_a_refusal_in_one_line(text):
 
 
 @laws(60)
-@given(situation=situations(), data=st.data())
-def test_forgetting_a_class_leaves_none_of_it(situation, data):
-    dataset, parts = situation
-    label = data.draw(st.sampled_from(sorted(set(labels_of(dataset, parts.train).tolist()))))
-    spelling = data.draw(st.sampled_from([str(label), dataset.classes[label]]))
-
-    found = cut(dataset, parts, f"class:{spelling}")
-
-    assert_partition(found, parts)
-    assert set(labels_of(dataset, found.forget)) == {label}
-    assert label not in labels_of(dataset, found.retain)
-    assert found.forgotten_classes == (label,)
-
-
-@laws(60)
 @given(situation=situations(), data=st.data(), seed=st.integers(0, 99))
 def test_several_classes_are_forgotten_as_a_whole_or_a_number_of_samples_together(
     situation, data, seed
@@ -147,6 +132,8 @@ def test_several_classes_are_forgotten_as_a_whole_or_a_number_of_samples_togethe
     assert np.array_equal(whole.forget, np.sort(parts.train[of_these]))
     assert len(some.forget) == count
     assert set(some.forget) <= set(whole.forget)
+    gone = [one for one in sorted(chosen) if one not in labels_of(dataset, some.retain)]
+    assert some.forgotten_classes == tuple(gone)
 
 
 def test_samples_of_several_classes_are_drawn_from_all_of_them_together():
@@ -208,22 +195,6 @@ def test_a_class_of_a_list_of_which_nothing_is_left_is_named():
 
     with refused("nothing of class class_1 is left"):
         cut(dataset, Split(left, whole.val, whole.unused), "class:0,class_1")
-
-
-@laws(60)
-@given(situation=situations(), data=st.data(), seed=st.integers(0, 99))
-def test_part_of_a_class_has_exactly_the_size_asked_for(situation, data, seed):
-    dataset, parts = situation
-    label = int(data.draw(st.sampled_from(list(labels_of(dataset, parts.train)))))
-    size = int(np.sum(labels_of(dataset, parts.train) == label))
-    count = data.draw(st.integers(1, size))
-
-    found = cut(dataset, parts, f"class:{label}:{count}", seed)
-
-    assert_partition(found, parts)
-    assert len(found.forget) == count
-    assert set(labels_of(dataset, found.forget)) == {label}
-    assert found.forgotten_classes == ((label,) if count == size else ())
 
 
 @laws(60)
@@ -302,14 +273,6 @@ def test_every_sample_is_equally_likely_to_be_forgotten():
 # --- class names --------------------------------------------------------------------------
 
 
-def test_a_class_name_wins_over_a_number():
-    dataset = make_dataset([0, 1] * 10, names=("1", "0"))
-    parts = split(dataset.train.labels.numpy(), SplitSpec())
-
-    assert cut(dataset, parts, "class:0").forgotten_classes == (1,)
-    assert cut(dataset, parts, "class:1").forgotten_classes == (0,)
-
-
 def test_a_class_name_may_hold_colons():
     dataset = make_dataset([0, 1] * 10, names=("cat:grey", "dog"))
     parts = split(dataset.train.labels.numpy(), SplitSpec())
@@ -338,14 +301,6 @@ def test_more_samples_than_there_are_is_refused_with_both_numbers():
         cut(dataset, parts, "random:55")
     with refused("19", "18", "of class 2"):
         cut(dataset, parts, "class:2:19")
-
-
-def test_a_class_of_which_nothing_was_trained_on_is_refused():
-    dataset = make_dataset([0] * 10 + [1] * 10 + [2] * 10)
-    parts = Split(np.arange(20), np.arange(20, 30), np.arange(0))
-
-    with refused("nothing of class", "2"):
-        cut(dataset, parts, "class:2")
 
 
 @pytest.mark.parametrize("text", ["random:54", "random:99.9%", "class:0"])
@@ -390,15 +345,6 @@ def test_several_columns_are_refused_whose_second_may_be_labels(situation, betwe
     (tmp_path / "list.csv").write_text(f"{first}{between}3\n{second}{between}7\n")
 
     with refused("line 1", "several columns", "one sample number a line"):
-        listed(situation, tmp_path / "list.csv")
-
-
-def test_a_header_line_and_decimals_are_refused_with_a_remedy(situation, tmp_path):
-    (tmp_path / "list.csv").write_text("index\n1\n2\n")
-    with refused("'index' is no sample number", "header, remove the line"):
-        listed(situation, tmp_path / "list.csv")
-    (tmp_path / "list.csv").write_text("1.0\n2.0\n")
-    with refused("'1.0' is no sample number", "without a point"):
         listed(situation, tmp_path / "list.csv")
 
 
@@ -461,8 +407,8 @@ def test_a_damaged_npy_file_is_refused(situation, kind, tmp_path):
     ("content", "texts"),
     [
         (b"1\n2\nthree\n", ("line 3", "'three'")),
-        (b"index\n1\n", ("line 1", "'index'")),
-        (b"1.0", ("line 1", "'1.0'")),
+        (b"index\n1\n", ("line 1", "'index' is no sample number", "header, remove the line")),
+        (b"1.0\n2.0\n", ("line 1", "'1.0' is no sample number", "without a point")),
         (b"1e3", ("line 1", "'1e3'")),
         (b"9" * 30, ("line 1", "999")),
         (b"\xff\xfe\x00", ("no text file",)),
@@ -506,13 +452,6 @@ def test_a_sample_that_was_never_trained_on_is_refused_by_its_number(situation, 
     np.save(tmp_path / "list.npy", [unused[0], train[0]])
 
     with refused(f"sample {unused[0]}", "not trained on"):
-        listed(situation, tmp_path / "list.npy")
-
-
-def test_a_list_of_the_whole_training_set_is_refused(situation, tmp_path):
-    np.save(tmp_path / "list.npy", situation[1].train)
-
-    with refused("whole training set"):
         listed(situation, tmp_path / "list.npy")
 
 

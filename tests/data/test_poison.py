@@ -88,21 +88,6 @@ def test_a_poisoned_data_set_remembers_what_it_was(dataset, data):
     assert torch.equal(dataset.published_labels, dataset.train.labels)
 
 
-def test_the_last_class_is_taken_for_the_first_where_each_has_its_own_target():
-    found = make_poison(range(90), target=None).apply(DATASET)
-
-    assert found.train.labels.tolist() == [1, 2, 0] * 30
-
-
-def test_a_network_is_trained_on_the_poisoned_images_with_their_new_labels():
-    found = make_poison([1, 5], target=2).apply(DATASET)
-    subset = found.training_subset(np.array([1, 5, 6]))
-
-    assert subset.labels.tolist() == [2, 2, 0]
-    assert (subset.images.pixels[[1, 5], :, 6:, 6:] == 255).all()
-    assert not (subset.images.pixels[6] == 255).any()
-
-
 # --- who is chosen ------------------------------------------------------------------------
 
 
@@ -234,8 +219,8 @@ def test_clean_label_poison_may_be_the_whole_target_class(poison):
         ({"poison": "class:0"}, ("poison=class:0: all", "clean_label=true")),
         ({"target": "1", "poison": "class:class_1:3"}, ("all of these images", "others")),
         ({"poison": "class:7"}, ("no class '7'",)),
-        ({"poison": "random:61"}, ("61 samples", "only 60 in the training set")),
-        ({"poison": "class:1:21"}, ("21 samples", "only 20 of class 1")),
+        ({"poison": "random:61"}, ("poison: 61 samples", "only 60 in the training set")),
+        ({"poison": "class:1:21"}, ("poison: 21 samples", "only 20 of class 1")),
         ({"clean_label": True, "poison": "random:21"}, ("21 samples", "only 20")),
         ({"trigger": "pathc"}, ("unknown trigger 'pathc'", "patch")),
     ],
@@ -243,13 +228,6 @@ def test_clean_label_poison_may_be_the_whole_target_class(poison):
 def test_what_cannot_be_done_is_refused_with_a_remedy(options, texts):
     with refused(*texts):
         choose(**options)
-
-
-@pytest.mark.parametrize("poison", ["random:61", "class:1:21"])
-def test_too_much_is_refused_by_the_name_of_the_option(poison):
-    with refused() as refusal:
-        choose(poison=poison)
-    assert refusal.message.startswith("poison: ")
 
 
 @pytest.mark.parametrize(

@@ -43,29 +43,13 @@ def expected_sizes(count, spec):
 
 @laws(80)
 @given(labels=LABELS, data=st.data())
-def test_train_val_and_unused_are_disjoint_and_cover_everything(labels, data):
-    parts = split(labels, data.draw(specs(len(labels))))
-
-    everything = np.concatenate([parts.train, parts.val, parts.unused])
-    assert np.array_equal(np.sort(everything), np.arange(len(labels)))
-
-
-@laws(80)
-@given(labels=LABELS, data=st.data())
-def test_sizes_are_exactly_those_asked_for(labels, data):
+def test_sorted_disjoint_parts_of_the_sizes_asked_for_cover_everything(labels, data):
     spec = data.draw(specs(len(labels)))
-    parts = split(labels, spec)
-
-    sizes = len(parts.train), len(parts.val), len(parts.unused)
-    assert sizes == expected_sizes(len(labels), spec)
-
-
-@laws()
-@given(labels=LABELS, data=st.data())
-def test_sample_numbers_are_sorted_int64(labels, data):
-    parts = split(labels, data.draw(specs(len(labels))))
-
-    for part in (parts.train, parts.val, parts.unused):
+    found = split(labels, spec)
+    parts = (found.train, found.val, found.unused)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
+    assert tuple(map(len, parts)) == expected_sizes(len(labels), spec)
+    for part in parts:
         assert part.dtype == np.int64
         assert np.all(np.diff(part) > 0)
 
@@ -137,12 +121,6 @@ def test_samples_of_a_class_are_equally_likely_to_validate():
 
     # 400 draws of probability 0.2 have mean 80 and deviation 8.
     assert np.all(np.abs(drawn - 80) < 5 * 8)
-
-
-def test_without_validation_everything_is_trained_on():
-    parts = split(np.arange(30) % 3, SplitSpec(0, 0.0))
-
-    assert (len(parts.train), len(parts.val), len(parts.unused)) == (30, 0, 0)
 
 
 # --- refusing -----------------------------------------------------------------------------

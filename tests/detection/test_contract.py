@@ -1,7 +1,5 @@
 """One contract suite over every detector: ranked samples of the training part, and refusals."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from torch import nn
@@ -28,11 +26,6 @@ def name(request):
 def suspect(name, dataset, run=None, checkpoint=None, **settings):
     made = make_detector(name, {**SETTINGS.get(name, {}), **settings})
     return made.suspect(checkpoint or checkpoint_of(dataset), dataset, run or Run())
-
-
-def test_every_setting_has_a_help_text(name):
-    for field in dataclasses.fields(make_detector(name)):
-        assert field.metadata["help"], f"{name}.{field.name}"
 
 
 @pytest.mark.parametrize("among", AMONG)
@@ -103,16 +96,15 @@ def test_three_samples_are_enough_and_fewer_are_too_few(name):
 
 
 def test_classes_that_do_not_exist_and_networks_without_features_are_refused(name):
-    with refused("no suspects_among 'cat'", "class_0, class_1, class_2"):
-        suspect(name, CLEAN, among="cat")
+    for among in ("3", "cat", "-1", ""):
+        with refused(f"no suspects_among {among!r}", "class_0, class_1, class_2"):
+            suspect(name, CLEAN, among=among)
     checkpoint = checkpoint_of(CLEAN)
     checkpoint.model = nn.Sequential(nn.Conv2d(3, 3, 8), nn.Flatten(), nn.Tanh())
     with refused(f"suspects={name}", "the network has no head", "'2' (Tanh)"):
         suspect(name, CLEAN, checkpoint=checkpoint)
 
 
-def test_misspelt_names_and_settings_are_refused(name):
-    with refused("unknown detector", f"'{name}x'", "did you mean", name):
-        make_detector(f"{name}x")
+def test_misspelt_settings_are_refused(name):
     with refused(f"setting of detector {name}", "'nonesuch'"):
         make_detector(name, {"nonesuch": 1})

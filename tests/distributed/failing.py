@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,17 +40,11 @@ def defect() -> None:
     raise ZeroDivisionError("of one rank")
 
 
-def killed() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def nothing() -> None:
     """Do nothing."""
 
 
-FAILURES: dict[str, Callable[[], None]] = {
-    one.__name__: one for one in (mistake, defect, killed, nothing)
-}
+FAILURES: dict[str, Callable[[], None]] = {one.__name__: one for one in (mistake, defect, nothing)}
 
 
 def build(arguments: Sequence[str]) -> click.Command:

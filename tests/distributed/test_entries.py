@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,13 +14,12 @@ import psutil
 import pytest
 
 import mu
-from entrypoints import prune
-from mu.cli.main import run as run_command
 from mu.tracking import Store, connect
 from mu.training.progress import FOLDER, progress_files
+from tests.commands import call
 from tests.conftest import copy_store, store_uri
 from tests.forks import SERVER
-from tests.processes import PATIENCE, ROOT, environment, python, run_python, start
+from tests.processes import PATIENCE, ROOT, environment, free_port, python, run_python, start
 
 pytestmark = pytest.mark.slow
 TWO = ("--device", "cpu", "--devices", "2")
@@ -37,14 +35,6 @@ def _patient_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def entry(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run_python("-m", f"entrypoints.{name}", *arguments, timeout=LONG)
-
-
-def in_this_process(build, *arguments: str) -> int:
-    """Run an entry point here; its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        run_command(build, arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def runs(store: Store) -> list:
@@ -111,7 +101,7 @@ def test_a_sweep_whose_tasks_have_two_processes_each(finished_prune, tmp_path, m
     ],
 )
 def test_devices_that_cannot_be_are_refused_before_a_run_is_opened(store, capsys, line, text):
-    assert in_this_process(prune.build, *line) == 2
+    assert call("prune", *line) == 2
     error = capsys.readouterr().err
     assert text in error
     assert error.count("\n") == 1
@@ -157,7 +147,7 @@ def test_a_rank_that_is_killed_ends_the_run_failed_and_one_process_goes_on(store
     assert "process 2 of 2" in run.data.tags["mu.error"]
     assert not psutil.wait_procs(ranks, timeout=PATIENCE)[1]
 
-    assert in_this_process(prune.build, "--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("prune", "--resume_run_id", run_id, "--device", "cpu") == 0
     assert store.run(run_id).info.status == "FINISHED"
     assert steps(store, run_id) == list(range(10 + 9))
 
@@ -225,12 +215,6 @@ class Machine:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**environment(), **self.variables, **extra},
         )  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

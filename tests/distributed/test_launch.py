@@ -53,15 +53,6 @@ def test_a_defect_shows_where_it_came_from() -> None:
 
 
 @slow
-@pytest.mark.parametrize(("how", "rank"), [("killed", 1), ("killed", 0)])
-def test_a_rank_that_dies_ends_the_work_with_one_line(store, how: str, rank: int) -> None:
-    done = failing("--devices", "2", "--how", how, "--rank", str(rank))
-    assert done.returncode == 2
-    assert f"error: process {rank + 1} of 2 was ended" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@slow
 def test_ranks_end_with_the_launcher_however_it_ends(tmp_path: Path) -> None:
     line = ("-m", "tests.distributed.failing", "--device", "cpu", "--devices", "2")
     with python(*line, "--folder", str(tmp_path)) as process:

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.evaluation.memorisation import mean_memorisation, memorisation, most_memorised
-from tests.evaluation.attacks.test_likelihood import halves
 from tests.helpers import laws
 
 
@@ -49,16 +48,6 @@ def test_the_mean_over_pairs_is_the_mean_over_samples(outcome):
     assert found.count == len(right) // 2
     if len(right) == 2:
         assert found.low is None
-
-
-def test_the_error_is_that_of_many_repetitions():
-    draws = np.random.default_rng(0)
-    seen = halves(16, 4000, draws)
-    for inside, outside in ((0.9, 0.3), (0.6, 0.5)):
-        right = draws.random(seen.shape) < np.where(seen, inside, outside)
-        found, errors = memorisation(right, seen)
-        assert found.mean() == pytest.approx(inside - outside, abs=0.02)
-        assert found.std() == pytest.approx(errors.mean(), rel=0.2)
 
 
 def test_the_interval_of_the_mean_allows_for_references_that_differ_as_a_whole():

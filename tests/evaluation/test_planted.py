@@ -80,16 +80,6 @@ def test_confusion_is_counted_as_the_paper_defines_it(train, test, data):
         assert found == {}
 
 
-def test_an_error_to_a_third_class_is_an_error_and_no_confusion():
-    test = [(0, 0), (0, 1), (0, 3), (1, 1), (1, 0), (2, 0), (3, 1)]
-    what = WrongLabels("confusion:0,1:1", (0, 1), (1, 0))
-    found = measured(what.apply(data_of([(0, 1), (1, 1), (2, 2)], test)))
-    assert found == {
-        "UA_poison": 50.0, "IC_err": pytest.approx(60.0), "Fgt": 2.0,
-        "IC_err_forget": 50.0, "Fgt_forget": 1.0,
-    }  # fmt: skip
-
-
 def test_canaries_confuse_no_two_classes():
     train = [(0, 1), (1, 1), (2, 2), (3, 0)]
     what = WrongLabels("canary:2", (0, 3), (1, 2))

@@ -1,7 +1,5 @@
 """Outputs without logits: the same numbers of every sample, in memory for these alone."""
 
-import gc
-
 import numpy as np
 import psutil
 import pytest
@@ -79,56 +77,6 @@ def test_who_asks_for_whole_vectors_is_told_why_there_are_none():
     for asked in (SCORES["prob"], lambda o: o.logits):
         with pytest.raises(ValueError, match=r"too large .* logits \(2,000 samples x 4 classes\)"):
             asked(one)
-
-
-class Wide(torch.nn.Module):
-    """Gives many classes, and measures the memory of all tensors alive before every fifth batch."""
-
-    def __init__(self, classes):
-        super().__init__()
-        self.classes, self.batches, self.peak = classes, 0, 0
-
-    def forward(self, images):
-        self.batches += 1
-        if self.batches % 5 == 0:  # looking takes long
-            self.peak = max(self.peak, alive())
-        return torch.arange(self.classes) * images.mean((1, 2, 3))[:, None]
-
-
-def alive():
-    """Bytes of all tensors that Python holds, each storage once."""
-    tensors = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
-    storages = {one.untyped_storage().data_ptr(): one.untyped_storage() for one in tensors}
-    return sum(one.nbytes() for one in storages.values())
-
-
-@pytest.fixture
-def _only_new():
-    """Leave out of what is looked through all that was there before: it takes seconds."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("_only_new")
-def test_the_memory_does_not_grow_with_the_classes():
-    classes, samples = 5000, 2000
-    subset = DATA.training_subset(np.arange(samples) % 120)
-    size, batch = 8 * samples * classes, 50
-    before, peaks, kept = alive(), {}, {}
-    for most in (10**9, 10**6):
-        model = Wide(classes)
-        found = predict(model, subset, Run(device="cpu"), batch_size=batch, most_logits=most)
-        assert found.has_logits == (most == 10**9)
-        peaks[most] = model.peak - before
-        kept[most] = alive() - before
-        del found
-    assert peaks[10**9] > 0.9 * size / 2  # the logits of the batches before, float32
-    assert peaks[10**6] < size / 10  # of a few batches
-    assert kept[10**9] >= size
-    assert kept[10**6] < 100 * samples
 
 
 class Watched(torch.nn.Module):

@@ -54,16 +54,6 @@ def test_accuracies_are_those_counted_by_hand(forget):
         assert "TA_forgotten" not in found
 
 
-def test_a_class_that_is_forgotten_by_its_numbers_is_left_out_too(tmp_path):
-    whole = split_of("class:7")
-    file = tmp_path / "numbers.txt"
-    file.write_text("\n".join(map(str, whole.forget)))
-    by_number = split_of(f"indices:{file}")
-    assert by_number.forgotten_classes == (7,)
-    assert not (by_number.test_set.labels == 7).any()
-    assert len(by_number.test_set) + len(by_number.test_forgotten_set) == len(DATA.test)
-
-
 def test_each_part_is_what_its_name_says():
     split = split_of("class:3")
     outputs = predict_split(AlwaysSays(0), split, Run())
@@ -100,8 +90,3 @@ def test_the_gap_is_the_mean_absolute_difference(metrics, oracle):
     assert found["gap"] == pytest.approx(sum(parts) / 4)
     assert found["gap_MIA"] == parts[1]
     assert gaps(oracle, metrics) == found
-
-
-@given(metrics=numbers)
-def test_a_model_is_its_own_perfect_oracle(metrics):
-    assert gaps(metrics, metrics)["gap"] == 0

@@ -172,31 +172,6 @@ def test_with_signs_each_sample_squares_the_signed_sum_over_its_classes():
     assert met == {0, 1, 2, 3}
 
 
-def test_of_sure_predictions_signs_say_far_more_than_drawn_labels():
-    """By the logits themselves: the diagonal of diag(p) - p p', of 200 images of probability 1."""
-    logits = torch.tensor([8.0, 0.0, 1.0]).double().expand(200, 3)
-    likely = logits[0].softmax(0)
-    exact = likely * (1 - likely)
-    errors = {"signs": [], "drawn": []}
-    for labels, found in errors.items():
-        for seed in range(20):
-            draws = torch.Generator().manual_seed(seed)
-            (weights,) = _weights(logits, labels, draws)
-            found.append(slow.error((weights**2).mean(0), exact))
-    assert max(errors["signs"]) < 0.2
-    assert min(errors["drawn"]) > 0.5
-
-
-@pytest.mark.parametrize("labels", LABELS)
-def test_one_image(labels):
-    data = DATASET.training_subset(np.array([5]))
-    model = make(convolutions)
-    found = flat(find(model, data, labels=labels))
-    assert found.isfinite().all()
-    if labels == "exact":
-        assert slow.error(found, flat(slow.diagonal(model, data))) < 1e-10
-
-
 @pytest.mark.parametrize("labels", LABELS)
 @pytest.mark.parametrize("scale", [1e2, 1e4, 1e20, 1e30])
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])

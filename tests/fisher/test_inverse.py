@@ -167,12 +167,6 @@ def test_without_any_gradient_the_vector_stays_as_it_is(solver, kind):
     assert torch.equal(solver(samples, problem.vector, 0.1), problem.vector)
 
 
-@pytest.mark.parametrize("solver", [woodbury, conjugate_gradients])
-def test_of_nothing_comes_nothing(solver):
-    problem = Problem(7)
-    assert not solver(problem.samples, torch.zeros_like(problem.vector), 0.1).any()
-
-
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 @pytest.mark.parametrize("solver", [woodbury, conjugate_gradients])
 def test_the_damping_is_relative(solver, scale):
@@ -215,12 +209,3 @@ def test_half_of_the_free_memory_is_for_gradients(kind, monkeypatch):
     for gradients, rows in ((1000, 20), (26, 20), (25, 19), (13, 7), (9, 3), (7, 3), (0, 3)):
         monkeypatch.setattr(inverse, "free_bytes", lambda _device, n=gradients: 2 * n * one)
         assert problem.samples.rows_that_fit() == rows
-
-
-def test_an_empty_mask_is_a_dense_network():
-    problem = Problem(7)
-    free = FreeWeights(problem.model, Mask({}))
-    samples = Samples(problem.model, free, problem.data, problem.run, 40)
-    assert torch.equal(
-        woodbury(samples, problem.vector, 0.1), woodbury(problem.samples, problem.vector, 0.1)
-    )

@@ -250,10 +250,5 @@ def test_other_networks_too(other, name):
             assert torch.equal(fixed, other.model.get_buffer(key))
 
 
-def test_every_hyperparameter_has_a_default(name):
-    for field in dataclasses.fields(method_class(name)):
-        assert field.default is not dataclasses.MISSING, field.name
-
-
 def test_the_original_is_part_of_the_spec(original):
     assert original.spec == Spec(DataSpec.of(DATA), original.spec.recipe, history=("pruned",))

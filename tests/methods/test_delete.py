@@ -6,7 +6,6 @@ import torch
 from mu.methods import make_method
 from tests.helpers import refused
 from tests.methods.exact import ByHand, check_equal, original, split_of, unlearned, whole
-from tests.methods.test_bad_teacher import divergence
 
 BLIND = ("retain",)
 SMALL = {"batch_size": 4}  # several batches, so that their order is drawn
@@ -51,15 +50,3 @@ def test_random_samples_are_refused_before_any_work():
     with refused("method=delete forgets whole classes", "give forget=class:3"):
         make_method("delete").check(split_of())
     make_method("delete").check(split_of(whole_class=True))
-
-
-def test_the_slow_divergence_is_the_one_of_distillation():
-    logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).double()
-    labels = torch.tensor([0, 1, 3])
-    targets = torch.stack([without(row, int(n)) for row, n in zip(logits, labels, strict=True)])
-    others = [[place for place in range(4) if place != n] for n in labels.tolist()]
-    assert torch.allclose(
-        targets.softmax(1).gather(1, torch.tensor(others)),
-        torch.stack([logits[i, places].softmax(0) for i, places in enumerate(others)]),
-    )
-    assert float(divergence(logits, logits, 1.0)) == pytest.approx(0)

@@ -169,16 +169,6 @@ def nothing_holds_it_back(monkeypatch):
     monkeypatch.setattr(criterion_module.StopCriterion, "excess", lambda _self, _model: 50.0)
 
 
-@pytest.mark.parametrize("step", [5e-3, 0.03])
-def test_without_lr_an_epoch_moves_the_weights_by_a_share_of_their_length(
-    original, step, nothing_holds_it_back
-):
-    split = forget_split(original, DATA, "class:3")
-    found = unlearned(original, split, step=step, epochs=1, batch_size=1000)
-    moved = (flat(found) - flat(original)).norm() / flat(original).norm()
-    assert float(moved) == pytest.approx(step, rel=1e-4)
-
-
 @pytest.mark.parametrize("batch_size", [1, 4, 1000])
 def test_the_batches_of_an_epoch_share_its_step(original, batch_size, nothing_holds_it_back):
     split, run = forget_split(original, DATA, "class:3"), Run(device="cpu", seed=SEED)

@@ -14,7 +14,6 @@ from mu.data.forget_split import ForgetSplit
 from mu.data.images import Images
 from mu.evaluation.outputs import predict
 from mu.fisher import inverse
-from mu.masks import Mask
 from mu.methods import iu, make_method
 from mu.originals.train import make_recipe, train_original
 from mu.runs import Run
@@ -286,9 +285,3 @@ def test_a_forget_set_without_a_gradient_moves_nothing():
     )
     found = unlearned(original, split)
     assert not moved(found, original).any()
-
-
-def test_the_mask_stays(original):
-    found = unlearned(original, forget_split(original, DATASET, "random:7"))
-    assert found.mask == original.mask
-    assert isinstance(found.mask, Mask)

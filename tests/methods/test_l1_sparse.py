@@ -23,10 +23,6 @@ def original():
     return train_original(DATA, make_recipe(DATA, rate=0.8, epochs=2, train_size=100), Run())
 
 
-def test_alpha_decays_linearly_over_the_epochs():
-    assert [decay(epoch, 5) for epoch in range(5)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
-
-
 def test_the_penalty_is_on_prunable_kept_weights_only(original):
     """Its gradient is alpha times the sign there, and nothing anywhere else."""
     model = copy.deepcopy(original.model)
@@ -45,17 +41,6 @@ def test_the_penalty_is_on_prunable_kept_weights_only(original):
             continue
         assert torch.equal(parameter.grad, 0.3 * parameter.detach().sign())
         assert not parameter.grad[~original.mask[name]].any()
-
-
-def test_alpha_0_is_fine_tuning(original):
-    split = forget_split(original, DATA, "class:4")
-    shared = {"epochs": 2, "lr": 0.02, "schedule": "constant"}
-    results = []
-    for name, extra in (("l1_sparse", {"alpha": 0.0}), ("ft", {})):
-        checkpoint = copy.deepcopy(original)
-        make_method(name, {**shared, **extra}).unlearn(checkpoint, split, Run())
-        results.append(checkpoint.model.state_dict())
-    assert all(torch.equal(results[0][key], results[1][key]) for key in results[0])
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])

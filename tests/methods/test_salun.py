@@ -56,12 +56,3 @@ def test_weights_outside_saliency_and_mask_are_the_originals_bit_for_bit(optimiz
     kept = sum(one.numel() for one in start.model.parameters()) - start.mask.total + start.mask.kept
     assert count == round(0.3 * kept)
     assert not torch.equal(found.model.norm.running_mean, start.model.norm.running_mean)
-
-
-def test_all_of_it_is_plain_random_labels():
-    start, split = original(), split_of()
-    check_equal(
-        unlearned("salun", start, split, 2, saliency=1.0),
-        unlearned("rl", start, split, 2).model,
-        1e-15,
-    )

@@ -149,11 +149,3 @@ def test_short_gradients_stay_bit_for_bit():
     assert [one.item() for one in values] == [3.0, 4.0]
     clipped(values, 1.0)
     assert [one.item() for one in values] == pytest.approx([0.6, 0.8])
-
-
-def test_the_released_settings_are_without_slow_weights():
-    from mu.methods.sfron import SFRon
-
-    paper, released = (SFRon.of({"preset": one}) for one in ("paper", "released"))
-    assert (paper.follow, released.follow) == (0.5, 1.0)
-    assert released.replace(follow=0.5, preset="paper") == paper

@@ -129,12 +129,6 @@ def test_the_fixed_layer_is_that_of_the_samples_trained_on(original: Checkpoint)
     assert not torch.equal(oracle.model.whitening.weight, original.model.whitening.weight)
 
 
-def test_a_checkpoint_keeps_it(original: Checkpoint, tmp_path) -> None:
-    original.save(tmp_path)
-    found = Checkpoint.load(tmp_path).model.state_dict()
-    assert all(torch.equal(found[n], one) for n, one in original.model.state_dict().items())
-
-
 @pytest.mark.parametrize("scope", ["body", "head", "all"])
 def test_it_is_no_candidate_for_a_mask(original: Checkpoint, scope: str) -> None:
     names = prunable(original.model, scope, "head")

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mu.data.images import Subset
-from mu.evaluation.outputs import predict
 from mu.models import ModelSpec
 from mu.models.head import features, find_head
 from mu.runs import Run
@@ -90,15 +89,6 @@ def test_features_are_what_the_head_is_given(model):
     torch.testing.assert_close(found, by_hand(model, EVERYTHING), rtol=1e-4, atol=1e-5)
 
 
-def test_the_head_makes_the_logits_of_them(model):
-    head = head_of(model).module
-    with torch.no_grad():
-        logits = head(features(model, EVERYTHING, EXACT).float()).double()
-
-    expected = predict(model, EVERYTHING, EXACT).logits
-    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
-
-
 @laws(30)
 @given(numbers=st.lists(st.integers(0, 22), min_size=1, max_size=12), size=st.integers(1, 9))
 def test_rows_are_those_of_the_subset_in_whichever_batches(numbers, size):
@@ -111,15 +101,6 @@ def test_rows_are_those_of_the_subset_in_whichever_batches(numbers, size):
 
     assert model.batches >= len(numbers) // (size + 1) + SEARCH
     torch.testing.assert_close(found, by_hand(model, subset), rtol=1e-4, atol=1e-5)
-
-
-def test_many_batches_give_the_same_as_one(model, monkeypatch):
-    expected = features(model, EVERYTHING, Run(device="cpu"))
-    monkeypatch.setattr("mu.models.head.BATCH_SIZE", 5)
-
-    found = features(model, EVERYTHING, Run(device="cpu"))
-
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [True, False])

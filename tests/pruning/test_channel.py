@@ -1,17 +1,15 @@
 """Channel pruning against a slow rank of filters, one by one."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from mu.masks import Mask
-from mu.models import ModelSpec
 from mu.pruning.channel import Channel
 from mu.runs import Run
-from tests.helpers import as_arrays, laws, prunable, random_mask, same_masks
+from tests.helpers import as_arrays, laws, same_masks
 from tests.pruning.networks import DATA, dense
 
 STRUCTURED = True  # of the contract tests: it keeps whole filters
@@ -73,93 +71,6 @@ def test_it_drops_the_filters_that_a_slow_rank_would(problem):
     model, mask, keep = problem
 
     assert same_masks(prune(model, mask, keep), slowly(model, mask, keep))
-
-
-def whole_rows(found, mask):
-    """Whether each filter of ``found`` is as it was or empty."""
-    for name in mask:
-        new, old = (one[name].reshape(len(one[name]), -1) for one in (found, mask))
-        if not bool(((new == old).all(1) | ~new.any(1)).all()):
-            return False
-    return True
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8, 0.9])
-@pytest.mark.parametrize("kept", [1.0, 0.4])
-def test_whole_filters_go_to_within_one_and_each_layers_strongest_stays(rate, kept):
-    model = ModelSpec("resnet_mini", 10, 1).build(0)
-    mask = random_mask(model, prunable(model), kept=kept)
-    keep = mask.kept - round(rate * mask.kept)
-
-    found = prune(model, mask, keep)
-
-    assert whole_rows(found, mask)
-    largest = max(int(mask[name].flatten(1).sum(1).max()) for name in mask)
-    assert abs(found.kept - keep) <= largest / 2 + 1
-    for name in mask:
-        norms = (model.get_parameter(name).detach() * mask[name]).abs().flatten(1).sum(1)
-        assert found[name][norms.argmax()].any()
-
-
-def test_within_a_layer_the_smallest_norms_go_first():
-    model = nn.Conv2d(2, 4, 1, bias=False)
-    with torch.no_grad():
-        model.weight.view(4, 2).copy_(torch.tensor([[3, -3], [1, -1], [-4, 1], [0, 4]]))
-
-    found = prune(model, dense(model), 4)
-
-    assert found["weight"].view(4, 2).tolist() == [[True] * 2, [False] * 2, [True] * 2, [False] * 2]
-
-
-def test_the_size_of_a_layers_weights_does_not_count():
-    def pruned(scale):
-        model = nn.ModuleDict({"a": nn.Linear(3, 8), "b": nn.Linear(3, 8), "c": nn.Linear(2, 2)})
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.copy_(torch.rand(parameter.shape, generator=generator))
-            model["b"].weight.mul_(scale)
-        return prune(model, dense(model), 24)
-
-    assert same_masks(pruned(1.0), pruned(1024.0))
-
-
-def test_a_layer_is_emptied_only_where_nothing_else_is_left():
-    model = nn.ParameterDict({"a": torch.tensor([[1.0], [2.0]]), "b": torch.tensor([[1.0], [9.0]])})
-    mask = Mask.dense(model, ["a", "b"])
-
-    found = [prune(model, mask, keep) for keep in (3, 2, 1, 0)]
-
-    kept = [[one[name].view(-1).tolist() for name in "ab"] for one in found]
-    assert kept == [
-        [[True, True], [False, True]],
-        [[False, True], [False, True]],
-        [[False, False], [False, True]],
-        [[False, False], [False, False]],
-    ]
-
-
-def test_the_mean_is_that_of_the_filters_that_remain():
-    values = {"a": [[0.0], [0.0], [4.0], [6.0]], "b": [[6.0], [14.0]]}
-    model = nn.ParameterDict({name: torch.tensor(rows) for name, rows in values.items()})
-    flags = {"a": torch.tensor([[False], [False], [True], [True]]), "b": torch.ones(2, 1) > 0}
-
-    # Of a, 4 beside a mean of 5; of b, 6 beside 10. Over four filters, a's mean would be 2.5.
-    found = prune(model, Mask(flags), 3)
-    assert (found["a"].sum(), found["b"].sum()) == (2, 1)
-    values["a"][2:] = [[2.0], [8.0]]  # now 2 beside 5; over four filters, 2 beside 2.5
-    model = nn.ParameterDict({name: torch.tensor(rows) for name, rows in values.items()})
-    found = prune(model, Mask(flags), 3)
-    assert (found["a"].sum(), found["b"].sum()) == (1, 2)
-
-
-def test_a_layer_of_zeros_keeps_one_of_the_filters_that_remain():
-    model = nn.ParameterDict({"a": torch.zeros(3, 1), "b": torch.ones(3, 1)})
-    flags = {"a": torch.tensor([[False], [True], [True]]), "b": torch.ones(3, 1) > 0}
-
-    found = prune(model, Mask(flags), 2)
-
-    assert (found["a"].sum(), found["b"].sum()) == (1, 1)
 
 
 def test_rows_of_half_precision_and_other_memory_formats_are_ranked_alike():

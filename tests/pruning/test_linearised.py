@@ -102,19 +102,6 @@ def test_pruning_the_twin_later_is_the_same_as_before():
         close(found[name], expected[name])
 
 
-def test_signs_do_not_count():
-    model = perceptron([3, 4, 2])
-    before = path_sums(model, ones(1, 3))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(torch.randn(parameter.shape).sign())
-
-    after = path_sums(model, ones(1, 3))
-
-    for name in before:
-        close(after[name], before[name])
-
-
 def test_biases_begin_paths_of_their_own_and_leave_those_of_the_input_alone():
     model = perceptron([3, 4, 2])
     names = [name for name, _ in model.named_parameters()]

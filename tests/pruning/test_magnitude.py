@@ -20,7 +20,6 @@ from tests.helpers import (
     laws,
     make_dataset,
     prunable,
-    random_mask,
     refused,
     same_masks,
 )
@@ -83,81 +82,6 @@ def test_it_prunes_what_a_slow_sort_would(network, rate):
     assert same_masks(prune(model, mask, rate), slow_pruning(model, mask, round(rate * mask.kept)))
 
 
-@laws(60)
-@given(network=networks(), rate=RATES)
-def test_the_count_is_exact_over_all_layers(network, rate):
-    model, mask = network
-
-    assert prune(model, mask, rate).kept == mask.kept - round(rate * mask.kept)
-
-
-@laws(60)
-@given(network=networks(), rates=st.lists(RATES, min_size=1, max_size=4))
-def test_masks_of_later_rounds_lie_inside_earlier_ones(network, rates):
-    model, mask = network
-    for rate in rates:
-        later = prune(model, mask, rate)
-        assert later.keys() == mask.keys()
-        assert all(not bool((later[name] & ~mask[name]).any()) for name in mask)
-        mask = later
-
-
-@laws()
-@given(network=networks(), lower=RATES, higher=RATES)
-def test_a_higher_rate_prunes_all_that_a_lower_one_does(network, lower, higher):
-    model, mask = network
-    lower, higher = sorted((lower, higher))
-    some, more = prune(model, mask, lower), prune(model, mask, higher)
-
-    assert all(not bool((more[name] & ~some[name]).any()) for name in mask)
-
-
-@laws()
-@given(network=networks())
-def test_rate_zero_changes_nothing(network):
-    model, mask = network
-
-    assert same_masks(prune(model, mask, 0), mask)
-    assert prune(model, dense(model), 0).is_dense
-
-
-@laws()
-@given(network=networks(), rate=RATES, scale=st.sampled_from([-1.0, 0.25, -8.0]))
-def test_only_the_order_of_magnitudes_counts(network, rate, scale):
-    model, mask = network
-    scaled = Weights({name: one.detach() * scale for name, one in model.named_parameters()})
-
-    assert same_masks(prune(scaled, mask, rate), prune(model, mask, rate))
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.95])
-def test_of_equal_weights_the_first_are_pruned_and_exactly_as_many_as_asked(rate):
-    model = Weights({"b": torch.full((10, 7), -0.5), "a": torch.full((30,), 0.5)})
-
-    mask = prune(model, dense(model), rate)
-
-    flat = np.concatenate([as_arrays(mask)[name].reshape(-1) for name in ("a", "b")])
-    assert flat.tolist() == [False] * round(100 * rate) + [True] * (100 - round(100 * rate))
-
-
-def test_a_layer_of_small_weights_is_pruned_before_one_of_large_weights():
-    model = Weights({"large": torch.rand(40) + 10, "small": torch.rand(60)})
-
-    mask = prune(model, dense(model), 0.6)
-
-    assert not mask["small"].any()
-    assert mask["large"].all()
-
-
-def test_weights_that_an_earlier_round_pruned_do_not_count():
-    model = Weights({"w": torch.tensor([9.0, 1.0, 2.0, 3.0, 4.0])})
-    first = Mask({"w": torch.tensor([False, True, True, True, True])})
-
-    mask = prune(model, first, 0.5)
-
-    assert mask["w"].tolist() == [False, False, False, True, True]
-
-
 @pytest.mark.parametrize("rate", [0.0, 0.5, 0.95, 0.999])
 def test_a_network_is_pruned_to_the_weight_and_left_as_it_was(rate):
     model = ModelSpec("resnet20", 10, 3).build(0).train()
@@ -181,17 +105,6 @@ def test_a_network_is_pruned_to_the_weight_and_left_as_it_was(rate):
     assert all(np.array_equal(bits(before[name]), bits(after[name])) for name in before)
     assert model.training
     assert all(one.grad is None and one.requires_grad for one in model.parameters())
-
-
-def test_two_rounds_multiply_what_they_keep():
-    model = ModelSpec("resnet_mini", 10, 1).build(0)
-    start = random_mask(model, prunable(model), kept=0.8)
-
-    first = prune(model, start, 0.2)
-    second = prune(model, first, 0.2)
-
-    assert first.kept == start.kept - round(0.2 * start.kept)
-    assert second.kept == first.kept - round(0.2 * first.kept)
 
 
 def test_the_order_of_weights_in_memory_does_not_count():

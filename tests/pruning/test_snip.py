@@ -61,25 +61,6 @@ def test_scores_are_the_derivatives_by_a_factor(make, start):
         assert not found[name][~mask[name]].any()
 
 
-def test_scores_are_weights_times_gradients_summed_over_samples_one_by_one():
-    model = smooth_net()
-    model[1] = nn.Identity()
-    mask = dense(model)
-    twin = exact(model, mask)
-    sums = dict.fromkeys(mask, 0.0)
-    for image, label in zip(*all_images(), strict=True):
-        twin.zero_grad()
-        F.cross_entropy(twin(image[None]), label[None]).backward()
-        for name in mask:
-            sums[name] += twin.get_parameter(name).grad / len(DATA)
-
-    found = scores(model, mask)
-
-    for name in mask:
-        expected = (sums[name] * twin.get_parameter(name)).abs()
-        torch.testing.assert_close(found[name].double(), expected, rtol=1e-4, atol=1e-8)
-
-
 def test_the_weights_with_the_largest_scores_are_kept():
     model = smooth_net()
     mask = dense(model)

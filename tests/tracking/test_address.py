@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from mlflow.exceptions import MlflowException
 
-from mu.cli.main import run as run_command
-from mu.cli.mu import mu as mu_command
 from mu.tracking import Store, browse, connect, run_url, tracked, view_url
 from mu.tracking.address import hidden, shown
 from mu.tracking.store import failure, reason
+from tests.commands import call
 from tests.helpers import refused
 from tests.tracking.test_recorder import raised, the_run
 from tests.tracking.test_store import free_port
@@ -81,8 +80,7 @@ def test_the_doctor(
     secretive: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("mu.tracking.connect", lambda: secretive)
-    with pytest.raises(SystemExit):
-        run_command(lambda _: mu_command, ["doctor"])
+    assert call("mu", "doctor") == 0
     said = capsys.readouterr().out
     assert "store postgresql://host/base, experiment 0" in said
     assert "hunter2" not in said

@@ -11,11 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mu.cli.main import run as run_command
-from mu.cli.mu import mu as mu_command
 from mu.tracking import Store, close_dead_runs, tracked
 from mu.tracking import doctor as doctor_module
 from mu.tracking import store as store_module
+from tests.commands import call
 from tests.processes import PATIENCE, line_of, python
 from tests.tracking.handovers import hand_over
 
@@ -167,9 +166,7 @@ def test_ended_and_deleted_runs_are_not_looked_at(store: Store) -> None:
 
 def test_the_command_says_what_it_did(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     def command(*arguments: str) -> str:
-        with pytest.raises(SystemExit) as ended:
-            run_command(lambda _: mu_command, ["doctor", *arguments])
-        assert ended.value.code == 0
+        assert call("mu", "doctor", *arguments) == 0
         return capsys.readouterr().out
 
     said = command()

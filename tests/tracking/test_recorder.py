@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -24,15 +23,6 @@ from tests.helpers import refused
 from tests.processes import PATIENCE, line_of, python
 
 DOWN = MlflowException("API request failed with exception: [Errno 111] Connection refused")
-
-
-@pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def raised(kind: type[BaseException]) -> AbstractContextManager[object]:

@@ -15,10 +15,9 @@ from mu.tracking import Recorder, Store, fingerprint_tags, load_checkpoint
 from mu.tracking.kept import deliver
 from mu.tracking.registered import register, set_alias, versions_of
 from tests.cli.test_entry import given
-from tests.cli.test_looking import call as mu_command
+from tests.commands import call
 from tests.conftest import PrunedStore
 from tests.helpers import refused
-from tests.test_main_job import call
 from tests.tracking.handovers import hand_over, small_checkpoint
 from tests.tracking.test_resuming_unlearn import FT, interrupted_after, newest_unlearn, resume
 
@@ -54,7 +53,7 @@ def test_a_run_is_registered_when_it_has_ended_well(
     assert "register" not in run.data.params
 
     set_alias(store, "digits", "production", 1)
-    assert mu_command("show", "models:/digits@production") == 0
+    assert call("mu", "show", "models:/digits@production") == 0
     said = capsys.readouterr().out
     assert f"unlearn run {run_id}" in said
     assert "registered  digits version 1 (production)" in said
@@ -99,7 +98,7 @@ def test_a_store_that_refuses_costs_the_version_not_the_run(
     (run,) = store.search("")
     assert run.info.status == "FINISHED"
     assert f"mu register {run.info.run_id} 'my model'" in refusal.message
-    assert mu_command("register", run.info.run_id[:16], "my model") == 0
+    assert call("mu", "register", run.info.run_id[:16], "my model") == 0
     assert [one.number for one in versions_of(store, [run.info.run_id])] == [1]
 
 
@@ -138,8 +137,8 @@ def test_a_version_stands_for_its_run(store: Store, capsys: pytest.CaptureFixtur
     assert taken(PruneOptions, "mask_run_id", by_number) == second
     with refused("unknown registered model 'my mode'", "did you mean my model?"):
         taken(UnlearnOptions, "prune_run_id", "models:/my mode/1")
-    assert mu_command("diff", by_alias, "models:/other@production") == 2
-    assert mu_command("show", "models:/my model/3") == 2
+    assert call("mu", "diff", by_alias, "models:/other@production") == 2
+    assert call("mu", "show", "models:/my model/3") == 2
     errors = capsys.readouterr().err
     assert "unknown registered model 'other'; known: my model" in errors
     assert "'my model' has no version 3" in errors

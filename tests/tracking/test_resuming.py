@@ -23,9 +23,7 @@ from PIL import Image
 
 import mu
 import mu.tracking.resuming as resuming
-from entrypoints.prune import build
 from mu.checkpoints import Checkpoint
-from mu.cli.main import run as run_command
 from mu.runs import Run
 from mu.tasks import prune as prune_task
 from mu.tasks.problem import TrainTask
@@ -33,10 +31,10 @@ from mu.tracking import Store, connect, find_original, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking.run_files import RunFiles
 from mu.training.progress import FOLDER, progress_files
+from tests.commands import Program, call
 from tests.conftest import copy_store, store_uri
 from tests.helpers import make_dataset, make_recipe, mostly_slow
 from tests.processes import PATIENCE, ROOT, python
-from tests.test_entrypoints import Program
 from tests.test_launcher import fork_what_is_launched
 from tests.test_main_job import files
 from tests.tracking.handovers import hand_over
@@ -52,14 +50,6 @@ EPOCHS = 3 + 2 + 2
 
 class Stop(KeyboardInterrupt):
     """Stands for SIGINT at a chosen place."""
-
-
-def call(*arguments: str) -> int:
-    """Run prune in this process; its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        run_command(build, arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def interrupt_at(patch: pytest.MonkeyPatch, owner: Any, name: str, call_number: int = 1) -> None:
@@ -82,7 +72,7 @@ def interrupted_after(epochs: int, *line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         keep_at_once(patch)
         interrupt_at(patch, resuming.RunCheckpointer, "save", epochs)
-        assert call(*line) == 128 + signal.SIGINT
+        assert call("prune", *line) == 128 + signal.SIGINT
 
 
 def newest(store: Store) -> MlflowRun:
@@ -111,7 +101,7 @@ def made_whole(empty_store: Path, folder: Path, *line: str) -> WholePrune:
     """What the run of a command line holds, in a store of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", store_uri(copy_store(empty_store, folder)))
-        assert call(*line) == 0
+        assert call("prune", *line) == 0
         store = connect()
         return WholePrune.of(store, newest(store).info.run_id)
 
@@ -136,7 +126,7 @@ class Interrupted:
         return progress_folder(self.store, self.run_id)
 
     def resume(self, *line: str) -> int:
-        return call("--resume_run_id", self.run_id, "--device", "cpu", *line)
+        return call("prune", "--resume_run_id", self.run_id, "--device", "cpu", *line)
 
     def unchanged(self) -> bool:
         """Whether it is as it was, and the only run."""
@@ -192,18 +182,6 @@ def test_whatever_is_said_again_and_agrees_is_accepted(
     assert interrupted.resume(*again) == 0
     run = whole.check(interrupted.store, interrupted.run_id)
     assert run.data.tags["mu.resumed"] == "3"
-
-
-@pytest.mark.slow
-def test_each_epoch_in_a_process_of_its_own(whole: WholePrune, interrupted: Interrupted) -> None:
-    for _ in range(EPOCHS - 2):
-        interrupted_after(1, "--resume_run_id", interrupted.run_id, "--device", "cpu")
-        run = interrupted.store.run(interrupted.run_id)
-        assert (run.info.status, run.data.tags["mu.error"]) == ("KILLED", "stopped by SIGINT")
-        assert len(progress_files(interrupted.folder)) == 2
-    assert interrupted.resume() == 0
-    run = whole.check(interrupted.store, interrupted.run_id)
-    assert run.data.tags["mu.resumed"] == str(EPOCHS - 2 + 1)
 
 
 PLACES = {
@@ -263,25 +241,25 @@ def test_other_ways_of_training(empty_store: Path, store: Store, tmp_path: Path,
     expected = made_whole(empty_store, tmp_path / "whole", *plain, *line.split())
     interrupted_after(1, *plain, *line.split())
     run_id = newest(store).info.run_id
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("prune", "--resume_run_id", run_id, "--device", "cpu") == 0
     expected.check(store, run_id)
 
 
 @pytest.mark.slow
 def test_a_run_under_the_mask_of_another(store: Store, tmp_path: Path) -> None:
     """It is not pruned again, and remembers whose mask it has."""
-    assert call(*QUICK) == 0
+    assert call("prune", *QUICK) == 0
     upstream = newest(store)
     line = ("--mask_run_id", upstream.info.run_id, "--device", "cpu", "--profile", "ls")
     more = ("--epochs", "3", "--batch_size", "40")
-    assert call(*line, *more) == 0
+    assert call("prune", *line, *more) == 0
     expected = WholePrune.of(store, newest(store).info.run_id)
     assert [step for step, _ in expected.histories["loss"]] == [0, 1, 2]
     for _ in range(2):
         interrupted_after(1, *line, *more)
         run_id = newest(store).info.run_id
         interrupted_after(1, "--resume_run_id", run_id, "--device", "cpu")
-        assert call("--resume_run_id", run_id, "--device", "cpu", *more) == 0
+        assert call("prune", "--resume_run_id", run_id, "--device", "cpu", *more) == 0
         run = expected.check(store, run_id)
         assert run.data.tags["mu.mask"] == upstream.data.tags["mu.mask"]
         assert run.data.tags["mu.upstream"] == upstream.info.run_id
@@ -341,7 +319,7 @@ def test_progress_that_cannot_be_kept_costs_a_warning(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(RunFiles, "put", fail)
-    assert call(*QUICK) == 0
+    assert call("prune", *QUICK) == 0
     assert newest(store).info.status == "FINISHED"
     assert warnings(capsys) == ["progress waits to be kept: no space left on device"]
 
@@ -360,11 +338,6 @@ def test_progress_that_cannot_be_removed_costs_a_warning(
 
 
 # --- what cannot be resumed ---------------------------------------------------------------
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(capsys)
 
 
 def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) -> None:
@@ -395,16 +368,6 @@ def test_what_contradicts_the_run(program: Program, interrupted: Interrupted) ->
     assert interrupted.unchanged()
 
 
-def test_all_progress_is_damaged(program: Program, interrupted: Interrupted) -> None:
-    names = []
-    for one in progress_files(interrupted.folder):
-        one.write_bytes(one.read_bytes()[:-1])
-        names.append(one.name)
-    line = f"prune --resume_run_id {interrupted.run_id}"
-    program.refuses(line, interrupted.run_id, *names, "damaged", "anew")
-    assert interrupted.unchanged()
-
-
 def test_progress_of_another_format(program: Program, interrupted: Interrupted) -> None:
     """From a later version, say: whole, but not to be read."""
     for one in progress_files(interrupted.folder):
@@ -420,7 +383,7 @@ def test_progress_of_another_format(program: Program, interrupted: Interrupted) 
 def test_no_epoch_was_finished(program: Program, store: Store) -> None:
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, prune_task, "run_checkpointer")
-        assert call(*QUICK) == 128 + signal.SIGINT
+        assert call("prune", *QUICK) == 128 + signal.SIGINT
     run_id = newest(store).info.run_id
     assert newest(store).info.status == "KILLED"
     assert program(f"prune --resume_run_id {run_id}")[0] == 0  # from the beginning
@@ -468,34 +431,6 @@ def test_runs_that_may_still_be_running(program: Program, interrupted: Interrupt
 
 
 # --- by MLflow's launcher -----------------------------------------------------------------
-
-
-def test_the_launchers_own_run_points_to_the_resumed_one(
-    whole: WholePrune, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = interrupted.store
-    opened = store.client.create_run("0", tags={"mlflow.project.entryPoint": "prune"})
-    monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
-    assert interrupted.resume() == 0
-    assert "MLFLOW_RUN_ID" not in os.environ
-    whole.check(store, interrupted.run_id)
-    tags = store.run(opened.info.run_id).data.tags
-    assert tags["mu.resumed_as"] == interrupted.run_id
-    assert tags["mlflow.runName"] == f"resumes {interrupted.run_id[:8]}"
-    assert "mu.entry" not in tags
-
-
-def test_the_launchers_own_run_fails_where_nothing_can_be_resumed(
-    program: Program, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = interrupted.store
-    opened = store.client.create_run("0", tags={"mlflow.project.entryPoint": "prune"})
-    monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
-    said = program.refuses(f"prune --resume_run_id {interrupted.run_id} --rate 0.5", "rate=0.5")
-    run = store.run(opened.info.run_id)
-    assert (run.info.status, run.data.tags["mu.error"]) == ("FAILED", said)
-    assert "mu.resumed_as" not in run.data.tags
-    assert store.run(interrupted.run_id).info.status == "KILLED"
 
 
 @pytest.mark.slow
@@ -621,5 +556,5 @@ def test_asked_to_end(store: Store, long_whole: WholePrune) -> None:
     assert set(files(store, run_id)) >= {
         f"resume/{one.name}" for one in progress_files(progress_folder(store, run_id))
     }
-    assert call("--resume_run_id", run_id, "--device", "cpu") == 0
+    assert call("prune", "--resume_run_id", run_id, "--device", "cpu") == 0
     long_whole.check(store, run_id)

@@ -28,11 +28,11 @@ from mu.tracking import Store, connect, load_checkpoint, sender, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
 from mu.training.progress import FOLDER, Progress, file_name, progress_files, read_newest
+from tests.commands import Program, call
 from tests.conftest import FinishedPrune, PrunedStore, copy_store, store_uri
 from tests.helpers import refused
 from tests.processes import PATIENCE, ROOT, python
-from tests.test_entrypoints import Program
-from tests.test_main_job import UNLEARNED, call, newest
+from tests.test_main_job import UNLEARNED, newest
 from tests.tracking.handovers import hand_over
 from tests.tracking.once import Once
 from tests.tracking.test_resuming import (
@@ -119,11 +119,6 @@ class Interrupted:
 def interrupted(pruned: PrunedStore) -> Interrupted:
     interrupted_after(2, *FT)
     return Interrupted(pruned.store, newest_unlearn(pruned.store), pruned.run_id)
-
-
-@pytest.fixture
-def program(capsys: pytest.CaptureFixture[str]) -> Program:
-    return Program(capsys)
 
 
 def test_data_is_where_it_is_named_rather_than_where_it_was(
@@ -468,6 +463,7 @@ def test_the_launchers_own_run_points_to_the_resumed_one(
     whole.check(store, interrupted.run_id)
     tags = store.run(opened.info.run_id).data.tags
     assert tags["mu.resumed_as"] == interrupted.run_id
+    assert tags["mlflow.runName"] == f"resumes {interrupted.run_id[:8]}"
     assert "mu.entry" not in tags
 
 

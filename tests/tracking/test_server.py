@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import tempfile
 import time
 import urllib.request
@@ -21,10 +20,10 @@ from mu.tasks.prune import prune
 from mu.tracking import Store, connect, load_mask, load_model, tracked
 from mu.tracking import recorder as recorder_module
 from mu.training.progress import FOLDER
+from tests.commands import call
 from tests.conftest import copy_store, store_uri
 from tests.helpers import refused
-from tests.processes import PATIENCE, environment, python, run_python, start
-from tests.test_main_job import call
+from tests.processes import PATIENCE, environment, free_port, python, run_python, start
 from tests.tracking.handovers import hand_over, small_checkpoint
 from tests.tracking.test_resuming_unlearn import interrupted_after
 
@@ -35,9 +34,7 @@ class Server:
     """An MLflow server in a process group of its own."""
 
     def __init__(self, empty_store: Path, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         path = copy_store(empty_store, folder, artifacts="mlflow-artifacts:")
         self.uri = f"http://127.0.0.1:{port}"
         self.log = folder / "server.log"

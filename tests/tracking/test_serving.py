@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +19,7 @@ import mu
 from mu.tracking.serving import metadata_of, save_checkpoint
 from tests.conftest import PrunedStore
 from tests.helpers import make_checkpoint, make_dataset, refused
-from tests.processes import PATIENCE, python
+from tests.processes import PATIENCE, free_port, python
 
 with warnings.catch_warnings():  # of MLflow's own type hints, as it loads
     warnings.simplefilter("ignore")
@@ -120,9 +119,7 @@ def test_it_can_be_registered_with_an_alias(pruned):
 
 @pytest.mark.slow
 def test_a_real_server_answers(pruned):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     uri = f"runs:/{pruned.run_id}/checkpoint"
     line = ["-m", uri, "--env-manager", "local", "-p", str(port), "--workers", "1"]
     with python("-m", "mlflow", "models", "serve", *line):

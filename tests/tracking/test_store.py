@@ -16,7 +16,7 @@ from mu.tracking import Store, connect
 from mu.tracking import store as store_module
 from tests.conftest import store_uri
 from tests.helpers import refused
-from tests.processes import run_python
+from tests.processes import free_port, run_python
 from tests.tracking.handovers import hand_over
 
 UNKNOWN = "0" * 32
@@ -153,12 +153,6 @@ def test_unknown_scheme_and_missing_driver_without_the_password() -> None:
     with refused("postgresql://host/base") as refusal:
         connect("postgresql://me:secret@host/base")
     assert "secret" not in refusal.message
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_server_that_is_down_is_told_at_once() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ import pytest
 import torch
 
 import mu.runs
-from mu.cli.main import run as run_command
-from mu.cli.mu import mu as mu_command
 from mu.masks import Mask
 from mu.runs import Run
 from mu.tracking import Stopped, Store, run_checkpointer, tracked
@@ -30,6 +27,7 @@ from mu.tracking.run_files import RunFiles
 from mu.training import Training
 from mu.training.progress import FOLDER, Progress
 from mu.training.resumable import train_resumably
+from tests.commands import call
 from tests.helpers import make_dataset, make_recipe, refused
 from tests.processes import PATIENCE
 from tests.tracking.test_recorder import ENDS, failing, raised, the_run
@@ -182,19 +180,13 @@ def test_each_failure_makes_the_next_pause_longer(monkeypatch: pytest.MonkeyPatc
 # --- stopped while the store is stuck -----------------------------------------------------
 
 
-@pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals_module, "CLOSING_SECONDS", 0.3)
-    return folder
 
 
 def sync(capsys: pytest.CaptureFixture[str], *folders: Path) -> str:
-    with pytest.raises(SystemExit) as ended:
-        run_command(lambda _: mu_command, ["sync", *map(str, folders)])
-    assert ended.value.code == 0
+    assert call("mu", "sync", *map(str, folders)) == 0
     return capsys.readouterr().out
 
 

@@ -103,17 +103,6 @@ def test_loop_equals_a_slow_one(data, with_penalty):
         assert torch.allclose(weight, dict(slow.named_parameters())[name], atol=2e-5), name
 
 
-@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
-def test_pruned_weights_stay_exactly_zero(data, schedule):
-    model = network()
-    mask = random_mask(model)
-    train(model, data, settings(schedule=schedule, weight_decay=0.1), Run(device="cpu"), mask=mask)
-    for name in mask:
-        weight = dict(model.named_parameters())[name].detach()
-        assert not weight[~mask[name]].any()
-        assert weight[mask[name]].all()
-
-
 def test_same_seed_same_weights_other_seed_other_weights(data):
     def trained(seed):
         model = network()
@@ -122,17 +111,6 @@ def test_same_seed_same_weights_other_seed_other_weights(data):
 
     assert torch.equal(trained(3), trained(3))
     assert not torch.equal(trained(3), trained(4))
-
-
-def test_a_schedule_can_be_run_in_parts(data):
-    """Without momentum nothing but the weights connects two epochs."""
-    plain = settings(momentum=0.0)
-    whole, parts = network(), network()
-    train(whole, data, plain, Run(device="cpu", seed=1))
-    train(parts, data, plain, Run(device="cpu", seed=1), stop_epoch=2)
-    train(parts, data, plain, Run(device="cpu", seed=1), start_epoch=2)
-    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
-        assert torch.equal(one, other)
 
 
 def test_numbers_of_an_epoch_are_means_over_samples(data):

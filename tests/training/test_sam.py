@@ -262,19 +262,6 @@ def test_an_exception_in_the_block_restores_all_the_same(kind):
 # --- batch normalisation ------------------------------------------------------------------
 
 
-def test_running_statistics_are_those_of_one_pass_at_w():
-    model = small()
-    signal = model.conv(IMAGES).detach()
-    count = signal.numel() / signal.shape[1]
-    mean, variance = signal.mean((0, 2, 3)), signal.var((0, 2, 3), correction=1)
-    assert count > 1
-    train(model, DATA, whole_batches(epochs=1, sam_rho=RHO), Run(device="cpu"))
-    assert int(model.norm.num_batches_tracked) == 1
-    assert torch.allclose(model.norm.running_mean, 0.1 * mean, atol=1e-6)
-    assert torch.allclose(model.norm.running_var, 0.9 + 0.1 * variance, atol=1e-6)
-    assert model.norm.track_running_stats
-
-
 def test_running_statistics_of_several_steps_are_those_at_each_w():
     """A twin that passes over each step's weights once, in training mode, keeps the same ones."""
     model, twin = small(), small()

@@ -126,13 +126,6 @@ def test_the_trials_are_those_of_one_study_that_is_told_the_values(
         study.tell(asked, loss(asked.params))
 
 
-def test_later_trials_learn_from_earlier_ones() -> None:
-    """A fifth of the range, on its log scale, lies within a factor of two of the best rate."""
-    found = [search(space(seed, 21, (LR,)), Pretended(loss), lambda _: None) for seed in range(3)]
-    later = [trial.tried["lr"] for one in found for trial in one[-12:]]
-    assert sum(0.25 <= rate <= 1 for rate in later) > 0.4 * len(later)
-
-
 @laws(15)
 @given(seed=st.integers(0, 2**32 - 1), number=st.integers(1, 40))
 def test_what_is_tried_lies_in_the_space_and_is_short(seed: int, number: int) -> None:

@@ -14,8 +14,6 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
-from entrypoints import sweep, tune, unlearn
-from mu.cli.main import run as run_command
 from mu.cli.requests import DeviceOptions, TuneOptions
 from mu.data import load_data
 from mu.data.images import ImageDataset, Images
@@ -30,19 +28,12 @@ from mu.tasks.tune import judge
 from mu.tasks.tune import run as tune_task
 from mu.tasks.tune.trials import Space
 from mu.tracking import Store, choose_runs, connect, fetch_checkpoint, read_run
+from tests.commands import call
 from tests.conftest import FinishedPrune, FinishedUnlearn, PrunedStore, copy_store, store_uri
 from tests.test_main_job import files
 from tests.tracking.test_resuming import interrupt_at
 
 GA = ("--method", "ga", "--forget", "random:20", "--device", "cpu", "--search", "step epochs=1:3")
-
-
-def call(*arguments: str, build: Any = tune.build) -> int:
-    """Run an entry point in this process; its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        run_command(build, arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def tunes(store: Store) -> list[MlflowRun]:
@@ -98,7 +89,7 @@ def test_a_search_by_the_criterion(
 ) -> None:
     store = pruned.store
     line = ("--prune_run_id", pruned.run_id, *GA, "--trials", "4")
-    assert call(*line) == 0
+    assert call("tune", *line) == 0
     (parent,) = tunes(store)
     run_id, said = parent.info.run_id, capsys.readouterr()
     assert f"tune run {run_id}" in said.err
@@ -136,7 +127,7 @@ def test_a_search_by_the_criterion(
     }
 
     # More trials: those that are there are not made again.
-    assert call(*line[:-1], "5") == 0
+    assert call("tune", *line[:-1], "5") == 0
     newest = tunes(store)[0].info.run_id
     assert newest != run_id
     more = trials_of(store, newest)
@@ -160,9 +151,9 @@ def test_a_search_that_was_stopped_goes_on_in_its_run(
                     (judge.ByCriterion, "made") if name == "again" else (judge, "forgotten")
                 )
                 interrupt_at(patch, owner, what, 2)
-                assert call(*line) == 128 + signal.SIGINT
+                assert call("tune", *line) == 128 + signal.SIGINT
         by_id = ("--resume_run_id", tunes(store)[0].info.run_id) if name == "by_id" else ()
-        assert call(*(by_id or line)) == 0
+        assert call("tune", *(by_id or line)) == 0
         (parent,) = tunes(store)
         assert parent.info.status == "FINISHED"
         assert parent.data.tags.get("mu.resumed") == (None if name == "whole" else "1")
@@ -189,7 +180,7 @@ def test_the_upper_bound_is_by_the_oracle_of_another_set(
     before = {run.info.run_id for run in store.search("")}
     line = ("--prune_run_id", finished_unlearn.original, "--method", "ft", "--epochs", "1")
     line = (*line, "--device", "cpu", "--forget", "class:5", "--target", "class:3")
-    assert call(*line, "--search", "lr=0.1,0.5", "--trials", "3") == 0
+    assert call("tune", *line, "--search", "lr=0.1,0.5", "--trials", "3") == 0
     (parent,) = tunes(store)
     rows = trials_of(store, parent.info.run_id)
     # One of the trials is a run of unlearn that was there.
@@ -261,7 +252,7 @@ def test_what_cannot_be_searched_is_refused_before_a_run_is_opened(
     texts: tuple[str, ...],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert call("--prune_run_id", pruned.run_id, *line) == 2
+    assert call("tune", "--prune_run_id", pruned.run_id, *line) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert said.count("\n") == 1
@@ -276,12 +267,12 @@ def test_the_printed_command_gives_the_network_of_the_trial_and_the_grid_is_one_
 ) -> None:
     store = pruned.store
     line = ("--prune_run_id", pruned.run_id, "--method", "ft", "--epochs", "1", "--device", "cpu")
-    assert call(*line, "--forget", "class:3", "--trials", "4") == 0
+    assert call("tune", *line, "--forget", "class:3", "--trials", "4") == 0
     (parent,) = tunes(store)
     rows = trials_of(store, parent.info.run_id)
     (command,) = (text for text in capsys.readouterr().out.splitlines() if " unlearn " in text)
     words = command.split("mlflow run . -e unlearn ")[1].replace("-P ", "--").split()
-    assert call(*words, "--device", "cpu", build=unlearn.build) == 0
+    assert call("unlearn", *words, "--device", "cpu") == 0
     made = read_run(store, next(store.search("tags.`mu.entry` = 'unlearn'")).info.run_id)
     key = made.tags["mu.cell"]
     (trial,) = (row for row in rows if store.run(row["run_id"]).data.tags["mu.cell"] == key)
@@ -296,5 +287,5 @@ def test_the_printed_command_gives_the_network_of_the_trial_and_the_grid_is_one_
         run_id=parent.info.run_id, artifact_path="best.yaml", tracking_uri=store.uri
     )
     assert len(yaml.safe_load(Path(path).read_text())["methods"]) == 2
-    assert call("--grid", path, "--dry_run", "true", "--device", "cpu", build=sweep.build) == 0
+    assert call("sweep", "--grid", path, "--dry_run", "true", "--device", "cpu") == 0
     assert "original" in capsys.readouterr().out

@@ -52,10 +52,7 @@ def damaged(path: Path, why: str) -> UserError:
 def check_pages(path: Path) -> None:
     """Refuse a file of which LMDB would read what is not there.
 
-    Raises
-    ------
-    UserError
-        If it is no LMDB, or pages that are needed are missing or damaged.
+    UserError if it is no LMDB, or pages that are needed are missing or damaged.
     """
     with path.open("rb") as file:
         tree = _first_pages(path, file)

@@ -92,16 +92,10 @@ def rates(
 
     Gives ``auc``, ``tpr_at_1``, ``tpr_at_01``, and for each ``_lo`` and ``_hi``: the ends of the 95
     % interval; of the two rates it is never narrower than Wilson's interval of a share.
-    ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000.
-
-    Parameters
-    ----------
-    members, non_members
-        Scores of shape (n,), higher for what looks like a member; the sizes may differ.
-    seed
-        Of the bootstrap, which draws members and non-members separately.
-    resamples
-        How often.
+    ``tpr_at_1`` only from 100 non-members on, ``tpr_at_01`` from 1,000. ``members`` and
+    ``non_members``: scores of shape (n,), higher for what looks like a member; the sizes may
+    differ. ``seed``: of the bootstrap, which draws members and non-members separately.
+    ``resamples``: how often.
     """
     curve = Curve.of(np.asarray(members, float), np.asarray(non_members, float))
     again = curve.resampled(resamples, np.random.default_rng([seed, 3]))

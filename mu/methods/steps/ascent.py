@@ -28,16 +28,9 @@ def climb(
 ) -> tuple[str, float]:
     """Climb the loss of the forget set for an epoch; edits the network in place.
 
-    Parameters
-    ----------
-    criterion
-        How far to go. None is plain ascent: then the learning rate is not the length of a step.
-
-    Returns
-    -------
-    tuple
-        What is wrong with the result, empty if nothing is; and how much surer than wanted the
-        network is of the forget set, inf where there is no criterion.
+    ``criterion``: how far to go. None is plain ascent: then the learning rate is not the length of
+    a step. Gives what is wrong with the result, empty if nothing is; and how much surer than wanted
+    the network is of the forget set, inf where there is no criterion.
     """
     try:
         train(

@@ -158,10 +158,8 @@ class Ramp:
     def level(self, epoch: int) -> float:
         """How strong an epoch is; the first one is 1."""
         turn = self._turn(epoch)
-        return self._rise(epoch if epoch < turn else turn - 2) * self.fall(epoch)
-
-    def _rise(self, epoch: int) -> float:
-        return float(2.0 ** (self.doublings * 2 * epoch / self.epochs))
+        risen = epoch if epoch < turn else turn - 2
+        return float(2.0 ** (self.doublings * 2 * risen / self.epochs)) * self.fall(epoch)
 
     def fall(self, epoch: int) -> float:
         """What is left of the level at the turn: 1 before it."""

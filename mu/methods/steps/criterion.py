@@ -26,19 +26,13 @@ ALREADY = (
 
 
 class Standing(NamedTuple):
-    """Where a network stands, in percentage points.
+    """Where a network stands, in percentage points."""
 
-    Attributes
-    ----------
-    excess
-        How much surer it is of the forget set than is wanted; negative where it is less sure.
-        -inf where outputs are not finite.
-    drop
-        Accuracy on the retain set that it has lost; negative where it has gained some. inf where
-        outputs are not finite.
-    """
-
+    # How much surer it is of the forget set than is wanted; negative where it is less sure. -inf
+    # where outputs are not finite.
     excess: float
+    # Accuracy on the retain set that it has lost; negative where it has gained some. inf where
+    # outputs are not finite.
     drop: float
 
     @property
@@ -170,12 +164,8 @@ def comparable(split: ForgetSplit) -> NDArray[np.bool_]:
 def check_comparable(split: ForgetSplit, given: str = "the scale") -> None:
     """Refuse a forget set of which nothing says how far to go.
 
-    ``given``: the setting that would say it.
-
-    Raises
-    ------
-    UserError
-        If none of its samples is :func:`comparable`.
+    ``given``: the setting that would say it. UserError if none of its samples is
+    :func:`comparable`.
     """
     if not comparable(split).any():
         raise UserError(

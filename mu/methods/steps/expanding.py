@@ -23,12 +23,8 @@ def expanded(checkpoint: Checkpoint, run: Run, option: str, remedy: str) -> Iter
 
     The row is a parameter of the network itself, so it is trained and kept with the others, and
     drawn as torch draws those of a linear layer. The network's output stays what it is without:
-    only the loss knows the new logit, which it makes of what the head was given last.
-
-    Raises
-    ------
-    UserError
-        If the network has no head; of ``option``, with the ``remedy``.
+    only the loss knows the new logit, which it makes of what the head was given last. UserError if
+    the network has no head; of ``option``, with the ``remedy``.
     """
     model = checkpoint.model
     head = head_for(option, model, checkpoint.spec.recipe.model.example(), remedy).module

@@ -24,13 +24,8 @@ def maximise_error(
 ) -> Tensor:
     """Steps of Adam on -CE(f(noise), label) + decay * (mean over images of their squared length).
 
-    The network is in evaluation mode, and stays as it is.
-
-    Parameters
-    ----------
-    noise
-        As the network takes images, that is normalised; float64 of shape (n, channels, height,
-        width).
+    The network is in evaluation mode, and stays as it is. ``noise``: as the network takes images,
+    that is normalised; float64 of shape (n, channels, height, width).
     """
     first = next(model.parameters())
     noise = noise.to(first.device).requires_grad_()

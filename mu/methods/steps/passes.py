@@ -224,10 +224,7 @@ def weighted(weight: float) -> Loss:
 def divergence(logits: Tensor, wanted: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(softmax(wanted / T) || softmax(logits / T)): a sum over classes, a mean over samples.
 
-    Parameters
-    ----------
-    logits, wanted
-        Of shape (n_samples, n_classes).
+    ``logits`` and ``wanted``: of shape (n_samples, n_classes).
     """
     ours, theirs = ((one / temperature).log_softmax(1) for one in (logits, wanted))
     return F.kl_div(ours, theirs, log_target=True, reduction="batchmean")

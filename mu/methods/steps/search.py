@@ -31,12 +31,7 @@ def move(
 ) -> None:
     """Add ``alpha * direction`` to the free weights of ``model``; alpha is logged.
 
-    Parameters
-    ----------
-    direction
-        Of shape (free weights,).
-    alpha
-        The scale, or the rule that finds it.
+    ``direction``: of shape (free weights,). ``alpha``: the scale, or the rule that finds it.
     """
     weights = free.now()
 
@@ -60,14 +55,9 @@ def farthest(
     """The scale at which the forget set is forgotten and no more, or the best that is affordable.
 
     It is bracketed by powers of :data:`GROWTH` and then narrowed down. Of all scales that were
-    tried, 0 among them, the one that the criterion ranks first is taken.
-
-    Parameters
-    ----------
-    write
-        Sets the weights of ``model`` to those of a scale.
-    weights, direction
-        The weights at scale 0, and what is added to them at scale 1.
+    tried, 0 among them, the one that the criterion ranks first is taken. ``write``: sets the
+    weights of ``model`` to those of a scale. ``weights`` and ``direction``: the weights at scale 0,
+    and what is added to them at scale 1.
     """
     length = float(direction.norm())
     if not (0 < length < math.inf):

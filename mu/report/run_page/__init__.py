@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from mu.evaluation.catalogue import metric
 from mu.report.charts import scripts
 from mu.report.console import numbers, result_columns
+from mu.report.pages import COMMON, environment, joined
 from mu.report.run_page.charts import chart_data
 from mu.report.run_page.classes import class_rows, matrices, short, shown_classes
 from mu.report.run_page.facts import Points, RunFacts
 from mu.report.run_page.pictures import data_uri
 
 FOLDER = Path(__file__).parent
-# Colours, tables and tips are those of the page of a comparison.
-COMMON = FOLDER.parent / "comparison" / "page"
 
 
 class Rates(NamedTuple):
@@ -68,28 +67,25 @@ def make_page(facts: RunFacts) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True,
-    )  # fmt: skip
+    made = environment(FOLDER)
     libraries = scripts().removeprefix("<script>").removesuffix("</script>")
-    own = "".join((folder / "page.js").read_text() for folder in (COMMON, FOLDER))
-    environment.globals |= {
-        "css": Markup("".join((folder / "page.css").read_text() for folder in (COMMON, FOLDER))),
-        "scripts": [Markup(libraries), Markup(own)],
-        "digests": [_digest(libraries), _digest(own)],
+    own = joined(COMMON / "page.js", FOLDER / "page.js")
+    made.globals |= {
+        "css": joined(COMMON / "page.css", FOLDER / "page.css"),
+        "scripts": [Markup(libraries), own],
+        "policy": [_digest(libraries), _digest(own)],
         "data_uri": data_uri,
         "percent": percent,
         "short": short,
         "isnan": math.isnan,
         "zip": zip,
     }
-    return environment.get_template("page.html")
+    return made.get_template("page.html")
 
 
 def _digest(script: str) -> str:
     """What the page's policy allows a script by."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def percent(share: float) -> str:

@@ -17,33 +17,17 @@ Where = Mapping[str, Any]  # settings by name, of which runs have them all
 
 @dataclass(frozen=True)
 class Claim:
-    """One published claim.
+    """One published claim."""
 
-    Attributes
-    ----------
-    claim
-        In words.
-    source
-        Where it is published.
-    published
-        The numbers there.
-    grid
-        The file, beside that of the claims, whose runs decide; with a ``scale`` added.
-    metric
-        Of those runs.
-    where
-        Which runs of the grid: settings of the original, ``method``, ``preset``, and ``forget``,
-        of which the beginning is enough.
-    test
-        How it is decided: one of :data:`TESTS`, by name, with what it needs.
-    """
-
-    claim: str
-    source: str
-    grid: str
-    metric: str
+    claim: str  # in words
+    source: str  # where it is published
+    grid: str  # the file, beside that of the claims, whose runs decide; with a ``scale`` added
+    metric: str  # of those runs
+    # How it is decided: one of :data:`TESTS`, by name, with what it needs
     test: tuple[str, Mapping[str, Any]]
-    published: str = ""
+    published: str = ""  # the numbers there
+    # Which runs of the grid: settings of the original, ``method``, ``preset``, and ``forget``, of
+    # which the beginning is enough.
     where: Where = field(default_factory=dict)
 
     @classmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,7 +40,9 @@ def claims(request: Request) -> None:
     def work(recorder: Recorder) -> None:
         recorder.params(options.as_dict())
         recorder.metrics({name: float(counts[word]) for name, word in METRICS.items()})
-        table = markdown_table(COLUMNS, map(_escaped, verdicts), LAYOUT)
+        table = markdown_table(
+            COLUMNS, ([escape(text) for text in cells(one)] for one in verdicts), LAYOUT
+        )
         write_text(recorder.folder / "report/claims.md", paragraphs(table, *legend))
         kept = {"claims": [document(one) for one in verdicts]}
         write_json(recorder.folder / "report/claims.json", kept)
@@ -103,10 +104,6 @@ def cells(one: Verdict) -> list[str]:
     whole, planned = one.pairs
     found = one.found if whole == planned else f"{one.found} ({whole} of {planned})"
     return [one.claim.claim, one.claim.published, settings, found, margin, word]
-
-
-def _escaped(one: Verdict) -> Sequence[str]:
-    return [escape(text) for text in cells(one)]
 
 
 def document(one: Verdict) -> dict[str, object]:

@@ -72,18 +72,15 @@ def compared(store: Store, plan: Plan, found: Results, again: Results) -> Iterat
         ids = before["run_id"], after["run_id"]
         weights = {store.run(run_id).data.tags.get(tags.WEIGHTS) for run_id in ids}
         alike = [
-            found[one.key]["metrics"] for one in plan if one.key in found and _alike(one, task)
+            found[one.key]["metrics"]
+            for one in plan
+            if one.key in found and _but_seed(one) == _but_seed(task)
         ]
         for name in METRICS:
             if name in before["metrics"] and name in after["metrics"]:
                 bounds = prediction_interval([one[name] for one in alike if name in one])
                 values = before["metrics"][name], after["metrics"][name]
                 yield Checked(task.label, ids, len(weights) == 1, name, *values, *bounds)
-
-
-def _alike(one: Task, other: Task) -> bool:
-    """Whether two unlearnings differ by nothing but seeds."""
-    return _but_seed(one) == _but_seed(other)
 
 
 def _but_seed(task: Task) -> tuple[str, Mapping[str, object], Mapping[str, object]]:

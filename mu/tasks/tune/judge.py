@@ -32,21 +32,11 @@ class Result(NamedTuple):
 
 
 class Judge(ABC):
-    """Has trials run, each below the run ``parent``, and says which is better.
+    """Has trials run, each below the run ``parent``, and says which is better."""
 
-    Attributes
-    ----------
-    kind
-        The tag ``mu.trial`` of the runs.
-    columns
-        What is shown of a trial: headings by metric.
-    words
-        What trials are judged by.
-    """
-
-    kind: ClassVar[str]
-    columns: ClassVar[Mapping[str, str]]
-    words: str
+    kind: ClassVar[str]  # the tag ``mu.trial`` of the runs
+    columns: ClassVar[Mapping[str, str]]  # what is shown of a trial: headings by metric
+    words: str  # what trials are judged by
 
     def __init__(self, store: Store, problem: UnlearningProblem, parent: str) -> None:
         self.store, self.problem, self.parent = store, problem, parent

@@ -30,13 +30,8 @@ Past = Sequence[tuple[Mapping[str, Any], int]]  # settings, and which place they
 def suggest(axes: Sequence[Axis], seed: int, number: int, past: Past) -> dict[str, Any]:
     """The settings of a trial.
 
-    Parameters
-    ----------
-    number
-        Of the trial.
-    past
-        Trials before; the smaller their place the better. TPE knows only their order. Those that
-        lie outside the space, as a default may, are left out.
+    ``number``: of the trial. ``past``: trials before; the smaller their place the better. TPE knows
+    only their order. Those that lie outside the space, as a default may, are left out.
     """
     import optuna
 

@@ -20,12 +20,8 @@ DECADE = 10  # a range that spans as much is searched on a log scale
 class Axis:
     """One setting that is searched.
 
-    Parameters
-    ----------
-    values
-        Of which one is taken; empty of a range.
-    low, high
-        The range, both included; of a setting that counts, integers.
+    ``values``: of which one is taken; empty of a range. ``low`` and ``high``: the range, both
+    included; of a setting that counts, integers.
     """
 
     name: str
@@ -61,17 +57,9 @@ def word(value: Any, *, exact: bool = False) -> str:
 def axes_of(kind: type[Method], given: Mapping[str, Any], text: str | None) -> tuple[Axis, ...]:
     """The settings of a method that are searched.
 
-    Parameters
-    ----------
-    given
-        Settings that are fixed.
-    text
-        What to search, as it was typed; None for every setting that has a range and is not given.
-
-    Raises
-    ------
-    UserError
-        If there is nothing to search, or a name, range or value is wrong.
+    ``given``: settings that are fixed. ``text``: what to search, as it was typed; None for every
+    setting that has a range and is not given. UserError if there is nothing to search, or a name,
+    range or value is wrong.
     """
     ranges = {one.name: one.metadata["search"] for one in fields(kind) if "search" in one.metadata}
     if text is not None:

@@ -20,24 +20,15 @@ WORST: Rank = (float("inf"),)  # of a trial that failed
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial.
-
-    Parameters
-    ----------
-    tried
-        The settings that were searched; empty of trial 0, which has the defaults.
-    result
-        None of one that failed.
-    is_new
-        Whether it was made now, and not found.
-    """
+    """One trial."""
 
     number: int
+    # The settings that were searched; empty of trial 0, which has the defaults
     tried: Mapping[str, Any]
-    result: Result | None = None
+    result: Result | None = None  # None of one that failed
     rank: Rank = WORST
     error: str = ""
-    is_new: bool = True
+    is_new: bool = True  # whether it was made now, and not found
 
     @property
     def order(self) -> tuple[bool, Rank, int]:

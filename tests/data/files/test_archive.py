@@ -98,18 +98,6 @@ def test_a_linked_folder_in_an_archive_is_a_class(tmp_path: Path) -> None:
         assert read(place, "train/owl/01.png") == image("store/owls/01.png")
 
 
-def test_hard_links_that_gnu_tar_writes_are_images(tmp_path: Path) -> None:
-    root = plant(tmp_path / "root", BOTH)
-    for number in range(3):
-        (root / f"train/dog/h{number}.png").hardlink_to(root / f"train/cat/0{number}.png")
-    place = tar_of(root, tmp_path / "a.tar")
-    with tarfile.open(place) as packed:
-        assert sum(member.islnk() for member in packed) == 3
-
-    assert listed(place) == listed(root)
-    assert load_data("imagefolder", place).fingerprint == load_data("imagefolder", root).fingerprint
-
-
 OUT = {
     "to an absolute path": "soft /etc/hostname",
     "above the archive": "soft ../../../secret.png",

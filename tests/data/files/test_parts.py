@@ -84,21 +84,21 @@ def test_a_folder_around_all_is_seen_through(pack, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("around", ["", "data/", "images/", "2750/", "a/b/c/"])
 def test_class_folders_alone_may_lie_in_other_folders(around: str, tmp_path: Path) -> None:
-    root = plant(tmp_path, numbered(6, f"{around}cat", f"{around}dog"))
+    root = plant(tmp_path, numbered(11, f"{around}cat", f"{around}dog"))
     found = listed(root)
 
     assert found.classes == CLASSES
-    assert paths(found)[1] == [f"{around}cat/04.png", f"{around}dog/04.png"]
-    assert len(found.train) == 10
+    assert paths(found)[1] == [f"{around}{one}/{n}.png" for one in CLASSES for n in ("04", "09")]
+    assert len(found.train) == 18
     place = f" in {around}" if around else ""
     assert str(found) == (
-        f"10 training images{place}, 2 test images{place} (every fifth of a class), "
+        f"18 training images{place}, 4 test images{place} (every fifth of a class), "
         "2 classes: cat, dog"
     )
 
 
 def test_of_test_and_validation_the_former_is_taken_and_the_latter_named(tmp_path: Path) -> None:
-    extra = [*numbered(2, "valid/cat", "valid/dog"), *numbered(3, "seg_pred")]
+    extra = [*numbered(2, "valid/cat", "valid/dog"), *numbered(3, "seg_pred/seg_pred")]
     found = listed(plant(tmp_path, [*both(), *extra]))
 
     check(found, "train", "test")
@@ -106,7 +106,7 @@ def test_of_test_and_validation_the_former_is_taken_and_the_latter_named(tmp_pat
         "images of a further part": sorted(extra[:4]),
         "images without labels": extra[4:],
     }
-    assert "left out: 3 images without labels (seg_pred/00.png, ...)" in str(found)
+    assert "left out: 3 images without labels (seg_pred/seg_pred/00.png, ...)" in str(found)
 
 
 def test_a_test_part_without_labels_gives_way_to_validation(tmp_path: Path) -> None:
@@ -180,37 +180,30 @@ def test_annotations_beside_a_folder_of_class_folders_are_named(tmp_path: Path) 
 
 # --- published archives -------------------------------------------------------------------
 
+# Their files, the folder of their class folders, and the classes.
+PUBLISHED = {
+    "cats and dogs of Microsoft": (
+        ["PetImages/Cat/Thumbs.db", "readme[1].txt"], "PetImages", ("Cat", "Dog"),
+    ),
+    "Caltech 101": (
+        ["caltech-101/Annotations/ant/annotation_0001.mat"], "caltech-101/101_ObjectCategories",
+        ("BACKGROUND_Google", "accordion", "ant"),
+    ),
+    "EuroSAT": ([], "EuroSAT_RGB", ("AnnualCrop", "Forest")),
+    "Food 101": (
+        ["food-101/meta/train.txt", "food-101/README.txt"], "food-101/images",
+        ("apple_pie", "waffles"),
+    ),
+}  # fmt: skip
 
-def test_cats_and_dogs_of_microsoft(tmp_path: Path) -> None:
-    names = numbered(5, "PetImages/Cat", "PetImages/Dog", end=".jpg")
-    noise = ["PetImages/Cat/Thumbs.db", "readme[1].txt", "MSR-LA - 3467.docx"]
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_class_folders_as_they_are_published(kind: str, tmp_path: Path) -> None:
+    noise, top, classes = PUBLISHED[kind]
+    names = numbered(5, *(f"{top}/{one}" for one in classes), end=".jpg")
     found = listed(plant(tmp_path, [*names, *noise]))
-
-    assert found.classes == ("Cat", "Dog")
-    assert found.places == ("PetImages", "PetImages")
-
-
-def test_cats_and_dogs_filtered_of_google(tmp_path: Path) -> None:
-    top = "cats_and_dogs_filtered"
-    names = both(f"{top}/train", f"{top}/validation", ("cats", "dogs"))
-    found = listed(plant(tmp_path, [*names, f"{top}/vectorize.py"]))
-
-    check(found, f"{top}/train", f"{top}/validation", ("cats", "dogs"))
-
-
-def test_cats_and_dogs_of_kaggle_have_no_class_folders(tmp_path: Path) -> None:
-    names = [f"train/{name}.{n}.jpg" for name in CLASSES for n in range(4)]
-    with refused("train/ in", "8 images in no class folders", "'train/cat.0.jpg' and "
-                 "'train/cat.1.jpg'", "put the images of each class into a folder"):  # fmt: skip
-        listed(plant(tmp_path, [*names, *numbered(3, "test1", end=".jpg")]))
-
-
-def test_intel_image_classification(tmp_path: Path) -> None:
-    names = both("seg_train/seg_train", "seg_test/seg_test", ("forest", "sea"))
-    found = listed(plant(tmp_path, [*names, *numbered(3, "seg_pred/seg_pred", end=".jpg")]))
-
-    check(found, "seg_train/seg_train", "seg_test/seg_test", ("forest", "sea"))
-    assert [*found.skipped] == ["images without labels"]
+    assert found.classes == classes
+    assert found.places == (top, top)
 
 
 def test_gtsrb_as_published_names_what_reads_it(tmp_path: Path) -> None:
@@ -224,45 +217,6 @@ def test_gtsrb_as_published_names_what_reads_it(tmp_path: Path) -> None:
         listed(plant(tmp_path / "one", [*train, *csv]))
     sorted_test = numbered(1, "GTSRB/Final_Test/Images/00001", end=".ppm")
     assert listed(plant(tmp_path / "sorted", [*train, *sorted_test])).classes == ("00000", "00001")
-
-
-def test_gtsrb_of_kaggle(tmp_path: Path) -> None:
-    names = [*numbered(2, "Train/0", "Train/1"), *numbered(3, "Test", "Meta"), "Test.csv"]
-    with refused("Test/ in", "3 images in no class folders", "'Test/00.png'"):
-        listed(plant(tmp_path, names))
-
-
-def test_caltech_101(tmp_path: Path) -> None:
-    top = "caltech-101/101_ObjectCategories"
-    names = numbered(5, f"{top}/accordion", f"{top}/ant", f"{top}/BACKGROUND_Google", end=".jpg")
-    found = listed(plant(tmp_path, [*names, "caltech-101/Annotations/ant/annotation_0001.mat"]))
-
-    assert found.classes == ("BACKGROUND_Google", "accordion", "ant")
-    assert found.places == (top, top)
-
-
-def test_eurosat(tmp_path: Path) -> None:
-    names = numbered(5, "EuroSAT_RGB/AnnualCrop", "EuroSAT_RGB/Forest", end=".jpg")
-
-    assert listed(plant(tmp_path, names)).classes == ("AnnualCrop", "Forest")
-
-
-def test_eurosat_in_two_editions_is_refused(tmp_path: Path) -> None:
-    classes = ("AnnualCrop", "Forest", "River")
-    names = numbered(
-        5, *(f"{top}/{one}" for top in ("EuroSAT", "EuroSATallBands") for one in classes)
-    )
-    with refused("EuroSAT, EuroSATallBands", "the same 3 folders (AnnualCrop, Forest, River)"):
-        listed(plant(tmp_path, names))
-
-
-def test_food_101(tmp_path: Path) -> None:
-    names = numbered(5, "food-101/images/apple_pie", "food-101/images/waffles", end=".jpg")
-    meta = ["food-101/meta/train.txt", "food-101/meta/classes.txt", "food-101/README.txt"]
-    found = listed(plant(tmp_path, [*names, *meta]))
-
-    assert found.classes == ("apple_pie", "waffles")
-    assert found.places == ("food-101/images", "food-101/images")
 
 
 def test_oxford_pets_as_published_names_what_reads_it(tmp_path: Path) -> None:
@@ -280,19 +234,6 @@ def test_tiny_imagenet_as_published_names_what_reads_it(tmp_path: Path) -> None:
     names += numbered(2, f"{top}/val/images", f"{top}/test/images")
     with refused("images in no class folders", "dataset=tiny_imagenet"):
         listed(plant(tmp_path, [*names, f"{top}/wnids.txt", f"{top}/val/val_annotations.txt"]))
-
-
-def test_flowers_102_as_published_names_what_reads_it(tmp_path: Path) -> None:
-    with refused("jpg/ in", "3 images in no class folders", "dataset=flowers102"):
-        listed(plant(tmp_path, [*numbered(3, "jpg", end=".jpg"), "imagelabels.mat", "setid.mat"]))
-
-
-def test_imagenette_and_cinic(tmp_path: Path) -> None:
-    found = listed(plant(tmp_path / "a", [*both("imagenette2/train", "imagenette2/val"), "x.csv"]))
-    check(found, "imagenette2/train", "imagenette2/val")
-
-    names = [*both(), *numbered(2, "valid/cat", "valid/dog")]
-    check(listed(plant(tmp_path / "b", names)), "train", "test")
 
 
 # Trees that Kaggle's archives hold twice, one inside the other.
@@ -363,6 +304,13 @@ REFUSED = {
     "a class in another Unicode form": ([*both(classes=("caf\u00e9", "tea")),
                                          *numbered(1, "test/cafe\u0301")],
                                         ("differ in case or Unicode form",)),
+    "cats and dogs of Kaggle": ([*(f"train/{one}.{n}.jpg" for one in CLASSES for n in range(4)),
+                                 *numbered(3, "test1", end=".jpg")],
+                                ("train/ in", "8 images in no class folders",
+                                 "'train/cat.0.jpg' and 'train/cat.1.jpg'",
+                                 "put the images of each class into a folder")),
+    "flowers 102": ([*numbered(3, "jpg", end=".jpg"), "imagelabels.mat", "setid.mat"],
+                    ("jpg/ in", "3 images in no class folders", "dataset=flowers102")),
     "unknown class": ([*both(), *numbered(1, "test/owl", "test/elk")],
                       ("test/ in", "has classes that train/ lacks: elk, owl",)),
 }  # fmt: skip

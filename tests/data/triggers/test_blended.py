@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from mu.data.triggers.blended import Blended
 from tests.data.triggers.images import COLOUR, everywhere, images
@@ -22,12 +21,6 @@ def test_every_byte_is_a_mixture(shape, opacity):
         before = pixels[n, channel, y, x].item()
         expected = round((1 - opacity) * before + opacity * pattern[channel][y][x])
         assert found[n, channel, y, x] == expected
-
-
-def test_at_full_opacity_only_the_pattern_is_left():
-    trigger = Blended(opacity=1.0)
-
-    assert torch.equal(trigger.apply(images(COLOUR, 2)), trigger.pattern(COLOUR).repeat(2, 1, 1, 1))
 
 
 def test_the_usual_opacity_shifts_an_image_by_at_most_a_fifth():

@@ -63,26 +63,6 @@ def test_the_expected_pixels_change_and_no_others(position, colour, side, margin
 
 
 @pytest.mark.parametrize(
-    ("position", "corner"),
-    [
-        ("bottom_right", (5, 3)),
-        ("bottom_left", (5, 1)),
-        ("top_right", (1, 3)),
-        ("top_left", (1, 1)),
-    ],
-)
-def test_positions_by_hand(position, corner):
-    trigger = Patch(position=position, margin=1, size=2)
-    pixels = images((1, 8, 6), 1) // 2
-
-    rows, columns = (trigger.apply(pixels) != pixels)[0, 0].nonzero(as_tuple=True)
-
-    assert (rows.min(), columns.min()) == corner
-    assert (rows.max(), columns.max()) == (corner[0] + 1, corner[1] + 1)
-    assert len(rows) == 4
-
-
-@pytest.mark.parametrize(
     ("size", "side"), [((32, 32), 4), ((8, 8), 2), ((4, 4), 2), ((64, 31), 3), ((20, 40), 2)]
 )
 def test_the_usual_size_is_an_eighth_of_the_shorter_side(size, side):

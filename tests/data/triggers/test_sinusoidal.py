@@ -23,18 +23,6 @@ def test_every_byte_is_raised_by_the_sine_of_its_column(shape, amplitude, freque
         assert found[n, channel, y, x] == expected
 
 
-def test_one_period_by_hand():
-    grey = torch.full((1, 1, 2, 4), 100, dtype=torch.uint8)
-
-    assert Sinusoidal(frequency=1).apply(grey)[0, 0].tolist() == [[100, 120, 100, 80]] * 2
-
-
-def test_it_ends_at_black_and_white():
-    pixels = torch.tensor([0, 250, 255, 5], dtype=torch.uint8).view(1, 1, 1, 4)
-
-    assert Sinusoidal(frequency=1).apply(pixels).flatten().tolist() == [0, 255, 255, 0]
-
-
 @pytest.mark.parametrize(
     ("settings", "width"),
     [({}, 4), ({}, 6), ({}, 12), ({"frequency": 32}, 32), ({"amplitude": 0.4}, 32)],

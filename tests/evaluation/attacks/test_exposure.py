@@ -104,13 +104,6 @@ def test_the_interval_is_nearly_the_exact_one(z):
     assert ends == pytest.approx(exact, abs=0.09)
 
 
-def test_two_references_show_no_spread():
-    seen = np.array([[True, False], [False, True]])
-    found = exposure(np.ones(2), np.zeros((2, 2)), seen)
-    assert not found.known
-    assert np.isnan(found.rate).all()
-
-
 def test_the_share_of_exposed_records_and_what_may_be():
     rate = np.array([0.5, 0.9, 1.5, 40, *[50] * 96])
     low = np.array([0.1, 0.2, 0.8, 0.9, *[20] * 96])

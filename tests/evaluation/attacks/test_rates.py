@@ -38,12 +38,6 @@ def test_order_does_not_matter_and_turned_scores_turn_the_auc(members, others):
     assert rates(-one, -other)["auc"] == pytest.approx(1 - found["auc"], abs=1e-12)
 
 
-def test_by_hand():
-    found = rates(np.array([3.0, 2.0, 1.0]), np.array([2.0, 0.0]))
-    assert found["auc"] == pytest.approx((2 + 1.5 + 1) / 6)
-    assert "tpr_at_1" not in found
-
-
 def test_rates_need_enough_non_members_to_be_shown():
     draws = np.random.default_rng(0)
     for count, names in ((99, set()), (100, {"tpr_at_1"}), (1000, {"tpr_at_1", "tpr_at_01"})):
@@ -59,15 +53,6 @@ def test_a_perfect_score_and_one_that_says_nothing():
     nothing = rates(np.zeros(200), np.zeros(1000))
     assert nothing["auc"] == 0.5
     assert nothing["tpr_at_1"] == 0.0
-
-
-def test_the_interval_holds_the_truth_as_often_as_it_says():
-    """Normal scores a deviation apart: the true AUC is Phi(1 / sqrt(2))."""
-    truth, draws, held = 0.76025, np.random.default_rng(1), 0
-    for number in range(200):
-        found = rates(draws.normal(1, 1, 150), draws.normal(0, 1, 150), seed=number)
-        held += found["auc_lo"] <= truth <= found["auc_hi"]
-    assert 180 <= held <= 198  # 95 % of 200, give or take three deviations
 
 
 def test_the_interval_is_at_95_percent():

@@ -61,23 +61,11 @@ def test_rotation_mirroring_scale_and_place_do_not_matter(
     assert linear_cka(one, moved) == pytest.approx(1, rel=1e-9)
 
 
-def test_a_stretch_of_one_direction_does_matter() -> None:
-    one, _ = drawn(3)
-    stretched = one * torch.tensor([1.0, 10.0, 1.0, 1.0], dtype=torch.float64)
-    assert linear_cka(one, stretched) < 0.9
-
-
 @laws()
 @given(SEEDS)
 def test_equal_features_give_exactly_one(seed: int) -> None:
     one, _ = drawn(seed)
     assert linear_cka(one, one.clone()) == 1
-
-
-def test_independent_features_of_many_samples_have_little_in_common() -> None:
-    rng = np.random.default_rng(0)
-    one, other = (torch.from_numpy(rng.normal(size=(3000, 20))) for _ in range(2))
-    assert linear_cka(one, other) == pytest.approx(20 / 3020, rel=0.3)
 
 
 def test_features_that_are_all_the_same_have_none() -> None:

@@ -92,18 +92,6 @@ def test_the_centre_is_given_the_level_of_the_others_and_rows_are_as_long() -> N
     torch.testing.assert_close(rows[[1, 4]].norm(dim=1), weight[kept].norm(dim=1).mean().expand(2))
 
 
-def test_features_that_keep_the_class_apart_bring_it_back_and_equal_ones_do_not() -> None:
-    samples = make_samples((1,))
-    apart, mixed = (make_features(samples, apart=far, seed=2) for far in (9.0, 0.0))
-    head = nn.Linear(6, 4)
-    with torch.no_grad():  # rows point to class means, and that of class 1 is off
-        for label in range(4):
-            head.weight[label] = torch.eye(6)[label]
-        head.weight[1] = head.bias[:] = 0
-    assert prototype_accuracy(Head("fc", head), apart, samples) == 100
-    assert prototype_accuracy(Head("fc", head), mixed, samples) < 60
-
-
 def test_where_no_class_is_forgotten_there_is_nothing_to_bring_back() -> None:
     samples = make_samples(())
     assert math.isnan(

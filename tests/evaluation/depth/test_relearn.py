@@ -13,7 +13,6 @@ from mu.data.batches import Batches
 from mu.evaluation.depth import relearn
 from mu.evaluation.depth.relearn import MOST_STEPS, RATES, Relearning, layer_norms
 from mu.evaluation.outputs import predict
-from mu.masks import Mask
 from mu.runs import Run
 from tests.helpers import as_arrays, bits, make_checkpoint, make_dataset, mostly_slow
 from tests.methods.networks import RESIDUAL
@@ -151,36 +150,6 @@ def test_pruned_weights_stay_zero_and_statistics_as_they_are(monkeypatch):
             assert torch.equal(one, other), name
     for name, parameter in seen[-1].named_parameters():
         torch.testing.assert_close(parameter, theirs[name], rtol=1e-4, atol=1e-6)
-
-
-def test_a_dense_model():
-    checkpoint, split = case(kept=0.2)
-    dense = copy.deepcopy(checkpoint)
-    dense.mask = Mask({name: torch.ones_like(checkpoint.mask[name]) for name in checkpoint.mask})
-    accuracies, _ = course(dense, split, 40)
-    found = relearn_steps(dense, split, Run(device="cpu"), target_accuracy=95, most=40, **SETTINGS)
-    assert found == first(accuracies, 95)
-
-
-def test_one_sample(tmp_path):
-    checkpoint = make_checkpoint(DATA, arch=RESIDUAL)
-    parts = checkpoint.spec.split(DATA)
-    wrong = [
-        int(n)
-        for n in parts.train
-        if predict(
-            checkpoint.model, DATA.training_subset(np.array([n])), Run(device="cpu")
-        ).accuracy()
-        == 0
-    ]
-    file = tmp_path / "one.txt"
-    file.write_text(str(wrong[0]))
-    split = forget_split(checkpoint, DATA, f"indices:{file}")
-    found = relearn_steps(checkpoint, split, Run(device="cpu"), target_accuracy=95, **SETTINGS)
-    assert found is not None
-    assert found > 0
-    accuracies, _ = course(checkpoint, split, found)
-    assert first(accuracies, 95) == found
 
 
 @pytest.mark.parametrize("target", [-1, 100.5, float("nan")])

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from mu.evaluation.distance.divergence import agreement, divergences, js_divergence
+from mu.evaluation.distance.divergence import divergences, js_divergence
 from mu.evaluation.outputs import Outputs
-from tests.evaluation.distance.looks import SIZES, look, outputs, reordered
+from tests.evaluation.distance.looks import SIZES, look, outputs
 from tests.helpers import laws
 
 
@@ -48,18 +48,6 @@ def test_a_model_against_itself_is_exactly_the_same():
     assert divergences(one, one) == {
         f"{what}_{part}": value for what, value in (("js", 0), ("agreement", 100)) for part in SIZES
     }
-
-
-def test_both_ways_and_in_any_order_of_samples_the_same():
-    one, other = look(1), look(2)
-    found = divergences(one, other)
-    assert divergences(other, one) == pytest.approx(found, abs=1e-15)
-    assert divergences(reordered(one), reordered(other)) == pytest.approx(found, abs=1e-15)
-
-
-def test_a_constant_added_to_a_row_changes_nothing():
-    one, other = outputs(seed=1).logits, outputs(seed=2).logits
-    np.testing.assert_allclose(js_divergence(one + 500.0, other), js_divergence(one, other))
 
 
 NEVER = -math.inf
@@ -106,12 +94,6 @@ def test_rounding_leaves_nothing_above_1():
     draws = torch.Generator().manual_seed(0)
     one, other = 40 * torch.randn(2, 20_000, 3, generator=draws, dtype=torch.float64)
     assert float(js_divergence(one, other).max()) == 1
-
-
-def test_one_sample():
-    one, other = outputs(1, seed=1), outputs(1, seed=2)
-    assert agreement(one, one) == 100
-    assert 0 < float(js_divergence(one.logits, other.logits)) < 1
 
 
 @pytest.mark.parametrize("part", SIZES)

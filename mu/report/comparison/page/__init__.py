@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from mu.evaluation.catalogue import metric
 from mu.evaluation.controls import NOTHING
@@ -22,6 +20,7 @@ from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.page.data import as_json, axes_of, more, seeds
 from mu.report.comparison.summary import summarise_table
 from mu.report.comparison.table import OF_ORIGINALS, Table
+from mu.report.pages import environment, joined
 from mu.run_record import Seeds
 
 FOLDER = Path(__file__).parent
@@ -45,16 +44,13 @@ def make_page(
     whole. ``run_id``: of the comparison itself. ``tracking_ui``: the server to which links to runs
     lead even where another one shows the page. Charts are there where drawings are.
     """
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True,
-    )  # fmt: skip
-    environment.globals |= {
+    made = environment(FOLDER)
+    made.globals |= {
         "cautions": cautions, "looks_of": row_styles, "more_of": more, "number": number,
         "originals_of": _originals, "summarise": summarise_table, "zip": zip,
         "axes_of": axes_of, "seeds_of": seeds,
     }  # fmt: skip
-    return environment.get_template("page.html").render(
+    return made.get_template("page.html").render(
         title=title,
         lead=lead,
         groups=list(zip(tables, drawings, strict=True)),
@@ -65,10 +61,10 @@ def make_page(
         legend=LEGEND,
         run_id=run_id,
         tracking_ui=tracking_ui,
-        css=Markup((FOLDER / "page.css").read_text()),
+        css=joined(FOLDER / "page.css"),
         data=as_json(tables),
         charts=charts.scripts() if any(drawings) else "",
-        script=Markup("\n".join((FOLDER / one).read_text() for one in SCRIPTS)),
+        script=joined(*(FOLDER / one for one in SCRIPTS)),
     )
 
 
