@@ -10,13 +10,16 @@ otherwise: what is removed of them, ``mu export`` says.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import nn
 
-from mu.compact.network import compact
+from mu.compact.network import Compaction, compact
 from mu.compact.sizes import sizes
+from mu.compact.sparse import can_be_sparse, with_sparse
 from mu.data.images import Images, Subset
 from mu.masks import Mask
 from mu.models import ModelSpec
@@ -28,7 +31,7 @@ from mu.runs import Run
 RATE, CLASSES = 0.95, 10
 PRUNERS = ("omp", "channel")
 NETWORKS = ("resnet20", "resnet18")
-LINE = "| {:<18} | {:<8} | {:>15} | {:>25} | {:>27} | {:>10.1e} |"
+LINE = "| {:<18} | {:<8} | {:>15} | {:>25} | {:>27} | {} | {:>10.1e} |"
 
 
 @torch.no_grad()
@@ -58,13 +61,26 @@ def measured(arch: str, pruner: str) -> str:
     before, after = sizes(model, batch), sizes(done.network, batch)
     difference = float((model(batch) - done.network(batch)).abs().max())
     pairs = (done.channels, *zip(before, after, strict=True))
-    return LINE.format(arch, pruner, *(f"{one:,} → {other:,}" for one, other in pairs), difference)
+    cells = (f"{one:,} → {other:,}" for one, other in pairs)
+    return LINE.format(arch, pruner, *cells, " | ".join(_megabytes(model, done)), difference)
+
+
+def _megabytes(model: nn.Module, done: Compaction) -> Iterator[str]:
+    """Of the weights, of the mask, and of the compact network's weights, dense and as CSR."""
+    mask = Mask({name: model.get_parameter(name) != 0 for name in prunable(model, "body", None)})
+    able = [name for name, one in done.network.named_modules() if can_be_sparse(one)]
+    states = [one.state_dict() for one in (model, done.network, with_sparse(done.network, able))]
+    whole, compact_, sparse = (len(save(one)) for one in states)
+    yield from (f"{one / 1e6:.3f}" for one in (whole, len(mask.to_bytes()), compact_, sparse))
 
 
 def main() -> None:
     """Print the table, as Markdown."""
-    print("| network | pruner | channels | weights | multiply-adds | difference |")
-    print("|---|---|---:|---:|---:|---:|")
+    print(
+        "| network | pruner | channels | weights | multiply-adds | MB: weights | mask | compact | "
+        "compact, CSR | difference |"
+    )
+    print(f"|---|---|{'---:|' * 8}")
     for arch in sys.argv[1:] or NETWORKS:
         for pruner in PRUNERS:
             print(measured(arch, pruner), flush=True)

@@ -30,7 +30,7 @@ def choose(
 
     Both kinds are timed within passes of the whole network, which is dense and sparse in turn.
     """
-    able = [name for name in _called(network) if _can_be_sparse(network.get_submodule(name))]
+    able = [name for name in _called(network) if can_be_sparse(network.get_submodule(name))]
     if not able:
         return []
     networks = {DENSE: network, CSR: with_sparse(network, able)}
@@ -68,7 +68,7 @@ def _called(network: fx.GraphModule) -> list[str]:
     return [name for name in called if name not in taken]
 
 
-def _can_be_sparse(layer: nn.Module) -> bool:
+def can_be_sparse(layer: nn.Module) -> bool:
     """Whether there are zeros to leave out, and the sparse layer can do what this one does."""
     if not isinstance(layer, LAYERS):
         return False
