@@ -7,10 +7,12 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 
+from mu.cli import requests
 from mu.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -234,3 +236,30 @@ def test_the_library_works_without_mlflow() -> None:
     code = "import mu; mu.train_original, mu.make_method, mu.evaluate, mu.forget_split, mu.Run"
     script = f"import sys\n{code}\nsys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+# Options that are handed on as a mapping, by name, and not one by one.
+HANDED_ON = {
+    "ForgetOptions", "ImportOptions", "ModelOptions", "OriginalOptions", "StatedAttack",
+    "TrustOptions", "EraseOptions.kind", "TuneOptions.prune_run_id", "TuneOptions.stage",
+}  # fmt: skip
+
+
+def test_every_option_is_read_where_its_entry_is_performed() -> None:
+    """An option that nothing reads any more was lost on its way: its value changes nothing."""
+    names, attributes = {}, {}
+    for module in set(FILES) - {"mu.cli.requests"}:
+        nodes = [*ast.walk(tree(module))]
+        names[module] = {one.id for one in nodes if isinstance(one, ast.Name)}
+        attributes[module] = {one.attr for one in nodes if isinstance(one, ast.Attribute)}
+    unread = set()
+    for name, options in vars(requests).items():
+        if not (is_dataclass(options) and options.__module__ == requests.__name__):
+            continue
+        users = [attributes[one] for one, used in names.items() if name in used]
+        unread |= {
+            name if name in HANDED_ON else f"{name}.{one.name}"
+            for one in fields(options)
+            if not any(one.name in read for read in users)
+        }
+    assert unread == HANDED_ON
