@@ -312,7 +312,7 @@ def test_it_can_be_exported(done: Done, monkeypatch: pytest.MonkeyPatch) -> None
         raise UserError(f"the network of {checkpoint.spec.data.name}")
 
     monkeypatch.setattr(export_task, "data_of", lambda *_: None)
-    monkeypatch.setattr(export_task, "_make", make)
+    monkeypatch.setattr(export_task, "make", make)
     with refused(BRIGHT):
         export_task.export(Request(entry={"run_id": done.transfer.info.run_id}))
 
