@@ -15,7 +15,7 @@ from mu.report.comparison.cells import write
 from mu.report.comparison.controls import real_id
 from mu.report.comparison.oracles import ORACLE_METHOD
 from mu.report.comparison.summary import summarise_table
-from mu.report.comparison.table import Table
+from mu.report.comparison.table import EXPORTED, Table
 from mu.report.console import make_console, print_notes
 from mu.report.markdown import escape, markdown_table
 
@@ -29,6 +29,7 @@ FIELDS = (
     "group", "original", "sparsity", "row", "method", "metric", "mean", "sd", "runs", "low",
     "high", "within", "originals", "distance", "best", "run_ids", "warnings",
 )  # fmt: skip
+ROOM = 9  # columns on a terminal; with more, those of exported networks are left to the files
 _LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -161,9 +162,12 @@ def print_tables(tables: Sequence[Table]) -> None:
 def _terminal_table(table: Table) -> RichTable:
     """A line for each method and way of pruning."""
     shown = RichTable("")
-    for name in table.metrics:
+    full = len(table.metrics) > ROOM
+    names = [name for name in table.metrics if not (full and name in EXPORTED)]
+    for name in names:
         shown.add_column(name, justify="right", no_wrap=True)
-    for original, block in table.shown.groupby("original", sort=False):
+    cells = table.shown[table.shown["metric"].isin(names)]
+    for original, block in cells.groupby("original", sort=False):
         shown.add_section()
         shown.add_row(original, style="bold")
         for label, row in block.groupby("row", sort=False):

@@ -46,9 +46,10 @@ from mu.run_record import RunRecord
 from mu.tags import COMMIT, DIRTY
 
 # The paper's order; of what follows TA, what a run has.
+EXPORTED = ("latency_ms_compact", "file_mb_compact")
 COLUMNS = (
     *("UA", "MIA", "MIA_auc", "RA", "TA", "ASR", "IC_err", "Fgt", "gap", "depth", "RTE"),
-    *("latency_ms_compact", "file_mb_compact"),  # of networks that were exported
+    *EXPORTED,
 )
 OF_ORIGINALS = ("UA", "MIA", "RA", "TA", "ASR", "IC_err", "Fgt")
 _LOGGED = ("UA", "RA", "TA", "MIA", "gap", "RTE")
@@ -152,10 +153,14 @@ def _places(
     rows = sorted({row for row, _ in found}, key=row_order)
     blocks = sorted(known, key=lambda one: (one != DENSE, sparsity[one] or 0.0, one))
     row_labels = tell_apart([method for method, _ in rows], [dict(own) for _, own in rows])
-    block_labels = tell_apart(
-        [_sparsity_words(sparsity[one]) for one in blocks],
-        [{} if one == DENSE else dict(one) for one in blocks],
-    )
+    own = [{} if one == DENSE else dict(one) for one in blocks]
+    pruners = [one.get("prune_pruner", "") for one in own]
+    several = len({*pruners} - {""}) > 1
+    names = [
+        _sparsity_words(sparsity[one]) + (f", {pruner}" if several and pruner else "")
+        for one, pruner in zip(blocks, pruners, strict=True)
+    ]
+    block_labels = tell_apart(names, own)
     for row, label in zip(rows, row_labels, strict=True):
         for block, original in zip(blocks, block_labels, strict=True):
             place = {"row": label, "method": row[0], "original": original}

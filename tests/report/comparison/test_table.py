@@ -206,7 +206,7 @@ def test_pruners_at_one_sparsity_are_blocks_that_say_so() -> None:
         make_run("d", original={"prune_pruner": "synflow"}),  # dense: nothing was pruned
     ]
     labels = list(only(runs).originals.index)
-    assert labels == ["dense", "95 % sparse (pruner=omp)", "95 % sparse (pruner=synflow)"]
+    assert labels == ["dense", "95 % sparse, omp", "95 % sparse, synflow"]
 
 
 def test_rows_say_in_what_settings_differ() -> None:

@@ -134,7 +134,7 @@ def _draw(
     front: Sequence[Point],
     words: tuple[str, str],
 ) -> None:
-    styles = row_styles(table)
+    styles, is_time = row_styles(table), words[0].endswith("ms")
     axes = figure.subplots()
     axes.step(
         [one.across for one in front], [one.up for one in front], where="post",
@@ -153,8 +153,9 @@ def _draw(
         (axes.yaxis, axes.set_yscale, axes.set_ylim, max(one.up for one in points)),
     ):
         scale("symlog", linthresh=1)
-        limit(-0.12, max(2.0, top * 1.6))
-        axis.set_major_locator(FixedLocator([0, 0.5, 1, 2, 5, 10, 20, 50, 100]))
+        wide = max(top * 1.6, 0.0 if axis is axes.xaxis and is_time else 2.0)
+        limit(-0.06 * min(2.0, wide), wide)
+        axis.set_major_locator(FixedLocator([0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_locator(FixedLocator([]))
     short = short_labels(list(styles))
