@@ -14,15 +14,19 @@ import numpy as np
 import pytest
 import torch
 from mlflow.entities import Run as MlflowRun
+from numpy.typing import NDArray
 
 import mu
 from mu.cli.requests import Request
 from mu.compact.sparse import choose
+from mu.data.batches import Batches
 from mu.report.model_card import LOAD
 from mu.tags import ENTRY, EVALUATION, RETIRED, UPSTREAM
 from mu.tasks import export_files
 from mu.tasks.export import export
+from mu.tasks.export_images import accuracies, calibrating, compared
 from mu.tasks.prune import prune
+from mu.tasks.resolve import data_of
 from mu.tracking import Store
 from mu.tracking.registered import register, set_alias
 from tests.commands import call
@@ -49,6 +53,9 @@ numpy.save("logits.npy", numpy.asarray(logits))
 """
 
 
+NOISE = np.random.default_rng(0).normal(size=(3, 1, 8, 8)).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Here:
     store: Store
@@ -64,12 +71,17 @@ def here(unlearned: UnlearnedStore) -> Here:
     return Here(unlearned.store, unlearned.original, unlearned.unlearned[0])
 
 
-def assert_runs_elsewhere(folder: Path, kind: str, run_id: str) -> None:
+def assert_runs_elsewhere(
+    folder: Path,
+    kind: str,
+    run_id: str,
+    images: NDArray[np.float32] = NOISE,
+    within: float = 1e-5,
+) -> None:
     """By the lines of the card, without mu, with the answers of the run's network."""
     card = (folder / "README.md").read_text()
     (lines,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     assert lines.strip() == LOAD[kind]
-    images = np.random.default_rng(0).normal(size=(3, 1, 8, 8)).astype(np.float32)
     np.save(folder / "images.npy", images)
     program = ELSEWHERE.format(tensors=kind != "onnx", lines=lines)
     done = subprocess.run(
@@ -78,7 +90,9 @@ def assert_runs_elsewhere(folder: Path, kind: str, run_id: str) -> None:
     assert done.returncode == 0, done.stderr
     with torch.no_grad():
         wanted = mu.load_model(run_id)(torch.from_numpy(images)).numpy()
-    assert np.allclose(np.load(folder / "logits.npy"), wanted, rtol=1e-5, atol=1e-5)
+    found = np.load(folder / "logits.npy")
+    assert found.dtype == np.float32
+    assert np.abs(found - wanted).max() <= within * max(1.0, np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("kind", ["torch", "safetensors", "onnx"])
@@ -135,6 +149,63 @@ def test_sparse_layers_are_kept_if_the_file_is_faster(
     assert_runs_elsewhere(folder, kind, here.unlearned)
 
 
+@pytest.mark.parametrize(
+    ("precision", "kind", "part", "within"),  # of the size in fp32; of the largest logit
+    [
+        ("bf16", "torch", 0.9, 0.03),
+        ("bf16", "safetensors", 0.6, 0.03),
+        ("int8", "onnx", 0.6, 0.15),
+    ],
+)
+def test_fewer_bits_are_a_smaller_file_with_its_accuracy_beside(
+    precision: str, kind: str, part: float, within: float, here: Here, tmp_path: Path
+) -> None:
+    if precision == "int8":
+        for name in ("onnx", "onnxruntime", "onnxscript"):
+            pytest.importorskip(name)
+    line = {"run_id": here.unlearned, "format": kind}
+    exact = here.store.run(export(Request(entry=line))).data.metrics
+    told = here.store.run(here.unlearned).data.metrics
+    folder = tmp_path / "files"
+    run_id = export(Request(entry={**line, "precision": precision, "out": str(folder)}))
+    numbers = here.store.run(run_id).data.metrics
+    assert numbers["file_mb_compact"] < part * exact["file_mb_compact"]
+    assert abs(numbers["TA_exported"] - numbers["TA_fp32"]) <= 5
+    assert numbers["max_difference"] > 1e-5
+    assert numbers["latency_ms_compact"] > 0
+    assert here.store.run(here.unlearned).data.metrics == told  # its gap is not the file's
+    card = (folder / "README.md").read_text()
+    assert f"| TA_exported | {numbers['TA_exported']:.4g} |" in card
+    assert f"computes in {precision}" in card
+    # int8 holds the values that such images lead to, not those of noise.
+    images = compared(data_of(mu.load_checkpoint(here.unlearned).spec, {}))[:9].numpy()
+    assert_runs_elsewhere(folder, kind, here.unlearned, images, within)
+
+
+def test_ta_of_a_file_leaves_out_a_class_that_was_forgotten(here: Here) -> None:
+    checkpoint = mu.load_checkpoint(here.unlearned)
+    dataset = data_of(checkpoint.spec, {})
+    seen: list[torch.Tensor] = []
+
+    def answers(images: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        return torch.eye(10)[torch.full((len(images),), 3)]  # class 3, which was forgotten
+
+    found = accuracies(checkpoint.model, answers, checkpoint.spec, dataset)
+    assert sum(map(len, seen)) == int((dataset.test.labels != 3).sum())
+    assert found["TA_exported"] == 0 < found["TA_fp32"]
+
+
+def test_int8_is_calibrated_without_what_was_forgotten(here: Here) -> None:
+    spec = mu.load_checkpoint(here.unlearned).spec
+    dataset = data_of(spec, {})
+    gone = dataset.training_subset(np.array(spec.removed))
+    ((forgotten, _),) = Batches(gone, len(gone) + 1, torch.device("cpu")).in_order()
+    used = {image.numpy().tobytes() for image in calibrating(spec, dataset)}
+    assert len(used) > 200
+    assert used.isdisjoint(image.numpy().tobytes() for image in forgotten)
+
+
 def test_the_card_says_what_was_forgotten(here: Here, tmp_path: Path) -> None:
     out = str(tmp_path / "files")
     export(Request(entry={"run_id": here.unlearned, "format": "safetensors", "out": out}))
@@ -176,6 +247,17 @@ def test_the_entry_point_takes_the_run_as_an_option(here: Here) -> None:
             ["sparse_layers=true", "format=safetensors"],
         ),
         (["{unlearned}", "--sparse-layers", "yes", "--compact", "no"], ["compact=true"]),
+        (["{unlearned}", "--precision", "int4"], ["int4", "int8"]),
+        (
+            ["{unlearned}", "--precision", "bf16", "--format", "onnx"],
+            ["precision=bf16", "format=safetensors"],
+        ),
+        (["{unlearned}", "--precision", "int8"], ["precision=int8", "format=onnx"]),
+        (
+            ["{unlearned}", "--precision", "bf16", "--sparse-layers", "yes"],
+            ["precision=bf16", "sparse_layers"],
+        ),
+        (["{unlearned}", "--precision", "bf16", "--compact", "no"], ["compact=true"]),
         (["{unlearned}", "--batch-size", "0"], ["batch_size", "at least 1"]),
         (["{export}"], ["entry export", "holds no network"]),
         (["{unlearned}", "--run-id", "{original}"], ["give one run"]),

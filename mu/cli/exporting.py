@@ -22,6 +22,7 @@ it. All is kept in a run of its own, and in the folder out.
 EXAMPLES = """\b
   mu export 31e9601a --out FOLDER
   mu export models:/digits@production --format onnx --out FOLDER
+  mu export 31e9601a --format onnx --precision int8 --out FOLDER
   mlflow run . -e export -P run_id=31e9601a -P format=safetensors -P out=FOLDER
 """
 TASK = "mu.tasks.export:export"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mu.compact import FORMATS, OPSET
+from mu.compact import BF16, FORMATS, FP32, INT8, OPSET, PRECISIONS
 from mu.data import COPIES, DATASETS, DEFAULT_DATASET
 from mu.data.triggers import TRIGGERS
 from mu.detection import DETECTORS
@@ -568,6 +568,12 @@ class ExportOptions(Hyperparameters):
         help="keep layers sparse that are faster so on this machine, by timing; format=torch or "
         "safetensors",
     )
+    precision: str = setting(
+        FP32,
+        help="fp32; bf16, with format=torch or safetensors; int8, with format=onnx, calibrated on "
+        "training images that were not forgotten: the accuracy is measured and said beside",
+        choices=PRECISIONS,
+    )
     batch_size: int = setting(1, help="images of a pass that is timed", low=1, high=10_000)
     threads: int = setting(
         1, help="threads that it computes with on the CPU", low=1, high=MOST_PROCESSES
@@ -587,6 +593,25 @@ class ExportOptions(Hyperparameters):
             )
         if self.sparse_layers and not self.compact:
             raise UserError("sparse_layers=true needs compact=true, which is the default")
+        if self.precision != FP32:
+            self._check_precision()
+
+    def _check_precision(self) -> None:
+        given = f"precision={self.precision}"
+        if self.precision == BF16 and self.format == "onnx":
+            raise UserError(
+                f"{given}: ONNX Runtime has no convolution in bf16 on the CPU; give format=torch "
+                "or format=safetensors"
+            )
+        if self.precision == INT8 and self.format != "onnx":
+            raise UserError(
+                f"{given}: torch's quantised layers do not go through torch.export; give "
+                "format=onnx"
+            )
+        if self.sparse_layers:
+            raise UserError(f"{given}: sparse layers are fp32; leave sparse_layers out")
+        if not self.compact:
+            raise UserError(f"{given} needs compact=true, which is the default")
 
 
 @dataclass(frozen=True)

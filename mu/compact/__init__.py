@@ -15,4 +15,5 @@ are 650, and whatever they do not know stays as it is.
 """
 
 FORMATS = ("torch", "safetensors", "onnx")  # of the files that hold the network
+FP32, BF16, INT8 = PRECISIONS = ("fp32", "bf16", "int8")  # in which the file computes
 OPSET = 18  # of ONNX: the oldest that torch writes without converting, and the default

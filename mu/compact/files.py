@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from mu.compact import OPSET, standalone
 from mu.compact.portable import described
+from mu.compact.precision import quantise
 from mu.compact.sparse import kinds_of
 from mu.errors import UserError
 
@@ -27,16 +28,24 @@ Answers = Callable[[Tensor], Tensor]
 
 
 def save(
-    network: nn.Module, images: Tensor, folder: Path, format: str, opset: int = OPSET
+    network: nn.Module,
+    images: Tensor,
+    folder: Path,
+    format: str,
+    opset: int = OPSET,
+    calibration: Tensor | None = None,
 ) -> tuple[Path, Answers]:
     """Write a network into a folder; gives the file of its weights, and what that file answers.
 
     The file is read again for that, as others will. ``images``: two, as the network takes them.
+    ``calibration``: images by which an ONNX file is quantised to int8, if it is to be.
     UserError if the network does not go into that format, or a package is missing.
     """
-    write = {"torch": _torch, "safetensors": _safetensors, "onnx": _onnx}[format]
     with _quiet():
-        return write(network, images, folder, opset)
+        if format == "onnx":
+            return _onnx(network, images, folder, opset, calibration)
+        write = {"torch": _torch, "safetensors": _safetensors}[format]
+        return write(network, images, folder)
 
 
 def check_packages(format: str) -> None:
@@ -51,7 +60,7 @@ def check_packages(format: str) -> None:
             ) from error
 
 
-def _torch(network: nn.Module, images: Tensor, folder: Path, _opset: int) -> tuple[Path, Answers]:
+def _torch(network: nn.Module, images: Tensor, folder: Path) -> tuple[Path, Answers]:
     path = folder / "model.pt2"
     kinds = json.dumps(kinds_of(network))
     torch.export.save(_exported(network, images), path, extra_files={LAYERS_FILE: kinds})
@@ -72,9 +81,7 @@ def _exported(network: nn.Module, images: Tensor) -> torch.export.ExportedProgra
         ) from error
 
 
-def _safetensors(
-    network: nn.Module, images: Tensor, folder: Path, _opset: int
-) -> tuple[Path, Answers]:
+def _safetensors(network: nn.Module, _: Tensor, folder: Path) -> tuple[Path, Answers]:
     assert isinstance(network, fx.GraphModule)
     document, tensors = described(network)
     path = folder / "model.safetensors"
@@ -85,7 +92,9 @@ def _safetensors(
     return path, standalone.load(folder)
 
 
-def _onnx(network: nn.Module, images: Tensor, folder: Path, opset: int) -> tuple[Path, Answers]:
+def _onnx(
+    network: nn.Module, images: Tensor, folder: Path, opset: int, calibration: Tensor | None
+) -> tuple[Path, Answers]:
     path = folder / "model.onnx"
     onnx, runtime = (importlib.import_module(name) for name in PACKAGES[:2])
     program = _exported(network, images)
@@ -94,11 +103,15 @@ def _onnx(network: nn.Module, images: Tensor, folder: Path, opset: int) -> tuple
         torch.onnx.export(
             program, f=path, opset_version=opset, external_data=False, dynamo=True, **names
         )
+        if calibration is not None:
+            quantise(path, calibration)
         onnx.checker.check_model(str(path), full_check=True)
         found = onnx.load(str(path), load_external_data=False)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except UserError:
+        raise
     except Exception as error:  # of three packages, with classes of their own
         why = " ".join(str(error).split())[:160]
         raise UserError(

@@ -38,7 +38,7 @@ SWIN = "torchvision.models.swin_transformer"
 OF_SWIN = ("shifted_window_attention", "_patch_merging_pad", "_get_relative_position_bias")
 METHODS = {
     *("flatten", "reshape", "view", "permute", "expand", "size", "contiguous", "chunk", "mean"),
-    *("unsqueeze", "relu", "sigmoid", "tanh", "transpose"),
+    *("unsqueeze", "relu", "sigmoid", "tanh", "transpose", "bfloat16", "float"),
 }
 ATTRIBUTES = {"shape", "ndim"}
 
@@ -142,7 +142,7 @@ def build(document: dict[str, Any], tensors: dict[str, torch.Tensor]) -> fx.Grap
         _check(op, target, args)
         made[name] = graph.create_node(op, function, tuple(args), kwargs, name)
     network = fx.GraphModule(root, graph, "Network")
-    network.load_state_dict(tensors)
+    network.load_state_dict(tensors, assign=True)  # with their types, which may be bf16
     return network.eval().requires_grad_(False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from mu.compact import FP32
 from mu.evaluation.catalogue import METRICS
 from mu.report.markdown import escape, items, markdown_table, paragraphs
 from mu.report.prose import describe_model
@@ -12,6 +13,7 @@ from mu.run_record import RunRecord
 from mu.spec import Spec
 
 SHOWN = ("UA", "RA", "TA", "MIA", "MIA_auc", "ASR", "gap", "depth", "target_acc")
+OF_FILE = ("TA_fp32", "TA_exported")  # where it is not exact
 SIZES = {  # with their digits
     "params": ("weights", ",.0f"),
     "macs": ("multiply-adds", ",.0f"),
@@ -55,6 +57,7 @@ class Exported(NamedTuple):
     forgotten: Sequence[Forgotten]
     metrics: Mapping[str, float]  # of the export
     format: str
+    precision: str  # in which the file computes
     images: int  # on which the logits were compared
     timing: str  # how the latency was measured
 
@@ -110,10 +113,10 @@ def _forgotten(one: Exported) -> str:
 
 
 def _numbers(one: Exported) -> str:
-    known = one.source.metrics
+    known = {**one.source.metrics, **{n: v for n, v in one.metrics.items() if n in OF_FILE}}
     rows = [
         [name, f"{known[name]:.4g}", METRICS[name].unit, escape(METRICS[name].definition)]
-        for name in SHOWN
+        for name in (*SHOWN, *OF_FILE)
         if name in known
     ]
     if not rows:
@@ -135,11 +138,16 @@ def _sizes(one: Exported) -> str:
 def _limits(one: Exported) -> str:
     lines = [
         f"The file's logits differ from those of the run's network by at most "
-        f"{one.metrics['max_difference']:.1e} on {one.images} test images (fp32, CPU); its "
-        "accuracy on other images than those of the data set was not measured.",
+        f"{one.metrics['max_difference']:.1e} on {one.images} test images ({one.precision}, "
+        "CPU); its accuracy on other images than those of the data set was not measured.",
         "Zeros that are left in layers that are not sparse are stored and multiplied as any other "
         "weight.",
     ]
+    if one.precision != FP32:
+        lines.append(
+            f"The file computes in {one.precision}: TA_exported is its accuracy, the other numbers "
+            "are of the run's network in fp32. What the file itself has forgotten was not measured."
+        )
     if one.forgotten:
         lines.append(
             "That samples were forgotten is measured, not proved: by the attacks above"

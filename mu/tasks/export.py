@@ -13,6 +13,7 @@ from mu import tags
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import ExportOptions, Request
 from mu.cli.run_ids import in_full
+from mu.compact import FP32
 from mu.compact.files import check_packages
 from mu.compact.sparse import CSR
 from mu.errors import UserError
@@ -79,8 +80,9 @@ def export(request: Request, run: str | None = None) -> str:
 
         title = run_name("export", options.format, source.name)
         own_id, _ = run_task(store, "export", title, work)
-    told = {name: value for name, value in made.metrics.items() if name != DIFFERENCE}
-    log_to(store, run_id, told, own_id)  # where `compare` looks
+    if options.precision == FP32:  # the network's other numbers, as its gap, are the file's, too
+        told = {name: value for name, value in made.metrics.items() if name != DIFFERENCE}
+        log_to(store, run_id, told, own_id)  # where `compare` looks
     _print(store, own_id, options, made)
     return own_id
 
@@ -119,6 +121,7 @@ def _exported(
         tuple(reversed(forgotten)),
         made.metrics,
         options.format,
+        options.precision,
         made.images,
         _timing(made, options),
     )
@@ -154,6 +157,11 @@ def _print(store: Store, run_id: str, options: ExportOptions, made: Made) -> Non
     lines["difference"] = (
         f"{numbers[DIFFERENCE]:.1e}, the largest between logits on {made.images} test images"
     )
+    if options.precision != FP32:
+        lines["TA"] = (
+            f"{numbers['TA_exported']:.2f} % of the file in {options.precision}, "
+            f"{numbers['TA_fp32']:.2f} % of the run's network, on the same test images"
+        )
     if options.out:
         lines["folder"] = options.out
     any_: dict[str, Any] = {**lines, "run": run_id, "browse": browse(store, run_id=run_id)}

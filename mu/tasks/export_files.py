@@ -12,21 +12,21 @@ from torch import Tensor, fx, nn
 
 from mu.checkpoints import Checkpoint
 from mu.cli.requests import ExportOptions
-from mu.compact import OPSET
+from mu.compact import BF16, FP32, INT8, OPSET
 from mu.compact.files import Answers, save
 from mu.compact.fold import folded
 from mu.compact.latency import Latency, computing_with, latencies
 from mu.compact.network import Compaction, compact
+from mu.compact.precision import in_bf16
 from mu.compact.sizes import sizes
 from mu.compact.sparse import CSR, DENSE, choose, is_faster, kinds_of, with_sparse
 from mu.compact.trace import traced
-from mu.data.batches import Batches
 from mu.data.images import ImageDataset
 from mu.errors import UserError
 from mu.file_names import WEIGHTS_FILE
+from mu.tasks.export_images import BATCH, accuracies, calibrating, compared
 
-IMAGES, BATCH = 256, 64  # test images whose logits are compared
-TOLERANCE = 1e-4  # of these: another program's kernels round in another order
+TOLERANCE = 1e-4  # of logits in fp32: another program's kernels round in another order
 MEGABYTE = 1e6
 
 
@@ -71,7 +71,10 @@ class _File:
 def make(
     checkpoint: Checkpoint, dataset: ImageDataset, options: ExportOptions, folder: Path
 ) -> Made:
-    """Write the files into ``folder``; UserError if they answer another thing than the network."""
+    """Write the files into ``folder``; UserError if they answer another thing than the network.
+
+    In bf16 and int8 they do, so that the accuracy is measured instead.
+    """
     model, spec = checkpoint.model.eval().requires_grad_(False), checkpoint.spec
     arch, example = spec.recipe.model.arch, spec.recipe.model.example()
     done = compact(model, example, arch) if options.compact else None
@@ -79,19 +82,22 @@ def make(
     if done is None and options.format == "safetensors":
         network = traced(model, example, arch)
     batch = example[:1].repeat(options.batch_size, 1, 1, 1)
+    calibration = calibrating(spec, dataset) if options.precision == INT8 else None
     with computing_with(options.threads):
-        file = _written(network, example, folder, options)
+        file = _written(network, example, folder, options, calibration)
         if options.sparse_layers:
             file = _sparse_if_faster(file, example, batch, options)
         times = latencies({"run": model, "file": file.answers}, batch, options.threads)
-    images, ending = _images(dataset), "_compact" if done else "_exported"
+    images, ending = compared(dataset), "_compact" if done else "_exported"
+    exact = options.precision == FP32
     return Made(
         {
             **_numbers(checkpoint, done, network, example),
             f"file_mb{ending}": file.path.stat().st_size / MEGABYTE,
             "latency_ms": times["run"].median,
             f"latency_ms{ending}": times["file"].median,
-            "max_difference": _difference(model, file.answers, images),
+            "max_difference": _difference(model, file.answers, images, exact),
+            **({} if exact else accuracies(model, file.answers, spec, dataset)),
         },
         done.removed if done else {},
         done is not None,
@@ -101,9 +107,18 @@ def make(
     )
 
 
-def _written(network: nn.Module, example: Tensor, folder: Path, options: ExportOptions) -> _File:
+def _written(
+    network: nn.Module,
+    example: Tensor,
+    folder: Path,
+    options: ExportOptions,
+    calibration: Tensor | None = None,
+) -> _File:
+    if options.precision == BF16:
+        assert isinstance(network, fx.GraphModule)
+        network = in_bf16(network)
     opset = options.opset or OPSET
-    return _File(*save(network, example, folder, options.format, opset), network)
+    return _File(*save(network, example, folder, options.format, opset, calibration), network)
 
 
 def _sparse_if_faster(
@@ -140,23 +155,18 @@ def _numbers(
     return found
 
 
-def _images(dataset: ImageDataset) -> Tensor:
-    """The first test images, as the network takes them."""
-    subset = dataset.test_subset()
-    chosen = subset.part(0, min(IMAGES, len(subset)))
-    batches = Batches(chosen, BATCH, torch.device("cpu"))
-    return torch.cat([images for images, _ in batches.in_order()])
-
-
 @torch.no_grad()
-def _difference(model: nn.Module, answers: Answers, images: Tensor) -> float:
-    """The largest between logits of the network and of the file; UserError if it is no rounding."""
+def _difference(model: nn.Module, answers: Answers, images: Tensor, exact: bool) -> float:
+    """The largest between logits of the network and of the file.
+
+    UserError if it is no rounding where the file is to be exact.
+    """
     largest, scale = 0.0, 1.0
     for batch in [images[:1], *torch.split(images, BATCH)]:  # of one image alone, too
         wanted, found = model(batch), answers(batch)
         largest = max(largest, float((wanted - found).abs().max()))
         scale = max(scale, float(wanted.abs().max()))
-    if not largest <= TOLERANCE * scale:
+    if exact and not largest <= TOLERANCE * scale:
         raise UserError(
             f"the file's logits differ from the network's by {largest:.1e}, so it is not kept; "
             "give another format"
