@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mu import tags
 from mu.erasure.policy import Policy
 from mu.erasure.records import Record
+from mu.erasure.verdict import OPEN
 from mu.errors import UserError
 from mu.evidence.bundle import BUNDLE_FILE
 from mu.run_record import RunRecord
@@ -26,7 +27,8 @@ class Answered:
 def answered_before(store: Store, run_id: str, records: Sequence[Record]) -> Answered | None:
     """Whether earlier erasures removed all records that a model was trained on.
 
-    None if one of them is not forgotten, was removed otherwise, or the evidence is gone.
+    None if one of them is not forgotten, was removed otherwise, the evidence is gone, or its
+    erasure was stopped before its gate opened.
     """
     if any(one.status == "trained" for one in records):
         return None
@@ -41,7 +43,9 @@ def answered_before(store: Store, run_id: str, records: Sequence[Record]) -> Ans
             erasure = run.tags.get(tags.EVIDENCE, "")
             if not _stands(store, erasure):
                 return None
-            erasures[erasure] = read_run(store, erasure)
+            erasures[erasure] = found = read_run(store, erasure)
+            if found.status != "FINISHED" and found.tags.get(tags.GATE) != OPEN:
+                return None
         run = run.upstream
     return Answered(records, [*erasures.values()]) if erasures and not left else None
 

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,10 +120,8 @@ def public_rows(
     ]
 
 
-def seal(
-    path: Path, sealer: Sealer, rows: Sequence[Mapping[str, Any]], letters: Mapping[str, str]
-) -> None:
-    """Write which record each digest stands for, and the key: for the run, never for the bundle.
+def sealed(sealer: Sealer, rows: Sequence[Mapping[str, Any]], letters: Mapping[str, str]) -> bytes:
+    """Which record each digest stands for, and the key; CSV for the run, never for the bundle.
 
     ``letters``: the file of each subject's.
     """
@@ -137,8 +134,7 @@ def seal(
         shown["subject"] = "; ".join(row["subjects"])
         shown["letter"] = "; ".join(letters[one] for one in row["subjects"])
         writer.writerow({"key": "" if place else sealer.key.hex(), **shown})
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
+    return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _json(values: Any) -> bytes:

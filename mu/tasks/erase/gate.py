@@ -17,13 +17,20 @@ from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
 from mu.methods import ORACLE_METHOD
 from mu.model_names import SCHEME
+from mu.run_record import RunRecord
 from mu.tags import DATA, ENTRY, EVIDENCE, GATE, RETIRED, fingerprint_tag
 from mu.tasks.erase.plan import ErasePlan
-from mu.tasks.erase.scope import Scope
 from mu.tasks.erase.statement import file_digests
-from mu.tracking import FINISHED, Store, read_run, records
+from mu.tracking import Store, read_run, records
 from mu.tracking.artifacts import read
-from mu.tracking.registered import Version, find_version, register, set_alias, tag_version
+from mu.tracking.registered import (
+    Version,
+    find_version,
+    register,
+    set_alias,
+    tag_version,
+    versions_of,
+)
 
 
 @dataclass(frozen=True)
@@ -48,16 +55,26 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle) -> Gat
 
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
-    keys = [] if plan.key is None else [plan.key.public_key()]
-    if why := refusal(bundle) or _strange(bundle, keys) or _brought_back(plan, run_id):
-        return Gate(CLOSED, why)
-    with plan.store.alone():  # another erasure may be at its gate, too
-        if why := _retired(plan.store, run_id) or _overtaken(plan, run_id):
+    store, keys = plan.store, [] if plan.key is None else [plan.key.public_key()]
+    why = refusal(bundle) or _strange(bundle, keys) or _brought_back(plan, run_id)
+    with store.alone():  # another erasure may be at its gate, too
+        why = why or _retired(store, run_id) or _overtaken(plan, run_id)
+        _tell(store, run_id, erasure, CLOSED if why else OPEN)
+        if why:
             return Gate(CLOSED, why)
+        # The alias comes last: once it is moved, nothing is left to do for who starts again.
+        retire(store, bundle, erasure)
         if plan.version is None:
             return Gate(OPEN, f"the evidence verifies{_signed(bundle, keys)} (no registered model)")
         version, text = _registered(plan, plan.version, run_id, erasure)
         return Gate(OPEN, f"{text}; its evidence verifies{_signed(bundle, keys)}", version)
+
+
+def _tell(store: Store, run_id: str, erasure: str, word: str) -> None:
+    """Write down whether the gate is open, with the erasure and with the unlearning."""
+    store.client.set_tag(erasure, GATE, word)
+    for name, value in {GATE: word, EVIDENCE: erasure}.items():
+        store.client.set_tag(run_id, name, value)
 
 
 def _registered(plan: ErasePlan, old: Version, run_id: str, erasure: str) -> tuple[Version, str]:
@@ -146,7 +163,7 @@ def _brought_back(plan: ErasePlan, run_id: str) -> str:
         return ""
     held = read_run(plan.store, run_id).spec.split(plan.dataset).train
     same = {ENTRY: "erase", GATE: OPEN, DATA: fingerprint_tag(plan.dataset.fingerprint)}
-    for one in records(plan.store, same, FINISHED):
+    for one in records(plan.store, same):
         if one.upstream is not None and np.isin(one.upstream.forget_indices, held).any():
             return (
                 f"its original is retired, and it holds records that erasure {one.run_id} removed; "
@@ -155,13 +172,27 @@ def _brought_back(plan: ErasePlan, run_id: str) -> str:
     return ""
 
 
-def retire(store: Store, scope: Scope, erasure: str) -> None:
-    """Mark every model that holds the records as not to be used, with its registered versions."""
-    for one in scope.models:
-        if one.decision in ("unlearn", "retire"):
-            store.client.set_tag(one.run_id, RETIRED, erasure)
-            for version in one.versions:
+def retire(store: Store, bundle: Bundle, erasure: str) -> None:
+    """Mark every model that holds the records as not to be used, with its registered versions.
+
+    All but the new one, by what the evidence decided on each. Twice does no harm.
+    """
+    _, found = read_statement(bundle.files[STATEMENT])
+    new = found["action"]["model"]["runId"]
+    for one in found["scope"]["models"]:
+        if one["decision"] in ("unlearn", "retire") and one["runId"] != new:
+            store.client.set_tag(one["runId"], RETIRED, erasure)
+            for version in versions_of(store, [one["runId"]]):
                 tag_version(store, version.name, version.number, {RETIRED: erasure})
+
+
+def finish(store: Store, erasure: RunRecord) -> bool:
+    """Do what is left of an erasure that was stopped after its gate opened; whether it was."""
+    if erasure.status == "FINISHED":
+        return False
+    with store.alone():
+        retire(store, _stored(store, erasure.run_id), erasure.run_id)
+    return True
 
 
 def promote(store: Store, address: str, alias: str, keys: Sequence[PublicKey] = ()) -> str:

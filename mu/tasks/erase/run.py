@@ -16,8 +16,8 @@ from mu.report.run_names import run_name
 from mu.tasks.base import checked_device, run_task
 from mu.tasks.erase import statement
 from mu.tasks.erase.before import Answered, judged_before
-from mu.tasks.erase.evidence import evidence_of, make_bundle, public_rows, seal
-from mu.tasks.erase.gate import open_gate, passing, retire
+from mu.tasks.erase.evidence import evidence_of, make_bundle, public_rows, sealed
+from mu.tasks.erase.gate import finish, open_gate, passing
 from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.leftovers import purge
 from mu.tasks.erase.letters import letter_names, letters
@@ -49,7 +49,7 @@ def erase(request: Request) -> Erased | None:
     store = connect()
     plan = make_plan(store, options, request, device)
     if isinstance(plan, Answered):
-        print_answered(plan)
+        print_answered(plan, [one.run_id for one in plan.erasures if finish(store, one)])
         name_launched_run(store, f"answered by {plan.erasures[0].run_id[:8]}")
         return None
     check_oracle_run(plan.store, options.oracle_run_id, plan.problem)
@@ -87,7 +87,8 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     packed = bundle.pack()
     (recorder.folder / BUNDLE_FILE).write_bytes(packed)
     recorder.files.put(BUNDLE_FILE, packed)  # before any alias is moved, whatever comes after
-    seal(recorder.folder / SEALED_FILE, sealer, rows, names)
+    # Never in the folder, which stays on this machine where the run is stopped.
+    recorder.files.put(SEALED_FILE, sealed(sealer, rows, names))
     recorder.tags(
         {tags.VERDICT: predicate["verdict"]["word"], tags.UPSTREAM: run_id, tags.ORACLE: oracle}
     )
@@ -95,13 +96,8 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
     keep_results(recorder, metrics_of(predicate), describe(plan, run_id, oracle, predicate))
     if plan.options.out is not None:  # before the gate: evidence first
         bundle.write(Path(plan.options.out).expanduser())
+    recorder.send()  # what the gate of another erasure, or this one started again, reads
     gate = open_gate(plan, run_id, recorder.run_id, bundle)
-    recorder.tags({tags.GATE: gate.word})
-    for name, value in {tags.GATE: gate.word, tags.EVIDENCE: recorder.run_id}.items():
-        plan.store.client.set_tag(run_id, name, value)
-    if gate.passed:
-        others = replace(scope, models=[one for one in scope.models if one.run_id != run_id])
-        retire(plan.store, others, recorder.run_id)
     return Erased(plan, run_id, oracle, scope, bundle, predicate, gate)
 
 

@@ -108,8 +108,11 @@ def _print_records(records: Sequence[Record], more: str, plain: str = "trained")
             console.print_words(f"line {one.line}, {one.text}: {one.status}{note}", "  ")
 
 
-def print_answered(done: Answered) -> None:
-    """That nothing is left to do, and where the evidence of the erasures that did it is."""
+def print_answered(done: Answered, finished: Sequence[str]) -> None:
+    """That nothing is left to do, and where the evidence of the erasures that did it is.
+
+    ``finished``: IDs of those that were stopped, and of which the rest was done now.
+    """
     what = "earlier erasures removed them, so nothing is left to forget"
     _print_records(done.records, what, "forgotten")
     for one in done.erasures:
@@ -119,6 +122,11 @@ def print_answered(done: Answered) -> None:
             "verdict": f"{word}, gate {gate}",
             "verify": fetch(one.run_id),
         }
+        if one.run_id in finished:
+            lines["finished"] = (
+                f"it was stopped ({one.status}) once its gate was open; all models that it was to "
+                "retire are retired now"
+            )
         console.print_wrapped(lines, ("verify",))
 
 
