@@ -29,7 +29,7 @@ from tests.erase.conftest import (
     newest_erasure,
     write_request,
 )
-from tests.erase.test_erase import predicate_of
+from tests.erase.test_erase import bundle_of, predicate_of
 from tests.helpers import flipped, refused
 from tests.test_entrypoints import one_line
 
@@ -91,7 +91,13 @@ def test_it_stays_closed(
     judge(word, usable=usable)
     one = write_request(tmp_path / "request.csv", listed(PERSONS)[:3])
     line = ("--records", one, "--model", PRODUCTION, "--promote", "production")
-    assert call(*line, "--method", "ga", "--epochs", 1) == 0
+    assert call(*line, "--method", "ga", "--epochs", 1) == 1
+    files = bundle_of(world.store, newest_erasure(world.store).info.run_id).files
+    (letter,) = (" ".join(one.decode().split()) for n, one in files.items() if "letter" in n)
+    assert "the old model was not replaced, and no other one was taken out of use" in letter
+    assert why in letter
+    assert "all the same" not in letter
+    assert "No model was replaced, and none was retired" in files["page.html"].decode()
     assert f"closed: {why}" in capsys.readouterr().out
     version = find_version(world.store, PRODUCTION)
     assert (version.number, version.aliases) == (1, ("production",))
@@ -108,7 +114,8 @@ def test_a_retrained_model_needs_no_baseline(
     world = registered.copied(tmp_path / "store", monkeypatch)
     judge(word)
     one = write_request(tmp_path / "request.csv", listed(PERSONS)[:3])
-    assert call("--records", one, "--model", PRODUCTION, "--promote", "production") == 0
+    line = ("--records", one, "--model", PRODUCTION, "--promote", "production")
+    assert call(*line) == (0 if opens else 1)
     assert newest_erasure(world.store).data.params["method"] == "retrain"
     assert production(world.store) == (2 if opens else 1)
 
@@ -117,7 +124,7 @@ def test_a_retired_original_brings_nothing_back(world: Erased, tmp_path, judge, 
     judge("forgotten")
     other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
     line = ("--model", FIRST, "--promote", "production", "--method", "ga", "--epochs", 1)
-    assert call("--records", other, *line) == 0
+    assert call("--records", other, *line) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert (
         f"closed: its original is retired, and it holds records that erasure {world.first}" in said
@@ -141,7 +148,7 @@ def test_an_alias_that_stands_for_another_version_by_now_is_left_alone(
     set_alias(world.store, MODEL, "canary", 1)
     other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
     line = ("--model", SECOND, "--promote", "canary", "--method", "ga", "--epochs", 1)
-    assert call("--records", other, *line) == 0
+    assert call("--records", other, *line) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert f"closed: canary stands for {MODEL} version 1 (canary) by now" in said
     assert find_version(world.store, f"models:/{MODEL}@canary").number == 1

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mu.report.erasure import words
 from mu.report.erasure.effect import lines
-from mu.report.erasure.text import count, day, late, number, plain
+from mu.report.erasure.text import count, day, late, number, plain, unchanged
 
 FOLDER = Path(__file__).parent
 # Colours and type are those of the page of a comparison.
@@ -49,7 +49,9 @@ def page(
         limits=_first(_own_limits(predicate), LIMITS),
         untested=_first(effect.get("notTested", ()), UNTESTED),
         models=_first(scope["models"], MODELS),
-        decided=_decided(scope["models"]),
+        decisions=(decisions := words.UNDONE if _closed(predicate) else words.DECISIONS),
+        decided=_decided(scope["models"], decisions),
+        closed=_closed(predicate),
         action=predicate.get("action"),
         settings=_settings(predicate.get("action") or {}),
         mask=_mask(scope.get("masks", ())),
@@ -78,6 +80,7 @@ def _template() -> Template:
         "late": late,
         "number": number,
         "plain": plain,
+        "unchanged": unchanged,
         "words": words,
         "NAME": NAME,
         "SENTENCE": SENTENCE,
@@ -95,10 +98,15 @@ def _own_limits(predicate: Mapping[str, Any]) -> list[str]:
     return [one for one in predicate["limits"] if one not in words.STANDING_LIMITS]
 
 
-def _decided(models: Iterable[Mapping[str, Any]]) -> str:
-    counts = Counter(one["decision"] for one in models)
-    told = [f"{counts[name]:,} {text}" for name, text in words.DECISIONS.items() if counts[name]]
-    return ", ".join(told)
+def _closed(predicate: Mapping[str, Any]) -> str:
+    """Why the gate is closed; empty if it is open."""
+    return str((predicate.get("action") or {}).get("closed") or "")
+
+
+def _decided(models: Iterable[Mapping[str, Any]], decisions: Mapping[str, str]) -> str:
+    counts = Counter(decisions.get(one["decision"], one["decision"]) for one in models)
+    known = dict.fromkeys(decisions.values())
+    return ", ".join(f"{counts[text]:,} {text}" for text in known if counts[text])
 
 
 def _settings(action: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mu.report.erasure.text import count, day, late, plain
+from mu.report.erasure.text import count, day, late, plain, unchanged
 from mu.report.erasure.words import REPLACED, RETRAIN, TRAINED
 
 WIDTH = 76
@@ -96,7 +96,13 @@ def _done(predicate: Mapping[str, Any]) -> Iterator[str]:
     else:
         if action:
             yield _changed(predicate, action)
-        if any(one["decision"] == "retire" for one in models):
+        if action and (why := action.get("closed")):
+            yield (
+                "The new model did not pass all that we ask of one before it is used "
+                f"({plain(why, 150)}). So the old model was not replaced, and no other one was "
+                "taken out of use. [Say what you will do next, and by when.]"
+            )
+        elif any(one["decision"] == "retire" for one in models):
             yield (
                 "Other models that learned from the records are taken out of use. [Say whether "
                 "this is done, or when it will be.]"
@@ -110,18 +116,24 @@ def _done(predicate: Mapping[str, Any]) -> Iterator[str]:
 
 def _changed(predicate: Mapping[str, Any], action: Mapping[str, Any]) -> str:
     replaced = [one for one in predicate["scope"]["models"] if one["decision"] in REPLACED]
-    finished = day(action["unlearnedAt"])
+    finished, closed = day(action["unlearnedAt"]), action.get("closed")
+    model = "a copy of the model" if closed else "the model"
     if action["method"] == RETRAIN:
         text = (
             "We trained a new model from the beginning, without the records. It was finished on "
             f"{finished}."
         )
+    elif unchanged(action):
+        text = (
+            "We tried to remove from the model what it had learned from the records. That left the "
+            f"model as it was. This was finished on {finished}."
+        )
     else:
         text = (
-            "We changed the model that had learned from the records, in order to remove what it "
+            f"We changed {model} that had learned from the records, in order to remove what it "
             f"had learned from them. This was finished on {finished}."
         )
-    if len(replaced) > 1:
+    if len(replaced) > 1 and not closed:
         text += " Other models that had learned from the records are replaced too."
     if late(action["unlearnedAt"], predicate["request"]["dueAt"]):
         text += " [This was later than the law allows: say why.]"
@@ -167,9 +179,10 @@ def _meaning(predicate: Mapping[str, Any]) -> Iterator[str]:
             "and by when.]"
         )
     else:
+        done = "" if predicate["action"].get("closed") else " We did the steps above all the same."
         yield (
             "Our tests could not show that the old model knew the records. So we cannot show you "
-            "that something is gone. We did the steps above all the same."
+            f"that something is gone.{done}"
         )
 
 

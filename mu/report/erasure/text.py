@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
@@ -68,6 +68,11 @@ def number(value: Any, places: int, unit: str = "") -> str:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "\u2013"
     return f"{value:,.{places}f}{unit}"
+
+
+def unchanged(action: Mapping[str, Any]) -> bool:
+    """Whether the weights of the model are those of the original."""
+    return bool(action["model"]["weights"] == action["original"]["weights"])
 
 
 def count(many: int, one: str, several: str = "") -> str:

@@ -39,6 +39,12 @@ DECISIONS = {
     "retire": "retired",
     "not_affected": "not affected",
 }
+UNDONE = {  # while the gate is closed
+    "unlearn": "not replaced",
+    "retrain": "not replaced",
+    "retire": "not retired",
+    "not_affected": "not affected",
+}
 REPLACED = ("unlearn", "retrain")
 
 LEFTOVERS = {
@@ -96,4 +102,5 @@ METHODS = {
     "cfk": "The last layers were trained on without the records; the first layers, which saw them, "
     "stayed.",
 }
+UNCHANGED = "The weights are those of the original: nothing was changed."
 OTHER_METHOD = "The model was changed by an unlearning method that mu's documentation describes."

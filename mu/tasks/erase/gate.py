@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mu.erasure.effect import recompute
 from mu.erasure.verdict import CLOSED, FORGOTTEN, NO_BASELINE, OPEN
 from mu.errors import UserError
-from mu.evidence.bundle import BUNDLE_FILE, MODEL, STATEMENT, Bundle
+from mu.evidence.bundle import MODEL, STATEMENT, Bundle
 from mu.evidence.signing import PublicKey, key_id
 from mu.evidence.statement import read_statement
 from mu.evidence.verify import checks
 from mu.methods import ORACLE_METHOD
 from mu.model_names import SCHEME
-from mu.run_record import RunRecord
 from mu.tags import DATA, ENTRY, EVIDENCE, GATE, RETIRED, fingerprint_tag
 from mu.tasks.erase.plan import ErasePlan
+from mu.tasks.erase.retire import retire, stored
 from mu.tasks.erase.statement import file_digests
 from mu.tracking import Store, read_run, records
-from mu.tracking.artifacts import read
 from mu.tracking.registered import (
     Version,
     find_version,
     register,
     set_alias,
     tag_version,
-    versions_of,
 )
 
 
@@ -56,9 +55,11 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle) -> Gat
     ``run_id``: of the unlearning; ``erasure``: of the erasure.
     """
     store, keys = plan.store, [] if plan.key is None else [plan.key.public_key()]
-    why = refusal(bundle) or _strange(bundle, keys) or _brought_back(plan, run_id)
+    _, found = read_statement(bundle.files[STATEMENT])
+    why = found["action"]["closed"] or refusal(bundle) or _strange(bundle, keys)
     with store.alone():  # another erasure may be at its gate, too
-        why = why or _retired(store, run_id) or _overtaken(plan, run_id)
+        if not why and (why := _not_to_be_used(plan, run_id)):
+            why += "; page and letters could not know that: do not send them, start again"
         _tell(store, run_id, erasure, CLOSED if why else OPEN)
         if why:
             return Gate(CLOSED, why)
@@ -68,6 +69,17 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle) -> Gat
             return Gate(OPEN, f"the evidence verifies{_signed(bundle, keys)} (no registered model)")
         version, text = _registered(plan, plan.version, run_id, erasure)
         return Gate(OPEN, f"{text}; its evidence verifies{_signed(bundle, keys)}", version)
+
+
+def foreseen(plan: ErasePlan, run_id: str, verdict: Mapping[str, Any]) -> str:
+    """Why the gate will stay closed, for the evidence to say; empty if it is to open."""
+    return _failed(verdict, retrained=plan.retrains) or _not_to_be_used(plan, run_id)
+
+
+def _not_to_be_used(plan: ErasePlan, run_id: str) -> str:
+    """Why the store forbids that the new model takes the old one's place; empty if it does not."""
+    store = plan.store
+    return _brought_back(plan, run_id) or _retired(store, run_id) or _overtaken(plan, run_id)
 
 
 def _tell(store: Store, run_id: str, erasure: str, word: str) -> None:
@@ -106,7 +118,11 @@ def refusal(bundle: Bundle) -> str:
         if not check.ok:
             return f"the evidence does not verify ({check.name}: {check.detail})"
     _, found = read_statement(bundle.files[STATEMENT])
-    verdict, retrained = found["verdict"], found["action"]["method"] == ORACLE_METHOD
+    return _failed(found["verdict"], retrained=found["action"]["method"] == ORACLE_METHOD)
+
+
+def _failed(verdict: Mapping[str, Any], *, retrained: bool) -> str:
+    """Why a verdict does not let its model pass; empty if it does."""
     if verdict["word"] not in passing(retrained=retrained):
         return f"the verdict is {verdict['word']}"
     if not verdict["usable"]:
@@ -172,29 +188,6 @@ def _brought_back(plan: ErasePlan, run_id: str) -> str:
     return ""
 
 
-def retire(store: Store, bundle: Bundle, erasure: str) -> None:
-    """Mark every model that holds the records as not to be used, with its registered versions.
-
-    All but the new one, by what the evidence decided on each. Twice does no harm.
-    """
-    _, found = read_statement(bundle.files[STATEMENT])
-    new = found["action"]["model"]["runId"]
-    for one in found["scope"]["models"]:
-        if one["decision"] in ("unlearn", "retire") and one["runId"] != new:
-            store.client.set_tag(one["runId"], RETIRED, erasure)
-            for version in versions_of(store, [one["runId"]]):
-                tag_version(store, version.name, version.number, {RETIRED: erasure})
-
-
-def finish(store: Store, erasure: RunRecord) -> bool:
-    """Do what is left of an erasure that was stopped after its gate opened; whether it was."""
-    if erasure.status == "FINISHED":
-        return False
-    with store.alone():
-        retire(store, _stored(store, erasure.run_id), erasure.run_id)
-    return True
-
-
 def promote(store: Store, address: str, alias: str, keys: Sequence[PublicKey] = ()) -> str:
     """Let an alias stand for a version; says what was done.
 
@@ -216,7 +209,7 @@ def promote(store: Store, address: str, alias: str, keys: Sequence[PublicKey] = 
         )
     text = "no erasure made it, so there is no evidence to check"
     if erasure := told.get(EVIDENCE):
-        bundle = _stored(store, erasure)
+        bundle = stored(store, erasure)
         if why := refusal(bundle) or _of_another(store, version, bundle):
             raise UserError(f"{alias} is not moved to {version}: {why}; erase the records again")
         if why := _strange(bundle, keys):
@@ -228,13 +221,6 @@ def promote(store: Store, address: str, alias: str, keys: Sequence[PublicKey] = 
         text = f"the evidence of erasure {erasure} verifies{_signed(bundle, keys)}{unchecked}"
     set_alias(store, version.name, alias, version.number)
     return f"{alias} stands for {version.uri}: {text}"
-
-
-def _stored(store: Store, erasure: str) -> Bundle:
-    try:
-        return Bundle.of_zip(read(store, store.run(erasure), BUNDLE_FILE))
-    except ValueError as error:
-        raise UserError(f"{BUNDLE_FILE} of run {erasure} is damaged: {error}") from error
 
 
 def _of_another(store: Store, version: Version, bundle: Bundle) -> str:

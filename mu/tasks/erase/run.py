@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from mu import tags
 from mu.cli.requests import DeviceOptions, EraseOptions, Request, UnlearnOptions
 from mu.erasure.effect import assess
+from mu.erasure.verdict import CLOSED
 from mu.evidence.bundle import BUNDLE_FILE, BUNDLE_FOLDER
 from mu.keys import unlearning_key
 from mu.report import console
@@ -17,11 +20,12 @@ from mu.tasks.base import checked_device, run_task
 from mu.tasks.erase import statement
 from mu.tasks.erase.before import Answered, judged_before
 from mu.tasks.erase.evidence import evidence_of, make_bundle, public_rows, sealed
-from mu.tasks.erase.gate import finish, open_gate, passing
+from mu.tasks.erase.gate import foreseen, open_gate, passing
 from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.leftovers import purge
 from mu.tasks.erase.letters import letter_names, letters
 from mu.tasks.erase.plan import ErasePlan, make_plan
+from mu.tasks.erase.retire import finish
 from mu.tasks.erase.scope import Scope, scope_of
 from mu.tasks.erase.summary import (
     Erased,
@@ -39,6 +43,7 @@ from mu.tracking import FINISHED, Recorder, connect, read_run
 from mu.tracking.lifecycle import name_launched_run
 from mu.tracking.registered import Version, versions_of
 
+GATE_CLOSED = 1  # exit status
 SEALED_FILE = "sealed/records.csv"
 
 
@@ -51,13 +56,21 @@ def erase(request: Request) -> Erased | None:
     if isinstance(plan, Answered):
         print_answered(plan, [one.run_id for one in plan.erasures if finish(store, one)])
         name_launched_run(store, f"answered by {plan.erasures[0].run_id[:8]}")
+        _end(options, [one.tags.get(tags.GATE, CLOSED) for one in plan.erasures])
         return None
     check_oracle_run(plan.store, options.oracle_run_id, plan.problem)
     print_found(plan)
     title = run_name("erase", f"{len(plan.split.forget)} records", plan.id[:8])
     run_id, done = run_task(plan.store, "erase", title, partial(_work, plan))
     print_erased(done, run_id)
+    _end(options, [done.gate.word])
     return done
+
+
+def _end(options: EraseOptions, gates: Sequence[str]) -> None:
+    """End the process where an alias was to be moved, and a gate is closed: what follows stops."""
+    if options.promote is not None and CLOSED in gates:
+        sys.exit(GATE_CLOSED)
 
 
 def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
@@ -74,6 +87,7 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
         "scope": statement.scope_part(plan, scope),
         "action": (action := statement.action_part(plan, run_id, oracle)),
     }
+    action["closed"] = foreseen(plan, run_id, found.verdict)
     if plan.options.received is None:  # it was done before for the same request, then
         request = parts["request"]
         request["receivedAt"] = min(request["receivedAt"], action["startedAt"])

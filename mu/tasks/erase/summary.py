@@ -152,7 +152,8 @@ def _print_near(plan: ErasePlan) -> None:
 def print_erased(done: Erased, run_id: str) -> None:
     """What the run prints when it is done."""
     effect, verdict = done.predicate["effect"], done.predicate["verdict"]
-    console.print_words("models of the store, and what becomes of each:")
+    undone = "" if done.gate.passed else " once the gate is open"
+    console.print_words(f"models of the store, and what becomes of each{undone}:")
     console.print_wrapped({
         f"{one.run_id[:8]} {one.entry}": f"{one.decision}: {_short(one.reason)}"
         for one in done.scope.models

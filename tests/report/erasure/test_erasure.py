@@ -91,6 +91,26 @@ def test_what_is_bad_is_said() -> None:
     assert "Not removed" in text
 
 
+def test_a_closed_gate_claims_nothing_that_was_not_done() -> None:
+    predicate, records = sample("no_baseline")
+    action = predicate["action"]
+    action |= {
+        "closed": "the verdict is no_baseline",
+        "method": "nothing",
+        "model": action["original"],
+    }
+    predicate["scope"]["models"] *= 2
+    predicate["scope"]["models"][0] = {**predicate["scope"]["models"][0], "decision": "retire"}
+    text, written = Reader(page(predicate, records, KEY)).text, " ".join(letter(predicate).split())
+    assert "The gate is closed: the verdict is no_baseline. No model was replaced" in text
+    assert "nothing was changed" in text
+    assert "1 not retired" in text
+    assert "That left the model as it was" in written
+    assert "(the verdict is no_baseline). So the old model was not replaced" in written
+    for claim in ("We changed", "all the same", "are taken out of use", "are replaced"):
+        assert claim not in written
+
+
 def spoilt(value: Any, text: str) -> Any:
     """The same with every string replaced."""
     if isinstance(value, dict):
