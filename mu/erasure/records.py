@@ -35,6 +35,12 @@ class Record:
     file: str | None  # its name, where the data set has files
     status: Status
     note: str = ""  # what else is to be said: listed twice, which test image it is, why unknown
+    test: int | None = None  # number of a test image among these
+
+    @property
+    def called(self) -> str:
+        """What a record that is no training image is called: a test image as such, not as named."""
+        return self.text if self.test is None else self.file or f"test image {self.test}"
 
 
 # --- the list -----------------------------------------------------------------------------
@@ -83,8 +89,7 @@ def resolve(entries: Sequence[Entry], dataset: ImageDataset, spec: Spec) -> list
     finder = _Finder(entries, dataset, spec)
     found: dict[tuple[str, str, int | str], Record] = {}
     for one in (record for entry in entries for record in finder.records(entry)):
-        which = one.note if one.status == "test" else one.text
-        key = (one.subject, one.status, which if one.number is None else one.number)
+        key = (one.subject, one.status, one.called if one.number is None else one.number)
         first = found.setdefault(key, one)
         if first is not one:
             found[key] = replace(first, note=_notes(first.note, _twice(one.line)))
@@ -121,7 +126,8 @@ class _Finder:
             yield replace(made, number=number, file=self._file("train", number), status=status)
         for number in found.get("test", []):
             about = _notes(f"test image {number}", note)
-            yield replace(made, file=self._file("test", number), status="test", note=about)
+            file = self._file("test", number)
+            yield replace(made, file=file, status="test", note=about, test=number)
 
     def _numbers(self, text: str) -> tuple[Mapping[str, Sequence[int]], str]:
         """Numbers by part; or, where there are none, why."""

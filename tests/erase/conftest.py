@@ -153,7 +153,7 @@ class Erased(World):
 
     @property
     def request(self) -> Path:
-        return self.folder / "request-a.csv"
+        return self.folder / "persons-a.csv"
 
 
 @pytest.fixture(scope="session")
@@ -161,8 +161,8 @@ def erased(registered: World, workshop: Workshop) -> Erased:
     def make(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             world = registered.copied(folder, patch)
-            first = write_request(folder / "request-a.csv", listed(PERSONS))
-            second = write_request(folder / "request-b.csv", listed(LATER))
+            first = write_request(folder / "persons-a.csv", listed(PERSONS))
+            second = write_request(folder / "persons-b.csv", listed(LATER))
             (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
             model = ("--model", f"models:/{MODEL}@production", "--policy", folder / "policy.yaml")
             own = ("--key", world.key, "--out", folder / "evidence", "--promote", "production")

@@ -299,7 +299,7 @@ def test_no_name_of_the_list_is_kept(erased: Erased) -> None:
     store = erased.store
     for run in runs(store):
         kept = {**run.data.tags, **run.data.params, "name": run.info.run_name}
-        assert [name for name, value in kept.items() if "request-a" in value] == []
+        assert [name for name, value in kept.items() if "persons-a" in value] == []
     names = {one["name"] for one in predicate_of(store, erased.second)["scope"]["models"]}
     assert "rl · list" in names
 

@@ -62,12 +62,13 @@ def environment() -> bytes:
 def record_rows(plan: ErasePlan, sealer: Sealer) -> list[dict[str, Any]]:
     """A row for each record, copy and unknown entry: its keyed digest, status and what it is of.
 
-    Each image once; entries that name none by their text. ``number``, ``text`` and ``subjects``,
-    all whose record or copy it is, are for the sealed list only.
+    Each image once; test images by their names, and entries that name no image by their text.
+    ``number``, ``text`` and ``subjects``, all whose record or copy it is, are for the sealed list
+    only.
     """
     found: dict[tuple[int | None, str], dict[str, Any]] = {}
     for one in plan.records:
-        key = (one.number, one.text if one.number is None else "")
+        key = (one.number, one.called if one.number is None else "")
         row = found.setdefault(key, _row(plan, sealer, one))
         if one.subject not in row["subjects"]:
             row["subjects"].append(one.subject)
@@ -77,12 +78,13 @@ def record_rows(plan: ErasePlan, sealer: Sealer) -> list[dict[str, Any]]:
 
 def _row(plan: ErasePlan, sealer: Sealer, one: Record) -> dict[str, Any]:
     digest = (
-        sealer.of_text(one.text)
+        sealer.of_text(one.called)
         if one.number is None
         else sealer.of_sample(plan.dataset, one.number)
     )
-    about = {"number": one.number, "file": one.file, "subjects": [one.subject], "text": one.text}
-    return {"id": digest, "status": one.status, **about}
+    about = {"number": one.number, "file": one.file, "subjects": [one.subject]}
+    text = one.text if one.number is not None else one.called
+    return {"id": digest, "status": one.status, **about, "text": text}
 
 
 def _copy_rows(
