@@ -13,6 +13,7 @@ _NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")  # what an address can hold
 _ADDRESS = re.compile(
     rf"{SCHEME}(?P<name>[^/:]+?)(?:/(?P<number>\d{{1,9}}|latest)|@(?P<alias>[\w-]+))"
 )
+_ALIAS = re.compile(r"(?!(?:latest|v\d+)\Z)[\w-]{1,255}", re.IGNORECASE)
 
 
 class Address(NamedTuple):
@@ -29,6 +30,15 @@ def checked_model_name(option: str, name: Any) -> None:
         raise UserError(
             f"{option}={name!r} is no name of a registered model: give letters, digits, spaces, "
             f"'_', '-' and '.', such as digits-unlearned, at most {LONGEST}"
+        )
+
+
+def checked_alias(option: str, alias: str) -> None:
+    """UserError if MLflow takes no such alias; ``option`` is what it was given to."""
+    if not _ALIAS.fullmatch(alias):
+        raise UserError(
+            f"{option}={alias!r} is no alias: give letters, digits, '_' and '-', such as "
+            "production, at most 255, and neither latest nor v and a number"
         )
 
 

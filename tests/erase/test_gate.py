@@ -24,6 +24,7 @@ from tests.erase.conftest import (
     MODEL,
     PERSONS,
     Erased,
+    World,
     call,
     listed,
     newest_erasure,
@@ -32,6 +33,7 @@ from tests.erase.conftest import (
 from tests.erase.test_erase import bundle_of, predicate_of
 from tests.helpers import flipped, refused
 from tests.test_entrypoints import one_line
+from tests.test_main_job import runs
 
 FIRST, SECOND = f"models:/{MODEL}/1", f"models:/{MODEL}/2"
 PRODUCTION = f"models:/{MODEL}@production"
@@ -124,11 +126,11 @@ def test_a_retired_original_brings_nothing_back(world: Erased, tmp_path, judge, 
     judge("forgotten")
     other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
     line = ("--model", FIRST, "--promote", "production", "--method", "ga", "--epochs", 1)
-    assert call("--records", other, *line) == 1
-    said = " ".join(capsys.readouterr().out.split())
-    assert (
-        f"closed: its original is retired, and it holds records that erasure {world.first}" in said
-    )
+    before = len(runs(world.store))
+    assert call("--records", other, *line) == 2
+    why = f"closed: its original is retired, and it holds records that erasure {world.first}"
+    assert why in capsys.readouterr().err
+    assert len(runs(world.store)) == before  # nothing was trained
     assert production(world.store) == 2
     # The same request once more, as after an attack with references, brings none back.
     again = ("--records", world.request, "--model", FIRST, "--policy", world.policy, *METHOD)
@@ -142,16 +144,42 @@ def test_a_retired_original_brings_nothing_back(world: Erased, tmp_path, judge, 
 
 
 def test_an_alias_that_stands_for_another_version_by_now_is_left_alone(
-    world: Erased, tmp_path: Path, judge: Callable[..., None], capsys
+    world: Erased, tmp_path: Path, judge: Callable[..., None], capsys, monkeypatch
 ) -> None:
     judge("forgotten")
     set_alias(world.store, MODEL, "canary", 1)
     other = write_request(tmp_path / "request.csv", [("", "2-two/*0001*")])
     line = ("--model", SECOND, "--promote", "canary", "--method", "ga", "--epochs", 1)
-    assert call("--records", other, *line) == 1
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"closed: canary stands for {MODEL} version 1 (canary) by now" in said
+    with monkeypatch.context() as patch:  # as where it is moved while this erasure works
+        patch.setattr(module, "refuse_in_vain", lambda *_: None)
+        assert call("--records", other, *line) == 1
+    why = f"closed: canary stands for {MODEL} version 1 (canary) by now"
+    assert why in " ".join(capsys.readouterr().out.split())
+    before = len(runs(world.store))
+    assert call("--records", other, *line) == 2
+    assert why in capsys.readouterr().err
+    assert len(runs(world.store)) == before
     assert find_version(world.store, f"models:/{MODEL}@canary").number == 1
+
+
+def test_an_alias_that_stands_for_a_retired_version_is_named(
+    registered: World, judge, tmp_path, monkeypatch, capsys
+) -> None:
+    world = registered.copied(tmp_path / "store", monkeypatch)
+    judge("forgotten")
+    register(world.store, world.original, "gates")
+    set_alias(world.store, "gates", "champion", 1)
+    one = write_request(tmp_path / "request.csv", listed(PERSONS)[:3])
+    line = ("--records", one, "--model", PRODUCTION, "--method", "ga", "--epochs", 1)
+    assert call(*line) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for name, alias, new in (("gates", "champion", "NUMBER"), (MODEL, "production", "2")):
+        assert f"{name} version 1 is retired, and {alias} stands for it" in said
+        assert f"mu promote models:/{name}/{new} {alias}" in said
+    assert call(*line, "--promote", "production") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "champion stands for it" in said
+    assert "production stands for it:" not in said
 
 
 # --- an alias is moved by hand ------------------------------------------------------------

@@ -57,6 +57,11 @@ MISTAKES: dict[str, tuple[dict[str, str | None], tuple[str, ...]]] = {
     "no date": ({"received": "yesterday"}, ("received='yesterday'", "2026-11-29")),
     "ahead": ({"received": f"{SOON:%Y-%m-%dT%H:%M:%SZ}"}, ("lies ahead of this machine's clock",)),
     "promote": ({"promote": "production"}, ("promote=production", "model=models:/NAME@ALIAS")),
+    "no name of an alias": (
+        {"promote": "my alias", "prune_run_id": None, "model": f"models:/{MODEL}/1"},
+        ("promote='my alias' is no alias",),
+    ),
+    "reserved alias": ({"promote": "V2"}, ("promote='V2' is no alias",)),
     "two models": ({"model": f"models:/{MODEL}/1"}, ("model=models:", "one of them")),
     "no model": ({"prune_run_id": None}, ("model=models:", "one of them")),
     "no version": ({"prune_run_id": None, "model": f"models:/{MODEL}/7"}, ("no version 7",)),

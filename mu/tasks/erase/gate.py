@@ -22,7 +22,7 @@ from mu.tags import DATA, ENTRY, EVIDENCE, GATE, RETIRED, fingerprint_tag
 from mu.tasks.erase.plan import ErasePlan
 from mu.tasks.erase.retire import retire, stored
 from mu.tasks.erase.statement import file_digests
-from mu.tracking import Store, read_run, records
+from mu.tracking import Store, records
 from mu.tracking.registered import (
     Version,
     find_version,
@@ -71,6 +71,18 @@ def open_gate(plan: ErasePlan, run_id: str, erasure: str, bundle: Bundle) -> Gat
         return Gate(OPEN, f"{text}; its evidence verifies{_signed(bundle, keys)}", version)
 
 
+def refuse_in_vain(plan: ErasePlan, done: str | None) -> None:
+    """UserError where an alias is to be moved, and the gate is certain to stay closed.
+
+    ``done``: the run that did the unlearning before, if there is one.
+    """
+    if plan.options.promote is None:
+        return
+    why = _brought_back(plan) if done is None else _not_to_be_used(plan, done)
+    if why := why or _overtaken(plan, done or ""):
+        raise UserError(f"promote={plan.options.promote}: the gate would stay closed: {why}")
+
+
 def foreseen(plan: ErasePlan, run_id: str, verdict: Mapping[str, Any]) -> str:
     """Why the gate will stay closed, for the evidence to say; empty if it is to open."""
     return _failed(verdict, retrained=plan.retrains) or _not_to_be_used(plan, run_id)
@@ -79,7 +91,7 @@ def foreseen(plan: ErasePlan, run_id: str, verdict: Mapping[str, Any]) -> str:
 def _not_to_be_used(plan: ErasePlan, run_id: str) -> str:
     """Why the store forbids that the new model takes the old one's place; empty if it does not."""
     store = plan.store
-    return _brought_back(plan, run_id) or _retired(store, run_id) or _overtaken(plan, run_id)
+    return _brought_back(plan) or _retired(store, run_id) or _overtaken(plan, run_id)
 
 
 def _tell(store: Store, run_id: str, erasure: str, word: str) -> None:
@@ -170,14 +182,14 @@ def _overtaken(plan: ErasePlan, run_id: str) -> str:
     return ""
 
 
-def _brought_back(plan: ErasePlan, run_id: str) -> str:
+def _brought_back(plan: ErasePlan) -> str:
     """Why the new model would bring back what was removed before; empty if it does not.
 
     It can where a retired model was named: it holds what other requests were about.
     """
     if RETIRED not in plan.store.run(plan.model.run_id).data.tags:
         return ""
-    held = read_run(plan.store, run_id).spec.split(plan.dataset).train
+    held = np.setdiff1d(plan.model.spec().split(plan.dataset).train, plan.split.forget)
     same = {ENTRY: "erase", GATE: OPEN, DATA: fingerprint_tag(plan.dataset.fingerprint)}
     for one in records(plan.store, same):
         if one.upstream is not None and np.isin(one.upstream.forget_indices, held).any():

@@ -30,7 +30,7 @@ from mu.erasure.records import (
 from mu.errors import UserError
 from mu.evidence.signing import load_private_key
 from mu.methods import ORACLE_METHOD
-from mu.model_names import SCHEME
+from mu.model_names import SCHEME, checked_alias
 from mu.tasks.base import make_run
 from mu.tasks.erase.before import Answered, answered_before
 from mu.tasks.erase.method import Chosen, choose
@@ -107,6 +107,8 @@ def make_plan(
     received = received_at(options.received)
     check_out(options.out)
     version, model = _model(store, options)
+    if options.promote is not None:
+        checked_alias("promote", options.promote)
     if options.promote is not None and version is None:
         raise UserError(
             f"promote={options.promote} moves an alias of a registered model; give "

@@ -20,7 +20,7 @@ from mu.tasks.base import checked_device, run_task
 from mu.tasks.erase import statement
 from mu.tasks.erase.before import Answered, judged_before
 from mu.tasks.erase.evidence import evidence_of, make_bundle, public_rows, sealed
-from mu.tasks.erase.gate import foreseen, open_gate, passing
+from mu.tasks.erase.gate import foreseen, open_gate, passing, refuse_in_vain
 from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.leftovers import purge
 from mu.tasks.erase.letters import letter_names, letters
@@ -59,6 +59,7 @@ def erase(request: Request) -> Erased | None:
         _end(options, [one.tags.get(tags.GATE, CLOSED) for one in plan.erasures])
         return None
     check_oracle_run(plan.store, options.oracle_run_id, plan.problem)
+    refuse_in_vain(plan, _done(plan))
     print_found(plan)
     title = run_name("erase", f"{len(plan.split.forget)} records", plan.id[:8])
     run_id, done = run_task(plan.store, "erase", title, partial(_work, plan))
@@ -121,14 +122,9 @@ def _work(plan: ErasePlan, recorder: Recorder) -> Erased:
 def _unlearned(plan: ErasePlan, parent: str) -> str:
     """The run of the model without the records: a finished one of exactly this, or a new one."""
     problem = plan.problem
-    key = unlearning_key(
-        problem.network, plan.split.fingerprint, plan.chosen.method, plan.options.seed
-    )
-    needs_oracle = plan.options.oracle_run_id == "train" and not plan.retrains
-    for run in plan.store.find({tags.UNLEARNING: key, tags.ENTRY: "unlearn"}, FINISHED):
-        if tags.ORACLE in run.data.tags or not needs_oracle:
-            console.print_words(f"unlearned: run {run.info.run_id}, which did exactly this before")
-            return str(run.info.run_id)
+    if done := _done(plan):
+        console.print_words(f"unlearned: run {done}, which did exactly this before")
+        return done
     options = UnlearnOptions(
         prune_run_id=plan.model.run_id,
         method=plan.chosen.method.name,
@@ -148,6 +144,18 @@ def _unlearned(plan: ErasePlan, parent: str) -> str:
         {},
     )
     return run_plan(unlearning.checked(), parent).run_id
+
+
+def _done(plan: ErasePlan) -> str | None:
+    """The finished run that did exactly this unlearning before, with an oracle if it needs one."""
+    key = unlearning_key(
+        plan.problem.network, plan.split.fingerprint, plan.chosen.method, plan.options.seed
+    )
+    needs_oracle = plan.options.oracle_run_id == "train" and not plan.retrains
+    for run in plan.store.find({tags.UNLEARNING: key, tags.ENTRY: "unlearn"}, FINISHED):
+        if tags.ORACLE in run.data.tags or not needs_oracle:
+            return str(run.info.run_id)
+    return None
 
 
 def _oracle(plan: ErasePlan, run_id: str) -> str | None:

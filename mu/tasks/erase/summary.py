@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mu import tags
 from mu.erasure.records import Record
 from mu.evidence.bundle import BUNDLE_FILE, BUNDLE_FOLDER, Bundle
+from mu.model_names import SCHEME
 from mu.report import console
 from mu.report.alarms import alarms_of, texts
 from mu.report.markdown import links_list, markdown_table, paragraphs
@@ -168,6 +169,8 @@ def print_erased(done: Erased, run_id: str) -> None:
     made = read_run(done.plan.store, done.unlearned)
     for text in texts(alarms_of(made, made.oracle.metrics if made.oracle else {})):
         console.print_words(text, "warning: ")
+    for text in _refused_aliases(done):
+        console.print_words(text, "warning: ")
     lines = {
         "verdict": f"{verdict['word']}: {'; '.join(verdict['reasons'])}",
         "records": counts,
@@ -181,6 +184,29 @@ def print_erased(done: Erased, run_id: str) -> None:
         "browse": browse(done.plan.store, run_id=run_id),
     }
     console.print_wrapped(lines, ("verify", "browse"))
+
+
+def _refused_aliases(done: Erased) -> Iterator[str]:
+    """Each alias that stands for a version which this erasure retired, and what to do."""
+    if not done.gate.passed:
+        return
+    options, new = done.plan.options, done.gate.version
+    for one in done.scope.models:
+        retired = one.decision in ("unlearn", "retire") and one.run_id != done.unlearned
+        for version in one.versions if retired else ():
+            for alias in version.aliases:
+                address = f"{SCHEME}{version.name}@{alias}"
+                number = "NUMBER"
+                if new is not None and new.name == version.name:
+                    if alias == options.promote:
+                        continue
+                    number = str(new.number)
+                yield (
+                    f"{version.name} version {version.number} is retired, and {alias} stands for "
+                    f"it: mu refuses to load {address} from now on. Move it to a version without "
+                    f"the records, mu promote {SCHEME}{version.name}/{number} {alias}, or erase "
+                    f"them from it, -P model={address} -P promote={alias}"
+                )
 
 
 def _short(text: str) -> str:
