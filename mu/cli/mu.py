@@ -67,18 +67,22 @@ def doctor(orphan_hours: float, host: str | None) -> None:
     from mu.tracking import close_dead_runs, connect
     from mu.tracking.address import shown
     from mu.tracking.lease import remedy_elsewhere
+    from mu.tracking.resuming import RESUMABLE
 
     store = connect()
     click.echo(f"store {shown(store.uri)}, experiment {store.experiment_id}")
     running = close_dead_runs(store, orphan_hours, host)
     words = {
-        "dead": "its process is gone: closed as FAILED (its entry goes on with resume_run_id)",
+        "dead": "its process is gone: closed as FAILED ({})",
         "alive": "is running",
         "unknown": "RUNNING, but nothing says in which process; left alone",
     }
     for one, verdict in running:
         entry = one.tags.get(ENTRY) or one.tags.get("mlflow.project.entryPoint", "?")
-        text = words.get(verdict) or (
+        again = "its entry goes on with resume_run_id"
+        if entry not in RESUMABLE:
+            again = "it keeps no progress: start the same command again"
+        text = words.get(verdict, "").format(again) or (
             f"runs on {one.tags[HOST]}; left alone ({remedy_elsewhere(one.tags)})"
         )
         click.echo(f"{one.run_id}  {entry}  {one.name}: {text}")

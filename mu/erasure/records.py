@@ -193,8 +193,8 @@ def refuse_nothing_to_do(records: Sequence[Record]) -> None:
     remedy = "check the list, or name the model that was trained on them"
     if counts["forgotten"]:
         remedy = (
-            "of those that are forgotten there is no evidence in the store; name the model that "
-            "was trained on them, and it is made"
+            "of those that are forgotten there is no evidence in the store; to have some, "
+            "erase them from the model that it was before they were forgotten"
         )
     raise UserError(
         f"the model was trained on none of the {len(records)} records ({words}), so there is "

@@ -148,7 +148,8 @@ def _signatures(bundle: Bundle, keys: Sequence[PublicKey], unsigned: bool) -> st
         if PUBLIC_KEY in bundle.files:
             raise ValueError(f"{ENVELOPE} is missing, though there is a key: it was removed")
         if keys or not unsigned:
-            raise ValueError("it is not signed" + ("" if keys else "; --unsigned accepts that"))
+            accepts = "; only mu verify --unsigned accepts that"
+            raise ValueError("it is not signed" + ("" if keys else accepts))
         return "not signed"
     try:
         payload, signers = verified(bundle.files[ENVELOPE], keys)

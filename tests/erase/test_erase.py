@@ -272,12 +272,14 @@ def test_a_request_that_was_answered_before_makes_no_bundle(
     assert "10 forgotten, 2 validation, 1 unknown; earlier erasures removed them" in flowing
     assert f"erasure {world.first} verdict forgotten, gate open" in flowing
     command = f"mlflow artifacts download -r {world.first} -a evidence.zip -d . && mu verify"
-    assert command in said
-    assert not (tmp_path / "evidence").exists()
+    assert f"mu verify {tmp_path / 'evidence'}" in flowing
+    assert Bundle.read(tmp_path / "evidence").files == bundle_of(world.store, world.first).files
+    assert call(*line[:-1]) == 0
+    assert command in capsys.readouterr().out
     assert {one.info.run_id for one in runs(world.store)} == {*before, launched}
     monkeypatch.setattr("mu.tasks.erase.before.BUNDLE_FILE", "gone.zip")
-    assert call(*line, tmp_path / "evidence") == 2
-    assert "no evidence in the store; name the model" in capsys.readouterr().err
+    assert call(*line, tmp_path / "other") == 2
+    assert "no evidence in the store; to have some, erase" in capsys.readouterr().err
 
 
 def test_each_person_has_a_letter_of_the_own_records_alone(erased: Erased) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mu import tags
+from mu.cli.main import run as run_command
+from mu.cli.mu import mu as mu_command
 from mu.tasks.erase import gate
 from mu.tasks.erase import run as module
 from mu.tasks.erase.gate import promote
@@ -77,3 +79,19 @@ def test_nothing_personal_stays_in_the_scratch_folder(erase_again, tmp_path: Pat
     kept = [one for one in tmp_path.glob("mu-*/**/*") if one.is_file()]
     assert kept  # the bundle
     assert not [one for one in kept if "sealed" in one.parts or b"Quillon" in one.read_bytes()]
+
+
+def test_the_doctor_says_how_to_go_on(
+    registered: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    store = registered.copied(tmp_path / "store", monkeypatch).store
+    for entry in ("erase", "prune"):
+        launched = {"mlflow.project.entryPoint": entry}
+        store.client.create_run(store.experiment_id, start_time=1, tags=launched)
+    with pytest.raises(SystemExit):
+        run_command(lambda _: mu_command, ["doctor", "--orphan-hours", "0"])
+    lines = [line.split("  ", 1)[1] for line in capsys.readouterr().out.splitlines()[1:]]
+    (erased,) = (line for line in lines if line.startswith("erase"))
+    (pruned,) = (line for line in lines if line.startswith("prune"))
+    assert "start the same command again" in erased
+    assert "resume_run_id" in pruned

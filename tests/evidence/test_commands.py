@@ -112,7 +112,7 @@ def test_a_bundle_without_a_signature(folder: Path, capsys: pytest.CaptureFixtur
     path = folder / "unsigned"
     made(None).write(path)
     assert call("verify", path) == 1
-    assert "it is not signed; --unsigned accepts that" in capsys.readouterr().out
+    assert "it is not signed; only mu verify --unsigned accepts that" in capsys.readouterr().out
     assert call("verify", path, "--unsigned") == 0
     assert "anybody can have made it" in capsys.readouterr().out
     assert call("countersign", path, "--key", folder / "key.pem") == 1

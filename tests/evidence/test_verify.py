@@ -67,7 +67,9 @@ def test_a_whole_bundle() -> None:
 
 def test_a_bundle_that_is_not_signed() -> None:
     assert details(UNSIGNED, unsigned=True)["signatures"] == "not signed"
-    assert wrong(UNSIGNED) == {"signatures": "it is not signed; --unsigned accepts that"}
+    assert wrong(UNSIGNED) == {
+        "signatures": "it is not signed; only mu verify --unsigned accepts that"
+    }
     assert wrong(UNSIGNED, unsigned=True, keys=[KEY.public_key()]) == {
         "signatures": "it is not signed"
     }

@@ -25,7 +25,7 @@ from mu.tasks.erase.identity import Sealer
 from mu.tasks.erase.leftovers import purge
 from mu.tasks.erase.letters import letter_names, letters
 from mu.tasks.erase.plan import ErasePlan, make_plan
-from mu.tasks.erase.retire import finish
+from mu.tasks.erase.retire import finish, stored
 from mu.tasks.erase.scope import Scope, scope_of
 from mu.tasks.erase.summary import (
     Erased,
@@ -39,7 +39,7 @@ from mu.tasks.erase.summary import (
 from mu.tasks.outputs import keep_results
 from mu.tasks.resolve import check_oracle_run, oracle_of
 from mu.tasks.unlearn import UnlearnPlan, run_plan
-from mu.tracking import FINISHED, Recorder, connect, read_run
+from mu.tracking import FINISHED, Recorder, Store, connect, read_run
 from mu.tracking.lifecycle import name_launched_run
 from mu.tracking.registered import Version, versions_of
 
@@ -54,7 +54,8 @@ def erase(request: Request) -> Erased | None:
     store = connect()
     plan = make_plan(store, options, request, device)
     if isinstance(plan, Answered):
-        print_answered(plan, [one.run_id for one in plan.erasures if finish(store, one)])
+        finished = [one.run_id for one in plan.erasures if finish(store, one)]
+        print_answered(plan, finished, _handed_over(store, options, plan))
         name_launched_run(store, f"answered by {plan.erasures[0].run_id[:8]}")
         _end(options, [one.tags.get(tags.GATE, CLOSED) for one in plan.erasures])
         return None
@@ -66,6 +67,17 @@ def erase(request: Request) -> Erased | None:
     print_erased(done, run_id)
     _end(options, [done.gate.word])
     return done
+
+
+def _handed_over(store: Store, options: EraseOptions, done: Answered) -> dict[str, Path]:
+    """Where the bundles of earlier erasures were written, by run: to ``out``, if it was given."""
+    if options.out is None:
+        return {}
+    out, runs = Path(options.out).expanduser(), [one.run_id for one in done.erasures]
+    folders = {one: out if len(runs) == 1 else out / one[:8] for one in runs}
+    for run_id, folder in folders.items():
+        stored(store, run_id).write(folder)
+    return folders
 
 
 def _end(options: EraseOptions, gates: Sequence[str]) -> None:

@@ -6,11 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from mu import tags
 from mu.erasure.records import Record
 from mu.evidence.bundle import BUNDLE_FILE, BUNDLE_FOLDER, Bundle
+from mu.evidence.signing import public_name
 from mu.model_names import SCHEME
 from mu.report import console
 from mu.report.alarms import alarms_of, texts
@@ -109,10 +112,11 @@ def _print_records(records: Sequence[Record], more: str, plain: str = "trained")
             console.print_words(f"line {one.line}, {one.text}: {one.status}{note}", "  ")
 
 
-def print_answered(done: Answered, finished: Sequence[str]) -> None:
+def print_answered(done: Answered, finished: Sequence[str], folders: Mapping[str, Path]) -> None:
     """That nothing is left to do, and where the evidence of the erasures that did it is.
 
     ``finished``: IDs of those that were stopped, and of which the rest was done now.
+    ``folders``: where bundles were written, by run.
     """
     what = "earlier erasures removed them, so nothing is left to forget"
     _print_records(done.records, what, "forgotten")
@@ -121,7 +125,7 @@ def print_answered(done: Answered, finished: Sequence[str]) -> None:
         lines = {
             "erasure": one.run_id,
             "verdict": f"{word}, gate {gate}",
-            "verify": fetch(one.run_id),
+            "verify": _verify(one.run_id, folders.get(one.run_id)),
         }
         if one.run_id in finished:
             lines["finished"] = (
@@ -180,7 +184,7 @@ def print_erased(done: Erased, run_id: str) -> None:
         "unlearned": done.unlearned,
         **({"oracle": done.oracle} if done.oracle else {}),
         "gate": str(done.gate),
-        "verify": _verify(done, run_id),
+        "verify": _verify(run_id, done.plan.options.out, done.plan.options.key),
         "browse": browse(done.plan.store, run_id=run_id),
     }
     console.print_wrapped(lines, ("verify", "browse"))
@@ -243,6 +247,7 @@ def _leftovers(done: Erased) -> str:
     return text
 
 
-def _verify(done: Erased, run_id: str) -> str:
-    out = done.plan.options.out
-    return fetch(run_id) if out is None else f"mu verify {out}"
+def _verify(run_id: str, out: str | Path | None, key: str | None = None) -> str:
+    """The command that checks a bundle, which lies in ``out`` or has to be fetched first."""
+    by = "" if key is None else f" --key {quote(str(public_name(Path(key))))}"
+    return (fetch(run_id) if out is None else f"mu verify {quote(str(out))}") + by
