@@ -1,6 +1,6 @@
 """How long a pass takes: masked, compact, with layers that stay sparse; in torch, in ONNX Runtime.
 
-    python -m benchmarks.latency                                   half an hour on one core
+    python -m benchmarks.latency                                   twenty minutes on one core
     python -m benchmarks.latency --arch resnet20 --pruners omp --rates 0.95 --seconds 0.3
 
 Fresh weights, 32x32 pixels in three channels. All forms of a network are timed in one process, in

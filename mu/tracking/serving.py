@@ -105,9 +105,8 @@ def _without_dead(network: nn.Module, spec: Spec) -> nn.Module:
     As it is where nothing can be removed, or where it cannot be traced, as code of others may not.
     """
     model = spec.recipe.model
-    images = torch.randn(2, model.in_channels, model.image_size, model.image_size)
     try:
-        found = compact(network, images, model.arch)
+        found = compact(network, model.example(), model.arch)
     except UserError:
         return network
     return found.network if found.removed else network

@@ -90,6 +90,7 @@ def speed(table: Table) -> list[Drawing]:
         "Gap to the oracle, in points, against the milliseconds that the exported network takes "
         "for its batch; the scale of the gap is linear up to 1 and logarithmic beyond.",
         ("latency of the exported network, ms", "gap to the oracle, points"),
+        least=0.0,  # small networks take less than a millisecond
     )
 
 
@@ -100,8 +101,9 @@ def _scatter(
     numbers: tuple[str, str],
     text: str,
     words: tuple[str, str],
+    least: float = 2.0,
 ) -> list[Drawing]:
-    """The scatter, if there are points."""
+    """The scatter, if there are points; ``least``: how far the axis across reaches at least."""
     if not points:
         return []
     front = pareto_front(points)
@@ -122,7 +124,7 @@ def _scatter(
             ("method", "original", *numbers, "on the front"),
             rows,
             (WIDTH, WIDTH * 0.86),
-            lambda figure: _draw(figure, table, points, front, words),
+            lambda figure: _draw(figure, table, points, front, words, least),
         )
     ]
 
@@ -133,8 +135,9 @@ def _draw(
     points: Sequence[Point],
     front: Sequence[Point],
     words: tuple[str, str],
+    least: float,
 ) -> None:
-    styles, is_time = row_styles(table), words[0].endswith("ms")
+    styles = row_styles(table)
     axes = figure.subplots()
     axes.step(
         [one.across for one in front], [one.up for one in front], where="post",
@@ -148,12 +151,12 @@ def _draw(
             alpha=1 / (1 + 0.4 * style.variant),
         )  # fmt: skip
     axes.set(xlabel=words[0], ylabel=words[1])
-    for axis, scale, limit, top in (
-        (axes.xaxis, axes.set_xscale, axes.set_xlim, max(one.across for one in points)),
-        (axes.yaxis, axes.set_yscale, axes.set_ylim, max(one.up for one in points)),
+    for axis, scale, limit, top, end in (
+        (axes.xaxis, axes.set_xscale, axes.set_xlim, max(one.across for one in points), least),
+        (axes.yaxis, axes.set_yscale, axes.set_ylim, max(one.up for one in points), 2.0),
     ):
         scale("symlog", linthresh=1)
-        wide = max(top * 1.6, 0.0 if axis is axes.xaxis and is_time else 2.0)
+        wide = max(top * 1.6, end)
         limit(-0.06 * min(2.0, wide), wide)
         axis.set_major_locator(FixedLocator([0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
