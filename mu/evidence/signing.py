@@ -21,6 +21,7 @@ PublicKey = ec.EllipticCurvePublicKey
 LARGEST = 2**16  # bytes of a key's file
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
 _NEW = "make one with: mu keygen key.pem"
+_GIVEN = "give the public key of who signed"
 
 
 def new_key() -> PrivateKey:
@@ -86,7 +87,7 @@ def load_private_key(path: Path) -> PrivateKey:
 
 def load_public_key(path: Path) -> PublicKey:
     """The public key of a PEM file; UserError if it is something else."""
-    content = _content(path)
+    content = _content(path, _GIVEN)
     if b"PRIVATE KEY" in content:
         raise UserError(
             f"{path} is a private key, which nobody but its owner should have; to verify, give "
@@ -95,7 +96,7 @@ def load_public_key(path: Path) -> PublicKey:
     try:
         return read_public_key(content)
     except ValueError as error:
-        raise UserError(f"{path} {error}; give the public key of who signed") from error
+        raise UserError(f"{path} {error}; {_GIVEN}") from error
 
 
 def read_public_key(content: bytes) -> PublicKey:
@@ -155,13 +156,13 @@ def _der(public: PublicKey) -> bytes:
     )
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, remedy: str = _NEW) -> bytes:
     path = checked_path("key", path)
     try:
         with path.open("rb") as file:
             return file.read(LARGEST)
     except FileNotFoundError as error:
-        raise UserError(f"there is no key {path}; {_NEW}") from error
+        raise UserError(f"there is no key {path}; {remedy}") from error
     except OSError as error:
         raise UserError(f"key {path} cannot be read ({error.strerror}); give its file") from error
 

@@ -140,12 +140,15 @@ def test_what_is_no_key_is_said_in_a_line(tmp_path: Path) -> None:
         ),
     }
     path = tmp_path / "key.pem"
-    for load, files in ((load_private_key, private), (load_public_key, public)):
+    for load, files, remedy in (
+        (load_private_key, private, "mu keygen"),
+        (load_public_key, public, "give the public key of who signed"),
+    ):
         for words, content in files.items():
             path.write_bytes(content)
             with pytest.raises(UserError, match=f"{path} {words}.*; "):
                 load(path)
-        with pytest.raises(UserError, match=r"there is no key .*mu keygen"):
+        with pytest.raises(UserError, match=f"there is no key .*{remedy}"):
             load(tmp_path / "missing.pem")
         with pytest.raises(UserError, match="cannot be read"):
             load(tmp_path)
