@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +14,11 @@ from mu.data.batches import Batches
 from mu.data.images import Subset
 from mu.evaluation import PARTS
 from mu.evaluation.reductions import REDUCTIONS
+from mu.live_channels import live_channels
 from mu.runs import Run
 
 BATCH_SIZE = 512
+FEW = 256  # samples, below which passes over all channels are as well
 # Numbers, samples times classes, up to which the logits of a set are kept: 0.8 GB in float64.
 MOST_LOGITS = 100_000_000
 
@@ -202,10 +205,13 @@ def predict(
 
 def _logits(model: nn.Module, subset: Subset, run: Run, batch_size: int) -> Iterator[Tensor]:
     """float32 of shape (batch, n_classes) for each batch in turn, on the device."""
-    for images, _ in Batches(subset, batch_size, run.device).in_order():
-        with run.autocast():
-            logits = model(images)
-        yield logits.float()
+    batches = Batches(subset, batch_size, run.device)
+    some = len(subset) >= FEW  # else the trial costs more than it saves
+    with live_channels(model, lambda: batches.few()[0]) if some else nullcontext():
+        for images, _ in batches.in_order():
+            with run.autocast():
+                logits = model(images)
+            yield logits.float()
 
 
 def _reduced(batches: Iterable[Tensor], labels: Tensor) -> Outputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 from mu.data.batches import Batches, Share
 from mu.data.images import Subset
 from mu.errors import UserError
+from mu.live_channels import live_channels
 from mu.masks import BoundMask, Mask
 from mu.runs import Run, generator, seeded
 from mu.training.cycled import Cycled, mirrored_in
@@ -154,6 +156,7 @@ def train(
             batches.few,
             run,
         ) as objective,
+        live_channels(model, lambda: batches.few()[0], mask) if masks else nullcontext(),
         run.progress(label, (stop - start_epoch) * batches.samples) as advance,
     ):
         step = _Step(model, objective, optimizer, training, [*masks, *holds], after_step, factor)

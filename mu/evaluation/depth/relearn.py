@@ -47,6 +47,7 @@ from mu.data.images import Indices
 from mu.evaluation.case import Model
 from mu.evaluation.depth.head import with_rows_anew
 from mu.evaluation.outputs import Outputs
+from mu.live_channels import live_channels
 from mu.runs import Run
 
 SHARE = 0.95  # of the original's accuracy on the forget set, to come back to
@@ -172,14 +173,15 @@ class Relearning:
         batches = Batches(split.forget_set, self.batch_size, run.device)
         draws = (run.generator(f"relearning, epoch {epoch}") for epoch in itertools.count())
         order = itertools.chain.from_iterable(map(batches.shuffled, draws))
-        for images, labels in order:
-            yield _errs_at_most(model, samples, allowed, run)
-            with run.autocast():
-                loss = F.cross_entropy(model(images), labels)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
-            bound.apply()  # enough: without momentum, what moved a pruned weight is gone
+        with live_channels(model, lambda: samples.few()[0], checkpoint.mask):
+            for images, labels in order:
+                yield _errs_at_most(model, samples, allowed, run)
+                with run.autocast():
+                    loss = F.cross_entropy(model(images), labels)
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(loss)
+                optimizer.step()
+                bound.apply()  # enough: without momentum, what moved a pruned weight is gone
 
     def _rates(self, model: nn.Module, lr: float) -> list[dict[str, Any]]:
         """Each parameter with the rate of its layer, for an optimizer."""
