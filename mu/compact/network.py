@@ -179,6 +179,7 @@ def _cut_sum(
         elif own.any():
             places = torch.nonzero(own[held]).flatten()
             index = _constant(network, f"{node.name}_places", places)
+            narrow = graph.call_method("type_as", (narrow, wide))  # under autocast they may differ
             result = graph.call_function(torch.index_add, (wide, kind.dim, index, narrow))
         if constant.any():
             vector = _constant(network, f"{node.name}_constant", constant.float().view(shape))

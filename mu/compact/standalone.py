@@ -38,7 +38,7 @@ SWIN = "torchvision.models.swin_transformer"
 OF_SWIN = ("shifted_window_attention", "_patch_merging_pad", "_get_relative_position_bias")
 METHODS = {
     *("flatten", "reshape", "view", "permute", "expand", "size", "contiguous", "chunk", "mean"),
-    *("unsqueeze", "relu", "sigmoid", "tanh", "transpose", "bfloat16", "float"),
+    *("unsqueeze", "relu", "sigmoid", "tanh", "transpose", "bfloat16", "float", "type_as"),
 }
 ATTRIBUTES = {"shape", "ndim"}
 

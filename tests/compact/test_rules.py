@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mu.compact.network import compact
-from tests.compact.networks import Conditional, images, kill, settled
+from tests.compact.networks import Conditional, built, images, kill, settled
 from tests.compact.test_exact import assert_same
 from tests.helpers import refused
 
@@ -192,3 +192,13 @@ def test_what_is_changed_in_place_is_what_later_layers_read():
 def test_a_network_that_cannot_be_traced_is_refused():
     with refused("arch mine:net cannot be traced", "compact=false"):
         compact(Conditional(), images(2), "mine:net")
+
+
+def test_sums_of_branches_of_other_types_under_autocast():
+    model = built("resnet14", 8)
+    kill(model.layer1[0].conv2, [0, 3])  # its constants, in float32, make the sum float32
+    kill(model.layer1[1].conv2, [1])
+    small = compact(model, images(2, side=8)).network
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        wanted, found = model(images(3, side=8)), small(images(3, side=8))
+    torch.testing.assert_close(found, wanted, rtol=0.05, atol=0.05)
