@@ -77,21 +77,20 @@ def _device(model: nn.Module) -> str:
 def _agrees(model: nn.Module, rows: Rows, images: Callable[[], Tensor]) -> bool:
     """Whether a copy gives the same logits both ways, in training and in evaluation."""
     if model not in _AGREE:
-        two = images()[:2].double()
-        _AGREE[model] = all(_same(model, rows, two, mode) for mode in (True, False))
+        one, two = copy.deepcopy(model).double(), images()[:2].double()
+        try:
+            _AGREE[model] = all(_same(one.train(mode), rows, two) for mode in (True, False))
+        except Exception:  # noqa: BLE001: a network of any kind; it is passed as it is
+            _AGREE[model] = False
     return _AGREE[model]
 
 
-def _same(model: nn.Module, rows: Rows, images: Tensor, training: bool) -> bool:
-    ours, theirs = (copy.deepcopy(model).double().train(training) for _ in range(2))
-    found = []
-    for one, taken in ((ours, rows), (theirs, {})):
-        with torch.random.fork_rng([]), torch.no_grad(), swapped(one, taken):
+@torch.no_grad()
+def _same(model: nn.Module, rows: Rows, images: Tensor) -> bool:
+    logits = []
+    for taken in ({}, rows):
+        with torch.random.fork_rng([]), swapped(model, taken):
             torch.manual_seed(0)
-            try:
-                found.append(one(images))
-            except Exception:  # noqa: BLE001: a network of any kind; it is passed as it is
-                return False
-    scale = found[1].abs().max().clamp(min=1e-6)
-    difference = (found[0] - found[1]).abs().max()
-    return bool(difference <= 1e-6 * scale)
+            logits.append(model(images))
+    whole, live = logits
+    return bool((whole - live).abs().max() <= 1e-6 * whole.abs().max().clamp(min=1e-6))
