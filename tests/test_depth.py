@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from mu.checkpoints import Checkpoint
 from mu.errors import UserError
 from mu.evaluation.depth import measure
 from mu.evaluation.depth.relearn import Relearning
-from mu.tasks.depth import logged_depth
+from mu.tasks.depth import depth_key, logged_depth
 from mu.tasks.problem import TrackedModel
 from mu.tracking import Store, fetch_checkpoint
 from tests.commands import Program
@@ -93,3 +94,15 @@ def test_a_store_that_does_not_answer_costs_a_measurement_only() -> None:
 
     oracle = TrackedModel("oracle", None)  # type: ignore[arg-type]
     assert logged_depth(Silent(), oracle, "key") is None  # type: ignore[arg-type]
+
+
+def test_the_key_tells_all_that_an_oracles_numbers_depend_on() -> None:
+    def key(network: str = "n", forget: str = "f", batch: int = 8, **run: int) -> str:
+        recipe = SimpleNamespace(training=SimpleNamespace(batch_size=batch))
+        split, spec = SimpleNamespace(fingerprint=forget), SimpleNamespace(recipe=recipe)
+        problem: Any = SimpleNamespace(network=network, split=split, spec=spec)
+        on: Any = SimpleNamespace(**{"seed": 0, "bf16": False, **run})
+        return depth_key(problem, on)
+
+    others = [key(network="m"), key(forget="g"), key(batch=16), key(seed=1), key(bf16=True)]
+    assert len({key(), *others}) == 6

@@ -17,7 +17,7 @@ from mu.evaluation.unlearning import predict_split
 from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks import evaluate as evaluate_task
-from mu.tasks.resolve import problem_of
+from mu.tasks.resolve import oracle_of, problem_of
 from mu.tracking import load_checkpoint, read_run
 from tests.commands import Program, call, newest_of
 from tests.conftest import UnlearnedStore
@@ -120,6 +120,13 @@ def test_an_oracle_as_its_own_oracle_has_no_gap(
     for name in ("gap", "gap_lo", "gap_hi", "js_forget", "js_test", "weight_distance"):
         assert found[name] == 0, name
     assert (found["tow"], found["agreement_test"]) == (1, 100)
+
+
+def test_an_oracle_is_not_found_as_its_own(unlearned: UnlearnedStore) -> None:
+    store, (one, other) = unlearned.store, unlearned.oracles
+    problem = problem_of(store, read_run(store, one), DeviceOptions(device="cpu"), None)
+    found = [oracle_of(store, "find", lambda: problem, None, own) for own in (one, other)]
+    assert found == [other, one]
 
 
 @pytest.mark.slow

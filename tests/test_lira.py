@@ -27,6 +27,7 @@ from mu.evaluation import references as attacks
 from mu.evaluation.attacks.likelihood import lira as likelihood_ratio
 from mu.evaluation.attacks.rates import rates
 from mu.runs import Run
+from mu.tags import ORACLE_KEY
 from mu.tasks import lira as lira_task
 from mu.tasks import resume
 from mu.tasks.listed import forget_split
@@ -444,6 +445,13 @@ def test_the_samples_under_attack_are_drawn_by_the_seed_that_is_given(target: Ta
     options = LiraOptions(unlearn_run_id=target.unlearned, references=2, seed=SEED)
     task = lira_task._make_task(target.store, options, DeviceOptions(device="cpu"))
     assert task.challenge.seed == SEED != task.problem.evaluation_seed
+
+
+def test_the_oracle_is_the_one_that_the_run_was_compared_with(target: Target) -> None:
+    target.store.client.set_tag(target.oracle, ORACLE_KEY, "found by none")
+    options = LiraOptions(unlearn_run_id=target.unlearned, references=2)
+    task = lira_task._make_task(target.store, options, DeviceOptions(device="cpu"))
+    assert task.oracle_run_id == target.oracle
 
 
 def test_the_gamma_that_is_given_is_that_of_the_attack(

@@ -26,11 +26,12 @@ from mu.methods import make_method
 from mu.runs import Run
 from mu.tasks import cleanse
 from mu.tasks.problem import TrackedModel, UnlearningProblem
-from mu.tasks.suspects import Search
+from mu.tasks.suspects import Search, rows_of
 from mu.tasks.unlearn import UnlearnPlan
 from mu.tracking import Store
 from tests.commands import Program, call, newest_of
 from tests.conftest import Workshop
+from tests.data.poisoned import make_poison
 from tests.helpers import make_dataset, make_recipe
 from tests.test_main_job import files
 
@@ -413,3 +414,9 @@ def test_what_was_noted_as_suspects_were_sought_is_a_note_of_the_unlearning() ->
         None, options, make_method("ft", {}), device, dataset, original, "spectral", select, {}
     )  # type: ignore[arg-type]
     assert plan.task(original).notes == ["nobody stands out"]
+
+
+def test_a_suspect_is_listed_with_the_label_that_it_was_told() -> None:
+    dataset = make_poison([2], target=1).apply(make_dataset([0, 1, 2] * 10, classes=3))
+    (row,) = rows_of(Suspects(np.array([2]), np.array([9.0]), stand_out=True), dataset)
+    assert row["class"] == dataset.classes[1]

@@ -40,6 +40,7 @@ from tests.conftest import copy_store, store_uri
 from tests.helpers import mostly_slow, refused
 from tests.processes import PATIENCE, python
 from tests.test_main_job import files
+from tests.tracking.handovers import hand_over
 from tests.tracking.test_resuming import interrupt_at
 
 ORIGINALS = {"rate": [0, 0.5], "epochs": 2, "train_size": 120}
@@ -271,6 +272,20 @@ def test_a_grid_of_runs_saved_and_loaded_is_finished(
     table = {words[0]: words[1:4] for words in lines if len(words) > 3}
     assert table["originals"] == table["oracles"] == ["2", "2", "0"]
     assert table["unlearnings"] == ["4", "4", "0"]
+
+
+def test_however_often_it_is_loaded_a_run_is_known(
+    store: Store, empty_store: Path, tmp_path: Path
+) -> None:
+    hand_over(store)
+    file = tmp_path / "0"
+    assert saved_runs.save(store, file) == 1
+    for number in "12":
+        other = connect(store_uri(copy_store(empty_store, tmp_path / f"store {number}")))
+        assert saved_runs.load(other, file) == (1, 0)
+        file = tmp_path / number
+        assert saved_runs.save(other, file) == 1
+    assert saved_runs.load(store, file) == (0, 1)
 
 
 def results(store: Store) -> list[tuple[dict[str, float], dict[str, str]]]:

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
@@ -263,6 +266,16 @@ def test_what_contradicts_the_run_is_refused(done: Done, program: Program) -> No
 
 
 # --- other ways to begin ------------------------------------------------------------------
+
+
+def test_a_forget_set_said_again_has_its_copies_as_the_run_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sets = {"keep": SimpleNamespace(forget=np.array([3])), "forget": SimpleNamespace(forget=[3, 7])}
+    monkeypatch.setattr(transfer_models, "forget_split", lambda *given: sets[given[3].duplicates])
+    run: Any = SimpleNamespace(run_id="id", params={"forget": "files:a", "duplicates": "keep"})
+    problem: Any = SimpleNamespace(spec=None, dataset=None, split=sets["keep"])
+    transfer_models._refuse_other_forget_set(run, "class:0", lambda: problem)
 
 
 @pytest.mark.slow

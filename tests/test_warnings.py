@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from mlflow.entities import Run as MlflowRun
@@ -88,3 +90,13 @@ def test_the_distance_between_oracles_is_of_those_that_differ_in_their_seed(
     one, other = (store.run(run_id).data.metrics for run_id in finished_unlearn.oracles)
     expected = sum(abs(one[name] - other[name]) for name in ("UA", "RA", "TA", "MIA")) / 4
     assert oracles_gap(store, finished_unlearn.oracles[0]) == pytest.approx(expected)
+
+
+def test_an_oracle_that_was_made_twice_is_one_of_its_seed() -> None:
+    found = []
+    for run_id, (seed, accuracy) in enumerate([("0", 90.0), ("1", 98.0), ("0", 90.0)]):
+        numbers = {"UA": 0.0, "RA": accuracy, "TA": 50.0, "MIA": 0.0}
+        data = SimpleNamespace(tags={}, params={"seed": seed}, metrics=numbers)
+        found.append(SimpleNamespace(info=SimpleNamespace(run_id=f"{run_id}"), data=data))
+    store: Any = SimpleNamespace(run=lambda _: found[0], find=lambda *_: found)
+    assert oracles_gap(store, "0") == 2.0

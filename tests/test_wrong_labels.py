@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from mu.cli.requests import DeviceOptions
 from mu.data import load_data
 from mu.data.planted import PlantedDataset
+from mu.tasks.prune import task_on
 from mu.tracking import Store, find_original, load_checkpoint
 from tests.commands import call
 from tests.conftest import Workshop
@@ -177,3 +179,12 @@ def test_a_grid_names_what_is_planted(
     (tmp_path / "grid.yaml").write_text(json.dumps(grid))
     assert call("sweep", "--grid", str(tmp_path / "grid.yaml"), "--dry_run", "true") == 2
     assert "confusion:3,5:9" in capsys.readouterr().err
+
+
+def test_wrong_labels_are_drawn_by_the_seed_of_the_split() -> None:
+    def drawn(**seeds: int) -> list[int]:
+        given = {"canaries": 9, "seed": 3, "split_seed": 1, **seeds}
+        found = task_on(load_data("digits"), given, DeviceOptions(device="cpu")).dataset.poisoned
+        return [int(one) for one in found]
+
+    assert drawn(seed=4) == drawn() != drawn(split_seed=2)

@@ -632,7 +632,8 @@ def test_a_network_that_knows_nothing_is_warned_of(
     (run,) = store.search("")
     assert "near chance" in run.data.tags["mlflow.note.content"]
     assert {"VA", "TA", "train_acc"} <= set(run.data.metrics)
-    assert mu.load_checkpoint(run.info.run_id).spec.data.mean == (0.25,)
+    data = mu.load_checkpoint(run.info.run_id).spec.data
+    assert (data.mean, data.std) == ((0.25,), (0.5,))
 
 
 @pytest.mark.parametrize(

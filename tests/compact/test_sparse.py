@@ -148,8 +148,14 @@ def test_a_layer_is_sparse_only_where_that_is_faster_beyond_noise(
 
 
 def test_each_layer_is_chosen_by_its_own_time() -> None:
-    timer = times(2.0, dense=1.0, **{"4": 0.5})
-    assert choose(network(), images(1), 1, timer) == ["4"]
+    timer, asked = times(2.0, dense=1.0, **{"4": 0.5}), []
+
+    def told(networks, names, batch, threads):
+        asked.append((len(batch), threads))
+        return timer(networks, names, batch, threads)
+
+    assert choose(network(), images(5), 3, told) == ["4"]
+    assert asked == [(5, 3)]
     assert kinds_of(with_sparse(network(), ["4"])) == {"0": DENSE, "4": CSR, "5": DENSE}
 
 

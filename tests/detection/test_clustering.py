@@ -128,8 +128,8 @@ def test_more_clusters_separate_what_two_do_not():
     assert smallest_cluster(of(rows), 10, clusters=3).rows.tolist() == list(range(12))
 
 
-@pytest.mark.parametrize("settings", [{"size": 0.05}, {"silhouette": 0.9}])
-def test_clusters_that_are_large_or_are_not_two_are_not_suspected(settings):
+@pytest.mark.parametrize("settings", [{"size": 0.05}, {"silhouette": 0.9}, {"clusters": 20}])
+def test_clusters_that_are_large_or_tiny_or_are_not_two_are_not_suspected(settings):
     found, notes = suspect(**settings)
 
     assert len(found.numbers) == 0

@@ -244,6 +244,7 @@ def test_reference_models_calibrate_the_records(erased: Erased, tmp_path, monkey
     plan: Any = SimpleNamespace(store=world.store, split=forgotten)
     assert evidence._references(plan, made) is None, "two show no spread"
     monkeypatch.setattr(evidence, "FEWEST_REFERENCES", 2)
+    assert evidence._references(plan, world.original) is None, "they are of another model"
     own = ("--model", f"models:/{MODEL}/1", "--policy", world.policy, *METHOD)
     assert call("--records", world.request, *own, "--purge", "true") == 0
     run_id = newest_erasure(world.store).info.run_id

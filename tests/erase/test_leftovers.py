@@ -16,6 +16,7 @@ import pytest
 from mu import tags
 from mu.data.manifest import Manifest, PartFiles
 from mu.tags import fingerprint_tag
+from mu.tasks.erase import leftovers
 from mu.tasks.erase.leftovers import UNKNOWN, Leftover, purge
 from mu.tasks.erase.scope import scope_of
 from mu.tracking import Store, tracked
@@ -149,7 +150,7 @@ def test_an_original_that_was_stopped_says_in_its_progress_whose_it_is(family: F
     assert kinds(store) == {("progress", "resume", mine, True)}
 
 
-def test_pictures_of_suspects(family: Family) -> None:
+def test_pictures_of_suspects(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     store, content = family.store, numbers_file(*SPLIT.train[2:])
     digest = fingerprint_tag(hashlib.sha256(content).hexdigest())
     run_id = run_of(store, "evaluate", {"suspects/indices.npy": content})
@@ -159,6 +160,9 @@ def test_pictures_of_suspects(family: Family) -> None:
         ("thumbnails", "suspects/sheet.png", run_id, True),
         ("records", "suspects/suspects.csv", run_id, True),
     }
+    monkeypatch.setattr(leftovers, "MOST_SUSPECTS", 1)  # the sheet shows the first ones
+    listed = {("records", "suspects/suspects.csv", run_id, True)}
+    assert kinds(store, numbers=RECORDS[3:]) == listed
 
 
 def test_names_of_files(family: Family) -> None:

@@ -13,7 +13,7 @@ import pytest
 from mu.evidence import log
 from mu.evidence.bundle import ENVELOPE, LOG, PUBLIC_KEY, STATEMENT, UNLISTED, Bundle
 from mu.evidence.differences import differences
-from mu.evidence.dsse import sign
+from mu.evidence.dsse import countersign, sign
 from mu.evidence.model_files import model_check
 from mu.evidence.signing import key_id, new_key, public_pem
 from mu.evidence.verify import Check, checks
@@ -168,6 +168,14 @@ CHANGED: dict[str, tuple[Callable[[], Files], str, str]] = {
     ),
     "another envelope": (
         lambda: {**SIGNED.files, ENVELOPE: sign(SIGNED.files[STATEMENT], OTHER_KEY)},
+        "signatures",
+        "public_key.pem is not the key that signed first",
+    ),
+    "another signed first": (
+        lambda: {
+            **SIGNED.files,
+            ENVELOPE: countersign(sign(SIGNED.files[STATEMENT], OTHER_KEY), KEY),
+        },
         "signatures",
         "public_key.pem is not the key that signed first",
     ),

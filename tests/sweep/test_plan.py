@@ -171,3 +171,11 @@ def test_a_block_of_originals_may_have_forget_sets_that_are_for_it_alone() -> No
     assert found == [*published, (True, 0, "canary:20"), (True, 0, "class:5")]
     assert len(of_kind(made, "original")) == 3
     assert len(of_kind(made, "oracle")) == 6
+
+
+def test_a_class_means_other_samples_where_labels_are_wrong() -> None:
+    blocks = {"train_size": 120, "canaries": [None, 20]}
+    grid = Grid.of({"originals": blocks, "forget": "class:5", "methods": []})
+    made = plan_of_grid(grid, DeviceOptions.of({}), lambda: pytest.fail("no store"))
+    sets = [one.original.forget_sets["class:5"] for one in of_kind(made, "original")]
+    assert len(set(sets)) == 2

@@ -24,10 +24,10 @@ from tests.sweep.plans import of_kind, planned
 SETS = {"class:0": "set 0", "class:1": "set 1"}
 
 
-def a_plan() -> Plan:
-    """Three seeds of an original, two forget sets, two methods: 12 unlearnings."""
+def a_plan(*more: tuple[str, dict[str, Any]]) -> Plan:
+    """Three seeds of an original, two forget sets, two methods, or more: 12 unlearnings."""
     originals = [planned(f"original {seed}", {"seed": seed}, SETS) for seed in range(3)]
-    return make_plan(originals, [("ft", {}), ("ga", {})], [0], {})
+    return make_plan(originals, [("ft", {}), ("ga", {}), *more], [0], {})
 
 
 def results(plan: Plan) -> dict[str, Result]:
@@ -78,11 +78,12 @@ def test_draws_differ() -> None:
 
 
 def test_a_value_is_held_against_the_runs_that_differ_by_their_seeds_alone() -> None:
-    plan = a_plan()
-    found = results(plan)
-    alike = [one for one in of_kind(plan, "cell") if _name(one) == ("ft", "class:1")]
+    plan = a_plan(("ft", {"epochs": 9}))
+    found, what = results(plan), ("ft", "class:1")
+    cells = of_kind(plan, "cell")
+    alike = [one for one in cells if _name(one) == what and not one.what["settings"]]
     task = next(one for one in alike if one.original.key == "original 1")
-    for one in of_kind(plan, "cell"):  # those of another method or set are far away
+    for one in cells:  # those of another method, setting or set are far away
         gap = float(one.original.settings["seed"]) if one in alike else 1000.0
         cast(dict[str, Any], found[one.key])["metrics"] = {"gap": gap, "time": 3.0}
     again = {task.key: {"run_id": "new", "metrics": {"gap": 1.5, "time": 9.0}}}

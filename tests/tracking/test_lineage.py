@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mu.checkpoints import Checkpoint
-from mu.tags import ORACLE_KEY
+from mu.tags import ORACLE_KEY, TRIAL
 from mu.tracking import Store, find_oracle, find_original
-from mu.tracking.reader import same_value
+from mu.tracking.reader import same_value, unlearned_of
 from tests.helpers import laws
 from tests.tracking.handovers import hand_over, small_checkpoint
 
@@ -96,6 +96,12 @@ def test_poisoned_originals_are_found_where_one_is_wanted_and_nowhere_else(
 
 
 # --- the oracle ---------------------------------------------------------------------------
+
+
+def test_a_trial_of_settings_is_no_unlearning(store: Store, checkpoint: Checkpoint) -> None:
+    made = hand_over(store, checkpoint, entry="unlearn")
+    hand_over(store, checkpoint, entry="unlearn", tags={TRIAL: "gap"})
+    assert [one.run_id for one in unlearned_of(store)] == [made]
 
 
 def test_oracle_by_its_key(store: Store, checkpoint: Checkpoint) -> None:

@@ -16,7 +16,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from mu.errors import UserError
-from mu.tracking import Recorder, Stopped, Store, connect, telling, tracked
+from mu.tracking import Recorder, Stopped, Store, connect, log_to, telling, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking.lifecycle import fail_launched_run
 from tests.helpers import refused
@@ -549,3 +549,12 @@ def test_outside_the_main_thread_the_caller_owns_the_signals(store: Store) -> No
     thread.start()
     thread.join()
     assert the_run(store).info.status == "FINISHED"
+
+
+def test_what_is_measured_again_replaces_what_was_there(store: Store) -> None:
+    with tracked(store, "unlearn", "small") as recorder:
+        recorder.metrics({"UA": 1.0, "RA": 5.0})
+    log_to(store, recorder.run_id, {"UA": 2.0, "ece": 3.0}, "evaluation")
+    found = the_run(store).data
+    assert found.metrics == {"UA": 2.0, "RA": 5.0, "ece": 3.0}
+    assert found.tags["mu.evaluation"] == "evaluation"

@@ -17,13 +17,15 @@ import pytest
 import yaml
 
 from mu.checkpoints import Checkpoint
-from mu.cli.requests import Request, UnlearnOptions
+from mu.cli.requests import DeviceOptions, Request, UnlearnOptions
 from mu.data import load_data
+from mu.data.forget_request import ForgetRequest
 from mu.digests import digest_of
 from mu.errors import UserError
-from mu.methods import METHODS
+from mu.methods import METHODS, make_method
 from mu.tasks import perform
 from mu.tasks import unlearn as unlearn_task
+from mu.tasks.problem import TrackedModel, UnlearningProblem, UnlearnTask
 from mu.tracking import Store, connect, load_checkpoint, sender, tracked
 from mu.tracking import recorder as recorder_module
 from mu.tracking import resuming as resuming_module
@@ -136,6 +138,30 @@ def test_data_is_where_it_is_named_rather_than_where_it_was(
     for given, place in (({"data_dir": "now"}, "now"), ({}, "then")):
         with refused(f"data in {place}"):
             unlearn_task.interrupted_task(pruned.store, "unlearn", options, Request(original=given))
+
+
+def test_what_is_kept_gives_the_same_task_again(
+    pruned: PrunedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = TrackedModel(pruned.run_id, load_checkpoint(pruned.run_id))
+    dataset, spec = load_data("digits"), original.spec()
+    split = spec.forget_split(dataset, ForgetRequest.parse("class:3"))
+    device = DeviceOptions(device="cpu", precision="fp32", threads=1)
+    made = UnlearnTask(
+        UnlearningProblem(pruned.run_id, original.checkpoint, dataset, split, "class:3", device),
+        make_method("ft", {"epochs": 3, "lr": 0.03}),
+        5,
+        "none",
+        {"duplicates": "keep"},
+        ("a note from before",),
+    )
+    kept = json.loads(json.dumps(made.document()))
+    run = SimpleNamespace(info=SimpleNamespace(run_id="id"), data=SimpleNamespace(tags={}))
+    found = SimpleNamespace(run=run, document=kept, about=made.about(), progress=None)
+    monkeypatch.setattr(unlearn_task, "interrupted", lambda *_: found)
+    options = UnlearnOptions(resume_run_id="id")
+    again = unlearn_task.interrupted_task(pruned.store, "unlearn", options, Request())
+    assert (again.document(), again.resume_run_id) == (kept, "id")
 
 
 # --- gone on with in this process ---------------------------------------------------------

@@ -14,11 +14,13 @@ import yaml
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as MlflowRun
 
+from mu import tags
 from mu.cli.requests import DeviceOptions, TuneOptions
 from mu.data import load_data
 from mu.data.images import ImageDataset, Images
 from mu.methods import make_method
 from mu.methods.steps.criterion import StopCriterion
+from mu.methods.stopping import RULE
 from mu.rounding import rounded
 from mu.runs import Run
 from mu.tasks import unlearn as unlearn_task
@@ -26,11 +28,13 @@ from mu.tasks.problem import UnlearnTask
 from mu.tasks.resolve import problem_of
 from mu.tasks.tune import judge
 from mu.tasks.tune import run as tune_task
+from mu.tasks.tune.space import axes_of
 from mu.tasks.tune.trials import Space
 from mu.tracking import Store, choose_runs, connect, fetch_checkpoint, read_run
 from tests.commands import call
 from tests.conftest import FinishedPrune, FinishedUnlearn, PrunedStore, copy_store, store_uri
 from tests.test_main_job import files
+from tests.tracking.handovers import hand_over
 from tests.tracking.test_resuming import interrupt_at
 
 GA = ("--method", "ga", "--forget", "random:20", "--device", "cpu", "--search", "step epochs=1:3")
@@ -213,6 +217,36 @@ def test_the_retain_set_may_lose_what_is_given(monkeypatch: pytest.MonkeyPatch) 
     problem: Any = None
     tune_task.Tuning(TuneOptions(method="ga"), space, plan, None).judge(problem, "parent")
     assert drops == [3.0]
+
+
+def test_another_search_has_another_key() -> None:
+    def key(network: str = "n", forget: str = "f", target: str = "criterion", **given: Any) -> str:
+        kind = make_method(given.get("method", "ft"), given.get("settings", {}))
+        axes = axes_of(type(kind), {}, given.get("search", "lr=0.1,0.2"))
+        space = Space(kind, {}, axes, given.get("seed", 0), given.get("count", 3))
+        split = SimpleNamespace(fingerprint=forget)
+        problem: Any = SimpleNamespace(network=network, split=split)
+        options, plan = TuneOptions(target=target), None
+        return tune_task.Tuning(options, space, plan, None).digest(problem)  # type: ignore[arg-type]
+
+    others: list[dict[str, Any]] = [
+        {"network": "m"}, {"forget": "g"}, {"target": "class:4"}, {"method": "ga"}, {"seed": 1},
+        {"settings": {"epochs": 7}}, {"search": "lr=0.1,0.3"}, {"count": 4},
+    ]  # fmt: skip
+    assert len({key(), *(key(**one) for one in others)}) == 1 + len(others)
+
+
+def test_a_trial_by_another_rule_is_none(store: Store) -> None:
+    told = {tags.UNLEARNING: "key", tags.TRIAL: "criterion"}
+    task: Any = SimpleNamespace(tags=lambda: {tags.UNLEARNING: "key"})
+    by: Any = SimpleNamespace(store=store, kind="criterion")
+    hand_over(store, entry="tune", tags=told, params={"rule": "of then"})
+    assert judge.ByCriterion.found(by, task) is None
+    made = hand_over(store, entry="tune", tags=told, params={"rule": RULE})
+    hand_over(store, entry="tune", tags=told, params={"rule": "of then"})
+    result = judge.ByCriterion.found(by, task)
+    assert result is not None
+    assert result.run_id == made
 
 
 def test_a_run_that_was_compared_with_another_oracle_is_no_trial(
