@@ -58,5 +58,5 @@ class SpectralSignatures(Detector):
         }
         found = [(classes[label].numbers[rows], scores) for label, (rows, scores) in chosen.items()]
         return activations.ranked(
-            found, max(far[label] for label in places) >= activations.STANDS_OUT
+            found, max(far.values()) >= activations.STANDS_OUT
         )
