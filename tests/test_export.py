@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from mu.tracking.registered import register, set_alias
 from tests.commands import call
 from tests.compact.test_sparse import times
 from tests.conftest import UnlearnedStore
+from tests.helpers import mostly_slow
 from tests.test_main_job import files
 
 # What a user's program has: no mu, and only what the card says that it needs.
@@ -126,8 +128,10 @@ def test_the_run_keeps_files_numbers_and_lineage(
     assert run_id in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("pays", [True, False])
-@pytest.mark.parametrize("kind", ["torch", "safetensors"])
+SPARSE = [*product(("torch", "safetensors"), (True, False))]
+
+
+@pytest.mark.parametrize(("kind", "pays"), mostly_slow(SPARSE, *SPARSE[2:]))
 def test_sparse_layers_are_kept_if_the_file_is_faster(
     kind: str, pays: bool, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +156,7 @@ def test_sparse_layers_are_kept_if_the_file_is_faster(
 @pytest.mark.parametrize(
     ("precision", "kind", "part", "within"),  # of the size in fp32; of the largest logit
     [
-        ("bf16", "torch", 0.9, 0.03),
+        pytest.param("bf16", "torch", 0.9, 0.03, marks=pytest.mark.slow),
         ("bf16", "safetensors", 0.6, 0.03),
         ("int8", "onnx", 0.6, 0.15),
     ],

@@ -57,6 +57,4 @@ class SpectralSignatures(Detector):
             label: activations.suspected(place, self.share) for label, place in places.items()
         }
         found = [(classes[label].numbers[rows], scores) for label, (rows, scores) in chosen.items()]
-        return activations.ranked(
-            found, max(far.values()) >= activations.STANDS_OUT
-        )
+        return activations.ranked(found, max(far.values()) >= activations.STANDS_OUT)

@@ -34,6 +34,7 @@ from mu.tracking.silent import SilentClient
 _AT_FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _LATER = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 _LOCK_SECONDS = 120
+_SQLITE = b"SQLite format 3\0"  # how every such file begins, unless it is empty
 # What goes wrong is raised, too, and said in a line; this logger adds a page to each. That a store
 # is made, which takes a second, it need not say.
 logging.getLogger("mlflow.store.db.utils").disabled = True
@@ -169,6 +170,7 @@ def connect(uri: str | None = None) -> Store:
             "start a server (mlflow server) and set MLFLOW_TRACKING_URI to it"
         )
     try:
+        _check_file(uri)
         with _defaults(_AT_FIRST), _lock_of(uri):
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
@@ -199,14 +201,35 @@ def _defaults(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _file_of(uri: str) -> Path | None:
+    """The SQLite file of a store that is one."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    # MLflow percent-encodes the path of its default store.
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+
+
+def _check_file(uri: str) -> None:
+    """Refuse at once a file that is no database: MLflow would try ten times, for 100 seconds."""
+    path = _file_of(uri)
+    if path is None or not path.is_file():
+        return
+    with path.open("rb") as file:
+        start = file.read(len(_SQLITE))
+    if start and start != _SQLITE:
+        raise UserError(
+            f"the store {uri!r} cannot be used: {path} is not a SQLite database; name another "
+            "file in MLFLOW_TRACKING_URI"
+        )
+
+
 def _lock_of(uri: str) -> AbstractContextManager[Any]:
     """A lock beside a SQLite file, or in a database; servers look after themselves."""
     if is_database(uri):
         return postgres.alone(uri, _LOCK_SECONDS)
-    if not uri.startswith("sqlite:///"):
+    path = _file_of(uri)
+    if path is None:
         return nullcontext()
-    # MLflow percent-encodes the path of its default store.
-    path = Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f"{path.name}.lock")
     lock.touch()  # says at once where no file can be made; the lock itself would wait for it

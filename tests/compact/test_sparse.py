@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from mu.compact.standalone import SparseConv2d, SparseLinear
 from mu.compact.trace import traced
 from tests.compact.networks import built, draws, everything, images
 from tests.compact.test_exact import assert_same
-from tests.helpers import prunable, random_mask
+from tests.helpers import mostly_slow, prunable, random_mask
 
 LAYERS = {
     "padded": nn.Conv2d(3, 8, 3, padding=1),
@@ -71,8 +72,10 @@ def test_a_whole_network_with_every_layer_that_can_be(seed: int) -> None:
     assert_same(model, with_sparse(small, everywhere), 10 * images(4, seed=seed))
 
 
-@pytest.mark.parametrize("arch", ["resnet_mini", "vit_tiny"])
-@pytest.mark.parametrize("format", ["torch", "safetensors"])
+FILES = [*product(("resnet_mini", "vit_tiny"), ("torch", "safetensors"))]
+
+
+@pytest.mark.parametrize(("arch", "format"), mostly_slow(FILES, FILES[0], FILES[3]))
 def test_a_file_with_sparse_layers_is_read_again(arch: str, format: str, tmp_path: Path) -> None:
     model = built(arch, 8)
     random_mask(model, prunable(model), kept=0.1).apply(model)

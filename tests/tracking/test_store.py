@@ -137,8 +137,9 @@ def test_folders_are_no_stores_any_more(uri: str) -> None:
 def test_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_text("no database " * 1000)
-    with refused(store_uri(path), "file is not a database"):
+    with refused(store_uri(path), "is not a SQLite database", "MLFLOW_TRACKING_URI"):
         connect(store_uri(path))
+    assert path.read_text() == "no database " * 1000
 
 
 def test_store_in_a_place_that_cannot_be(tmp_path: Path) -> None:
