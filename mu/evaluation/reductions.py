@@ -98,7 +98,7 @@ def _bounded(logarithms: Tensor) -> Tensor:
     return logarithms.clamp(min=LOWEST)
 
 
-def _log_of_the_others(logits: Tensor, log_p: Tensor) -> Tensor:
+def _log_of_the_others(logits: Tensor, log_p: Tensor) -> Tensor:  # noqa: ARG001
     """log(1 - p_i), of shape (n_samples, n_classes).
 
     The likeliest class's p may be as good as 1, where the difference has no digits left: its

@@ -127,7 +127,7 @@ class _ByVmap:
         with torch.no_grad():
             self.logits = model(images.clone())
 
-    def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:
+    def gradients(self, weights: Tensor, *, last: bool = False) -> Iterator[Piece]:  # noqa: ARG002
         """See :meth:`_ByLayers.gradients`."""
         parameters = dict(self._model.named_parameters())
         first = {one: name for name, one in parameters.items()}

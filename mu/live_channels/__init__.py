@@ -80,7 +80,7 @@ def _agrees(model: nn.Module, rows: Rows, images: Callable[[], Tensor]) -> bool:
         one, two = copy.deepcopy(model).double(), images()[:2].double()
         try:
             _AGREE[model] = all(_same(one.train(mode), rows, two) for mode in (True, False))
-        except Exception:  # noqa: BLE001: a network of any kind; it is passed as it is
+        except Exception:  # a network of any kind; it is passed as it is
             _AGREE[model] = False
     return _AGREE[model]
 

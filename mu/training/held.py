@@ -63,7 +63,7 @@ class Held:
             for parameter in self._resting:
                 parameter.requires_grad_(True)
 
-    def begin(self, epoch: int) -> None:
+    def begin(self, epoch: int) -> None:  # noqa: ARG002
         """At any epoch, put modules into evaluation mode; by name: they may be replaced."""
         for name in self._calm:
             self._model.get_submodule(name).training = False

@@ -76,7 +76,7 @@ class NormalizedSGD(Optimizer):
         super().__init__(model.parameters(), {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """Take a step. Where the gradient is zero there is nowhere to go."""
         for group in self.param_groups:
             moved = [one for one in group["params"] if one.grad is not None]

@@ -14,7 +14,7 @@ FLOOR = 0.04  # of the peak, where a one-cycle schedule starts
 TOP, START, END = 0.23, 0.2, 0.07  # of a triangle: where the peak is; of the peak, at both ends
 
 
-def constant(time: float) -> float:
+def constant(time: float) -> float:  # noqa: ARG001
     """The rate as given."""
     return 1.0
 
