@@ -78,7 +78,9 @@ class ServedModel:
 
     @torch.no_grad()
     def predict(
-        self, images: NDArray[np.uint8], params: dict[str, Any] | None = None  # noqa: ARG002
+        self,
+        images: NDArray[np.uint8],
+        params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
         """Probabilities (n, classes), 0-1, of images (n, height, width, channels), 0-255.
 
