@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
@@ -203,7 +203,9 @@ def predict(
     return outputs.changed(lambda own: run.ranks.gather(own, len(subset)), subset.labels)
 
 
-def _logits(model: nn.Module, subset: Subset, run: Run, batch_size: int) -> Generator[Tensor, None, None]:
+def _logits(
+    model: nn.Module, subset: Subset, run: Run, batch_size: int
+) -> Generator[Tensor, None, None]:
     """float32 of shape (batch, n_classes) for each batch in turn, on the device."""
     batches = Batches(subset, batch_size, run.device)
     some = len(subset) >= FEW  # else the trial costs more than it saves

@@ -15,6 +15,7 @@ gradients differ, or the copy fails, the network stays as it is.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
@@ -45,10 +46,7 @@ def live_channels(
         the weights that are not zero now: for networks that are not trained meanwhile.
     """
     rows = live_rows(model, kept)
-    filters = sum(len(one) for one in rows.values())
-    dead = filters - sum(int(one.sum()) for one in rows.values())
-    pays = filters > 0 and dead >= LEAST * filters and _device(model) == "cpu"
-    if not pays or not _agrees(model, rows, images):
+    if not _pays(model, rows) or not _agrees(model, rows, images):
         yield False
         return
     with swapped(model, rows):
@@ -71,8 +69,13 @@ def live_rows(model: nn.Module, kept: Mapping[str, Tensor] | None = None) -> Row
     return rows
 
 
-def _device(model: nn.Module) -> str:
-    return next(model.parameters()).device.type
+def _pays(model: nn.Module, rows: Rows) -> bool:
+    filters = sum(len(one) for one in rows.values())
+    dead = filters - sum(int(one.sum()) for one in rows.values())
+    if not filters or dead < LEAST * filters or next(model.parameters()).device.type != "cpu":
+        return False
+    # Those want the tensor of all channels, and to make it takes longer than is saved.
+    return not any(isinstance(one, nn.Conv2d) and one.groups > 1 for one in model.modules())
 
 
 def _agrees(model: nn.Module, rows: Rows, images: Callable[[], Tensor]) -> bool:
@@ -81,9 +84,10 @@ def _agrees(model: nn.Module, rows: Rows, images: Callable[[], Tensor]) -> bool:
     tried = torch.cat([*rows.values()]).numpy().tobytes()
     if _AGREE.get(model, (b"", False))[0] != tried:
         try:
-            one, two = _shifted(model, rows), images()[:2].double()
-            found = all(_same(one.train(mode), rows, two) for mode in (True, False))
-        except Exception:  # noqa: BLE001: a network of any kind; it is passed as it is
+            with warnings.catch_warnings(action="ignore"):  # the network itself will tell
+                one, two = _shifted(model, rows), images()[:2].double()
+                found = all(_same(one.train(mode), rows, two) for mode in (True, False))
+        except Exception:  # noqa: BLE001 (a network of any kind; it is passed as it is)
             found = False
         _AGREE[model] = tried, found
     return _AGREE[model][1]

@@ -21,7 +21,7 @@ class LiveConv2d(nn.Conv2d):
 
     def forward(self, images: Tensor | Channels) -> Tensor | Channels:  # type: ignore[override]
         """The maps of its filters; those without weights give their bias."""
-        if self.groups > 1 or self.padding_mode != "zeros":
+        if self.padding_mode != "zeros":
             whole = super().forward(_tensor(images))
             return _with_bias(whole.index_select(1, self.places.live), self)
         weight = self.weight.index_select(0, self.places.live)
