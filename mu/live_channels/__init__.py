@@ -87,7 +87,7 @@ def _agrees(model: nn.Module, rows: Rows, images: Callable[[], Tensor]) -> bool:
             with warnings.catch_warnings(action="ignore"):  # the network itself will tell
                 one, two = _shifted(model, rows), images()[:2].double()
                 found = all(_same(one.train(mode), rows, two) for mode in (True, False))
-        except Exception:  # noqa: BLE001 (a network of any kind; it is passed as it is)
+        except Exception:  # a network of any kind; it is passed as it is
             found = False
         _AGREE[model] = tried, found
     return _AGREE[model][1]
@@ -98,8 +98,9 @@ def _shifted(model: nn.Module, rows: Rows) -> nn.Module:
 
     Those would hide what goes wrong as soon as training moves them.
     """
-    if any(one._backward_hooks for one in model.modules()):
-        raise TypeError("torch calls hooks on gradients for tensors alone")
+    # torch calls hooks on gradients for tensors alone, and compiles anew for layers of new classes.
+    if any(one._backward_hooks or hasattr(one, "_orig_mod") for one in model.modules()):
+        raise TypeError("of these there is no trial")
     model = copy.deepcopy(model).double().requires_grad_(True)
     masked = {id(model.get_submodule(name).weight) for name in rows}
     draws = torch.Generator().manual_seed(0)

@@ -80,6 +80,18 @@ def test_a_network_that_cannot_be_passed_so_is_passed_as_it_is(kind):
     assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
 
 
+@pytest.mark.parametrize("kind", ["hooked", "compiled"])
+def test_networks_of_which_there_is_no_trial_are_passed_as_they_are(kind):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(128, 4))
+    kill(model[0])
+    if kind == "hooked":
+        model[0].register_full_backward_hook(lambda *_: None)
+    else:
+        model[0]._orig_mod = None  # as torch.compile leaves it, which takes seconds
+    with live_channels(model, images) as is_used:
+        assert not is_used
+
+
 def test_another_mask_is_tried_anew():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), Cut(), nn.Conv2d(8, 40, 1), nn.Conv2d(40, 4, 4))
     kill(model[2], [*range(30)])
