@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -188,22 +188,24 @@ def predict(
     first, last = run.ranks.part(0, len(subset))
     # A rank without samples looks at one all the same, which tells the number of classes.
     part = subset.part(first, last) if last > first else subset.part(0, 1)
-    batches = _logits(model, part, run, batch_size)
-    logits = next(batches)
-    keep = len(subset) * logits.shape[1] <= most_logits  # all ranks' samples decide
-    batches = itertools.chain([logits], batches)
-    if keep:
-        # They leave the device together at the end: a copy of each batch would make it wait.
-        outputs = Outputs(torch.cat([*batches]).cpu().double(), part.labels)
-    else:
-        outputs = _reduced(batches, part.labels)
+    with closing(_logits(model, part, run, batch_size)) as rest:
+        logits = next(rest)
+        keep = len(subset) * logits.shape[1] <= most_logits  # all ranks' samples decide
+        batches = itertools.chain([logits], rest)
+        if keep:
+            # They leave the device together at the end: a copy of each batch would make it wait.
+            outputs = Outputs(torch.cat([*batches]).cpu().double(), part.labels)
+        else:
+            outputs = _reduced(batches, part.labels)
     model.train(was_training)
     if run.ranks.size == 1:
         return outputs
     return outputs.changed(lambda own: run.ranks.gather(own, len(subset)), subset.labels)
 
 
-def _logits(model: nn.Module, subset: Subset, run: Run, batch_size: int) -> Iterator[Tensor]:
+def _logits(
+    model: nn.Module, subset: Subset, run: Run, batch_size: int
+) -> Generator[Tensor, None, None]:
     """float32 of shape (batch, n_classes) for each batch in turn, on the device."""
     batches = Batches(subset, batch_size, run.device)
     some = len(subset) >= FEW  # else the trial costs more than it saves

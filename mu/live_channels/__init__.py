@@ -8,13 +8,14 @@ them is computed for one image instead of a batch. Nothing is left out: paramete
 statistics and gradients are those of the masked network, to rounding.
 
 Whatever these rules do not know sees all channels, as an ordinary tensor. Before a network of any
-kind is passed like that, a copy is tried on two images, in double precision; where the logits
-differ, or the copy fails, the network stays as it is.
+kind is passed like that, a copy is tried on two images, in double precision; where logits or
+gradients differ, or the copy fails, the network stays as it is.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
@@ -26,7 +27,8 @@ from mu.live_channels.layers import Rows, swapped
 
 # Share of filters without weights from which on it pays, see benchmarks/live_channels.py.
 LEAST = 0.4
-_AGREE: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # by network: did the trial
+# By network: what the trial was of, and whether both ways agreed.
+_AGREE: WeakKeyDictionary[nn.Module, tuple[bytes, bool]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -44,10 +46,7 @@ def live_channels(
         the weights that are not zero now: for networks that are not trained meanwhile.
     """
     rows = live_rows(model, kept)
-    filters = sum(len(one) for one in rows.values())
-    dead = filters - sum(int(one.sum()) for one in rows.values())
-    pays = filters > 0 and dead >= LEAST * filters and _device(model) == "cpu"
-    if not pays or not _agrees(model, rows, images):
+    if not _pays(model, rows) or not _agrees(model, rows, images):
         yield False
         return
     with swapped(model, rows):
@@ -66,31 +65,72 @@ def live_rows(model: nn.Module, kept: Mapping[str, Tensor] | None = None) -> Row
         if type(layer) in (nn.Conv2d, nn.Linear) and id(layer.weight) in given
     }
     for one in rows.values():
-        one[0] |= ~one.any()  # of an empty layer one filter is computed all the same
+        one[:1] |= ~one.any()  # of an empty layer one filter is computed all the same
     return rows
 
 
-def _device(model: nn.Module) -> str:
-    return next(model.parameters()).device.type
+def _pays(model: nn.Module, rows: Rows) -> bool:
+    filters = sum(len(one) for one in rows.values())
+    dead = filters - sum(int(one.sum()) for one in rows.values())
+    if not filters or dead < LEAST * filters or next(model.parameters()).device.type != "cpu":
+        return False
+    # Those want the tensor of all channels, and to make it takes longer than is saved.
+    return not any(isinstance(one, nn.Conv2d) and one.groups > 1 for one in model.modules())
 
 
 def _agrees(model: nn.Module, rows: Rows, images: Callable[[], Tensor]) -> bool:
-    """Whether a copy gives the same logits both ways, in training and in evaluation."""
-    if model not in _AGREE:
-        one, two = copy.deepcopy(model).double(), images()[:2].double()
+    """Whether a copy gives the same both ways, in training and in evaluation."""
+    # Another mask shows such channels to other layers, so it needs another trial.
+    tried = torch.cat([*rows.values()]).numpy().tobytes()
+    if _AGREE.get(model, (b"", False))[0] != tried:
         try:
-            _AGREE[model] = all(_same(one.train(mode), rows, two) for mode in (True, False))
+            with warnings.catch_warnings(action="ignore"):  # the network itself will tell
+                one, two = _shifted(model, rows), images()[:2].double()
+                found = all(_same(one.train(mode), rows, two) for mode in (True, False))
         except Exception:  # a network of any kind; it is passed as it is
-            _AGREE[model] = False
-    return _AGREE[model]
+            found = False
+        _AGREE[model] = tried, found
+    return _AGREE[model][1]
 
 
-@torch.no_grad()
+def _shifted(model: nn.Module, rows: Rows) -> nn.Module:
+    """A copy in which biases and the like are not the zeros and ones that they begin as.
+
+    Those would hide what goes wrong as soon as training moves them.
+    """
+    # torch calls hooks on gradients for tensors alone, and compiles anew for layers of new classes.
+    if any(one._backward_hooks or hasattr(one, "_orig_mod") for one in model.modules()):
+        raise TypeError("of these there is no trial")
+    model = copy.deepcopy(model).double().requires_grad_(True)
+    masked = {id(model.get_submodule(name).weight) for name in rows}
+    draws = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for one in model.parameters():
+            if id(one) not in masked:
+                one.add_(torch.randn(one.shape, generator=draws), alpha=0.1)
+    return model
+
+
+@torch.enable_grad()
 def _same(model: nn.Module, rows: Rows, images: Tensor) -> bool:
-    logits = []
+    found = []
     for taken in ({}, rows):
         with torch.random.fork_rng([]), swapped(model, taken):
             torch.manual_seed(0)
-            logits.append(model(images))
-    whole, live = logits
-    return bool((whole - live).abs().max() <= 1e-6 * whole.abs().max().clamp(min=1e-6))
+            logits = model(images)
+            found.append([logits.detach()])
+            if model.training:
+                found[-1].append(_gradient(model, rows, logits))
+    return all(
+        bool((whole - live).abs().max() <= 1e-6 * whole.abs().max().clamp(min=1e-6))
+        for whole, live in zip(*found, strict=True)
+    )
+
+
+def _gradient(model: nn.Module, rows: Rows, logits: Tensor) -> Tensor:
+    """Of all parameters but filters without weights, in one row."""
+    alive = {model.get_submodule(name).weight: one for name, one in rows.items()}
+    of = [*model.parameters()]
+    given = torch.autograd.grad(logits.square().sum(), of, allow_unused=True)
+    found = zip(of, given, strict=True)
+    return torch.cat([g[alive.get(one, ...)].flatten() for one, g in found if g is not None])

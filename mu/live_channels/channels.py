@@ -74,7 +74,8 @@ class Channels:
     __rmul__ = __imul__ = __mul__
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        # What is changed in place would be the tensor that is made here.
+        if name.startswith("__") or name.endswith("_"):
             raise AttributeError(name)
         return getattr(self.dense(), name)
 
@@ -95,14 +96,25 @@ class Channels:
             if function in _ELEMENTWISE:
                 return args[0].changed(lambda one: function(one, *args[1:], **more))
             if function in _POOLS:
-                return Channels(
-                    function(args[0].live, *args[1:], **more), args[0].constant, args[0].places
-                )
+                maps, constant = function(args[0].live, *args[1:], **more), args[0].constant
+                return Channels(maps, constant.clone(), args[0].places)
             if function is torch.flatten:
                 return args[0].flatten(*args[1:], **more)
+            if function.__name__.endswith("_"):
+                raise TypeError(f"{function.__name__} would change a copy in place")
         found = {name: _dense(value) for name, value in more.items()}
         return function(*(_dense(one) for one in args), **found)
 
+
+def _of_tensors(name: str) -> Taken:
+    return lambda self, *others: getattr(self.dense(), name)(*map(_dense, others))
+
+
+# Python looks these up in the class.
+for _name in ("sub", "rsub", "truediv", "rtruediv", "neg", "pow", "matmul", "len"):
+    setattr(Channels, f"__{_name}__", _of_tensors(f"__{_name}__"))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(Channels, f"__{_name}__", _of_tensors(f"__{_name}__"))
 
 _ELEMENTWISE = {
     *(F.relu, F.relu6, F.gelu, F.silu, F.elu, F.leaky_relu, F.hardswish, F.hardsigmoid, F.hardtanh),

@@ -21,7 +21,7 @@ class LiveConv2d(nn.Conv2d):
 
     def forward(self, images: Tensor | Channels) -> Tensor | Channels:  # type: ignore[override]
         """The maps of its filters; those without weights give their bias."""
-        if self.groups > 1 or self.padding_mode != "zeros":
+        if self.padding_mode != "zeros":
             whole = super().forward(_tensor(images))
             return _with_bias(whole.index_select(1, self.places.live), self)
         weight = self.weight.index_select(0, self.places.live)
@@ -85,7 +85,7 @@ class LiveBatchNorm2d(nn.BatchNorm2d):
         weight, bias = _of(self.weight, rest), _of(self.bias, rest)
         centred = centred if weight is None else centred * _shaped(weight)
         centred = centred if bias is None else centred + _shaped(bias)
-        if self.training:
+        if self.training and self.track_running_stats:
             left = 1 - self.momentum
             moved = left * mean[rest] + self.momentum * constant.detach().flatten()
             mean.index_copy_(0, at, means).index_copy_(0, rest, moved)
@@ -104,21 +104,26 @@ _LIVE: dict[type[nn.Module], type[nn.Module]] = {
 
 @contextmanager
 def swapped(model: nn.Module, rows: Rows) -> Iterator[None]:
-    """Within the block the layers are of the classes above; parameters and names stay theirs."""
+    """Within the block the layers are of the classes above; parameters and names stay theirs.
+
+    What the network gives is a tensor, even where its last layer has outputs without weights.
+    """
     layers = {
         module: rows.get(name) for name, module in model.named_modules() if type(module) in _LIVE
     }
     before = {module: type(module) for module in layers} if rows else {}
-    for module, kind in before.items():
-        alive = layers[module]
-        if kind is not nn.BatchNorm2d:
-            weight = cast("Tensor", module.weight)
-            every = weight.new_ones(len(weight)).bool()
-            module.places = Places(every if alive is None else alive)
-        module.__class__ = _LIVE[kind]
+    hook = model.register_forward_hook(lambda _model, _given, logits: _tensor(logits))
     try:
+        for module, kind in before.items():
+            alive = layers[module]
+            if kind is not nn.BatchNorm2d:
+                weight = cast("Tensor", module.weight)
+                every = weight.new_ones(len(weight)).bool()
+                module.places = Places(every if alive is None else alive)
+            module.__class__ = _LIVE[kind]
         yield
     finally:
+        hook.remove()
         for module, kind in before.items():
             module.__class__ = kind
             module.__dict__.pop("places", None)
