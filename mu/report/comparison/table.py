@@ -63,7 +63,8 @@ class Table:
     about: Mapping[str, str]  # what all its runs have in common, by name
     metrics: tuple[str, ...]  # the columns of each block
     # A line for each row (the oracle's first), original (dense first, then by sparsity) and metric,
-    # those that figures need among them: ``row``, ``method``, ``original``, ``sparsity`` (0-100 %),
+    # those that figures need among them: ``row``, ``method``, ``original``, ``pruner`` (empty if
+    # it is dense), ``sparsity`` (0-100 %),
     # the numbers of `make_cell`, NaN where no run has one, and ``best``: whether no method is
     # better on these originals. Controls and what a verdict calls bad are never the best.
     cells: pd.DataFrame
@@ -162,8 +163,8 @@ def _places(
     ]
     block_labels = tell_apart(names, own)
     for row, label in zip(rows, row_labels, strict=True):
-        for block, original in zip(blocks, block_labels, strict=True):
-            place = {"row": label, "method": row[0], "original": original}
+        for block, original, pruner in zip(blocks, block_labels, pruners, strict=True):
+            place = {"row": label, "method": row[0], "original": original, "pruner": pruner}
             kept = newest_of_each_seed(found.get((row, block), []), judges)
             yield place | {"sparsity": sparsity[block]}, kept
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from PIL import Image
 
 from mu.methods import METHODS
@@ -19,6 +22,7 @@ from mu.report.comparison.figures.radar import closeness
 from mu.report.comparison.figures.trade_off import Point, pareto_front, points_of
 from mu.report.comparison.table import Table, tabulate
 from mu.report.palette import LOOKS, method_rank, style_of
+from mu.run_record import RunRecord
 from tests.helpers import laws
 from tests.report.comparison.made import BEFORE, a_study, cell, make_run
 
@@ -61,6 +65,34 @@ def test_the_gap_against_the_latency_of_exported_networks() -> None:
     assert all(
         any(x <= float(one[2]) and y <= float(one[3]) for x, y in front) for one in drawing.rows
     )
+
+
+def exported(pruner: str, rate: float, ms: float) -> RunRecord:
+    metrics = {"latency_ms_compact": ms, "file_mb_compact": ms / 10, "gap": 10 * rate}
+    original = {"prune_pruner": pruner, "prune_rate": rate}
+    return make_run(f"{pruner}{rate}", original=original, metrics=metrics)
+
+
+def test_what_pruning_buys_is_a_line_for_each_pruner(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [exported("omp", 0.0, 3.0), exported("omp", 0.9, 2.0)]
+    assert "pruners_1" not in {one.name for one in draw_all(tabulate(runs))[0]}
+    runs += [exported("channel", 0.9, 1.0), exported("channel", 0.99, 0.5)]
+    (drawing,) = (one for one in draw_all(tabulate(runs))[0] if one.name == "pruners_1")
+    plot, drawn = Axes.plot, []
+
+    def noted(axes: Axes, x: pd.Series, y: pd.Series, *look: str, **more: Any) -> Any:
+        drawn.append((more["label"], [*zip(x, y, strict=True)]))
+        return plot(axes, x, y, *look, **more)
+
+    monkeypatch.setattr(Axes, "plot", noted)
+    drawing.svg("x")
+    times = [points for label, points in drawn if label == "channel"][2]  # the third panel
+    assert times == [(100.0, 3.0), (pytest.approx(10.0), 1.0), (pytest.approx(1.0), 0.5)]
+    times = [points for label, points in drawn if label == "omp"][2]
+    assert times == [(100.0, 3.0), (pytest.approx(10.0), 2.0)]
+    assert [row[0] for row in drawing.rows] == [
+        *("dense", "90 % sparse, channel", "90 % sparse, omp", "99 % sparse, channel"),
+    ]
 
 
 def test_names_are_apart_where_there_are_several_groups(study: Table) -> None:

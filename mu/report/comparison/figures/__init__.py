@@ -8,6 +8,7 @@ from dataclasses import replace
 from mu.report.comparison.figures.drawing import Drawing
 from mu.report.comparison.figures.gap_bars import gap_bars
 from mu.report.comparison.figures.over_sparsity import backdoor_curve, metrics_over_sparsity
+from mu.report.comparison.figures.pruners import pruners
 from mu.report.comparison.figures.radar import radars
 from mu.report.comparison.figures.trade_off import speed, trade_off
 from mu.report.comparison.table import Table
@@ -23,6 +24,7 @@ def draw_all(tables: Sequence[Table]) -> list[list[Drawing]]:
             *gap_bars(table),
             *trade_off(table),
             *speed(table),
+            *pruners(table),
             *metrics_over_sparsity(table),
             *backdoor_curve(table),
             *radars(table),
