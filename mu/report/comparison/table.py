@@ -115,7 +115,7 @@ def tabulate(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
 
 def _table(group: Group, heading: str, linked: Linked, metrics: Sequence[str] | None) -> Table:
     shared, members = group
-    names = dict.fromkeys((*(metrics or ()), *COLUMNS, "gain"))
+    names = dict.fromkeys((*(metrics or ()), *COLUMNS, "gain", "latency_ms"))
     lines, facts, kept = [], [], list[RunRecord]()
     for place, own in _places(members, {one.run_id for one in linked.oracles.values()}):
         lines += [place | make_cell(name, own, linked.oracles) for name in names]
