@@ -77,7 +77,9 @@ def test_what_pruning_buys_is_a_line_for_each_pruner(monkeypatch: pytest.MonkeyP
     runs = [exported("omp", 0.0, 3.0), exported("omp", 0.9, 2.0)]
     assert "pruners_1" not in {one.name for one in draw_all(tabulate(runs))[0]}
     runs += [exported("channel", 0.9, 1.0), exported("channel", 0.99, 0.5)]
-    (drawing,) = (one for one in draw_all(tabulate(runs))[0] if one.name == "pruners_1")
+    figures = {one.name: one for one in draw_all(tabulate(runs))[0]}
+    drawing = figures["pruners_1"]
+    assert figures["sparsity"].caption.endswith("the same sparsity: 90 % sparse, omp.")
     plot, drawn = Axes.plot, []
 
     def noted(axes: Axes, x: pd.Series, y: pd.Series, *look: str, **more: Any) -> Any:

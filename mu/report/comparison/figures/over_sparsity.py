@@ -59,6 +59,8 @@ def _drawing(
     table: Table, name: str, title: str, caption: str, names: Sequence[str], *, before: bool
 ) -> Drawing:
     originals = _originals(table)
+    if left := [str(one) for one in table.originals.index if one not in originals.index]:
+        caption += f" Left out, for others of the same sparsity: {', '.join(left)}."
     cells = table.cells[table.cells["original"].isin(originals.index)]
     cells = cells[cells["metric"].isin(names)]
     if before:  # the original is drawn by itself
