@@ -102,18 +102,19 @@ class Channels:
                 return args[0].flatten(*args[1:], **more)
             if function.__name__.endswith("_"):
                 raise TypeError(f"{function.__name__} would change a copy in place")
-        found = {name: _dense(value) for name, value in more.items()}
-        return function(*(_dense(one) for one in args), **found)
+        found = {name: dense(value) for name, value in more.items()}
+        return function(*(dense(one) for one in args), **found)
 
 
 def _of_tensors(name: str) -> Taken:
-    return lambda self, *others: getattr(self.dense(), name)(*map(_dense, others))
+    return lambda self, *others: getattr(self.dense(), name)(*map(dense, others))
 
 
 # Python looks these up in the class.
-for _name in ("sub", "rsub", "truediv", "rtruediv", "neg", "pow", "matmul", "len"):
-    setattr(Channels, f"__{_name}__", _of_tensors(f"__{_name}__"))
-for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+for _name in (
+    *("sub", "rsub", "truediv", "rtruediv", "neg", "pow", "matmul", "len"),
+    *("lt", "le", "gt", "ge", "eq", "ne"),
+):
     setattr(Channels, f"__{_name}__", _of_tensors(f"__{_name}__"))
 
 _ELEMENTWISE = {
@@ -125,11 +126,12 @@ _ELEMENTWISE = {
 _POOLS = {F.max_pool2d, torch.max_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d}
 
 
-def _dense(value: Any) -> Any:
+def dense(value: Any) -> Any:
+    """What is given, with tensors of all channels in the place of such channels."""
     if isinstance(value, Channels):
         return value.dense()
     if isinstance(value, (list, tuple)):
-        return type(value)(_dense(one) for one in value)
+        return type(value)(dense(one) for one in value)
     return value
 
 

@@ -9,7 +9,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mu.live_channels.channels import Channels, Places
+from mu.live_channels.channels import Channels, Places, dense
 
 Rows = Mapping[str, Tensor]  # by name of a layer, bool of shape (filters,): which have weights
 
@@ -22,7 +22,7 @@ class LiveConv2d(nn.Conv2d):
     def forward(self, images: Tensor | Channels) -> Tensor | Channels:  # type: ignore[override]
         """The maps of its filters; those without weights give their bias."""
         if self.padding_mode != "zeros":
-            whole = super().forward(_tensor(images))
+            whole = super().forward(dense(images))
             return _with_bias(whole.index_select(1, self.places.live), self)
         weight = self.weight.index_select(0, self.places.live)
         if isinstance(images, Tensor):
@@ -45,7 +45,7 @@ class LiveLinear(nn.Linear):
     def forward(self, features: Tensor | Channels) -> Tensor | Channels:  # type: ignore[override]
         """As :meth:`LiveConv2d.forward`, where a sample is one vector."""
         if features.dim() != 2:  # tokens, whose channels come last
-            return super().forward(_tensor(features))
+            return super().forward(dense(features))
         weight = self.weight.index_select(0, self.places.live)
         if isinstance(features, Tensor):
             return _with_bias(F.linear(features, weight, _bias(self)), self)
@@ -112,7 +112,7 @@ def swapped(model: nn.Module, rows: Rows) -> Iterator[None]:
         module: rows.get(name) for name, module in model.named_modules() if type(module) in _LIVE
     }
     before = {module: type(module) for module in layers} if rows else {}
-    hook = model.register_forward_hook(lambda _model, _given, logits: _tensor(logits))
+    hook = model.register_forward_hook(lambda _model, _given, logits: dense(logits))
     try:
         for module, kind in before.items():
             alive = layers[module]
@@ -150,7 +150,3 @@ def _of(values: Tensor | None, at: Tensor) -> Tensor | None:
 
 def _shaped(values: Tensor) -> Tensor:
     return values.view(1, -1, 1, 1)
-
-
-def _tensor(value: Tensor | Channels) -> Tensor:
-    return value.dense() if isinstance(value, Channels) else value
